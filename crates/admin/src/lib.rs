@@ -1,0 +1,2 @@
+//! Command line programs: quickstart and tools.
+#![forbid(unsafe_code)]

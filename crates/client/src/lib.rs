@@ -1,0 +1,2 @@
+//! Producer and consumers over the remoting client.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Starts real name servers and brokers for tests.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Files, mapped files and clocks, real and simulated.

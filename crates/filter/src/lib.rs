@@ -1,0 +1,2 @@
+//! Tag filter expressions.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Where log lines go: rotating files or stdout.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! A RocketMQ message: properties, flags, ids, and the stored record.
+#![forbid(unsafe_code)]

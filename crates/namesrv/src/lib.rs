@@ -1,0 +1,2 @@
+//! The name server.
+#![forbid(unsafe_code)]

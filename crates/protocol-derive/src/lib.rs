@@ -1,0 +1,2 @@
+//! Derives the header codec.
+#![forbid(unsafe_code)]

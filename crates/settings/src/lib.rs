@@ -1,0 +1,2 @@
+//! Properties files and the settings table.
+#![forbid(unsafe_code)]

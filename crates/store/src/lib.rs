@@ -1,0 +1,2 @@
+//! The commitlog, consumequeue, index and checkpoint.
+#![forbid(unsafe_code)]
