@@ -72,7 +72,11 @@ impl Usage {
     /// Used part of what can be used, in whole percent rounded up, as Java's UtilAll computes it: 0..=100.
     pub fn percent(&self) -> u32 {
         let total = u128::from(self.used) + u128::from(self.available);
-        if total == 0 { 0 } else { (u128::from(self.used) * 100).div_ceil(total) as u32 }
+        if total == 0 {
+            0
+        } else {
+            (u128::from(self.used) * 100).div_ceil(total) as u32
+        }
     }
 }
 
