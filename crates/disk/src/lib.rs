@@ -31,6 +31,8 @@ pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;
+#[cfg(feature = "sim")]
+pub use sim::{SimClock, SimDisk, SimRandom};
 
 use std::ops::Range;
 use std::path::Path;
