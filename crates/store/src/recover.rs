@@ -131,7 +131,7 @@ impl<D: Disk> Store<D> {
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
             let mut index = Index::load(&disk, &settings, vouched)?;
-            index.resume(log.min(), log.written(), |position| {
+            index.resume(clean, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
                     .map(|record| position + record.len() as i64)
@@ -209,7 +209,8 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Whether a file is to be opened. An empty last file is removed, as 5.x does; one that a crash left too short
-    /// gets its zeros back. Every other wrong length is a wrong setting.
+    /// gets its zeros back. Every other wrong length is a wrong setting. (Of a queue any file may count as the last:
+    /// what the checkpoint vouches for is never short, and the rest is built again.)
     fn right_length(
         &mut self,
         path: &Path,
@@ -446,7 +447,7 @@ impl<D: Disk> Recovery<'_, D> {
                     setting,
                 });
             }
-            if self.right_length(&path, &entry, size, index + 1 == count, setting)? {
+            if self.right_length(&path, &entry, size, !self.report.clean || index + 1 == count, setting)? {
                 let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
                 files.push(Arc::new(QueueFile { start, file }));
             }
