@@ -101,7 +101,11 @@ impl Node {
         let live = Region::anonymous(len)?;
         // SAFETY: the region is new and nobody else knows it.
         unsafe { live.bytes_mut(0..content.len()) }.copy_from_slice(content);
-        let dirty = if durable { BTreeSet::new() } else { (0..content.len().div_ceil(PAGE)).collect() };
+        let dirty = if durable {
+            BTreeSet::new()
+        } else {
+            (0..content.len().div_ceil(PAGE)).collect()
+        };
         let mut bytes = vec![0; len];
         if durable {
             bytes[..content.len()].copy_from_slice(content);
@@ -253,7 +257,9 @@ impl SimDisk {
         for dir in dirs {
             let changes: Vec<_> = world.pending.iter().filter(|(of, _)| of == dir).collect();
             let kept = random.below(changes.len() as u64 + 1) as usize;
-            changes[..kept].iter().for_each(|(_, change)| World::apply(&mut durable, change));
+            changes[..kept]
+                .iter()
+                .for_each(|(_, change)| World::apply(&mut durable, change));
         }
         let mut files = BTreeMap::new();
         for (path, node) in durable {
@@ -299,7 +305,9 @@ impl SimDisk {
             now_ms: old.now_ms,
             ..World::default()
         };
-        SimDisk { world: Arc::new(Mutex::new(world)) }
+        SimDisk {
+            world: Arc::new(Mutex::new(world)),
+        }
     }
 
     /// Paths of all files, as they are now.
@@ -342,7 +350,12 @@ impl SimDisk {
 
     fn file(&self, path: &Path, node: Arc<Node>, options: MapOptions, published: u64) -> SimFile {
         lock(&node.state).published = published;
-        SimFile { disk: self.clone(), path: path.to_path_buf(), node, options }
+        SimFile {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+            node,
+            options,
+        }
     }
 }
 
@@ -385,7 +398,12 @@ impl Disk for SimDisk {
         let mut entries = Vec::new();
         let name_of = |child: &Path| child.file_name().map(|name| name.to_string_lossy().into_owned());
         for dir in world.dirs.iter().filter(|dir| dir.parent() == Some(path)) {
-            entries.extend(name_of(dir).map(|name| DirEntry { name, is_dir: true, len: 0, modified_ms: 0 }));
+            entries.extend(name_of(dir).map(|name| DirEntry {
+                name,
+                is_dir: true,
+                len: 0,
+                modified_ms: 0,
+            }));
         }
         for (file, node) in world.files.iter().filter(|(file, _)| file.parent() == Some(path)) {
             let modified_ms = lock(&node.state).modified_ms;
@@ -403,7 +421,11 @@ impl Disk for SimDisk {
     fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<SimFile> {
         let mut world = self.step(Operation::Create, path)?;
         if world.files.contains_key(path) {
-            return Err(Error::new(Operation::Create, path, ErrorKind::AlreadyExists.into()));
+            return Err(Error::new(
+                Operation::Create,
+                path,
+                ErrorKind::AlreadyExists.into(),
+            ));
         }
         let node = Node::new(len as usize, &[], false);
         let node = node.map_err(|error| Error::new(Operation::Create, path, error))?;
@@ -421,7 +443,11 @@ impl Disk for SimDisk {
         drop(world);
         if node.len as u64 != len {
             let text = format!("it has {} bytes, but files there have {len}", node.len);
-            return Err(Error::new(Operation::Open, path, io::Error::new(ErrorKind::InvalidData, text)));
+            return Err(Error::new(
+                Operation::Open,
+                path,
+                io::Error::new(ErrorKind::InvalidData, text),
+            ));
         }
         Ok(self.file(path, node, options, len))
     }
@@ -450,7 +476,12 @@ impl Disk for SimDisk {
 
     fn remove_dir_all(&self, path: &Path) -> Result<()> {
         let mut world = self.step(Operation::Remove, path)?;
-        let inside: Vec<_> = world.files.keys().filter(|file| file.starts_with(path)).cloned().collect();
+        let inside: Vec<_> = world
+            .files
+            .keys()
+            .filter(|file| file.starts_with(path))
+            .cloned()
+            .collect();
         for file in inside {
             world.change(&parent(&file), Change::Remove(file));
         }
@@ -472,10 +503,16 @@ impl Disk for SimDisk {
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         let world = self.step(Operation::Read, path)?;
-        let Some(node) = world.files.get(path) else { return Ok(None) };
+        let Some(node) = world.files.get(path) else {
+            return Ok(None);
+        };
         if node.len as u64 > max_bytes {
             let text = format!("it has more than {max_bytes} bytes");
-            return Err(Error::new(Operation::Read, path, io::Error::new(ErrorKind::InvalidData, text)));
+            return Err(Error::new(
+                Operation::Read,
+                path,
+                io::Error::new(ErrorKind::InvalidData, text),
+            ));
         }
         Ok(Some(node.bytes(&lock(&node.state))))
     }
@@ -502,12 +539,18 @@ impl Disk for SimDisk {
     fn lock(&self, path: &Path) -> Result<Option<SimLock>> {
         let mut world = self.step(Operation::Lock, path)?;
         let free = world.locked.insert(path.to_path_buf());
-        Ok(free.then(|| SimLock { disk: self.clone(), path: path.to_path_buf() }))
+        Ok(free.then(|| SimLock {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+        }))
     }
 
     fn usage(&self, path: &Path) -> Result<Usage> {
         let world = self.step(Operation::Usage, path)?;
-        Ok(world.usage.unwrap_or(Usage { used: 0, available: 1 << 40 }))
+        Ok(world.usage.unwrap_or(Usage {
+            used: 0,
+            available: 1 << 40,
+        }))
     }
 }
 
@@ -526,15 +569,25 @@ impl SimFile {
             return Ok(());
         }
         let mut world = self.disk.step(Operation::Reserve, &self.path)?;
-        let mut wanted = stretch(range, self.options.reserve_step_bytes.min(range.start.max(4096)), self.len());
+        let mut wanted = stretch(
+            range,
+            self.options.reserve_step_bytes.min(range.start.max(4096)),
+            self.len(),
+        );
         let fits = |wanted: &Range<u64>| {
-            world.capacity.is_none_or(|capacity| world.used + (wanted.end - wanted.start) <= capacity)
+            world
+                .capacity
+                .is_none_or(|capacity| world.used + (wanted.end - wanted.start) <= capacity)
         };
         if !fits(&wanted) {
             wanted = stretch(range, 0, self.len());
         }
         if !fits(&wanted) {
-            return Err(Error::new(Operation::Reserve, &self.path, ErrorKind::StorageFull.into()));
+            return Err(Error::new(
+                Operation::Reserve,
+                &self.path,
+                ErrorKind::StorageFull.into(),
+            ));
         }
         world.used += wanted.end - wanted.start;
         state.reserved.add(wanted);
@@ -556,7 +609,11 @@ impl MappedFile for SimFile {
     }
 
     fn publish(&self, end: u64) {
-        assert!(end <= self.len(), "published beyond the end of {}", self.path.display());
+        assert!(
+            end <= self.len(),
+            "published beyond the end of {}",
+            self.path.display()
+        );
         let mut state = lock(&self.node.state);
         state.published = state.published.max(end);
     }
@@ -567,7 +624,11 @@ impl MappedFile for SimFile {
             return Ok(());
         }
         if Arc::strong_count(&self.node.live) > 1 {
-            return Err(Error::new(Operation::Unpublish, &self.path, ErrorKind::WouldBlock.into()));
+            return Err(Error::new(
+                Operation::Unpublish,
+                &self.path,
+                ErrorKind::WouldBlock.into(),
+            ));
         }
         state.published = end;
         Ok(())
@@ -576,13 +637,25 @@ impl MappedFile for SimFile {
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let mut state = lock(&self.node.state);
         let end = at + len;
-        assert!(end <= self.len(), "write beyond the end of {}", self.path.display());
-        assert!(at >= state.published, "write at {at} below the published end of {}", self.path.display());
+        assert!(
+            end <= self.len(),
+            "write beyond the end of {}",
+            self.path.display()
+        );
+        assert!(
+            at >= state.published,
+            "write at {at} below the published end of {}",
+            self.path.display()
+        );
         self.reserve_locked(&mut state, &(at..end))?;
         state.modified_ms = lock(&self.disk.world).now_ms;
-        state.dirty.extend(at as usize / PAGE..(end as usize).div_ceil(PAGE));
+        state
+            .dirty
+            .extend(at as usize / PAGE..(end as usize).div_ceil(PAGE));
         // SAFETY: inside the region; slices exist only below the published end, everything else takes this lock.
-        Ok(fill(unsafe { self.node.live.bytes_mut(at as usize..end as usize) }))
+        Ok(fill(unsafe {
+            self.node.live.bytes_mut(at as usize..end as usize)
+        }))
     }
 
     fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
@@ -590,7 +663,11 @@ impl MappedFile for SimFile {
         let _state = lock(&self.node.state);
         let end = at + out.len() as u64;
         if end > self.len() {
-            return Err(Error::new(Operation::Read, &self.path, ErrorKind::UnexpectedEof.into()));
+            return Err(Error::new(
+                Operation::Read,
+                &self.path,
+                ErrorKind::UnexpectedEof.into(),
+            ));
         }
         // SAFETY: inside the region; writes take the lock that we hold.
         out.copy_from_slice(unsafe { self.node.live.bytes(at as usize..end as usize) });
@@ -618,7 +695,11 @@ impl MappedFile for SimFile {
     fn zero_from(&self, from: u64) -> Result<()> {
         drop(self.disk.step(Operation::Zero, &self.path)?);
         let mut state = lock(&self.node.state);
-        assert!(from >= state.published, "clearing published bytes of {}", self.path.display());
+        assert!(
+            from >= state.published,
+            "clearing published bytes of {}",
+            self.path.display()
+        );
         state.reserved.cut(from);
         let range = (from as usize).min(self.node.len)..self.node.len;
         state.dirty.extend(range.start / PAGE..range.end.div_ceil(PAGE));
@@ -630,7 +711,8 @@ impl MappedFile for SimFile {
     fn sync(&self, range: Range<u64>) -> Result<()> {
         drop(self.disk.step(Operation::Sync, &self.path)?);
         let mut state = lock(&self.node.state);
-        self.node.sync(&mut state, range.start as usize..range.end as usize);
+        self.node
+            .sync(&mut state, range.start as usize..range.end as usize);
         Ok(())
     }
 

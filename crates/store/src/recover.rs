@@ -130,7 +130,7 @@ impl<D: Disk> Store<D> {
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let mut index = Index::load(&disk, &settings, vouched)?;
+            let mut index = Index::load(&disk, &settings, vouched, log.written())?;
             index.resume(clean, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
@@ -447,7 +447,13 @@ impl<D: Disk> Recovery<'_, D> {
                     setting,
                 });
             }
-            if self.right_length(&path, &entry, size, !self.report.clean || index + 1 == count, setting)? {
+            if self.right_length(
+                &path,
+                &entry,
+                size,
+                !self.report.clean || index + 1 == count,
+                setting,
+            )? {
                 let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
                 files.push(Arc::new(QueueFile { start, file }));
             }

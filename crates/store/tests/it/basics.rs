@@ -6,8 +6,8 @@ use filter::TagFilter;
 use message::record::{Check, Entry, decode};
 use std::path::Path;
 use store::{
-    AppendError, Boundary, FlushType, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits, ReadStatus, Store,
-    StoreSettings,
+    AppendError, Boundary, FlushType, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits,
+    ReadStatus, Store, StoreSettings,
 };
 
 #[test]
@@ -17,15 +17,30 @@ fn what_is_sent_is_read() {
     let mut told = Vec::new();
     let first = send(&store, record("T", 1, b"one", b"TAGS\x01a\x02"), NOW);
     let second = send(&store, record("T", 1, b"two", b""), NOW + 5);
-    store.dispatch(&mut |message| told.push((message.queue_id, message.queue_offset.0, message.tags_code))).unwrap();
+    store
+        .dispatch(&mut |message| told.push((message.queue_id, message.queue_offset.0, message.tags_code)))
+        .unwrap();
     assert_eq!(told, [(1, 0, 97), (1, 1, 0)]);
-    assert_eq!((first.queue_offset.0, first.physical_offset.0, first.end.0), (0, 0, 91 + 1 + 3 + 7));
+    assert_eq!(
+        (first.queue_offset.0, first.physical_offset.0, first.end.0),
+        (0, 0, 91 + 1 + 3 + 7)
+    );
     assert_eq!(second.physical_offset, first.end);
     let (result, slices) = read(&store, "T", 1, 0);
-    assert_eq!((result.status, result.count, result.next_begin_offset.0), (ReadStatus::Found, 2, 2));
+    assert_eq!(
+        (result.status, result.count, result.next_begin_offset.0),
+        (ReadStatus::Found, 2, 2)
+    );
     assert_eq!(slices.len(), 1, "adjacent records are one slice");
     assert_eq!(drain(&store, "T", 1), [b"one", b"two"]);
-    assert_eq!(store.topics().iter().map(|topic| topic.to_string()).collect::<Vec<_>>(), ["T"]);
+    assert_eq!(
+        store
+            .topics()
+            .iter()
+            .map(|topic| topic.to_string())
+            .collect::<Vec<_>>(),
+        ["T"]
+    );
 }
 
 #[test]
@@ -48,7 +63,10 @@ fn every_status() {
     assert_eq!(status(0, 1), (ReadStatus::Found, 3));
     let filter = TagFilter::parse("b").unwrap();
     let (result, slices) = read_with(&store, "T", 0, 0, ALL, &filter);
-    assert_eq!((result.status, result.next_begin_offset.0), (ReadStatus::NoMatchedMessage, 3));
+    assert_eq!(
+        (result.status, result.next_begin_offset.0),
+        (ReadStatus::NoMatchedMessage, 3)
+    );
     assert!(slices.is_empty());
 }
 
@@ -80,9 +98,14 @@ fn files_roll_with_a_blank_record() {
     for _ in 0..4 {
         send_through(&store, record("T", 0, &[7; 5000], b""), NOW);
     }
-    let log = disk.content(Path::new("/store/commitlog/00000000000000000000")).unwrap();
+    let log = disk
+        .content(Path::new("/store/commitlog/00000000000000000000"))
+        .unwrap();
     let at = 3 * 5092;
-    assert!(matches!(decode(&log[at..], Check::Lengths), Ok(Entry::Blank { left: 1108 })));
+    assert!(matches!(
+        decode(&log[at..], Check::Lengths),
+        Ok(Entry::Blank { left: 1108 })
+    ));
     assert_eq!(store.max_physical().0, 16384 + 5092);
     assert_eq!(drain(&store, "T", 0).len(), 4);
 }
@@ -105,12 +128,28 @@ fn the_blank_record_always_has_room() {
 fn a_batch_shares_a_file_and_fails_as_one() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
     send(&store, record("T", 0, &[1; 6000], b""), NOW);
-    let joined = NewRecord { joined: true, ..record("T", 0, &[2; 6000], b"") };
-    let results = try_send(&store, &[record("T", 0, &[2; 6000], b""), joined, record("U", 0, b"x", b"")], NOW);
-    let places: Vec<_> = results.into_iter().map(|result| result.unwrap().physical_offset.0).collect();
+    let joined = NewRecord {
+        joined: true,
+        ..record("T", 0, &[2; 6000], b"")
+    };
+    let results = try_send(
+        &store,
+        &[record("T", 0, &[2; 6000], b""), joined, record("U", 0, b"x", b"")],
+        NOW,
+    );
+    let places: Vec<_> = results
+        .into_iter()
+        .map(|result| result.unwrap().physical_offset.0)
+        .collect();
     assert_eq!(places, [16384, 16384 + 6092, 16384 + 2 * 6092]);
     let results = try_send(&store, &[record("T", 0, &[2; 6000], b""), joined, joined], NOW);
-    assert!(results.iter().all(|result| matches!(result, Err(AppendError::BatchTooLong { len: 18276, max: 16376 }))));
+    assert!(results.iter().all(|result| matches!(
+        result,
+        Err(AppendError::BatchTooLong {
+            len: 18276,
+            max: 16376
+        })
+    )));
     settle(&store);
     assert_eq!(drain(&store, "T", 0).len(), 3);
 }
@@ -124,9 +163,18 @@ fn illegal_messages() {
     let cases = [
         (record("T", 0, &body, b""), Illegal::Body { len: 8193, max: 8192 }),
         (record("T", -1, b"", b""), Illegal::QueueId(-1)),
-        (record("T", 0, b"", long.as_bytes()), Illegal::Properties { len: 40_000 }),
+        (
+            record("T", 0, b"", long.as_bytes()),
+            Illegal::Properties { len: 40_000 },
+        ),
         (record(&topic, 0, b"", b""), Illegal::Topic { len: 256, max: 255 }),
-        (record("T", 0, b"", &long.as_bytes()[..20_000]), Illegal::Record { len: 20_092, max: 16_376 }),
+        (
+            record("T", 0, b"", &long.as_bytes()[..20_000]),
+            Illegal::Record {
+                len: 20_092,
+                max: 16_376,
+            },
+        ),
     ];
     for (new, expected) in cases {
         assert_eq!(store.prepare(&new).err(), Some(expected));
@@ -137,7 +185,14 @@ fn illegal_messages() {
 fn prepared_and_rollback_have_no_unit() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
     for sys_flag in [4, 12, 8, 0] {
-        send_through(&store, NewRecord { sys_flag, ..record("T", 0, &[sys_flag as u8], b"") }, NOW);
+        send_through(
+            &store,
+            NewRecord {
+                sys_flag,
+                ..record("T", 0, &[sys_flag as u8], b"")
+            },
+            NOW,
+        );
     }
     assert_eq!(drain(&store, "T", 0), [[8], [0]]);
 }
@@ -148,21 +203,34 @@ fn delay_records_carry_their_due_time() {
     let mut told = Vec::new();
     for level in ["1", "18", "99", "0"] {
         let properties = format!("DELAY\x01{level}\x02TAGS\x01a");
-        send(&store, record("SCHEDULE_TOPIC_XXXX", 0, b"", properties.as_bytes()), NOW);
-        store.dispatch(&mut |message| told.push(message.tags_code)).unwrap();
+        send(
+            &store,
+            record("SCHEDULE_TOPIC_XXXX", 0, b"", properties.as_bytes()),
+            NOW,
+        );
+        store
+            .dispatch(&mut |message| told.push(message.tags_code))
+            .unwrap();
     }
     assert_eq!(told, [NOW + 1000, NOW + 7_200_000, NOW + 7_200_000, 97]);
 }
 
 #[test]
 fn limits_of_a_read() {
-    let settings = StoreSettings { memory_window_bytes: 3000, consumequeue_file_size: 2000, ..small(FlushType::Async) };
+    let settings = StoreSettings {
+        memory_window_bytes: 3000,
+        consumequeue_file_size: 2000,
+        ..small(FlushType::Async)
+    };
     let (store, _) = open(&SimDisk::new(), &settings);
     for _ in 0..50 {
         send_through(&store, record("T", 0, &[0; 100], b""), NOW);
     }
     let count = |offset, max_messages, max_bytes| {
-        let limits = ReadLimits { max_messages, max_bytes };
+        let limits = ReadLimits {
+            max_messages,
+            max_bytes,
+        };
         let (result, _) = read_with(&store, "T", 0, offset, limits, &TagFilter::All);
         (result.count, result.far_behind)
     };
@@ -206,7 +274,12 @@ fn keys_find_their_messages() {
     let mut last = PhysicalOffset(0);
     for number in 0..100 {
         let properties = format!("KEYS\x01k{number} shared\x02UNIQ_KEY\x01U{number}");
-        last = send_through(&store, record("T", 0, b"x", properties.as_bytes()), NOW + number * 1000).physical_offset;
+        last = send_through(
+            &store,
+            record("T", 0, b"x", properties.as_bytes()),
+            NOW + number * 1000,
+        )
+        .physical_offset;
         store.build_index().unwrap();
     }
     let query = |key: &str, begin, end| store.query_by_key("T", key, 64, NOW + begin, NOW + end).unwrap();
@@ -216,7 +289,14 @@ fn keys_find_their_messages() {
     assert_eq!(query("shared", 0, 1_000_000).len(), 64);
     assert_eq!(query("shared", 10_000, 19_999).len(), 10);
     assert_eq!(query("k", 0, 1_000_000), []);
-    assert!(disk.paths().iter().filter(|path| path.starts_with("/store/index")).count() > 3, "index files roll");
+    assert!(
+        disk.paths()
+            .iter()
+            .filter(|path| path.starts_with("/store/index"))
+            .count()
+            > 3,
+        "index files roll"
+    );
     store.shutdown().unwrap();
     drop(store);
     let (store, _) = open(&disk, &small(FlushType::Async));
@@ -233,8 +313,18 @@ fn a_deleted_topic_is_gone_and_can_come_back() {
     }
     store.delete_topic("T").unwrap();
     assert_eq!(store.queue_bounds("T", 0), (QueueOffset(0), QueueOffset(0)));
-    assert!(!disk.paths().iter().any(|path| path.starts_with("/store/consumequeue/T")));
-    assert_eq!(send_through(&store, record("T", 0, b"new", b""), NOW).queue_offset.0, 0);
+    assert!(
+        !disk
+            .paths()
+            .iter()
+            .any(|path| path.starts_with("/store/consumequeue/T"))
+    );
+    assert_eq!(
+        send_through(&store, record("T", 0, b"new", b""), NOW)
+            .queue_offset
+            .0,
+        0
+    );
     assert_eq!(drain(&store, "T", 0), [b"new"]);
     // The log still has the old records; a recovery that meets both keeps the later ones.
     drop(store);
@@ -259,7 +349,10 @@ fn a_failed_sync_latches_and_reads_go_on() {
     send(&store, record("T", 0, b"lost", b""), NOW);
     disk.fail_nth(1);
     let latched = store.flush(0).unwrap_err();
-    assert!(latched.reason.contains("cannot sync /store/commitlog/0000"), "{latched}");
+    assert!(
+        latched.reason.contains("cannot sync /store/commitlog/0000"),
+        "{latched}"
+    );
     let refused = try_send(&store, &[record("T", 0, b"no", b"")], NOW).remove(0);
     assert_eq!(refused, Err(AppendError::Latched(latched.clone())));
     assert_eq!(store.flush(0), Err(latched.clone()), "never tried again");
@@ -290,14 +383,22 @@ fn disk_levels_stop_writes_and_let_go() {
     let disk = SimDisk::new();
     let (store, _) = open(&disk, &small(FlushType::Async));
     let level = |percent| {
-        disk.set_usage(Usage { used: percent, available: 100 - percent });
+        disk.set_usage(Usage {
+            used: percent,
+            available: 100 - percent,
+        });
         store.tick_disk(NOW);
         store.health().is_writable()
     };
     assert!(level(90));
     assert!(!level(91));
-    let error = try_send(&store, &[record("T", 0, b"", b"")], NOW).remove(0).unwrap_err();
-    assert_eq!(error.to_string(), "the disk of /store/commitlog is 91 % full, writes stop above 90 %");
+    let error = try_send(&store, &[record("T", 0, b"", b"")], NOW)
+        .remove(0)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the disk of /store/commitlog is 91 % full, writes stop above 90 %"
+    );
     assert!(!level(86), "in between nothing changes");
     assert!(level(85));
     send(&store, record("T", 0, b"", b""), NOW);
@@ -306,16 +407,28 @@ fn disk_levels_stop_writes_and_let_go() {
 #[test]
 fn retention_removes_old_files_and_what_points_there() {
     let disk = SimDisk::new();
-    let settings = StoreSettings { file_reserved_hours: 1, delete_when: vec![], ..small(FlushType::Async) };
+    let settings = StoreSettings {
+        file_reserved_hours: 1,
+        delete_when: vec![],
+        ..small(FlushType::Async)
+    };
     let (store, _) = open(&disk, &settings);
     for number in 0..200 {
         let properties = format!("KEYS\x01k{number}");
-        send_through(&store, record("T", 0, &[1; 500], properties.as_bytes()), NOW + number);
+        send_through(
+            &store,
+            record("T", 0, &[1; 500], properties.as_bytes()),
+            NOW + number,
+        );
         store.build_index().unwrap();
     }
     let (_, held) = read(&store, "T", 0, 0);
     let later = NOW + 2 * 3_600_000;
-    assert_eq!(store.tick_retention(later).unwrap().log.len(), 0, "not the hour, disk not full");
+    assert_eq!(
+        store.tick_retention(later).unwrap().log.len(),
+        0,
+        "not the hour, disk not full"
+    );
     store.delete_expired_soon();
     let removed = store.tick_retention(later).unwrap();
     assert_eq!(removed.log.len(), 7, "all but the last of 8 files");
@@ -350,18 +463,36 @@ fn the_real_disk_does_the_same() {
     for number in 0..1000i32 {
         let topic = ["A", "B", "C", "D", "E"][number as usize % 5];
         let properties = format!("KEYS\x01k{number}");
-        send(&store, record(topic, number % 2, &number.to_be_bytes().repeat(50), properties.as_bytes()), NOW);
+        send(
+            &store,
+            record(
+                topic,
+                number % 2,
+                &number.to_be_bytes().repeat(50),
+                properties.as_bytes(),
+            ),
+            NOW,
+        );
         if store.needs_preparation() {
             store.prepare_ahead(NOW);
         }
         store.dispatch(&mut |_| {}).unwrap();
     }
-    assert!(matches!(Store::open(disk.clone(), settings.clone(), NOW), Err(store::OpenError::Locked(_))));
+    assert!(matches!(
+        Store::open(disk.clone(), settings.clone(), NOW),
+        Err(store::OpenError::Locked(_))
+    ));
     store.flush(0).unwrap();
     store.build_index().unwrap();
     let check = |store: &Store<MmapDisk>| {
         for number in 0..1000i32 {
-            let found = store.query_by_key(["A", "B", "C", "D", "E"][number as usize % 5], &format!("k{number}"), 9, 0, i64::MAX);
+            let found = store.query_by_key(
+                ["A", "B", "C", "D", "E"][number as usize % 5],
+                &format!("k{number}"),
+                9,
+                0,
+                i64::MAX,
+            );
             assert_eq!(found.unwrap().len(), 1, "k{number}");
         }
         let bodies = drain(store, "C", 0);

@@ -39,7 +39,11 @@ struct Life {
 impl Life {
     fn new(seed: u64, loud: bool) -> Life {
         let mut random = SimRandom::new(seed);
-        let flush_type = if random.one_in(3) { FlushType::Async } else { FlushType::Sync };
+        let flush_type = if random.one_in(3) {
+            FlushType::Async
+        } else {
+            FlushType::Sync
+        };
         let settings = StoreSettings {
             // Small enough to roll often, large enough for the longest record.
             commitlog_file_size: [8192, 12288, 16384][random.below(3) as usize],
@@ -117,7 +121,11 @@ impl Life {
         for index in 0..count {
             let place = if batch { first } else { target(&mut self.random) };
             // Equal lengths are what brings leftovers of a cut log into step with new records.
-            let len = if self.random.one_in(3) { self.random.below(2500) as usize } else { 400 };
+            let len = if self.random.one_in(3) {
+                self.random.below(2500) as usize
+            } else {
+                400
+            };
             let mut body = format!("{}-{}-{index}-", self.seed, self.serial).into_bytes();
             body.resize(body.len().max(len), self.random.next_u64() as u8);
             let prepared = !batch && self.random.one_in(12);
@@ -143,7 +151,10 @@ impl Life {
             }
             let queue = self.model.entry(place).or_default();
             assert_eq!(appended.queue_offset.0, queue.len() as i64, "{place:?}");
-            queue.push(Sent { body, end: appended.end.0 });
+            queue.push(Sent {
+                body,
+                end: appended.end.0,
+            });
         }
     }
 
@@ -188,7 +199,10 @@ impl Life {
             let bodies = drain(self.store(), topic, queue);
             assert!(bodies.len() <= sent.len(), "{topic} {queue}");
             for (offset, (body, sent)) in bodies.iter().zip(sent).enumerate() {
-                assert!(*body == sent.body, "{topic} {queue} has another message at {offset}");
+                assert!(
+                    *body == sent.body,
+                    "{topic} {queue} has another message at {offset}"
+                );
             }
         }
     }
@@ -200,7 +214,13 @@ impl Life {
         self.store = None;
         if result.is_ok() {
             let disk = self.disk.kill();
-            let lost_nothing = self.model.values().flatten().map(|sent| sent.end).max().unwrap_or(0);
+            let lost_nothing = self
+                .model
+                .values()
+                .flatten()
+                .map(|sent| sent.end)
+                .max()
+                .unwrap_or(0);
             self.acknowledged = self.acknowledged.max(lost_nothing);
             self.reopen(disk);
         } else {
@@ -214,7 +234,13 @@ impl Life {
         self.store = None;
         // Nothing is lost but what the process had not written: all that was appended is in the page cache.
         if !self.broken {
-            self.acknowledged = self.model.values().flatten().map(|sent| sent.end).max().unwrap_or(0);
+            self.acknowledged = self
+                .model
+                .values()
+                .flatten()
+                .map(|sent| sent.end)
+                .max()
+                .unwrap_or(0);
         }
         let disk = self.disk.kill();
         self.reopen(disk);
@@ -243,15 +269,25 @@ impl Life {
         self.say(|| format!("reopened after {cut} failed tries: {report:?}"));
         self.broken = false;
         let end = store.max_physical().0;
-        assert!(end >= self.acknowledged, "acknowledged up to {}, but the log ends at {end}", self.acknowledged);
+        assert!(
+            end >= self.acknowledged,
+            "acknowledged up to {}, but the log ends at {end}",
+            self.acknowledged
+        );
         for (&(topic, queue), sent) in &mut self.model {
             let max = store.queue_max_offset(topic, queue).0;
             let acknowledged = sent.iter().filter(|sent| sent.end <= self.acknowledged).count();
-            assert!(max >= acknowledged as i64, "{topic} {queue} ends at {max}, {acknowledged} were acknowledged");
+            assert!(
+                max >= acknowledged as i64,
+                "{topic} {queue} ends at {max}, {acknowledged} were acknowledged"
+            );
             assert!(max <= sent.len() as i64, "{topic} {queue} has more than was sent");
             if self.settings.flush_type == FlushType::Sync {
                 let seen = self.seen.get(&(topic, queue)).copied().unwrap_or(0);
-                assert!(max >= seen, "{topic} {queue} ends at {max}, but a consumer had seen {seen}");
+                assert!(
+                    max >= seen,
+                    "{topic} {queue} ends at {max}, but a consumer had seen {seen}"
+                );
             }
             sent.truncate(max as usize);
         }
@@ -274,13 +310,24 @@ fn live(seed: u64, loud: bool) {
         life.dispatch();
         life.check();
         for (&(topic, queue), sent) in &life.model {
-            assert_eq!(life.store().queue_max_offset(topic, queue).0, sent.len() as i64, "all is readable at the end");
+            assert_eq!(
+                life.store().queue_max_offset(topic, queue).0,
+                sent.len() as i64,
+                "all is readable at the end"
+            );
         }
         life.store().build_index().unwrap();
         for topic in TOPICS {
             let indexed = life.store().query_by_key(topic, "k", 64, 0, i64::MAX).unwrap();
-            let sent: usize = (0..2).filter_map(|queue| life.model.get(&(topic, queue))).map(Vec::len).sum();
-            assert!(indexed.len() >= sent.min(64), "{topic}: {} of {sent} in the index", indexed.len());
+            let sent: usize = (0..2)
+                .filter_map(|queue| life.model.get(&(topic, queue)))
+                .map(Vec::len)
+                .sum();
+            assert!(
+                indexed.len() >= sent.min(64),
+                "{topic}: {} of {sent} in the index",
+                indexed.len()
+            );
         }
     }
     life.crash();
@@ -288,7 +335,11 @@ fn live(seed: u64, loud: bool) {
 
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect("a number"))
+    };
     if let Some(seed) = number("SEED") {
         return live(seed, true);
     }
@@ -305,7 +356,12 @@ fn the_same_seed_lives_the_same_life() {
     let end = |seed| {
         let mut life = Life::new(seed, false);
         (0..60).for_each(|_| life.step());
-        (life.disk.operations(), life.store().max_physical(), life.store().dispatched(), life.acknowledged)
+        (
+            life.disk.operations(),
+            life.store().max_physical(),
+            life.store().dispatched(),
+            life.acknowledged,
+        )
     };
     for seed in 0..20 {
         assert_eq!(end(seed), end(seed));

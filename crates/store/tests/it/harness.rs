@@ -5,8 +5,8 @@ use filter::TagFilter;
 use message::record::{Check, Entry, View, decode};
 use std::net::SocketAddr;
 use store::{
-    AppendError, Appended, FlushType, NewRecord, PhysicalOffset, QueueOffset, ReadLimits, ReadResult, ReadStatus,
-    RecoveryReport, Store, StoreSettings,
+    AppendError, Appended, FlushType, NewRecord, PhysicalOffset, QueueOffset, ReadLimits, ReadResult,
+    ReadStatus, RecoveryReport, Store, StoreSettings,
 };
 
 pub(crate) const NOW: i64 = 1_700_000_000_000;
@@ -32,7 +32,12 @@ pub(crate) fn open(disk: &SimDisk, settings: &StoreSettings) -> (Store<SimDisk>,
     }
 }
 
-pub(crate) fn record<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties: &'a [u8]) -> NewRecord<'a> {
+pub(crate) fn record<'a>(
+    topic: &'a str,
+    queue_id: i32,
+    body: &'a [u8],
+    properties: &'a [u8],
+) -> NewRecord<'a> {
     NewRecord {
         topic,
         queue_id,
@@ -49,8 +54,15 @@ pub(crate) fn record<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properti
     }
 }
 
-pub(crate) fn try_send<D: Disk>(store: &Store<D>, records: &[NewRecord<'_>], now: i64) -> Vec<Result<Appended, AppendError>> {
-    let mut pending: Vec<_> = records.iter().map(|record| store.prepare(record).unwrap()).collect();
+pub(crate) fn try_send<D: Disk>(
+    store: &Store<D>,
+    records: &[NewRecord<'_>],
+    now: i64,
+) -> Vec<Result<Appended, AppendError>> {
+    let mut pending: Vec<_> = records
+        .iter()
+        .map(|record| store.prepare(record).unwrap())
+        .collect();
     store.append(&mut pending, now);
     pending.into_iter().map(|record| record.result.unwrap()).collect()
 }
@@ -71,9 +83,17 @@ pub(crate) fn settle<D: Disk>(store: &Store<D>) {
     store.dispatch(&mut |_| {}).unwrap();
 }
 
-pub(crate) const ALL: ReadLimits = ReadLimits { max_messages: 32, max_bytes: i64::MAX };
+pub(crate) const ALL: ReadLimits = ReadLimits {
+    max_messages: 32,
+    max_bytes: i64::MAX,
+};
 
-pub(crate) fn read<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32, offset: i64) -> (ReadResult, Vec<MappedSlice>) {
+pub(crate) fn read<D: Disk>(
+    store: &Store<D>,
+    topic: &str,
+    queue_id: i32,
+    offset: i64,
+) -> (ReadResult, Vec<MappedSlice>) {
     read_with(store, topic, queue_id, offset, ALL, &TagFilter::All)
 }
 
@@ -86,8 +106,13 @@ pub(crate) fn read_with<D: Disk>(
     filter: &TagFilter,
 ) -> (ReadResult, Vec<MappedSlice>) {
     let mut out = Vec::new();
-    let result = store.read(topic, queue_id, QueueOffset(offset), limits, filter, &mut out).unwrap();
-    assert_eq!(out.iter().map(|slice| slice.len() as u64).sum::<u64>(), result.bytes);
+    let result = store
+        .read(topic, queue_id, QueueOffset(offset), limits, filter, &mut out)
+        .unwrap();
+    assert_eq!(
+        out.iter().map(|slice| slice.len() as u64).sum::<u64>(),
+        result.bytes
+    );
     (result, out)
 }
 
@@ -116,9 +141,16 @@ pub(crate) fn drain<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32) -> Ve
     let mut bodies = Vec::new();
     while offset < max.0 {
         let (result, slices) = read(store, topic, queue_id, offset);
-        assert_eq!(result.status, ReadStatus::Found, "{topic} {queue_id} at {offset} of {max}");
+        assert_eq!(
+            result.status,
+            ReadStatus::Found,
+            "{topic} {queue_id} at {offset} of {max}"
+        );
         for view in records(&slices) {
-            assert_eq!((view.topic(), view.queue_id(), view.queue_offset()), (topic, queue_id, offset));
+            assert_eq!(
+                (view.topic(), view.queue_id(), view.queue_offset()),
+                (topic, queue_id, offset)
+            );
             assert!(store.record_at(PhysicalOffset(view.physical_offset())).is_ok());
             bodies.push(view.body().to_vec());
             offset += 1;
