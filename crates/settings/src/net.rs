@@ -1,0 +1,1 @@
+//! Sections of the network layer, which both servers have.
