@@ -27,6 +27,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod host;
+pub mod launch;
 mod live;
 mod load;
 mod nearest;
@@ -40,8 +42,8 @@ pub use live::Live;
 pub use load::{Alias, Finding, Hints, NotAKey, Report, Severity, load};
 pub use nearest::nearest;
 pub use properties::{Entry, Properties};
+pub use table::{Applies, Group, InertRow, Row, Section, important_text, text};
 #[doc(hidden)]
 pub use table::{default_text, listed};
-pub use table::{Applies, Group, InertRow, Row, Section, important_text, text};
 pub use update::{Refused, Updated, edit, update};
-pub use value::{BadValue, Value, in_range};
+pub use value::{BadValue, Value, in_range, not_blank};

@@ -12,7 +12,9 @@ pub struct Live<T> {
 impl<T> Live<T> {
     /// A first state.
     pub fn new(value: T) -> Live<T> {
-        Live { current: arc_swap::ArcSwap::from_pointee(value) }
+        Live {
+            current: arc_swap::ArcSwap::from_pointee(value),
+        }
     }
 
     /// The state now, cheap enough to be taken once a request. Do not keep it: use [`Live::snapshot`] for that.

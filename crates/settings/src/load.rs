@@ -53,28 +53,42 @@ pub struct Report {
 impl Report {
     /// Adds a finding that no file is to blame for.
     pub fn add(&mut self, severity: Severity, text: impl Into<String>) {
-        self.findings.push(Finding { severity, place: None, text: text.into() });
+        self.findings.push(Finding {
+            severity,
+            place: None,
+            text: text.into(),
+        });
     }
 
     /// Adds a finding about a line of a file.
     pub fn add_at(&mut self, severity: Severity, file: &Path, line: u32, text: impl Into<String>) {
-        self.findings.push(Finding { severity, place: Some((file.to_owned(), line)), text: text.into() });
+        self.findings.push(Finding {
+            severity,
+            place: Some((file.to_owned(), line)),
+            text: text.into(),
+        });
     }
 
     /// Whether the server must not start.
     pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+        self.findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
     }
 
     /// Findings of at least this severity.
     pub fn at_least(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.severity >= severity)
+        self.findings
+            .iter()
+            .filter(move |finding| finding.severity >= severity)
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))
+        self.findings
+            .iter()
+            .try_for_each(|finding| writeln!(f, "{finding}"))
     }
 }
 
@@ -109,7 +123,10 @@ pub struct Hints {
 
 impl Hints {
     /// No hints.
-    pub const NONE: Hints = Hints { aliases: &[], not_keys: &[] };
+    pub const NONE: Hints = Hints {
+        aliases: &[],
+        not_keys: &[],
+    };
 }
 
 /// Applies a file to settings. The last of repeated keys counts, as in Java. Errors are only in the report: the other keys of
@@ -140,11 +157,19 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             None => entry.key.as_str(),
         };
         let Some(row) = find_row(group, key) else {
-            report.add_at(Severity::Warning, file, entry.line, unknown_text(group, hints, entry));
+            report.add_at(
+                Severity::Warning,
+                file,
+                entry.line,
+                unknown_text(group, hints, entry),
+            );
             continue;
         };
         if let Some((line, value)) = set_at.insert(key.to_owned(), (entry.line, entry.value.clone())) {
-            let text = format!("`{key}` was already set to `{}` in line {line}; this line counts", shorten(&value));
+            let text = format!(
+                "`{key}` was already set to `{}` in line {line}; this line counts",
+                shorten(&value)
+            );
             report.add_at(Severity::Warning, file, entry.line, text);
         }
         if is_placeholder(&entry.value) {
@@ -164,7 +189,11 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
 
 /// The row that decides how a key is treated: of two sections with the same key, the one that uses it.
 pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
-    let mut rows: Vec<&'static Row> = group.sections().iter().filter_map(|section| section.row(key)).collect();
+    let mut rows: Vec<&'static Row> = group
+        .sections()
+        .iter()
+        .filter_map(|section| section.row(key))
+        .collect();
     rows.sort_by_key(|row| !matches!(row.applies, Applies::AtStart | Applies::Live));
     rows.first().copied()
 }
@@ -173,14 +202,27 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, file: &Path, report: &mu
     // One key may stand in several of Java's classes; a file sets all of them.
     for section in group.sections_mut() {
         if let Err(bad) = section.set(row.key, &entry.value) {
-            let comment = if entry.value.contains(" #") { " (a # behind a value starts no comment)" } else { "" };
-            let text = format!("bad value of `{}`: `{}`{comment}; {bad}", entry.key, shorten(&entry.value));
+            let comment = if entry.value.contains(" #") {
+                " (a # behind a value starts no comment)"
+            } else {
+                ""
+            };
+            let text = format!(
+                "bad value of `{}`: `{}`{comment}; {bad}",
+                entry.key,
+                shorten(&entry.value)
+            );
             report.add_at(Severity::Error, file, entry.line, text);
             return;
         }
     }
     if let Applies::Inert(reason) = row.applies {
-        report.add_at(Severity::Note, file, entry.line, format!("`{}` has no effect here: {reason}", entry.key));
+        report.add_at(
+            Severity::Note,
+            file,
+            entry.line,
+            format!("`{}` has no effect here: {reason}", entry.key),
+        );
     }
 }
 
@@ -190,7 +232,10 @@ fn alias_text(alias: &Alias) -> String {
             "`{}` is an old spelling ({}); it is read as `{now}`, write that from now on",
             alias.key, alias.known_in
         ),
-        None => format!("`{}` has no effect: it was known in {}", alias.key, alias.known_in),
+        None => format!(
+            "`{}` has no effect: it was known in {}",
+            alias.key, alias.known_in
+        ),
     }
 }
 
@@ -200,14 +245,22 @@ fn unknown_text(group: &dyn Group, hints: &Hints, entry: &Entry) -> String {
         return format!("`{key}` is no key; a comment starts with #");
     }
     let sections = group.sections();
-    let known = sections.iter().flat_map(|section| section.rows()).map(|row| row.key);
+    let known = sections
+        .iter()
+        .flat_map(|section| section.rows())
+        .map(|row| row.key);
     let aliases = hints.aliases.iter().map(|alias| alias.key);
     let not_keys = hints.not_keys.iter().map(|not_key| not_key.key);
     let head = format!("unknown key `{key}` has no effect");
-    let Some(meant) = nearest(&entry.key, known.chain(not_keys).chain(aliases)) else { return head };
+    let Some(meant) = nearest(&entry.key, known.chain(not_keys).chain(aliases)) else {
+        return head;
+    };
     match hints.not_keys.iter().find(|not_key| not_key.key == meant) {
         Some(not_key) if not_key.key == entry.key => format!("{head}: {}", not_key.instead),
-        Some(not_key) => format!("{head}; it may stand for `{meant}`, which is no key either: {}", not_key.instead),
+        Some(not_key) => format!(
+            "{head}; it may stand for `{meant}`, which is no key either: {}",
+            not_key.instead
+        ),
         None => format!("{head}; did you mean {}?", crate::value::OneOf(&[meant])),
     }
 }
@@ -253,13 +306,25 @@ mod tests {
     }
 
     const HINTS: Hints = Hints {
-        aliases: &[Alias { key: "mapedFileSizeCommitLog", now: Some("mappedFileSizeCommitLog"), known_in: "4.0 to 4.5.1" }],
-        not_keys: &[NotAKey { key: "storePathConsumeQueue", instead: "it lies under storePathRootDir" }],
+        aliases: &[Alias {
+            key: "mapedFileSizeCommitLog",
+            now: Some("mappedFileSizeCommitLog"),
+            known_in: "4.0 to 4.5.1",
+        }],
+        not_keys: &[NotAKey {
+            key: "storePathConsumeQueue",
+            instead: "it lies under storePathRootDir",
+        }],
     };
 
     fn loaded(text: &str) -> (Sample, String) {
         let mut sample = Sample::default();
-        let report = load(&mut sample, &Properties::parse(text.as_bytes()), Path::new("b.conf"), &HINTS);
+        let report = load(
+            &mut sample,
+            &Properties::parse(text.as_bytes()),
+            Path::new("b.conf"),
+            &HINTS,
+        );
         (sample, report.to_string())
     }
 
@@ -267,8 +332,14 @@ mod tests {
     fn every_kind_of_finding() {
         for (text, expected) in [
             ("brokerId=0", ""),
-            ("brokerld=0", "warning: b.conf:1: unknown key `brokerld` has no effect; did you mean `brokerId`?\n"),
-            ("\n\nzzz=1", "warning: b.conf:3: unknown key `zzz` has no effect\n"),
+            (
+                "brokerld=0",
+                "warning: b.conf:1: unknown key `brokerld` has no effect; did you mean `brokerId`?\n",
+            ),
+            (
+                "\n\nzzz=1",
+                "warning: b.conf:3: unknown key `zzz` has no effect\n",
+            ),
             (
                 "maxMessageBiz=1",
                 "warning: b.conf:1: unknown key `maxMessageBiz` has no effect; did you mean `maxMessageSize`?\n",
@@ -287,13 +358,22 @@ mod tests {
                 "error: b.conf:1: bad value of `brokerId`: `abc`; allowed: a whole number from -9223372036854775808 to \
                  9223372036854775807\n",
             ),
-            ("brokerId=-1", "error: b.conf:1: bad value of `brokerId`: `-1`; allowed: 0 to 9223372036854775807\n"),
+            (
+                "brokerId=-1",
+                "error: b.conf:1: bad value of `brokerId`: `-1`; allowed: 0 to 9223372036854775807\n",
+            ),
             (
                 "brokerId=1\nbrokerId=2",
                 "warning: b.conf:2: `brokerId` was already set to `1` in line 1; this line counts\n",
             ),
-            ("sendMessageThreadPoolNums=8", "note: b.conf:1: `sendMessageThreadPoolNums` has no effect here: no pools\n"),
-            ("文件保留时间", "warning: b.conf:1: `文件保留时间` is no key; a comment starts with #\n"),
+            (
+                "sendMessageThreadPoolNums=8",
+                "note: b.conf:1: `sendMessageThreadPoolNums` has no effect here: no pools\n",
+            ),
+            (
+                "文件保留时间",
+                "warning: b.conf:1: `文件保留时间` is no key; a comment starts with #\n",
+            ),
             (
                 "brokerName=${name}",
                 "warning: b.conf:1: `brokerName=${name}` looks like a placeholder that was never filled in; the line is \

@@ -47,7 +47,13 @@ fn replace_cost(from: char, to: char) -> usize {
         () if from == to => 0,
         () if from.eq_ignore_ascii_case(&to) => 1,
         // Looks the same on paper and in many fonts.
-        () if matches!((from, to), ('l' | '1' | 'I', 'l' | '1' | 'I') | ('0' | 'O', '0' | 'O')) => 1,
+        () if matches!(
+            (from, to),
+            ('l' | '1' | 'I', 'l' | '1' | 'I') | ('0' | 'O', '0' | 'O')
+        ) =>
+        {
+            1
+        }
         () => CASE,
     }
 }
@@ -58,7 +64,15 @@ mod tests {
 
     #[test]
     fn what_was_meant() {
-        let keys = ["brokerId", "brokerIP1", "brokerIP2", "brokerName", "maxMessageSize", "listenPort", "deleteWhen"];
+        let keys = [
+            "brokerId",
+            "brokerIP1",
+            "brokerIP2",
+            "brokerName",
+            "maxMessageSize",
+            "listenPort",
+            "deleteWhen",
+        ];
         for (key, meant) in [
             ("brokerld", Some("brokerId")),
             ("BrokerName", Some("brokerName")),

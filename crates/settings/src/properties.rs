@@ -46,7 +46,9 @@ impl Properties {
             let mut last_line = number;
             while is_continued(&logical) {
                 logical.pop();
-                let Some((next_number, next)) = lines.next() else { break };
+                let Some((next_number, next)) = lines.next() else {
+                    break;
+                };
                 logical.push_str(next.trim_start_matches(is_blank));
                 last_line = next_number;
             }
@@ -54,14 +56,24 @@ impl Properties {
             let (key, bad_key) = unescape(key);
             let (value, bad_value) = unescape(value);
             let value = value.trim().to_owned();
-            entries.push(Entry { key, value, line: number, last_line, bad_escape: bad_key || bad_value });
+            entries.push(Entry {
+                key,
+                value,
+                line: number,
+                last_line,
+                bad_escape: bad_key || bad_value,
+            });
         }
         Properties { entries }
     }
 
     /// The value that counts: the last one with this key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.entries.iter().rev().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.value.as_str())
     }
 }
 
@@ -74,7 +86,11 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
         number = number.saturating_add(1);
         match text.find(['\n', '\r']) {
             Some(at) => {
-                let end = if text[at..].starts_with("\r\n") { at + 2 } else { at + 1 };
+                let end = if text[at..].starts_with("\r\n") {
+                    at + 2
+                } else {
+                    at + 1
+                };
                 rest = Some(&text[end..]);
                 Some((number, &text[..at]))
             }
@@ -133,7 +149,10 @@ fn unescape(text: &str) -> (String, bool) {
             'n' => units.push(u16::from(b'\n')),
             'r' => units.push(u16::from(b'\r')),
             'f' => units.push(0x0c),
-            'u' => match rest.get(..4).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            'u' => match rest
+                .get(..4)
+                .filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            {
                 Some(hex) => {
                     units.push(u16::from_str_radix(hex, 16).unwrap_or(0xfffd));
                     rest = &rest[4..];
@@ -156,16 +175,27 @@ mod tests {
 
     fn check(text: &str, expected: &[(&str, &str, u32)]) {
         let entries = Properties::parse(text.as_bytes()).entries;
-        let found: Vec<_> =
-            entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line)).collect();
+        let found: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line))
+            .collect();
         assert_eq!(found, expected, "{text:?}");
     }
 
     #[test]
     fn separators_comments_and_lines() {
-        check("a=1\nb:2\nc 3\nd\t=\t4\n", &[("a", "1", 1), ("b", "2", 2), ("c", "3", 3), ("d", "4", 4)]);
-        check("# no\n! no\n  # no\n\n x = y \r\nz=1\rw=2", &[("x", "y", 5), ("z", "1", 6), ("w", "2", 7)]);
-        check("a==b\nc=:d\ne : = f\n", &[("a", "=b", 1), ("c", ":d", 2), ("e", "= f", 3)]);
+        check(
+            "a=1\nb:2\nc 3\nd\t=\t4\n",
+            &[("a", "1", 1), ("b", "2", 2), ("c", "3", 3), ("d", "4", 4)],
+        );
+        check(
+            "# no\n! no\n  # no\n\n x = y \r\nz=1\rw=2",
+            &[("x", "y", 5), ("z", "1", 6), ("w", "2", 7)],
+        );
+        check(
+            "a==b\nc=:d\ne : = f\n",
+            &[("a", "=b", 1), ("c", ":d", 2), ("e", "= f", 3)],
+        );
         check("alone\n=noKey\n", &[("alone", "", 1), ("", "noKey", 2)]);
         check("a=b # not a comment\n", &[("a", "b # not a comment", 1)]);
     }
@@ -189,10 +219,10 @@ mod tests {
 
     #[test]
     fn charset() {
-        check("# 中文\n文件保留时间，默认48小时\nfileReservedTime=48\n", &[
-            ("文件保留时间，默认48小时", "", 2),
-            ("fileReservedTime", "48", 3),
-        ]);
+        check(
+            "# 中文\n文件保留时间，默认48小时\nfileReservedTime=48\n",
+            &[("文件保留时间，默认48小时", "", 2), ("fileReservedTime", "48", 3)],
+        );
         let latin = Properties::parse(b"a=caf\xe9");
         assert_eq!(latin.get("a"), Some("café"));
         assert_eq!(Properties::parse(b"\xef\xbb\xbfa=1").get("a"), Some("1"));
@@ -201,7 +231,10 @@ mod tests {
     #[test]
     fn last_of_repeated_keys_counts() {
         let file = Properties::parse(b"a=1\nb=2\na=3\n");
-        assert_eq!((file.get("a"), file.get("b"), file.get("c")), (Some("3"), Some("2"), None));
+        assert_eq!(
+            (file.get("a"), file.get("b"), file.get("c")),
+            (Some("3"), Some("2"), None)
+        );
     }
 
     proptest! {

@@ -94,7 +94,9 @@ pub fn text(group: &dyn Group) -> String {
     let mut lines: Vec<(&str, bool, String)> = Vec::new();
     for section in group.sections() {
         for row in section.rows() {
-            let Some(value) = section.get(row.key) else { continue };
+            let Some(value) = section.get(row.key) else {
+                continue;
+            };
             let used = matches!(row.applies, Applies::AtStart | Applies::Live);
             lines.push((row.shown, !used, value));
         }
@@ -155,7 +157,11 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 /// Text of a default in an inert row, where `null` is Java's null; for the macro.
 #[doc(hidden)]
 pub const fn default_text(text: &'static str) -> Option<&'static str> {
-    if same(text.as_bytes(), b"null") { None } else { Some(text) }
+    if same(text.as_bytes(), b"null") {
+        None
+    } else {
+        Some(text)
+    }
 }
 
 /// Reads a table of settings and makes a struct of it that implements [`Section`] and `Default`. See the crate's example.
@@ -181,7 +187,8 @@ macro_rules! settings {
         $vis struct $name {
             $($(#[doc = $doc])+ pub $field: $type,)*
             /// Values given for keys that do nothing, so that they are printed as they were given.
-            inert: ::std::collections::BTreeMap<&'static str, Option<String>>,
+            #[doc(hidden)]
+            pub inert: ::std::collections::BTreeMap<&'static str, Option<String>>,
         }
 
         impl Default for $name {
@@ -201,7 +208,7 @@ macro_rules! settings {
                         since: $isince,
                         applies: $crate::Applies::Inert($ireason),
                         java: <$itype as $crate::Value>::JAVA,
-                        important: false,
+                        important: $crate::listed(&$important, $ikey),
                     },
                     default: $crate::default_text($idefault),
                     parse: |text| <$itype as $crate::Value>::parse(text).map(|value| $crate::Value::render(&value)),
@@ -214,7 +221,7 @@ macro_rules! settings {
                         since: $fsince,
                         applies: $crate::Applies::Fixed($freason),
                         java: <$ftype as $crate::Value>::JAVA,
-                        important: false,
+                        important: $crate::listed(&$important, $fkey),
                     },
                     default: $crate::default_text($fdefault),
                     parse: |text| <$ftype as $crate::Value>::parse(text).map(|value| $crate::Value::render(&value)),

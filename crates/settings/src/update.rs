@@ -42,7 +42,11 @@ pub struct Updated {
 impl Updated {
     /// Everything the file should keep.
     pub fn to_keep(&self) -> impl Iterator<Item = (&str, &str)> {
-        let all = self.live.iter().chain(&self.at_next_start).chain(&self.without_effect);
+        let all = self
+            .live
+            .iter()
+            .chain(&self.at_next_start)
+            .chain(&self.without_effect);
         all.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
@@ -184,7 +188,11 @@ mod tests {
 
     fn updated(text: &str) -> (Sample, Result<Updated, Refused>) {
         let mut sample = Sample::default();
-        let result = update(&mut sample, &Properties::parse(text.as_bytes()), "configBlackList;brokerConfigPath");
+        let result = update(
+            &mut sample,
+            &Properties::parse(text.as_bytes()),
+            "configBlackList;brokerConfigPath",
+        );
         (sample, result)
     }
 
@@ -207,13 +215,19 @@ mod tests {
             Err(Refused::Blacklisted("brokerConfigPath".to_owned()))
         );
         let refused = updated("listenPort=0\n").1.unwrap_err();
-        assert_eq!(refused.to_string(), "bad value of `listenPort`: `0`; allowed: 1 to 65535");
+        assert_eq!(
+            refused.to_string(),
+            "bad value of `listenPort`: `0`; allowed: 1 to 65535"
+        );
     }
 
     #[test]
     fn edit_keeps_the_rest() {
         let file = "# mine\na=1\n\nb = 2,\\\n   3\na=4\nzz top\n";
-        assert_eq!(edit(file, [("a", "5"), ("b", "x"), ("new", " y")]), "# mine\na=1\n\nb=x\na=5\nzz top\nnew=\\ y\n");
+        assert_eq!(
+            edit(file, [("a", "5"), ("b", "x"), ("new", " y")]),
+            "# mine\na=1\n\nb=x\na=5\nzz top\nnew=\\ y\n"
+        );
         assert_eq!(edit("", [("a", "1")]), "a=1\n");
     }
 

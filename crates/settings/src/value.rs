@@ -13,7 +13,9 @@ pub struct BadValue {
 impl BadValue {
     /// A refusal that says what would be right.
     pub fn new(allowed: impl Into<String>) -> BadValue {
-        BadValue { allowed: allowed.into() }
+        BadValue {
+            allowed: allowed.into(),
+        }
     }
 }
 
@@ -49,7 +51,11 @@ macro_rules! number {
 }
 
 number!(i32, "int", "a whole number from -2147483648 to 2147483647");
-number!(i64, "long", "a whole number from -9223372036854775808 to 9223372036854775807");
+number!(
+    i64,
+    "long",
+    "a whole number from -9223372036854775808 to 9223372036854775807"
+);
 number!(f64, "double", "a number");
 
 impl Value for bool {
@@ -98,11 +104,26 @@ impl Value for Option<String> {
 ///
 /// # Errors
 /// The value lies outside; the error names the range.
-pub fn in_range<T: PartialOrd + Display>(value: &T, range: &std::ops::RangeInclusive<T>) -> Result<(), BadValue> {
+pub fn in_range<T: PartialOrd + Display>(
+    value: &T,
+    range: &std::ops::RangeInclusive<T>,
+) -> Result<(), BadValue> {
     if range.contains(value) {
         Ok(())
     } else {
         Err(BadValue::new(format!("{} to {}", range.start(), range.end())))
+    }
+}
+
+/// Checks a text that cannot be empty, such as a name or a path.
+///
+/// # Errors
+/// Nothing but blanks.
+pub fn not_blank(value: &String) -> Result<(), BadValue> {
+    if value.trim().is_empty() {
+        Err(BadValue::new("any text but nothing"))
+    } else {
+        Ok(())
     }
 }
 
@@ -208,6 +229,9 @@ mod tests {
     #[test]
     fn empty_optional_is_null() {
         assert_eq!(Option::<String>::parse(""), Ok(None));
-        assert_eq!(Option::<String>::parse("x").unwrap().render().as_deref(), Some("x"));
+        assert_eq!(
+            Option::<String>::parse("x").unwrap().render().as_deref(),
+            Some("x")
+        );
     }
 }
