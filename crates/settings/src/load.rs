@@ -241,7 +241,7 @@ fn alias_text(alias: &Alias) -> String {
 
 fn unknown_text(group: &dyn Group, hints: &Hints, entry: &Entry) -> String {
     let key = shorten(&entry.key);
-    if entry.key.chars().any(|c| !c.is_ascii()) {
+    if !entry.key.is_ascii() {
         return format!("`{key}` is no key; a comment starts with #");
     }
     let sections = group.sections();

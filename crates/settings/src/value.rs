@@ -119,7 +119,7 @@ pub fn in_range<T: PartialOrd + Display>(
 ///
 /// # Errors
 /// Nothing but blanks.
-pub fn not_blank(value: &String) -> Result<(), BadValue> {
+pub fn not_blank(value: &str) -> Result<(), BadValue> {
     if value.trim().is_empty() {
         Err(BadValue::new("any text but nothing"))
     } else {

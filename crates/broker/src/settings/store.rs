@@ -43,7 +43,7 @@ names! {
 }
 
 /// Hours of a day, `04` or `04;16`.
-fn hours(value: &String) -> Result<(), BadValue> {
+fn hours(value: &str) -> Result<(), BadValue> {
     let good = value
         .split(';')
         .all(|hour| hour.trim().parse::<u8>().is_ok_and(|hour| hour < 24));
@@ -55,7 +55,7 @@ fn hours(value: &String) -> Result<(), BadValue> {
 }
 
 /// Delay levels: numbers with a unit of s, m, h or d.
-fn delay_levels(value: &String) -> Result<(), BadValue> {
+fn delay_levels(value: &str) -> Result<(), BadValue> {
     let good = |level: &str| {
         let number = level.strip_suffix(['s', 'm', 'h', 'd']);
         number.is_some_and(|number| number.parse::<u32>().is_ok())
