@@ -1,2 +1,4 @@
 //! The name server.
 #![forbid(unsafe_code)]
+
+pub mod settings;
