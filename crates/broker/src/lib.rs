@@ -1,4 +1,5 @@
 //! The broker.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod settings;

@@ -5,6 +5,7 @@ use crate::properties::{Entry, Properties};
 use crate::table::{Applies, Group, Row};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How bad a finding is.
@@ -74,6 +75,21 @@ impl Report {
         self.findings
             .iter()
             .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Tells the operator: warnings on stderr, everything in the log.
+    pub fn announce(&self) {
+        for finding in &self.findings {
+            match finding.severity {
+                Severity::Note => tracing::info!("{finding}"),
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Error => tracing::error!("{finding}"),
+            }
+            if finding.severity >= Severity::Warning {
+                // Without stderr there is still the log.
+                let _ = writeln!(std::io::stderr(), "{finding}");
+            }
+        }
     }
 
     /// Findings of at least this severity.
