@@ -5,7 +5,9 @@ use crate::properties::Properties;
 use crate::table::{Group, important_text, text};
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// What to do after reading the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,19 @@ pub struct Exit {
     pub text: String,
     /// Exit code of the process. 0 goes with text for stdout, anything else with text for stderr.
     pub code: u8,
+}
+
+impl Exit {
+    /// Prints the text and gives the code.
+    pub fn print(self) -> ExitCode {
+        let written = match self.code {
+            0 => std::io::stdout().write_all(self.text.as_bytes()),
+            _ => std::io::stderr().write_all(self.text.as_bytes()),
+        };
+        // A reader that went away (`-p | head`) is no reason to say anything else.
+        drop(written);
+        ExitCode::from(self.code)
+    }
 }
 
 /// Java ends with -1 where the command line is wrong, -2 where something is missing and -3 where a setting is wrong.
@@ -220,6 +235,21 @@ pub fn check_addresses(list: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What to say when a port cannot be listened on: above all the setting that chooses it.
+///
+/// `purpose` says what the port is for, `setting` which key moves it (`listenPort`, which also moves listenPort - 2).
+pub fn bind_failure(purpose: &str, setting: &str, address: &str, error: &std::io::Error) -> String {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "a process listens there already (each broker takes listenPort, listenPort - 2 and listenPort + 1)"
+        }
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+        std::io::ErrorKind::AddrNotAvailable => "bindAddress is no address of this host",
+        _ => "the system refused it",
+    };
+    format!("cannot listen on {address} ({purpose}): {error}; {hint}; to move it, change {setting}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +297,18 @@ mod tests {
         assert_eq!(mistake.code, WRONG_COMMAND_LINE);
         assert!(mistake.text.contains("--nope"), "{}", mistake.text);
         assert_eq!(parsed("mqbroker -c").unwrap_err().code, WRONG_COMMAND_LINE);
+    }
+
+    #[test]
+    fn a_taken_port_names_its_setting() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = std::net::TcpListener::bind(address).unwrap_err();
+        let text = bind_failure("clients", "listenPort", &address.to_string(), &error);
+        assert!(
+            text.contains(&address.to_string()) && text.ends_with("to move it, change listenPort"),
+            "{text}"
+        );
     }
 
     #[test]

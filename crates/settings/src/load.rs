@@ -1,10 +1,12 @@
 //! A file applied to a server's settings, and the report about it.
 
+use crate::host;
 use crate::nearest::nearest;
 use crate::properties::{Entry, Properties};
 use crate::table::{Applies, Group, Row};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How bad a finding is.
@@ -74,6 +76,21 @@ impl Report {
         self.findings
             .iter()
             .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Tells the operator: warnings on stderr, everything in the log.
+    pub fn announce(&self) {
+        for finding in &self.findings {
+            match finding.severity {
+                Severity::Note => tracing::info!("{finding}"),
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Error => tracing::error!("{finding}"),
+            }
+            if finding.severity >= Severity::Warning {
+                // Without stderr there is still the log.
+                let _ = writeln!(std::io::stderr(), "{finding}");
+            }
+        }
     }
 
     /// Findings of at least this severity.
@@ -172,17 +189,17 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             );
             report.add_at(Severity::Warning, file, entry.line, text);
         }
-        if is_placeholder(&entry.value) {
-            let text = format!(
-                "`{}={}` looks like a placeholder that was never filled in; {}",
-                entry.key,
-                shorten(&entry.value),
-                "the line is not used"
-            );
-            report.add_at(Severity::Warning, file, entry.line, text);
-            continue;
+        match fill_in(&entry.value, &variable) {
+            Some(value) => set(group, row, entry, &value, file, &mut report),
+            None => {
+                let text = format!(
+                    "`{}={}` looks like a placeholder that was never filled in; the line is not used",
+                    entry.key,
+                    shorten(&entry.value)
+                );
+                report.add_at(Severity::Warning, file, entry.line, text);
+            }
         }
-        set(group, row, entry, file, &mut report);
     }
     report
 }
@@ -198,10 +215,10 @@ pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
     rows.first().copied()
 }
 
-fn set(group: &mut dyn Group, row: &Row, entry: &Entry, file: &Path, report: &mut Report) {
+fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path, report: &mut Report) {
     // One key may stand in several of Java's classes; a file sets all of them.
     for section in group.sections_mut() {
-        if let Err(bad) = section.set(row.key, &entry.value) {
+        if let Err(bad) = section.set(row.key, value) {
             let comment = if entry.value.contains(" #") {
                 " (a # behind a value starts no comment)"
             } else {
@@ -265,9 +282,33 @@ fn unknown_text(group: &dyn Group, hints: &Hints, entry: &Entry) -> String {
     }
 }
 
-/// `${ip}`, `<your ip>`, `*.*.*.*`: texts that tutorials leave for the reader to fill in.
-fn is_placeholder(value: &str) -> bool {
-    value.contains("${") && value.contains('}') || value.contains("*.*.*.*") || value.contains("x.x.x.x")
+/// Fills in `${NAME}`. `None`: something was left for the reader of a guide to fill in (`${ip}`, `*.*.*.*`) and nobody has.
+///
+/// Unlike Java, which takes such texts as they stand: a server that calls itself `${ip}` is reached by nobody.
+fn fill_in(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    if value.contains("*.*.*.*") || value.contains("x.x.x.x") {
+        return None;
+    }
+    let mut filled = String::new();
+    let mut rest = value;
+    while let Some((before, name, after)) = rest
+        .split_once("${")
+        .and_then(|(before, tail)| tail.split_once('}').map(|(name, after)| (before, name, after)))
+    {
+        filled.push_str(before);
+        filled.push_str(&variable(name)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// What `${name}` stands for: Java's user.home, or a variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "user.home" => Some(host::home().to_string_lossy().into_owned()),
+        name => host::variable(name),
+    }
 }
 
 /// Long values are cut in messages.
@@ -391,6 +432,21 @@ mod tests {
             ("aclEnable=false", ""),
         ] {
             assert_eq!(loaded(text).1, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn placeholders() {
+        let variable = |name: &str| (name == "user.home").then(|| "/home/mq".to_owned());
+        for (value, filled) in [
+            ("plain", Some("plain")),
+            ("${user.home}/store", Some("/home/mq/store")),
+            ("a${user.home}b${user.home}", Some("a/home/mqb/home/mq")),
+            ("${ip}:9876", None),
+            ("*.*.*.*:9876", None),
+            ("$x {y} ${", Some("$x {y} ${")),
+        ] {
+            assert_eq!(fill_in(value, &variable).as_deref(), filled, "{value}");
         }
     }
 

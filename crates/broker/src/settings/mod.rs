@@ -191,9 +191,15 @@ fn absolute(path: &Path) -> String {
 impl Settings {
     /// Rules between settings.
     fn complete(&mut self, defaults: &Settings, report: &mut Report) {
-        if let Some(list) = &self.broker.namesrv_addr {
-            if let Err(text) = check_addresses(list) {
-                report.add(Severity::Error, format!("namesrvAddr: {text}"));
+        match &self.broker.namesrv_addr {
+            Some(list) => {
+                if let Err(text) = check_addresses(list) {
+                    report.add(Severity::Error, format!("namesrvAddr: {text}"));
+                }
+            }
+            None => {
+                let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
+                report.add(Severity::Warning, text);
             }
         }
         match self.store.broker_role {

@@ -8,6 +8,7 @@ const KEYS: &str = include_str!("../../tests/config_keys.tsv");
 
 fn read(text: &str) -> (Settings, Report) {
     let mut settings = Settings::default();
+    settings.broker.namesrv_addr = Some("127.0.0.1:9876".to_owned());
     let defaults = settings.clone();
     let properties = Properties::parse(text.as_bytes());
     let mut report = settings::load(&mut settings, &properties, Path::new("b.properties"), &HINTS);
@@ -289,4 +290,35 @@ fn command_line_counts_more_than_the_file() {
         exit.code != 0 && exit.text.contains("/nowhere/broker.conf"),
         "{exit:?}"
     );
+}
+
+#[test]
+fn files_in_conf_have_nothing_odd() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf");
+    let mut ports = std::collections::BTreeMap::new();
+    for set in ["2m-noslave", "2m-2s-async", "2m-2s-sync", "."] {
+        for entry in std::fs::read_dir(conf.join(set)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() || path.ends_with("namesrv.properties") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (settings, report) = read(&text);
+            assert_eq!(report.to_string(), "", "{}", path.display());
+            if set == "." {
+                continue;
+            }
+            let port = settings.server.listen_port;
+            for taken in [port - 2, port, settings.store.ha_listen_port] {
+                let other = ports.insert((set, taken), path.clone());
+                assert_eq!(other, None, "port {taken} of {}", path.display());
+            }
+            let root = settings.store.store_path_root_dir;
+            assert!(
+                root.starts_with(&*host::home().to_string_lossy()) && !root.contains("${"),
+                "{root}"
+            );
+        }
+    }
+    assert_eq!(ports.len(), 3 * (2 + 4 + 4));
 }
