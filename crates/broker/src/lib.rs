@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod delay;
@@ -21,6 +22,7 @@ pub mod registration;
 pub mod run;
 pub mod settings;
 pub mod stats;
+pub mod store_settings;
 pub mod topics;
 
 /// The disk a broker runs on.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use protocol::{EncodeHeader, Frame, SerializeType};
+use protocol::frame::FLAG_ONEWAY;
+use protocol::version::V4_9_8;
+use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
 use tokio::sync::oneshot;
 
 use crate::client::InvokeError;
@@ -173,13 +175,17 @@ impl Connection {
     }
 
     /// Puts a frame into the outbox; false if the connection is closed.
-    pub(crate) fn push(&self, body: Body, encode: impl FnOnce(&mut BytesMut)) -> bool {
+    pub(crate) fn push(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> bool {
         let mut outbox = self.outbox.lock();
         if outbox.closed {
             return false;
         }
         let before = outbox.head.len();
-        encode(&mut outbox.head);
+        if let Err(e) = protocol::encode::encode_head(&mut outbox.head, head, header, body.len()) {
+            // Nothing can be said in its place; the peer's own time limit ends its wait.
+            tracing::error!("a frame for {} is not sent: {e}", self.peer);
+            return true;
+        }
         outbox.bytes += outbox.head.len() - before + body.len();
         match body {
             Body::Empty => {}
@@ -204,10 +210,7 @@ impl Connection {
     /// Sends a request that nobody answers.
     pub fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        let len = body.len();
-        let sent = self.push(body, |out| {
-            protocol::encode_request(out, SerializeType::Json, code, opaque, true, header, len);
-        });
+        let sent = self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body);
         if sent { Ok(()) } else { Err(Closed) }
     }
 
@@ -242,10 +245,7 @@ impl Connection {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);
-        let len = body.len();
-        let sent = self.push(body, |out| {
-            protocol::encode_request(out, SerializeType::Json, code, opaque, false, header, len);
-        });
+        let sent = self.push(&request_head(code, opaque, 0), header, body);
         if !sent {
             self.invoked.lock().remove(&opaque);
             return Err(InvokeError::Closed { peer: self.peer });
@@ -268,5 +268,17 @@ impl Connection {
         let outbox = std::mem::replace(&mut *self.outbox.lock(), closed);
         drop(outbox);
         self.invoked.lock().clear();
+    }
+}
+
+fn request_head(code: i32, opaque: i32, flag: i32) -> Head<'static> {
+    Head {
+        code,
+        language: Language::Java,
+        version: V4_9_8,
+        opaque,
+        flag,
+        remark: None,
+        serialize_type: SerializeType::Json,
     }
 }

@@ -10,13 +10,10 @@
 //! A frame is a part of the read buffer, not a copy. The buffer grows with what has come, never with what a frame
 //! announces.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use protocol::{Frame, FrameError};
 
 use crate::settings::Limits;
-
-/// Longest header looked into before its frame is allowed to be large.
-const LARGE_HEADER_MAX: usize = 64 * 1024;
 
 /// Why the stream cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +59,11 @@ fn is_allowed_large(buffer: &BytesMut, total: usize, limits: &Limits) -> Result<
     if total + 4 > large.max_bytes {
         return Err(too_long(large.max_bytes));
     }
-    let Some(kind_and_len) = buffer.get(4..8).and_then(|b| b.first_chunk::<4>()) else { return Ok(false) };
-    let header_len = (u32::from_be_bytes(*kind_and_len) & 0x00FF_FFFF) as usize;
-    if header_len > LARGE_HEADER_MAX {
-        return Err(too_long(limits.frame_max_bytes));
+    match Frame::peek(buffer.get(4..).unwrap_or_default(), total)? {
+        Some(frame) if frame.code == large.code => Ok(true),
+        Some(_) => Err(too_long(limits.frame_max_bytes)),
+        // Its header is still coming; no header is longer than an ordinary frame.
+        None if buffer.len() > limits.frame_max_bytes => Err(too_long(limits.frame_max_bytes)),
+        None => Ok(false),
     }
-    let Some(header) = buffer.get(4..8 + header_len) else { return Ok(false) };
-    let frame = Frame::decode(Bytes::copy_from_slice(header))?;
-    if frame.code == large.code { Ok(true) } else { Err(too_long(limits.frame_max_bytes)) }
 }

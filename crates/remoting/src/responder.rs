@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::code::response;
-use protocol::header::NoHeader;
-use protocol::{EncodeHeader, SerializeType};
+use protocol::frame::FLAG_RESPONSE;
+use protocol::version::V4_9_8;
+use protocol::{EncodeHeader, Head, Language, SerializeType};
 use serde::Serialize;
 
 use crate::Connection;
@@ -73,20 +74,20 @@ impl Responder {
 
     /// Answers SUCCESS with nothing else.
     pub fn ok(self) {
-        self.reply(response::SUCCESS, None, &NoHeader, Body::Empty);
+        self.reply(response::SUCCESS, None, &(), Body::Empty);
     }
 
     /// Answers SUCCESS with a JSON body.
     pub fn body<T: Serialize + ?Sized>(self, value: &T) {
         match serde_json::to_vec(value) {
-            Ok(json) => self.reply(response::SUCCESS, None, &NoHeader, json.into()),
+            Ok(json) => self.reply(response::SUCCESS, None, &(), json.into()),
             Err(e) => self.error(response::SYSTEM_ERROR, &format!("the answer can not be written as JSON: {e}")),
         }
     }
 
     /// Refuses.
     pub fn error(self, code: i32, remark: &str) {
-        self.reply(code, Some(remark), &NoHeader, Body::Empty);
+        self.reply(code, Some(remark), &(), Body::Empty);
     }
 
     /// Does the peer expect no answer?
@@ -105,8 +106,16 @@ impl Responder {
         if self.oneway {
             return;
         }
-        let (kind, opaque, len) = (self.serialize_type, self.opaque, body.len());
-        self.conn.push(body, |out| protocol::encode_response(out, kind, opaque, code, remark, header, len));
+        let head = Head {
+            code,
+            language: Language::Java,
+            version: V4_9_8,
+            opaque: self.opaque,
+            flag: FLAG_RESPONSE,
+            remark,
+            serialize_type: self.serialize_type,
+        };
+        self.conn.push(&head, header, body);
     }
 }
 
@@ -114,7 +123,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if !self.answered {
             let remark = "the request was dropped by a fault in this server, see its log";
-            self.answer(response::SYSTEM_ERROR, Some(remark), &NoHeader, Body::Empty);
+            self.answer(response::SYSTEM_ERROR, Some(remark), &(), Body::Empty);
         }
     }
 }
