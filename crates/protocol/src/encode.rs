@@ -81,6 +81,62 @@ pub fn encode_frame<H: EncodeHeader + ?Sized>(
     Ok(out.freeze())
 }
 
+/// Appends a request of ours without its body.
+pub fn encode_request(
+    out: &mut BytesMut,
+    serialize_type: SerializeType,
+    code: i32,
+    opaque: i32,
+    oneway: bool,
+    header: &dyn EncodeHeader,
+    body_len: usize,
+) {
+    let flag = if oneway { crate::frame::FLAG_ONEWAY } else { 0 };
+    let head = Head {
+        code,
+        language: Language::Java,
+        version: crate::VERSION,
+        opaque,
+        flag,
+        remark: None,
+        serialize_type,
+    };
+    encode_ours(out, &head, header, body_len);
+}
+
+/// Appends a reply of ours without its body, in the serialization of the request.
+pub fn encode_response(
+    out: &mut BytesMut,
+    serialize_type: SerializeType,
+    opaque: i32,
+    code: i32,
+    remark: Option<&str>,
+    header: &dyn EncodeHeader,
+    body_len: usize,
+) {
+    let head = Head {
+        code,
+        language: Language::Java,
+        version: crate::VERSION,
+        opaque,
+        flag: crate::frame::FLAG_RESPONSE,
+        remark,
+        serialize_type,
+    };
+    encode_ours(out, &head, header, body_len);
+}
+
+fn encode_ours(out: &mut BytesMut, head: &Head<'_>, header: &dyn EncodeHeader, body_len: usize) {
+    if encode_head(out, head, header, body_len).is_err() {
+        // Only a remark or a field of 16 MiB gets here (a peer's text given back to it): what matters is sent.
+        let bare = Head {
+            remark: None,
+            ..*head
+        };
+        encode_head(out, &bare, &(), body_len).expect("a frame of ours stays below 2 GiB");
+    }
+}
+
 fn write_json<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, header: &H) {
     out.extend_from_slice(b"{\"code\":");
     put_int(out, i64::from(head.code));

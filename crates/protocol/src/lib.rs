@@ -12,12 +12,17 @@ pub mod code;
 pub mod encode;
 pub mod frame;
 pub mod header;
+pub mod json;
 pub mod language;
 mod scan;
 pub mod version;
 
-pub use encode::Head;
+pub use body::namesrv::body_crc32;
+pub use encode::{Head, encode_request, encode_response};
 pub use frame::{Frame, FrameError, SerializeType};
 pub use header::{EncodeHeader, Header, HeaderError};
 pub use language::Language;
 pub use scan::JsonError;
+
+/// The version our servers and clients say they are: 4.9.8.
+pub const VERSION: i32 = version::V4_9_8;

@@ -14,6 +14,7 @@ pub mod object_keys;
 pub mod topic;
 
 pub use dialect::normalise;
+pub use topic::{DataVersion, KvTable, MessageQueue, TopicConfig, TopicFilterType, TopicList};
 
 use bytes::Bytes;
 use serde::Serialize;

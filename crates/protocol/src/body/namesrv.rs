@@ -29,6 +29,9 @@ pub struct TopicConfigTable {
     pub topic_queue_mapping_info_map: BTreeMap<String, Value>,
 }
 
+/// Java's name of it, less the "Serialize".
+pub type TopicConfigWrapper = TopicConfigTable;
+
 /// REGISTER_BROKER's body.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -172,6 +172,17 @@ impl<T: EncodeField> EncodeField for Option<T> {
 }
 
 /// No header: `extFields` is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NoHeader;
+
+impl EncodeHeader for NoHeader {
+    fn encode(&self, _writer: &mut FieldWriter<'_>) {}
+    fn is_present(&self) -> bool {
+        false
+    }
+}
+
+/// The same as [`NoHeader`].
 impl EncodeHeader for () {
     fn encode(&self, _writer: &mut FieldWriter<'_>) {}
     fn is_present(&self) -> bool {
