@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::DataVersion;
+use super::de;
+use super::topic::{DataVersion, MessageQueue};
 
 /// HEART_BEAT (34).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -12,14 +13,19 @@ use crate::body::DataVersion;
 pub struct HeartbeatData {
     /// Client id, `ip@instance`.
     #[serde(rename = "clientID")]
+    #[serde(deserialize_with = "de::scalar")]
     pub client_id: String,
     /// Producer groups of the client.
+    #[serde(deserialize_with = "de::or_default")]
     pub producer_data_set: Vec<ProducerData>,
     /// Consumer groups of the client.
+    #[serde(deserialize_with = "de::or_default")]
     pub consumer_data_set: Vec<ConsumerData>,
     /// Hash of the subscriptions, 5.x; 0 when the client does not use the short form.
+    #[serde(deserialize_with = "de::scalar")]
     pub heartbeat_fingerprint: i32,
     /// The subscriptions are left out because they have not changed, 5.x.
+    #[serde(deserialize_with = "de::scalar")]
     pub without_sub: bool,
 }
 
@@ -28,6 +34,7 @@ pub struct HeartbeatData {
 #[serde(rename_all = "camelCase", default)]
 pub struct ProducerData {
     /// Group.
+    #[serde(deserialize_with = "de::scalar")]
     pub group_name: String,
 }
 
@@ -36,6 +43,7 @@ pub struct ProducerData {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerData {
     /// Group.
+    #[serde(deserialize_with = "de::scalar")]
     pub group_name: String,
     /// Pull, push or pop.
     pub consume_type: ConsumeType,
@@ -44,8 +52,10 @@ pub struct ConsumerData {
     /// Where a new group starts.
     pub consume_from_where: ConsumeFromWhere,
     /// Topics subscribed to.
+    #[serde(deserialize_with = "de::or_default")]
     pub subscription_data_set: Vec<SubscriptionData>,
     /// Unit mode.
+    #[serde(deserialize_with = "de::scalar")]
     pub unit_mode: bool,
 }
 
@@ -54,75 +64,37 @@ pub struct ConsumerData {
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionData {
     /// Unused class filter switch.
+    #[serde(deserialize_with = "de::scalar")]
     pub class_filter_mode: bool,
     /// Java hashes of the tags.
+    #[serde(deserialize_with = "de::scalars")]
     pub code_set: Vec<i32>,
     /// TAG or SQL92.
-    #[serde(deserialize_with = "null_as_tag")]
+    #[serde(deserialize_with = "tag")]
     pub expression_type: String,
     /// `*`, `a || b`, or SQL.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "de::scalar")]
     pub sub_string: String,
     /// When the client made it, ms since 1970.
+    #[serde(deserialize_with = "de::scalar")]
     pub sub_version: i64,
     /// The tags.
+    #[serde(deserialize_with = "de::scalars")]
     pub tags_set: Vec<String>,
     /// Topic.
+    #[serde(deserialize_with = "de::scalar")]
     pub topic: String,
 }
 
-fn null_as_tag<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(d)?.unwrap_or_else(|| "TAG".to_owned()))
+/// The text of `expressionType` when there is none.
+fn tag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text: Option<String> = de::optional(deserializer)?;
+    Ok(text.unwrap_or_else(|| "TAG".to_owned()))
 }
 
-fn null_as_default<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(d)?.unwrap_or_default())
-}
-
-/// Declares an enum that is written by name and read by name (any case) or by ordinal, as fastjson does.
-macro_rules! java_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            const ALL: &'static [($name, &'static str)] = &[$(($name::$variant, $text)),+];
-
-            /// The Java name.
-            pub fn name(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(self.name())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                #[derive(Deserialize)]
-                #[serde(untagged)]
-                enum NameOrOrdinal { Name(String), Ordinal(u64), Null(()) }
-                Ok(match NameOrOrdinal::deserialize(d)? {
-                    NameOrOrdinal::Name(n) => {
-                        Self::ALL.iter().find(|(_, t)| t.eq_ignore_ascii_case(&n)).map(|(v, _)| *v).unwrap_or_default()
-                    }
-                    NameOrOrdinal::Ordinal(i) => {
-                        usize::try_from(i).ok().and_then(|i| Self::ALL.get(i)).map(|(v, _)| *v).unwrap_or_default()
-                    }
-                    NameOrOrdinal::Null(()) => Self::default(),
-                })
-            }
-        }
-    };
-}
-
-java_enum! {
+crate::java_enum! {
     /// How a group consumes.
-    ConsumeType {
+    pub enum ConsumeType {
         /// Pull.
         Actively = "CONSUME_ACTIVELY",
         /// Push, which is the client's own long polling.
@@ -133,9 +105,9 @@ java_enum! {
     }
 }
 
-java_enum! {
+crate::java_enum! {
     /// Who gets a message.
-    MessageModel {
+    pub enum MessageModel {
         /// Every member.
         Broadcasting = "BROADCASTING",
         /// One member.
@@ -144,9 +116,9 @@ java_enum! {
     }
 }
 
-java_enum! {
+crate::java_enum! {
     /// Where a group without offsets starts.
-    ConsumeFromWhere {
+    pub enum ConsumeFromWhere {
         /// At the end.
         #[default]
         LastOffset = "CONSUME_FROM_LAST_OFFSET",
@@ -163,29 +135,21 @@ java_enum! {
     }
 }
 
-/// A queue of a topic on a broker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MessageQueue {
-    /// Broker name.
-    pub broker_name: String,
-    /// Queue id.
-    pub queue_id: i32,
-    /// Topic.
-    pub topic: String,
-}
-
 /// LOCK_BATCH_MQ (41) and UNLOCK_BATCH_MQ (42).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LockBatchRequestBody {
     /// Group.
+    #[serde(deserialize_with = "de::scalar")]
     pub consumer_group: String,
     /// Who locks.
+    #[serde(deserialize_with = "de::scalar")]
     pub client_id: String,
     /// What to lock.
+    #[serde(deserialize_with = "de::or_default")]
     pub mq_set: Vec<MessageQueue>,
     /// Do not ask the other members of the broker group, 5.x.
+    #[serde(deserialize_with = "de::scalar")]
     pub only_this_broker: bool,
 }
 
@@ -195,6 +159,7 @@ pub struct LockBatchRequestBody {
 pub struct LockBatchResponseBody {
     /// Queues this client holds now.
     #[serde(rename = "lockOKMQSet")]
+    #[serde(deserialize_with = "de::or_default")]
     pub lock_ok_mq_set: Vec<MessageQueue>,
 }
 
@@ -203,8 +168,10 @@ pub struct LockBatchResponseBody {
 #[serde(rename_all = "camelCase", default)]
 pub struct CheckClientRequestBody {
     /// Client id.
+    #[serde(deserialize_with = "de::scalar")]
     pub client_id: String,
     /// Group.
+    #[serde(deserialize_with = "de::scalar")]
     pub group: String,
     /// The subscription to check.
     pub subscription_data: Option<SubscriptionData>,
@@ -215,6 +182,7 @@ pub struct CheckClientRequestBody {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerIdList {
     /// Client ids.
+    #[serde(deserialize_with = "de::scalars")]
     pub consumer_id_list: Vec<String>,
 }
 
@@ -223,22 +191,31 @@ pub struct ConsumerIdList {
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionGroupConfig {
     /// Broker to read from.
+    #[serde(deserialize_with = "de::scalar")]
     pub broker_id: i64,
     /// Broadcasting is allowed.
+    #[serde(deserialize_with = "de::scalar")]
     pub consume_broadcast_enable: bool,
     /// Consuming is allowed.
+    #[serde(deserialize_with = "de::scalar")]
     pub consume_enable: bool,
     /// A new group may start at the beginning.
+    #[serde(deserialize_with = "de::scalar")]
     pub consume_from_min_enable: bool,
     /// Group.
+    #[serde(deserialize_with = "de::scalar")]
     pub group_name: String,
     /// Members are told when members come and go.
+    #[serde(deserialize_with = "de::scalar")]
     pub notify_consumer_ids_changed_enable: bool,
     /// Deliveries before the dead letter queue.
+    #[serde(deserialize_with = "de::scalar")]
     pub retry_max_times: i32,
     /// Queues of the retry topic.
+    #[serde(deserialize_with = "de::scalar")]
     pub retry_queue_nums: i32,
     /// Broker to read from when far behind.
+    #[serde(deserialize_with = "de::scalar")]
     pub which_broker_when_consume_slowly: i64,
     /// Everything newer versions write, kept as it is.
     #[serde(flatten)]
@@ -288,12 +265,16 @@ pub struct ConsumerOffsetTable {
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientConnection {
     /// `ip:port`.
+    #[serde(deserialize_with = "de::scalar")]
     pub client_addr: String,
     /// Client id.
+    #[serde(deserialize_with = "de::scalar")]
     pub client_id: String,
     /// Language name.
+    #[serde(deserialize_with = "de::scalar")]
     pub language: String,
     /// Version number.
+    #[serde(deserialize_with = "de::scalar")]
     pub version: i32,
 }
 
@@ -302,6 +283,7 @@ pub struct ClientConnection {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerConnection {
     /// Members.
+    #[serde(deserialize_with = "de::or_default")]
     pub connection_set: Vec<ClientConnection>,
     /// Where a new group starts.
     pub consume_from_where: ConsumeFromWhere,
@@ -318,6 +300,7 @@ pub struct ConsumerConnection {
 #[serde(rename_all = "camelCase", default)]
 pub struct ProducerConnection {
     /// Members.
+    #[serde(deserialize_with = "de::or_default")]
     pub connection_set: Vec<ClientConnection>,
 }
 
@@ -326,10 +309,13 @@ pub struct ProducerConnection {
 #[serde(rename_all = "camelCase", default)]
 pub struct TopicOffset {
     /// Store time of the last message, ms since 1970.
+    #[serde(deserialize_with = "de::scalar")]
     pub last_update_timestamp: i64,
     /// End of the queue.
+    #[serde(deserialize_with = "de::scalar")]
     pub max_offset: i64,
     /// First offset of the queue.
+    #[serde(deserialize_with = "de::scalar")]
     pub min_offset: i64,
 }
 
@@ -338,12 +324,16 @@ pub struct TopicOffset {
 #[serde(rename_all = "camelCase", default)]
 pub struct OffsetWrapper {
     /// End of the queue.
+    #[serde(deserialize_with = "de::scalar")]
     pub broker_offset: i64,
     /// Committed offset.
+    #[serde(deserialize_with = "de::scalar")]
     pub consumer_offset: i64,
     /// Store time of the message before the committed offset, ms since 1970.
+    #[serde(deserialize_with = "de::scalar")]
     pub last_timestamp: i64,
     /// Offset pulled up to, 5.x.
+    #[serde(deserialize_with = "de::scalar")]
     pub pull_offset: i64,
 }
 
@@ -352,5 +342,6 @@ pub struct OffsetWrapper {
 #[serde(rename_all = "camelCase", default)]
 pub struct GroupList {
     /// Groups.
+    #[serde(deserialize_with = "de::scalars")]
     pub group_list: Vec<String>,
 }

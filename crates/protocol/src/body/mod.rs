@@ -9,6 +9,7 @@
 
 pub mod de;
 mod dialect;
+pub mod broker;
 pub mod namesrv;
 pub mod object_keys;
 pub mod topic;

@@ -6,101 +6,50 @@
 
 use std::borrow::Cow;
 
-use crate::Header;
+use crate::header::Header;
 
-/// SEND_MESSAGE (10): long field names.
+/// SEND_MESSAGE (10), and by letters SEND_MESSAGE_V2 (310) and SEND_BATCH_MESSAGE (320).
 #[derive(Debug, Clone, Header)]
 pub struct SendMessageRequestHeader<'a> {
     /// Group of the producer.
+    #[header(short = "a")]
     pub producer_group: Option<Cow<'a, str>>,
     /// Where the message goes.
+    #[header(short = "b")]
     pub topic: Cow<'a, str>,
     /// Template topic for a topic that does not exist yet.
+    #[header(short = "c")]
     pub default_topic: Option<Cow<'a, str>>,
     /// Queues the client would like a new topic to have.
+    #[header(short = "d")]
     pub default_topic_queue_nums: Option<i32>,
     /// Queue; below 0 the broker picks one.
+    #[header(short = "e")]
     pub queue_id: i32,
     /// Message sysFlag.
+    #[header(short = "f")]
     pub sys_flag: Option<i32>,
     /// When the client made the message, ms since 1970.
+    #[header(short = "g")]
     pub born_timestamp: i64,
     /// The application's own flag.
+    #[header(short = "h")]
     pub flag: Option<i32>,
     /// Properties text: name 0x01 value 0x02 …
+    #[header(short = "i")]
     pub properties: Option<Cow<'a, str>>,
     /// How often the message was consumed before.
+    #[header(short = "j")]
     pub reconsume_times: Option<i32>,
     /// Unit mode.
+    #[header(short = "k")]
     pub unit_mode: Option<bool>,
     /// The body is a chain of messages.
+    #[header(short = "m")]
     pub batch: Option<bool>,
     /// Limit of reconsumeTimes, for sends to a retry topic.
+    #[header(short = "l")]
     pub max_reconsume_times: Option<i32>,
-}
-
-/// SEND_MESSAGE_V2 (310) and SEND_BATCH_MESSAGE (320): the same fields by letters.
-#[derive(Debug, Clone, Header)]
-pub struct SendMessageRequestHeaderV2<'a> {
-    /// producerGroup.
-    #[header(java = "a")]
-    pub producer_group: Option<Cow<'a, str>>,
-    /// topic.
-    #[header(java = "b")]
-    pub topic: Cow<'a, str>,
-    /// defaultTopic.
-    #[header(java = "c")]
-    pub default_topic: Option<Cow<'a, str>>,
-    /// defaultTopicQueueNums.
-    #[header(java = "d")]
-    pub default_topic_queue_nums: Option<i32>,
-    /// queueId.
-    #[header(java = "e")]
-    pub queue_id: i32,
-    /// sysFlag.
-    #[header(java = "f")]
-    pub sys_flag: Option<i32>,
-    /// bornTimestamp.
-    #[header(java = "g")]
-    pub born_timestamp: i64,
-    /// flag.
-    #[header(java = "h")]
-    pub flag: Option<i32>,
-    /// properties.
-    #[header(java = "i")]
-    pub properties: Option<Cow<'a, str>>,
-    /// reconsumeTimes.
-    #[header(java = "j")]
-    pub reconsume_times: Option<i32>,
-    /// unitMode.
-    #[header(java = "k")]
-    pub unit_mode: Option<bool>,
-    /// maxReconsumeTimes.
-    #[header(java = "l")]
-    pub max_reconsume_times: Option<i32>,
-    /// batch.
-    #[header(java = "m")]
-    pub batch: Option<bool>,
-}
-
-impl<'a> From<SendMessageRequestHeaderV2<'a>> for SendMessageRequestHeader<'a> {
-    fn from(v2: SendMessageRequestHeaderV2<'a>) -> Self {
-        Self {
-            producer_group: v2.producer_group,
-            topic: v2.topic,
-            default_topic: v2.default_topic,
-            default_topic_queue_nums: v2.default_topic_queue_nums,
-            queue_id: v2.queue_id,
-            sys_flag: v2.sys_flag,
-            born_timestamp: v2.born_timestamp,
-            flag: v2.flag,
-            properties: v2.properties,
-            reconsume_times: v2.reconsume_times,
-            unit_mode: v2.unit_mode,
-            batch: v2.batch,
-            max_reconsume_times: v2.max_reconsume_times,
-        }
-    }
 }
 
 /// Answer to a send.

@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+pub mod broker;
 pub mod namesrv;
 
 use crate::encode::FieldWriter;
