@@ -1,1 +1,162 @@
 //! Files, mapped files and clocks, real and simulated.
+//!
+//! The store is given a [`Disk`] and never touches a file by itself: [`MmapDisk`] is the real one, `SimDisk`
+//! (feature `sim`) keeps live and durable bytes apart so that a test can pull the plug. This is the only crate
+//! with unsafe code, all of it in [`region`](crate::MappedSlice) and a few system calls.
+//!
+//! It knows nothing of records or offsets. Start reading at [`Disk`] and [`MappedFile`].
+//!
+//! # Why a mapped file is safe here
+//!
+//! - Bytes below a file's *published* end never change while the file is open: writes below it are refused, and
+//!   the end only goes back ([`MappedFile::unpublish`]) while no slice exists. So a `&[u8]` from a
+//!   [`MappedSlice`] never sees a byte change.
+//! - Bytes above it are reachable only inside the closure of [`MappedFile::write_with`] or copied out by
+//!   [`MappedFile::read`], both under the file's own lock.
+//! - A file has its full length before it is mapped and is never shortened by us, and the blocks under a write
+//!   are reserved before the write, so neither the end of the file nor a full disk becomes a SIGBUS. (What
+//!   another process does to the files, or a device that fails while a page is read, can: Java's broker dies of
+//!   the same.)
+//! - A mapping lives as long as the last slice of it.
+
+mod clock;
+mod error;
+mod mmap;
+mod region;
+mod reserved;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{Error, Operation, Result};
+pub use mmap::{MmapDisk, MmapFile, MmapLock};
+pub use region::MappedSlice;
+
+use std::ops::Range;
+use std::path::Path;
+
+/// How a mapped file will be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapOptions {
+    /// Blocks are reserved at most this many bytes at a time ahead of the writer (and, in a file that is not
+    /// pinned, no more than lie before the writer).
+    pub reserve_step_bytes: u64,
+    /// Stays mapped and keeps its descriptor once used: for the few files that everything goes through. The
+    /// others share a bounded number of mappings and are mapped again when they are needed.
+    pub pinned: bool,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Name within the directory. Entries whose name is not UTF-8 are left out of listings.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Length in bytes.
+    pub len: u64,
+    /// Last modification, ms since 1970.
+    pub modified_ms: i64,
+}
+
+/// How full a file system is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes that we may still use.
+    pub available: u64,
+}
+
+impl Usage {
+    /// Used part of what can be used, in whole percent rounded up, as Java's UtilAll computes it: 0..=100.
+    pub fn percent(&self) -> u32 {
+        let total = u128::from(self.used) + u128::from(self.available);
+        if total == 0 { 0 } else { (u128::from(self.used) * 100).div_ceil(total) as u32 }
+    }
+}
+
+/// A place for files.
+///
+/// Every error names the path and what was tried. Nothing here retries.
+pub trait Disk: Send + Sync + 'static {
+    /// A file of fixed size, mapped into memory.
+    type File: MappedFile;
+    /// A held lock; dropping it gives it up.
+    type Lock: Send + Sync + 'static;
+
+    /// Makes a directory and those above it; fine if it is there.
+    fn create_dirs(&self, path: &Path) -> Result<()>;
+    /// The entries of a directory in order of name. A directory that is not there has none.
+    fn list(&self, path: &Path) -> Result<Vec<DirEntry>>;
+    /// Makes a file of `len` zero bytes without taking its blocks yet; an existing file is an error. Nothing is
+    /// published. The file and its name survive a power cut only after [`MappedFile::sync`] and
+    /// [`Disk::sync_dir`].
+    fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<Self::File>;
+    /// Opens a file that must have exactly `len` bytes. All of it is published.
+    fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<Self::File>;
+    /// Makes a file longer with zero bytes, for one that a crash cut off. Not for files that are open.
+    fn extend(&self, path: &Path, len: u64) -> Result<()>;
+    /// Removes a file; fine if it is not there.
+    fn remove_file(&self, path: &Path) -> Result<()>;
+    /// Removes a directory and all in it; fine if it is not there.
+    fn remove_dir_all(&self, path: &Path) -> Result<()>;
+    /// Makes the names of a directory durable.
+    fn sync_dir(&self, path: &Path) -> Result<()>;
+    /// The whole of a small file; `None` if it is not there, an error if it is longer than `max_bytes`.
+    fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>>;
+    /// Replaces a small file so that a crash at any instant leaves the old or the new content: writes
+    /// `<path>.tmp`, syncs, renames, syncs the directory. With `keep_previous` the old content becomes
+    /// `<path>.bak` first, as Java's string2File does.
+    fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()>;
+    /// Takes the exclusive lock file (and writes `lock` into it, as Java does); `None` if another process has it.
+    fn lock(&self, path: &Path) -> Result<Option<Self::Lock>>;
+    /// How full the file system under `path` (or its nearest existing parent) is.
+    fn usage(&self, path: &Path) -> Result<Usage>;
+}
+
+/// A file of fixed length, mapped into memory on demand. Cheap to keep while it is not used.
+pub trait MappedFile: Send + Sync + 'static {
+    /// Length in bytes; never changes.
+    fn len(&self) -> u64;
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Where the file lies.
+    fn path(&self) -> &Path;
+    /// Bytes that may be sliced and will not change.
+    fn published(&self) -> u64;
+    /// Makes all below `end` readable by [`MappedFile::slice`]; never goes back.
+    fn publish(&self, end: u64);
+    /// Takes back the published end, so that what lies behind can be written again. Refused with
+    /// `WouldBlock` while a slice of the file exists.
+    fn unpublish(&self, end: u64) -> Result<()>;
+    /// Writes `bytes` at `at`. See [`MappedFile::write_with`].
+    fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.write_with(at, bytes.len() as u64, |out| out.copy_from_slice(bytes))
+    }
+    /// Gives `fill` the bytes `at..at + len` as they are, to be changed. Blocks are reserved before; a full disk is
+    /// an error here and nothing is changed.
+    ///
+    /// # Panics
+    /// When the range lies below the published end or beyond the file: the caller's books are wrong.
+    fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R>;
+    /// Copies `at..at + out.len()` out, published or not. Does not map a file that is not mapped.
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<()>;
+    /// A counted reference to published bytes; `None` if the range is not below the published end.
+    fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
+    /// Reserves the blocks of a range, so that writing there cannot meet a full disk.
+    fn reserve(&self, range: Range<u64>) -> Result<()>;
+    /// Reserves and faults in the pages of a range, so that writing there does not wait for the kernel.
+    fn populate(&self, range: Range<u64>) -> Result<()>;
+    /// Makes everything from `from` to the end zero and gives its blocks back.
+    ///
+    /// # Panics
+    /// When `from` lies below the published end.
+    fn zero_from(&self, from: u64) -> Result<()>;
+    /// Makes the bytes of a range durable. After an error nothing is known about them: do not try again.
+    fn sync(&self, range: Range<u64>) -> Result<()>;
+    /// Tells the file that it was removed: an unmapped one is not opened again. Slices stay good.
+    fn forget(&self);
+}

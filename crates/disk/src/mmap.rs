@@ -1,0 +1,598 @@
+//! The real disk.
+#![allow(unsafe_code)] // System calls, and the promises that `region` asks for.
+
+use crate::error::at;
+use crate::region::{MappedSlice, Region};
+use crate::reserved::{Reserved, stretch};
+use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage};
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::UNIX_EPOCH;
+
+/// Files of this machine, mapped into memory.
+#[derive(Clone, Debug)]
+pub struct MmapDisk {
+    pool: Arc<Pool>,
+}
+
+impl Default for MmapDisk {
+    /// At most 4,096 files besides the pinned ones are mapped at a time: far below `vm.max_map_count` (65,530 by
+    /// default), and few enough that their page tables stay small.
+    fn default() -> Self {
+        MmapDisk::new(4096)
+    }
+}
+
+impl MmapDisk {
+    /// A disk that keeps at most `max_mapped` files mapped, those not counted that are pinned or in use.
+    pub fn new(max_mapped: usize) -> Self {
+        MmapDisk { pool: Arc::new(Pool { max_mapped: max_mapped.max(1), mapped: Mutex::default() }) }
+    }
+
+    fn file(&self, path: &Path, file: File, len: u64, options: MapOptions, published: u64) -> MmapFile {
+        MmapFile {
+            inner: Arc::new(Inner {
+                path: path.to_path_buf(),
+                len,
+                options,
+                published: AtomicU64::new(published),
+                pinned: OnceLock::new(),
+                used: AtomicBool::new(false),
+                state: Mutex::new(State {
+                    file: options.pinned.then(|| Arc::new(file)),
+                    region: None,
+                    reserved: Reserved::default(),
+                    forgotten: false,
+                }),
+                pool: self.pool.clone(),
+            }),
+        }
+    }
+}
+
+/// The unpinned files that are mapped, roughly in order of their last use.
+#[derive(Debug)]
+struct Pool {
+    max_mapped: usize,
+    mapped: Mutex<VecDeque<Weak<Inner>>>,
+}
+
+impl Pool {
+    /// Counts `newcomer` and unmaps files nobody used for the longest time. Called with the newcomer's lock held;
+    /// other files' locks are only tried.
+    fn admit(&self, newcomer: &Arc<Inner>) {
+        let mut mapped = lock(&self.mapped);
+        mapped.push_back(Arc::downgrade(newcomer));
+        // Each file gets one second chance in a round; two rounds find whatever can go.
+        let mut tries = 2 * mapped.len();
+        while mapped.len() > self.max_mapped && tries > 0 {
+            tries -= 1;
+            let Some(candidate) = mapped.pop_front() else { return };
+            let Some(file) = candidate.upgrade() else { continue };
+            if file.used.swap(false, Ordering::Relaxed) || !file.try_unmap() {
+                mapped.push_back(candidate);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the locks guard stays consistent when a closure panics: nothing is half changed across a call.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file of this machine, mapped when it is needed.
+#[derive(Debug)]
+pub struct MmapFile {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    len: u64,
+    options: MapOptions,
+    published: AtomicU64,
+    /// The mapping of a pinned file, readable without the lock.
+    pinned: OnceLock<Arc<Region>>,
+    /// Used since the pool looked last.
+    used: AtomicBool,
+    state: Mutex<State>,
+    pool: Arc<Pool>,
+}
+
+struct State {
+    /// Kept for pinned files only: 100,000 queues have more files than a process may have descriptors.
+    file: Option<Arc<File>>,
+    region: Option<Arc<Region>>,
+    reserved: Reserved,
+    forgotten: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("reserved", &self.reserved).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn error(&self, operation: Operation) -> impl FnOnce(io::Error) -> Error + '_ {
+        at(operation, &self.path)
+    }
+
+    fn handle(&self, state: &State) -> Result<Arc<File>> {
+        if let Some(file) = &state.file {
+            return Ok(file.clone());
+        }
+        if state.forgotten {
+            return Err(Error::new(Operation::Open, &self.path, ErrorKind::NotFound.into()));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path);
+        let file = file.map_err(self.error(Operation::Open))?;
+        // Mapping a file that somebody shortened would be a SIGBUS later.
+        let len = file.metadata().map_err(self.error(Operation::Open))?.len();
+        if len < self.len {
+            let error = io::Error::new(ErrorKind::InvalidData, format!("it shrank from {} to {len} bytes", self.len));
+            return Err(Error::new(Operation::Open, &self.path, error));
+        }
+        Ok(Arc::new(file))
+    }
+
+    fn region(self: &Arc<Self>, state: &mut State) -> Result<Arc<Region>> {
+        if let Some(region) = self.pinned.get().or(state.region.as_ref()) {
+            self.used.store(true, Ordering::Relaxed);
+            return Ok(region.clone());
+        }
+        let file = self.handle(state)?;
+        let region = Region::of_file(&file, self.len as usize).map_err(self.error(Operation::Map))?;
+        let region = Arc::new(region);
+        if self.options.pinned {
+            // Only set under the state's lock, so nobody was quicker.
+            let _ = self.pinned.set(region.clone());
+        } else {
+            state.region = Some(region.clone());
+            self.pool.admit(self);
+        }
+        Ok(region)
+    }
+
+    /// Unmaps if nobody has a slice and nobody is busy with the file.
+    fn try_unmap(&self) -> bool {
+        let Ok(mut state) = self.state.try_lock() else { return false };
+        if state.region.as_ref().is_some_and(|region| Arc::strong_count(region) > 1) {
+            return false;
+        }
+        state.region = None;
+        true
+    }
+
+    fn reserve_locked(&self, state: &mut State, range: Range<u64>) -> Result<()> {
+        if state.reserved.covers(&range) {
+            return Ok(());
+        }
+        let mut step = self.options.reserve_step_bytes;
+        if !self.options.pinned {
+            // Of 100,000 queues most have a few units: a file takes no more ahead than it has.
+            step = step.min(range.start);
+        }
+        let wanted = stretch(&range, step, self.len);
+        let file = self.handle(state)?;
+        let taken = match allocate(&file, &wanted) {
+            // Near the end of the space a smaller step may still fit.
+            Err(error) if error.kind() == ErrorKind::StorageFull && wanted != stretch(&range, 0, self.len) => {
+                let least = stretch(&range, 0, self.len);
+                allocate(&file, &least).map(|()| least)
+            }
+            result => result.map(|()| wanted),
+        };
+        state.reserved.add(taken.map_err(self.error(Operation::Reserve))?);
+        Ok(())
+    }
+}
+
+/// Gives a range its blocks without changing a byte of it.
+fn allocate(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let (start, len) = (range.start as libc::off_t, (range.end - range.start) as libc::off_t);
+    loop {
+        // SAFETY: a system call on a descriptor that we own, without memory.
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, start, len) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EOPNOTSUPP) => return allocate_by_writing(file, range),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// For file systems without fallocate: writing back one byte of each block makes it exist. The file's owner holds
+/// its lock and nothing in the range is being written.
+fn allocate_by_writing(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let mut byte = [0u8];
+    for at in (range.start..range.end).step_by(4096) {
+        file.read_exact_at(&mut byte, at)?;
+        file.write_all_at(&byte, at)?;
+    }
+    Ok(())
+}
+
+fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let (start, len) = (range.start as libc::off_t, (range.end - range.start) as libc::off_t);
+    loop {
+        // SAFETY: a system call on a descriptor that we own, without memory.
+        if unsafe { libc::fallocate(file.as_raw_fd(), mode, start, len) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EOPNOTSUPP) => break,
+            _ => return Err(error),
+        }
+    }
+    let zeros = [0u8; 64 * 1024];
+    let mut at = range.start;
+    while at < range.end {
+        let len = zeros.len().min((range.end - at) as usize);
+        file.write_all_at(&zeros[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+impl MappedFile for MmapFile {
+    fn len(&self) -> u64 {
+        self.inner.len
+    }
+
+    fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    fn published(&self) -> u64 {
+        self.inner.published.load(Ordering::Acquire)
+    }
+
+    fn publish(&self, end: u64) {
+        assert!(end <= self.inner.len, "published beyond the end of {}", self.inner.path.display());
+        // Under the lock, so that a write that is going on is finished first.
+        let _state = lock(&self.inner.state);
+        self.inner.published.fetch_max(end, Ordering::AcqRel);
+    }
+
+    fn unpublish(&self, end: u64) -> Result<()> {
+        let state = lock(&self.inner.state);
+        let before = self.inner.published.load(Ordering::Acquire);
+        if end >= before {
+            return Ok(());
+        }
+        // `slice` counts itself first and looks at the end afterwards, we the other way round: with the two fences
+        // at least one of us sees the other.
+        self.inner.published.store(end, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let region = self.inner.pinned.get().or(state.region.as_ref());
+        if region.is_some_and(|region| Arc::strong_count(region) > 1) {
+            self.inner.published.store(before, Ordering::SeqCst);
+            return Err(Error::new(Operation::Unpublish, &self.inner.path, ErrorKind::WouldBlock.into()));
+        }
+        Ok(())
+    }
+
+    fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        let end = at.checked_add(len).filter(|&end| end <= inner.len);
+        let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", inner.path.display()));
+        let published = inner.published.load(Ordering::Acquire);
+        assert!(at >= published, "write at {at} below the published end {published} of {}", inner.path.display());
+        inner.reserve_locked(&mut state, at..end)?;
+        let region = inner.region(&mut state)?;
+        // SAFETY: inside the mapping (checked above, the file was long enough when it was mapped); reserved; slices
+        // exist only below the published end, and every other access above it, and publishing, takes the lock we hold.
+        let bytes = unsafe { region.bytes_mut(at as usize..end as usize) };
+        Ok(fill(bytes))
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
+        let inner = &self.inner;
+        let state = lock(&inner.state);
+        let end = at.checked_add(out.len() as u64).filter(|&end| end <= inner.len);
+        let Some(end) = end else {
+            return Err(Error::new(Operation::Read, &inner.path, ErrorKind::UnexpectedEof.into()));
+        };
+        if let Some(region) = inner.pinned.get().or(state.region.as_ref()) {
+            // SAFETY: inside the mapping; bytes above the published end are written only under the lock we hold.
+            out.copy_from_slice(unsafe { region.bytes(at as usize..end as usize) });
+            return Ok(());
+        }
+        let file = inner.handle(&state)?;
+        file.read_exact_at(out, at).map_err(inner.error(Operation::Read))
+    }
+
+    fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>> {
+        let inner = &self.inner;
+        let region = match inner.pinned.get() {
+            Some(region) => region.clone(),
+            None => inner.region(&mut lock(&inner.state))?,
+        };
+        // See `unpublish`. (For files that are not pinned the count is taken under the lock.)
+        fence(Ordering::SeqCst);
+        if range.start > range.end || range.end > self.published() {
+            return Ok(None);
+        }
+        // SAFETY: published lies inside the mapping; bytes below it are not written, and `unpublish` refuses
+        // while the region that we counted is alive.
+        Ok(Some(unsafe { MappedSlice::new(region, range.start as usize..range.end as usize) }))
+    }
+
+    fn reserve(&self, range: Range<u64>) -> Result<()> {
+        let inner = &self.inner;
+        let file = {
+            let state = lock(&inner.state);
+            if state.reserved.covers(&range) {
+                return Ok(());
+            }
+            inner.handle(&state)?
+        };
+        // Without the lock: the writer must not wait for the file system here.
+        let wanted = stretch(&range, 0, inner.len);
+        allocate(&file, &wanted).map_err(inner.error(Operation::Reserve))?;
+        lock(&inner.state).reserved.add(wanted);
+        Ok(())
+    }
+
+    fn populate(&self, range: Range<u64>) -> Result<()> {
+        let range = range.start.min(self.inner.len)..range.end.min(self.inner.len);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.reserve(range.clone())?;
+        let region = self.inner.region(&mut lock(&self.inner.state))?;
+        region
+            .populate_write(range.start as usize..range.end as usize)
+            .map_err(self.inner.error(Operation::Populate))
+    }
+
+    fn zero_from(&self, from: u64) -> Result<()> {
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        assert!(from >= self.published(), "clearing published bytes of {}", inner.path.display());
+        if from >= inner.len {
+            return Ok(());
+        }
+        let file = inner.handle(&state)?;
+        state.reserved.cut(from);
+        clear(&file, &(from..inner.len)).map_err(inner.error(Operation::Zero))
+    }
+
+    fn sync(&self, range: Range<u64>) -> Result<()> {
+        let inner = &self.inner;
+        let (file, region) = {
+            let state = lock(&inner.state);
+            match (&state.file, &state.region) {
+                (Some(file), _) => (Some(file.clone()), None),
+                (None, Some(region)) => (None, Some(region.clone())),
+                (None, None) => (Some(inner.handle(&state)?), None),
+            }
+        };
+        let result = match (file, region) {
+            (Some(file), _) => file.sync_data(),
+            (None, Some(region)) => region.sync(range.start as usize..range.end.min(inner.len) as usize),
+            (None, None) => Ok(()),
+        };
+        result.map_err(inner.error(Operation::Sync))
+    }
+
+    fn forget(&self) {
+        let mut state = lock(&self.inner.state);
+        state.forgotten = true;
+        state.file = None;
+        state.region = None;
+    }
+}
+
+/// The held lock file.
+#[derive(Debug)]
+pub struct MmapLock {
+    _file: File,
+}
+
+/// Reads at most `max_bytes`; `None` if the file is not there.
+fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut content = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > max_bytes {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("it has more than {max_bytes} bytes")));
+    }
+    Ok(Some(content))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes `path` a second name of the content that is at `of` now, whatever was at `path` before.
+fn keep_as(path: &Path, of: &Path) -> io::Result<()> {
+    let step = with_suffix(path, ".tmp");
+    let _ = fs::remove_file(&step);
+    match fs::hard_link(of, &step) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        // Some file systems have no hard links.
+        Err(_) => {
+            fs::copy(of, &step)?;
+            File::open(&step)?.sync_all()?;
+        }
+    }
+    fs::rename(&step, path)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+impl Disk for MmapDisk {
+    type File = MmapFile;
+    type Lock = MmapLock;
+
+    fn create_dirs(&self, path: &Path) -> Result<()> {
+        fs::create_dir_all(path).map_err(at(Operation::CreateDirectory, path))
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<DirEntry>> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(at(Operation::List, path))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(at(Operation::List, path))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Through a symbolic link, as Java's File sees it.
+            let metadata = match fs::metadata(entry.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                metadata => metadata.map_err(at(Operation::List, path))?,
+            };
+            let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            found.push(DirEntry {
+                name,
+                is_dir: metadata.is_dir(),
+                len: metadata.len(),
+                modified_ms: modified.map_or(0, |since| since.as_millis() as i64),
+            });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        let file = file.map_err(at(Operation::Create, path))?;
+        if let Err(error) = file.set_len(len) {
+            // An empty leftover would stop the next start.
+            let _ = fs::remove_file(path);
+            return Err(Error::new(Operation::Create, path, error));
+        }
+        Ok(self.file(path, file, len, options, 0))
+    }
+
+    fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(Operation::Open, path))?;
+        let found = file.metadata().map_err(at(Operation::Open, path))?.len();
+        if found != len {
+            let text = format!("it has {found} bytes, but files there have {len}");
+            return Err(Error::new(Operation::Open, path, io::Error::new(ErrorKind::InvalidData, text)));
+        }
+        Ok(self.file(path, file, len, options, len))
+    }
+
+    fn extend(&self, path: &Path, len: u64) -> Result<()> {
+        let file = OpenOptions::new().write(true).open(path).map_err(at(Operation::Open, path))?;
+        let found = file.metadata().map_err(at(Operation::Open, path))?.len();
+        if found < len {
+            file.set_len(len).map_err(at(Operation::Write, path))?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        gone(fs::remove_file(path)).map_err(at(Operation::Remove, path))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> Result<()> {
+        gone(fs::remove_dir_all(path)).map_err(at(Operation::Remove, path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<()> {
+        File::open(path).and_then(|dir| dir.sync_all()).map_err(at(Operation::Sync, path))
+    }
+
+    fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+        read_bounded(path, max_bytes).map_err(at(Operation::Read, path))
+    }
+
+    fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()> {
+        self.create_dirs(parent(path))?;
+        let temporary = with_suffix(path, ".tmp");
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()
+        };
+        write().map_err(at(Operation::Write, &temporary))?;
+        if keep_previous {
+            let backup = with_suffix(path, ".bak");
+            keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;
+        }
+        fs::rename(&temporary, path).map_err(at(Operation::Rename, path))?;
+        self.sync_dir(parent(path))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<MmapLock>> {
+        self.create_dirs(parent(path))?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(at(Operation::Open, path))?;
+        // SAFETY: all-zero is a valid value of this plain C struct.
+        let mut request: libc::flock = unsafe { std::mem::zeroed() };
+        request.l_type = libc::F_WRLCK as libc::c_short;
+        request.l_whence = libc::SEEK_SET as libc::c_short;
+        request.l_len = 1;
+        // An open-file-description lock: Java's lock (a process lock on the same byte) and it exclude each other, and
+        // so do two stores of one process.
+        // SAFETY: a system call on a descriptor that we own, with a struct that outlives it.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
+        if result != 0 {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EACCES) => Ok(None),
+                _ => Err(Error::new(Operation::Lock, path, error)),
+            };
+        }
+        file.write_all_at(b"lock", 0).map_err(at(Operation::Write, path))?;
+        Ok(Some(MmapLock { _file: file }))
+    }
+
+    fn usage(&self, path: &Path) -> Result<Usage> {
+        let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let name = CString::new(there.as_os_str().as_bytes());
+        let name = name.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
+        // SAFETY: all-zero is a valid value of this plain C struct.
+        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: a terminated string and a struct, both of which outlive the call.
+        if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } != 0 {
+            return Err(Error::new(Operation::Usage, path, io::Error::last_os_error()));
+        }
+        Ok(Usage {
+            used: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
+            available: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

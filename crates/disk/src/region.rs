@@ -1,0 +1,160 @@
+//! One mapping, and counted references into it: the only place where mapped memory becomes a slice.
+#![allow(unsafe_code)] // The point of this module; each block says why it is sound.
+
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+/// Bytes of a page. Linux may have larger ones; then more is synced or faulted in than asked, never less.
+pub(crate) const PAGE: usize = 4096;
+
+/// A mapping of a whole file (or, simulated, of nothing). Who may touch which bytes is decided by the file that
+/// owns it, see the crate's documentation.
+#[derive(Debug)]
+pub(crate) struct Region {
+    map: MmapRaw,
+}
+
+impl Region {
+    /// Maps all `len` bytes of `file`, for reading and writing.
+    pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Region> {
+        Ok(Region { map: MmapOptions::new().len(len).map_raw(file)? })
+    }
+
+    /// Memory without a file, all zero.
+    #[cfg_attr(not(feature = "sim"), allow(dead_code))]
+    pub(crate) fn anonymous(len: usize) -> io::Result<Region> {
+        Ok(Region { map: MmapRaw::from(MmapMut::map_anon(len.max(1))?) })
+    }
+
+    /// The bytes of `range`.
+    ///
+    /// # Safety
+    /// `range` lies in the mapping, and nobody writes these bytes while the reference lives.
+    pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
+        debug_assert!(range.start <= range.end && range.end <= self.map.len());
+        // SAFETY: the range is inside the mapping, which lives as long as self; no writer, says the caller.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(range.start), range.end - range.start) }
+    }
+
+    /// The bytes of `range`, to be changed.
+    ///
+    /// # Safety
+    /// `range` lies in the mapping, its blocks are reserved, and no other reference to these bytes exists.
+    #[allow(clippy::mut_from_ref)] // The exclusivity is the caller's promise.
+    pub(crate) unsafe fn bytes_mut(&self, range: Range<usize>) -> &mut [u8] {
+        debug_assert!(range.start <= range.end && range.end <= self.map.len());
+        // SAFETY: the range is inside the mapping, which lives as long as self; no other reference, says the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(range.start), range.end - range.start) }
+    }
+
+    /// Writes the pages of `range` back and waits for the device.
+    pub(crate) fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        self.map.flush_range(range.start, range.end - range.start)
+    }
+
+    /// Faults the pages of `range` in for writing. Kernels before 5.14 cannot; then nothing happens.
+    pub(crate) fn populate_write(&self, range: Range<usize>) -> io::Result<()> {
+        self.advise(Advice::PopulateWrite, range)
+    }
+
+    fn advise(&self, advice: Advice, range: Range<usize>) -> io::Result<()> {
+        let start = range.start / PAGE * PAGE;
+        match self.map.advise_range(advice, start, range.end - start) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Whether every page of `range` is in memory; `true` where the kernel will not say.
+    fn is_resident(&self, range: Range<usize>) -> bool {
+        let mut at = range.start / PAGE * PAGE;
+        let mut pages = [0u8; 256];
+        while at < range.end {
+            let len = (range.end - at).min(pages.len() * PAGE);
+            // SAFETY: `at` is page-aligned and inside the mapping, and `pages` has a byte for each page of `len`.
+            let result = unsafe {
+                libc::mincore(self.map.as_mut_ptr().add(at).cast(), len, pages.as_mut_ptr().cast())
+            };
+            if result != 0 {
+                return true;
+            }
+            if pages[..len.div_ceil(PAGE)].iter().any(|page| page & 1 == 0) {
+                return false;
+            }
+            at += len;
+        }
+        true
+    }
+}
+
+/// A counted reference to bytes of a mapped file. The file stays mapped until the last one is gone, also when it
+/// has been removed meanwhile. The bytes never change.
+#[derive(Clone)]
+pub struct MappedSlice {
+    region: Arc<Region>,
+    start: usize,
+    end: usize,
+}
+
+impl MappedSlice {
+    /// A slice of published bytes.
+    ///
+    /// # Safety
+    /// `range` lies in the mapping, and its bytes are never written while the slice or a copy of it exists.
+    pub(crate) unsafe fn new(region: Arc<Region>, range: Range<usize>) -> MappedSlice {
+        MappedSlice { region, start: range.start, end: range.end }
+    }
+
+    /// Part of this slice.
+    ///
+    /// # Panics
+    /// When the range is not inside.
+    pub fn part(&self, range: Range<usize>) -> MappedSlice {
+        assert!(range.start <= range.end && range.end <= self.len(), "part of a slice outside of it");
+        MappedSlice { region: self.region.clone(), start: self.start + range.start, end: self.start + range.end }
+    }
+
+    /// Makes this slice longer by `next` if that is what follows in the same mapping; says whether it did.
+    pub fn join(&mut self, next: &MappedSlice) -> bool {
+        let follows = Arc::ptr_eq(&self.region, &next.region) && self.end == next.start;
+        if follows {
+            self.end = next.end;
+        }
+        follows
+    }
+
+    /// Whether all of it is in memory, so that reading it will not wait for the device.
+    pub fn is_resident(&self) -> bool {
+        self.region.is_resident(self.start..self.end)
+    }
+
+    /// Reads all of it into memory; for a thread that may wait.
+    pub fn fetch(&self) -> io::Result<()> {
+        self.region.advise(Advice::PopulateRead, self.start..self.end)
+    }
+}
+
+impl Deref for MappedSlice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `new` was promised that these bytes are inside and do not change while self lives.
+        unsafe { self.region.bytes(self.start..self.end) }
+    }
+}
+
+impl AsRef<[u8]> for MappedSlice {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for MappedSlice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MappedSlice({}..{})", self.start, self.end)
+    }
+}

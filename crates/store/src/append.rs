@@ -1,0 +1,150 @@
+//! Appending: what goes in, what comes out, and why not.
+
+use crate::latch::Latched;
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::queue::Queue;
+use disk::MappedFile;
+use message::record::Fields;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A message to be stored, as the broker made it up.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// Topic, already checked as a name.
+    pub topic: &'a str,
+    /// Queue, already checked against the topic.
+    pub queue_id: i32,
+    /// The client's free flag.
+    pub flag: i32,
+    /// See [`message::sys_flag`]; host bits are set by the store.
+    pub sys_flag: i32,
+    /// When the client made the message, ms.
+    pub born_timestamp: i64,
+    /// Where the message was made.
+    pub born_host: std::net::SocketAddr,
+    /// The broker's own address.
+    pub store_host: std::net::SocketAddr,
+    /// How often a consumer sent it back.
+    pub reconsume_times: i32,
+    /// Physical offset of the half message this one ends; 0 for none.
+    pub prepared_transaction_offset: i64,
+    /// The body as received.
+    pub body: &'a [u8],
+    /// Final properties text.
+    pub properties: &'a [u8],
+    /// Part of a client batch and not its first message: goes into the same file as the record before it, and
+    /// fails with it. All records of a batch have one topic and queue.
+    pub joined: bool,
+}
+
+/// A record with all done that needs no lock: sizes checked, CRC and tagsCode computed, queue found.
+///
+/// Made by [`crate::Store::prepare`].
+pub struct Pending<'a, F: MappedFile> {
+    pub(crate) fields: Fields<'a>,
+    pub(crate) len: usize,
+    pub(crate) tags_code: i64,
+    pub(crate) queue: Arc<Queue<F>>,
+    pub(crate) joined: bool,
+    /// How it went; set by [`crate::Store::append`].
+    pub result: Option<Result<Appended, AppendError>>,
+}
+
+impl<F: MappedFile> Pending<'_, F> {
+    /// Length of the record in bytes.
+    pub fn record_len(&self) -> usize {
+        self.len
+    }
+}
+
+/// Where a record was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its index in the queue; 0 for prepared and rollback records.
+    pub queue_offset: QueueOffset,
+    /// Its first byte in the log.
+    pub physical_offset: PhysicalOffset,
+    /// The byte after its last: durable when [`crate::Store::flushed`] has reached it.
+    pub end: PhysicalOffset,
+    /// Store time, ms.
+    pub store_timestamp: i64,
+}
+
+/// A message that no store would take: MESSAGE_ILLEGAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// The body is longer than `maxMessageSize`.
+    #[error("the body has {len} bytes, more than maxMessageSize {max}")]
+    Body {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: i64,
+    },
+    /// The record would be longer than `maxMessageSize` + 64 KiB, or than a log file can hold.
+    #[error("the record would have {len} bytes, more than {max}")]
+    Record {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: i64,
+    },
+    /// The properties text is longer than 32,767 bytes.
+    #[error("the properties have {len} bytes, more than 32767")]
+    Properties {
+        /// Their length in bytes.
+        len: usize,
+    },
+    /// The topic is longer than the record form can hold: 127 bytes for V1, 255 for V2.
+    #[error("the topic has {len} bytes, more than {max}")]
+    Topic {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The queue id is negative.
+    #[error("the queue id {0} is negative")]
+    QueueId(i32),
+}
+
+/// Why a record was not appended. It is not in the log and will not appear.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Writes are off for good after a failed write or sync: SERVICE_NOT_AVAILABLE.
+    #[error(transparent)]
+    Latched(#[from] Latched),
+    /// The disk is above its warning level: SERVICE_NOT_AVAILABLE until space comes back.
+    #[error(transparent)]
+    DiskLevel(#[from] DiskFull),
+    /// No room could be had for the next bytes of the log; the next append tries again.
+    #[error("no space for the commitlog: {0}")]
+    NoSpace(String),
+    /// The store was shut down.
+    #[error("the store has been shut down")]
+    ShutDown,
+    /// The records of a client batch do not fit one log file together: MESSAGE_ILLEGAL.
+    #[error("the batch has {len} bytes, more than a log file holds ({max})")]
+    BatchTooLong {
+        /// Bytes of all its records.
+        len: i64,
+        /// Bytes one file holds.
+        max: i64,
+    },
+    /// The topic was deleted while the message was on its way.
+    #[error("the topic was deleted while the message was being stored")]
+    TopicDeleted,
+}
+
+/// A file system that is too full for writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disk of {} is {percent} % full, writes stop above {threshold} %", path.display())]
+pub struct DiskFull {
+    /// The directory that was looked at.
+    pub path: PathBuf,
+    /// How full it is, percent.
+    pub percent: u32,
+    /// The level in the settings, percent.
+    pub threshold: u32,
+}
