@@ -13,9 +13,11 @@ mod clients;
 mod ports;
 mod process;
 mod servers;
+mod wire;
 
 pub use build::{java_classes, java_servers, our_program, repository};
 pub use clients::{Client, Event, Language};
 pub use ports::free_port;
 pub use process::Process;
 pub use servers::{Broker, Cluster, Flavour, NameServer, Tuning};
+pub use wire::{Answer, Wire, frame};

@@ -3,6 +3,7 @@
 use crate::build::{java_servers, our_program};
 use crate::ports::free_port;
 use crate::process::Process;
+use crate::wire::wait_for_route;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -154,6 +155,7 @@ pub struct Broker {
     /// The process.
     pub process: Process,
     flavour: Flavour,
+    namesrv: String,
     dir: PathBuf,
     home: PathBuf,
     starts: u32,
@@ -191,6 +193,7 @@ impl Broker {
             port,
             process,
             flavour,
+            namesrv: namesrv.to_owned(),
             dir: dir.to_owned(),
             home,
             starts: 1,
@@ -218,6 +221,11 @@ impl Broker {
         self.process.wait_for("boot success", START, |line| {
             line.starts_with(&head).then_some(())
         });
+    }
+
+    /// Waits until the name server knows that this broker serves a topic.
+    pub fn wait_for_topic(&self, topic: &str) {
+        wait_for_route(&self.namesrv, topic, &self.address(), START);
     }
 
     /// `127.0.0.1:PORT`.

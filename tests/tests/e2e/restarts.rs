@@ -19,6 +19,7 @@ fn clean(language: Language) {
     // A JVM that is told to stop by SIGTERM ends with 128 + 15.
     assert!(exit.code() == Some(0) || exit.code() == Some(143), "{exit:?}");
     cluster.broker.restart();
+    cluster.broker.wait_for_topic("T");
 
     let second = send(
         language,
@@ -81,6 +82,7 @@ fn killed(language: Language) {
     let sent = of(&sender.stop(), "sent");
     assert!(sent.iter().all(|event| event.status == "SEND_OK"));
     let acknowledged = places(&sent);
+    cluster.broker.wait_for_topic("T");
 
     let pulled = of(
         &client(language, &cluster, "pull", &[("topic", "T")]).finish(LONG),
