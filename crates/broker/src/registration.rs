@@ -21,6 +21,7 @@ use remoting::{Body, Client};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::Store;
 use crate::settings::Settings;
 use crate::topics::{TopicTable, perm};
 
@@ -48,6 +49,7 @@ pub struct Registration {
     settings: Arc<settings::Live<Settings>>,
     topics: Arc<TopicTable>,
     client: Client,
+    store: Arc<Store>,
     wake: Notify,
     told: Mutex<HashMap<String, Told>>,
 }
@@ -63,14 +65,30 @@ enum Error {
 
 impl Registration {
     /// Registers through `client`.
-    pub fn new(settings: Arc<settings::Live<Settings>>, topics: Arc<TopicTable>, client: Client) -> Self {
+    pub fn new(
+        settings: Arc<settings::Live<Settings>>,
+        topics: Arc<TopicTable>,
+        store: Arc<Store>,
+        client: Client,
+    ) -> Self {
         Self {
             settings,
             topics,
+            store,
             client,
             wake: Notify::new(),
             told: Mutex::default(),
         }
+    }
+
+    /// brokerPermission, without the right to write when the disk has failed for good: producers must go elsewhere.
+    fn permission(&self, settings: &Settings) -> i32 {
+        let lost = if self.store.latched().is_some() {
+            perm::WRITE
+        } else {
+            0
+        };
+        settings.broker.broker_permission & !lost
     }
 
     /// Tells the name servers soon that something changed.
@@ -123,7 +141,7 @@ impl Registration {
         let connection = self.client.connection(address).await?;
         let before = self.told.lock().get(address).copied();
         let known = before.filter(|t| t.connection == connection.id());
-        let permission = settings.broker.broker_permission;
+        let permission = self.permission(&settings);
         let since = match known {
             Some(told) if !full && told.permission == permission => told.up_to,
             _ => 0,
