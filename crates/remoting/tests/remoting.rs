@@ -1,4 +1,5 @@
 //! A server and raw sockets: what every peer may do, and what it gets.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
