@@ -59,7 +59,9 @@ impl Dispatch {
             // Unlike Java 4.9, which does not answer at all and lets the caller wait for its timeout.
             other => {
                 let remark = format!(" request type {other} not supported");
-                request.responder.error(response::REQUEST_CODE_NOT_SUPPORTED, &remark);
+                request
+                    .responder
+                    .error(response::REQUEST_CODE_NOT_SUPPORTED, &remark);
             }
         }
     }

@@ -9,7 +9,10 @@ const READ_MAX: u64 = 64 << 20;
 
 /// Writes `path`, by way of a second file beside it: write, fsync, rename, fsync of the folder. Makes missing folders.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
@@ -24,9 +27,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The file's bytes; `None` when there is none.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::metadata(path) {
-        Ok(meta) if meta.len() > READ_MAX => {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {READ_MAX} bytes")))
-        }
+        Ok(meta) if meta.len() > READ_MAX => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {READ_MAX} bytes"),
+        )),
         Ok(_) => fs::read(path).map(Some),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

@@ -74,11 +74,19 @@ impl KvConfig {
             None => Table::new(),
             Some(bytes) => {
                 let read = protocol::body::read::<OnDisk>(&bytes);
-                read.map_err(|cause| Error::Damaged { path: shown(), cause })?.config_table.unwrap_or_default()
+                read.map_err(|cause| Error::Damaged { path: shown(), cause })?
+                    .config_table
+                    .unwrap_or_default()
             }
         };
         let (table, changing) = (RwLock::new(table), Mutex::new(()));
-        Ok(KvConfig { inner: Arc::new(Inner { path, table, changing }) })
+        Ok(KvConfig {
+            inner: Arc::new(Inner {
+                path,
+                table,
+                changing,
+            }),
+        })
     }
 
     /// One value.
@@ -88,14 +96,25 @@ impl KvConfig {
 
     /// All of a namespace; `None` when it was never written. One whose last key was deleted is empty.
     pub fn namespace(&self, namespace: &str) -> Option<KvTable> {
-        self.inner.table.read().get(namespace).map(|table| KvTable { table: table.clone() })
+        self.inner
+            .table
+            .read()
+            .get(namespace)
+            .map(|table| KvTable { table: table.clone() })
     }
 
     /// Sets a value. Blocks on the disk.
     pub fn put(&self, namespace: &str, key: &str, value: &str) -> Result<(), Error> {
         self.change(|table| {
-            let old = table.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
-            let what = if old.is_some() { "update config item" } else { "create new config item" };
+            let old = table
+                .entry(namespace.to_owned())
+                .or_default()
+                .insert(key.to_owned(), value.to_owned());
+            let what = if old.is_some() {
+                "update config item"
+            } else {
+                "create new config item"
+            };
             tracing::info!("putKVConfig {what}, Namespace: {namespace} Key: {key} Value: {value}");
         })
     }
@@ -104,7 +123,9 @@ impl KvConfig {
     pub fn delete(&self, namespace: &str, key: &str) -> Result<(), Error> {
         self.change(|table| {
             let old = table.get_mut(namespace).and_then(|keys| keys.remove(key));
-            tracing::info!("deleteKVConfig delete a config item, Namespace: {namespace} Key: {key} Value: {old:?}");
+            tracing::info!(
+                "deleteKVConfig delete a config item, Namespace: {namespace} Key: {key} Value: {old:?}"
+            );
         })
     }
 
@@ -112,9 +133,13 @@ impl KvConfig {
         let _one_at_a_time = self.inner.changing.lock();
         let mut table = self.inner.table.read().clone();
         change(&mut table);
-        let text = protocol::body::write(&OnDisk { config_table: Some(table.clone()) });
-        file::replace(&self.inner.path, &text)
-            .map_err(|cause| Error::Write { path: self.inner.path.display().to_string(), cause })?;
+        let text = protocol::body::write(&OnDisk {
+            config_table: Some(table.clone()),
+        });
+        file::replace(&self.inner.path, &text).map_err(|cause| Error::Write {
+            path: self.inner.path.display().to_string(),
+            cause,
+        })?;
         *self.inner.table.write() = table;
         Ok(())
     }
@@ -131,11 +156,17 @@ mod tests {
         let kv = KvConfig::load(path.clone()).unwrap();
         assert_eq!(kv.namespace("N"), None);
         kv.put("N", "k", "v").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"configTable":{"N":{"k":"v"}}}"#);
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            r#"{"configTable":{"N":{"k":"v"}}}"#
+        );
         let again = KvConfig::load(path.clone()).unwrap();
         assert_eq!(again.get("N", "k").as_deref(), Some("v"));
         again.delete("N", "k").unwrap();
-        assert_eq!(KvConfig::load(path).unwrap().namespace("N"), Some(KvTable::default()));
+        assert_eq!(
+            KvConfig::load(path).unwrap().namespace("N"),
+            Some(KvTable::default())
+        );
     }
 
     #[test]

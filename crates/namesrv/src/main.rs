@@ -13,7 +13,10 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.map_err(no_runtime).and_then(|runtime| runtime.block_on(serve(settings))) {
+    match runtime
+        .map_err(no_runtime)
+        .and_then(|runtime| runtime.block_on(serve(settings)))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             tracing::error!("{why}");

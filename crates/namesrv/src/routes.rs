@@ -5,7 +5,8 @@
 
 use parking_lot::RwLock;
 use protocol::body::namesrv::{
-    BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData,
+    BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, RegisterBrokerBody, TopicConfigTable,
+    TopicRouteData,
 };
 use protocol::body::{DataVersion, TopicConfig, TopicList};
 use protocol::header::namesrv::{BrokerIdentity, MinBrokerIdChange, RegisterBrokerRequestHeader};
@@ -204,24 +205,37 @@ impl RouteTable {
 
     /// A sign of life that is not a registration.
     pub fn seen(&self, cluster: &str, address: &str, now: Instant) {
-        if let Some(live) = self.tables.write().live.get_mut(&(cluster.to_owned(), address.to_owned())) {
+        if let Some(live) = self
+            .tables
+            .write()
+            .live
+            .get_mut(&(cluster.to_owned(), address.to_owned()))
+        {
             live.seen = now;
         }
     }
 
     /// The version of the table that a broker registered last.
     pub fn data_version(&self, cluster: &str, address: &str) -> Option<DataVersion> {
-        self.tables.read().live.get(&(cluster.to_owned(), address.to_owned())).map(|live| live.version)
+        self.tables
+            .read()
+            .live
+            .get(&(cluster.to_owned(), address.to_owned()))
+            .map(|live| live.version)
     }
 
     /// A topic's queues and brokers; `None` when no broker that is here has it. `acting_master`: `supportActingMaster`.
     pub fn route(&self, topic: &str, acting_master: bool) -> Option<TopicRouteData> {
         let tables = self.tables.read();
         let queues = tables.topics.get(topic)?;
-        let mut route =
-            TopicRouteData { queue_datas: queues.values().cloned().collect(), ..TopicRouteData::default() };
+        let mut route = TopicRouteData {
+            queue_datas: queues.values().cloned().collect(),
+            ..TopicRouteData::default()
+        };
         for name in queues.keys() {
-            let Some(data) = tables.brokers.get(&**name) else { continue };
+            let Some(data) = tables.brokers.get(&**name) else {
+                continue;
+            };
             for address in data.broker_addrs.values() {
                 let key = (data.cluster.clone(), address.clone());
                 if let Some(filters) = tables.filters.get(&key) {
@@ -243,8 +257,14 @@ impl RouteTable {
     /// All clusters and brokers.
     pub fn cluster_info(&self) -> ClusterInfo {
         let tables = self.tables.read();
-        let clusters = tables.clusters.iter().map(|(name, brokers)| (name.clone(), brokers.iter().cloned().collect()));
-        ClusterInfo { broker_addr_table: tables.brokers.clone(), cluster_addr_table: clusters.collect() }
+        let clusters = tables
+            .clusters
+            .iter()
+            .map(|(name, brokers)| (name.clone(), brokers.iter().cloned().collect()));
+        ClusterInfo {
+            broker_addr_table: tables.brokers.clone(),
+            cluster_addr_table: clusters.collect(),
+        }
     }
 
     /// The brokers of one name; without addresses when there is none.
@@ -292,7 +312,10 @@ impl RouteTable {
     /// REGISTER_TOPIC_IN_NAMESRV: one topic by itself. Ignored when it names a broker that is not here.
     pub fn register_topic(&self, topic: &str, queues: Vec<QueueData>) {
         let mut tables = self.tables.write();
-        if let Some(unknown) = queues.iter().find(|q| !tables.brokers.contains_key(&q.broker_name)) {
+        if let Some(unknown) = queues
+            .iter()
+            .find(|q| !tables.brokers.contains_key(&q.broker_name))
+        {
             let name = &unknown.broker_name;
             return tracing::warn!("Register topic contains illegal broker, {topic}, {name}");
         }
@@ -310,7 +333,13 @@ impl RouteTable {
 
     /// Topics that have a queue on a broker of the cluster.
     pub fn topics_of_cluster(&self, cluster: &str) -> TopicList {
-        let names = self.tables.read().clusters.get(cluster).cloned().unwrap_or_default();
+        let names = self
+            .tables
+            .read()
+            .clusters
+            .get(cluster)
+            .cloned()
+            .unwrap_or_default();
         self.topics_where(|queues| names.iter().any(|name| queues.contains_key(name.as_str())))
     }
 
@@ -322,7 +351,10 @@ impl RouteTable {
             list.topic_list.push(cluster.clone());
             list.topic_list.extend(names.iter().cloned());
         }
-        list.broker_addr = tables.brokers.values().find_map(|data| data.broker_addrs.values().next().cloned());
+        list.broker_addr = tables
+            .brokers
+            .values()
+            .find_map(|data| data.broker_addrs.values().next().cloned());
         list
     }
 
@@ -343,14 +375,29 @@ impl RouteTable {
 
     fn topics_where(&self, wanted: impl Fn(&BTreeMap<Arc<str>, QueueData>) -> bool) -> TopicList {
         let tables = self.tables.read();
-        let names = tables.topics.iter().filter(|(_, queues)| wanted(queues)).map(|(name, _)| name.to_string());
-        TopicList { broker_addr: None, topic_list: names.collect() }
+        let names = tables
+            .topics
+            .iter()
+            .filter(|(_, queues)| wanted(queues))
+            .map(|(name, _)| name.to_string());
+        TopicList {
+            broker_addr: None,
+            topic_list: names.collect(),
+        }
     }
 }
 
 impl Tables {
     fn register(&mut self, registration: Registration<'_>) -> Result<Registered, RegisterError> {
-        let Registration { header, body, version: sender, fingerprint, connection, now, delete_missing_topics } = registration;
+        let Registration {
+            header,
+            body,
+            version: sender,
+            fingerprint,
+            connection,
+            now,
+            delete_missing_topics,
+        } = registration;
         let table = body.topic_config_serialize_wrapper;
         let (id, address) = (header.broker_id, &header.broker_addr);
         let key = (header.cluster_name.clone(), address.clone());
@@ -358,7 +405,10 @@ impl Tables {
             self.live.remove(&key);
             return Ok(Registered::default());
         }
-        let known_id = self.brokers.get(&header.broker_name).is_some_and(|d| d.broker_addrs.contains_key(&id));
+        let known_id = self
+            .brokers
+            .get(&header.broker_name)
+            .is_some_and(|d| d.broker_addrs.contains_key(&id));
         if !known_id && table.topic_config_table.len() == 1 && sender >= protocol::version::V5_0_0 {
             tracing::warn!(
                 "broker {} {address} sent one topic before its whole table: refused, it will send the table",
@@ -366,7 +416,10 @@ impl Tables {
             );
             return Err(RegisterError::IncrementFirst);
         }
-        self.clusters.entry(header.cluster_name.clone()).or_default().insert(header.broker_name.clone());
+        self.clusters
+            .entry(header.cluster_name.clone())
+            .or_default()
+            .insert(header.broker_name.clone());
         let data = self.brokers.entry(header.broker_name.clone()).or_default();
         let lowest_before = data.broker_addrs.keys().next().copied();
         let moved_from = Some(std::mem::replace(&mut data.cluster, header.cluster_name.clone()));
@@ -374,7 +427,8 @@ impl Tables {
         data.zone_name.clone_from(&header.zone_name);
         data.enable_acting_master = header.enable_acting_master.unwrap_or(false);
         // A broker that changed its role has one id, not two.
-        data.broker_addrs.retain(|other, addr| addr != address || *other == id);
+        data.broker_addrs
+            .retain(|other, addr| addr != address || *other == id);
         let first = data.broker_addrs.insert(id, address.clone()).is_none();
         let is_lowest = data.broker_addrs.keys().next() == Some(&id);
         let is_prime_slave = header.enable_acting_master.is_some() && id != MASTER && is_lowest;
@@ -414,18 +468,28 @@ impl Tables {
         } else {
             self.filters.insert(key, body.filter_server_list);
         }
-        let notice = if became_lowest { self.notice(&header.broker_name, None) } else { None };
+        let notice = if became_lowest {
+            self.notice(&header.broker_name, None)
+        } else {
+            None
+        };
         Ok(self.answer(header, notice))
     }
 
     /// Since 5.x: the same id from another address with an older term than the one that is here.
     fn is_conflict(&self, header: &RegisterBrokerRequestHeader, table: &TopicConfigTable) -> bool {
-        let Some(data) = self.brokers.get(&header.broker_name) else { return false };
-        let Some(held_by) = data.broker_addrs.get(&header.broker_id) else { return false };
+        let Some(data) = self.brokers.get(&header.broker_name) else {
+            return false;
+        };
+        let Some(held_by) = data.broker_addrs.get(&header.broker_id) else {
+            return false;
+        };
         if *held_by == header.broker_addr {
             return false;
         }
-        let Some(live) = self.live.get(&(header.cluster_name.clone(), held_by.clone())) else { return false };
+        let Some(live) = self.live.get(&(header.cluster_name.clone(), held_by.clone())) else {
+            return false;
+        };
         let conflict = live.version.state_version > table.data_version.state_version;
         if conflict {
             tracing::warn!(
@@ -449,7 +513,10 @@ impl Tables {
         let name: Arc<str> = header.broker_name.as_str().into();
         if delete_missing && table.topic_queue_mapping_info_map.is_empty() {
             let has = |topic: &str| table.topic_config_table.contains_key(topic);
-            let missing = self.topics.iter().filter(|(topic, queues)| queues.contains_key(&name) && !has(topic));
+            let missing = self
+                .topics
+                .iter()
+                .filter(|(topic, queues)| queues.contains_key(&name) && !has(topic));
             let missing: Vec<Arc<str>> = missing.map(|(topic, _)| Arc::clone(topic)).collect();
             for topic in missing {
                 self.remove_queues(&topic, &name);
@@ -457,13 +524,21 @@ impl Tables {
         }
         if changed {
             for (topic, mapping) in table.topic_queue_mapping_info_map {
-                let broker = mapping.get("bname").and_then(Value::as_str).unwrap_or(&header.broker_name).to_owned();
+                let broker = mapping
+                    .get("bname")
+                    .and_then(Value::as_str)
+                    .unwrap_or(&header.broker_name)
+                    .to_owned();
                 self.mappings.entry(topic).or_default().insert(broker, mapping);
             }
         }
         for (topic, config) in table.topic_config_table {
             // The key of the map is what Java looks up, the name inside what it enters; they are the same.
-            let topic = if config.topic_name.is_empty() { topic } else { config.topic_name.clone() };
+            let topic = if config.topic_name.is_empty() {
+                topic
+            } else {
+                config.topic_name.clone()
+            };
             let queues = match self.topics.get_mut(topic.as_str()) {
                 Some(queues) => queues,
                 None => self.topics.entry(topic.as_str().into()).or_default(),
@@ -480,11 +555,17 @@ impl Tables {
     }
 
     fn answer(&self, header: &RegisterBrokerRequestHeader, notice: Option<Notice>) -> Registered {
-        let mut registered = Registered { notice, ..Registered::default() };
+        let mut registered = Registered {
+            notice,
+            ..Registered::default()
+        };
         if header.broker_id == MASTER {
             return registered;
         }
-        let master = self.brokers.get(&header.broker_name).and_then(|data| data.broker_addrs.get(&MASTER));
+        let master = self
+            .brokers
+            .get(&header.broker_name)
+            .and_then(|data| data.broker_addrs.get(&MASTER));
         if let Some(master) = master
             && let Some(live) = self.live.get(&(header.cluster_name.clone(), master.clone()))
         {
@@ -509,16 +590,25 @@ impl Tables {
                 broker.broker_id,
                 broker.broker_addr
             );
-            let Some(data) = self.brokers.get_mut(&broker.broker_name) else { continue };
+            let Some(data) = self.brokers.get_mut(&broker.broker_name) else {
+                continue;
+            };
             let was_lowest = data.broker_addrs.keys().next() == Some(&broker.broker_id);
-            data.broker_addrs.retain(|_, address| *address != broker.broker_addr);
+            data.broker_addrs
+                .retain(|_, address| *address != broker.broker_addr);
             if !data.broker_addrs.is_empty() {
-                fewer.insert(broker.broker_name.clone(), (was_lowest, broker.broker_addr.clone()));
+                fewer.insert(
+                    broker.broker_name.clone(),
+                    (was_lowest, broker.broker_addr.clone()),
+                );
                 continue;
             }
             let cluster = std::mem::take(&mut data.cluster);
             self.brokers.remove(&broker.broker_name);
-            tracing::info!("unregisterBroker, remove brokerName from brokerAddrTable OK, {}", broker.broker_name);
+            tracing::info!(
+                "unregisterBroker, remove brokerName from brokerAddrTable OK, {}",
+                broker.broker_name
+            );
             if let Some(names) = self.clusters.get_mut(&cluster) {
                 names.remove(&broker.broker_name);
                 if names.is_empty() {
@@ -531,7 +621,9 @@ impl Tables {
         fewer.retain(|name, _| !gone.contains(name));
         self.clean_topics(&gone, &fewer);
         let notices = fewer.into_iter().filter(|(_, (was_lowest, _))| *was_lowest);
-        notices.filter_map(|(name, (_, address))| self.notice(&name, Some(address))).collect()
+        notices
+            .filter_map(|(name, (_, address))| self.notice(&name, Some(address)))
+            .collect()
     }
 
     /// Takes out the topics of broker names that are gone, and the write bit where an acting master is all that is left.
@@ -565,7 +657,9 @@ impl Tables {
     }
 
     fn remove_queues(&mut self, topic: &str, name: &str) {
-        let Some(queues) = self.topics.get_mut(topic) else { return };
+        let Some(queues) = self.topics.get_mut(topic) else {
+            return;
+        };
         if queues.remove(name).is_none() {
             return;
         }
@@ -578,19 +672,31 @@ impl Tables {
     }
 
     fn identities(&self, wanted: impl Fn(&Live) -> bool) -> Vec<BrokerIdentity> {
-        let found = self.live.iter().filter(|(_, live)| wanted(live)).map(|((cluster, address), _)| {
-            let place = self.brokers.values().filter(|data| data.cluster == *cluster).find_map(|data| {
-                let id = data.broker_addrs.iter().find(|(_, addr)| *addr == address).map(|(id, _)| *id)?;
-                Some((data.broker_name.clone(), id))
+        let found = self
+            .live
+            .iter()
+            .filter(|(_, live)| wanted(live))
+            .map(|((cluster, address), _)| {
+                let place = self
+                    .brokers
+                    .values()
+                    .filter(|data| data.cluster == *cluster)
+                    .find_map(|data| {
+                        let id = data
+                            .broker_addrs
+                            .iter()
+                            .find(|(_, addr)| *addr == address)
+                            .map(|(id, _)| *id)?;
+                        Some((data.broker_name.clone(), id))
+                    });
+                let (broker_name, broker_id) = place.unwrap_or_default();
+                BrokerIdentity {
+                    broker_name,
+                    broker_addr: address.clone(),
+                    cluster_name: cluster.clone(),
+                    broker_id,
+                }
             });
-            let (broker_name, broker_id) = place.unwrap_or_default();
-            BrokerIdentity {
-                broker_name,
-                broker_addr: address.clone(),
-                cluster_name: cluster.clone(),
-                broker_id,
-            }
-        });
         found.collect()
     }
 
@@ -599,28 +705,42 @@ impl Tables {
         let data = self.brokers.get(name).filter(|data| data.enable_acting_master)?;
         let (lowest, address) = data.broker_addrs.iter().next()?;
         let all = offline.is_some() || data.broker_addrs.len() == 1;
-        let to = data.broker_addrs.iter().filter(|(id, _)| all || *id != lowest).map(|(_, addr)| addr.clone());
+        let to = data
+            .broker_addrs
+            .iter()
+            .filter(|(id, _)| all || *id != lowest)
+            .map(|(_, addr)| addr.clone());
         let live = self.live.get(&(data.cluster.clone(), address.clone()));
         Some(Notice {
             to: to.collect(),
             min_broker_id: *lowest,
             min_broker_addr: address.clone(),
             broker_name: name.to_owned(),
-            ha_broker_addr: if offline.is_none() { live.map(|l| l.ha_server_addr.clone()) } else { None },
+            ha_broker_addr: if offline.is_none() {
+                live.map(|l| l.ha_server_addr.clone())
+            } else {
+                None
+            },
             offline_broker_addr: offline,
         })
     }
 }
 
 fn alive_for(header: &RegisterBrokerRequestHeader) -> Duration {
-    let given = header.heartbeat_timeout_millis.and_then(|ms| u64::try_from(ms).ok());
+    let given = header
+        .heartbeat_timeout_millis
+        .and_then(|ms| u64::try_from(ms).ok());
     given.map_or(ALIVE, Duration::from_millis)
 }
 
 fn queue_data(name: &str, config: &TopicConfig, read_only: bool) -> QueueData {
     QueueData {
         broker_name: name.to_owned(),
-        perm: if read_only { config.perm & !WRITE } else { config.perm },
+        perm: if read_only {
+            config.perm & !WRITE
+        } else {
+            config.perm
+        },
         read_queue_nums: config.read_queue_nums,
         topic_sys_flag: config.topic_sys_flag,
         write_queue_nums: config.write_queue_nums,
@@ -637,7 +757,10 @@ fn show_acting_masters(route: &mut TopicRouteData) {
         if !data.enable_acting_master || data.broker_addrs.contains_key(&MASTER) {
             continue;
         }
-        let read_only = route.queue_datas.iter().any(|q| q.broker_name == data.broker_name && q.perm & WRITE == 0);
+        let read_only = route
+            .queue_datas
+            .iter()
+            .any(|q| q.broker_name == data.broker_name && q.perm & WRITE == 0);
         if read_only && let Some((_, address)) = data.broker_addrs.pop_first() {
             data.broker_addrs.insert(MASTER, address);
         }

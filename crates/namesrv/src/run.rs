@@ -57,7 +57,9 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings));
     let server_settings = server_settings(&settings, address);
-    let scan = Duration::from_millis(u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000));
+    let scan = Duration::from_millis(
+        u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000),
+    );
     let (settings, routes) = (Arc::new(Live::new(settings)), Arc::new(RouteTable::default()));
     let brokers = Brokers {
         routes: Arc::clone(&routes),
@@ -72,16 +74,36 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         started: Instant::now(),
         ready: AtomicBool::new(false),
     };
-    let requests = SettingsRequests { settings, updating: Arc::default() };
+    let requests = SettingsRequests {
+        settings,
+        updating: Arc::default(),
+    };
     let sweeper = brokers.clone();
-    let dispatch = Dispatch { brokers, topics, kv: Kv { config: kv }, settings: requests };
-    let server = Server::bind(server_settings, Arc::new(dispatch)).await.map_err(|e| {
-        StartError::Bind(launch::bind_failure("brokers and clients", "listenPort", &address.to_string(), &e))
-    })?;
+    let dispatch = Dispatch {
+        brokers,
+        topics,
+        kv: Kv { config: kv },
+        settings: requests,
+    };
+    let server = Server::bind(server_settings, Arc::new(dispatch))
+        .await
+        .map_err(|e| {
+            StartError::Bind(launch::bind_failure(
+                "brokers and clients",
+                "listenPort",
+                &address.to_string(),
+                &e,
+            ))
+        })?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(sweep(sweeper, scan, stop.clone()));
     tracing::info!("The Name Server serves on {}", server.local_addr());
-    Ok(Namesrv { server, client, stop, tasks })
+    Ok(Namesrv {
+        server,
+        client,
+        stop,
+        tasks,
+    })
 }
 
 async fn sweep(brokers: Brokers, every: Duration, stop: CancellationToken) {
@@ -112,7 +134,10 @@ impl Namesrv {
 
 fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
     let server = &settings.server;
-    let ip: IpAddr = server.bind_address.parse().map_err(|_| StartError::Address(server.bind_address.clone()))?;
+    let ip: IpAddr = server
+        .bind_address
+        .parse()
+        .map_err(|_| StartError::Address(server.bind_address.clone()))?;
     let port = u16::try_from(server.listen_port).map_err(|_| StartError::Port(server.listen_port))?;
     Ok(SocketAddr::new(ip, port))
 }
@@ -124,7 +149,10 @@ fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
     server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
     server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);
     server.limits.idle = seconds(given.server_channel_max_idle_time_seconds);
-    server.limits.large_frames = Some(LargeFrames { code: request::REGISTER_BROKER, max_bytes: REGISTRATION_MAX });
+    server.limits.large_frames = Some(LargeFrames {
+        code: request::REGISTER_BROKER,
+        max_bytes: REGISTRATION_MAX,
+    });
     server
 }
 

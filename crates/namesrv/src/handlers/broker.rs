@@ -6,6 +6,7 @@ use crate::kv::{KvConfig, ORDER_TOPICS};
 use crate::routes::{Notice, Permission, Registered, Registration, RouteTable};
 use crate::settings::Settings;
 use ::settings::Live;
+use protocol::Frame;
 use protocol::body::namesrv::{MemberGroupBody, RegisterBrokerBody};
 use protocol::body::{self, DataVersion};
 use protocol::code::{request, response};
@@ -14,7 +15,6 @@ use protocol::header::namesrv::{
     QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterBrokerResponseHeader,
     WipedWritePermission,
 };
-use protocol::Frame;
 use remoting::{Body, Client, Connection, Request};
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -55,9 +55,16 @@ impl Brokers {
         }
         match self.enter(&header, &frame, responder.connection()) {
             Ok(registered) => {
-                let Registered { ha_server_addr, master_addr, notice } = registered;
+                let Registered {
+                    ha_server_addr,
+                    master_addr,
+                    notice,
+                } = registered;
                 self.tell(notice);
-                let reply = RegisterBrokerResponseHeader { ha_server_addr, master_addr };
+                let reply = RegisterBrokerResponseHeader {
+                    ha_server_addr,
+                    master_addr,
+                };
                 responder.reply(response::SUCCESS, None, &reply, self.order_topics());
             }
             Err(e) => responder.error(response::SYSTEM_ERROR, &e),
@@ -75,11 +82,19 @@ impl Brokers {
             return Ok(registered);
         }
         let compressed = header.compressed.unwrap_or(false);
-        let body = RegisterBrokerBody::read(&frame.body, compressed, frame.version).map_err(|e| e.to_string())?;
+        let body =
+            RegisterBrokerBody::read(&frame.body, compressed, frame.version).map_err(|e| e.to_string())?;
         let delete_missing_topics = self.settings.load().namesrv.delete_topic_with_broker_registration;
         let version = frame.version;
-        let registration =
-            Registration { header, body, version, fingerprint, connection, now, delete_missing_topics };
+        let registration = Registration {
+            header,
+            body,
+            version,
+            fingerprint,
+            connection,
+            now,
+            delete_missing_topics,
+        };
         let registered = self.routes.register(registration).map_err(|e| e.to_string())?;
         if !connection.is_open() {
             // It closed while a large table was read: nobody will come to take it away any more.
@@ -92,7 +107,9 @@ impl Brokers {
         if !self.settings.load().namesrv.return_order_topic_config_to_broker {
             return Body::Empty;
         }
-        self.kv.namespace(ORDER_TOPICS).map_or(Body::Empty, |table| Body::Bytes(body::write(&table)))
+        self.kv
+            .namespace(ORDER_TOPICS)
+            .map_or(Body::Empty, |table| Body::Bytes(body::write(&table)))
     }
 
     /// UNREGISTER_BROKER.
@@ -121,7 +138,11 @@ impl Brokers {
         let brokers: Vec<BrokerIdentity> = expired.iter().map(|(broker, _)| broker.clone()).collect();
         self.remove(&brokers);
         for (broker, connection) in expired {
-            tracing::warn!("The broker channel expired, {} at {}", broker.broker_name, broker.broker_addr);
+            tracing::warn!(
+                "The broker channel expired, {} at {}",
+                broker.broker_name,
+                broker.broker_addr
+            );
             connection.close("its broker has not registered for too long");
         }
     }
@@ -138,13 +159,21 @@ impl Brokers {
         if !self.settings.load().namesrv.notify_min_broker_id_changed {
             return;
         }
-        tracing::info!("min broker id changed to {}, notify {:?}", notice.min_broker_id, notice.to);
+        tracing::info!(
+            "min broker id changed to {}, notify {:?}",
+            notice.min_broker_id,
+            notice.to
+        );
         let client = self.client.clone();
         tokio::spawn(async move {
             for address in &notice.to {
                 let sent = match client.connection(address).await {
                     Ok(conn) => conn
-                        .oneway(request::NOTIFY_MIN_BROKER_ID_CHANGE, &notice.header(), Body::Empty)
+                        .oneway(
+                            request::NOTIFY_MIN_BROKER_ID_CHANGE,
+                            &notice.header(),
+                            Body::Empty,
+                        )
                         .map_err(|e| e.to_string()),
                     Err(e) => Err(e.to_string()),
                 };
@@ -163,9 +192,14 @@ impl Brokers {
             Ok(version) => version,
             Err(e) => return refuse(responder, &e),
         };
-        let held = self.routes.data_version(&broker.cluster_name, &broker.broker_addr);
-        self.routes.seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
-        let reply = QueryDataVersionResponseHeader { changed: held != Some(asked) };
+        let held = self
+            .routes
+            .data_version(&broker.cluster_name, &broker.broker_addr);
+        self.routes
+            .seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
+        let reply = QueryDataVersionResponseHeader {
+            changed: held != Some(asked),
+        };
         let body = held.map_or(Body::Empty, |version| Body::Bytes(body::write(&version)));
         responder.reply(response::SUCCESS, None, &reply, body);
     }
@@ -174,7 +208,8 @@ impl Brokers {
     pub fn heartbeat(&self, request: Request) {
         let Request { frame, responder } = request;
         let broker = header!(frame, responder, BrokerHeartbeat<'_>);
-        self.routes.seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
+        self.routes
+            .seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
         responder.ok();
     }
 
@@ -188,18 +223,30 @@ impl Brokers {
     pub fn member_group(&self, request: Request) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, MemberGroup<'_>);
-        let broker_member_group = self.routes.member_group(&header.cluster_name, &header.broker_name);
-        with_body(responder, body::write_fastjson(&MemberGroupBody { broker_member_group }));
+        let broker_member_group = self
+            .routes
+            .member_group(&header.cluster_name, &header.broker_name);
+        with_body(
+            responder,
+            body::write_fastjson(&MemberGroupBody { broker_member_group }),
+        );
     }
 
     /// WIPE_WRITE_PERM_OF_BROKER.
     pub fn wipe_write_permission(&self, request: Request) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, BrokerPermission<'_>);
-        let wipe_topic_count = self.routes.set_permission(&header.broker_name, Permission::WipeWrite);
+        let wipe_topic_count = self
+            .routes
+            .set_permission(&header.broker_name, Permission::WipeWrite);
         let (name, peer) = (&header.broker_name, responder.connection().peer());
         tracing::info!("wipe write perm of broker[{name}], client: {peer}, {wipe_topic_count}");
-        responder.reply(response::SUCCESS, None, &WipedWritePermission { wipe_topic_count }, Body::Empty);
+        responder.reply(
+            response::SUCCESS,
+            None,
+            &WipedWritePermission { wipe_topic_count },
+            Body::Empty,
+        );
     }
 
     /// ADD_WRITE_PERM_OF_BROKER.
@@ -209,7 +256,12 @@ impl Brokers {
         let add_topic_count = self.routes.set_permission(&header.broker_name, Permission::Add);
         let (name, peer) = (&header.broker_name, responder.connection().peer());
         tracing::info!("add write perm of broker[{name}], client: {peer}, {add_topic_count}");
-        responder.reply(response::SUCCESS, None, &AddedWritePermission { add_topic_count }, Body::Empty);
+        responder.reply(
+            response::SUCCESS,
+            None,
+            &AddedWritePermission { add_topic_count },
+            Body::Empty,
+        );
     }
 }
 

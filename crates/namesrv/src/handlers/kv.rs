@@ -18,8 +18,11 @@ impl Kv {
     pub fn put(&self, request: Request) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, PutKvConfig<'_>);
-        let (namespace, key, value) =
-            (header.namespace.into_owned(), header.key.into_owned(), header.value.into_owned());
+        let (namespace, key, value) = (
+            header.namespace.into_owned(),
+            header.key.into_owned(),
+            header.value.into_owned(),
+        );
         let config = self.config.clone();
         on_disk(responder, move || config.put(&namespace, &key, &value));
     }
@@ -39,7 +42,9 @@ impl Kv {
         let KvKey { namespace, key } = header!(frame, responder, KvKey<'_>);
         match self.config.get(&namespace, &key) {
             Some(value) => {
-                let reply = KvValue { value: Some(value.into()) };
+                let reply = KvValue {
+                    value: Some(value.into()),
+                };
                 responder.reply(response::SUCCESS, None, &reply, Body::Empty);
             }
             None => {

@@ -62,8 +62,13 @@ impl SettingsRequests {
         }
         let path = changed.namesrv.config_store_path.clone();
         self.settings.store(changed);
-        let not_kept = |cause| Error::NotKept { path: path.clone(), cause };
-        let old = file::read(Path::new(&path)).map_err(not_kept)?.unwrap_or_default();
+        let not_kept = |cause| Error::NotKept {
+            path: path.clone(),
+            cause,
+        };
+        let old = file::read(Path::new(&path))
+            .map_err(not_kept)?
+            .unwrap_or_default();
         let new = ::settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
         file::replace(Path::new(&path), new.as_bytes()).map_err(not_kept)
     }

@@ -38,7 +38,10 @@ impl Topics {
             return responder.error(response::SYSTEM_ERROR, "name server not ready");
         }
         let settings = self.settings.load();
-        let Some(mut route) = self.routes.route(&header.topic, settings.namesrv.support_acting_master) else {
+        let Some(mut route) = self
+            .routes
+            .route(&header.topic, settings.namesrv.support_acting_master)
+        else {
             let remark = format!(
                 "No topic route info in name server for the topic: {}\nSee \
                  https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.",
@@ -54,8 +57,13 @@ impl Topics {
         {
             keep_zone(&mut route, zone);
         }
-        let strict = frame.version >= protocol::version::V4_9_4 || header.accept_standard_json_only == Some(true);
-        let body = if strict { body::write_browser(&route) } else { body::write_fastjson(&route) };
+        let strict =
+            frame.version >= protocol::version::V4_9_4 || header.accept_standard_json_only == Some(true);
+        let body = if strict {
+            body::write_browser(&route)
+        } else {
+            body::write_fastjson(&route)
+        };
         with_body(responder, body);
     }
 
@@ -79,8 +87,12 @@ impl Topics {
     /// GET_TOPICS_BY_CLUSTER.
     pub fn by_cluster(&self, request: Request) {
         let Request { frame, responder } = request;
-        let cluster = header!(frame, responder, TopicsByCluster<'_>).cluster.into_owned();
-        self.list(Request { frame, responder }, || self.routes.topics_of_cluster(&cluster));
+        let cluster = header!(frame, responder, TopicsByCluster<'_>)
+            .cluster
+            .into_owned();
+        self.list(Request { frame, responder }, || {
+            self.routes.topics_of_cluster(&cluster)
+        });
     }
 
     /// GET_SYSTEM_TOPIC_LIST_FROM_NS.
@@ -112,7 +124,8 @@ impl Topics {
     pub fn delete(&self, request: Request) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, DeleteTopic<'_>);
-        self.routes.delete_topic(&header.topic, header.cluster_name.as_deref());
+        self.routes
+            .delete_topic(&header.topic, header.cluster_name.as_deref());
         responder.ok();
     }
 
@@ -141,12 +154,20 @@ fn answer_list(request: Request, enabled: bool, topics: impl FnOnce() -> TopicLi
 
 /// Keeps the brokers of one zone, and those whose master is away: then their slaves serve every zone.
 fn keep_zone(route: &mut TopicRouteData, zone: &str) {
-    let (kept, removed): (Vec<_>, Vec<_>) = std::mem::take(&mut route.broker_datas).into_iter().partition(|data| {
-        let in_zone = data.zone_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(zone));
-        in_zone || !data.broker_addrs.contains_key(&0)
-    });
+    let (kept, removed): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut route.broker_datas)
+            .into_iter()
+            .partition(|data| {
+                let in_zone = data
+                    .zone_name
+                    .as_deref()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(zone));
+                in_zone || !data.broker_addrs.contains_key(&0)
+            });
     route.broker_datas = kept;
-    route.queue_datas.retain(|queue| !removed.iter().any(|data| data.broker_name == queue.broker_name));
+    route
+        .queue_datas
+        .retain(|queue| !removed.iter().any(|data| data.broker_name == queue.broker_name));
     for address in removed.iter().flat_map(|data| data.broker_addrs.values()) {
         route.filter_server_table.remove(address);
     }
