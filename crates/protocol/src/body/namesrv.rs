@@ -2,7 +2,6 @@
 
 use super::topic::{DataVersion, TopicConfig};
 use super::{BodyError, de};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -65,8 +64,8 @@ impl RegisterBrokerBody {
     }
 
     /// The JSON form.
-    pub fn to_json(&self) -> Bytes {
-        super::write(self)
+    pub fn to_json(&self) -> Vec<u8> {
+        super::write(self).into()
     }
 
     /// Unpacks the compressed form, a zlib stream of:
@@ -109,8 +108,13 @@ impl RegisterBrokerBody {
         Ok(out)
     }
 
-    /// Packs the compressed form for a name server that is told `version`.
-    pub fn to_compressed(&self, version: i32) -> Bytes {
+    /// Packs the compressed form as our own version has it.
+    pub fn to_compressed(&self) -> Vec<u8> {
+        self.to_compressed_for(crate::VERSION)
+    }
+
+    /// Packs the compressed form for a frame that says `version`.
+    pub fn to_compressed_for(&self, version: i32) -> Vec<u8> {
         let wrapper = &self.topic_config_serialize_wrapper;
         let mut plain = Vec::new();
         put_piece(&mut plain, &super::write(&wrapper.data_version));
@@ -127,7 +131,7 @@ impl RegisterBrokerBody {
         }
         let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         let packed = zlib.write_all(&plain).and_then(|()| zlib.finish());
-        Bytes::from(packed.expect("writing to memory does not fail"))
+        packed.expect("writing to memory does not fail")
     }
 }
 
@@ -299,7 +303,7 @@ mod tests {
             body
         );
         for version in [409, 479] {
-            let packed = body.to_compressed(version);
+            let packed = body.to_compressed_for(version);
             assert_eq!(
                 RegisterBrokerBody::read(&packed, true, version).expect("packed"),
                 body

@@ -38,16 +38,16 @@ pub struct KvNamespace<'a> {
 }
 
 /// REGISTER_BROKER 103.
-#[derive(Debug, Clone, Header)]
-pub struct RegisterBroker<'a> {
+#[derive(Debug, Clone, Default, Header)]
+pub struct RegisterBrokerRequestHeader {
     /// Broker name, one for a master and its slaves.
-    pub broker_name: Cow<'a, str>,
+    pub broker_name: String,
     /// `brokerIP1:listenPort`.
-    pub broker_addr: Cow<'a, str>,
+    pub broker_addr: String,
     /// Cluster.
-    pub cluster_name: Cow<'a, str>,
+    pub cluster_name: String,
     /// `brokerIP2:haListenPort`.
-    pub ha_server_addr: Cow<'a, str>,
+    pub ha_server_addr: String,
     /// 0 for the master.
     pub broker_id: i64,
     /// Since 5.x: how long the broker is alive after this, in milliseconds.
@@ -55,19 +55,17 @@ pub struct RegisterBroker<'a> {
     /// Since 5.x: whether the lowest id left stands in for a master that is gone.
     pub enable_acting_master: Option<bool>,
     /// Whether the body is the deflated stream (`crate::body::namesrv`).
-    #[header(default)]
-    pub compressed: bool,
+    pub compressed: Option<bool>,
     /// CRC-32 of the body AND 0x7FFFFFFF; 0 for none.
-    #[header(default)]
-    pub body_crc32: i32,
+    pub body_crc32: Option<i32>,
     /// Since 5.x: the broker's zone.
     #[header(java = "__ZONE_NAME")]
-    pub zone_name: Option<Cow<'a, str>>,
+    pub zone_name: Option<String>,
 }
 
 /// Reply to REGISTER_BROKER, filled only for a slave whose master is alive.
 #[derive(Debug, Clone, Default, Header)]
-pub struct RegisteredBroker {
+pub struct RegisterBrokerResponseHeader {
     /// Where the slave replicates from.
     pub ha_server_addr: Option<String>,
     /// The master's address.
@@ -75,21 +73,26 @@ pub struct RegisteredBroker {
 }
 
 /// UNREGISTER_BROKER 104 and QUERY_DATA_VERSION 322.
-#[derive(Debug, Clone, Header)]
-pub struct BrokerIdentity<'a> {
+#[derive(Debug, Clone, Default, Header)]
+pub struct BrokerIdentity {
     /// Broker name.
-    pub broker_name: Cow<'a, str>,
+    pub broker_name: String,
     /// Address it registered with.
-    pub broker_addr: Cow<'a, str>,
+    pub broker_addr: String,
     /// Cluster.
-    pub cluster_name: Cow<'a, str>,
+    pub cluster_name: String,
     /// 0 for the master.
     pub broker_id: i64,
 }
 
+/// UNREGISTER_BROKER 104.
+pub type UnregisterBrokerRequestHeader = BrokerIdentity;
+/// QUERY_DATA_VERSION 322.
+pub type QueryDataVersionRequestHeader = BrokerIdentity;
+
 /// Reply to QUERY_DATA_VERSION.
 #[derive(Debug, Clone, Header)]
-pub struct DataVersionChanged {
+pub struct QueryDataVersionResponseHeader {
     /// Whether the broker must register again.
     pub changed: bool,
 }
