@@ -76,6 +76,35 @@ fn java_5_clustering() {
     clustering(JAVA_5);
 }
 
+#[test]
+fn go_clustering() {
+    clustering(Language::Go);
+}
+
+#[test]
+fn node_clustering() {
+    clustering(Language::Node);
+}
+
+/// The Go client's pull consumer.
+#[test]
+fn go_pull() {
+    let cluster = Cluster::start(&[]);
+    let sent = send(
+        Language::Go,
+        &cluster,
+        &[("topic", "T"), ("count", "10000"), ("mode", "async")],
+    );
+    let received = client(
+        Language::Go,
+        &cluster,
+        "lite",
+        &[("topic", "T"), ("count", "10000")],
+    )
+    .finish(LONG);
+    assert_same(&sent, &of(&received, "received"));
+}
+
 /// Each member gets everything.
 fn broadcasting(language: Language) {
     let cluster = Cluster::start(&[]);
@@ -109,7 +138,7 @@ fn broadcasting(language: Language) {
         ],
     );
     for member in [one, two] {
-        member.wait_count("received", 10_000, LONG);
+        member.wait_count("received", 10_001, LONG);
         let received = of(&member.stop(), "received");
         places(&received);
         assert_all_bodies((0..10_000).map(|number| format!("all-{number}")), &received);
@@ -124,6 +153,16 @@ fn java_4_broadcasting() {
 #[test]
 fn java_5_broadcasting() {
     broadcasting(JAVA_5);
+}
+
+#[test]
+fn go_broadcasting() {
+    broadcasting(Language::Go);
+}
+
+#[test]
+fn node_broadcasting() {
+    broadcasting(Language::Node);
 }
 
 /// The pull consumers read everything, in order.
@@ -157,6 +196,7 @@ fn java_5_pull() {
 /// A subscription to some tags gets these and no others.
 fn tags(language: Language) {
     let cluster = Cluster::start(&[]);
+    make_topic(&cluster, "T");
     let sent = send(
         language,
         &cluster,
@@ -198,6 +238,16 @@ fn java_4_tags() {
 #[test]
 fn java_5_tags() {
     tags(JAVA_5);
+}
+
+#[test]
+fn go_tags() {
+    tags(Language::Go);
+}
+
+#[test]
+fn node_tags() {
+    tags(Language::Node);
 }
 
 /// A consumer that waits gets a message at once, not when its long poll is over.
