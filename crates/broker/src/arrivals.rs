@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use disk::Clock;
-
 use crate::Store;
+use crate::care::Wake;
 use crate::handlers::pull::{HeldPull, Pull};
 use crate::hold::Hold;
 
@@ -19,20 +18,35 @@ pub struct Arrivals {
     pub hold: Arc<Hold<HeldPull>>,
     /// Runs them again.
     pub pull: Arc<Pull>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    /// Builds the index.
+    pub care: Arc<Wake>,
+    /// Prepares the log ahead.
+    pub allocate: Arc<Wake>,
 }
 
 impl Arrivals {
     /// Dispatches everything that is visible and not yet dispatched.
     pub fn dispatch(&self) {
         let mut woken = Vec::new();
-        self.store.dispatch(self.clock.now_ms(), &mut |unit| {
+        let dispatched = self.store.dispatch(&mut |unit| {
             if !self.hold.is_empty() {
-                let end = unit.queue_offset + 1;
-                woken.append(&mut self.hold.take(unit.topic, unit.queue_id, end, Some(unit.tags_code)));
+                let end = unit.queue_offset.0 + 1;
+                woken.append(
+                    &mut self
+                        .hold
+                        .take(unit.topic, unit.queue_id, end, Some(unit.tags_code)),
+                );
             }
         });
+        if let Err(latched) = dispatched {
+            tracing::debug!("dispatch: {latched}");
+        }
+        if self.store.index_lags() {
+            self.care.nudge();
+        }
+        if self.store.needs_preparation() {
+            self.allocate.nudge();
+        }
         // Outside the dispatch lock: a pull may take its time.
         for held in woken {
             self.pull.again(held);

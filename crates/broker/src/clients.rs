@@ -10,7 +10,8 @@ use filter::TagFilter;
 use parking_lot::{Mutex, RwLock};
 use protocol::Language;
 use protocol::body::broker::{
-    ClientConnection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel, SubscriptionData,
+    ClientConnection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel,
+    SubscriptionData,
 };
 use remoting::Connection;
 
@@ -57,11 +58,20 @@ pub struct Subscription {
 impl Subscription {
     fn new(data: SubscriptionData) -> Self {
         let filter = if data.expression_type == "TAG" || data.expression_type.is_empty() {
-            TagFilter::from_codes(&data.sub_string, data.code_set.iter().copied())
+            tag_filter(&data)
         } else {
-            TagFilter::all()
+            TagFilter::All
         };
         Self { data, filter }
+    }
+}
+
+/// The client's hashes count, as in Java; a client that sends none has them computed from its expression.
+fn tag_filter(data: &SubscriptionData) -> TagFilter {
+    match data.sub_string.as_str() {
+        "" | "*" => TagFilter::All,
+        text if data.code_set.is_empty() => TagFilter::parse(text).unwrap_or(TagFilter::All),
+        _ => TagFilter::from_codes(data.code_set.iter().copied()),
     }
 }
 
@@ -105,13 +115,15 @@ impl Consumers {
         if groups.len() >= GROUPS_MAX && !groups.contains_key(group_name) {
             return None;
         }
-        let group = groups.entry(group_name.to_owned()).or_insert_with(|| ConsumerGroup {
-            consume_type: data.consume_type,
-            model: data.message_model,
-            from_where: data.consume_from_where,
-            subscriptions: HashMap::new(),
-            members: HashMap::new(),
-        });
+        let group = groups
+            .entry(group_name.to_owned())
+            .or_insert_with(|| ConsumerGroup {
+                consume_type: data.consume_type,
+                model: data.message_model,
+                from_where: data.consume_from_where,
+                subscriptions: HashMap::new(),
+                members: HashMap::new(),
+            });
         group.consume_type = data.consume_type;
         group.model = data.message_model;
         group.from_where = data.consume_from_where;
@@ -124,7 +136,11 @@ impl Consumers {
         let notice = (joined || resubscribed).then(|| group.notice(group_name));
         drop(groups);
         if joined {
-            self.by_connection.lock().entry(conn_id).or_default().insert(group_name.to_owned());
+            self.by_connection
+                .lock()
+                .entry(conn_id)
+                .or_default()
+                .insert(group_name.to_owned());
         }
         notice
     }
@@ -152,46 +168,70 @@ impl Consumers {
     /// Takes a closed connection out of every group.
     pub fn closed(&self, conn_id: u64) -> Vec<Notice> {
         let groups = self.by_connection.lock().remove(&conn_id).unwrap_or_default();
-        groups.iter().filter_map(|g| self.unregister(g, conn_id)).collect()
+        groups
+            .iter()
+            .filter_map(|g| self.unregister(g, conn_id))
+            .collect()
     }
 
     /// Members that have not sent a heartbeat for [`MEMBER_EXPIRES_MS`]; closing them takes them out.
     pub fn expired(&self, now: i64) -> Vec<Arc<Connection>> {
         let groups = self.groups.read();
         let members = groups.values().flat_map(|g| g.members.values());
-        members.filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS).map(|m| Arc::clone(&m.conn)).collect()
+        members
+            .filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS)
+            .map(|m| Arc::clone(&m.conn))
+            .collect()
     }
 
     /// The group as a pull of `topic` sees it; none if no member is connected.
     pub fn view(&self, group: &str, topic: &str) -> Option<GroupView> {
         let groups = self.groups.read();
         let group = groups.get(group)?;
-        Some(GroupView { model: group.model, subscription: group.subscriptions.get(topic).cloned() })
+        Some(GroupView {
+            model: group.model,
+            subscription: group.subscriptions.get(topic).cloned(),
+        })
     }
 
     /// Does a heartbeat without subscriptions leave anything unknown here?
     pub fn knows(&self, group: &str) -> bool {
-        self.groups.read().get(group).is_some_and(|g| !g.subscriptions.is_empty())
+        self.groups
+            .read()
+            .get(group)
+            .is_some_and(|g| !g.subscriptions.is_empty())
     }
 
     /// Client ids of the members; none if the group is not connected.
     pub fn client_ids(&self, group: &str) -> Option<Vec<String>> {
         let groups = self.groups.read();
-        let ids: HashSet<&Arc<str>> = groups.get(group)?.members.values().map(|m| &m.client_id).collect();
+        let ids: HashSet<&Arc<str>> = groups
+            .get(group)?
+            .members
+            .values()
+            .map(|m| &m.client_id)
+            .collect();
         Some(ids.into_iter().map(|id| id.to_string()).collect())
     }
 
     /// The members.
     pub fn members(&self, group: &str) -> Vec<Member> {
-        self.groups.read().get(group).map(|g| g.members.values().cloned().collect()).unwrap_or_default()
+        self.groups
+            .read()
+            .get(group)
+            .map(|g| g.members.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The group as GET_CONSUMER_CONNECTION_LIST shows it.
     pub fn connection_list(&self, group: &str) -> Option<ConsumerConnection> {
         let groups = self.groups.read();
         let group = groups.get(group)?;
-        let subscription_table: BTreeMap<String, SubscriptionData> =
-            group.subscriptions.iter().map(|(t, s)| (t.clone(), s.data.clone())).collect();
+        let subscription_table: BTreeMap<String, SubscriptionData> = group
+            .subscriptions
+            .iter()
+            .map(|(t, s)| (t.clone(), s.data.clone()))
+            .collect();
         Some(ConsumerConnection {
             connection_set: group.members.values().map(Member::listed).collect(),
             consume_from_where: group.from_where,
@@ -204,7 +244,11 @@ impl Consumers {
     /// Connected groups that subscribe to the topic.
     pub fn groups_of(&self, topic: &str) -> Vec<String> {
         let groups = self.groups.read();
-        groups.iter().filter(|(_, g)| g.subscriptions.contains_key(topic)).map(|(n, _)| n.clone()).collect()
+        groups
+            .iter()
+            .filter(|(_, g)| g.subscriptions.contains_key(topic))
+            .map(|(n, _)| n.clone())
+            .collect()
     }
 }
 
@@ -217,18 +261,23 @@ impl ConsumerGroup {
                 Some(known) if known.data.sub_version >= data.sub_version => {}
                 known => {
                     changed |= known.is_none();
-                    self.subscriptions.insert(data.topic.clone(), Arc::new(Subscription::new(data.clone())));
+                    self.subscriptions
+                        .insert(data.topic.clone(), Arc::new(Subscription::new(data.clone())));
                 }
             }
         }
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|topic, _| wanted.iter().any(|w| w.topic == *topic));
+        self.subscriptions
+            .retain(|topic, _| wanted.iter().any(|w| w.topic == *topic));
         changed || self.subscriptions.len() != before
     }
 
     fn notice(&self, group: &str) -> Notice {
         let members = self.members.values().map(|m| Arc::clone(&m.conn)).collect();
-        Notice { group: group.to_owned(), members }
+        Notice {
+            group: group.to_owned(),
+            members,
+        }
     }
 }
 
@@ -264,7 +313,12 @@ impl Producers {
 
     /// Takes a closed connection out of every group.
     pub fn closed(&self, conn_id: u64) {
-        if !self.groups.read().values().any(|members| members.contains_key(&conn_id)) {
+        if !self
+            .groups
+            .read()
+            .values()
+            .any(|members| members.contains_key(&conn_id))
+        {
             return;
         }
         self.groups.write().retain(|_, members| {
@@ -277,11 +331,21 @@ impl Producers {
     pub fn expired(&self, now: i64) -> Vec<Arc<Connection>> {
         let groups = self.groups.read();
         let members = groups.values().flat_map(HashMap::values);
-        members.filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS).map(|m| Arc::clone(&m.conn)).collect()
+        members
+            .filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS)
+            .map(|m| Arc::clone(&m.conn))
+            .collect()
     }
 
     /// The group as GET_PRODUCER_CONNECTION_LIST shows it; none if it is not connected.
     pub fn connection_list(&self, group: &str) -> Option<Vec<ClientConnection>> {
-        Some(self.groups.read().get(group)?.values().map(Member::listed).collect())
+        Some(
+            self.groups
+                .read()
+                .get(group)?
+                .values()
+                .map(Member::listed)
+                .collect(),
+        )
     }
 }

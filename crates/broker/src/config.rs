@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use disk::{Clock, Disk};
 use parking_lot::Mutex;
-use protocol::body::DataVersion;
+use protocol::body::topic::DataVersion;
 use settings::{Live, Properties, Refused};
 
 use crate::Disk as BrokerDisk;
@@ -33,6 +33,9 @@ impl Settings {
     }
 }
 
+/// Longest settings file that is rewritten, bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
 /// Why an update was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
@@ -40,8 +43,8 @@ pub enum UpdateError {
     #[error("{0}")]
     Refused(#[from] Refused),
     /// The change is in force, the file is not written.
-    #[error("the change is in force but {0} could not be written: {1}")]
-    NotSaved(String, String),
+    #[error("the change is in force but not in the file: {0}")]
+    NotSaved(#[from] disk::Error),
 }
 
 /// The settings in force, their version and their file.
@@ -55,8 +58,16 @@ pub struct ConfigStore {
 impl ConfigStore {
     /// Around the settings the broker started with.
     pub fn new(live: Arc<Live<Settings>>, disk: BrokerDisk, clock: Arc<dyn Clock>) -> Self {
-        let version = DataVersion { timestamp: clock.now_ms(), ..DataVersion::default() };
-        Self { live, version: Mutex::new(version), disk, clock }
+        let version = DataVersion {
+            timestamp: clock.now_ms(),
+            ..DataVersion::default()
+        };
+        Self {
+            live,
+            version: Mutex::new(version),
+            disk,
+            clock,
+        }
     }
 
     /// Applies properties text and keeps it in the file. True if something that name servers are told has changed.
@@ -78,13 +89,9 @@ impl ConfigStore {
         self.live.store(changed);
         version.counter += 1;
         version.timestamp = self.clock.now_ms();
-        let old = match self.disk.read_small(&file) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(_) => String::new(),
-        };
-        let new = settings::edit(&old, updated.to_keep());
-        let written = self.disk.write_config(&file, new.as_bytes());
-        written.map_err(|e| UpdateError::NotSaved(file.display().to_string(), e.to_string()))?;
+        let old = self.disk.read_small(&file, FILE_MAX_BYTES)?.unwrap_or_default();
+        let new = settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
+        self.disk.write_small(&file, new.as_bytes(), true)?;
         Ok(announce)
     }
 

@@ -8,23 +8,28 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use disk::{Clock, Disk};
+use disk::{Clock, Disk, MappedSlice};
+use filter::TagFilter;
 use message::properties::{self, Ending, names};
-use message::record::View;
+use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use store::{NewRecord, QueueOffset};
+use store::{AppendError, Illegal, NewRecord, QueueOffset, ReadLimits};
 use tokio_util::sync::CancellationToken;
 
 use crate::Store;
 use crate::arrivals::Arrivals;
-use crate::persist::{self, LoadError, Saver};
+use crate::flush::FlushWaiters;
+use crate::persist::{self, Saver};
 use crate::topics::SCHEDULE_TOPIC;
 
 /// How often due messages are looked for, ms.
 const TICK_MS: u64 = 100;
+/// Messages read at once.
+const READ_MAX: i32 = 32;
 /// Most messages delivered of one level before the next has its turn.
 const ROUND_MAX: usize = 1024;
 
@@ -54,7 +59,11 @@ impl DelayLevels {
             let count: u32 = word.trim_end_matches(unit).parse().map_err(|_| bad())?;
             levels.push(i64::from(count) * unit_ms);
         }
-        if levels.is_empty() { Err(BadLevel(text.to_owned())) } else { Ok(Self(levels)) }
+        if levels.is_empty() {
+            Err(BadLevel(text.to_owned()))
+        } else {
+            Ok(Self(levels))
+        }
     }
 
     /// The highest level.
@@ -83,9 +92,12 @@ pub struct DelayOffsets {
 
 impl DelayOffsets {
     /// Loads the file at `path`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
+    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> disk::Result<Self> {
         let file: DelayOffsetFile = persist::load(disk, &path)?.unwrap_or_default();
-        Ok(Self { table: Mutex::new(file.offset_table), saver: Saver::new(path) })
+        Ok(Self {
+            table: Mutex::new(file.offset_table),
+            saver: Saver::new(path),
+        })
     }
 
     /// Next offset of a level.
@@ -100,7 +112,9 @@ impl DelayOffsets {
 
     /// The file's text.
     pub fn text(&self) -> Vec<u8> {
-        persist::pretty(&DelayOffsetFile { offset_table: self.table.lock().clone() })
+        persist::pretty(&DelayOffsetFile {
+            offset_table: self.table.lock().clone(),
+        })
     }
 
     /// Who writes the file.
@@ -122,109 +136,148 @@ pub struct Delivery {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Asks for a flush under SYNC_FLUSH.
-    pub waiters: Arc<crate::flush::FlushWaiters>,
+    pub waiters: Arc<FlushWaiters>,
 }
 
-/// How one look at a level ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Round {
-    /// Nothing (more) is due.
-    Done,
-    /// There may be more.
-    More,
-    /// The store did not take it; the same message again later.
-    Refused(String),
+/// Why a level is left for the next look.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error("the queue can not be read: {0}")]
+    Read(#[from] disk::Error),
+    #[error("{0}")]
+    Illegal(#[from] Illegal),
+    #[error("{0}")]
+    Append(#[from] AppendError),
 }
 
 impl Delivery {
     /// The task's body: looks each 100 ms until the broker stops.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Until when nothing of a level is due: messages of one level are due in the order they came.
+        let mut quiet_until = vec![0i64; self.levels.max() as usize];
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            if !self.anything_waits() {
+            let now = self.clock.now_ms();
+            if !(1..=self.levels.max())
+                .zip(&quiet_until)
+                .any(|(level, until)| *until <= now && self.has_waiting(level))
+            {
                 continue;
             }
             // Reading old records may wait for the disk.
             let this = Arc::clone(&self);
-            let rounds = tokio::task::spawn_blocking(move || this.deliver_due()).await;
-            if let Err(e) = rounds {
-                tracing::error!("delayed messages: {e}");
+            let looked = tokio::task::spawn_blocking(move || {
+                for (level, until) in (1..=this.levels.max()).zip(&mut quiet_until) {
+                    if *until <= now {
+                        *until = this.look(level);
+                    }
+                }
+                quiet_until
+            });
+            match looked.await {
+                Ok(times) => quiet_until = times,
+                Err(e) => {
+                    tracing::error!("delivery of delayed messages: {e}");
+                    quiet_until = vec![0; self.levels.max() as usize];
+                }
             }
         }
     }
 
-    fn anything_waits(&self) -> bool {
-        (1..=self.levels.max()).any(|level| {
-            self.store.queue_max_offset(SCHEDULE_TOPIC, level - 1).get() > self.offsets.get(level)
-        })
+    fn has_waiting(&self, level: i32) -> bool {
+        self.store.queue_max_offset(SCHEDULE_TOPIC, level - 1).0 > self.offsets.get(level)
     }
 
-    fn deliver_due(&self) {
-        for level in 1..=self.levels.max() {
-            match self.round(level) {
-                Round::Done | Round::More => {}
-                Round::Refused(why) => tracing::warn!(level, "delayed message not delivered yet: {why}"),
+    /// Delivers what is due of a level; returns when to look again.
+    fn look(&self, level: i32) -> i64 {
+        match self.round(level) {
+            Ok(next_due) => next_due,
+            Err(halt) => {
+                tracing::warn!(level, "delayed messages wait: {halt}");
+                0
             }
         }
     }
 
-    /// Delivers what is due of one level.
-    fn round(&self, level: i32) -> Round {
+    fn round(&self, level: i32) -> Result<i64, Halt> {
         let queue_id = level - 1;
-        let min = self.store.queue_min_offset(SCHEDULE_TOPIC, queue_id).get();
-        let max = self.store.queue_max_offset(SCHEDULE_TOPIC, queue_id).get();
-        let mut next = self.offsets.get(level).clamp(min, max.max(min));
-        let delay_ms = self.levels.as_ms().get(queue_id as usize).copied().unwrap_or(1000);
-        let mut done = 0;
-        let end = loop {
-            if done >= ROUND_MAX {
-                break Round::More;
+        let (min, max) = self.store.queue_bounds(SCHEDULE_TOPIC, queue_id);
+        let mut next = self.offsets.get(level).clamp(min.0, max.0);
+        let delay_ms = self
+            .levels
+            .as_ms()
+            .get(queue_id as usize)
+            .copied()
+            .unwrap_or(1000);
+        let mut delivered = 0;
+        let mut next_due = 0;
+        while delivered < ROUND_MAX && next < max.0 && next_due == 0 {
+            let mut slices = Vec::new();
+            let limits = ReadLimits {
+                max_messages: READ_MAX,
+                max_bytes: i64::MAX,
+            };
+            let asked = QueueOffset(next);
+            let read = self.store.read(
+                SCHEDULE_TOPIC,
+                queue_id,
+                asked,
+                limits,
+                &TagFilter::All,
+                &mut slices,
+            )?;
+            if read.count == 0 {
+                // Nothing readable there: go on behind it, as for a record that is gone.
+                next = read.next_begin_offset.0.max(next + 1);
+                self.offsets.set(level, next);
+                continue;
             }
-            let Some(unit) = self.store.unit(SCHEDULE_TOPIC, queue_id, QueueOffset::new(next)) else { break Round::Done };
-            let now = self.clock.now_ms();
-            // A due time further away than the level's delay was made by another clock or level table: due now.
-            let due = if unit.tags_code > now + delay_ms { now } else { unit.tags_code };
-            if due > now {
-                break Round::Done;
+            for view in records(&slices) {
+                let now = self.clock.now_ms();
+                // A store time in the future was made by another clock: such a message is due now.
+                let due = view.store_timestamp().saturating_add(delay_ms);
+                if due > now && due <= now + delay_ms {
+                    next_due = due;
+                    break;
+                }
+                self.deliver(&view, now)?;
+                next = view.queue_offset() + 1;
+                delivered += 1;
+                self.offsets.set(level, next);
             }
-            if let Err(why) = self.deliver(&unit, now) {
-                break Round::Refused(why);
-            }
-            next += 1;
-            done += 1;
-            self.offsets.set(level, next);
-        };
-        if done > 0 {
+        }
+        if delivered > 0 {
             self.waiters.nudge();
             self.arrivals.dispatch();
         }
-        end
+        Ok(next_due)
     }
 
-    /// Stores the message in the topic it was sent to. A record that cannot be read is skipped, as Java does.
-    fn deliver(&self, unit: &store::Unit, now: i64) -> Result<(), String> {
-        let Some(record) = self.store.record_at(unit.physical_offset, unit.size) else { return Ok(()) };
-        let Some(view) = View::of(record.as_ref()) else { return Ok(()) };
+    /// Stores the message in the topic it was sent to.
+    fn deliver(&self, view: &View<'_>, now: i64) -> Result<(), Halt> {
         let text = view.properties();
         let topic = properties::get_str(text, names::REAL_TOPIC).unwrap_or_default();
         let queue_id = properties::get_str(text, names::REAL_QUEUE_ID).and_then(|q| q.parse::<i32>().ok());
         let (Ok(()), Some(queue_id)) = (name::check_any_topic(topic), queue_id.filter(|q| *q >= 0)) else {
-            tracing::error!(offset = unit.physical_offset.get(), "delayed message names no valid topic and queue, skipped");
+            tracing::error!(
+                "delayed message at {} names no valid topic and queue, skipped",
+                view.physical_offset()
+            );
             return Ok(());
         };
         if topic == name::HALF_TOPIC {
-            tracing::error!(offset = unit.physical_offset.get(), "delayed half message dropped");
+            tracing::error!("delayed half message at {} dropped", view.physical_offset());
             return Ok(());
         }
         // The stored text stays as it is, so DELAY, REAL_TOPIC and REAL_QID are seen by the consumer (as in Java).
         let mut kept = Vec::with_capacity(text.len());
         properties::rebuild(text, &[], &[], Ending::Bare, &mut kept);
-        let record = NewRecord {
+        let mut pending = [self.store.prepare(&NewRecord {
             topic,
             queue_id,
             flag: view.flag(),
@@ -237,16 +290,26 @@ impl Delivery {
             body: view.body(),
             properties: &kept,
             joined: false,
-        };
-        let mut pending = [self.store.prepare(record).map_err(|e| e.to_string())?];
+        })?];
         self.store.append(&mut pending, now);
         let [pending] = pending;
-        match pending.result {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(e)) => Err(e.to_string()),
-            None => Err("the store gave no result".to_owned()),
-        }
+        pending.result.unwrap_or(Err(AppendError::ShutDown))?;
+        Ok(())
     }
+}
+
+/// The records in slices of adjacent ones.
+fn records(slices: &[MappedSlice]) -> impl Iterator<Item = View<'_>> {
+    slices.iter().flat_map(|slice| {
+        let mut rest: &[u8] = slice;
+        std::iter::from_fn(move || {
+            let Ok(Entry::Record(view)) = decode(rest, Check::Lengths) else {
+                return None;
+            };
+            rest = rest.get(view.total_len()..).unwrap_or_default();
+            Some(view)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -14,13 +14,17 @@ use crate::handlers::client::Client;
 use crate::handlers::consumer_offset::ConsumerOffset;
 use crate::handlers::lock::Lock;
 use crate::handlers::pull::Pull;
+use crate::handlers::query::Query;
 use crate::handlers::send::Send;
+use crate::handlers::send_back::SendBack;
 
 /// Every handler, behind one port.
 pub struct Handlers {
-    pub(crate) send: Arc<Send>,
+    pub(crate) send: Send,
+    pub(crate) send_back: SendBack,
     pub(crate) pull: Arc<Pull>,
-    pub(crate) client: Arc<Client>,
+    pub(crate) query: Query,
+    pub(crate) client: Client,
     pub(crate) offset: ConsumerOffset,
     pub(crate) lock: Lock,
     pub(crate) topic: Topic,
@@ -62,6 +66,8 @@ impl Handlers {
     fn route(&self, r: Request, pulls: bool) {
         match r.frame.code {
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE if pulls => self.pull.handle(r),
+            request::CONSUMER_SEND_MSG_BACK => self.send_back.handle(r),
+            request::VIEW_MESSAGE_BY_ID => self.query.view(r),
             request::HEART_BEAT => self.client.heartbeat(r),
             request::UNREGISTER_CLIENT => self.client.unregister(r),
             request::GET_CONSUMER_LIST_BY_GROUP => self.client.list(r),

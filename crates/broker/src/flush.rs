@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use disk::Clock;
 use parking_lot::{Condvar, Mutex};
 use protocol::code::response;
 
@@ -79,7 +78,11 @@ impl FlushWaiters {
 
     /// How long the oldest has waited, ms.
     pub fn head_wait_ms(&self, now: i64) -> i64 {
-        self.state.lock().waiting.front().map_or(0, |s| (now - s.since_ms).max(0))
+        self.state
+            .lock()
+            .waiting
+            .front()
+            .map_or(0, |s| (now - s.since_ms).max(0))
     }
 
     /// Answers everybody whose record is on disk.
@@ -146,13 +149,14 @@ pub struct Flusher {
     pub settings: Arc<settings::Live<Settings>>,
     /// Set when the broker stops.
     pub stopping: Arc<AtomicBool>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    /// For pulls that are woken here and go on elsewhere.
+    pub runtime: tokio::runtime::Handle,
 }
 
 impl Flusher {
     /// The thread's body: ends after a last flush when the broker stops.
     pub fn run(&self) {
+        let _inside = self.runtime.enter();
         let mut last_thorough = Instant::now();
         while !self.stopping.load(Ordering::Acquire) {
             let settings = self.settings.snapshot();
@@ -174,10 +178,10 @@ impl Flusher {
     }
 
     fn flush(&self, least_pages: i32) {
-        match self.store.flush(self.clock.now_ms(), least_pages) {
+        match self.store.flush(i64::from(least_pages)) {
             Ok(end) => {
                 self.arrivals.dispatch();
-                self.waiters.flushed(end);
+                self.waiters.flushed(end.0);
             }
             Err(latched) => self.waiters.fail_all(&latched.to_string()),
         }

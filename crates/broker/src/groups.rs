@@ -9,10 +9,10 @@ use std::sync::Arc;
 use disk::Disk;
 use message::name;
 use parking_lot::RwLock;
-use protocol::body::DataVersion;
 use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use protocol::body::topic::DataVersion;
 
-use crate::persist::{self, Change, LoadError, Saver};
+use crate::persist::{self, Change, Saver};
 
 /// Most groups one broker keeps.
 pub const GROUPS_MAX: usize = 1_000_000;
@@ -41,7 +41,7 @@ pub struct GroupTable {
 
 impl GroupTable {
     /// Loads the file at `path` and adds the groups that are always there.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> disk::Result<Self> {
         let mut file: SubscriptionGroupTable = persist::load(disk, &path)?.unwrap_or_default();
         let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
         for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
@@ -49,12 +49,17 @@ impl GroupTable {
             groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
         }
         for start in START_GROUPS {
-            groups.entry(Arc::from(start)).or_insert_with(|| Arc::new(default_group(start)));
+            groups
+                .entry(Arc::from(start))
+                .or_insert_with(|| Arc::new(default_group(start)));
         }
         if file.data_version.timestamp == 0 {
             file.data_version.timestamp = now;
         }
-        let table = Self { state: RwLock::new(State { groups, file }), saver: Saver::new(path) };
+        let table = Self {
+            state: RwLock::new(State { groups, file }),
+            saver: Saver::new(path),
+        };
         table.saver.touch();
         Ok(table)
     }
@@ -91,7 +96,9 @@ impl GroupTable {
         if state.groups.len() >= GROUPS_MAX && !state.groups.contains_key(config.group_name.as_str()) {
             return None;
         }
-        state.groups.insert(Arc::from(config.group_name.as_str()), Arc::new(config));
+        state
+            .groups
+            .insert(Arc::from(config.group_name.as_str()), Arc::new(config));
         Some(self.note_change(&mut state, now))
     }
 
@@ -118,8 +125,11 @@ impl GroupTable {
     pub fn file(&self) -> SubscriptionGroupTable {
         let state = self.state.read();
         let mut file = state.file.clone();
-        file.subscription_group_table =
-            state.groups.values().map(|g| (g.group_name.clone(), (**g).clone())).collect();
+        file.subscription_group_table = state
+            .groups
+            .values()
+            .map(|g| (g.group_name.clone(), (**g).clone()))
+            .collect();
         file
     }
 
@@ -130,5 +140,8 @@ impl GroupTable {
 }
 
 fn default_group(name: &str) -> SubscriptionGroupConfig {
-    SubscriptionGroupConfig { group_name: name.to_owned(), ..SubscriptionGroupConfig::default() }
+    SubscriptionGroupConfig {
+        group_name: name.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    }
 }

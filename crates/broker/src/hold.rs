@@ -46,7 +46,11 @@ pub struct Hold<P> {
 impl<P: Waiting> Default for Hold<P> {
     fn default() -> Self {
         let shards = (0..16).map(|_| Mutex::new(HashMap::new())).collect();
-        Self { shards, hasher: RandomState::new(), held: AtomicUsize::new(0) }
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            held: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -89,8 +93,12 @@ impl<P: Waiting> Hold<P> {
             return Vec::new();
         }
         let mut shard = self.shard(topic).lock();
-        let Some(queues) = shard.get_mut(topic) else { return Vec::new() };
-        let Some(waiting) = queues.get_mut(&queue_id) else { return Vec::new() };
+        let Some(queues) = shard.get_mut(topic) else {
+            return Vec::new();
+        };
+        let Some(waiting) = queues.get_mut(&queue_id) else {
+            return Vec::new();
+        };
         let ready = |h: &mut Held<P>| end > h.offset && tags_code.is_none_or(|code| h.pull.wants(code));
         let taken: Vec<P> = waiting.extract_if(.., ready).map(|h| h.pull).collect();
         if waiting.is_empty() {
@@ -113,7 +121,11 @@ impl<P: Waiting> Hold<P> {
                     let before = waiting.len();
                     waiting.retain(|h| h.pull.is_alive());
                     gone += before - waiting.len();
-                    expired.extend(waiting.extract_if(.., |h| h.deadline_ms <= now_ms).map(|h| h.pull));
+                    expired.extend(
+                        waiting
+                            .extract_if(.., |h| h.deadline_ms <= now_ms)
+                            .map(|h| h.pull),
+                    );
                     !waiting.is_empty()
                 });
                 !queues.is_empty()
@@ -128,7 +140,13 @@ impl<P: Waiting> Hold<P> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let queues = std::mem::take(&mut *shard.lock());
-            all.extend(queues.into_values().flat_map(HashMap::into_values).flatten().map(|h| h.pull));
+            all.extend(
+                queues
+                    .into_values()
+                    .flat_map(HashMap::into_values)
+                    .flatten()
+                    .map(|h| h.pull),
+            );
         }
         self.held.fetch_sub(all.len(), Ordering::AcqRel);
         all
@@ -154,18 +172,35 @@ mod tests {
     }
 
     fn held(offset: i64, deadline_ms: i64, tag: Option<i64>, alive: bool) -> Held<Wish> {
-        Held { offset, deadline_ms, pull: Wish { tag, alive } }
+        Held {
+            offset,
+            deadline_ms,
+            pull: Wish { tag, alive },
+        }
     }
 
     #[test]
     fn only_who_waits_for_this_queue_offset_and_tag_wakes() {
         let hold = Hold::default();
-        hold.put("T", 0, held(5, 1000, None, true)).map_err(|_| ()).expect("room");
-        hold.put("T", 0, held(5, 1000, Some(7), true)).map_err(|_| ()).expect("room");
-        hold.put("T", 1, held(0, 1000, None, true)).map_err(|_| ()).expect("room");
-        assert!(hold.take("T", 0, 5, Some(7)).is_empty(), "offset 4 is not what they wait for");
+        hold.put("T", 0, held(5, 1000, None, true))
+            .map_err(|_| ())
+            .expect("room");
+        hold.put("T", 0, held(5, 1000, Some(7), true))
+            .map_err(|_| ())
+            .expect("room");
+        hold.put("T", 1, held(0, 1000, None, true))
+            .map_err(|_| ())
+            .expect("room");
+        assert!(
+            hold.take("T", 0, 5, Some(7)).is_empty(),
+            "offset 4 is not what they wait for"
+        );
         assert!(hold.take("U", 0, 9, None).is_empty());
-        assert_eq!(hold.take("T", 0, 6, Some(8)).len(), 1, "the tag filter keeps the other");
+        assert_eq!(
+            hold.take("T", 0, 6, Some(8)).len(),
+            1,
+            "the tag filter keeps the other"
+        );
         assert_eq!(hold.take("T", 0, 7, Some(7)).len(), 1);
         assert_eq!(hold.len(), 1);
         assert_eq!(hold.take("T", 1, 1, None).len(), 1);
@@ -176,7 +211,9 @@ mod tests {
     fn time_and_closed_connections_empty_the_table() {
         let hold = Hold::default();
         for (deadline, alive) in [(100, true), (200, true), (500, false)] {
-            hold.put("T", 0, held(0, deadline, None, alive)).map_err(|_| ()).expect("room");
+            hold.put("T", 0, held(0, deadline, None, alive))
+                .map_err(|_| ())
+                .expect("room");
         }
         assert_eq!(hold.take_expired(99).len(), 0);
         assert_eq!(hold.len(), 2, "the closed one is gone");

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod care;
 pub mod cli;
 pub mod clients;
 pub mod config;

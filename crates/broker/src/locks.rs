@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use protocol::body::broker::MessageQueue;
+use protocol::body::topic::MessageQueue;
 
 /// How long a lock lives without renewal, ms.
 pub const LOCK_MAX_LIVE_MS: i64 = 60_000;
@@ -32,7 +32,13 @@ pub struct QueueLocks {
 
 impl QueueLocks {
     /// Locks what is free, expired or already held by the client; returns the queues it holds now.
-    pub fn lock(&self, group: &str, client_id: &str, queues: Vec<MessageQueue>, now: i64) -> Vec<MessageQueue> {
+    pub fn lock(
+        &self,
+        group: &str,
+        client_id: &str,
+        queues: Vec<MessageQueue>,
+        now: i64,
+    ) -> Vec<MessageQueue> {
         let mut groups = self.groups.lock();
         if !groups.contains_key(group) && groups.len() >= GROUPS_MAX {
             groups.retain(|_, locks| locks.values().any(|l| now - l.renewed_ms <= LOCK_MAX_LIVE_MS));
@@ -45,7 +51,10 @@ impl QueueLocks {
         for queue in queues {
             let free = locks.get(&queue).is_none_or(|l| !l.held_by_other(client_id, now));
             if free && (locks.len() < QUEUES_MAX || locks.contains_key(&queue)) {
-                let lock = Lock { client_id: client_id.to_owned(), renewed_ms: now };
+                let lock = Lock {
+                    client_id: client_id.to_owned(),
+                    renewed_ms: now,
+                };
                 locks.insert(queue.clone(), lock);
                 held.push(queue);
             }
@@ -56,7 +65,9 @@ impl QueueLocks {
     /// Frees the queues that this client holds.
     pub fn unlock(&self, group: &str, client_id: &str, queues: &[MessageQueue]) {
         let mut groups = self.groups.lock();
-        let Some(locks) = groups.get_mut(group) else { return };
+        let Some(locks) = groups.get_mut(group) else {
+            return;
+        };
         for queue in queues {
             if locks.get(queue).is_some_and(|l| l.client_id == client_id) {
                 locks.remove(queue);
@@ -73,20 +84,40 @@ mod tests {
     use super::*;
 
     fn queue(id: i32) -> MessageQueue {
-        MessageQueue { broker_name: "b".into(), queue_id: id, topic: "T".into() }
+        MessageQueue {
+            broker_name: "b".into(),
+            queue_id: id,
+            topic: "T".into(),
+        }
     }
 
     #[test]
     fn a_queue_has_one_holder_until_it_is_freed_or_expires() {
         let locks = QueueLocks::default();
-        assert_eq!(locks.lock("G", "a", vec![queue(0), queue(1)], 0), vec![queue(0), queue(1)]);
+        assert_eq!(
+            locks.lock("G", "a", vec![queue(0), queue(1)], 0),
+            vec![queue(0), queue(1)]
+        );
         assert_eq!(locks.lock("G", "b", vec![queue(0), queue(2)], 10), vec![queue(2)]);
-        assert_eq!(locks.lock("H", "b", vec![queue(0)], 10), vec![queue(0)], "groups do not see each other");
+        assert_eq!(
+            locks.lock("H", "b", vec![queue(0)], 10),
+            vec![queue(0)],
+            "groups do not see each other"
+        );
         locks.unlock("G", "b", &[queue(0)]);
-        assert!(locks.lock("G", "b", vec![queue(0)], 20).is_empty(), "only the holder frees");
+        assert!(
+            locks.lock("G", "b", vec![queue(0)], 20).is_empty(),
+            "only the holder frees"
+        );
         locks.unlock("G", "a", &[queue(0)]);
         assert_eq!(locks.lock("G", "b", vec![queue(0)], 30), vec![queue(0)]);
-        assert!(locks.lock("G", "b", vec![queue(1)], LOCK_MAX_LIVE_MS).is_empty(), "still alive at its limit");
-        assert_eq!(locks.lock("G", "b", vec![queue(1)], LOCK_MAX_LIVE_MS + 1), vec![queue(1)]);
+        assert!(
+            locks.lock("G", "b", vec![queue(1)], LOCK_MAX_LIVE_MS).is_empty(),
+            "still alive at its limit"
+        );
+        assert_eq!(
+            locks.lock("G", "b", vec![queue(1)], LOCK_MAX_LIVE_MS + 1),
+            vec![queue(1)]
+        );
     }
 }

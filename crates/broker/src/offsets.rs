@@ -10,7 +10,7 @@ use disk::Disk;
 use parking_lot::RwLock;
 use protocol::body::broker::ConsumerOffsetTable;
 
-use crate::persist::{self, LoadError, Saver};
+use crate::persist::{self, Saver};
 
 /// Separates topic and group in the file's keys.
 const SEPARATOR: char = '@';
@@ -40,24 +40,37 @@ pub struct OffsetTable {
 
 impl OffsetTable {
     /// Loads the file at `path`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
+    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> disk::Result<Self> {
         let file: ConsumerOffsetTable = persist::load(disk, &path)?.unwrap_or_default();
         let mut state = State::default();
         for (key, queues) in file.offset_table {
             match key.split_once(SEPARATOR) {
                 Some((topic, group)) => {
                     state.pairs += 1;
-                    state.groups.entry(group.to_owned()).or_default().insert(topic.to_owned(), queues);
+                    state
+                        .groups
+                        .entry(group.to_owned())
+                        .or_default()
+                        .insert(topic.to_owned(), queues);
                 }
                 None => tracing::warn!("{}: key {key:?} is no topic@group, left out", path.display()),
             }
         }
-        Ok(Self { state: RwLock::new(state), saver: Saver::new(path) })
+        Ok(Self {
+            state: RwLock::new(state),
+            saver: Saver::new(path),
+        })
     }
 
     /// The stored offset.
     pub fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        self.state.read().groups.get(group)?.get(topic)?.get(&queue_id).copied()
+        self.state
+            .read()
+            .groups
+            .get(group)?
+            .get(topic)?
+            .get(&queue_id)
+            .copied()
     }
 
     /// Stores an offset.
@@ -66,17 +79,23 @@ impl OffsetTable {
         let State { groups, pairs } = &mut *state;
         let known = groups.get_mut(group).and_then(|topics| topics.get_mut(topic));
         match known {
-            Some(queues) => match queues.get_mut(&queue_id) {
-                Some(stored) if *stored == offset => return Ok(()),
-                Some(stored) => *stored = offset,
-                None if queues.len() >= QUEUES_MAX => return Err(Full),
-                None => drop(queues.insert(queue_id, offset)),
-            },
+            Some(queues) => {
+                let full = queues.len() >= QUEUES_MAX;
+                match queues.get_mut(&queue_id) {
+                    Some(stored) if *stored == offset => return Ok(()),
+                    Some(stored) => *stored = offset,
+                    None if full => return Err(Full),
+                    None => drop(queues.insert(queue_id, offset)),
+                }
+            }
             None if *pairs >= PAIRS_MAX => return Err(Full),
             None => {
                 *pairs += 1;
                 let queues = BTreeMap::from([(queue_id, offset)]);
-                groups.entry(group.to_owned()).or_default().insert(topic.to_owned(), queues);
+                groups
+                    .entry(group.to_owned())
+                    .or_default()
+                    .insert(topic.to_owned(), queues);
             }
         }
         drop(state);
@@ -86,13 +105,23 @@ impl OffsetTable {
 
     /// Topics the group has offsets for.
     pub fn topics_of(&self, group: &str) -> Vec<String> {
-        self.state.read().groups.get(group).map(|t| t.keys().cloned().collect()).unwrap_or_default()
+        self.state
+            .read()
+            .groups
+            .get(group)
+            .map(|t| t.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Groups that have offsets for the topic.
     pub fn groups_of(&self, topic: &str) -> Vec<String> {
         let state = self.state.read();
-        state.groups.iter().filter(|(_, topics)| topics.contains_key(topic)).map(|(g, _)| g.clone()).collect()
+        state
+            .groups
+            .iter()
+            .filter(|(_, topics)| topics.contains_key(topic))
+            .map(|(g, _)| g.clone())
+            .collect()
     }
 
     /// Forgets all offsets of a group.

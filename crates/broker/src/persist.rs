@@ -27,15 +27,8 @@ pub struct SaveError {
     pub cause: String,
 }
 
-/// Why a configuration file could not be read at all.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} could not be read: {cause}")]
-pub struct LoadError {
-    /// The file.
-    pub path: String,
-    /// What the disk said.
-    pub cause: std::io::Error,
-}
+/// Longest configuration file that is read: a million topics with long names fit.
+const FILE_MAX_BYTES: u64 = 1 << 30;
 
 /// Tells which changes of a table are on disk.
 pub struct Saver {
@@ -48,7 +41,12 @@ pub struct Saver {
 impl Saver {
     /// A saver for the file at `path`.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, changed: AtomicU64::new(0), wake: Notify::new(), saved: watch::channel((0, None)).0 }
+        Self {
+            path,
+            changed: AtomicU64::new(0),
+            wake: Notify::new(),
+            saved: watch::channel((0, None)).0,
+        }
     }
 
     /// The file.
@@ -71,7 +69,9 @@ impl Saver {
     /// Waits until `change` is on disk. An error says that a try to write it failed; it is tried again later.
     pub async fn saved(&self, change: Change) -> Result<(), SaveError> {
         let mut saved = self.saved.subscribe();
-        let state = saved.wait_for(|(version, error)| *version >= change.0 || error.is_some()).await;
+        let state = saved
+            .wait_for(|(version, error)| *version >= change.0 || error.is_some())
+            .await;
         match state {
             Ok(state) if state.0 >= change.0 => Ok(()),
             Ok(state) => Err(state.1.clone().unwrap_or_else(|| self.stopped())),
@@ -80,12 +80,15 @@ impl Saver {
     }
 
     fn stopped(&self) -> SaveError {
-        SaveError { path: self.path.display().to_string(), cause: "the broker is stopping".to_owned() }
+        SaveError {
+            path: self.path.display().to_string(),
+            cause: "the broker is stopping".to_owned(),
+        }
     }
 
     /// Writes the newest state whenever it changed: at once after [`Saver::touch`], and each `period` if given. Ends
     /// after a last write when `stop` is cancelled.
-    pub async fn run<D: Disk>(
+    pub async fn run<D: Disk + Clone>(
         &self,
         disk: D,
         render: impl Fn() -> Vec<u8>,
@@ -117,13 +120,13 @@ impl Saver {
         }
     }
 
-    async fn write<D: Disk>(&self, disk: &D, render: &impl Fn() -> Vec<u8>) -> Result<(), SaveError> {
+    async fn write<D: Disk + Clone>(&self, disk: &D, render: &impl Fn() -> Vec<u8>) -> Result<(), SaveError> {
         let version = self.changed.load(Ordering::Acquire);
         if self.saved.borrow().0 >= version {
             return Ok(());
         }
         let (disk, path, text) = (disk.clone(), self.path.clone(), render());
-        let written = tokio::task::spawn_blocking(move || disk.write_config(&path, &text)).await;
+        let written = tokio::task::spawn_blocking(move || disk.write_small(&path, &text, true)).await;
         let cause = match written {
             Ok(Ok(())) => {
                 self.saved.send_replace((version, None));
@@ -132,7 +135,10 @@ impl Saver {
             Ok(Err(e)) => e.to_string(),
             Err(e) => e.to_string(),
         };
-        let error = SaveError { path: self.path.display().to_string(), cause };
+        let error = SaveError {
+            path: self.path.display().to_string(),
+            cause,
+        };
         tracing::error!("{error}");
         self.saved.send_modify(|state| state.1 = Some(error.clone()));
         Err(error)
@@ -143,16 +149,14 @@ impl Saver {
 ///
 /// Unlike Java: a damaged file is kept aside as `<file>.damaged`, so that the next save does not destroy what an
 /// operator might mend by hand.
-pub fn load<D: Disk, T: DeserializeOwned>(disk: &D, path: &Path) -> Result<Option<T>, LoadError> {
+pub fn load<D: Disk, T: DeserializeOwned>(disk: &D, path: &Path) -> disk::Result<Option<T>> {
     let backup = with_suffix(path, ".bak");
     for candidate in [path, backup.as_path()] {
-        let text = match disk.read_small(candidate) {
-            Ok(text) if text.iter().all(u8::is_ascii_whitespace) => continue,
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(cause) => return Err(LoadError { path: candidate.display().to_string(), cause }),
+        let text = match disk.read_small(candidate, FILE_MAX_BYTES)? {
+            Some(text) if !text.iter().all(u8::is_ascii_whitespace) => text,
+            _ => continue,
         };
-        match protocol::json::from_slice(&text) {
+        match protocol::body::read(&text) {
             Ok(value) => {
                 if candidate != path {
                     tracing::warn!("{} is missing or damaged, its backup is used", path.display());
@@ -161,9 +165,13 @@ pub fn load<D: Disk, T: DeserializeOwned>(disk: &D, path: &Path) -> Result<Optio
             }
             Err(e) => {
                 let aside = with_suffix(candidate, ".damaged");
-                tracing::error!("{} is damaged ({e}), kept as {}", candidate.display(), aside.display());
-                if let Err(e) = disk.write_config(&aside, &text) {
-                    tracing::error!("{} could not be written: {e}", aside.display());
+                tracing::error!(
+                    "{} is damaged ({e}), kept as {}",
+                    candidate.display(),
+                    aside.display()
+                );
+                if let Err(e) = disk.write_small(&aside, &text, false) {
+                    tracing::error!("{e}");
                 }
             }
         }
@@ -177,11 +185,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The text of a configuration file: indented with tabs, as Java's.
+/// The text of a configuration file, in fastjson's indented form.
 pub fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    value.serialize(&mut serializer).expect("tables have string keys and write to memory");
-    out
+    protocol::body::write_pretty(value).into()
 }

@@ -5,18 +5,18 @@
 //! connection on which this name server has had the full table: a name server that was restarted in between would
 //! take the increment's version for that of its own, incomplete table. (Unlike Java, which has that hole.)
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigWrapper};
-use protocol::body::{DataVersion, KvTable, TopicConfig};
+use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigTable, body_crc32};
+use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::namesrv::{
-    QueryDataVersionRequestHeader, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
-    UnregisterBrokerRequestHeader,
-};
+use protocol::header::namesrv::{BrokerIdentity, DataVersionChanged, RegisterBroker};
+use protocol::version::V4_9_8;
 use remoting::{Body, Client};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,13 @@ enum Error {
 impl Registration {
     /// Registers through `client`.
     pub fn new(settings: Arc<settings::Live<Settings>>, topics: Arc<TopicTable>, client: Client) -> Self {
-        Self { settings, topics, client, wake: Notify::new(), told: Mutex::default() }
+        Self {
+            settings,
+            topics,
+            client,
+            wake: Notify::new(),
+            told: Mutex::default(),
+        }
     }
 
     /// Tells the name servers soon that something changed.
@@ -77,7 +83,12 @@ impl Registration {
         let mut changes = self.topics.subscribe();
         let mut next_full = tokio::time::Instant::now();
         loop {
-            let period = self.settings.load().broker.register_name_server_period.clamp(10_000, 60_000);
+            let period = self
+                .settings
+                .load()
+                .broker
+                .register_name_server_period
+                .clamp(10_000, 60_000);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(next_full) => {
@@ -121,20 +132,35 @@ impl Registration {
         if since > 0 && topics.is_empty() {
             return Ok(());
         }
-        if full && known.is_some() && !settings.broker.force_register && !self.is_outdated(&connection, &settings, &version, timeout).await? {
+        if full
+            && known.is_some()
+            && !settings.broker.force_register
+            && !self
+                .is_outdated(&connection, &settings, &version, timeout)
+                .await?
+        {
             return Ok(());
         }
         let (body, compressed) = encode(topics, version, permission, &settings);
         let header = register_header(&settings, compressed, &body);
-        let frame = connection.invoke(request::REGISTER_BROKER, &header, Body::Bytes(body.into()), timeout).await?;
+        let frame = connection
+            .invoke(request::REGISTER_BROKER, &header, Body::Bytes(body), timeout)
+            .await?;
         if frame.code != response::SUCCESS {
             let remark = frame.remark.as_deref().unwrap_or_default().to_owned();
-            return Err(Error::Answer { code: frame.code, remark });
+            return Err(Error::Answer {
+                code: frame.code,
+                remark,
+            });
         }
         if known.is_none() {
             tracing::info!("registered at name server {address}");
         }
-        let told = Told { connection: connection.id(), up_to, permission };
+        let told = Told {
+            connection: connection.id(),
+            up_to,
+            permission,
+        };
         self.told.lock().insert(address.to_owned(), told);
         if since == 0 {
             self.take_order_config(&frame.body);
@@ -150,18 +176,15 @@ impl Registration {
         version: &DataVersion,
         timeout: Duration,
     ) -> Result<bool, Error> {
-        let header = QueryDataVersionRequestHeader {
-            broker_name: settings.broker.broker_name.clone(),
-            broker_addr: settings.broker_addr(),
-            cluster_name: settings.broker.broker_cluster_name.clone(),
-            broker_id: settings.broker.broker_id,
-        };
-        let body = serde_json::to_vec(version).expect("plain numbers");
-        let frame = connection.invoke(request::QUERY_DATA_VERSION, &header, Body::Bytes(body.into()), timeout).await?;
+        let header = identity(settings);
+        let body = protocol::body::write(version);
+        let frame = connection
+            .invoke(request::QUERY_DATA_VERSION, &header, Body::Bytes(body), timeout)
+            .await?;
         if frame.code != response::SUCCESS {
             return Ok(true);
         }
-        Ok(frame.header::<QueryDataVersionResponseHeader>().map_or(true, |h| h.changed))
+        Ok(frame.header::<DataVersionChanged>().map_or(true, |h| h.changed))
     }
 
     /// The answer carries the ordered topics that operators set at the name server.
@@ -169,10 +192,11 @@ impl Registration {
         if body.is_empty() {
             return;
         }
-        match protocol::json::from_slice::<KvTable>(body) {
+        match protocol::body::read::<KvTable>(body) {
             Ok(table) => {
                 let now = self.topics.version().timestamp;
-                self.topics.set_ordered(&|topic| table.table.contains_key(topic), now);
+                self.topics
+                    .set_ordered(&|topic| table.table.contains_key(topic), now);
             }
             Err(e) => tracing::warn!("the name server's order configuration can not be read: {e}"),
         }
@@ -181,18 +205,16 @@ impl Registration {
     /// Says good-bye everywhere.
     pub async fn unregister(&self) {
         let settings = self.settings.snapshot();
-        let header = UnregisterBrokerRequestHeader {
-            broker_name: settings.broker.broker_name.clone(),
-            broker_addr: settings.broker_addr(),
-            cluster_name: settings.broker.broker_cluster_name.clone(),
-            broker_id: settings.broker.broker_id,
-        };
+        let header = identity(&settings);
         let known: Vec<String> = self.told.lock().keys().cloned().collect();
         let gone = known.iter().map(|address| {
             let header = &header;
             async move {
                 let timeout = Duration::from_secs(3);
-                let asked = self.client.invoke(address, request::UNREGISTER_BROKER, header, Body::Empty, timeout).await;
+                let asked = self
+                    .client
+                    .invoke(address, request::UNREGISTER_BROKER, header, Body::Empty, timeout)
+                    .await;
                 match asked {
                     Ok(_) => tracing::info!("unregistered at name server {address}"),
                     Err(e) => tracing::warn!("not unregistered at name server {address}: {e}"),
@@ -208,7 +230,11 @@ async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
     let mut all: Vec<_> = futures.map(Box::pin).collect();
     std::future::poll_fn(|cx| {
         all.retain_mut(|f| f.as_mut().poll(cx).is_pending());
-        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
 }
@@ -218,7 +244,7 @@ fn encode(
     version: DataVersion,
     permission: i32,
     settings: &Settings,
-) -> (Vec<u8>, bool) {
+) -> (Bytes, bool) {
     let restricted = permission != (perm::READ | perm::WRITE);
     let shown = topics.into_iter().map(|t| {
         let mut config = (*t).clone();
@@ -228,24 +254,45 @@ fn encode(
         }
         (config.topic_name.clone(), config)
     });
-    let wrapper = TopicConfigWrapper { topic_config_table: shown.collect(), data_version: version };
-    let body = RegisterBrokerBody { topic_config_serialize_wrapper: wrapper, ..RegisterBrokerBody::default() };
+    let wrapper = TopicConfigTable {
+        topic_config_table: shown.collect(),
+        data_version: version,
+        ..TopicConfigTable::default()
+    };
+    let body = RegisterBrokerBody {
+        topic_config_serialize_wrapper: wrapper,
+        ..RegisterBrokerBody::default()
+    };
     let plain = body.to_json();
     if settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE {
-        return (body.to_compressed(), true);
+        return (body.to_compressed(V4_9_8), true);
     }
     (plain, false)
 }
 
-fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> RegisterBrokerRequestHeader {
-    RegisterBrokerRequestHeader {
-        broker_name: settings.broker.broker_name.clone(),
-        broker_addr: settings.broker_addr(),
-        cluster_name: settings.broker.broker_cluster_name.clone(),
-        ha_server_addr: format!("{}:{}", settings.broker.broker_ip2, settings.store.ha_listen_port),
+fn register_header<'a>(settings: &'a Settings, compressed: bool, body: &[u8]) -> RegisterBroker<'a> {
+    RegisterBroker {
+        broker_name: Cow::Borrowed(&settings.broker.broker_name),
+        broker_addr: Cow::Owned(settings.broker_addr()),
+        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        ha_server_addr: Cow::Owned(format!(
+            "{}:{}",
+            settings.broker.broker_ip2, settings.store.ha_listen_port
+        )),
         broker_id: settings.broker.broker_id,
-        compressed: Some(compressed),
-        body_crc32: Some(protocol::body_crc32(body)),
-        ..RegisterBrokerRequestHeader::default()
+        heartbeat_timeout_millis: None,
+        enable_acting_master: None,
+        compressed,
+        body_crc32: body_crc32(body),
+        zone_name: None,
+    }
+}
+
+fn identity(settings: &Settings) -> BrokerIdentity<'_> {
+    BrokerIdentity {
+        broker_name: Cow::Borrowed(&settings.broker.broker_name),
+        broker_addr: Cow::Owned(settings.broker_addr()),
+        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        broker_id: settings.broker.broker_id,
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arrivals::Arrivals;
+use crate::care::Care;
 use crate::clients::{Consumers, Producers};
 use crate::config::ConfigStore;
 use crate::delay::{DelayLevels, DelayOffsets, Delivery};
@@ -31,7 +32,7 @@ use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
 use crate::locks::QueueLocks;
 use crate::offsets::OffsetTable;
-use crate::persist::{self, LoadError};
+use crate::persist;
 use crate::registration::{FIRST_WITHIN, Registration};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -55,7 +56,7 @@ pub enum StartError {
     Store(#[from] store::OpenError),
     /// A file under `config/`.
     #[error("{0}")]
-    Config(#[from] LoadError),
+    Config(#[from] disk::Error),
     /// A port.
     #[error("{what} can not listen on {address}: {cause}. {hint}")]
     Bind {
@@ -78,7 +79,7 @@ pub struct Broker {
     stop: CancellationToken,
     tasks: TaskTracker,
     servers: Vec<Server>,
-    flush_thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
     parts: Arc<Parts>,
 }
@@ -110,7 +111,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let stopping = Arc::new(AtomicBool::new(false));
-    let flush_thread = spawn_flusher(&parts, Arc::clone(&stopping)).map_err(StartError::Thread)?;
+    let threads = spawn_threads(&parts, &stopping).map_err(StartError::Thread)?;
     // What recovery found but did not dispatch.
     parts.arrivals.dispatch();
     spawn_savers(&parts, &tasks, &stop);
@@ -122,31 +123,50 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
     }
     let token = stop.clone();
     tasks.spawn(async move { registration.run(token).await });
-    Ok(Broker { stop, tasks, servers, flush_thread, stopping, parts })
+    Ok(Broker {
+        stop,
+        tasks,
+        servers,
+        threads,
+        stopping,
+        parts,
+    })
 }
 
 fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc<Parts>, StartError> {
     let now = clock.now_ms();
-    let levels = DelayLevels::parse(&settings.store.message_delay_level).map_err(|e| StartError::Setting(e.to_string()))?;
+    let levels = DelayLevels::parse(&settings.store.message_delay_level)
+        .map_err(|e| StartError::Setting(e.to_string()))?;
     let store_host = store_host(&settings);
-    let (store, report) = Store::open(disk.clone(), store_settings::of(&settings, &levels, clock.as_ref()), now)?;
-    for line in report.lines() {
-        tracing::info!("{line}");
-    }
+    let (store, report) = Store::open(
+        disk.clone(),
+        store_settings::of(&settings, &levels, clock.as_ref()),
+        now,
+    )?;
+    log_recovery(&report);
     let config_dir = settings.config_dir();
     let file = |name: &str| -> PathBuf { config_dir.join(name) };
-    let topics = Arc::new(TopicTable::load(&disk, file("topics.json"), &identity(&settings), now)?);
+    let topics = Arc::new(TopicTable::load(
+        &disk,
+        file("topics.json"),
+        &identity(&settings),
+        now,
+    )?);
     let groups = Arc::new(GroupTable::load(&disk, file("subscriptionGroup.json"), now)?);
     let offsets = Arc::new(OffsetTable::load(&disk, file("consumerOffset.json"))?);
     let delay_offsets = Arc::new(DelayOffsets::load(&disk, file("delayOffset.json"))?);
     let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
     let (store, levels) = (Arc::new(store), Arc::new(levels));
     let settings = Arc::new(Live::new(settings));
-    let stats = Arc::new(Stats::new(now, clock.local_day(now)));
+    let stats = Arc::new(Stats::new(now, local_day(now)));
     let (consumers, producers) = (Arc::new(Consumers::default()), Arc::new(Producers::default()));
     let (hold, waiters) = (Arc::new(Hold::default()), Arc::new(FlushWaiters::default()));
     let client = Client::new(remoting::ClientSettings::default());
-    let registration = Arc::new(Registration::new(Arc::clone(&settings), Arc::clone(&topics), client));
+    let registration = Arc::new(Registration::new(
+        Arc::clone(&settings),
+        Arc::clone(&topics),
+        client,
+    ));
     let pull = Arc::new(Pull {
         settings: Arc::clone(&settings),
         topics: Arc::clone(&topics),
@@ -162,7 +182,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         store: Arc::clone(&store),
         hold: Arc::clone(&hold),
         pull: Arc::clone(&pull),
-        clock: Arc::clone(&clock),
+        care: Arc::default(),
+        allocate: Arc::default(),
     });
     let send = Send {
         settings: Arc::clone(&settings),
@@ -194,7 +215,9 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         send,
         send_back,
         pull,
-        query: Query { store: Arc::clone(&store) },
+        query: Query {
+            store: Arc::clone(&store),
+        },
         client: ClientHandler {
             settings: Arc::clone(&settings),
             consumers: Arc::clone(&consumers),
@@ -203,8 +226,14 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             topics: Arc::clone(&topics),
             clock: Arc::clone(&clock),
         },
-        offset: ConsumerOffset { offsets: Arc::clone(&offsets), store: Arc::clone(&store) },
-        lock: Lock { locks: Arc::new(QueueLocks::default()), clock: Arc::clone(&clock) },
+        offset: ConsumerOffset {
+            offsets: Arc::clone(&offsets),
+            store: Arc::clone(&store),
+        },
+        lock: Lock {
+            locks: Arc::new(QueueLocks::default()),
+            clock: Arc::clone(&clock),
+        },
         topic: Topic {
             settings: Arc::clone(&settings),
             topics: Arc::clone(&topics),
@@ -224,7 +253,11 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             clock: Arc::clone(&clock),
         },
         settings: SettingsRequests {
-            config: Arc::new(ConfigStore::new(Arc::clone(&settings), disk.clone(), Arc::clone(&clock))),
+            config: Arc::new(ConfigStore::new(
+                Arc::clone(&settings),
+                disk.clone(),
+                Arc::clone(&clock),
+            )),
             registration: Arc::clone(&registration),
         },
         runtime: Runtime {
@@ -265,7 +298,9 @@ fn identity(settings: &Settings) -> Identity {
         default_queues: broker.default_topic_queue_nums,
         cluster_topic: broker.cluster_topic_enable,
         broker_topic: broker.broker_topic_enable,
-        trace_topic: broker.trace_topic_enable.then(|| broker.msg_trace_topic_name.clone()),
+        trace_topic: broker
+            .trace_topic_enable
+            .then(|| broker.msg_trace_topic_name.clone()),
     }
 }
 
@@ -284,7 +319,12 @@ async fn listen(parts: &Arc<Parts>) -> Result<Vec<Server>, StartError> {
     let settings = parts.settings.snapshot();
     let port = settings.server.listen_port;
     let ports = [
-        ("the broker", port, true, format!("Is another broker running here? Change listenPort={port} in its file.")),
+        (
+            "the broker",
+            port,
+            true,
+            format!("Is another broker running here? Change listenPort={port} in its file."),
+        ),
         (
             "the VIP listener",
             port - 2,
@@ -294,26 +334,48 @@ async fn listen(parts: &Arc<Parts>) -> Result<Vec<Server>, StartError> {
     ];
     let mut servers = Vec::new();
     for (what, port, pulls, hint) in ports {
-        let service: Arc<dyn Service> = Arc::new(Port { handlers: Arc::clone(&parts.handlers), pulls });
+        let service: Arc<dyn Service> = Arc::new(Port {
+            handlers: Arc::clone(&parts.handlers),
+            pulls,
+        });
         let options = store_settings::server(&settings, port as u16).map_err(StartError::Setting)?;
         let address = options.bind;
         let bound = Server::bind(options, service).await;
-        servers.push(bound.map_err(|cause| StartError::Bind { what, address, cause, hint })?);
+        servers.push(bound.map_err(|cause| StartError::Bind {
+            what,
+            address,
+            cause,
+            hint,
+        })?);
     }
     Ok(servers)
 }
 
-fn spawn_flusher(parts: &Arc<Parts>, stopping: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
+/// The threads around the store.
+fn spawn_threads(parts: &Arc<Parts>, stopping: &Arc<AtomicBool>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let flusher = Flusher {
         store: Arc::clone(&parts.store),
         waiters: Arc::clone(&parts.waiters),
         arrivals: Arc::clone(&parts.arrivals),
         settings: Arc::clone(&parts.settings),
-        stopping,
-        clock: Arc::clone(&parts.clock),
+        stopping: Arc::clone(stopping),
         runtime: tokio::runtime::Handle::current(),
     };
-    std::thread::Builder::new().name("flush".to_owned()).spawn(move || flusher.run())
+    let care = Arc::new(Care {
+        store: Arc::clone(&parts.store),
+        settings: Arc::clone(&parts.settings),
+        care: Arc::clone(&parts.arrivals.care),
+        allocate: Arc::clone(&parts.arrivals.allocate),
+        stopping: Arc::clone(stopping),
+        clock: Arc::clone(&parts.clock),
+    });
+    let allocate = Arc::clone(&care);
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    Ok(vec![
+        thread("flush").spawn(move || flusher.run())?,
+        thread("allocate").spawn(move || allocate.run_allocate())?,
+        thread("care").spawn(move || care.run_care())?,
+    ])
 }
 
 /// One task a configuration file.
@@ -325,10 +387,50 @@ fn spawn_savers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToke
     let spawn = |run: fn(Arc<Parts>, Option<Duration>, CancellationToken) -> SaveLoop, each| {
         tasks.spawn(run(Arc::clone(parts), each, stop.clone()));
     };
-    spawn(|p, each, stop| Box::pin(async move { p.topics.saver().run(p.disk.clone(), || persist::pretty(&p.topics.file()), each, stop).await }), None);
-    spawn(|p, each, stop| Box::pin(async move { p.groups.saver().run(p.disk.clone(), || persist::pretty(&p.groups.file()), each, stop).await }), None);
-    spawn(|p, each, stop| Box::pin(async move { p.offsets.saver().run(p.disk.clone(), || persist::pretty(&p.offsets.file()), each, stop).await }), offsets_each);
-    spawn(|p, each, stop| Box::pin(async move { p.delay_offsets.saver().run(p.disk.clone(), || p.delay_offsets.text(), each, stop).await }), delays_each);
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.topics
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.topics.file()), each, stop)
+                    .await
+            })
+        },
+        None,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.groups
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.groups.file()), each, stop)
+                    .await
+            })
+        },
+        None,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.offsets
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.offsets.file()), each, stop)
+                    .await
+            })
+        },
+        offsets_each,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.delay_offsets
+                    .saver()
+                    .run(p.disk.clone(), || p.delay_offsets.text(), each, stop)
+                    .await
+            })
+        },
+        delays_each,
+    );
 }
 
 type SaveLoop = std::pin::Pin<Box<dyn Future<Output = ()> + std::marker::Send>>;
@@ -370,9 +472,11 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     });
     each(parts, tasks, stop, Duration::from_secs(1), |p| {
         let now = p.clock.now_ms();
-        p.stats.tick(now, p.clock.local_day(now));
+        p.stats.tick(now, local_day(now));
     });
-    each(parts, tasks, stop, Duration::from_secs(10), |p| p.handlers.client.expire());
+    each(parts, tasks, stop, Duration::from_secs(10), |p| {
+        p.handlers.client.expire()
+    });
     let delivery = Arc::new(Delivery {
         store: Arc::clone(&parts.store),
         arrivals: Arc::clone(&parts.arrivals),
@@ -384,27 +488,46 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     if !parts.settings.load().is_slave() {
         tasks.spawn(delivery.run(stop.clone()));
     }
-    spawn_store_care(parts, tasks, stop);
 }
 
-/// Flushes queue files and the checkpoint, deletes what has expired: work that waits for the disk.
-fn spawn_store_care(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
-    let (parts, stop) = (Arc::clone(parts), stop.clone());
-    tasks.spawn(async move {
-        loop {
-            let settings = parts.settings.snapshot();
-            let wait = Duration::from_millis(settings.store.flush_interval_consume_queue.max(100) as u64);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            let parts = Arc::clone(&parts);
-            let cared = tokio::task::spawn_blocking(move || parts.store.care(parts.clock.now_ms())).await;
-            if let Err(e) = cared {
-                tracing::error!("the store's care ended: {e}");
-            }
+/// Number of the day at this place, which the totals of `clusterList -m` change with.
+fn local_day(now_ms: i64) -> i64 {
+    (now_ms + disk::local_offset_ms(now_ms)).div_euclid(86_400_000)
+}
+
+fn log_recovery(report: &store::RecoveryReport) {
+    let stop = if report.clean {
+        "a clean stop"
+    } else {
+        "an unclean stop"
+    };
+    tracing::info!(
+        "store opened after {stop}: {} log files, {} queues, log read from {} to {} ({} records), {} units built",
+        report.log_files,
+        report.queues,
+        report.scan_start,
+        report.log_end,
+        report.records,
+        report.units_built,
+    );
+    if report.units_cut > 0 {
+        tracing::warn!(
+            "{} queue units were cut: the log does not vouch for them",
+            report.units_cut
+        );
+    }
+    if let Some(cut) = &report.log_cut {
+        tracing::warn!("the log was cut at {}: {}", cut.at, cut.reason);
+    }
+    for (what, paths) in [
+        ("removed", &report.removed),
+        ("made whole", &report.extended),
+        ("left alone", &report.ignored),
+    ] {
+        for path in paths {
+            tracing::warn!("{what} at start: {}", path.display());
         }
-    });
+    }
 }
 
 impl Broker {
@@ -424,12 +547,17 @@ impl Broker {
         }
         self.stopping.store(true, Ordering::Release);
         self.parts.waiters.nudge();
-        let (flush_thread, parts) = (self.flush_thread, self.parts);
+        self.parts.arrivals.care.nudge();
+        self.parts.arrivals.allocate.nudge();
+        let (threads, parts) = (self.threads, self.parts);
         let closed = tokio::task::spawn_blocking(move || {
-            if flush_thread.join().is_err() {
-                tracing::error!("the flush thread had panicked");
+            for thread in threads {
+                let name = thread.thread().name().unwrap_or_default().to_owned();
+                if thread.join().is_err() {
+                    tracing::error!("thread {name} had panicked");
+                }
             }
-            parts.store.shutdown(parts.clock.now_ms())
+            parts.store.shutdown()
         });
         match closed.await {
             Ok(Ok(())) => tracing::info!("the store is closed"),

@@ -85,7 +85,10 @@ impl Stats {
             let mut history = stats.history.lock();
             history.boot_ms = now_ms;
             history.morning.day = local_day;
-            history.samples.push_back(Sample { at_ms: now_ms, ..Sample::default() });
+            history.samples.push_back(Sample {
+                at_ms: now_ms,
+                ..Sample::default()
+            });
         }
         stats
     }
@@ -97,10 +100,31 @@ impl Stats {
         if took_ms > self.put_time_max_ms.load(Relaxed) {
             self.put_time_max_ms.fetch_max(took_ms, Relaxed);
         }
-        let class = PUT_CLASSES.iter().position(|(most, _)| took_ms <= *most).unwrap_or(0);
+        let class = PUT_CLASSES
+            .iter()
+            .position(|(most, _)| took_ms <= *most)
+            .unwrap_or(0);
         if let Some(counter) = self.put_classes.get(class) {
             counter.fetch_add(messages, Relaxed);
         }
+    }
+
+    /// Counts a read that handed out `messages`.
+    pub fn read(&self, messages: u64, found: bool, took_ms: u64) {
+        if found {
+            self.get_found.fetch_add(1, Relaxed);
+            self.get_transferred.fetch_add(messages, Relaxed);
+        } else {
+            self.get_miss.fetch_add(1, Relaxed);
+        }
+        if took_ms > self.get_time_max_ms.load(Relaxed) {
+            self.get_time_max_ms.fetch_max(took_ms, Relaxed);
+        }
+    }
+
+    /// Counts a message that was not stored.
+    pub fn refused(&self) {
+        self.put_failed.fetch_add(1, Relaxed);
     }
 
     /// Takes the sample of a second; `local_day` is the number of the day at the broker's place.
@@ -141,7 +165,12 @@ impl Stats {
                 text.push(' ');
             }
             let last = history.samples.back();
-            let first = history.samples.iter().rev().nth(seconds).or(history.samples.front());
+            let first = history
+                .samples
+                .iter()
+                .rev()
+                .nth(seconds)
+                .or(history.samples.front());
             let rate = match (first, last) {
                 (Some(a), Some(b)) if b.at_ms > a.at_ms => {
                     (value(b) - value(a)) as f64 * 1000.0 / (b.at_ms - a.at_ms) as f64
@@ -160,17 +189,26 @@ impl Stats {
         let bytes = self.put_bytes.load(Relaxed);
         put("bootTimestamp", history.boot_ms.to_string());
         put("runtime", duration_text(now_ms - history.boot_ms));
-        put("putMessageEntireTimeMax", self.put_time_max_ms.load(Relaxed).to_string());
+        put(
+            "putMessageEntireTimeMax",
+            self.put_time_max_ms.load(Relaxed).to_string(),
+        );
         put("putMessageTimesTotal", now.put.to_string());
         put("putMessageFailedTimes", self.put_failed.load(Relaxed).to_string());
         put("putMessageSizeTotal", bytes.to_string());
-        put("putMessageAverageSize", format!("{:?}", bytes as f64 / now.put.max(1) as f64));
+        put(
+            "putMessageAverageSize",
+            format!("{:?}", bytes as f64 / now.put.max(1) as f64),
+        );
         let mut classes = String::new();
         for (counter, (_, label)) in self.put_classes.iter().zip(PUT_CLASSES) {
             let _ = write!(classes, "{label}:{} ", counter.load(Relaxed));
         }
         put("putMessageDistributeTime", classes);
-        put("getMessageEntireTimeMax", self.get_time_max_ms.load(Relaxed).to_string());
+        put(
+            "getMessageEntireTimeMax",
+            self.get_time_max_ms.load(Relaxed).to_string(),
+        );
         put("putTps", Self::tps(&history, |s| s.put));
         put("getFoundTps", Self::tps(&history, |s| s.found));
         put("getMissTps", Self::tps(&history, |s| s.miss));
@@ -231,12 +269,18 @@ mod tests {
             stats.tick(second * 1000, 1);
         }
         let map = described(&stats, 60_000);
-        let tps: Vec<f64> = map["putTps"].split(' ').map(|t| t.parse().expect("a number")).collect();
+        let tps: Vec<f64> = map["putTps"]
+            .split(' ')
+            .map(|t| t.parse().expect("a number"))
+            .collect();
         assert_eq!(tps[0], 100.0);
         assert!((tps[1] - 1000.0 / 60.0).abs() < 0.01, "{tps:?}");
         assert_eq!(tps[2], tps[1], "the long window is not longer than the uptime");
         assert_eq!(map["runtime"], "[ 0 days, 0 hours, 1 minutes, 0 seconds ]");
-        assert!(map["putMessageDistributeTime"].contains("[0~10ms]:1000 "), "{map:?}");
+        assert!(
+            map["putMessageDistributeTime"].contains("[0~10ms]:1000 "),
+            "{map:?}"
+        );
         assert_eq!(map["putLatency99"], "3");
     }
 

@@ -22,7 +22,11 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         commitlog_file_size: i64::from(s.mapped_file_size_commit_log),
         consumequeue_file_size: i64::from(s.mapped_file_size_consume_queue),
         max_message_size: i64::from(s.max_message_size),
-        flush_type: if settings.is_sync_flush() { FlushType::Sync } else { FlushType::Async },
+        flush_type: if settings.is_sync_flush() {
+            FlushType::Sync
+        } else {
+            FlushType::Async
+        },
         check_crc_on_recover: s.check_crc_on_recover,
         append_crc: s.enabled_append_prop_crc,
         max_transfer_bytes_in_memory: i64::from(s.max_transfer_bytes_on_message_in_memory),
@@ -37,7 +41,7 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         query_max: s.max_msgs_num_batch.max(1) as usize,
         file_reserved_hours: i64::from(s.file_reserved_time),
         delete_when: s.delete_hours().into_iter().map(u32::from).collect(),
-        local_offset_ms: clock.local_offset_ms(clock.now_ms()),
+        local_offset_ms: disk::local_offset_ms(clock.now_ms()),
         disk_max_used_percent: s.disk_max_used_space_ratio.clamp(10, 95) as u32,
         clean_forcibly: s.clean_file_forcibly_enable,
         delete_batch_max: s.delete_file_batch_max.max(1) as usize,
@@ -51,7 +55,9 @@ pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> 
     let s = &settings.server;
     let ip: IpAddr = match s.bind_address.as_str() {
         "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        text => text.parse().map_err(|_| format!("bindAddress={text} is no IP address"))?,
+        text => text
+            .parse()
+            .map_err(|_| format!("bindAddress={text} is no IP address"))?,
     };
     Ok(ServerSettings {
         backlog: s.server_socket_backlog.max(1) as u32,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use disk::Disk;
 use message::name;
 use parking_lot::RwLock;
-use protocol::body::{DataVersion, TopicConfig};
+use protocol::body::topic::{DataVersion, TopicConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::persist::{self, Change, LoadError, Saver};
+use crate::persist::{self, Change, Saver};
 
 /// Permission bits of a topic or broker.
 pub mod perm {
@@ -127,28 +127,44 @@ fn start_topics(id: &Identity) -> Vec<TopicConfig> {
 
 impl TopicTable {
     /// Loads the file at `path` over the topics that are always there (the file wins).
-    pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> Result<Self, LoadError> {
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> disk::Result<Self> {
         let file: TopicFile = persist::load(disk, &path)?.unwrap_or_default();
         let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
         let mut system = Vec::new();
         for t in start_topics(id) {
             system.push(t.topic_name.clone());
-            topics.insert(Arc::from(t.topic_name.as_str()), Entry { config: Arc::new(t), changed: 1 });
+            topics.insert(
+                Arc::from(t.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(t),
+                    changed: 1,
+                },
+            );
         }
         for (key, mut t) in file.topic_config_table {
-            if let Err(e) = name::check_stored_topic(&key) {
+            if let Err(e) = name::check_any_topic(&key) {
                 tracing::error!("{}: topic {key:?} is left out: {e}", path.display());
                 continue;
             }
             t.topic_name = key;
-            topics.insert(Arc::from(t.topic_name.as_str()), Entry { config: Arc::new(t), changed: 1 });
+            topics.insert(
+                Arc::from(t.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(t),
+                    changed: 1,
+                },
+            );
         }
         let mut version = file.data_version;
         if version.timestamp == 0 {
             version.timestamp = now;
         }
         let table = Self {
-            state: RwLock::new(State { topics, version, changes: 1 }),
+            state: RwLock::new(State {
+                topics,
+                version,
+                changes: 1,
+            }),
             system,
             saver: Saver::new(path),
             changed: tokio::sync::watch::channel(0).0,
@@ -229,13 +245,21 @@ impl TopicTable {
         self.insert(&mut state, config, now).map(|(_, c)| c)
     }
 
-    fn insert(&self, state: &mut State, config: TopicConfig, now: i64) -> Result<(Arc<TopicConfig>, Change), NotCreated> {
+    fn insert(
+        &self,
+        state: &mut State,
+        config: TopicConfig,
+        now: i64,
+    ) -> Result<(Arc<TopicConfig>, Change), NotCreated> {
         if state.topics.len() >= TOPICS_MAX && !state.topics.contains_key(config.topic_name.as_str()) {
             return Err(NotCreated::Full);
         }
         let config = Arc::new(config);
         let change = self.note_change(state, now);
-        let entry = Entry { config: Arc::clone(&config), changed: state.changes };
+        let entry = Entry {
+            config: Arc::clone(&config),
+            changed: state.changes,
+        };
         state.topics.insert(Arc::from(config.topic_name.as_str()), entry);
         Ok((config, change))
     }
@@ -250,8 +274,13 @@ impl TopicTable {
     /// Marks exactly the topics named in the name server's order configuration as ordered.
     pub fn set_ordered(&self, ordered: &dyn Fn(&str) -> bool, now: i64) {
         let mut state = self.state.write();
-        let wrong: Vec<Arc<TopicConfig>> =
-            state.topics.values().map(|t| &t.config).filter(|t| t.order != ordered(&t.topic_name)).cloned().collect();
+        let wrong: Vec<Arc<TopicConfig>> = state
+            .topics
+            .values()
+            .map(|t| &t.config)
+            .filter(|t| t.order != ordered(&t.topic_name))
+            .cloned()
+            .collect();
         if wrong.is_empty() {
             return;
         }
@@ -260,7 +289,13 @@ impl TopicTable {
         for old in wrong {
             let mut new = (*old).clone();
             new.order = !new.order;
-            state.topics.insert(Arc::from(new.topic_name.as_str()), Entry { config: Arc::new(new), changed });
+            state.topics.insert(
+                Arc::from(new.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(new),
+                    changed,
+                },
+            );
         }
     }
 
@@ -275,13 +310,20 @@ impl TopicTable {
     /// The version and all topics, as of one moment.
     pub fn snapshot(&self) -> (DataVersion, Vec<Arc<TopicConfig>>) {
         let state = self.state.read();
-        (state.version.clone(), state.topics.values().map(|t| Arc::clone(&t.config)).collect())
+        (
+            state.version.clone(),
+            state.topics.values().map(|t| Arc::clone(&t.config)).collect(),
+        )
     }
 
     /// The version, the topics changed after change number `since` (0: all), and the number of the last change.
     pub fn changed_since(&self, since: u64) -> (DataVersion, Vec<Arc<TopicConfig>>, u64) {
         let state = self.state.read();
-        let changed = state.topics.values().filter(|t| t.changed > since).map(|t| Arc::clone(&t.config));
+        let changed = state
+            .topics
+            .values()
+            .filter(|t| t.changed > since)
+            .map(|t| Arc::clone(&t.config));
         (state.version.clone(), changed.collect(), state.changes)
     }
 
@@ -303,8 +345,14 @@ impl TopicTable {
     /// The file's content.
     pub fn file(&self) -> TopicFile {
         let (data_version, topics) = self.snapshot();
-        let topic_config_table = topics.into_iter().map(|t| (t.topic_name.clone(), (*t).clone())).collect();
-        TopicFile { data_version, topic_config_table }
+        let topic_config_table = topics
+            .into_iter()
+            .map(|t| (t.topic_name.clone(), (*t).clone()))
+            .collect();
+        TopicFile {
+            data_version,
+            topic_config_table,
+        }
     }
 
     /// Who writes the file.

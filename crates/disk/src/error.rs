@@ -66,12 +66,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The error of `operation` on `path`.
     pub fn new(operation: Operation, path: &Path, source: io::Error) -> Error {
-        Error { operation, path: path.to_path_buf(), source }
+        Error {
+            operation,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// Whether the disk (or our quota on it) is full: space may come back, so trying later makes sense.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 }
 

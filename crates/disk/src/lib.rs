@@ -21,6 +21,7 @@
 
 mod clock;
 mod error;
+mod machine;
 mod mmap;
 mod region;
 mod reserved;
@@ -29,6 +30,7 @@ pub mod sim;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
+pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;
 
@@ -72,7 +74,11 @@ impl Usage {
     /// Used part of what can be used, in whole percent rounded up, as Java's UtilAll computes it: 0..=100.
     pub fn percent(&self) -> u32 {
         let total = u128::from(self.used) + u128::from(self.available);
-        if total == 0 { 0 } else { (u128::from(self.used) * 100).div_ceil(total) as u32 }
+        if total == 0 {
+            0
+        } else {
+            (u128::from(self.used) * 100).div_ceil(total) as u32
+        }
     }
 }
 

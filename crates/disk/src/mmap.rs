@@ -35,7 +35,12 @@ impl Default for MmapDisk {
 impl MmapDisk {
     /// A disk that keeps at most `max_mapped` files mapped, those not counted that are pinned or in use.
     pub fn new(max_mapped: usize) -> Self {
-        MmapDisk { pool: Arc::new(Pool { max_mapped: max_mapped.max(1), mapped: Mutex::default() }) }
+        MmapDisk {
+            pool: Arc::new(Pool {
+                max_mapped: max_mapped.max(1),
+                mapped: Mutex::default(),
+            }),
+        }
     }
 
     fn file(&self, path: &Path, file: File, len: u64, options: MapOptions, published: u64) -> MmapFile {
@@ -76,7 +81,9 @@ impl Pool {
         let mut tries = 2 * mapped.len();
         while mapped.len() > self.max_mapped && tries > 0 {
             tries -= 1;
-            let Some(candidate) = mapped.pop_front() else { return };
+            let Some(candidate) = mapped.pop_front() else {
+                return;
+            };
             let Some(file) = candidate.upgrade() else { continue };
             if file.used.swap(false, Ordering::Relaxed) || !file.try_unmap() {
                 mapped.push_back(candidate);
@@ -120,7 +127,9 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("reserved", &self.reserved).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("reserved", &self.reserved)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,14 +143,21 @@ impl Inner {
             return Ok(file.clone());
         }
         if state.forgotten {
-            return Err(Error::new(Operation::Open, &self.path, ErrorKind::NotFound.into()));
+            return Err(Error::new(
+                Operation::Open,
+                &self.path,
+                ErrorKind::NotFound.into(),
+            ));
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path);
         let file = file.map_err(self.error(Operation::Open))?;
         // Mapping a file that somebody shortened would be a SIGBUS later.
         let len = file.metadata().map_err(self.error(Operation::Open))?.len();
         if len < self.len {
-            let error = io::Error::new(ErrorKind::InvalidData, format!("it shrank from {} to {len} bytes", self.len));
+            let error = io::Error::new(
+                ErrorKind::InvalidData,
+                format!("it shrank from {} to {len} bytes", self.len),
+            );
             return Err(Error::new(Operation::Open, &self.path, error));
         }
         Ok(Arc::new(file))
@@ -167,8 +183,14 @@ impl Inner {
 
     /// Unmaps if nobody has a slice and nobody is busy with the file.
     fn try_unmap(&self) -> bool {
-        let Ok(mut state) = self.state.try_lock() else { return false };
-        if state.region.as_ref().is_some_and(|region| Arc::strong_count(region) > 1) {
+        let Ok(mut state) = self.state.try_lock() else {
+            return false;
+        };
+        if state
+            .region
+            .as_ref()
+            .is_some_and(|region| Arc::strong_count(region) > 1)
+        {
             return false;
         }
         state.region = None;
@@ -188,7 +210,9 @@ impl Inner {
         let file = self.handle(state)?;
         let taken = match allocate(&file, &wanted) {
             // Near the end of the space a smaller step may still fit.
-            Err(error) if error.kind() == ErrorKind::StorageFull && wanted != stretch(&range, 0, self.len) => {
+            Err(error)
+                if error.kind() == ErrorKind::StorageFull && wanted != stretch(&range, 0, self.len) =>
+            {
                 let least = stretch(&range, 0, self.len);
                 allocate(&file, &least).map(|()| least)
             }
@@ -201,7 +225,10 @@ impl Inner {
 
 /// Gives a range its blocks without changing a byte of it.
 fn allocate(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let (start, len) = (range.start as libc::off_t, (range.end - range.start) as libc::off_t);
+    let (start, len) = (
+        range.start as libc::off_t,
+        (range.end - range.start) as libc::off_t,
+    );
     loop {
         // SAFETY: a system call on a descriptor that we own, without memory.
         if unsafe { libc::fallocate(file.as_raw_fd(), 0, start, len) } == 0 {
@@ -229,7 +256,10 @@ fn allocate_by_writing(file: &File, range: &Range<u64>) -> io::Result<()> {
 
 fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    let (start, len) = (range.start as libc::off_t, (range.end - range.start) as libc::off_t);
+    let (start, len) = (
+        range.start as libc::off_t,
+        (range.end - range.start) as libc::off_t,
+    );
     loop {
         // SAFETY: a system call on a descriptor that we own, without memory.
         if unsafe { libc::fallocate(file.as_raw_fd(), mode, start, len) } == 0 {
@@ -266,7 +296,11 @@ impl MappedFile for MmapFile {
     }
 
     fn publish(&self, end: u64) {
-        assert!(end <= self.inner.len, "published beyond the end of {}", self.inner.path.display());
+        assert!(
+            end <= self.inner.len,
+            "published beyond the end of {}",
+            self.inner.path.display()
+        );
         // Under the lock, so that a write that is going on is finished first.
         let _state = lock(&self.inner.state);
         self.inner.published.fetch_max(end, Ordering::AcqRel);
@@ -285,7 +319,11 @@ impl MappedFile for MmapFile {
         let region = self.inner.pinned.get().or(state.region.as_ref());
         if region.is_some_and(|region| Arc::strong_count(region) > 1) {
             self.inner.published.store(before, Ordering::SeqCst);
-            return Err(Error::new(Operation::Unpublish, &self.inner.path, ErrorKind::WouldBlock.into()));
+            return Err(Error::new(
+                Operation::Unpublish,
+                &self.inner.path,
+                ErrorKind::WouldBlock.into(),
+            ));
         }
         Ok(())
     }
@@ -296,7 +334,11 @@ impl MappedFile for MmapFile {
         let end = at.checked_add(len).filter(|&end| end <= inner.len);
         let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", inner.path.display()));
         let published = inner.published.load(Ordering::Acquire);
-        assert!(at >= published, "write at {at} below the published end {published} of {}", inner.path.display());
+        assert!(
+            at >= published,
+            "write at {at} below the published end {published} of {}",
+            inner.path.display()
+        );
         inner.reserve_locked(&mut state, at..end)?;
         let region = inner.region(&mut state)?;
         // SAFETY: inside the mapping (checked above, the file was long enough when it was mapped); reserved; slices
@@ -310,7 +352,11 @@ impl MappedFile for MmapFile {
         let state = lock(&inner.state);
         let end = at.checked_add(out.len() as u64).filter(|&end| end <= inner.len);
         let Some(end) = end else {
-            return Err(Error::new(Operation::Read, &inner.path, ErrorKind::UnexpectedEof.into()));
+            return Err(Error::new(
+                Operation::Read,
+                &inner.path,
+                ErrorKind::UnexpectedEof.into(),
+            ));
         };
         if let Some(region) = inner.pinned.get().or(state.region.as_ref()) {
             // SAFETY: inside the mapping; bytes above the published end are written only under the lock we hold.
@@ -334,7 +380,9 @@ impl MappedFile for MmapFile {
         }
         // SAFETY: published lies inside the mapping; bytes below it are not written, and `unpublish` refuses
         // while the region that we counted is alive.
-        Ok(Some(unsafe { MappedSlice::new(region, range.start as usize..range.end as usize) }))
+        Ok(Some(unsafe {
+            MappedSlice::new(region, range.start as usize..range.end as usize)
+        }))
     }
 
     fn reserve(&self, range: Range<u64>) -> Result<()> {
@@ -368,7 +416,11 @@ impl MappedFile for MmapFile {
     fn zero_from(&self, from: u64) -> Result<()> {
         let inner = &self.inner;
         let mut state = lock(&inner.state);
-        assert!(from >= self.published(), "clearing published bytes of {}", inner.path.display());
+        assert!(
+            from >= self.published(),
+            "clearing published bytes of {}",
+            inner.path.display()
+        );
         if from >= inner.len {
             return Ok(());
         }
@@ -418,7 +470,10 @@ fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     file.take(max_bytes + 1).read_to_end(&mut content)?;
     if content.len() as u64 > max_bytes {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("it has more than {max_bytes} bytes")));
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("it has more than {max_bytes} bytes"),
+        ));
     }
     Ok(Some(content))
 }
@@ -468,13 +523,18 @@ impl Disk for MmapDisk {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry.map_err(at(Operation::List, path))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             // Through a symbolic link, as Java's File sees it.
             let metadata = match fs::metadata(entry.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 metadata => metadata.map_err(at(Operation::List, path))?,
             };
-            let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let modified = metadata
+                .modified()
+                .ok()
+                .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             found.push(DirEntry {
                 name,
                 is_dir: metadata.is_dir(),
@@ -487,7 +547,11 @@ impl Disk for MmapDisk {
     }
 
     fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path);
         let file = file.map_err(at(Operation::Create, path))?;
         if let Err(error) = file.set_len(len) {
             // An empty leftover would stop the next start.
@@ -498,17 +562,28 @@ impl Disk for MmapDisk {
     }
 
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(Operation::Open, path))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(at(Operation::Open, path))?;
         let found = file.metadata().map_err(at(Operation::Open, path))?.len();
         if found != len {
             let text = format!("it has {found} bytes, but files there have {len}");
-            return Err(Error::new(Operation::Open, path, io::Error::new(ErrorKind::InvalidData, text)));
+            return Err(Error::new(
+                Operation::Open,
+                path,
+                io::Error::new(ErrorKind::InvalidData, text),
+            ));
         }
         Ok(self.file(path, file, len, options, len))
     }
 
     fn extend(&self, path: &Path, len: u64) -> Result<()> {
-        let file = OpenOptions::new().write(true).open(path).map_err(at(Operation::Open, path))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(at(Operation::Open, path))?;
         let found = file.metadata().map_err(at(Operation::Open, path))?.len();
         if found < len {
             file.set_len(len).map_err(at(Operation::Write, path))?;
@@ -525,7 +600,9 @@ impl Disk for MmapDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        File::open(path).and_then(|dir| dir.sync_all()).map_err(at(Operation::Sync, path))
+        File::open(path)
+            .and_then(|dir| dir.sync_all())
+            .map_err(at(Operation::Sync, path))
     }
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
@@ -551,7 +628,12 @@ impl Disk for MmapDisk {
 
     fn lock(&self, path: &Path) -> Result<Option<MmapLock>> {
         self.create_dirs(parent(path))?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
         let file = file.map_err(at(Operation::Open, path))?;
         // SAFETY: all-zero is a valid value of this plain C struct.
         let mut request: libc::flock = unsafe { std::mem::zeroed() };
@@ -569,12 +651,16 @@ impl Disk for MmapDisk {
                 _ => Err(Error::new(Operation::Lock, path, error)),
             };
         }
-        file.write_all_at(b"lock", 0).map_err(at(Operation::Write, path))?;
+        file.write_all_at(b"lock", 0)
+            .map_err(at(Operation::Write, path))?;
         Ok(Some(MmapLock { _file: file }))
     }
 
     fn usage(&self, path: &Path) -> Result<Usage> {
-        let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let there = path
+            .ancestors()
+            .find(|path| path.exists())
+            .unwrap_or(Path::new("."));
         let name = CString::new(there.as_os_str().as_bytes());
         let name = name.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
         // SAFETY: all-zero is a valid value of this plain C struct.
@@ -584,7 +670,10 @@ impl Disk for MmapDisk {
             return Err(Error::new(Operation::Usage, path, io::Error::last_os_error()));
         }
         Ok(Usage {
-            used: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
+            used: stat
+                .f_blocks
+                .saturating_sub(stat.f_bfree)
+                .saturating_mul(stat.f_frsize),
             available: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
     }

@@ -21,13 +21,17 @@ pub(crate) struct Region {
 impl Region {
     /// Maps all `len` bytes of `file`, for reading and writing.
     pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Region> {
-        Ok(Region { map: MmapOptions::new().len(len).map_raw(file)? })
+        Ok(Region {
+            map: MmapOptions::new().len(len).map_raw(file)?,
+        })
     }
 
     /// Memory without a file, all zero.
     #[cfg_attr(not(feature = "sim"), allow(dead_code))]
     pub(crate) fn anonymous(len: usize) -> io::Result<Region> {
-        Ok(Region { map: MmapRaw::from(MmapMut::map_anon(len.max(1))?) })
+        Ok(Region {
+            map: MmapRaw::from(MmapMut::map_anon(len.max(1))?),
+        })
     }
 
     /// The bytes of `range`.
@@ -48,7 +52,9 @@ impl Region {
     pub(crate) unsafe fn bytes_mut(&self, range: Range<usize>) -> &mut [u8] {
         debug_assert!(range.start <= range.end && range.end <= self.map.len());
         // SAFETY: the range is inside the mapping, which lives as long as self; no other reference, says the caller.
-        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(range.start), range.end - range.start) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(range.start), range.end - range.start)
+        }
     }
 
     /// Writes the pages of `range` back and waits for the device.
@@ -77,7 +83,11 @@ impl Region {
             let len = (range.end - at).min(pages.len() * PAGE);
             // SAFETY: `at` is page-aligned and inside the mapping, and `pages` has a byte for each page of `len`.
             let result = unsafe {
-                libc::mincore(self.map.as_mut_ptr().add(at).cast(), len, pages.as_mut_ptr().cast())
+                libc::mincore(
+                    self.map.as_mut_ptr().add(at).cast(),
+                    len,
+                    pages.as_mut_ptr().cast(),
+                )
             };
             if result != 0 {
                 return true;
@@ -106,7 +116,11 @@ impl MappedSlice {
     /// # Safety
     /// `range` lies in the mapping, and its bytes are never written while the slice or a copy of it exists.
     pub(crate) unsafe fn new(region: Arc<Region>, range: Range<usize>) -> MappedSlice {
-        MappedSlice { region, start: range.start, end: range.end }
+        MappedSlice {
+            region,
+            start: range.start,
+            end: range.end,
+        }
     }
 
     /// Part of this slice.
@@ -114,8 +128,15 @@ impl MappedSlice {
     /// # Panics
     /// When the range is not inside.
     pub fn part(&self, range: Range<usize>) -> MappedSlice {
-        assert!(range.start <= range.end && range.end <= self.len(), "part of a slice outside of it");
-        MappedSlice { region: self.region.clone(), start: self.start + range.start, end: self.start + range.end }
+        assert!(
+            range.start <= range.end && range.end <= self.len(),
+            "part of a slice outside of it"
+        );
+        MappedSlice {
+            region: self.region.clone(),
+            start: self.start + range.start,
+            end: self.start + range.end,
+        }
     }
 
     /// Makes this slice longer by `next` if that is what follows in the same mapping; says whether it did.

@@ -9,7 +9,12 @@ pub(crate) struct Reserved(Vec<Range<u64>>);
 impl Reserved {
     /// Whether all of `range` has blocks.
     pub(crate) fn covers(&self, range: &Range<u64>) -> bool {
-        range.is_empty() || self.0.iter().rev().any(|known| known.start <= range.start && range.end <= known.end)
+        range.is_empty()
+            || self
+                .0
+                .iter()
+                .rev()
+                .any(|known| known.start <= range.start && range.end <= known.end)
     }
 
     /// Adds a range that now has blocks.
@@ -36,7 +41,11 @@ impl Reserved {
 /// What to reserve so that `range` can be written: from the block it starts in, at least a step.
 pub(crate) fn stretch(range: &Range<u64>, step: u64, len: u64) -> Range<u64> {
     let start = range.start / 4096 * 4096;
-    let end = range.end.max(start.saturating_add(step)).div_ceil(4096).saturating_mul(4096);
+    let end = range
+        .end
+        .max(start.saturating_add(step))
+        .div_ceil(4096)
+        .saturating_mul(4096);
     start..end.min(len)
 }
 

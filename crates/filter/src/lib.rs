@@ -65,7 +65,10 @@ impl TagFilter {
 /// The tags of an expression, trimmed as Java's `trim` does, blank ones left out.
 pub fn tags(expression: &str) -> impl Iterator<Item = &str> {
     // Java's trim takes away everything up to U+0020.
-    expression.split("||").map(|tag| tag.trim_matches(|c: char| c <= ' ')).filter(|tag| !tag.is_empty())
+    expression
+        .split("||")
+        .map(|tag| tag.trim_matches(|c: char| c <= ' '))
+        .filter(|tag| !tag.is_empty())
 }
 
 #[cfg(test)]

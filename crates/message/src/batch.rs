@@ -68,9 +68,15 @@ impl<'a> Entries<'a> {
         let total = int(0)?;
         let flag = int(12)?;
         let body_len = int(16)?;
-        let body_end = usize::try_from(body_len).map_err(|_| length("body", body_len.into()))?.saturating_add(20);
-        let body = rest.get(20..body_end).ok_or_else(|| length("body", body_len.into()))?;
-        let two = rest.get(body_end..body_end + 2).ok_or(BatchError::Truncated { at })?;
+        let body_end = usize::try_from(body_len)
+            .map_err(|_| length("body", body_len.into()))?
+            .saturating_add(20);
+        let body = rest
+            .get(20..body_end)
+            .ok_or_else(|| length("body", body_len.into()))?;
+        let two = rest
+            .get(body_end..body_end + 2)
+            .ok_or(BatchError::Truncated { at })?;
         let properties_len = i16::from_be_bytes([two[0], two[1]]);
         let properties_end = usize::try_from(properties_len)
             .map_err(|_| length("properties", properties_len.into()))?
@@ -84,7 +90,11 @@ impl<'a> Entries<'a> {
             return Err(length("entry", total.into()));
         }
         self.at += properties_end;
-        Ok(Entry { flag, body, properties })
+        Ok(Entry {
+            flag,
+            body,
+            properties,
+        })
     }
 }
 
@@ -105,7 +115,10 @@ impl<'a> Iterator for Entries<'a> {
 
 /// Appends one entry to a batch body, as a client does. Properties over 32,767 bytes are an error of the caller.
 pub fn push_entry(out: &mut Vec<u8>, flag: i32, body: &[u8], properties: &[u8]) {
-    assert!(properties.len() <= crate::properties::MAX_LEN_BYTES, "properties too long for a batch entry");
+    assert!(
+        properties.len() <= crate::properties::MAX_LEN_BYTES,
+        "properties too long for a batch entry"
+    );
     let total = OVERHEAD_BYTES + body.len() + properties.len();
     out.extend_from_slice(&(total as i32).to_be_bytes());
     out.extend_from_slice(&[0; 8]);
@@ -128,13 +141,35 @@ mod tests {
         push_entry(&mut body, 0, b"", b"");
         let found: Result<Vec<_>, _> = entries(&body).collect();
         let expected = vec![
-            Entry { flag: 7, body: b"one", properties: b"TAGS\x01a\x02" },
-            Entry { flag: 0, body: b"", properties: b"" },
+            Entry {
+                flag: 7,
+                body: b"one",
+                properties: b"TAGS\x01a\x02",
+            },
+            Entry {
+                flag: 0,
+                body: b"",
+                properties: b"",
+            },
         ];
         assert_eq!(found, Ok(expected));
-        assert_eq!(entries(&body[..30]).last(), Some(Err(BatchError::Length { at: 0, what: "properties", len: 7 })));
+        assert_eq!(
+            entries(&body[..30]).last(),
+            Some(Err(BatchError::Length {
+                at: 0,
+                what: "properties",
+                len: 7
+            }))
+        );
         body[3] += 1;
-        assert_eq!(entries(&body).collect::<Vec<_>>(), [Err(BatchError::Length { at: 0, what: "entry", len: 33 })]);
+        assert_eq!(
+            entries(&body).collect::<Vec<_>>(),
+            [Err(BatchError::Length {
+                at: 0,
+                what: "entry",
+                len: 33
+            })]
+        );
     }
 
     proptest! {

@@ -5,7 +5,9 @@ pub fn java_hash(text: &str) -> i32 {
     if text.is_ascii() {
         return text.bytes().fold(0, step);
     }
-    text.encode_utf16().fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+    text.encode_utf16().fold(0, |hash: i32, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    })
 }
 
 /// Like [`java_hash`], for bytes that should be UTF-8; each malformed part counts as U+FFFD, as Java decodes it.
@@ -82,7 +84,10 @@ mod tests {
     #[test]
     fn pieces_hash_like_the_whole() {
         let whole = java_hash("Topic#标签");
-        let pieces = JavaHash::new().update(b"Topic").update(b"#").update("标签".as_bytes());
+        let pieces = JavaHash::new()
+            .update(b"Topic")
+            .update(b"#")
+            .update("标签".as_bytes());
         assert_eq!(pieces.finish(), whole);
     }
 

@@ -87,7 +87,10 @@ impl FromStr for OffsetMessageId {
 }
 
 fn digit(character: u8, index: usize) -> Result<u8, IdError> {
-    (character as char).to_digit(16).map(|digit| digit as u8).ok_or(IdError::Digit(index))
+    (character as char)
+        .to_digit(16)
+        .map(|digit| digit as u8)
+        .ok_or(IdError::Digit(index))
 }
 
 #[cfg(test)]
@@ -97,19 +100,34 @@ mod tests {
 
     #[test]
     fn known_ids() {
-        let id = OffsetMessageId { store_host: "127.0.0.1:10911".parse().unwrap(), physical_offset: 0x1234 };
+        let id = OffsetMessageId {
+            store_host: "127.0.0.1:10911".parse().unwrap(),
+            physical_offset: 0x1234,
+        };
         assert_eq!(id.to_string(), "7F00000100002A9F0000000000001234");
         assert_eq!("7F00000100002A9F0000000000001234".parse(), Ok(id));
-        let v6 = OffsetMessageId { store_host: "[::1]:10911".parse().unwrap(), physical_offset: 1 };
-        assert_eq!(v6.to_string(), "0000000000000000000000000000000100002A9F0000000000000001");
+        let v6 = OffsetMessageId {
+            store_host: "[::1]:10911".parse().unwrap(),
+            physical_offset: 1,
+        };
+        assert_eq!(
+            v6.to_string(),
+            "0000000000000000000000000000000100002A9F0000000000000001"
+        );
         assert_eq!(v6.to_string().parse(), Ok(v6));
     }
 
     #[test]
     fn what_is_no_id() {
         assert_eq!("".parse::<OffsetMessageId>(), Err(IdError::Length(0)));
-        assert_eq!("7F00000100002A9F000000000000123G".parse::<OffsetMessageId>(), Err(IdError::Digit(31)));
-        assert_eq!("7F00000100012A9F0000000000001234".parse::<OffsetMessageId>(), Err(IdError::Port(76447)));
+        assert_eq!(
+            "7F00000100002A9F000000000000123G".parse::<OffsetMessageId>(),
+            Err(IdError::Digit(31))
+        );
+        assert_eq!(
+            "7F00000100012A9F0000000000001234".parse::<OffsetMessageId>(),
+            Err(IdError::Port(76447))
+        );
     }
 
     proptest! {

@@ -80,7 +80,15 @@ pub fn check_topic(name: &str) -> Result<(), NameError> {
 /// 255 characters, others 127.
 pub fn check_any_topic(name: &str) -> Result<(), NameError> {
     let derived = name.starts_with(RETRY_PREFIX) || name.starts_with(DLQ_PREFIX);
-    check("topic", name, if derived { RETRY_TOPIC_MAX_LEN } else { TOPIC_MAX_LEN })
+    check(
+        "topic",
+        name,
+        if derived {
+            RETRY_TOPIC_MAX_LEN
+        } else {
+            TOPIC_MAX_LEN
+        },
+    )
 }
 
 /// Checks a group name: `%|a-zA-Z0-9_-`, at most 255 characters.
@@ -93,7 +101,10 @@ fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
         return Err(NameError::Blank(kind));
     }
     if !name.bytes().all(is_name_byte) {
-        return Err(NameError::Character { kind, name: name.chars().take(max).collect() });
+        return Err(NameError::Character {
+            kind,
+            name: name.chars().take(max).collect(),
+        });
     }
     // Only ASCII is left, so bytes are characters.
     if name.len() > max {
@@ -132,6 +143,21 @@ pub fn is_lmq(name: &str) -> bool {
     name.starts_with(LMQ_PREFIX)
 }
 
+/// Groups of RocketMQ itself that need not be created (MixAll, `CID_RMQ_SYS_`).
+pub fn is_system_group(group: &str) -> bool {
+    group.starts_with("CID_RMQ_SYS_")
+}
+
+/// The topic that a group's messages come back through.
+pub fn retry_topic(group: &str) -> String {
+    format!("{RETRY_PREFIX}{group}")
+}
+
+/// The topic of a group's dead letters.
+pub fn dlq_topic(group: &str) -> String {
+    format!("{DLQ_PREFIX}{group}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,14 +167,31 @@ mod tests {
         for good in ["T", "%RETRY%g", "a-b_c|9", &"x".repeat(127)] {
             assert_eq!(check_topic(good), Ok(()), "{good}");
         }
-        for bad in ["", " ", "a b", "../x", "a/b", "a\0b", "主题", "a.b", "..", &"x".repeat(128)] {
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "../x",
+            "a/b",
+            "a\0b",
+            "主题",
+            "a.b",
+            "..",
+            &"x".repeat(128),
+        ] {
             assert!(check_topic(bad).is_err(), "{bad}");
         }
         let retry = format!("%RETRY%{}", "g".repeat(200));
         assert!(check_topic(&retry).is_err());
         assert_eq!(check_any_topic(&retry), Ok(()));
         assert_eq!(check_group(&"g".repeat(255)), Ok(()));
-        assert_eq!(check_group(&"g".repeat(256)), Err(NameError::TooLong { kind: "group", max: 255 }));
+        assert_eq!(
+            check_group(&"g".repeat(256)),
+            Err(NameError::TooLong {
+                kind: "group",
+                max: 255
+            })
+        );
     }
 
     #[test]

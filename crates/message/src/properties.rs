@@ -109,7 +109,10 @@ fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
 pub fn get<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pairs(text).filter(|(found, _)| *found == name.as_bytes()).last().map(|(_, value)| value)
+    pairs(text)
+        .filter(|(found, _)| *found == name.as_bytes())
+        .last()
+        .map(|(_, value)| value)
 }
 
 /// Like [`get`], for a value that has to be UTF-8; `None` also where it is not.
@@ -197,7 +200,8 @@ pub fn finish(out: &mut Vec<u8>, ending: Ending) {
 /// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
 pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
     let replaced = |name: &[u8]| {
-        without.iter().any(|other| other.as_bytes() == name) || with.iter().any(|(other, _)| other.as_bytes() == name)
+        without.iter().any(|other| other.as_bytes() == name)
+            || with.iter().any(|(other, _)| other.as_bytes() == name)
     };
     // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
     let many = pairs(text).nth(32).is_some();
@@ -232,7 +236,10 @@ mod tests {
     fn show(text: &str) -> Vec<(String, String)> {
         pairs(text.as_bytes())
             .map(|(name, value)| {
-                (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
+                (
+                    String::from_utf8_lossy(name).into_owned(),
+                    String::from_utf8_lossy(value).into_owned(),
+                )
             })
             .collect()
     }
@@ -252,7 +259,10 @@ mod tests {
             ("a\x01b\x01c\x02", &[("a", "b\x01c")]),
         ];
         for (text, expected) in cases {
-            let expected: Vec<_> = expected.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(n, v)| (n.to_string(), v.to_string()))
+                .collect();
             assert_eq!(show(text), expected, "{text:?}");
         }
     }
@@ -272,7 +282,13 @@ mod tests {
         rebuild(text, &["WAIT"], &[("CLUSTER", "new")], Ending::Bare, &mut out);
         assert_eq!(out, b"TAGS\x01b\x02CLUSTER\x01new");
         out.clear();
-        rebuild(text, &["WAIT"], &[("CLUSTER", "new")], Ending::Separator, &mut out);
+        rebuild(
+            text,
+            &["WAIT"],
+            &[("CLUSTER", "new")],
+            Ending::Separator,
+            &mut out,
+        );
         assert_eq!(out, b"TAGS\x01b\x02CLUSTER\x01new\x02");
         out.clear();
         rebuild(b"", &[], &[("A", "")], Ending::Separator, &mut out);

@@ -53,7 +53,11 @@ pub enum Version {
 impl Version {
     /// The version 5.x writes for a topic of this length when `autoMessageVersionOnTopicLen` is on.
     pub fn for_topic(topic: &str) -> Version {
-        if topic.len() > 127 { Version::V2 } else { Version::V1 }
+        if topic.len() > 127 {
+            Version::V2
+        } else {
+            Version::V1
+        }
     }
 
     fn topic_len_bytes(self) -> usize {
@@ -132,11 +136,17 @@ impl Fields<'_> {
     }
 
     fn crc_addition(&self) -> usize {
-        if self.append_crc { usize::from(self.needs_separator()) + CRC_PROPERTY_LEN } else { 0 }
+        if self.append_crc {
+            usize::from(self.needs_separator()) + CRC_PROPERTY_LEN
+        } else {
+            0
+        }
     }
 
     fn needs_separator(&self) -> bool {
-        self.properties.last().is_some_and(|&last| last != crate::properties::PAIR_SEPARATOR)
+        self.properties
+            .last()
+            .is_some_and(|&last| last != crate::properties::PAIR_SEPARATOR)
     }
 
     /// Length of the whole record in bytes.
@@ -157,8 +167,15 @@ impl Fields<'_> {
     /// checked these before it reserved the place.
     pub fn encode(&self, place: Place, out: &mut [u8]) {
         let total = self.encoded_len();
-        assert_eq!(out.len(), total, "a record is encoded into exactly its own length");
-        assert!(self.stored_properties_len() <= crate::properties::MAX_LEN_BYTES, "properties too long");
+        assert_eq!(
+            out.len(),
+            total,
+            "a record is encoded into exactly its own length"
+        );
+        assert!(
+            self.stored_properties_len() <= crate::properties::MAX_LEN_BYTES,
+            "properties too long"
+        );
         let mut writer = Writer { out, at: 0 };
         writer.i32(total as i32);
         writer.i32(match self.version {
@@ -181,7 +198,10 @@ impl Fields<'_> {
         writer.bytes(self.body);
         match self.version {
             Version::V1 => {
-                assert!(self.topic.len() <= 127, "a V1 record holds a topic of at most 127 bytes");
+                assert!(
+                    self.topic.len() <= 127,
+                    "a V1 record holds a topic of at most 127 bytes"
+                );
                 writer.bytes(&[self.topic.len() as u8]);
             }
             Version::V2 => writer.bytes(&(self.topic.len() as i16).to_be_bytes()),
@@ -351,7 +371,10 @@ pub struct View<'a> {
 /// Never panics, whatever the bytes. All the checks of RocketMQ's checkMessageAndReturnSize.
 pub fn decode(bytes: &[u8], check: Check) -> Result<Entry<'_>, RecordError> {
     if bytes.len() < BLANK_LEN {
-        return Err(RecordError::Truncated { needed: BLANK_LEN, left: bytes.len() });
+        return Err(RecordError::Truncated {
+            needed: BLANK_LEN,
+            left: bytes.len(),
+        });
     }
     let total = i32_at(bytes, 0);
     let version = match i32_at(bytes, 4) {
@@ -360,15 +383,24 @@ pub fn decode(bytes: &[u8], check: Check) -> Result<Entry<'_>, RecordError> {
         MAGIC_BLANK => return Ok(Entry::Blank { left: total }),
         magic => return Err(RecordError::Magic { magic }),
     };
-    let length = |what, len: i32| RecordError::Length { what, len: len.into() };
+    let length = |what, len: i32| RecordError::Length {
+        what,
+        len: len.into(),
+    };
     let needed = usize::try_from(total).map_err(|_| length("record", total))?;
     if needed < OVERHEAD_V1 {
         return Err(length("record", total));
     }
-    let record = bytes.get(..needed).ok_or(RecordError::Truncated { needed, left: bytes.len() })?;
+    let record = bytes.get(..needed).ok_or(RecordError::Truncated {
+        needed,
+        left: bytes.len(),
+    })?;
     let view = lay_out(record, version)?;
     if view.body_crc() != body_crc_if(check, view.body()).unwrap_or(view.body_crc()) {
-        return Err(RecordError::BodyCrc { stored: view.body_crc(), found: body_crc(view.body()) });
+        return Err(RecordError::BodyCrc {
+            stored: view.body_crc(),
+            found: body_crc(view.body()),
+        });
     }
     if check == Check::BodyAndProperty && !view.crc_property_fits() {
         return Err(RecordError::PropertyCrc);
@@ -386,15 +418,23 @@ fn lay_out(record: &[u8], version: Version) -> Result<View<'_>, RecordError> {
     let sum = |computed: usize| RecordError::Sum { total, computed };
     let flag = i32_at(record, 36);
     let store_at = 48 + if flag & sys_flag::BORN_HOST_V6 != 0 { 20 } else { 8 };
-    let tail_at = store_at + 8 + if flag & sys_flag::STORE_HOST_V6 != 0 { 20 } else { 8 };
+    let tail_at = store_at
+        + 8
+        + if flag & sys_flag::STORE_HOST_V6 != 0 {
+            20
+        } else {
+            8
+        };
     // From here each part is looked for before it is read: IPv6 hosts make the fixed part longer than the minimum.
     let body_at = tail_at + 16;
     if body_at > total {
         return Err(sum(body_at));
     }
     let body_len = i32_at(record, body_at - 4);
-    let body_len =
-        usize::try_from(body_len).map_err(|_| RecordError::Length { what: "body", len: body_len.into() })?;
+    let body_len = usize::try_from(body_len).map_err(|_| RecordError::Length {
+        what: "body",
+        len: body_len.into(),
+    })?;
     let body_end = body_at.saturating_add(body_len);
     let topic_start = body_end.saturating_add(version.topic_len_bytes());
     if topic_start > total {
@@ -404,15 +444,19 @@ fn lay_out(record: &[u8], version: Version) -> Result<View<'_>, RecordError> {
         Version::V1 => i64::from(record[body_end] as i8),
         Version::V2 => i64::from(i16_at(record, body_end)),
     };
-    let topic_len =
-        usize::try_from(topic_len).map_err(|_| RecordError::Length { what: "topic", len: topic_len })?;
+    let topic_len = usize::try_from(topic_len).map_err(|_| RecordError::Length {
+        what: "topic",
+        len: topic_len,
+    })?;
     let topic_end = topic_start + topic_len;
     if topic_end + 2 > total {
         return Err(sum(topic_end + 2));
     }
     let properties_len = i16_at(record, topic_end);
-    let properties_len = usize::try_from(properties_len)
-        .map_err(|_| RecordError::Length { what: "properties", len: properties_len.into() })?;
+    let properties_len = usize::try_from(properties_len).map_err(|_| RecordError::Length {
+        what: "properties",
+        len: properties_len.into(),
+    })?;
     let computed = topic_end + 2 + properties_len;
     if computed != total {
         return Err(sum(computed));
@@ -420,7 +464,15 @@ fn lay_out(record: &[u8], version: Version) -> Result<View<'_>, RecordError> {
     if std::str::from_utf8(&record[topic_start..topic_end]).is_err() {
         return Err(RecordError::TopicText);
     }
-    Ok(View { bytes: record, version, store_at, tail_at, body_end, topic_start, topic_end })
+    Ok(View {
+        bytes: record,
+        version,
+        store_at,
+        tail_at,
+        body_end,
+        topic_start,
+        topic_end,
+    })
 }
 
 impl<'a> View<'a> {
@@ -516,8 +568,11 @@ impl<'a> View<'a> {
 
     /// Whether the record ends with a CRC property that fits.
     pub fn crc_property_fits(&self) -> bool {
-        let Some(start) = self.bytes.len().checked_sub(CRC_PROPERTY_LEN) else { return false };
-        start >= self.topic_end + 2 && self.bytes[start..] == crc_property(crc32fast::hash(&self.bytes[..start]))
+        let Some(start) = self.bytes.len().checked_sub(CRC_PROPERTY_LEN) else {
+            return false;
+        };
+        start >= self.topic_end + 2
+            && self.bytes[start..] == crc_property(crc32fast::hash(&self.bytes[..start]))
     }
 
     /// Refuses a record that says it lies elsewhere: a leftover of a log that was cut, or a copy.
@@ -525,7 +580,10 @@ impl<'a> View<'a> {
         if self.physical_offset() == physical_offset {
             Ok(self)
         } else {
-            Err(RecordError::PhysicalOffset { at: physical_offset, says: self.physical_offset() })
+            Err(RecordError::PhysicalOffset {
+                at: physical_offset,
+                says: self.physical_offset(),
+            })
         }
     }
 }

@@ -38,7 +38,10 @@ pub fn with_transaction_type(flag: i32, kind: i32) -> i32 {
 /// Prepared and rollback records have none: they get queue offset 0 and do not advance it. (Half messages are
 /// stored with these bits cleared, so they are in the half topic's queue.)
 pub fn is_queued(flag: i32) -> bool {
-    !matches!(transaction_type(flag), TRANSACTION_PREPARED | TRANSACTION_ROLLBACK)
+    !matches!(
+        transaction_type(flag),
+        TRANSACTION_PREPARED | TRANSACTION_ROLLBACK
+    )
 }
 
 #[cfg(test)]
@@ -47,7 +50,14 @@ mod tests {
 
     #[test]
     fn prepared_and_rollback_are_not_queued() {
-        for (flag, queued) in [(0, true), (4, false), (8, true), (12, false), (0x3 | 12, false), (0x11, true)] {
+        for (flag, queued) in [
+            (0, true),
+            (4, false),
+            (8, true),
+            (12, false),
+            (0x3 | 12, false),
+            (0x11, true),
+        ] {
             assert_eq!(is_queued(flag), queued, "{flag:#x}");
         }
         assert_eq!(with_transaction_type(0x17, TRANSACTION_ROLLBACK), 0x1F);

@@ -53,7 +53,9 @@ impl Service for NoService {
     fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
         for request in requests.drain(..) {
             let remark = format!(" request type {} not supported", request.frame.code);
-            request.responder.error(response::REQUEST_CODE_NOT_SUPPORTED, &remark);
+            request
+                .responder
+                .error(response::REQUEST_CODE_NOT_SUPPORTED, &remark);
         }
     }
 
@@ -96,9 +98,15 @@ impl Client {
         if let Some(conn) = current.as_ref().filter(|c| c.is_open()) {
             return Ok(Arc::clone(conn));
         }
-        let failed = |cause| InvokeError::Connect { address: address.to_owned(), cause };
+        let failed = |cause| InvokeError::Connect {
+            address: address.to_owned(),
+            cause,
+        };
         let connecting = tokio::time::timeout(self.settings.connect_timeout, TcpStream::connect(address));
-        let stream = connecting.await.map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
+        let stream = connecting
+            .await
+            .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
         let conn = self.adopt(stream).map_err(failed)?;
         *current = Some(Arc::clone(&conn));
         Ok(conn)
@@ -107,8 +115,18 @@ impl Client {
     fn adopt(&self, stream: TcpStream) -> std::io::Result<Arc<Connection>> {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
-        let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(&self.settings.metrics));
-        let task = Task::new(stream, Arc::clone(&conn), Arc::clone(&self.service), Arc::clone(&self.seconds));
+        let conn = Connection::new(
+            peer,
+            local,
+            Arc::clone(&self.limits),
+            Arc::clone(&self.settings.metrics),
+        );
+        let task = Task::new(
+            stream,
+            Arc::clone(&conn),
+            Arc::clone(&self.service),
+            Arc::clone(&self.seconds),
+        );
         tokio::spawn(task.run());
         Ok(conn)
     }

@@ -88,7 +88,12 @@ impl fmt::Debug for Connection {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, limits: Arc<Limits>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             peer,
@@ -230,7 +235,11 @@ impl Connection {
                 Ok(Err(_)) => Err(InvokeError::Closed { peer: self.peer }),
                 Err(_) => {
                     self.invoked.lock().remove(&opaque);
-                    Err(InvokeError::Timeout { peer: self.peer, code, after: timeout })
+                    Err(InvokeError::Timeout {
+                        peer: self.peer,
+                        code,
+                        after: timeout,
+                    })
                 }
             }
         }
@@ -264,7 +273,10 @@ impl Connection {
     /// The task has ended: memory is given back, whoever waits for an answer hears of it.
     pub(crate) fn ended(&self) {
         self.closing.store(true, Ordering::Release);
-        let closed = Outbox { closed: true, ..Outbox::default() };
+        let closed = Outbox {
+            closed: true,
+            ..Outbox::default()
+        };
         let outbox = std::mem::replace(&mut *self.outbox.lock(), closed);
         drop(outbox);
         self.invoked.lock().clear();

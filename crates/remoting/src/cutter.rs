@@ -36,9 +36,13 @@ pub(crate) enum Cut {
 
 /// Takes one frame from the front of `buffer`.
 pub(crate) fn cut(buffer: &mut BytesMut, limits: &Limits) -> Result<Cut, Damaged> {
-    let Some(head) = buffer.first_chunk::<4>() else { return Ok(Cut::Partial) };
+    let Some(head) = buffer.first_chunk::<4>() else {
+        return Ok(Cut::Partial);
+    };
     let announced = i32::from_be_bytes(*head);
-    let Ok(total) = usize::try_from(announced) else { return Err(Damaged::TooShort(announced)) };
+    let Ok(total) = usize::try_from(announced) else {
+        return Err(Damaged::TooShort(announced));
+    };
     if total < 4 {
         return Err(Damaged::TooShort(announced));
     }
@@ -55,7 +59,9 @@ pub(crate) fn cut(buffer: &mut BytesMut, limits: &Limits) -> Result<Cut, Damaged
 /// Whether a frame above the limit may go on; false while its header has not come yet.
 fn is_allowed_large(buffer: &BytesMut, total: usize, limits: &Limits) -> Result<bool, Damaged> {
     let too_long = |max| Damaged::TooLong(total as u64 + 4, max);
-    let Some(large) = limits.large_frames else { return Err(too_long(limits.frame_max_bytes)) };
+    let Some(large) = limits.large_frames else {
+        return Err(too_long(limits.frame_max_bytes));
+    };
     if total + 4 > large.max_bytes {
         return Err(too_long(large.max_bytes));
     }

@@ -63,8 +63,19 @@ impl fmt::Debug for Responder {
 }
 
 impl Responder {
-    pub(crate) fn new(conn: Arc<Connection>, opaque: i32, serialize_type: SerializeType, oneway: bool) -> Self {
-        Self { conn, opaque, serialize_type, oneway, answered: false }
+    pub(crate) fn new(
+        conn: Arc<Connection>,
+        opaque: i32,
+        serialize_type: SerializeType,
+        oneway: bool,
+    ) -> Self {
+        Self {
+            conn,
+            opaque,
+            serialize_type,
+            oneway,
+            answered: false,
+        }
     }
 
     /// Answers.
@@ -81,7 +92,10 @@ impl Responder {
     pub fn body<T: Serialize + ?Sized>(self, value: &T) {
         match serde_json::to_vec(value) {
             Ok(json) => self.reply(response::SUCCESS, None, &(), json.into()),
-            Err(e) => self.error(response::SYSTEM_ERROR, &format!("the answer can not be written as JSON: {e}")),
+            Err(e) => self.error(
+                response::SYSTEM_ERROR,
+                &format!("the answer can not be written as JSON: {e}"),
+            ),
         }
     }
 

@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Service;
 use crate::connection::Connection;
 use crate::settings::{Limits, Metrics, ServerSettings};
 use crate::task::Task;
-use crate::Service;
 
 /// How often silent and stuck connections are looked for; also the tick of the coarse clock.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -62,9 +62,21 @@ impl Server {
         let (stop, tasks, open) = (CancellationToken::new(), TaskTracker::new(), Open::default());
         let seconds = Arc::new(AtomicU32::new(0));
         let limits = Arc::new(settings.limits.clone());
-        tasks.spawn(sweep(Arc::clone(&open), Arc::clone(&seconds), Arc::clone(&limits), stop.clone()));
-        let acceptor =
-            Acceptor { listener, settings, limits, service, tasks: tasks.clone(), open: Arc::clone(&open), seconds };
+        tasks.spawn(sweep(
+            Arc::clone(&open),
+            Arc::clone(&seconds),
+            Arc::clone(&limits),
+            stop.clone(),
+        ));
+        let acceptor = Acceptor {
+            listener,
+            settings,
+            limits,
+            service,
+            tasks: tasks.clone(),
+            open: Arc::clone(&open),
+            seconds,
+        };
         let token = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -72,7 +84,12 @@ impl Server {
                 () = acceptor.run() => {}
             }
         });
-        Ok(Server { local, stop, tasks, open })
+        Ok(Server {
+            local,
+            stop,
+            tasks,
+            open,
+        })
     }
 
     /// Where it listens.
@@ -132,10 +149,19 @@ impl Acceptor {
         let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(metrics));
         self.open.lock().insert(conn.id(), Arc::clone(&conn));
         metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let task = Task::new(stream, Arc::clone(&conn), Arc::clone(&self.service), Arc::clone(&self.seconds));
+        let task = Task::new(
+            stream,
+            Arc::clone(&conn),
+            Arc::clone(&self.service),
+            Arc::clone(&self.seconds),
+        );
         let (open, metrics) = (Arc::clone(&self.open), Arc::clone(metrics));
         self.tasks.spawn(async move {
-            let _leave = Leave { open, metrics, id: conn.id() };
+            let _leave = Leave {
+                open,
+                metrics,
+                id: conn.id(),
+            };
             task.run().await;
         });
     }
@@ -176,7 +202,10 @@ async fn sweep(open: Open, seconds: Arc<AtomicU32>, limits: Arc<Limits>, stop: C
                 conn.close("it was silent for too long");
             } else if stall > 0 && stuck > stall {
                 conn.metrics.closed_stalled.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!("connection of {} closed: it takes none of its answers", conn.peer());
+                tracing::warn!(
+                    "connection of {} closed: it takes none of its answers",
+                    conn.peer()
+                );
                 conn.close("it does not read");
             }
         }

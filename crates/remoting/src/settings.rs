@@ -91,7 +91,11 @@ pub struct ClientSettings {
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(3), limits: Limits::default(), metrics: Arc::default() }
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            limits: Limits::default(),
+            metrics: Arc::default(),
+        }
     }
 }
 

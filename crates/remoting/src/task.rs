@@ -33,7 +33,9 @@ thread_local! {
 }
 
 fn take_buffer() -> BytesMut {
-    BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
+    BUFFERS
+        .with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
 }
 
 fn give_buffer(mut buffer: BytesMut) {
@@ -76,7 +78,12 @@ pub(crate) struct Task<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
-    pub(crate) fn new(stream: S, conn: Arc<Connection>, service: Arc<dyn Service>, seconds: Arc<AtomicU32>) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        conn: Arc<Connection>,
+        service: Arc<dyn Service>,
+        seconds: Arc<AtomicU32>,
+    ) -> Self {
         let now = seconds.load(Ordering::Relaxed);
         conn.active_at.store(now, Ordering::Relaxed);
         conn.wrote_at.store(now, Ordering::Relaxed);
@@ -186,7 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             self.buffer.reserve(READ_BYTES);
         }
         let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffer))?;
-        self.conn.active_at.store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.conn
+            .active_at
+            .store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
         Poll::Ready(Ok(read))
     }
 
@@ -214,13 +223,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     fn serve(&mut self) {
         self.conn.outbox().lock().serving = true;
-        self.conn.metrics.requests.fetch_add(self.requests.len() as u64, Ordering::Relaxed);
+        self.conn
+            .metrics
+            .requests
+            .fetch_add(self.requests.len() as u64, Ordering::Relaxed);
         while !self.requests.is_empty() {
             let before = self.requests.len();
-            let served = catch_unwind(AssertUnwindSafe(|| self.service.serve(&self.conn, &mut self.requests)));
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                self.service.serve(&self.conn, &mut self.requests)
+            }));
             if served.is_err() {
                 let panics = self.conn.metrics.panics.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!("a request of {} made its handler panic (panic number {panics})", self.conn.peer());
+                tracing::error!(
+                    "a request of {} made its handler panic (panic number {panics})",
+                    self.conn.peer()
+                );
             }
             if self.requests.len() == before {
                 // The service did not even take it; its responder answers SYSTEM_ERROR.

@@ -45,6 +45,8 @@ pub struct Pending<'a, F: MappedFile> {
     pub(crate) fields: Fields<'a>,
     pub(crate) len: usize,
     pub(crate) tags_code: i64,
+    /// Set for a record of the delay topic: its unit holds the time it is due instead of the tagsCode.
+    pub(crate) delay_ms: Option<i64>,
     pub(crate) queue: Arc<Queue<F>>,
     pub(crate) joined: bool,
     /// How it went; set by [`crate::Store::append`].

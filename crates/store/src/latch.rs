@@ -28,7 +28,9 @@ impl Latch {
         self.0
             .get_or_init(|| {
                 tracing::error!(%error, "writes are off from now on");
-                Latched { reason: error.to_string() }
+                Latched {
+                    reason: error.to_string(),
+                }
             })
             .clone()
     }

@@ -1,2 +1,43 @@
 //! The commitlog, consumequeue, index and checkpoint.
+//!
+//! Synchronous and deterministic: the disk, the settings and the time are passed in, there is no thread, no clock and
+//! no `std::fs` here, so a test can crash a store a thousand times a second. The broker's threads are short loops
+//! around [`Store`]:
+//!
+//! | thread or task | calls |
+//! |---|---|
+//! | connection | [`Store::prepare`], [`Store::append`], [`Store::dispatch`] (ASYNC_FLUSH), [`Store::read`] |
+//! | flush | [`Store::flush`], then [`Store::dispatch`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
+//! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
+//! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
+//!
+//! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
+//! [`Store::read`]; opening is in [`recover`].
 #![forbid(unsafe_code)]
+
+mod append;
+mod checkpoint;
+mod dispatch;
+mod flush;
+mod index;
+mod latch;
+mod log;
+mod offset;
+mod queue;
+mod read;
+pub mod recover;
+mod retention;
+mod settings;
+mod store;
+
+pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
+pub use dispatch::Dispatched;
+pub use latch::Latched;
+pub use log::RecordAtError;
+pub use offset::{PhysicalOffset, QueueOffset};
+pub use queue::Queue;
+pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
+pub use recover::{LogCut, OpenError, RecoveryReport};
+pub use retention::{Health, Removed};
+pub use settings::{FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
+pub use store::Store;

@@ -1,6 +1,14 @@
 //! Reading a queue: what a pull asks the store.
 
 use crate::offset::QueueOffset;
+use crate::queue::{Queue, UNIT, Unit};
+use crate::store::Store;
+use disk::{Disk, MappedSlice};
+use filter::TagFilter;
+use message::record::{Check, Entry, decode};
+
+/// A scan looks at this many bytes of units at least.
+const SCAN_MIN_BYTES: i64 = 16_000;
 
 /// How a read went (RocketMQ 4.9.8, GetMessageStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,17 @@ pub struct ReadResult {
     pub far_behind: bool,
 }
 
+/// Which offset belongs to a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// The first message at or after the time.
+    Lower,
+    /// The last message at or before the time.
+    Upper,
+    /// The message nearest to the time (4.9).
+    Nearest,
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
@@ -53,4 +72,276 @@ pub struct ReadLimits {
     /// Most bytes (5.x `maxMsgBytes`); `i64::MAX` for no limit of the caller's own. The first message is always
     /// given.
     pub max_bytes: i64,
+}
+
+impl<D: Disk> Store<D> {
+    /// Reads messages of a queue from `offset` on into `out`: adjacent records come as one slice.
+    ///
+    /// Takes no lock that an append or dispatch holds while it works. The scan ends at the end of a queue file, after
+    /// max(16,000, 20 * max_messages) bytes of units, at the caller's limits, or at the transfer limits for records in
+    /// memory or on disk, whichever is first; the first message is always given.
+    pub fn read(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: QueueOffset,
+        limits: ReadLimits,
+        filter: &TagFilter,
+        out: &mut Vec<MappedSlice>,
+    ) -> disk::Result<ReadResult> {
+        let mut result = ReadResult {
+            status: ReadStatus::NoMatchedLogicQueue,
+            next_begin_offset: self.corrected(offset, QueueOffset(0)),
+            min_offset: QueueOffset(0),
+            max_offset: QueueOffset(0),
+            count: 0,
+            bytes: 0,
+            far_behind: false,
+        };
+        let Some(queue) = self.queues.get(topic, queue_id) else {
+            return Ok(result);
+        };
+        let (min, max) = (QueueOffset(queue.min()), QueueOffset(queue.end()));
+        (result.min_offset, result.max_offset) = (min, max);
+        let (status, next) = if max.0 == 0 {
+            (ReadStatus::NoMessageInQueue, QueueOffset(0))
+        } else if offset < min {
+            (ReadStatus::OffsetTooSmall, min)
+        } else if offset == max {
+            (ReadStatus::OffsetOverflowOne, offset)
+        } else if offset > max {
+            (ReadStatus::OffsetOverflowBadly, max)
+        } else {
+            let file_size = self.queue_files.file_size;
+            let scan = (i64::from(limits.max_messages) * UNIT).max(SCAN_MIN_BYTES);
+            match queue.units(offset.0, scan, file_size)? {
+                Some(units) => {
+                    self.read_units(&units, offset, limits, filter, out, &mut result)?;
+                    return Ok(result);
+                }
+                None => (
+                    ReadStatus::OffsetFoundNull,
+                    QueueOffset(queue.next_data(offset.0, file_size)),
+                ),
+            }
+        };
+        result.status = status;
+        result.next_begin_offset = self.corrected(offset, next);
+        Ok(result)
+    }
+
+    fn corrected(&self, asked: QueueOffset, right: QueueOffset) -> QueueOffset {
+        if self.settings.correct_offsets {
+            right
+        } else {
+            asked
+        }
+    }
+
+    fn read_units(
+        &self,
+        units: &MappedSlice,
+        offset: QueueOffset,
+        limits: ReadLimits,
+        filter: &TagFilter,
+        out: &mut Vec<MappedSlice>,
+        result: &mut ReadResult,
+    ) -> disk::Result<()> {
+        let log_end = self.log.written();
+        let mut scanned = 0;
+        let mut last_physical = log_end;
+        // Units into a log file that is gone are skipped without trying each.
+        let mut gone_until = i64::MIN;
+        result.status = ReadStatus::NoMatchedMessage;
+        for bytes in units.chunks_exact(UNIT as usize) {
+            let unit = Unit::decode(bytes);
+            if unit.physical < gone_until {
+                scanned += 1;
+                continue;
+            }
+            let on_disk = log_end - unit.physical > self.settings.memory_window_bytes;
+            if self.is_full(result, limits, i64::from(unit.size), on_disk) {
+                break;
+            }
+            scanned += 1;
+            if !unit.is_pre_blank() {
+                last_physical = unit.physical;
+            }
+            if !filter.matches(unit.tags_code) {
+                continue;
+            }
+            let Some(slice) = self.record_of(unit)? else {
+                if result.count == 0 {
+                    result.status = ReadStatus::MessageWasRemoving;
+                }
+                if !unit.is_pre_blank() && unit.physical < self.log.min() {
+                    gone_until = self.log.next_file(unit.physical);
+                }
+                continue;
+            };
+            result.count += 1;
+            result.bytes += slice.len() as u64;
+            result.status = ReadStatus::Found;
+            gone_until = i64::MIN;
+            if !out.last_mut().is_some_and(|last| last.join(&slice)) {
+                out.push(slice);
+            }
+        }
+        result.next_begin_offset = offset.plus(scanned);
+        result.far_behind = log_end - last_physical > self.settings.memory_window_bytes;
+        Ok(())
+    }
+
+    /// Whether one more record of `size` bytes is too much.
+    fn is_full(&self, result: &ReadResult, limits: ReadLimits, size: i64, on_disk: bool) -> bool {
+        if result.count == 0 {
+            return false;
+        }
+        let (most_bytes, most_count) = if on_disk {
+            (
+                self.settings.max_transfer_bytes_on_disk,
+                self.settings.max_transfer_count_on_disk,
+            )
+        } else {
+            (
+                self.settings.max_transfer_bytes_in_memory,
+                self.settings.max_transfer_count_in_memory,
+            )
+        };
+        let bytes = (result.bytes as i64).saturating_add(size);
+        result.count as i64 >= i64::from(limits.max_messages.min(most_count))
+            || bytes > most_bytes.min(limits.max_bytes)
+    }
+
+    /// The bytes of a unit's record; `None` if the log no longer has them or has something else there.
+    fn record_of(&self, unit: Unit) -> disk::Result<Option<MappedSlice>> {
+        if !unit.is_valid() || unit.size < message::record::OVERHEAD_V1 as i32 {
+            return Ok(None);
+        }
+        let slice = self.log.slice(unit.physical, i64::from(unit.size))?;
+        // The queue may be damaged; consumers must not get arbitrary bytes.
+        Ok(slice.filter(|slice| {
+            slice[..4] == unit.size.to_be_bytes() && slice[28..36] == unit.physical.to_be_bytes()
+        }))
+    }
+
+    /// First and one-behind-last offset of a queue; zeros for one that is not there.
+    pub fn queue_bounds(&self, topic: &str, queue_id: i32) -> (QueueOffset, QueueOffset) {
+        self.queues
+            .get(topic, queue_id)
+            .map_or_else(Default::default, |queue| {
+                let max = queue.end();
+                (QueueOffset(queue.min().min(max)), QueueOffset(max))
+            })
+    }
+
+    /// First offset of a queue; 0 for one that is not there.
+    pub fn queue_min_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
+        self.queue_bounds(topic, queue_id).0
+    }
+
+    /// One behind the last offset of a queue; 0 for one that is not there.
+    pub fn queue_max_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
+        self.queue_bounds(topic, queue_id).1
+    }
+
+    /// Store time of a queue's message, ms; `None` if there is no such message (any more).
+    pub fn store_time(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> disk::Result<Option<i64>> {
+        let Some(queue) = self.queues.get(topic, queue_id) else {
+            return Ok(None);
+        };
+        self.store_time_in(&queue, offset.0)
+    }
+
+    fn store_time_in(&self, queue: &Queue<D::File>, index: i64) -> disk::Result<Option<i64>> {
+        let Some(unit) = queue.unit(index, self.queue_files.file_size)? else {
+            return Ok(None);
+        };
+        let Some(slice) = self.record_of(unit)? else {
+            return Ok(None);
+        };
+        Ok(match decode(&slice, Check::Lengths) {
+            Ok(Entry::Record(view)) => Some(view.store_timestamp()),
+            _ => None,
+        })
+    }
+
+    /// Store time of the first message a queue still has, ms.
+    pub fn earliest_store_time(&self, topic: &str, queue_id: i32) -> disk::Result<Option<i64>> {
+        self.store_time(topic, queue_id, self.queue_min_offset(topic, queue_id))
+    }
+
+    /// Store time of the oldest record of the log, ms; `None` for an empty log.
+    pub fn earliest_log_time(&self) -> Option<i64> {
+        let slice = self.log.record_at(self.log.min()).ok()?;
+        match decode(&slice, Check::Lengths) {
+            Ok(Entry::Record(view)) => Some(view.store_timestamp()),
+            _ => None,
+        }
+    }
+
+    /// The offset of a queue that belongs to a time.
+    ///
+    /// With [`Boundary::Lower`] the first message stored at or after `timestamp`, with [`Boundary::Upper`] the last one
+    /// stored at or before it (5.x). Where there is none of the kind: the end of the queue for `Lower`, its start for
+    /// `Upper`. [`Boundary::Nearest`] is 4.9's: the message at that time, else the nearer neighbour.
+    pub fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        timestamp: i64,
+        boundary: Boundary,
+    ) -> disk::Result<QueueOffset> {
+        let Some(queue) = self.queues.get(topic, queue_id) else {
+            return Ok(QueueOffset(0));
+        };
+        let (min, max) = (queue.min(), queue.end());
+        if min >= max {
+            return Ok(QueueOffset(max));
+        }
+        let lower = self.first_where(&queue, min, max, |time| time >= timestamp)?;
+        let chosen = match boundary {
+            Boundary::Lower => lower,
+            Boundary::Upper => {
+                self.first_where(&queue, lower, max, |time| time > timestamp)?
+                    .max(min + 1)
+                    - 1
+            }
+            Boundary::Nearest if lower == max => max - 1,
+            Boundary::Nearest if lower == min => min,
+            Boundary::Nearest => {
+                let after = self
+                    .store_time_in(&queue, lower)?
+                    .map(|time| time.saturating_sub(timestamp));
+                let before = self
+                    .store_time_in(&queue, lower - 1)?
+                    .map(|time| timestamp.saturating_sub(time));
+                match (before, after) {
+                    (Some(before), Some(after)) if before < after => lower - 1,
+                    _ => lower,
+                }
+            }
+        };
+        Ok(QueueOffset(chosen))
+    }
+
+    /// The first index in `low..high` whose store time passes `test`, else `high`. A message that is gone counts as
+    /// older than every time.
+    fn first_where(
+        &self,
+        queue: &Queue<D::File>,
+        mut low: i64,
+        mut high: i64,
+        test: impl Fn(i64) -> bool,
+    ) -> disk::Result<i64> {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.store_time_in(queue, middle)?.is_some_and(&test) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
 }

@@ -119,9 +119,11 @@ impl StoreSettings {
             disk_warning_percent: 90,
             clean_forcibly: true,
             delete_batch_max: 10,
-            delay_levels_ms: [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200]
-                .map(|seconds| seconds * 1000)
-                .into(),
+            delay_levels_ms: [
+                1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
+            ]
+            .map(|seconds| seconds * 1000)
+            .into(),
             log_reserve_step_bytes: 64 << 20,
         }
     }
@@ -138,14 +140,31 @@ impl StoreSettings {
 
     /// Longest record that is stored, in bytes: what `maxMessageSize` allows and one file can hold.
     pub fn max_record_bytes(&self) -> i64 {
-        (self.max_message_size + RECORD_ROOM_BYTES).min(self.commitlog_file_size - message::record::BLANK_LEN as i64)
+        (self.max_message_size + RECORD_ROOM_BYTES)
+            .min(self.commitlog_file_size - message::record::BLANK_LEN as i64)
+    }
+
+    /// How long a record of the delay topic waits; `None` for other records.
+    ///
+    /// A level above the highest counts as the highest (RocketMQ 4.9.8, ScheduleMessageService).
+    pub(crate) fn delay_ms(&self, topic: &str, delay: Option<&[u8]>) -> Option<i64> {
+        if topic != message::name::SCHEDULE_TOPIC {
+            return None;
+        }
+        let level: usize = std::str::from_utf8(delay?).ok()?.parse().ok()?;
+        let index = level.min(self.delay_levels_ms.len()).checked_sub(1)?;
+        self.delay_levels_ms.get(index).copied()
     }
 
     /// Checks that the values make sense together; rounds the consumequeue file size up to whole units.
     pub fn checked(mut self) -> Result<StoreSettings, SettingsError> {
         let bad = |setting, value: i64, must| Err(SettingsError { setting, value, must });
         if self.max_message_size < 1 || self.max_message_size > i64::from(i32::MAX) - RECORD_ROOM_BYTES - 8 {
-            return bad("maxMessageSize", self.max_message_size, "be between 1 and 2147418103".into());
+            return bad(
+                "maxMessageSize",
+                self.max_message_size,
+                "be between 1 and 2147418103".into(),
+            );
         }
         // Java starts with files smaller than its longest record too; such a record is then refused.
         if self.commitlog_file_size < 4096 || self.commitlog_file_size > i64::from(i32::MAX) {
@@ -153,7 +172,11 @@ impl StoreSettings {
             return bad("mappedFileSizeCommitLog", self.commitlog_file_size, must);
         }
         if self.consumequeue_file_size < 20 || self.consumequeue_file_size > i64::from(i32::MAX) - 20 {
-            return bad("mappedFileSizeConsumeQueue", self.consumequeue_file_size, "be between 20 and 2147483627".into());
+            return bad(
+                "mappedFileSizeConsumeQueue",
+                self.consumequeue_file_size,
+                "be between 20 and 2147483627".into(),
+            );
         }
         self.consumequeue_file_size = (self.consumequeue_file_size + 19) / 20 * 20;
         if self.index_slots < 1 {
@@ -161,7 +184,8 @@ impl StoreSettings {
         }
         let index_len = 40 + i64::from(self.index_slots) * 4 + i64::from(self.index_entries) * 20;
         if self.index_entries < 2 || index_len > i64::from(i32::MAX) {
-            let must = "be at least 2, and 40 + maxHashSlotNum * 4 + maxIndexNum * 20 at most 2147483647".into();
+            let must =
+                "be at least 2, and 40 + maxHashSlotNum * 4 + maxIndexNum * 20 at most 2147483647".into();
             return bad("maxIndexNum", self.index_entries.into(), must);
         }
         if self.commitlog_dirs.is_empty() {

@@ -39,16 +39,19 @@ pub struct Client {
 
 /// Why a request of this family is refused.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum Error {
     #[error("{0}")]
-    Header(#[from] protocol::HeaderError),
+    Header(#[from] protocol::header::HeaderError),
     #[error("{0}")]
-    Body(#[from] protocol::BodyError),
+    Body(#[from] protocol::body::BodyError),
     #[error("the heartbeat names no client id")]
     NoClientId,
     #[error("no consumer for this group, {0}")]
     NoMember(String),
-    #[error("subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)")]
+    #[error(
+        "subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)"
+    )]
     GroupUnknown(String),
     #[error("{0}")]
     Expression(String),
@@ -59,9 +62,11 @@ pub enum Error {
 impl Error {
     fn code(&self) -> i32 {
         match self {
-            Error::Header(_) | Error::Body(_) | Error::NoClientId | Error::NoMember(_) | Error::FilterType(_) => {
-                response::SYSTEM_ERROR
-            }
+            Error::Header(_)
+            | Error::Body(_)
+            | Error::NoClientId
+            | Error::NoMember(_)
+            | Error::FilterType(_) => response::SYSTEM_ERROR,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::Expression(_) => response::SUBSCRIPTION_PARSE_FAILED,
         }
@@ -72,7 +77,7 @@ impl Client {
     /// HEART_BEAT.
     pub fn heartbeat(&self, request: Request) {
         let Request { frame, responder } = request;
-        let data: HeartbeatData = match protocol::json::from_slice(&frame.body) {
+        let data: HeartbeatData = match protocol::body::read(&frame.body) {
             Ok(data) => data,
             Err(e) => return refuse(responder, &Error::Body(e)),
         };
@@ -94,7 +99,10 @@ impl Client {
         for group in &data.producer_data_set {
             self.producers.register(&group.group_name, member.clone());
         }
-        let answer = HeartbeatResponseHeader { support_heartbeat_v2: true, subscription_changed };
+        let answer = HeartbeatResponseHeader {
+            support_heartbeat_v2: true,
+            subscription_changed,
+        };
         responder.reply(response::SUCCESS, None, &answer, Body::Empty);
     }
 
@@ -104,10 +112,16 @@ impl Client {
         let auto_create = self.settings.load().broker.auto_create_subscription_group;
         let config = self.groups.find(&data.group_name, auto_create, now);
         if let Some(config) = &config {
-            let unit = if data.unit_mode { topic_flag::UNIT_SUBSCRIPTION } else { 0 };
+            let unit = if data.unit_mode {
+                topic_flag::UNIT_SUBSCRIPTION
+            } else {
+                0
+            };
             let retry = name::retry_topic(&data.group_name);
             let queues = config.retry_queue_nums;
-            let made = self.topics.create_for_group(&retry, queues, perm::READ | perm::WRITE, unit, now);
+            let made = self
+                .topics
+                .create_for_group(&retry, queues, perm::READ | perm::WRITE, unit, now);
             if let Err(e) = made {
                 tracing::warn!("retry topic {retry} not made: {e}");
             }
@@ -156,11 +170,13 @@ impl Client {
     /// CHECK_CLIENT_CONFIG.
     pub fn check(&self, request: Request) {
         let Request { frame, responder } = request;
-        let body: CheckClientRequestBody = match protocol::json::from_slice(&frame.body) {
+        let body: CheckClientRequestBody = match protocol::body::read(&frame.body) {
             Ok(body) => body,
             Err(e) => return refuse(responder, &Error::Body(e)),
         };
-        let Some(subscription) = body.subscription_data else { return responder.ok() };
+        let Some(subscription) = body.subscription_data else {
+            return responder.ok();
+        };
         let outcome = match subscription.expression_type.as_str() {
             "TAG" | "" => TagFilter::parse(&subscription.sub_string)
                 .map(drop)
@@ -184,7 +200,12 @@ impl Client {
     /// Closes connections of clients that stopped sending heartbeats.
     pub fn expire(&self) {
         let now = self.clock.now_ms();
-        for conn in self.consumers.expired(now).into_iter().chain(self.producers.expired(now)) {
+        for conn in self
+            .consumers
+            .expired(now)
+            .into_iter()
+            .chain(self.producers.expired(now))
+        {
             conn.close("no heartbeat for 120 s");
         }
     }
@@ -195,7 +216,9 @@ impl Client {
         if !config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
             return;
         }
-        let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: notice.group.as_str().into() };
+        let header = NotifyConsumerIdsChangedRequestHeader {
+            consumer_group: notice.group.as_str().into(),
+        };
         for conn in notice.members {
             if let Err(e) = conn.oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &header, Body::Empty) {
                 tracing::debug!("{} not told of group {}: {e}", conn.peer(), notice.group);

@@ -21,10 +21,12 @@ impl Lock {
     /// LOCK_BATCH_MQ.
     pub fn lock(&self, request: Request) {
         let Request { frame, responder } = request;
-        match protocol::json::from_slice::<LockBatchRequestBody>(&frame.body) {
+        match protocol::body::read::<LockBatchRequestBody>(&frame.body) {
             Ok(body) => {
                 let now = self.clock.now_ms();
-                let held = self.locks.lock(&body.consumer_group, &body.client_id, body.mq_set, now);
+                let held = self
+                    .locks
+                    .lock(&body.consumer_group, &body.client_id, body.mq_set, now);
                 responder.body(&LockBatchResponseBody { lock_ok_mq_set: held });
             }
             Err(e) => responder.error(response::SYSTEM_ERROR, &e.to_string()),
@@ -34,9 +36,10 @@ impl Lock {
     /// UNLOCK_BATCH_MQ.
     pub fn unlock(&self, request: Request) {
         let Request { frame, responder } = request;
-        match protocol::json::from_slice::<LockBatchRequestBody>(&frame.body) {
+        match protocol::body::read::<LockBatchRequestBody>(&frame.body) {
             Ok(body) => {
-                self.locks.unlock(&body.consumer_group, &body.client_id, &body.mq_set);
+                self.locks
+                    .unlock(&body.consumer_group, &body.client_id, &body.mq_set);
                 responder.ok();
             }
             Err(e) => responder.error(response::SYSTEM_ERROR, &e.to_string()),

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use disk::Clock;
+use disk::{Clock, MappedSlice};
 use filter::TagFilter;
-use protocol::body::TopicConfig;
 use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
+use protocol::body::topic::TopicConfig;
 use protocol::code::response;
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
-use store::{ReadRequest, ReadStatus};
+use store::{QueueOffset, ReadLimits, ReadStatus};
 
 use crate::Store;
 use crate::clients::Consumers;
@@ -75,21 +75,33 @@ impl Waiting for HeldPull {
 
 /// Why a pull is refused.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum Error {
     #[error("{0}")]
-    Header(#[from] protocol::HeaderError),
+    Header(#[from] protocol::header::HeaderError),
     #[error("the broker[{0}] pulling message is forbidden")]
     BrokerUnreadable(String),
-    #[error("subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)")]
+    #[error(
+        "subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)"
+    )]
     GroupUnknown(String),
     #[error("subscription group no permission, {0}")]
     GroupDisabled(String),
-    #[error("topic[{0}] not exist, apply first please! Create it or let the broker do so (autoCreateTopicEnable)")]
+    #[error(
+        "topic[{0}] not exist, apply first please! Create it or let the broker do so (autoCreateTopicEnable)"
+    )]
     TopicUnknown(String),
     #[error("the topic[{0}] pulling message is forbidden")]
     TopicUnreadable(String),
-    #[error("queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{peer}]")]
-    Queue { queue_id: i32, topic: String, queues: i32, peer: SocketAddr },
+    #[error(
+        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{peer}]"
+    )]
+    Queue {
+        queue_id: i32,
+        topic: String,
+        queues: i32,
+        peer: SocketAddr,
+    },
     #[error("parse the consumer's subscription failed: {0}")]
     Subscription(String),
     #[error("the consumer's group info not exist: no member of the group is connected here")]
@@ -102,15 +114,20 @@ pub enum Error {
     SubscriptionOld,
     #[error("The broker does not support consumer to filter message by {0}")]
     FilterType(String),
+    #[error("the queue can not be read: {0}")]
+    Disk(disk::Error),
 }
 
 impl Error {
     fn code(&self) -> i32 {
         match self {
-            Error::Header(_) | Error::Queue { .. } | Error::FilterType(_) => response::SYSTEM_ERROR,
-            Error::BrokerUnreadable(_) | Error::GroupDisabled(_) | Error::TopicUnreadable(_) | Error::Broadcast(_) => {
-                response::NO_PERMISSION
+            Error::Header(_) | Error::Queue { .. } | Error::FilterType(_) | Error::Disk(_) => {
+                response::SYSTEM_ERROR
             }
+            Error::BrokerUnreadable(_)
+            | Error::GroupDisabled(_)
+            | Error::TopicUnreadable(_)
+            | Error::Broadcast(_) => response::NO_PERMISSION,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
@@ -149,49 +166,66 @@ impl Pull {
         };
         let started_ms = self.clock.now_ms();
         let mut slices = Vec::new();
-        let read = self.store.read(
-            &ReadRequest {
-                topic: &header.topic,
-                queue_id: header.queue_id,
-                offset: header.queue_offset,
-                max_messages: header.max_msg_nums,
-                max_bytes: header.max_msg_bytes.filter(|b| *b > 0),
-                filter: &filter,
-            },
+        let limits = ReadLimits {
+            max_messages: header.max_msg_nums,
+            max_bytes: header
+                .max_msg_bytes
+                .filter(|b| *b > 0)
+                .map_or(i64::MAX, i64::from),
+        };
+        let asked = QueueOffset(header.queue_offset);
+        let read = match self.store.read(
+            &header.topic,
+            header.queue_id,
+            asked,
+            limits,
+            &filter,
             &mut slices,
-        );
+        ) {
+            Ok(read) => read,
+            Err(e) => return refuse(responder, &Error::Disk(e)),
+        };
         let (code, wait) = answer_code(read.status, header.queue_offset);
         let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
-        self.stats.read(read.messages as u64, code == response::SUCCESS, took_ms);
+        self.stats
+            .read(u64::from(read.count), code == response::SUCCESS, took_ms);
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);
         }
         if wait && pass == Pass::First && header.sys_flag & flag::SUSPEND != 0 {
             let (deadline_ms, offset) = (self.held_until(&header, started_ms), header.queue_offset);
-            let pull = HeldPull { header: header.into_owned(), responder, filter };
-            return self.keep(Held { offset, deadline_ms, pull });
+            let pull = HeldPull {
+                header: header.into_owned(),
+                responder,
+                filter,
+            };
+            return self.keep(Held {
+                offset,
+                deadline_ms,
+                pull,
+            });
         }
         let settings = self.settings.load();
-        let suggest = match (settings.broker.slave_read_enable, read.suggest_slave) {
+        let suggest = match (settings.broker.slave_read_enable, read.far_behind) {
             (false, _) => 0,
             (true, true) => group.which_broker_when_consume_slowly,
             (true, false) => group.broker_id,
         };
         let answer = PullMessageResponseHeader {
             suggest_which_broker_id: suggest,
-            next_begin_offset: read.next_begin_offset,
-            min_offset: read.min_offset,
-            max_offset: read.max_offset,
+            next_begin_offset: read.next_begin_offset.0,
+            min_offset: read.min_offset.0,
+            max_offset: read.max_offset.0,
             forbidden_type: None,
         };
-        let remark = read.status.java_name();
+        let remark = status_name(read.status);
         if slices.is_empty() {
             return responder.reply(code, Some(remark), &answer, Body::Empty);
         }
-        if read.cold {
+        if read.far_behind {
             // Far behind the end: the pages may have to come from the disk, which must not hold up a worker.
             tokio::task::spawn_blocking(move || {
-                slices.iter().for_each(disk::Slice::fault_in);
+                slices.iter().for_each(fault_in);
                 responder.reply(code, Some(remark), &answer, body(slices));
             });
         } else {
@@ -217,7 +251,10 @@ impl Pull {
         if !group.consume_enable {
             return Err(Error::GroupDisabled(header.consumer_group.to_string()));
         }
-        let topic = self.topics.get(&header.topic).ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
+        let topic = self
+            .topics
+            .get(&header.topic)
+            .ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
         check_topic(&topic, header, peer)?;
         let filter = self.filter(header, &group)?;
         Ok((group, filter))
@@ -233,11 +270,16 @@ impl Pull {
             let text = header.subscription.as_deref().unwrap_or("");
             return match kind {
                 "TAG" | "" => TagFilter::parse(text).map_err(|e| Error::Subscription(e.to_string())),
-                "SQL92" if text.trim().is_empty() => Err(Error::Subscription("the SQL92 expression is blank".into())),
+                "SQL92" if text.trim().is_empty() => {
+                    Err(Error::Subscription("the SQL92 expression is blank".into()))
+                }
                 other => Err(Error::FilterType(other.to_owned())),
             };
         }
-        let view = self.consumers.view(&header.consumer_group, &header.topic).ok_or(Error::GroupOffline)?;
+        let view = self
+            .consumers
+            .view(&header.consumer_group, &header.topic)
+            .ok_or(Error::GroupOffline)?;
         if !group.consume_broadcast_enable && view.model == MessageModel::Broadcasting {
             return Err(Error::Broadcast(header.consumer_group.to_string()));
         }
@@ -252,7 +294,9 @@ impl Pull {
     }
 
     fn commit(&self, header: &PullMessageRequestHeader<'_>) {
-        let Some(offset) = header.commit_offset else { return };
+        let Some(offset) = header.commit_offset else {
+            return;
+        };
         if self.settings.load().is_slave() {
             return;
         }
@@ -277,7 +321,7 @@ impl Pull {
         match self.hold.put(&topic, queue_id, held) {
             Ok(()) => {
                 // A message may have come between the read and the put; its dispatch did not see this pull.
-                let end = self.store.queue_max_offset(&topic, queue_id).get();
+                let end = self.store.queue_max_offset(&topic, queue_id).0;
                 for pull in self.hold.take(&topic, queue_id, end, None) {
                     self.again(pull);
                 }
@@ -287,7 +331,11 @@ impl Pull {
     }
 }
 
-fn check_topic(topic: &TopicConfig, header: &PullMessageRequestHeader<'_>, peer: SocketAddr) -> Result<(), Error> {
+fn check_topic(
+    topic: &TopicConfig,
+    header: &PullMessageRequestHeader<'_>,
+    peer: SocketAddr,
+) -> Result<(), Error> {
     if topic.perm & perm::READ == 0 {
         return Err(Error::TopicUnreadable(header.topic.to_string()));
     }
@@ -306,7 +354,9 @@ fn check_topic(topic: &TopicConfig, header: &PullMessageRequestHeader<'_>, peer:
 fn answer_code(status: ReadStatus, asked: i64) -> (i32, bool) {
     match status {
         ReadStatus::Found => (response::SUCCESS, false),
-        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving => (response::PULL_RETRY_IMMEDIATELY, false),
+        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving => {
+            (response::PULL_RETRY_IMMEDIATELY, false)
+        }
         ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue if asked != 0 => {
             (response::PULL_OFFSET_MOVED, false)
         }
@@ -322,6 +372,27 @@ fn refuse(responder: Responder, e: &Error) {
     responder.error(e.code(), &e.to_string());
 }
 
-fn body(slices: Vec<disk::Slice>) -> Body {
+fn body(slices: Vec<MappedSlice>) -> Body {
     Body::Chunks(slices.into_iter().map(Bytes::from_owner).collect())
+}
+
+/// Java's name of the status, which answers carry as their remark.
+fn status_name(status: ReadStatus) -> &'static str {
+    match status {
+        ReadStatus::Found => "FOUND",
+        ReadStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+        ReadStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+        ReadStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+        ReadStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+        ReadStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+        ReadStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+        ReadStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+        ReadStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+    }
+}
+
+/// Touches every page, so that the write that follows does not wait for the disk.
+fn fault_in(slice: &MappedSlice) {
+    let touched = slice.iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
+    std::hint::black_box(touched);
 }

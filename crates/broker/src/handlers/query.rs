@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::code::response;
-use protocol::header::NoHeader;
 use protocol::header::broker::ViewMessageRequestHeader;
 use remoting::{Body, Request};
 use store::PhysicalOffset;
@@ -28,13 +27,13 @@ impl Query {
             Ok(header) => header.offset,
             Err(e) => return responder.error(response::SYSTEM_ERROR, &e.to_string()),
         };
-        match self.store.record_at_unsized(PhysicalOffset::new(offset)) {
-            Some(record) => {
+        match self.store.record_at(PhysicalOffset(offset)) {
+            Ok(record) => {
                 let body = Body::Bytes(Bytes::from_owner(record));
-                responder.reply(response::SUCCESS, None, &NoHeader, body);
+                responder.reply(response::SUCCESS, None, &(), body);
             }
-            None => {
-                let remark = format!("can not find message by the offset, {offset}");
+            Err(e) => {
+                let remark = format!("can not find message by the offset, {offset}: {e}");
                 responder.error(response::SYSTEM_ERROR, &remark);
             }
         }

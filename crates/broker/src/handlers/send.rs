@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 pub use answer::Answer;
-use disk::Clock;
 pub use answer::Physical;
+use disk::Clock;
 use plan::{Plan, Scratch};
 use protocol::Frame;
 use protocol::code::{request, response};
@@ -24,9 +24,9 @@ use store::{AppendError, Appended, Illegal, NewRecord};
 
 use crate::Store;
 use crate::arrivals::Arrivals;
+use crate::delay::DelayLevels;
 use crate::flush::{FlushWaiters, Stored};
 use crate::groups::GroupTable;
-use crate::delay::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::topics::TopicTable;
@@ -66,7 +66,10 @@ pub struct Send {
 
 /// Is this one of the requests served here?
 pub fn is_send(frame: &Frame) -> bool {
-    matches!(frame.code, request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE)
+    matches!(
+        frame.code,
+        request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE
+    )
 }
 
 impl Send {
@@ -75,7 +78,9 @@ impl Send {
         let mut frames = Vec::new();
         let mut responders = Vec::new();
         while frames.len() < SENDS_PER_APPEND && requests.front().is_some_and(|r| is_send(&r.frame)) {
-            let Some(Request { frame, responder }) = requests.pop_front() else { break };
+            let Some(Request { frame, responder }) = requests.pop_front() else {
+                break;
+            };
             frames.push(frame);
             responders.push(Some(responder));
         }
@@ -87,7 +92,9 @@ impl Send {
             let Some(responder) = slot.as_ref() else { continue };
             let mark = scratch.mark();
             let peer = responder.connection().peer();
-            let planned = catch_unwind(AssertUnwindSafe(|| self.plan(frame, peer, &settings, now, &mut scratch)));
+            let planned = catch_unwind(AssertUnwindSafe(|| {
+                self.plan(frame, peer, &settings, now, &mut scratch)
+            }));
             if !matches!(planned, Ok(Ok(_))) {
                 scratch.reset(mark);
             }
@@ -103,16 +110,29 @@ impl Send {
     }
 
     /// Appends what was planned, under one lock, and answers.
-    fn append(&self, plans: Vec<(Plan<'_>, Responder)>, scratch: &Scratch<'_>, settings: &Settings, now: i64) {
+    fn append(
+        &self,
+        plans: Vec<(Plan<'_>, Responder)>,
+        scratch: &Scratch<'_>,
+        settings: &Settings,
+        now: i64,
+    ) {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
-        for (plan, responder) in plans {
+        let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
+        for (plan, responder) in plans.iter().zip(responders) {
             let first = pending.len();
-            match self.prepare(&plan, scratch, &mut pending) {
+            match self.prepare(plan, scratch, &mut pending) {
                 Ok(()) => stored.push((plan, responder, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
-                    self.refuse(responder, &Error::Illegal { illegal, body_max: settings.store.max_message_size });
+                    self.refuse(
+                        responder,
+                        &Error::Illegal {
+                            illegal,
+                            body_max: settings.store.max_message_size,
+                        },
+                    );
                 }
             }
         }
@@ -130,9 +150,15 @@ impl Send {
             match outcome(results) {
                 Ok(placed) => {
                     self.stats.stored(placed.records, placed.bytes, took_ms);
-                    self.answer(&plan, responder, placed, settings, now);
+                    self.answer(plan, responder, placed, settings, now);
                 }
-                Err(e) => self.refuse(responder, &Error::Append { why: e, body_max: settings.store.max_message_size }),
+                Err(e) => self.refuse(
+                    responder,
+                    &Error::Append {
+                        why: e,
+                        body_max: settings.store.max_message_size,
+                    },
+                ),
             }
         }
     }
@@ -146,7 +172,7 @@ impl Send {
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
         for (i, record) in records.iter().enumerate() {
-            pending.push(self.store.prepare(NewRecord {
+            pending.push(self.store.prepare(&NewRecord {
                 topic: &plan.topic,
                 queue_id: plan.queue_id,
                 flag: record.flag,
@@ -182,24 +208,40 @@ impl Send {
             store_host: self.store_host,
             region: Arc::clone(&self.region),
             trace_on: settings.broker.trace_on,
-            code: if alone { response::SLAVE_NOT_AVAILABLE } else { response::SUCCESS },
+            code: if alone {
+                response::SLAVE_NOT_AVAILABLE
+            } else {
+                response::SUCCESS
+            },
         };
         let wait = sync_flush && plan.waits;
         if sync_flush && !wait {
             self.waiters.nudge();
         }
-        let stored = Stored { end: placed.end, since_ms: now, answer };
+        let stored = Stored {
+            end: placed.end,
+            since_ms: now,
+            answer,
+        };
         let Some(change) = plan.created else {
-            return if wait { self.waiters.wait(stored, self.store.flushed().get()) } else { stored.answer.send(response::SUCCESS) };
+            return if wait {
+                self.waiters.wait(stored, self.store.flushed().0)
+            } else {
+                stored.answer.send(response::SUCCESS)
+            };
         };
         // The topic was made for this send: a crash must not leave the message without it.
-        let (topics, waiters, store) = (Arc::clone(&self.topics), Arc::clone(&self.waiters), Arc::clone(&self.store));
+        let (topics, waiters, store) = (
+            Arc::clone(&self.topics),
+            Arc::clone(&self.waiters),
+            Arc::clone(&self.store),
+        );
         tokio::spawn(async move {
             if let Err(e) = topics.saver().saved(change).await {
                 tracing::warn!("a new topic is not on disk yet: {e}");
             }
             if wait {
-                waiters.wait(stored, store.flushed().get());
+                waiters.wait(stored, store.flushed().0);
             } else {
                 stored.answer.send(response::SUCCESS);
             }
@@ -235,8 +277,14 @@ fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
         _ => return Err(AppendError::ShutDown),
     };
     let physical = match only {
-        Some(one) => Physical::One(one.physical_offset.get()),
-        None => Physical::Many(placed.iter().map(|a| a.physical_offset.get()).collect()),
+        Some(one) => Physical::One(one.physical_offset.0),
+        None => Physical::Many(placed.iter().map(|a| a.physical_offset.0).collect()),
     };
-    Ok(Placed { queue_offset: first.queue_offset.get(), physical, end: last.end.get(), records, bytes })
+    Ok(Placed {
+        queue_offset: first.queue_offset.0,
+        physical,
+        end: last.end.0,
+        records,
+        bytes,
+    })
 }

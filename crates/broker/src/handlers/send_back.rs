@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use disk::Clock;
 use message::id::OffsetMessageId;
 use message::properties::{self, Ending, names};
-use message::record::View;
+use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
 use protocol::code::response;
 use protocol::header::broker::ConsumerSendMsgBackRequestHeader;
@@ -56,9 +56,10 @@ pub struct SendBack {
 
 /// Why a message is not taken back.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum Error {
     #[error("{0}")]
-    Header(#[from] protocol::HeaderError),
+    Header(#[from] protocol::header::HeaderError),
     #[error("subscription group not exist, {0}")]
     GroupUnknown(String),
     #[error("the broker[{0}] sending message is forbidden")]
@@ -67,8 +68,8 @@ pub enum Error {
     TopicNotMade { topic: String, why: NotCreated },
     #[error("the topic[{0}] sending message is forbidden")]
     TopicUnwritable(String),
-    #[error("look message by offset failed, {0}")]
-    NoRecord(i64),
+    #[error("look message by offset failed, {0}: {1}")]
+    NoRecord(i64, String),
     #[error("{0}")]
     Illegal(#[from] Illegal),
     #[error("{0}")]
@@ -82,7 +83,7 @@ impl Error {
             Error::BrokerUnwritable(_) | Error::TopicUnwritable(_) => response::NO_PERMISSION,
             Error::Header(_)
             | Error::TopicNotMade { .. }
-            | Error::NoRecord(_)
+            | Error::NoRecord(..)
             | Error::Illegal(_)
             | Error::Append(_) => response::SYSTEM_ERROR,
         }
@@ -100,7 +101,10 @@ impl SendBack {
     /// CONSUMER_SEND_MSG_BACK.
     pub fn handle(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header().map_err(Error::Header).and_then(|h| self.take_back(&h, frame.version));
+        let outcome = frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|h| self.take_back(&h, frame.version));
         match outcome {
             Ok(()) => responder.ok(),
             Err(e) => responder.error(e.code(), &e.to_string()),
@@ -123,27 +127,53 @@ impl SendBack {
         }
         let unit = if header.unit_mode == Some(true) { 2 } else { 0 };
         let retry = self.retry_topic(&name::retry_topic(group), config.retry_queue_nums, unit, now)?;
-        let record =
-            self.store.record_at_unsized(PhysicalOffset::new(header.offset)).ok_or(Error::NoRecord(header.offset))?;
-        let view = View::of(record.as_ref()).ok_or(Error::NoRecord(header.offset))?;
-        let own_max = header.max_reconsume_times.filter(|_| version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        let record = self
+            .store
+            .record_at(PhysicalOffset(header.offset))
+            .map_err(|why| Error::NoRecord(header.offset, why.to_string()))?;
+        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
+            return Err(Error::NoRecord(
+                header.offset,
+                "no record starts there".to_owned(),
+            ));
+        };
+        let own_max = header
+            .max_reconsume_times
+            .filter(|_| version >= VERSION_WITH_MAX_RECONSUME_TIMES);
         let last_try = view.reconsume_times() >= own_max.unwrap_or(config.retry_max_times);
         let target = if last_try || header.delay_level < 0 {
             let topic = self.retry_topic(&name::dlq_topic(group), 1, 0, now)?;
-            Target { topic, queue_id: 0, level: 0 }
+            Target {
+                topic,
+                queue_id: 0,
+                level: 0,
+            }
         } else {
-            let level = if header.delay_level == 0 { FIRST_RETRY_LEVEL + view.reconsume_times() } else { header.delay_level };
+            let level = if header.delay_level == 0 {
+                FIRST_RETRY_LEVEL + view.reconsume_times()
+            } else {
+                header.delay_level
+            };
             let next = self.next_queue.fetch_add(1, Ordering::Relaxed);
             let queue_id = (next % config.retry_queue_nums.unsigned_abs()) as i32;
-            Target { topic: retry, queue_id, level: level.min(self.delay_levels.max()) }
+            Target {
+                topic: retry,
+                queue_id,
+                level: level.min(self.delay_levels.max()),
+            }
         };
         self.copy(&view, target, &settings, now)
     }
 
     /// The topic's name, once it is there and writable.
     fn retry_topic(&self, topic: &str, queues: i32, unit: i32, now: i64) -> Result<String, Error> {
-        let made = self.topics.create_for_group(topic, queues, perm::READ | perm::WRITE, unit, now);
-        let (config, _) = made.map_err(|why| Error::TopicNotMade { topic: topic.to_owned(), why })?;
+        let made = self
+            .topics
+            .create_for_group(topic, queues, perm::READ | perm::WRITE, unit, now);
+        let (config, _) = made.map_err(|why| Error::TopicNotMade {
+            topic: topic.to_owned(),
+            why,
+        })?;
         if config.perm & perm::WRITE == 0 {
             return Err(Error::TopicUnwritable(topic.to_owned()));
         }
@@ -152,10 +182,17 @@ impl SendBack {
 
     fn copy(&self, view: &View<'_>, target: Target, settings: &Settings, now: i64) -> Result<(), Error> {
         let old = view.properties();
-        let mut id = String::with_capacity(32);
-        OffsetMessageId::new(view.store_host(), view.physical_offset()).write_to(&mut id);
-        let origin_topic = properties::get_str(old, names::RETRY_TOPIC).unwrap_or(view.topic()).to_owned();
-        let origin_id = properties::get_str(old, names::ORIGIN_MESSAGE_ID).unwrap_or(&id).to_owned();
+        let id = OffsetMessageId {
+            store_host: view.store_host(),
+            physical_offset: view.physical_offset(),
+        }
+        .to_string();
+        let origin_topic = properties::get_str(old, names::RETRY_TOPIC)
+            .unwrap_or(view.topic())
+            .to_owned();
+        let origin_id = properties::get_str(old, names::ORIGIN_MESSAGE_ID)
+            .unwrap_or(&id)
+            .to_owned();
         let (level, queue) = (target.level.to_string(), target.queue_id.to_string());
         let mut with = vec![
             (names::RETRY_TOPIC, origin_topic.as_str()),
@@ -174,7 +211,7 @@ impl SendBack {
             true => (SCHEDULE_TOPIC, target.level - 1),
             false => (target.topic.as_str(), target.queue_id),
         };
-        let mut pending = [self.store.prepare(NewRecord {
+        let mut pending = [self.store.prepare(&NewRecord {
             topic,
             queue_id,
             flag: view.flag(),

@@ -22,7 +22,14 @@ fn sample<'a>(topic: &'a str, body: &'a [u8], properties: &'a [u8]) -> Fields<'a
 
 fn encoded(fields: &Fields<'_>) -> Vec<u8> {
     let mut bytes = vec![0; fields.encoded_len()];
-    fields.encode(Place { queue_offset: 5, physical_offset: 4096, store_timestamp: 1_700_000_000_001 }, &mut bytes);
+    fields.encode(
+        Place {
+            queue_offset: 5,
+            physical_offset: 4096,
+            store_timestamp: 1_700_000_000_001,
+        },
+        &mut bytes,
+    );
     bytes
 }
 
@@ -41,9 +48,23 @@ fn v1_bytes() {
     assert_eq!(
         hex,
         concat!(
-            "00000067", "daa320a7", "3610a686", "00000003", "00000009", "0000000000000005", "0000000000001000",
-            "00000001", "0000018bcfe56800", "0a01020300001388", "0000018bcfe56801", "7f00000100002a9f",
-            "00000002", "000000000000004d", "0000000568656c6c6f", "0154", "0006544147530161"
+            "00000067",
+            "daa320a7",
+            "3610a686",
+            "00000003",
+            "00000009",
+            "0000000000000005",
+            "0000000000001000",
+            "00000001",
+            "0000018bcfe56800",
+            "0a01020300001388",
+            "0000018bcfe56801",
+            "7f00000100002a9f",
+            "00000002",
+            "000000000000004d",
+            "0000000568656c6c6f",
+            "0154",
+            "0006544147530161"
         )
     );
 }
@@ -59,12 +80,32 @@ fn fields_come_back() {
     assert_eq!(view.born_host(), fields.born_host);
     assert_eq!(view.store_host(), fields.store_host);
     assert_eq!(view.sys_flag(), 0x31);
-    assert_eq!((view.queue_id(), view.flag(), view.queue_offset(), view.physical_offset()), (3, 9, 5, 4096));
-    assert_eq!((view.born_timestamp(), view.store_timestamp()), (1_700_000_000_000, 1_700_000_000_001));
-    assert_eq!((view.reconsume_times(), view.prepared_transaction_offset()), (2, 77));
-    assert_eq!((view.topic(), view.body(), view.properties()), ("T", &b"hello"[..], &b"TAGS\x01a"[..]));
+    assert_eq!(
+        (
+            view.queue_id(),
+            view.flag(),
+            view.queue_offset(),
+            view.physical_offset()
+        ),
+        (3, 9, 5, 4096)
+    );
+    assert_eq!(
+        (view.born_timestamp(), view.store_timestamp()),
+        (1_700_000_000_000, 1_700_000_000_001)
+    );
+    assert_eq!(
+        (view.reconsume_times(), view.prepared_transaction_offset()),
+        (2, 77)
+    );
+    assert_eq!(
+        (view.topic(), view.body(), view.properties()),
+        ("T", &b"hello"[..], &b"TAGS\x01a"[..])
+    );
     assert!(view.at(4096).is_ok());
-    assert_eq!(view.at(1).err(), Some(RecordError::PhysicalOffset { at: 1, says: 4096 }));
+    assert_eq!(
+        view.at(1).err(),
+        Some(RecordError::PhysicalOffset { at: 1, says: 4096 })
+    );
 }
 
 #[test]
@@ -79,7 +120,10 @@ fn long_topics_make_v2() {
 #[test]
 fn crc_property_is_added_and_checked() {
     for properties in [&b""[..], b"TAGS\x01a", b"TAGS\x01a\x02"] {
-        let fields = Fields { append_crc: true, ..sample("T", b"hello", properties) };
+        let fields = Fields {
+            append_crc: true,
+            ..sample("T", b"hello", properties)
+        };
         let mut bytes = encoded(&fields);
         assert!(decode(&bytes, Check::BodyAndProperty).is_ok());
         let text = view(&bytes).properties();
@@ -87,10 +131,16 @@ fn crc_property_is_added_and_checked() {
         let value: u32 = digits.chars().rev().collect::<String>().parse().unwrap();
         assert_eq!(value, crc32fast::hash(&bytes[..bytes.len() - 20]) & 0x7FFF_FFFF);
         bytes[60] ^= 1;
-        assert_eq!(decode(&bytes, Check::BodyAndProperty).err(), Some(RecordError::PropertyCrc));
+        assert_eq!(
+            decode(&bytes, Check::BodyAndProperty).err(),
+            Some(RecordError::PropertyCrc)
+        );
     }
     let plain = encoded(&sample("T", b"hello", b""));
-    assert_eq!(decode(&plain, Check::BodyAndProperty).err(), Some(RecordError::PropertyCrc));
+    assert_eq!(
+        decode(&plain, Check::BodyAndProperty).err(),
+        Some(RecordError::PropertyCrc)
+    );
 }
 
 #[test]
@@ -103,24 +153,93 @@ fn each_damage_has_its_error() {
     };
     let cases = [
         (4, &[0u8; 4][..], RecordError::Magic { magic: 0 }),
-        (0, &[0, 0, 0, 90], RecordError::Length { what: "record", len: 90 }),
-        (0, &[255, 255, 255, 255], RecordError::Length { what: "record", len: -1 }),
-        (0, &[0, 0, 1, 0], RecordError::Truncated { needed: 256, left: 103 }),
-        (0, &[0, 0, 0, 102], RecordError::Sum { total: 102, computed: 103 }),
-        (84, &[255, 255, 255, 255], RecordError::Length { what: "body", len: -1 }),
-        (84, &[127, 255, 255, 255], RecordError::Sum { total: 103, computed: 0x7FFF_FFFF + 89 }),
-        (93, &[200], RecordError::Length { what: "topic", len: -56 }),
+        (
+            0,
+            &[0, 0, 0, 90],
+            RecordError::Length {
+                what: "record",
+                len: 90,
+            },
+        ),
+        (
+            0,
+            &[255, 255, 255, 255],
+            RecordError::Length {
+                what: "record",
+                len: -1,
+            },
+        ),
+        (
+            0,
+            &[0, 0, 1, 0],
+            RecordError::Truncated {
+                needed: 256,
+                left: 103,
+            },
+        ),
+        (
+            0,
+            &[0, 0, 0, 102],
+            RecordError::Sum {
+                total: 102,
+                computed: 103,
+            },
+        ),
+        (
+            84,
+            &[255, 255, 255, 255],
+            RecordError::Length {
+                what: "body",
+                len: -1,
+            },
+        ),
+        (
+            84,
+            &[127, 255, 255, 255],
+            RecordError::Sum {
+                total: 103,
+                computed: 0x7FFF_FFFF + 89,
+            },
+        ),
+        (
+            93,
+            &[200],
+            RecordError::Length {
+                what: "topic",
+                len: -56,
+            },
+        ),
         (94, &[200], RecordError::TopicText),
-        (95, &[128, 0], RecordError::Length { what: "properties", len: -32768 }),
-        (88, b"j", RecordError::BodyCrc { stored: 0x3610_A686, found: body_crc(b"jello") }),
+        (
+            95,
+            &[128, 0],
+            RecordError::Length {
+                what: "properties",
+                len: -32768,
+            },
+        ),
+        (
+            88,
+            b"j",
+            RecordError::BodyCrc {
+                stored: 0x3610_A686,
+                found: body_crc(b"jello"),
+            },
+        ),
     ];
     for (at, with, error) in cases {
         assert_eq!(damaged(at, with), Some(error), "byte {at}");
     }
-    assert_eq!(decode(&good[..7], Check::Body).err(), Some(RecordError::Truncated { needed: 8, left: 7 }));
+    assert_eq!(
+        decode(&good[..7], Check::Body).err(),
+        Some(RecordError::Truncated { needed: 8, left: 7 })
+    );
     let mut blank = [0u8; 12];
     encode_blank(12, &mut blank);
-    assert!(matches!(decode(&blank, Check::Body), Ok(Entry::Blank { left: 12 })));
+    assert!(matches!(
+        decode(&blank, Check::Body),
+        Ok(Entry::Blank { left: 12 })
+    ));
 }
 
 proptest! {

@@ -7,9 +7,9 @@
 //! Structs that are read have `#[serde(default)]` and take their scalars through [`de`]: peers leave out any field and
 //! write numbers as strings.
 
+pub mod broker;
 pub mod de;
 mod dialect;
-pub mod broker;
 pub mod namesrv;
 pub mod object_keys;
 pub mod topic;

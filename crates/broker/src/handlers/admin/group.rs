@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use disk::Clock;
 use message::name;
-use protocol::body::TopicList;
 use protocol::body::broker::{OffsetWrapper, ProducerConnection, SubscriptionGroupConfig};
+use protocol::body::object_keys;
+use protocol::body::topic::{MessageQueue, TopicList};
 use protocol::header::broker::{
-    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader, GroupRequestHeader,
-    ProducerGroupRequestHeader,
+    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+    GroupRequestHeader, ProducerGroupRequestHeader,
 };
 use remoting::Request;
 use serde::{Deserialize, Serialize};
 
-use super::topic::queue_key;
+use super::topic::{queue, store_time};
 use super::{Error, answer_when_saved, refuse};
 use crate::Store;
 use crate::clients::{Consumers, Producers};
@@ -59,7 +60,8 @@ struct GroupConfigList {
 #[serde(rename_all = "camelCase")]
 struct ConsumeStats {
     consume_tps: f64,
-    offset_table: BTreeMap<String, OffsetWrapper>,
+    #[serde(with = "object_keys")]
+    offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
 }
 
 impl Group {
@@ -68,14 +70,22 @@ impl Group {
             return Err(Error::Slave);
         }
         name::check_group(&config.group_name)?;
-        let full = || Error::Value(format!("the broker has {} groups, the most it keeps", crate::groups::GROUPS_MAX));
+        let full = || {
+            Error::Value(format!(
+                "the broker has {} groups, the most it keeps",
+                crate::groups::GROUPS_MAX
+            ))
+        };
         self.groups.put(config, self.clock.now_ms()).ok_or_else(full)
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
     pub fn create(&self, request: Request) {
         let Request { frame, responder } = request;
-        match protocol::json::from_slice(&frame.body).map_err(Error::Body).and_then(|config| self.put(config)) {
+        match protocol::body::read(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|config| self.put(config))
+        {
             Ok(change) => answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change),
             Err(e) => refuse(responder, &e),
         }
@@ -84,15 +94,19 @@ impl Group {
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
     pub fn create_list(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = protocol::json::from_slice::<GroupConfigList>(&frame.body).map_err(Error::Body).and_then(|b| {
-            let mut last = None;
-            for config in b.group_config_list {
-                last = Some(self.put(config)?);
-            }
-            Ok(last)
-        });
+        let outcome = protocol::body::read::<GroupConfigList>(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|b| {
+                let mut last = None;
+                for config in b.group_config_list {
+                    last = Some(self.put(config)?);
+                }
+                Ok(last)
+            });
         match outcome {
-            Ok(Some(change)) => answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change),
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
+            }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
@@ -106,11 +120,14 @@ impl Group {
     /// GET_SUBSCRIPTIONGROUP_CONFIG.
     pub fn one(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<GroupRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            let auto_create = self.settings.load().broker.auto_create_subscription_group;
-            let found = self.groups.find(&h.group, auto_create, self.clock.now_ms());
-            found.ok_or_else(|| Error::GroupUnknown(h.group.to_string()))
-        });
+        let outcome = frame
+            .header::<GroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let auto_create = self.settings.load().broker.auto_create_subscription_group;
+                let found = self.groups.find(&h.group, auto_create, self.clock.now_ms());
+                found.ok_or_else(|| Error::GroupUnknown(h.group.to_string()))
+            });
         match outcome {
             Ok(config) => responder.body(&*config),
             Err(e) => refuse(responder, &e),
@@ -120,18 +137,23 @@ impl Group {
     /// DELETE_SUBSCRIPTIONGROUP.
     pub fn delete(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<DeleteSubscriptionGroupRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            if self.settings.load().is_slave() {
-                return Err(Error::Slave);
-            }
-            let change = self.groups.remove(&h.group_name, self.clock.now_ms());
-            if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
-                self.offsets.remove_group(&h.group_name);
-            }
-            Ok(change)
-        });
+        let outcome = frame
+            .header::<DeleteSubscriptionGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                if self.settings.load().is_slave() {
+                    return Err(Error::Slave);
+                }
+                let change = self.groups.remove(&h.group_name, self.clock.now_ms());
+                if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
+                    self.offsets.remove_group(&h.group_name);
+                }
+                Ok(change)
+            });
         match outcome {
-            Ok(Some(change)) => answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change),
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
+            }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
@@ -140,10 +162,13 @@ impl Group {
     /// GET_CONSUMER_CONNECTION_LIST.
     pub fn consumer_connections(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<ConsumerGroupRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            let found = self.consumers.connection_list(&h.consumer_group);
-            found.ok_or_else(|| Error::ConsumerOffline(h.consumer_group.to_string()))
-        });
+        let outcome = frame
+            .header::<ConsumerGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let found = self.consumers.connection_list(&h.consumer_group);
+                found.ok_or_else(|| Error::ConsumerOffline(h.consumer_group.to_string()))
+            });
         match outcome {
             Ok(list) => responder.body(&list),
             Err(e) => refuse(responder, &e),
@@ -153,10 +178,13 @@ impl Group {
     /// GET_PRODUCER_CONNECTION_LIST.
     pub fn producer_connections(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<ProducerGroupRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            let found = self.producers.connection_list(&h.producer_group);
-            found.ok_or_else(|| Error::ProducerOffline(h.producer_group.to_string()))
-        });
+        let outcome = frame
+            .header::<ProducerGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let found = self.producers.connection_list(&h.producer_group);
+                found.ok_or_else(|| Error::ProducerOffline(h.producer_group.to_string()))
+            });
         match outcome {
             Ok(connection_set) => responder.body(&ProducerConnection { connection_set }),
             Err(e) => refuse(responder, &e),
@@ -167,7 +195,10 @@ impl Group {
     pub fn topics_of(&self, request: Request) {
         let Request { frame, responder } = request;
         match frame.header::<GroupRequestHeader<'_>>() {
-            Ok(h) => responder.body(&TopicList { topic_list: self.offsets.topics_of(&h.group), ..TopicList::default() }),
+            Ok(h) => responder.body(&TopicList {
+                topic_list: self.offsets.topics_of(&h.group),
+                ..TopicList::default()
+            }),
             Err(e) => refuse(responder, &Error::Header(e)),
         }
     }
@@ -192,24 +223,26 @@ impl Group {
         let broker_name = self.settings.load().broker.broker_name.clone();
         let mut stats = ConsumeStats::default();
         for topic in topics {
-            let Some(config) = self.topics.get(&topic) else { continue };
+            let Some(config) = self.topics.get(&topic) else {
+                continue;
+            };
             let view = self.consumers.view(group, &topic);
             if view.is_some_and(|v| v.subscription.is_none()) {
                 continue;
             }
             for queue_id in 0..config.read_queue_nums {
-                let broker_offset = self.store.queue_max_offset(&topic, queue_id);
+                let broker_offset = self.store.queue_max_offset(&topic, queue_id).0;
                 let consumer_offset = self.offsets.get(group, &topic, queue_id).unwrap_or(0);
-                let last = (consumer_offset > 0)
-                    .then(|| self.store.store_time_at(&topic, queue_id, consumer_offset - 1))
-                    .flatten();
-                let queue = OffsetWrapper {
+                let last_timestamp = store_time(&self.store, &topic, queue_id, consumer_offset - 1);
+                let progress = OffsetWrapper {
                     broker_offset,
                     consumer_offset,
-                    last_timestamp: last.unwrap_or(0),
+                    last_timestamp,
                     pull_offset: consumer_offset,
                 };
-                stats.offset_table.insert(queue_key(&broker_name, &topic, queue_id), queue);
+                stats
+                    .offset_table
+                    .insert(queue(&broker_name, &topic, queue_id), progress);
             }
         }
         stats

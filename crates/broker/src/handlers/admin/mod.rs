@@ -14,11 +14,12 @@ use crate::persist::{Change, SaveError, Saver};
 
 /// A remark and its code: what the admin handlers refuse with.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum Error {
     #[error("{0}")]
-    Header(#[from] protocol::HeaderError),
+    Header(#[from] protocol::header::HeaderError),
     #[error("{0}")]
-    Body(#[from] protocol::BodyError),
+    Body(#[from] protocol::body::BodyError),
     #[error("{0}")]
     Name(#[from] message::name::NameError),
     #[error("The topic[{0}] is conflict with system topic.")]
@@ -31,7 +32,9 @@ pub enum Error {
     ConsumerOffline(String),
     #[error("the producer group[{0}] not exist")]
     ProducerOffline(String),
-    #[error("Can't modify topic or subscription group from slave broker, please execute it from master broker.")]
+    #[error(
+        "Can't modify topic or subscription group from slave broker, please execute it from master broker."
+    )]
     Slave,
     #[error("{0}")]
     Value(String),

@@ -50,6 +50,8 @@ impl SettingsRequests {
     pub fn get(&self, request: Request) {
         let (version, text) = self.config.text();
         let header = GetBrokerConfigResponseHeader { version };
-        request.responder.reply(response::SUCCESS, None, &header, Body::Bytes(text.into()));
+        request
+            .responder
+            .reply(response::SUCCESS, None, &header, Body::Bytes(text.into()));
     }
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use disk::Clock;
 use message::name;
-use protocol::body::broker::{GroupList, MessageQueue, TopicOffset};
-use protocol::body::{TopicConfig, TopicList};
+use protocol::body::broker::{GroupList, TopicOffset};
+use protocol::body::object_keys;
+use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
 use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
 use remoting::Request;
 use serde::{Deserialize, Serialize};
+use store::QueueOffset;
 
 use super::{Error, answer_when_saved, refuse};
 use crate::Store;
@@ -52,13 +54,17 @@ struct TopicConfigList {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TopicStatsTable {
-    offset_table: BTreeMap<String, TopicOffset>,
+    #[serde(with = "object_keys")]
+    offset_table: BTreeMap<MessageQueue, TopicOffset>,
 }
 
-/// A queue as a key of a map: legal JSON, which fastjson reads as well as its own form.
-pub(super) fn queue_key(broker_name: &str, topic: &str, queue_id: i32) -> String {
-    let queue = MessageQueue { broker_name: broker_name.to_owned(), queue_id, topic: topic.to_owned() };
-    serde_json::to_string(&queue).expect("three plain fields")
+/// A queue of this broker.
+pub(super) fn queue(broker_name: &str, topic: &str, queue_id: i32) -> MessageQueue {
+    MessageQueue {
+        broker_name: broker_name.to_owned(),
+        queue_id,
+        topic: topic.to_owned(),
+    }
 }
 
 impl Topic {
@@ -75,9 +81,14 @@ impl Topic {
 
     fn put(&self, config: TopicConfig) -> Result<Change, Error> {
         self.check_change(&config.topic_name)?;
-        for (what, queues) in [("readQueueNums", config.read_queue_nums), ("writeQueueNums", config.write_queue_nums)] {
+        for (what, queues) in [
+            ("readQueueNums", config.read_queue_nums),
+            ("writeQueueNums", config.write_queue_nums),
+        ] {
             if !(0..=QUEUES_MAX).contains(&queues) {
-                return Err(Error::Value(format!("{what}[{queues}] is illegal, 0 to {QUEUES_MAX} are allowed")));
+                return Err(Error::Value(format!(
+                    "{what}[{queues}] is illegal, 0 to {QUEUES_MAX} are allowed"
+                )));
             }
         }
         Ok(self.topics.put(config, self.clock.now_ms())?)
@@ -86,20 +97,28 @@ impl Topic {
     /// UPDATE_AND_CREATE_TOPIC.
     pub fn create(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<CreateTopicRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            let mut config = TopicConfig {
-                topic_name: h.topic.to_string(),
-                read_queue_nums: h.read_queue_nums,
-                write_queue_nums: h.write_queue_nums,
-                perm: h.perm,
-                topic_sys_flag: h.topic_sys_flag.unwrap_or(0),
-                ..TopicConfig::default()
-            };
-            if let Some(kind) = h.topic_filter_type {
-                config.topic_filter_type = kind.into_owned();
-            }
-            self.put(config)
-        });
+        let outcome = frame
+            .header::<CreateTopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let mut config = TopicConfig {
+                    topic_name: h.topic.to_string(),
+                    read_queue_nums: h.read_queue_nums,
+                    write_queue_nums: h.write_queue_nums,
+                    perm: h.perm,
+                    topic_sys_flag: h.topic_sys_flag.unwrap_or(0),
+                    ..TopicConfig::default()
+                };
+                if let Some(kind) = h.topic_filter_type {
+                    let unknown = || {
+                        Error::Value(format!(
+                            "topicFilterType[{kind}] is neither SINGLE_TAG nor MULTI_TAG"
+                        ))
+                    };
+                    config.topic_filter_type = TopicFilterType::from_text(&kind).ok_or_else(unknown)?;
+                }
+                self.put(config)
+            });
         match outcome {
             Ok(change) => answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change),
             Err(e) => refuse(responder, &e),
@@ -109,16 +128,22 @@ impl Topic {
     /// UPDATE_AND_CREATE_TOPIC_LIST.
     pub fn create_list(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = protocol::json::from_slice::<TopicConfigList>(&frame.body).map_err(Error::Body).and_then(|b| {
-            let mut last = None;
-            b.topic_config_list.iter().try_for_each(|t| self.check_change(&t.topic_name))?;
-            for config in b.topic_config_list {
-                last = Some(self.put(config)?);
-            }
-            Ok(last)
-        });
+        let outcome = protocol::body::read::<TopicConfigList>(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|b| {
+                let mut last = None;
+                b.topic_config_list
+                    .iter()
+                    .try_for_each(|t| self.check_change(&t.topic_name))?;
+                for config in b.topic_config_list {
+                    last = Some(self.put(config)?);
+                }
+                Ok(last)
+            });
         match outcome {
-            Ok(Some(change)) => answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change),
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
+            }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
@@ -142,7 +167,11 @@ impl Topic {
     /// GET_TOPIC_STATS_INFO.
     pub fn stats(&self, request: Request) {
         let Request { frame, responder } = request;
-        match frame.header::<TopicRequestHeader<'_>>().map_err(Error::Header).and_then(|h| self.stats_of(&h.topic)) {
+        match frame
+            .header::<TopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| self.stats_of(&h.topic))
+        {
             Ok(stats) => responder.body(&stats),
             Err(e) => refuse(responder, &e),
         }
@@ -153,14 +182,14 @@ impl Topic {
         let settings = self.settings.load();
         let mut offset_table = BTreeMap::new();
         for queue_id in 0..config.write_queue_nums {
-            let max_offset = self.store.queue_max_offset(topic, queue_id);
-            let last = (max_offset > 0).then(|| self.store.store_time_at(topic, queue_id, max_offset - 1)).flatten();
+            let (min, max) = self.store.queue_bounds(topic, queue_id);
+            let last = store_time(&self.store, topic, queue_id, max.0 - 1);
             let offset = TopicOffset {
-                last_update_timestamp: last.unwrap_or(0),
-                max_offset,
-                min_offset: self.store.queue_min_offset(topic, queue_id),
+                last_update_timestamp: last,
+                max_offset: max.0,
+                min_offset: min.0,
             };
-            offset_table.insert(queue_key(&settings.broker.broker_name, topic, queue_id), offset);
+            offset_table.insert(queue(&settings.broker.broker_name, topic, queue_id), offset);
         }
         Ok(TopicStatsTable { offset_table })
     }
@@ -168,17 +197,22 @@ impl Topic {
     /// DELETE_TOPIC_IN_BROKER.
     pub fn delete(&self, request: Request) {
         let Request { frame, responder } = request;
-        let outcome = frame.header::<TopicRequestHeader<'_>>().map_err(Error::Header).and_then(|h| {
-            self.check_change(&h.topic)?;
-            let change = self.topics.remove(&h.topic, self.clock.now_ms());
-            let removed = self.store.delete_topic(&h.topic);
-            removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
-            // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
-            self.offsets.remove_topic(&h.topic);
-            Ok(change)
-        });
+        let outcome = frame
+            .header::<TopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                self.check_change(&h.topic)?;
+                let change = self.topics.remove(&h.topic, self.clock.now_ms());
+                let removed = self.store.delete_topic(&h.topic);
+                removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
+                // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
+                self.offsets.remove_topic(&h.topic);
+                Ok(change)
+            });
         match outcome {
-            Ok(Some(change)) => answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change),
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
+            }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
@@ -191,7 +225,9 @@ impl Topic {
             Ok(h) => {
                 let mut groups: BTreeSet<String> = self.consumers.groups_of(&h.topic).into_iter().collect();
                 groups.extend(self.offsets.groups_of(&h.topic));
-                responder.body(&GroupList { group_list: groups.into_iter().collect() });
+                responder.body(&GroupList {
+                    group_list: groups.into_iter().collect(),
+                });
             }
             Err(e) => refuse(responder, &Error::Header(e)),
         }
@@ -200,7 +236,24 @@ impl Topic {
     /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER.
     pub fn system(&self, request: Request) {
         let topic_list = self.topics.system_topics().to_vec();
-        request.responder.body(&TopicList { topic_list, ..TopicList::default() });
+        request.responder.body(&TopicList {
+            topic_list,
+            ..TopicList::default()
+        });
+    }
+}
+
+/// Store time of a queue's message, 0 if there is none.
+pub(super) fn store_time(store: &Store, topic: &str, queue_id: i32, offset: i64) -> i64 {
+    if offset < 0 {
+        return 0;
+    }
+    match store.store_time(topic, queue_id, QueueOffset(offset)) {
+        Ok(time) => time.unwrap_or(0),
+        Err(e) => {
+            tracing::warn!("store time of {topic} queue {queue_id} offset {offset}: {e}");
+            0
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The answer to a send: made when the record has its place, sent when the record is as safe as was asked for.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,14 +43,14 @@ impl Answer {
     pub fn send(self, code: i32) {
         let mut ids = String::with_capacity(32);
         match &self.physical {
-            Physical::One(at) => OffsetMessageId::new(self.store_host, *at).write_to(&mut ids),
+            Physical::One(at) => self.write_id(*at, &mut ids),
             Physical::Many(all) => {
                 ids.reserve(33 * all.len());
                 for (i, at) in all.iter().enumerate() {
                     if i > 0 {
                         ids.push(',');
                     }
-                    OffsetMessageId::new(self.store_host, *at).write_to(&mut ids);
+                    self.write_id(*at, &mut ids);
                 }
             }
         }
@@ -62,8 +63,20 @@ impl Answer {
             trace_on: Some(Cow::Borrowed(if self.trace_on { "true" } else { "false" })),
         };
         // A failed flush counts less than a missing slave (RocketMQ 4.9.8, CommitLog.asyncPutMessage).
-        let code = if self.code == response::SUCCESS { code } else { self.code };
+        let code = if self.code == response::SUCCESS {
+            code
+        } else {
+            self.code
+        };
         self.responder.reply(code, None, &header, Body::Empty);
+    }
+
+    fn write_id(&self, physical_offset: i64, out: &mut String) {
+        let id = OffsetMessageId {
+            store_host: self.store_host,
+            physical_offset,
+        };
+        write!(out, "{id}").expect("writing to a String does not fail");
     }
 
     /// Refuses: the message may be in the log, but it is not as safe as was asked for and never will be.

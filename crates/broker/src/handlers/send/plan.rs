@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use message::properties::{self, Ending, Wanted, names};
 use message::{batch, name, sys_flag};
-use protocol::body::TopicConfig;
-use protocol::code::{request, response};
-use protocol::header::broker::{SendMessageRequestHeader, SendMessageRequestHeaderV2};
-use protocol::{Frame, HeaderError};
+use protocol::Frame;
+use protocol::body::topic::{TopicConfig, TopicFilterType};
+use protocol::code::response;
+use protocol::header::HeaderError;
+use protocol::header::broker::SendMessageRequestHeader;
 
 use super::Send;
 use crate::persist::Change;
@@ -24,6 +25,7 @@ const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
 
 /// Why a send is refused.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum Error {
     #[error("{0}")]
     Header(#[from] HeaderError),
@@ -40,7 +42,12 @@ pub enum Error {
     #[error("topic[{topic}] not exist, apply first please! {why}")]
     TopicUnknown { topic: String, why: NotCreated },
     #[error("request queueId[{queue_id}] is illegal, topic[{topic}] has {queues} queues, Producer: {peer}")]
-    Queue { queue_id: i32, topic: String, queues: i32, peer: SocketAddr },
+    Queue {
+        queue_id: i32,
+        topic: String,
+        queues: i32,
+        peer: SocketAddr,
+    },
     #[error("subscription group not exist, {0}")]
     GroupUnknown(String),
     #[error("the broker[{0}] sending transaction message is forbidden")]
@@ -56,7 +63,9 @@ pub enum Error {
          msg properties length limit 32KB."
     )]
     TooLong { body_max: i32 },
-    #[error("the message is illegal: {illegal}. msg body length limit {body_max}B, msg properties length limit 32KB.")]
+    #[error(
+        "the message is illegal: {illegal}. msg body length limit {body_max}B, msg properties length limit 32KB."
+    )]
     Illegal { illegal: store::Illegal, body_max: i32 },
     #[error("{}", append_remark(.why, *.body_max))]
     Append { why: store::AppendError, body_max: i32 },
@@ -66,9 +75,13 @@ pub enum Error {
 fn append_remark(why: &store::AppendError, body_max: i32) -> String {
     match why {
         store::AppendError::BatchTooLong { .. } => {
-            format!("the message is illegal: {why}. msg body length limit {body_max}B, msg properties length limit 32KB.")
+            format!(
+                "the message is illegal: {why}. msg body length limit {body_max}B, msg properties length limit 32KB."
+            )
         }
-        store::AppendError::NoSpace(_) => format!("create mapped file failed, server is busy or broken. {why}"),
+        store::AppendError::NoSpace(_) => {
+            format!("create mapped file failed, server is busy or broken. {why}")
+        }
         store::AppendError::Latched(_)
         | store::AppendError::DiskLevel(_)
         | store::AppendError::ShutDown
@@ -83,7 +96,9 @@ impl Error {
             Error::Header(_) | Error::NotYet(_) | Error::Name(_) | Error::Queue { .. } | Error::Batch(_) => {
                 response::SYSTEM_ERROR
             }
-            Error::BrokerUnwritable(_) | Error::ReservedTopic(_) | Error::Transaction(_) => response::NO_PERMISSION,
+            Error::BrokerUnwritable(_) | Error::ReservedTopic(_) | Error::Transaction(_) => {
+                response::NO_PERMISSION
+            }
             Error::Slave => response::SERVICE_NOT_AVAILABLE,
             Error::TopicUnknown { .. } => response::TOPIC_NOT_EXIST,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
@@ -155,13 +170,6 @@ struct Target<'a> {
     delay: Option<i32>,
 }
 
-fn header(frame: &Frame) -> Result<SendMessageRequestHeader<'_>, HeaderError> {
-    match frame.code {
-        request::SEND_MESSAGE => frame.header(),
-        _ => frame.header::<SendMessageRequestHeaderV2<'_>>().map(Into::into),
-    }
-}
-
 impl Send {
     pub(super) fn plan<'a>(
         &self,
@@ -171,15 +179,17 @@ impl Send {
         now: i64,
         scratch: &mut Scratch<'a>,
     ) -> Result<Plan<'a>, Error> {
-        let header = header(frame)?;
+        let header: SendMessageRequestHeader<'a> = frame.header()?;
         self.check_broker(&header, settings, now)?;
         let target = self.target(&header, frame, peer, settings, now)?;
         let is_batch = header.batch == Some(true);
         if frame.body.len() > settings.store.max_message_size.max(0) as usize {
-            return Err(Error::TooLong { body_max: settings.store.max_message_size });
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
         }
         let mut flags = header.sys_flag.unwrap_or(0);
-        if target.config.topic_filter_type == "MULTI_TAG" {
+        if target.config.topic_filter_type == TopicFilterType::MultiTag {
             flags |= sys_flag::MULTI_TAGS;
         }
         let text = header.properties.as_deref().unwrap_or("").as_bytes();
@@ -244,13 +254,24 @@ impl Send {
         let queues = config.write_queue_nums.max(config.read_queue_nums);
         if header.queue_id >= queues {
             let topic = header.topic.to_string();
-            return Err(Error::Queue { queue_id: header.queue_id, topic, queues, peer });
+            return Err(Error::Queue {
+                queue_id: header.queue_id,
+                topic,
+                queues,
+                peer,
+            });
         }
         let queue_id = match header.queue_id {
             asked @ 0.. => asked,
             _ => self.any_queue(config.write_queue_nums),
         };
-        let target = Target { topic: header.topic.clone(), queue_id, config, created, delay: None };
+        let target = Target {
+            topic: header.topic.clone(),
+            queue_id,
+            config,
+            created,
+            delay: None,
+        };
         match header.topic.strip_prefix(name::RETRY_PREFIX) {
             Some(group) if header.batch != Some(true) => {
                 let group = group.to_owned();
@@ -275,14 +296,27 @@ impl Send {
             .groups
             .find(group, auto_create, now)
             .ok_or_else(|| Error::GroupUnknown(group.to_owned()))?;
-        let own_max = header.max_reconsume_times.filter(|_| frame.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        let own_max = header
+            .max_reconsume_times
+            .filter(|_| frame.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
         if header.reconsume_times.unwrap_or(0) < own_max.unwrap_or(config.retry_max_times) {
             return Ok(target);
         }
         let dead = name::dlq_topic(group);
-        let made = self.topics.create_for_group(&dead, 1, perm::READ | perm::WRITE, 0, now);
-        let (config, created) = made.map_err(|why| Error::TopicUnknown { topic: dead.clone(), why })?;
-        Ok(Target { topic: Cow::Owned(dead), queue_id: 0, config, created, delay: Some(0) })
+        let made = self
+            .topics
+            .create_for_group(&dead, 1, perm::READ | perm::WRITE, 0, now);
+        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+            topic: dead.clone(),
+            why,
+        })?;
+        Ok(Target {
+            topic: Cow::Owned(dead),
+            queue_id: 0,
+            config,
+            created,
+            delay: Some(0),
+        })
     }
 
     fn create(
@@ -302,13 +336,20 @@ impl Send {
         let template = header.default_topic.as_deref().unwrap_or("");
         let queues = header.default_topic_queue_nums.unwrap_or(0);
         let auto_create = settings.broker.auto_create_topic_enable;
-        let made = match self.topics.create_on_send(topic, template, queues, unit, auto_create, now) {
+        let made = match self
+            .topics
+            .create_on_send(topic, template, queues, unit, auto_create, now)
+        {
             Err(NotCreated::Template(_)) if retry => {
-                self.topics.create_for_group(topic, 1, perm::READ | perm::WRITE, unit, now)
+                self.topics
+                    .create_for_group(topic, 1, perm::READ | perm::WRITE, unit, now)
             }
             made => made,
         };
-        let (config, created) = made.map_err(|why| Error::TopicUnknown { topic: topic.to_owned(), why })?;
+        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+            topic: topic.to_owned(),
+            why,
+        })?;
         if created.is_some() {
             tracing::info!(topic, queues = config.write_queue_nums, "topic made for a send");
         }
@@ -320,7 +361,10 @@ impl Send {
         (next % queues.max(1).unsigned_abs()) as i32
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `plan`, cut out for its length")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `plan`, cut out for its length"
+    )]
     fn plan_single<'a>(
         &self,
         plan: &mut Plan<'a>,
@@ -337,7 +381,11 @@ impl Send {
             return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
         }
         let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
-        let parked = level > 0 && matches!(sys_flag::transaction_type(plan.sys_flag), 0 | sys_flag::TRANSACTION_COMMIT);
+        let parked = level > 0
+            && matches!(
+                sys_flag::transaction_type(plan.sys_flag),
+                0 | sys_flag::TRANSACTION_COMMIT
+            );
         let start = scratch.text.len();
         let cluster = settings.broker.broker_cluster_name.as_str();
         if parked {
@@ -355,13 +403,18 @@ impl Send {
             plan.queue_id = level - 1;
         } else {
             let zero = delay.map(|d| d.to_string());
-            let with = [(names::CLUSTER, cluster), (names::DELAY, zero.as_deref().unwrap_or(""))];
+            let with = [
+                (names::CLUSTER, cluster),
+                (names::DELAY, zero.as_deref().unwrap_or("")),
+            ];
             let with = if zero.is_some() { &with[..] } else { &with[..1] };
             properties::rebuild(text, &[names::WAIT], with, Ending::Bare, &mut scratch.text);
         }
         let properties = start..scratch.text.len();
         if properties.len() > PROPERTIES_MAX {
-            return Err(Error::TooLong { body_max: settings.store.max_message_size });
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
         }
         scratch.records.push(Record {
             flag: header.flag.unwrap_or(0),
@@ -398,9 +451,15 @@ fn plan_batch<'a>(
         scratch.text.extend_from_slice(&shared);
         let properties = start..scratch.text.len();
         if properties.len() > PROPERTIES_MAX {
-            return Err(Error::TooLong { body_max: settings.store.max_message_size });
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
         }
-        scratch.records.push(Record { flag: entry.flag, body: entry.body, properties });
+        scratch.records.push(Record {
+            flag: entry.flag,
+            body: entry.body,
+            properties,
+        });
     }
     if scratch.records.len() == first {
         return Err(Error::BatchEmpty);

@@ -1,0 +1,297 @@
+//! Dispatch: from the log into the consumequeues.
+//!
+//! One dispatcher at a time; whoever holds the lock also takes what others appended meanwhile, and looks once more
+//! after giving the lock up, so that nothing is left behind. What was just appended comes from memory; after a
+//! start, or when dispatch fell far behind, from the log itself.
+
+use crate::latch::Latched;
+use crate::log::Step;
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::queue::{Put, Queue, Unit};
+use crate::store::Store;
+use disk::{Disk, MappedFile};
+use message::record::{Check, View};
+use message::{hash, name, properties, sys_flag};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Units in one round under the lock of the fresh records.
+const ROUND: usize = 256;
+
+/// A message that became readable.
+#[derive(Clone, Copy, Debug)]
+pub struct Dispatched<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its queue.
+    pub queue_id: i32,
+    /// Its index in the queue; the queue's end is one more.
+    pub queue_offset: QueueOffset,
+    /// Hash of its tag, or the time a delayed message is due.
+    pub tags_code: i64,
+    /// When it was stored, ms.
+    pub store_timestamp: i64,
+    /// Where it lies in the log.
+    pub physical_offset: PhysicalOffset,
+    /// Bytes of its record.
+    pub size: i32,
+}
+
+/// A record that was just appended.
+pub(crate) struct Fresh<F> {
+    /// None for records that have no place in a queue.
+    pub(crate) queue: Option<Arc<Queue<F>>>,
+    pub(crate) queue_offset: i64,
+    pub(crate) physical: i64,
+    pub(crate) size: i32,
+    pub(crate) tags_code: i64,
+    pub(crate) store_timestamp: i64,
+}
+
+/// What belongs to whoever dispatches.
+pub(crate) struct Dispatching<D: Disk> {
+    pub(crate) position: i64,
+    round: Vec<Fresh<D::File>>,
+}
+
+impl<D: Disk> Dispatching<D> {
+    pub(crate) fn at(position: i64) -> Self {
+        Dispatching {
+            position,
+            round: Vec::new(),
+        }
+    }
+}
+
+/// Why dispatch stopped early.
+#[derive(Debug)]
+enum Stop {
+    /// No space for a consumequeue file; the next call tries again.
+    NoSpace(disk::Error),
+    Latched(Latched),
+}
+
+impl<D: Disk> Store<D> {
+    /// Gives every visible record its consumequeue unit and tells `on` about each, in the order of the log.
+    ///
+    /// Returns at once when somebody else is at it. `on` is called under the dispatch lock: it may read, but not
+    /// dispatch, append or delete. A full disk is no error here: the rest waits for the next call.
+    pub fn dispatch(&self, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<(), Latched> {
+        while self.dispatched.load(Ordering::SeqCst) < self.visible().0 {
+            let Some(mut dispatching) = self.dispatching.try_lock() else {
+                return Ok(());
+            };
+            match self.dispatch_locked(&mut dispatching, on) {
+                Ok(()) => {}
+                Err(Stop::NoSpace(error)) => {
+                    tracing::warn!(%error, "dispatch waits for space");
+                    return Ok(());
+                }
+                Err(Stop::Latched(latched)) => return Err(latched),
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch_locked(
+        &self,
+        state: &mut Dispatching<D>,
+        on: &mut impl FnMut(&Dispatched<'_>),
+    ) -> Result<(), Stop> {
+        loop {
+            let limit = self.visible().0;
+            if state.position >= limit {
+                return Ok(());
+            }
+            let log_until = self.take_round(state, limit);
+            if state.round.is_empty() {
+                self.dispatch_from_log(state, log_until, on)?;
+                continue;
+            }
+            let mut round = std::mem::take(&mut state.round);
+            let mut result = Ok(());
+            for fresh in round.drain(..) {
+                result = self.dispatch_fresh(&fresh, on);
+                if result.is_err() {
+                    // What is left of the round will be read from the log.
+                    break;
+                }
+                self.advance(
+                    state,
+                    fresh.physical + i64::from(fresh.size),
+                    fresh.store_timestamp,
+                );
+            }
+            round.clear();
+            state.round = round;
+            result?;
+        }
+    }
+
+    /// Moves fresh records that start at the dispatch position into the round. If there are none, says up to where
+    /// the log has to be read instead.
+    fn take_round(&self, state: &mut Dispatching<D>, limit: i64) -> i64 {
+        let mut fresh = self.fresh.lock();
+        let mut position = state.position;
+        while let Some(front) = fresh.front() {
+            if front.physical < position {
+                fresh.pop_front();
+                continue;
+            }
+            let end = front.physical + i64::from(front.size);
+            if front.physical > position || end > limit || state.round.len() == ROUND {
+                break;
+            }
+            position = end;
+            state.round.extend(fresh.pop_front());
+        }
+        fresh
+            .front()
+            .map_or(limit, |front| front.physical.clamp(position, limit))
+    }
+
+    fn advance(&self, state: &mut Dispatching<D>, position: i64, timestamp: i64) {
+        state.position = position;
+        self.dispatched_timestamp.store(timestamp, Ordering::Release);
+        self.dispatched.store(position, Ordering::SeqCst);
+    }
+
+    fn dispatch_fresh(
+        &self,
+        fresh: &Fresh<D::File>,
+        on: &mut impl FnMut(&Dispatched<'_>),
+    ) -> Result<(), Stop> {
+        let Some(queue) = &fresh.queue else { return Ok(()) };
+        if queue.deleted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let unit = Unit {
+            physical: fresh.physical,
+            size: fresh.size,
+            tags_code: fresh.tags_code,
+        };
+        self.put_unit(queue, fresh.queue_offset, unit, fresh.store_timestamp, on)
+    }
+
+    fn put_unit(
+        &self,
+        queue: &Queue<D::File>,
+        queue_offset: i64,
+        unit: Unit,
+        store_timestamp: i64,
+        on: &mut impl FnMut(&Dispatched<'_>),
+    ) -> Result<(), Stop> {
+        let put = queue
+            .put(&self.disk, &self.queue_files, queue_offset, unit)
+            .map_err(|error| {
+                if error.is_full() {
+                    Stop::NoSpace(error)
+                } else {
+                    Stop::Latched(self.latch.set(&error))
+                }
+            })?;
+        if put == Put::Done {
+            on(&Dispatched {
+                topic: &queue.topic,
+                queue_id: queue.id,
+                queue_offset: QueueOffset(queue_offset),
+                tags_code: unit.tags_code,
+                store_timestamp,
+                physical_offset: PhysicalOffset(unit.physical),
+                size: unit.size,
+            });
+        }
+        Ok(())
+    }
+
+    fn dispatch_from_log(
+        &self,
+        state: &mut Dispatching<D>,
+        until: i64,
+        on: &mut impl FnMut(&Dispatched<'_>),
+    ) -> Result<(), Stop> {
+        let mut walk = self.log.walk(state.position, until);
+        loop {
+            let step = walk.next(Check::Lengths);
+            let step = step.map_err(|error| Stop::Latched(self.latch.set(&error)))?;
+            match step {
+                Step::Record(view) => {
+                    let end = view.physical_offset() + view.total_len() as i64;
+                    let timestamp = view.store_timestamp();
+                    if let Some((queue, unit)) = self.queue_of(&view)
+                        && !queue.deleted.load(Ordering::Acquire)
+                    {
+                        self.put_unit(&queue, view.queue_offset(), unit, timestamp, on)?;
+                    }
+                    self.advance(state, end, timestamp);
+                }
+                Step::End => {
+                    let position = walk.position.min(until).max(state.position);
+                    let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
+                    // Nothing but the end of a file lies between: without this the walk would start there for ever.
+                    self.advance(
+                        state,
+                        if position == state.position {
+                            until
+                        } else {
+                            position
+                        },
+                        timestamp,
+                    );
+                    return Ok(());
+                }
+                Step::Bad(error) => {
+                    // Published bytes are ours or were checked by recovery: memory or device lie.
+                    let at = walk.position;
+                    tracing::error!(position = at, %error, "the commitlog changed under us; the rest of the file is skipped");
+                    let next = self.log.next_file(at).min(until);
+                    let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
+                    self.advance(state, next, timestamp);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The queue of a record and the unit it has there; `None` for records without a place in a queue, and for those
+    /// whose topic cannot be part of a path.
+    pub(crate) fn queue_of(&self, view: &View<'_>) -> Option<(Arc<Queue<D::File>>, Unit)> {
+        if !has_unit(view) {
+            return None;
+        }
+        Some((
+            self.queues.get_or_new(view.topic(), view.queue_id()),
+            unit_of(view, &self.settings),
+        ))
+    }
+}
+
+/// Whether a record has a unit in a queue.
+pub(crate) fn has_unit(view: &View<'_>) -> bool {
+    sys_flag::is_queued(view.sys_flag())
+        && view.queue_id() >= 0
+        && view.queue_offset() >= 0
+        && view.queue_offset() < i64::MAX / 32
+        && name::check_any_topic(view.topic()).is_ok()
+}
+
+/// The unit of a record.
+pub(crate) fn unit_of(view: &View<'_>, settings: &crate::settings::StoreSettings) -> Unit {
+    let wanted = properties::Wanted::of(view.properties());
+    let tags_code = match settings.delay_ms(view.topic(), wanted.delay) {
+        Some(delay) => view.store_timestamp().saturating_add(delay),
+        None => wanted.tags.map_or(0, hash::tags_code),
+    };
+    Unit {
+        physical: view.physical_offset(),
+        size: view.total_len() as i32,
+        tags_code,
+    }
+}
+
+impl<F: MappedFile> Queue<F> {
+    /// Whether `view` is the record of unit `index`.
+    pub(crate) fn owns(topic: &str, id: i32, index: i64, view: &View<'_>) -> bool {
+        view.queue_offset() == index && view.queue_id() == id && view.topic() == topic
+    }
+}

@@ -1,0 +1,54 @@
+//! Flushing consumequeues, and the checkpoint that vouches for them.
+
+use crate::latch::Latched;
+use crate::store::Store;
+use disk::Disk;
+use std::sync::atomic::Ordering;
+
+impl<D: Disk> Store<D> {
+    /// Makes consumequeues durable that have at least `least_pages` dirty pages of 4 KiB; with `save_checkpoint` all
+    /// of them, and then says so in the checkpoint.
+    ///
+    /// Java: every `flushIntervalConsumeQueue` 1 s with 2 pages; every 60 s, and at the stop, with 0 and the
+    /// checkpoint.
+    pub fn flush_consumequeues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Latched> {
+        let _flushing = self.flushing_queues.lock();
+        self.latch.check()?;
+        // Taken before the queues are flushed: what is dispatched meanwhile is not vouched for. The position first:
+        // the time may then be that of a later record, so the time is read before it.
+        let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
+        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
+        for queue in self.queues.all() {
+            if queue.is_dirty()
+                && queue.dirty_bytes() >= least_bytes
+                && !queue.deleted.load(Ordering::Acquire)
+            {
+                let flushed = queue.flush(&self.disk, &self.queue_files);
+                // The topic may have been deleted meanwhile, files and all.
+                if !queue.deleted.load(Ordering::Acquire) {
+                    self.latch.guard(flushed)?;
+                }
+            }
+        }
+        if save_checkpoint {
+            self.save_checkpoint(dispatched, timestamp)?;
+        }
+        Ok(())
+    }
+
+    fn save_checkpoint(&self, dispatched: i64, dispatched_timestamp: i64) -> Result<(), Latched> {
+        let mut checkpoint = self.checkpoint.lock();
+        let (file, content) = &mut *checkpoint;
+        let flushed_timestamp = self.log.flushed_timestamp.load(Ordering::Acquire);
+        let flushed = self.log.flushed();
+        // A dispatched record always starts where the one before ends, but a flushed end can lie inside a later one
+        // only if it is beyond what was dispatched: the smaller of the two is the start of a record.
+        content.vouched = Some(dispatched.min(flushed));
+        content.physic_timestamp = content.physic_timestamp.max(flushed_timestamp);
+        content.logics_timestamp = content.logics_timestamp.max(dispatched_timestamp);
+        // 5.x without a controller sets this anew at its start; up to here it is true.
+        content.confirmed = flushed;
+        self.latch.guard(file.save(content))
+    }
+}

@@ -1,0 +1,338 @@
+//! The commitlog's files: one sequence of bytes over files of one size.
+
+use crate::offset::PhysicalOffset;
+use crate::settings::StoreSettings;
+use arc_swap::ArcSwap;
+use disk::{Disk, MapOptions, MappedFile, MappedSlice};
+use message::record::{self, Check, Entry, RecordError, View};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// One file of the log.
+#[derive(Debug)]
+pub(crate) struct LogFile<F> {
+    /// Position of its first byte.
+    pub(crate) start: i64,
+    pub(crate) file: F,
+    /// Last modification when it was loaded, or when it was filled: what retention looks at.
+    pub(crate) modified_ms: AtomicI64,
+}
+
+/// The log's files and its three watermarks. Appending and flushing are elsewhere; this is what all sides share.
+pub(crate) struct Log<D: Disk> {
+    pub(crate) file_size: i64,
+    dirs: Vec<PathBuf>,
+    reserve_step_bytes: u64,
+    files: ArcSwap<Vec<Arc<LogFile<D::File>>>>,
+    /// The next file, made ahead.
+    spare: Mutex<Option<Arc<LogFile<D::File>>>>,
+    /// End of what was appended.
+    written: AtomicI64,
+    /// End of what is durable.
+    flushed: AtomicI64,
+    /// Store time of the last record appended / flushed, ms.
+    pub(crate) written_timestamp: AtomicI64,
+    pub(crate) flushed_timestamp: AtomicI64,
+}
+
+/// The file name of a position: 20 digits.
+pub(crate) fn file_name(start: i64) -> String {
+    format!("{start:020}")
+}
+
+/// The position a file name stands for.
+pub(crate) fn parse_file_name(name: &str) -> Option<i64> {
+    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| name.parse().ok())
+        .flatten()
+}
+
+/// Why no record could be had at a position.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordAtError {
+    /// The position is outside the log, or its file is gone.
+    #[error("the commitlog has nothing at {0}")]
+    Outside(PhysicalOffset),
+    /// What lies there is no record.
+    #[error("no record at {at}: {source}")]
+    NoRecord {
+        /// Where.
+        at: PhysicalOffset,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The end of a file lies there.
+    #[error("no record at {0}: the file ends there")]
+    Blank(PhysicalOffset),
+    /// The file could not be mapped.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+}
+
+impl<D: Disk> Log<D> {
+    pub(crate) fn new(settings: &StoreSettings, files: Vec<Arc<LogFile<D::File>>>) -> Self {
+        let end = files
+            .last()
+            .map_or(0, |file| file.start + settings.commitlog_file_size);
+        Log {
+            file_size: settings.commitlog_file_size,
+            dirs: settings.commitlog_dirs.clone(),
+            reserve_step_bytes: settings.log_reserve_step_bytes,
+            files: ArcSwap::from_pointee(files),
+            spare: Mutex::new(None),
+            written: AtomicI64::new(end),
+            flushed: AtomicI64::new(end),
+            written_timestamp: AtomicI64::new(0),
+            flushed_timestamp: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn options(settings_step: u64) -> MapOptions {
+        MapOptions {
+            reserve_step_bytes: settings_step,
+            pinned: true,
+        }
+    }
+
+    pub(crate) fn written(&self) -> i64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn flushed(&self) -> i64 {
+        self.flushed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn min(&self) -> i64 {
+        self.files
+            .load()
+            .first()
+            .map_or_else(|| self.written(), |file| file.start)
+    }
+
+    /// Sets the end of what was appended; its bytes are published.
+    pub(crate) fn set_written(&self, end: i64) {
+        // Sequentially consistent with the dispatch lock: whoever fails to get that lock made its records visible
+        // before, and whoever held it looks again after.
+        self.written.store(end, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_flushed(&self, end: i64) {
+        self.flushed.store(end, Ordering::SeqCst);
+    }
+
+    pub(crate) fn files(&self) -> Arc<Vec<Arc<LogFile<D::File>>>> {
+        self.files.load_full()
+    }
+
+    /// The file that holds `position`.
+    pub(crate) fn file_at(&self, position: i64) -> Option<Arc<LogFile<D::File>>> {
+        let files = self.files.load();
+        let after = files.partition_point(|file| file.start <= position);
+        let file = files.get(after.checked_sub(1)?)?;
+        (position < file.start + self.file_size).then(|| file.clone())
+    }
+
+    /// The bytes `position..position + len`, which must lie in one file below the published end.
+    pub(crate) fn slice(&self, position: i64, len: i64) -> disk::Result<Option<MappedSlice>> {
+        let files = self.files.load();
+        let after = files.partition_point(|file| file.start <= position);
+        let Some(file) = after.checked_sub(1).and_then(|index| files.get(index)) else {
+            return Ok(None);
+        };
+        let from = position - file.start;
+        if len < 0 || from >= self.file_size || len > self.file_size - from {
+            return Ok(None);
+        }
+        file.file.slice(from as u64..(from + len) as u64)
+    }
+
+    /// Everything published from `position` to the end of its file.
+    pub(crate) fn slice_to_file_end(&self, position: i64) -> disk::Result<Option<MappedSlice>> {
+        let Some(file) = self.file_at(position) else {
+            return Ok(None);
+        };
+        let end = file.file.published();
+        let from = (position - file.start) as u64;
+        if from >= end {
+            Ok(None)
+        } else {
+            file.file.slice(from..end)
+        }
+    }
+
+    /// First position of the file after the one that holds `position`.
+    pub(crate) fn next_file(&self, position: i64) -> i64 {
+        position - position.rem_euclid(self.file_size) + self.file_size
+    }
+
+    /// The checked record at `position`.
+    pub(crate) fn record_at(&self, position: i64) -> Result<MappedSlice, RecordAtError> {
+        let at = PhysicalOffset(position);
+        let slice = self
+            .slice_to_file_end(position)?
+            .ok_or(RecordAtError::Outside(at))?;
+        let no_record = |source| RecordAtError::NoRecord { at, source };
+        let len = match record::decode(&slice, Check::Lengths).map_err(no_record)? {
+            Entry::Blank { .. } => return Err(RecordAtError::Blank(at)),
+            Entry::Record(view) => view.at(position).map_err(no_record)?.total_len(),
+        };
+        Ok(slice.part(0..len))
+    }
+
+    /// Adds `file` at the end.
+    pub(crate) fn push(&self, file: Arc<LogFile<D::File>>) {
+        let mut files = Vec::clone(&self.files.load());
+        files.push(file);
+        self.files.store(Arc::new(files));
+    }
+
+    /// Takes out the files for which `keep` says no, and returns them.
+    pub(crate) fn retain(&self, keep: impl Fn(&LogFile<D::File>) -> bool) -> Vec<Arc<LogFile<D::File>>> {
+        let (kept, gone) = self.files.load().iter().cloned().partition(|file| keep(file));
+        self.files.store(Arc::new(kept));
+        gone
+    }
+
+    /// Makes a file for `start`, or gives the one made ahead.
+    pub(crate) fn make_file(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
+        if let Some(spare) = self.spare.lock().take_if(|spare| spare.start == start) {
+            return Ok(spare);
+        }
+        self.create(disk, start, now)
+    }
+
+    fn create(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
+        // Java goes round the directories in order of the file's number (MultiPathMappedFileQueue).
+        let dir = &self.dirs[(start / self.file_size) as usize % self.dirs.len()];
+        disk.create_dirs(dir)?;
+        let path = dir.join(file_name(start));
+        // Only the log's end is ever made, so what may lie there is a leftover of a try that failed.
+        disk.remove_file(&path)?;
+        let file = disk.create(
+            &path,
+            self.file_size as u64,
+            Self::options(self.reserve_step_bytes),
+        )?;
+        // A record is not durable before the name of its file is.
+        file.sync(0..0)?;
+        disk.sync_dir(dir)?;
+        Ok(Arc::new(LogFile {
+            start,
+            file,
+            modified_ms: AtomicI64::new(now),
+        }))
+    }
+
+    /// Makes the file after `position`'s, if it is not there yet.
+    pub(crate) fn make_spare(&self, disk: &D, position: i64, now: i64) -> disk::Result<()> {
+        let start = if position == 0 {
+            0
+        } else {
+            self.next_file(position - 1)
+        };
+        if self
+            .spare
+            .lock()
+            .as_ref()
+            .is_some_and(|spare| spare.start == start)
+            || self.file_at(start).is_some()
+        {
+            return Ok(());
+        }
+        let made = self.create(disk, start, now)?;
+        *self.spare.lock() = Some(made);
+        Ok(())
+    }
+
+    /// Takes the file made ahead away, to remove it.
+    pub(crate) fn take_spare(&self) -> Option<Arc<LogFile<D::File>>> {
+        self.spare.lock().take()
+    }
+
+    /// Walks the published entries from `position` up to `limit`.
+    pub(crate) fn walk(&self, position: i64, limit: i64) -> Walk<'_, D> {
+        Walk {
+            log: self,
+            position,
+            limit,
+            slice: None,
+        }
+    }
+}
+
+/// What a walk meets.
+pub(crate) enum Step<'a> {
+    /// A record at the position.
+    Record(View<'a>),
+    /// Nothing more up to the limit.
+    End,
+    /// What lies at the position is no record; the walk cannot go on by itself.
+    Bad(RecordError),
+}
+
+/// A walk over the log's records, over the ends of files.
+pub(crate) struct Walk<'l, D: Disk> {
+    log: &'l Log<D>,
+    /// Where the next entry starts.
+    pub(crate) position: i64,
+    limit: i64,
+    slice: Option<(i64, MappedSlice)>,
+}
+
+impl<D: Disk> Walk<'_, D> {
+    /// The next record, and moves behind it. `position` is then the byte after the record.
+    pub(crate) fn next(&mut self, check: Check) -> disk::Result<Step<'_>> {
+        loop {
+            if self.position >= self.limit {
+                return Ok(Step::End);
+            }
+            let inside = self
+                .slice
+                .as_ref()
+                .is_some_and(|(start, slice)| (*start..*start + slice.len() as i64).contains(&self.position));
+            if !inside {
+                let Some(slice) = self.log.slice_to_file_end(self.position)? else {
+                    return Ok(Step::End);
+                };
+                self.slice = Some((self.position, slice));
+            }
+            let Some((start, slice)) = &self.slice else {
+                return Ok(Step::End);
+            };
+            let rest = &slice[(self.position - start) as usize..];
+            if rest.len() >= 8 && rest[4..8] == record::MAGIC_BLANK.to_be_bytes() {
+                let next = self.log.next_file(self.position);
+                let left = (next - self.position) as i32;
+                if rest[..4] != left.to_be_bytes() {
+                    let says = i32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]);
+                    return Ok(Step::Bad(RecordError::Length {
+                        what: "end of file",
+                        len: says.into(),
+                    }));
+                }
+                self.position = next;
+                self.slice = None;
+                continue;
+            }
+            break;
+        }
+        let Some((start, slice)) = &self.slice else {
+            return Ok(Step::End);
+        };
+        let rest = &slice[(self.position - start) as usize..];
+        match record::decode(rest, check) {
+            Ok(Entry::Record(view)) => match view.at(self.position) {
+                Ok(view) => {
+                    self.position += view.total_len() as i64;
+                    Ok(Step::Record(view))
+                }
+                Err(error) => Ok(Step::Bad(error)),
+            },
+            // Handled above; a blank record is eight bytes at least.
+            Ok(Entry::Blank { .. }) => Ok(Step::End),
+            Err(error) => Ok(Step::Bad(error)),
+        }
+    }
+}

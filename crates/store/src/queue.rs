@@ -1,0 +1,531 @@
+//! One consumequeue: 20-byte units that say where in the log each message of a queue lies.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–7 | physical offset i64 |
+//! | 8–11 | record size i32 |
+//! | 12–19 | tagsCode i64 |
+//!
+//! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
+
+use crate::log::file_name;
+use disk::{Disk, MapOptions, MappedFile, MappedSlice};
+use parking_lot::RwLock;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Bytes of a unit.
+pub(crate) const UNIT: i64 = 20;
+
+/// A unit's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) physical: i64,
+    pub(crate) size: i32,
+    pub(crate) tags_code: i64,
+}
+
+impl Unit {
+    /// Fills the place of messages that this queue never had or that are lost.
+    pub(crate) const PRE_BLANK: Unit = Unit {
+        physical: 0,
+        size: i32::MAX,
+        tags_code: 0,
+    };
+
+    pub(crate) fn encode(self) -> [u8; UNIT as usize] {
+        let mut bytes = [0; UNIT as usize];
+        bytes[..8].copy_from_slice(&self.physical.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.size.to_be_bytes());
+        bytes[12..].copy_from_slice(&self.tags_code.to_be_bytes());
+        bytes
+    }
+
+    /// Decodes a unit.
+    ///
+    /// # Panics
+    /// When there are fewer than 20 bytes.
+    pub(crate) fn decode(bytes: &[u8]) -> Unit {
+        let mut physical = [0; 8];
+        physical.copy_from_slice(&bytes[..8]);
+        let mut size = [0; 4];
+        size.copy_from_slice(&bytes[8..12]);
+        let mut tags_code = [0; 8];
+        tags_code.copy_from_slice(&bytes[12..20]);
+        Unit {
+            physical: i64::from_be_bytes(physical),
+            size: i32::from_be_bytes(size),
+            tags_code: i64::from_be_bytes(tags_code),
+        }
+    }
+
+    /// Whether this can be a unit at all; what follows the last one is zero.
+    pub(crate) fn is_valid(self) -> bool {
+        self.physical >= 0 && self.size > 0
+    }
+
+    pub(crate) fn is_pre_blank(self) -> bool {
+        self.physical == 0 && self.size == i32::MAX
+    }
+
+    /// The position after the record.
+    pub(crate) fn end(self) -> i64 {
+        self.physical.saturating_add(i64::from(self.size))
+    }
+}
+
+/// What all queues of a store share.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueFiles {
+    pub(crate) dir: PathBuf,
+    pub(crate) file_size: i64,
+}
+
+impl QueueFiles {
+    pub(crate) fn options() -> MapOptions {
+        MapOptions {
+            reserve_step_bytes: 1 << 20,
+            pinned: false,
+        }
+    }
+
+    pub(crate) fn queue_dir(&self, topic: &str, id: i32) -> PathBuf {
+        self.dir.join(topic).join(id.to_string())
+    }
+
+    fn create<D: Disk>(&self, disk: &D, queue_dir: &Path, start: i64) -> disk::Result<QueueFile<D::File>> {
+        disk.create_dirs(queue_dir)?;
+        let path = queue_dir.join(file_name(start));
+        // One that a crash left behind, or that the end of a cut queue lies before, has nothing we want.
+        disk.remove_file(&path)?;
+        let file = disk.create(&path, self.file_size as u64, Self::options())?;
+        Ok(QueueFile { start, file })
+    }
+}
+
+/// One file of a queue.
+#[derive(Debug)]
+pub(crate) struct QueueFile<F> {
+    /// Position of its first byte.
+    pub(crate) start: i64,
+    pub(crate) file: F,
+}
+
+/// One queue of a topic.
+///
+/// `next` belongs to whoever holds the append lock, the files to whoever holds the dispatch lock; everyone may
+/// read below `end`.
+#[derive(Debug)]
+pub struct Queue<F> {
+    pub(crate) topic: Arc<str>,
+    pub(crate) id: i32,
+    /// The queue offset that the next record gets.
+    pub(crate) next: AtomicI64,
+    /// Set when the topic is deleted, under both locks.
+    pub(crate) deleted: AtomicBool,
+    /// First unit that is worth reading.
+    min: AtomicI64,
+    /// One behind the last unit.
+    end: AtomicI64,
+    /// End in the log of the last record that has a unit.
+    pub(crate) max_physical: AtomicI64,
+    /// Units below this one are durable.
+    flushed: AtomicI64,
+    /// A file was made whose name is not durable yet.
+    new_names: AtomicBool,
+    files: RwLock<Vec<Arc<QueueFile<F>>>>,
+}
+
+/// What became of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is in its place.
+    Done,
+    /// It was there before.
+    Repeat,
+}
+
+impl<F: MappedFile> Queue<F> {
+    pub(crate) fn new(topic: Arc<str>, id: i32) -> Self {
+        Queue {
+            topic,
+            id,
+            next: AtomicI64::new(0),
+            deleted: AtomicBool::new(false),
+            min: AtomicI64::new(0),
+            end: AtomicI64::new(0),
+            max_physical: AtomicI64::new(0),
+            flushed: AtomicI64::new(0),
+            new_names: AtomicBool::new(false),
+            files: RwLock::default(),
+        }
+    }
+
+    /// A queue with files as recovery found them; `end` units are good.
+    pub(crate) fn loaded(
+        topic: Arc<str>,
+        id: i32,
+        files: Vec<Arc<QueueFile<F>>>,
+        end: i64,
+        max_physical: i64,
+    ) -> Self {
+        let queue = Queue::new(topic, id);
+        queue.min.store(
+            files.first().map_or(0, |file| file.start / UNIT),
+            Ordering::Relaxed,
+        );
+        queue.end.store(end, Ordering::Relaxed);
+        queue.flushed.store(end, Ordering::Relaxed);
+        queue.next.store(end, Ordering::Relaxed);
+        queue.max_physical.store(max_physical, Ordering::Relaxed);
+        *queue.files.write() = files;
+        queue
+    }
+
+    pub(crate) fn min(&self) -> i64 {
+        self.min.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) -> i64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Whether units were written since the last flush.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.flushed.load(Ordering::Acquire) < self.end() || self.new_names.load(Ordering::Acquire)
+    }
+
+    /// Bytes written since the last flush.
+    pub(crate) fn dirty_bytes(&self) -> i64 {
+        (self.end() - self.flushed.load(Ordering::Acquire)) * UNIT
+    }
+
+    fn file_at(&self, byte: i64, file_size: i64) -> Option<Arc<QueueFile<F>>> {
+        let files = self.files.read();
+        let after = files.partition_point(|file| file.start <= byte);
+        let file = files.get(after.checked_sub(1)?)?;
+        (byte < file.start + file_size).then(|| file.clone())
+    }
+
+    /// Units from `from` on: as many as its file has, at most `max_bytes`. `None` where there is no data.
+    pub(crate) fn units(
+        &self,
+        from: i64,
+        max_bytes: i64,
+        file_size: i64,
+    ) -> disk::Result<Option<MappedSlice>> {
+        let byte = from * UNIT;
+        let Some(file) = self.file_at(byte, file_size) else {
+            return Ok(None);
+        };
+        let start = byte - file.start;
+        let end = (file.file.published() as i64).min(start.saturating_add(max_bytes / UNIT * UNIT));
+        if start >= end {
+            return Ok(None);
+        }
+        file.file.slice(start as u64..end as u64)
+    }
+
+    /// One unit.
+    pub(crate) fn unit(&self, index: i64, file_size: i64) -> disk::Result<Option<Unit>> {
+        if index < 0 || index >= self.end() {
+            return Ok(None);
+        }
+        Ok(self
+            .units(index, UNIT, file_size)?
+            .map(|slice| Unit::decode(&slice)))
+    }
+
+    /// Puts a unit at its place. Only under the dispatch lock.
+    pub(crate) fn put<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        queue_offset: i64,
+        unit: Unit,
+    ) -> disk::Result<Put> {
+        if unit.end() <= self.max_physical.load(Ordering::Relaxed) {
+            return Ok(Put::Repeat);
+        }
+        let end = self.end();
+        if queue_offset < end {
+            // Unlike Java, which ignores the unit or appends it at a wrong place: a later record with a lower queue
+            // offset means that the topic was deleted and made anew since, so what stands there is stale.
+            self.cut(disk, queue_offset)?;
+        } else if queue_offset > end || self.files.read().is_empty() {
+            self.skip_to(disk, files, queue_offset)?;
+        }
+        self.write(disk, files, queue_offset, unit)?;
+        self.max_physical.store(unit.end(), Ordering::Relaxed);
+        self.end.store(queue_offset + 1, Ordering::Release);
+        Ok(Put::Done)
+    }
+
+    fn write<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        index: i64,
+        unit: Unit,
+    ) -> disk::Result<()> {
+        let byte = index * UNIT;
+        let file = match self.file_at(byte, files.file_size) {
+            Some(file) => file,
+            None => {
+                let start = byte - byte % files.file_size;
+                let file = Arc::new(files.create(disk, &files.queue_dir(&self.topic, self.id), start)?);
+                self.files.write().push(file.clone());
+                self.new_names.store(true, Ordering::Release);
+                file
+            }
+        };
+        let at = (byte - file.start) as u64;
+        file.file.write(at, &unit.encode())?;
+        file.file.publish(at + UNIT as u64);
+        Ok(())
+    }
+
+    /// Leaves out the units up to `queue_offset`: from the end of what there is to the end of its file, and from the
+    /// start of the new unit's file to the unit, [`Unit::PRE_BLANK`] is written.
+    ///
+    /// Unlike Java, which appends at the wrong place when the queue has units before the gap: queue offsets in
+    /// records and in units stay the same.
+    fn skip_to<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        queue_offset: i64,
+    ) -> disk::Result<()> {
+        let per_file = files.file_size / UNIT;
+        let file_start = queue_offset - queue_offset % per_file;
+        let end = self.end();
+        if self.files.read().is_empty() {
+            self.min.store(queue_offset, Ordering::Release);
+        } else {
+            let first_file_end = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
+            for index in end..first_file_end {
+                self.write(disk, files, index, Unit::PRE_BLANK)?;
+            }
+        }
+        let empty = self.files.read().is_empty();
+        for index in file_start.max(if empty { 0 } else { end })..queue_offset {
+            self.write(disk, files, index, Unit::PRE_BLANK)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the units from `index` on; their bytes become zero. Only while nobody reads the queue.
+    pub(crate) fn cut<D: Disk<File = F>>(&self, disk: &D, index: i64) -> disk::Result<()> {
+        let byte = index * UNIT;
+        let mut files = self.files.write();
+        while let Some(last) = files.last() {
+            if last.start < byte {
+                last.file.unpublish((byte - last.start) as u64)?;
+                last.file.zero_from((byte - last.start) as u64)?;
+                break;
+            }
+            last.file.forget();
+            disk.remove_file(last.file.path())?;
+            files.pop();
+        }
+        if files.is_empty() {
+            self.min.store(index, Ordering::Release);
+        }
+        self.min.fetch_min(index, Ordering::AcqRel);
+        self.end.store(index, Ordering::Release);
+        self.flushed.fetch_min(index, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Makes the units written so far durable.
+    pub(crate) fn flush<D: Disk<File = F>>(&self, disk: &D, files: &QueueFiles) -> disk::Result<()> {
+        let end = self.end();
+        let from = self.flushed.load(Ordering::Acquire);
+        let list: Vec<_> = {
+            let list = self.files.read();
+            list.iter()
+                .filter(|file| file.start + files.file_size > from * UNIT)
+                .cloned()
+                .collect()
+        };
+        for file in list {
+            let start = (from * UNIT - file.start).max(0);
+            let stop = (end * UNIT - file.start).min(files.file_size);
+            // A gap may have filled files from their start on: sync what could have been written.
+            if start < stop {
+                file.file.sync(start as u64..stop as u64)?;
+            }
+        }
+        if self.new_names.swap(false, Ordering::AcqRel) {
+            let dir = files.queue_dir(&self.topic, self.id);
+            disk.sync_dir(&dir)?;
+            disk.sync_dir(&files.dir.join(&*self.topic))?;
+            disk.sync_dir(&files.dir)?;
+        }
+        self.flushed.fetch_max(end, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Finds the first unit whose record is still in the log, after the log lost its oldest files.
+    pub(crate) fn correct_min(&self, log_min: i64, file_size: i64) -> disk::Result<()> {
+        let first = self.files.read().first().map(|file| file.start / UNIT);
+        let Some(first) = first else { return Ok(()) };
+        let (mut low, mut high) = (self.min().max(first), self.end());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // Fillers say nothing about the log: the next real unit decides.
+            let mut probe = middle;
+            let mut unit = self.unit(probe, file_size)?;
+            while probe + 1 < high && unit.is_none_or(Unit::is_pre_blank) {
+                probe += 1;
+                unit = self.unit(probe, file_size)?;
+            }
+            let gone = unit.is_none_or(|unit| unit.physical < log_min);
+            if gone {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        // Fillers at the front are no messages either.
+        let mut end_of_fillers = self.end();
+        while low < end_of_fillers {
+            let middle = low + (end_of_fillers - low) / 2;
+            if self.unit(low, file_size)?.is_none_or(|unit| !unit.is_pre_blank()) {
+                break;
+            }
+            if self.unit(middle, file_size)?.is_some_and(Unit::is_pre_blank) {
+                low = middle + 1;
+            } else {
+                end_of_fillers = middle;
+            }
+        }
+        self.min.fetch_max(low, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Whether the first readable unit points before `log_min`, so that [`Queue::correct_min`] has something to do.
+    pub(crate) fn starts_before(&self, log_min: i64, file_size: i64) -> disk::Result<bool> {
+        let first = self.unit(self.min(), file_size)?;
+        Ok(first.is_some_and(|unit| unit.physical < log_min))
+    }
+
+    /// Takes out the files, the last one excepted, whose last unit lies before `log_min`.
+    pub(crate) fn take_expired(&self, log_min: i64, file_size: i64) -> disk::Result<Vec<Arc<QueueFile<F>>>> {
+        let mut expired = Vec::new();
+        let mut files = self.files.write();
+        while files.len() > 1 {
+            let mut last = [0; UNIT as usize];
+            files[0].file.read((file_size - UNIT) as u64, &mut last)?;
+            if Unit::decode(&last).physical >= log_min {
+                break;
+            }
+            expired.push(files.remove(0));
+        }
+        Ok(expired)
+    }
+
+    /// All files of the queue.
+    pub(crate) fn take_all(&self) -> Vec<Arc<QueueFile<F>>> {
+        std::mem::take(&mut self.files.write())
+    }
+
+    /// Where reading goes on when there is no data at `index`: the start of the next file there is, at most `end`.
+    pub(crate) fn next_data(&self, index: i64, file_size: i64) -> i64 {
+        let per_file = file_size / UNIT;
+        index - index % per_file + per_file
+    }
+}
+
+/// The queues of all topics.
+pub(crate) struct Queues<F> {
+    topics: RwLock<std::collections::HashMap<Arc<str>, Arc<Topic<F>>>>,
+}
+
+struct Topic<F> {
+    name: Arc<str>,
+    /// In order of id.
+    queues: RwLock<Vec<Arc<Queue<F>>>>,
+}
+
+impl<F: MappedFile> Queues<F> {
+    pub(crate) fn new() -> Self {
+        Queues {
+            topics: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn get(&self, topic: &str, id: i32) -> Option<Arc<Queue<F>>> {
+        let topics = self.topics.read();
+        let queues = topics.get(topic)?.queues.read();
+        let index = queues.binary_search_by_key(&id, |queue| queue.id).ok()?;
+        queues.get(index).cloned()
+    }
+
+    pub(crate) fn get_or_new(&self, topic: &str, id: i32) -> Arc<Queue<F>> {
+        if let Some(queue) = self.get(topic, id) {
+            return queue;
+        }
+        self.insert_with(topic, id, |name| Queue::new(name, id))
+    }
+
+    /// Adds a queue, unless it is there.
+    pub(crate) fn insert_with(
+        &self,
+        topic: &str,
+        id: i32,
+        make: impl FnOnce(Arc<str>) -> Queue<F>,
+    ) -> Arc<Queue<F>> {
+        let mut topics = self.topics.write();
+        let entry = match topics.get(topic) {
+            Some(entry) => entry.clone(),
+            None => {
+                let name: Arc<str> = topic.into();
+                let entry = Arc::new(Topic {
+                    name: name.clone(),
+                    queues: RwLock::default(),
+                });
+                topics.insert(name, entry.clone());
+                entry
+            }
+        };
+        let mut queues = entry.queues.write();
+        match queues.binary_search_by_key(&id, |queue| queue.id) {
+            Ok(index) => queues[index].clone(),
+            Err(index) => {
+                let queue = Arc::new(make(entry.name.clone()));
+                queues.insert(index, queue.clone());
+                queue
+            }
+        }
+    }
+
+    /// Takes a topic out.
+    pub(crate) fn remove(&self, topic: &str) -> Vec<Arc<Queue<F>>> {
+        let removed = self.topics.write().remove(topic);
+        removed.map_or_else(Vec::new, |topic| topic.queues.read().clone())
+    }
+
+    /// All queues, as they are now.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue<F>>> {
+        self.topics
+            .read()
+            .values()
+            .flat_map(|topic| topic.queues.read().clone())
+            .collect()
+    }
+
+    /// Names of all topics that have queues.
+    pub(crate) fn topics(&self) -> Vec<Arc<str>> {
+        self.topics.read().keys().cloned().collect()
+    }
+
+    /// Ids of a topic's queues.
+    pub(crate) fn ids(&self, topic: &str) -> Vec<i32> {
+        let topics = self.topics.read();
+        topics.get(topic).map_or_else(Vec::new, |topic| {
+            topic.queues.read().iter().map(|queue| queue.id).collect()
+        })
+    }
+}

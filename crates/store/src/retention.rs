@@ -1,0 +1,180 @@
+//! Retention: which files may go, and when the disk is too full for writes.
+
+use crate::append::DiskFull;
+use crate::latch::Latched;
+use crate::store::Store;
+use disk::{Disk, MappedFile};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// Runs that a manual request lasts (Java: TRIGGER_DELETE_FILES sets a counter of 20).
+const MANUAL_RUNS: i64 = 20;
+const HOUR_MS: i64 = 3_600_000;
+
+/// How the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Writes are off for good, and why.
+    pub latched: Option<Latched>,
+    /// Writes are off until space comes back, and where it is missing.
+    pub disk_full: Option<DiskFull>,
+}
+
+impl Health {
+    /// Whether messages are taken.
+    pub fn is_writable(&self) -> bool {
+        self.latched.is_none() && self.disk_full.is_none()
+    }
+}
+
+/// What a retention run removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Log files.
+    pub log: Vec<PathBuf>,
+    /// Number of consumequeue files.
+    pub queue_files: usize,
+}
+
+impl<D: Disk> Store<D> {
+    /// Whether messages are taken, and if not, why.
+    pub fn health(&self) -> Health {
+        Health {
+            latched: self.latched(),
+            disk_full: self.disk_full.read().clone(),
+        }
+    }
+
+    /// Used space in percent where the log lies (the least used of its directories counts) and where the queues lie.
+    pub fn disk_percent(&self) -> disk::Result<(u32, u32)> {
+        let mut log = 100;
+        for dir in &self.settings.commitlog_dirs {
+            log = log.min(self.disk.usage(dir)?.percent());
+        }
+        Ok((log, self.disk.usage(&self.queue_files.dir)?.percent()))
+    }
+
+    /// Looks at the disk levels; once a second is cheap and lets writes go on soon after space came back.
+    ///
+    /// Above the warning level writes are refused; they are taken again at or below the clean-forcibly level. In
+    /// between nothing changes (RocketMQ 4.9.8, CleanCommitLogService).
+    pub fn tick_disk(&self, _now: i64) {
+        let (log, queues) = match self.disk_percent() {
+            Ok(percents) => percents,
+            Err(error) => {
+                tracing::warn!(%error, "disk levels unknown");
+                return;
+            }
+        };
+        let warning = self.settings.disk_warning_percent;
+        let places = [
+            (log, &self.settings.commitlog_dirs[0]),
+            (queues, &self.queue_files.dir),
+        ];
+        let over = places.iter().find(|(percent, _)| *percent > warning);
+        let mut full = self.disk_full.write();
+        if let Some((percent, path)) = over {
+            if full.is_none() {
+                tracing::error!(path = %path.display(), percent, threshold = warning, "disk full, writes stop");
+            }
+            *full = Some(DiskFull {
+                path: path.to_path_buf(),
+                percent: *percent,
+                threshold: warning,
+            });
+        } else if places
+            .iter()
+            .all(|(percent, _)| *percent <= self.settings.disk_clean_forcibly_percent)
+            && full.take().is_some()
+        {
+            tracing::info!(log, queues, "space came back, writes go on");
+        }
+        self.is_disk_full.store(full.is_some(), Ordering::Release);
+    }
+
+    /// Deletes expired files at the next runs, whatever the hour (TRIGGER_DELETE_FILES).
+    pub fn delete_expired_soon(&self) {
+        self.delete_runs.store(MANUAL_RUNS, Ordering::Release);
+    }
+
+    /// One retention run; Java has one every 10 s, the first after 60 s. Removes expired log files and then what points
+    /// into them. Readers that still have slices of a removed file keep them.
+    pub fn tick_retention(&self, now: i64) -> Result<Removed, Latched> {
+        self.latch.check()?;
+        let mut removed = Removed::default();
+        let (log, queues) = match self.disk_percent() {
+            Ok(percents) => percents,
+            Err(error) => {
+                tracing::warn!(%error, "retention waits");
+                return Ok(removed);
+            }
+        };
+        let highest = log.max(queues);
+        let hour = ((now + self.settings.local_offset_ms).div_euclid(HOUR_MS)).rem_euclid(24) as u32;
+        let manual = self.delete_runs.load(Ordering::Acquire) > 0;
+        if manual {
+            self.delete_runs.fetch_sub(1, Ordering::AcqRel);
+        }
+        let due = self.settings.delete_when.contains(&hour)
+            || highest > self.settings.disk_max_used_percent
+            || manual;
+        if due {
+            let forced = self.settings.clean_forcibly && highest > self.settings.disk_clean_forcibly_percent;
+            removed.log = self.delete_log_files(now, forced)?;
+        }
+        // Also for files that went in another way, or before a crash that kept this from happening.
+        removed.queue_files = self.follow_log_min()?;
+        Ok(removed)
+    }
+
+    fn delete_log_files(&self, now: i64, forced: bool) -> Result<Vec<PathBuf>, Latched> {
+        let files = self.log.files();
+        let flushed = self.log.flushed();
+        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let age = self.settings.file_reserved_hours.saturating_mul(HOUR_MS);
+        let mut paths = Vec::new();
+        // Never the last file, nor one that has something in it that still has to be flushed or dispatched.
+        for file in files
+            .iter()
+            .take(files.len().saturating_sub(1))
+            .take(self.settings.delete_batch_max)
+        {
+            let expired = now >= file.modified_ms.load(Ordering::Relaxed).saturating_add(age);
+            if !(expired || forced) || file.start + self.log.file_size > flushed.min(dispatched) {
+                break;
+            }
+            self.log.retain(|other| other.start != file.start);
+            file.file.forget();
+            self.latch.guard(self.disk.remove_file(file.file.path()))?;
+            paths.push(file.file.path().to_path_buf());
+        }
+        Ok(paths)
+    }
+
+    /// Brings queues and index after the log's oldest file.
+    fn follow_log_min(&self) -> Result<usize, Latched> {
+        let min = self.log.min();
+        if min == 0 {
+            return Ok(0);
+        }
+        let mut count = 0;
+        let file_size = self.queue_files.file_size;
+        for queue in self.queues.all() {
+            if queue.deleted.load(Ordering::Acquire)
+                || !self.latch.guard(queue.starts_before(min, file_size))?
+            {
+                continue;
+            }
+            self.latch.guard(queue.correct_min(min, file_size))?;
+            for file in self.latch.guard(queue.take_expired(min, file_size))? {
+                file.file.forget();
+                self.latch.guard(self.disk.remove_file(file.file.path()))?;
+                count += 1;
+            }
+        }
+        if let Some(index) = self.index.lock().as_mut() {
+            self.latch.guard(index.remove_expired(&self.disk, min))?;
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,564 @@
+//! The store as a whole: the shared state, and appending, flushing, preparing, stopping.
+
+use crate::append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::dispatch::{Dispatching, Fresh};
+use crate::index::Index;
+use crate::latch::{Latch, Latched};
+use crate::log::{Log, LogFile, RecordAtError};
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::queue::{QueueFiles, Queues};
+use crate::settings::{FlushType, StoreSettings};
+use disk::{Disk, MappedFile, MappedSlice};
+use message::record::{self, Fields, Place, Version};
+use message::{hash, name, properties, sys_flag};
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Most records that wait in memory to be dispatched; beyond it dispatch reads the log.
+const FRESH_MAX: usize = 8192;
+/// How far ahead of the writer pages are faulted in, at most and at least, bytes.
+const POPULATE_MAX: i64 = 32 << 20;
+const POPULATE_MIN: i64 = 1 << 20;
+
+/// The commitlog with its queues, index and checkpoint. Shared in an `Arc`; every method may be called from any
+/// thread. Locks, in the order in which they are taken: flush, consumequeue flush, index, dispatch, append.
+pub struct Store<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) settings: StoreSettings,
+    pub(crate) log: Log<D>,
+    pub(crate) queue_files: QueueFiles,
+    pub(crate) queues: Queues<D::File>,
+    pub(crate) latch: Latch,
+    pub(crate) appending: Mutex<Appending<D>>,
+    pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
+    pub(crate) dispatching: Mutex<Dispatching<D>>,
+    /// The log up to here has consumequeue units.
+    pub(crate) dispatched: AtomicI64,
+    pub(crate) dispatched_timestamp: AtomicI64,
+    pub(crate) index: Mutex<Option<Index<D>>>,
+    flushing: Mutex<()>,
+    pub(crate) flushing_queues: Mutex<()>,
+    pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
+    /// Pages below this position are faulted in.
+    prepared: AtomicI64,
+    /// Where the log ended when pages were faulted in last.
+    prepared_from: AtomicI64,
+    pub(crate) disk_full: RwLock<Option<DiskFull>>,
+    pub(crate) is_disk_full: AtomicBool,
+    pub(crate) delete_runs: AtomicI64,
+    pub(crate) _lock: D::Lock,
+}
+
+/// What belongs to whoever appends.
+pub(crate) struct Appending<D: Disk> {
+    /// Where the next record goes; the published end is the same between appends.
+    pub(crate) position: i64,
+    /// The file that holds `position`; none at the very start and at the end of a file.
+    pub(crate) file: Option<Arc<LogFile<D::File>>>,
+    /// Store time of the last record.
+    pub(crate) timestamp: i64,
+    pub(crate) shut_down: bool,
+}
+
+impl<D: Disk> Store<D> {
+    /// Checks a message and does everything for it that needs no lock.
+    pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        let settings = &self.settings;
+        let body_len = new.body.len();
+        if body_len as i64 > settings.max_message_size {
+            return Err(Illegal::Body {
+                len: body_len,
+                max: settings.max_message_size,
+            });
+        }
+        if new.queue_id < 0 {
+            return Err(Illegal::QueueId(new.queue_id));
+        }
+        let version = if settings.auto_version {
+            Version::for_topic(new.topic)
+        } else {
+            Version::V1
+        };
+        let max = if version == Version::V1 {
+            name::TOPIC_MAX_LEN
+        } else {
+            name::RETRY_TOPIC_MAX_LEN
+        };
+        if new.topic.len() > max {
+            return Err(Illegal::Topic {
+                len: new.topic.len(),
+                max,
+            });
+        }
+        let fields = Fields {
+            version,
+            topic: new.topic,
+            queue_id: new.queue_id,
+            flag: new.flag,
+            sys_flag: new.sys_flag,
+            born_timestamp: new.born_timestamp,
+            born_host: new.born_host,
+            store_host: new.store_host,
+            reconsume_times: new.reconsume_times,
+            prepared_transaction_offset: new.prepared_transaction_offset,
+            body: new.body,
+            body_crc: if new.body.is_empty() {
+                0
+            } else {
+                record::body_crc(new.body)
+            },
+            properties: new.properties,
+            append_crc: settings.append_crc,
+        };
+        if fields.stored_properties_len() > properties::MAX_LEN_BYTES {
+            return Err(Illegal::Properties {
+                len: fields.stored_properties_len(),
+            });
+        }
+        let len = fields.encoded_len();
+        let max = settings.max_record_bytes();
+        if len as i64 > max {
+            return Err(Illegal::Record { len, max });
+        }
+        let wanted = properties::Wanted::of(new.properties);
+        Ok(Pending {
+            fields,
+            len,
+            tags_code: wanted.tags.map_or(0, hash::tags_code),
+            delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
+            queue: self.queues.get_or_new(new.topic, new.queue_id),
+            joined: new.joined,
+            result: None,
+        })
+    }
+
+    /// Appends all of `pending` under one short lock and sets each one's `result`.
+    ///
+    /// `now` is the store time in ms. Under SYNC_FLUSH a record counts only when [`Store::flushed`] has reached its
+    /// end: that wait is the caller's. Call [`Store::dispatch`] afterwards.
+    pub fn append(&self, pending: &mut [Pending<'_, D::File>], now: i64) {
+        if let Err(error) = self.may_append() {
+            pending
+                .iter_mut()
+                .for_each(|record| record.result = Some(Err(error.clone())));
+            return;
+        }
+        let mut appending = self.appending.lock();
+        if appending.shut_down {
+            pending
+                .iter_mut()
+                .for_each(|record| record.result = Some(Err(AppendError::ShutDown)));
+            return;
+        }
+        // Threads come here in another order than they looked at the clock; times in the log do not go back by that.
+        // A clock that was set back is followed.
+        let now = if (appending.timestamp - 1000..appending.timestamp).contains(&now) {
+            appending.timestamp
+        } else {
+            now
+        };
+        let mut rest = pending;
+        let mut failed = None;
+        while !rest.is_empty() {
+            let unit_len = 1 + rest[1..].iter().take_while(|record| record.joined).count();
+            let (unit, after) = rest.split_at_mut(unit_len);
+            if failed.is_none() {
+                failed = self.append_unit(&mut appending, unit, now).err();
+            } else {
+                unit.iter_mut()
+                    .for_each(|record| record.result = failed.clone().map(Err));
+            }
+            rest = after;
+        }
+        if let Some(file) = &appending.file {
+            file.file.publish((appending.position - file.start) as u64);
+        }
+        if self.log.written() != appending.position {
+            self.log.set_written(appending.position);
+            self.log
+                .written_timestamp
+                .store(appending.timestamp, Ordering::Release);
+        }
+    }
+
+    fn may_append(&self) -> Result<(), AppendError> {
+        self.latch.check()?;
+        if self.is_disk_full.load(Ordering::Acquire)
+            && let Some(full) = self.disk_full.read().clone()
+        {
+            return Err(full.into());
+        }
+        Ok(())
+    }
+
+    /// Appends records that belong together. The error is one that concerns all that follow; it is in the results,
+    /// too.
+    fn append_unit(
+        &self,
+        appending: &mut Appending<D>,
+        unit: &mut [Pending<'_, D::File>],
+        now: i64,
+    ) -> Result<(), AppendError> {
+        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
+        let max = self.log.file_size - record::BLANK_LEN as i64;
+        let set = |unit: &mut [Pending<'_, D::File>], error: AppendError| {
+            unit.iter_mut()
+                .for_each(|record| record.result = Some(Err(error.clone())));
+        };
+        if len > max {
+            set(unit, AppendError::BatchTooLong { len, max });
+            return Ok(());
+        }
+        if unit
+            .iter()
+            .any(|record| record.queue.deleted.load(Ordering::Acquire))
+        {
+            set(unit, AppendError::TopicDeleted);
+            return Ok(());
+        }
+        let written = self.make_room(appending, len, now).and_then(|file| {
+            Ok((
+                Arc::clone(&file),
+                self.write_unit(&file, appending.position, unit, now)?,
+            ))
+        });
+        let position = appending.position;
+        match written {
+            Ok((file, _)) => {
+                file.modified_ms.store(now, Ordering::Relaxed);
+                appending.position = position + len;
+                appending.timestamp = now;
+                self.remember(unit);
+                Ok(())
+            }
+            Err(error) => {
+                let error = if error.is_full() {
+                    AppendError::NoSpace(error.to_string())
+                } else {
+                    AppendError::Latched(self.latch.set(&error))
+                };
+                set(unit, error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// The file for the next `len` bytes; ends the current one where they do not fit.
+    fn make_room(
+        &self,
+        appending: &mut Appending<D>,
+        len: i64,
+        now: i64,
+    ) -> disk::Result<Arc<LogFile<D::File>>> {
+        if let Some(file) = &appending.file {
+            let left = file.start + self.log.file_size - appending.position;
+            if len + record::BLANK_LEN as i64 <= left {
+                return Ok(file.clone());
+            }
+            if left > 0 {
+                // The next file first: if it cannot be had, this one stays open for shorter records.
+                let next = self
+                    .log
+                    .make_file(&self.disk, file.start + self.log.file_size, now)?;
+                let at = (appending.position - file.start) as u64;
+                file.file.write_with(at, record::BLANK_LEN as u64, |out| {
+                    record::encode_blank(left as i32, out)
+                })?;
+                file.file.publish(self.log.file_size as u64);
+                file.modified_ms.store(now, Ordering::Relaxed);
+                return Ok(self.enter(appending, next));
+            }
+        }
+        let start = appending.position - appending.position % self.log.file_size;
+        let next = self.log.make_file(&self.disk, start, now)?;
+        Ok(self.enter(appending, next))
+    }
+
+    fn enter(&self, appending: &mut Appending<D>, next: Arc<LogFile<D::File>>) -> Arc<LogFile<D::File>> {
+        self.log.push(next.clone());
+        appending.position = next.start;
+        appending.file = Some(next.clone());
+        next
+    }
+
+    fn write_unit(
+        &self,
+        file: &LogFile<D::File>,
+        position: i64,
+        unit: &mut [Pending<'_, D::File>],
+        now: i64,
+    ) -> disk::Result<()> {
+        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
+        file.file
+            .write_with((position - file.start) as u64, len as u64, |out| {
+                let mut at = 0;
+                for record in unit {
+                    let queued = sys_flag::is_queued(record.fields.sys_flag);
+                    // `next` is ours alone: we hold the append lock.
+                    let next = record.queue.next.load(Ordering::Relaxed);
+                    let queue_offset = if queued { next } else { 0 };
+                    let physical_offset = position + at as i64;
+                    let place = Place {
+                        queue_offset,
+                        physical_offset,
+                        store_timestamp: now,
+                    };
+                    record.fields.encode(place, &mut out[at..at + record.len]);
+                    at += record.len;
+                    if queued {
+                        record.queue.next.store(next + 1, Ordering::Relaxed);
+                    }
+                    record.result = Some(Ok(Appended {
+                        queue_offset: QueueOffset(queue_offset),
+                        physical_offset: PhysicalOffset(physical_offset),
+                        end: PhysicalOffset(position + at as i64),
+                        store_timestamp: now,
+                    }));
+                }
+            })
+    }
+
+    /// Keeps what dispatch needs, so that it does not have to read the log again.
+    fn remember(&self, unit: &[Pending<'_, D::File>]) {
+        let mut fresh = self.fresh.lock();
+        for record in unit {
+            let Some(Ok(appended)) = &record.result else {
+                continue;
+            };
+            if fresh.len() >= FRESH_MAX {
+                return;
+            }
+            fresh.push_back(Fresh {
+                queue: sys_flag::is_queued(record.fields.sys_flag).then(|| record.queue.clone()),
+                queue_offset: appended.queue_offset.0,
+                physical: appended.physical_offset.0,
+                size: record.len as i32,
+                tags_code: record
+                    .delay_ms
+                    .map_or(record.tags_code, |delay| appended.store_timestamp + delay),
+                store_timestamp: appended.store_timestamp,
+            });
+        }
+    }
+
+    /// End of what was appended.
+    pub fn max_physical(&self) -> PhysicalOffset {
+        PhysicalOffset(self.log.written())
+    }
+
+    /// Start of the oldest log file.
+    pub fn min_physical(&self) -> PhysicalOffset {
+        PhysicalOffset(self.log.min())
+    }
+
+    /// End of what is durable.
+    pub fn flushed(&self) -> PhysicalOffset {
+        PhysicalOffset(self.log.flushed())
+    }
+
+    /// End of what readers may see: under SYNC_FLUSH what is durable, else all.
+    pub fn visible(&self) -> PhysicalOffset {
+        match self.settings.flush_type {
+            FlushType::Async => self.max_physical(),
+            FlushType::Sync => self.flushed(),
+        }
+    }
+
+    /// End of what has consumequeue units.
+    pub fn dispatched(&self) -> PhysicalOffset {
+        PhysicalOffset(self.dispatched.load(Ordering::Acquire))
+    }
+
+    /// The settings in use.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    /// The disk the store lies on.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// Why writes are off for good, if they are.
+    pub fn latched(&self) -> Option<Latched> {
+        self.latch.get().cloned()
+    }
+
+    /// The checked record at a physical offset.
+    pub fn record_at(&self, offset: PhysicalOffset) -> Result<MappedSlice, RecordAtError> {
+        if offset.0 >= self.visible().0 {
+            return Err(RecordAtError::Outside(offset));
+        }
+        self.log.record_at(offset.0)
+    }
+
+    /// Makes everything appended so far durable, unless that is less than `least_pages` pages of 4 KiB; returns the
+    /// durable end.
+    ///
+    /// Appends go on meanwhile. What comes while a sync runs is the next call's: that is the whole of group commit.
+    pub fn flush(&self, least_pages: i64) -> Result<PhysicalOffset, Latched> {
+        let _flushing = self.flushing.lock();
+        self.latch.check()?;
+        // The time first: it must not be that of a record beyond the end we take.
+        let timestamp = self.log.written_timestamp.load(Ordering::Acquire);
+        let target = self.log.written();
+        let from = self.log.flushed();
+        if target <= from || target / 4096 - from / 4096 < least_pages {
+            return Ok(PhysicalOffset(from));
+        }
+        for file in self.log.files().iter() {
+            let start = (from - file.start).max(0);
+            let end = (target - file.start).min(self.log.file_size);
+            if start < end {
+                self.latch.guard(file.file.sync(start as u64..end as u64))?;
+            }
+        }
+        self.log.flushed_timestamp.store(timestamp, Ordering::Release);
+        self.log.set_flushed(target);
+        Ok(PhysicalOffset(target))
+    }
+
+    /// Whether [`Store::prepare_ahead`] has something to do. Cheap: ask after every append.
+    pub fn needs_preparation(&self) -> bool {
+        let written = self.log.written();
+        written > 0 && (self.prepared.load(Ordering::Relaxed) < written + self.ahead(written) / 2)
+    }
+
+    /// How far ahead to prepare: as much again as came since the last time.
+    fn ahead(&self, written: i64) -> i64 {
+        let came = written - self.prepared_from.load(Ordering::Relaxed);
+        (came * 2).clamp(POPULATE_MIN, POPULATE_MAX)
+    }
+
+    /// Reserves and faults in the next bytes of the log, and makes the next file when this one nears its end, so that
+    /// appends wait for neither. For a thread of its own; errors are left for the append to meet.
+    pub fn prepare_ahead(&self, now: i64) {
+        let written = self.log.written();
+        let ahead = self.ahead(written);
+        let goal = written + ahead;
+        let result = (|| {
+            if let Some(file) = self.log.file_at(written) {
+                let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
+                let to = (goal - file.start).min(self.log.file_size);
+                if from < to {
+                    file.file.populate(from as u64..to as u64)?;
+                }
+            }
+            let boundary = self.log.next_file(written.max(1) - 1);
+            if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
+                self.log.make_spare(&self.disk, written, now)?;
+            }
+            Ok::<_, disk::Error>(())
+        })();
+        if let Err(error) = result {
+            tracing::warn!(%error, "cannot prepare the commitlog ahead");
+        }
+        self.prepared_from.store(written, Ordering::Relaxed);
+        self.prepared.store(goal, Ordering::Relaxed);
+    }
+
+    /// Stops taking appends, makes everything durable, and leaves the directory as a clean stop does. The lock is
+    /// given up when the store is dropped.
+    ///
+    /// After a latched failure, or if something could not be dispatched, the abort file stays: the next start then
+    /// recovers as after a crash.
+    pub fn shutdown(&self) -> Result<(), Latched> {
+        {
+            let mut appending = self.appending.lock();
+            appending.shut_down = true;
+        }
+        self.flush(0)?;
+        self.dispatch(&mut |_| {})?;
+        self.build_index()?;
+        self.flush_index()?;
+        self.flush_consumequeues(0, true)?;
+        if let Some(spare) = self.log.take_spare() {
+            spare.file.forget();
+            self.latch.guard(self.disk.remove_file(spare.file.path()))?;
+        }
+        if self.dispatched().0 == self.log.written() {
+            let abort = self.settings.root_dir.join("abort");
+            self.latch.guard(self.disk.remove_file(&abort))?;
+            self.latch.guard(self.disk.sync_dir(&self.settings.root_dir))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes all queues of a topic, files and all. Its records stay in the log until they expire.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), Latched> {
+        if name::check_any_topic(topic).is_err() {
+            return Ok(());
+        }
+        let _dispatching = self.dispatching.lock();
+        let queues = {
+            let _appending = self.appending.lock();
+            let queues = self.queues.remove(topic);
+            queues
+                .iter()
+                .for_each(|queue| queue.deleted.store(true, Ordering::Release));
+            queues
+        };
+        queues
+            .iter()
+            .flat_map(|queue| queue.take_all())
+            .for_each(|file| file.file.forget());
+        self.latch
+            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))
+    }
+
+    /// Names of the topics that have queues.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.queues.topics()
+    }
+
+    /// Ids of a topic's queues, in order.
+    pub fn queue_ids(&self, topic: &str) -> Vec<i32> {
+        self.queues.ids(topic)
+    }
+
+    #[allow(clippy::too_many_arguments)] // The one place that puts the parts together.
+    pub(crate) fn assemble(
+        disk: D,
+        settings: StoreSettings,
+        lock: D::Lock,
+        log: Log<D>,
+        queue_files: QueueFiles,
+        queues: Queues<D::File>,
+        checkpoint: (CheckpointFile<D::File>, Checkpoint),
+        index: Option<Index<D>>,
+    ) -> Self {
+        let end = log.written();
+        let timestamp = log.written_timestamp.load(Ordering::Relaxed);
+        Store {
+            appending: Mutex::new(Appending {
+                position: end,
+                file: log.file_at(end),
+                timestamp,
+                shut_down: false,
+            }),
+            disk,
+            settings,
+            log,
+            queue_files,
+            queues,
+            latch: Latch::default(),
+            fresh: Mutex::default(),
+            dispatching: Mutex::new(Dispatching::at(end)),
+            dispatched: AtomicI64::new(end),
+            dispatched_timestamp: AtomicI64::new(timestamp),
+            index: Mutex::new(index),
+            flushing: Mutex::new(()),
+            flushing_queues: Mutex::new(()),
+            checkpoint: Mutex::new(checkpoint),
+            prepared: AtomicI64::new(end),
+            prepared_from: AtomicI64::new(end),
+            disk_full: RwLock::new(None),
+            is_disk_full: AtomicBool::new(false),
+            delete_runs: AtomicI64::new(0),
+            _lock: lock,
+        }
+    }
+}
