@@ -38,11 +38,11 @@ fn clean(language: Language) {
 
     let all: Vec<_> = first.into_iter().chain(second).collect();
     let pulled = of(
-        &client(language, &cluster, "pull", &[("topic", "T")]).finish(LONG),
+        &client(JAVA_4, &cluster, "pull", &[("topic", "T")]).finish(LONG),
         "received",
     );
     assert_in_order(&pulled);
-    assert_same(&all, &pulled);
+    assert_same(&all, &without_first(pulled));
 }
 
 #[test]
