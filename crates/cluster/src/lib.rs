@@ -1,2 +1,23 @@
-//! Starts real name servers and brokers for tests.
+//! Starts real name servers and brokers, ours and Java's, and real clients in Java, Go and Node.
+//!
+//! For tests and for trying things out. Everything listens on 127.0.0.1, lives in a temporary folder, and is ended when its
+//! handle is dropped; when a test panics, the last lines of each process are printed and the folder is kept. Nothing here
+//! sleeps: waits are for a line of output or the end of a process.
+//!
+//! Start reading at [`Cluster`]. What the clients print is described in `tests/java/driver`.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stderr, reason = "a test harness reports on stderr")]
+
+mod build;
+mod clients;
+mod ports;
+mod process;
+mod servers;
+mod wire;
+
+pub use build::{java_classes, java_servers, our_program, repository};
+pub use clients::{Client, Event, Language};
+pub use ports::free_port;
+pub use process::Process;
+pub use servers::{Broker, Cluster, Flavour, NameServer, Tuning};
+pub use wire::{Answer, Wire, frame};

@@ -21,6 +21,7 @@
 
 mod clock;
 mod error;
+mod machine;
 mod mmap;
 mod region;
 mod reserved;
@@ -29,6 +30,7 @@ pub mod sim;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
+pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;
 #[cfg(feature = "sim")]

@@ -143,6 +143,21 @@ pub fn is_lmq(name: &str) -> bool {
     name.starts_with(LMQ_PREFIX)
 }
 
+/// Groups of RocketMQ itself that need not be created (MixAll, `CID_RMQ_SYS_`).
+pub fn is_system_group(group: &str) -> bool {
+    group.starts_with("CID_RMQ_SYS_")
+}
+
+/// The topic that a group's messages come back through.
+pub fn retry_topic(group: &str) -> String {
+    format!("{RETRY_PREFIX}{group}")
+}
+
+/// The topic of a group's dead letters.
+pub fn dlq_topic(group: &str) -> String {
+    format!("{DLQ_PREFIX}{group}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,2 +1,15 @@
-//! The name server.
+//! The name server: which brokers there are and what topics they have, and a small key-value configuration.
+//!
+//! Owns the route table, the liveness of brokers, and `kvConfig.json`. Knows nothing of messages or stores; several name
+//! servers know nothing of one another. Start reading at [`run`], then [`dispatch`], then the handlers; the rules are in
+//! [`routes`].
 #![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod dispatch;
+mod file;
+pub mod handlers;
+pub mod kv;
+pub mod routes;
+pub mod run;
+pub mod settings;

@@ -1,2 +1,49 @@
 //! The tokio server and client of the remoting protocol.
+//!
+//! Owns: sockets, cutting the byte stream into frames, matching answers to requests, limits, and an orderly end. Knows
+//! nothing of topics. One task a connection does everything: it reads what is there, hands all whole frames to the
+//! [`Service`] at once, and writes all answers that are ready in one vectored write. Answers made elsewhere (a long
+//! poll, a flush) are put into the connection's outbox and wake the task.
+//!
+//! Start reading at `task.rs`.
 #![forbid(unsafe_code)]
+
+mod client;
+mod connection;
+mod cutter;
+mod responder;
+mod server;
+mod settings;
+mod task;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use client::{Client, InvokeError};
+pub use connection::{Closed, Connection};
+pub use responder::{Body, Responder};
+pub use server::Server;
+pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, ServerSettings};
+
+use protocol::Frame;
+
+/// A request and the one chance to answer it.
+#[derive(Debug)]
+pub struct Request {
+    /// What was asked.
+    pub frame: Frame,
+    /// Answers it.
+    pub responder: Responder,
+}
+
+/// What serves the requests of a listener.
+pub trait Service: Send + Sync + 'static {
+    /// Called on the connection's task with every request that one read brought, in order. Takes from the front what
+    /// it handles. Must not wait for anything but short locks: slow work takes the [`Responder`] to a task of its own.
+    ///
+    /// A panic answers the requests that were taken and not answered with SYSTEM_ERROR; the rest are handed in again.
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>);
+
+    /// The connection is gone.
+    fn closed(&self, conn: &Arc<Connection>);
+}

@@ -1,0 +1,23 @@
+//! From the command line to settings and a log: everything before the server itself.
+
+use crate::settings::{Settings, load};
+use ::settings::launch::{self, Exit};
+use logs::{Rotation, Target};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Reads the command line and the settings, starts the log, and reports what is odd: warnings to stderr, everything to the log.
+///
+/// # Errors
+/// The process is to end with this code; what there was to say has been printed.
+pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitCode> {
+    let launch = launch::parse("mqbroker", "RocketMQ broker", args).map_err(Exit::print)?;
+    let loaded = load(&launch).map_err(Exit::print)?;
+    logs::init(
+        "broker",
+        Rotation::BROKER,
+        &Target::choose(launch.log_to.as_deref()),
+    );
+    loaded.report.announce();
+    Ok(loaded.settings)
+}

@@ -1,0 +1,103 @@
+//! The settings while the broker runs: read by everybody, changed by UPDATE_BROKER_CONFIG, kept in the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::{Clock, Disk};
+use parking_lot::Mutex;
+use protocol::body::topic::DataVersion;
+use settings::{Live, Properties, Refused};
+
+use crate::Disk as BrokerDisk;
+use crate::settings::{BrokerRole, FlushDiskType, Settings};
+
+impl Settings {
+    /// Is this broker a slave?
+    pub fn is_slave(&self) -> bool {
+        self.store.broker_role == BrokerRole::Slave
+    }
+
+    /// Does a send wait for a slave?
+    pub fn is_sync_master(&self) -> bool {
+        self.store.broker_role == BrokerRole::SyncMaster
+    }
+
+    /// Does a send wait for the disk?
+    pub fn is_sync_flush(&self) -> bool {
+        self.store.flush_disk_type == FlushDiskType::SyncFlush
+    }
+
+    /// `config/` below the store's root.
+    pub fn config_dir(&self) -> PathBuf {
+        PathBuf::from(&self.store.store_path_root_dir).join("config")
+    }
+}
+
+/// Longest settings file that is rewritten, bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Why an update was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// A key or value that is refused; nothing was changed.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The change is in force, the file is not written.
+    #[error("the change is in force but not in the file: {0}")]
+    NotSaved(#[from] disk::Error),
+}
+
+/// The settings in force, their version and their file.
+pub struct ConfigStore {
+    live: Arc<Live<Settings>>,
+    version: Mutex<DataVersion>,
+    disk: BrokerDisk,
+    clock: Arc<dyn Clock>,
+}
+
+impl ConfigStore {
+    /// Around the settings the broker started with.
+    pub fn new(live: Arc<Live<Settings>>, disk: BrokerDisk, clock: Arc<dyn Clock>) -> Self {
+        let version = DataVersion {
+            timestamp: clock.now_ms(),
+            ..DataVersion::default()
+        };
+        Self {
+            live,
+            version: Mutex::new(version),
+            disk,
+            clock,
+        }
+    }
+
+    /// Applies properties text and keeps it in the file. True if something that name servers are told has changed.
+    pub fn update(&self, text: &str) -> Result<bool, UpdateError> {
+        // One update at a time: the lock also guards the file.
+        let mut version = self.version.lock();
+        let mut changed = (*self.live.snapshot()).clone();
+        let before = changed.broker.broker_permission;
+        let black_list = changed.broker.config_black_list.clone();
+        let updated = settings::update(&mut changed, &Properties::parse(text.as_bytes()), &black_list)?;
+        for key in &updated.unknown {
+            tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
+        }
+        for (key, value) in updated.to_keep() {
+            tracing::info!("UPDATE_BROKER_CONFIG: {key}={value}");
+        }
+        let announce = changed.broker.broker_permission != before;
+        let file = changed.config_file();
+        self.live.store(changed);
+        version.counter += 1;
+        version.timestamp = self.clock.now_ms();
+        let old = self.disk.read_small(&file, FILE_MAX_BYTES)?.unwrap_or_default();
+        let new = settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
+        self.disk.write_small(&file, new.as_bytes(), true)?;
+        Ok(announce)
+    }
+
+    /// The version as JSON, and all settings as `key=value` lines.
+    pub fn text(&self) -> (String, String) {
+        let version = serde_json::to_string(&*self.version.lock()).expect("plain numbers");
+        (version, settings::text(&*self.live.snapshot()))
+    }
+}

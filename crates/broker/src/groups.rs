@@ -1,0 +1,147 @@
+//! The consumer group table; `config/subscriptionGroup.json`.
+//!
+//! Rules: RocketMQ 4.9.8, SubscriptionGroupManager.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::Disk;
+use message::name;
+use parking_lot::RwLock;
+use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use protocol::body::topic::DataVersion;
+
+use crate::persist::{self, Change, Saver};
+
+/// Most groups one broker keeps.
+pub const GROUPS_MAX: usize = 1_000_000;
+
+/// Groups that are always there, and whether broadcasting is what they are for.
+const START_GROUPS: [&str; 7] = [
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+];
+
+struct State {
+    groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>>,
+    file: SubscriptionGroupTable,
+}
+
+/// The table.
+pub struct GroupTable {
+    state: RwLock<State>,
+    saver: Saver,
+}
+
+impl GroupTable {
+    /// Loads the file at `path` and adds the groups that are always there.
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> disk::Result<Self> {
+        let mut file: SubscriptionGroupTable = persist::load(disk, &path)?.unwrap_or_default();
+        let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
+        for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
+            group.group_name = key;
+            groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
+        }
+        for start in START_GROUPS {
+            groups
+                .entry(Arc::from(start))
+                .or_insert_with(|| Arc::new(default_group(start)));
+        }
+        if file.data_version.timestamp == 0 {
+            file.data_version.timestamp = now;
+        }
+        let table = Self {
+            state: RwLock::new(State { groups, file }),
+            saver: Saver::new(path),
+        };
+        table.saver.touch();
+        Ok(table)
+    }
+
+    /// The group's settings, if it is there.
+    pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        self.state.read().groups.get(group).cloned()
+    }
+
+    /// The group's settings; made on first use if `auto_create` says so or it is a system group.
+    pub fn find(&self, group: &str, auto_create: bool, now: i64) -> Option<Arc<SubscriptionGroupConfig>> {
+        if let Some(found) = self.get(group) {
+            return Some(found);
+        }
+        if !(auto_create || name::is_system_group(group)) || name::check_group(group).is_err() {
+            return None;
+        }
+        let mut state = self.state.write();
+        if let Some(found) = state.groups.get(group) {
+            return Some(Arc::clone(found));
+        }
+        if state.groups.len() >= GROUPS_MAX {
+            return None;
+        }
+        let made = Arc::new(default_group(group));
+        state.groups.insert(Arc::from(group), Arc::clone(&made));
+        self.note_change(&mut state, now);
+        Some(made)
+    }
+
+    /// Makes a group or overwrites its settings; none if there are [`GROUPS_MAX`].
+    pub fn put(&self, config: SubscriptionGroupConfig, now: i64) -> Option<Change> {
+        let mut state = self.state.write();
+        if state.groups.len() >= GROUPS_MAX && !state.groups.contains_key(config.group_name.as_str()) {
+            return None;
+        }
+        state
+            .groups
+            .insert(Arc::from(config.group_name.as_str()), Arc::new(config));
+        Some(self.note_change(&mut state, now))
+    }
+
+    /// Takes a group out; none if it was not there.
+    pub fn remove(&self, group: &str, now: i64) -> Option<Change> {
+        let mut state = self.state.write();
+        state.groups.remove(group)?;
+        state.file.forbidden_table.remove(group);
+        Some(self.note_change(&mut state, now))
+    }
+
+    fn note_change(&self, state: &mut State, now: i64) -> Change {
+        state.file.data_version.timestamp = now;
+        state.file.data_version.counter += 1;
+        self.saver.touch()
+    }
+
+    /// Version of the table.
+    pub fn version(&self) -> DataVersion {
+        self.state.read().file.data_version
+    }
+
+    /// The file's content.
+    pub fn file(&self) -> SubscriptionGroupTable {
+        let state = self.state.read();
+        let mut file = state.file.clone();
+        file.subscription_group_table = state
+            .groups
+            .values()
+            .map(|g| (g.group_name.clone(), (**g).clone()))
+            .collect();
+        file
+    }
+
+    /// Who writes the file.
+    pub fn saver(&self) -> &Saver {
+        &self.saver
+    }
+}
+
+fn default_group(name: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig {
+        group_name: name.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    }
+}

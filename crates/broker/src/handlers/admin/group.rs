@@ -1,0 +1,250 @@
+//! UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200) and its list form (225), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
+//! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), DELETE_SUBSCRIPTIONGROUP (207),
+//! GET_CONSUME_STATS (208), QUERY_TOPICS_BY_CONSUMER (343), GET_SUBSCRIPTIONGROUP_CONFIG (352).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use disk::Clock;
+use message::name;
+use protocol::body::broker::{OffsetWrapper, ProducerConnection, SubscriptionGroupConfig};
+use protocol::body::object_keys;
+use protocol::body::topic::{MessageQueue, TopicList};
+use protocol::header::broker::{
+    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+    GroupRequestHeader, ProducerGroupRequestHeader,
+};
+use remoting::Request;
+use serde::{Deserialize, Serialize};
+
+use super::topic::{queue, store_time};
+use super::{Error, answer_when_saved, refuse};
+use crate::Store;
+use crate::clients::{Consumers, Producers};
+use crate::groups::GroupTable;
+use crate::offsets::OffsetTable;
+use crate::persist::Change;
+use crate::settings::Settings;
+use crate::topics::TopicTable;
+
+/// What the handler needs.
+pub struct Group {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// The table.
+    pub groups: Arc<GroupTable>,
+    /// Topics, for the queues of a group's topics.
+    pub topics: Arc<TopicTable>,
+    /// Connected consumers.
+    pub consumers: Arc<Consumers>,
+    /// Connected producers.
+    pub producers: Arc<Producers>,
+    /// Committed offsets.
+    pub offsets: Arc<OffsetTable>,
+    /// The queues.
+    pub store: Arc<Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupConfigList {
+    #[serde(default)]
+    group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
+/// Answer to GET_CONSUME_STATS.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct ConsumeStats {
+    consume_tps: f64,
+    #[serde(with = "object_keys")]
+    offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
+}
+
+impl Group {
+    fn put(&self, config: SubscriptionGroupConfig) -> Result<Change, Error> {
+        if self.settings.load().is_slave() {
+            return Err(Error::Slave);
+        }
+        name::check_group(&config.group_name)?;
+        let full = || {
+            Error::Value(format!(
+                "the broker has {} groups, the most it keeps",
+                crate::groups::GROUPS_MAX
+            ))
+        };
+        self.groups.put(config, self.clock.now_ms()).ok_or_else(full)
+    }
+
+    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
+    pub fn create(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match protocol::body::read(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|config| self.put(config))
+        {
+            Ok(change) => answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+    pub fn create_list(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = protocol::body::read::<GroupConfigList>(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|b| {
+                let mut last = None;
+                for config in b.group_config_list {
+                    last = Some(self.put(config)?);
+                }
+                Ok(last)
+            });
+        match outcome {
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
+            }
+            Ok(None) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
+    pub fn all(&self, request: Request) {
+        request.responder.body(&self.groups.file());
+    }
+
+    /// GET_SUBSCRIPTIONGROUP_CONFIG.
+    pub fn one(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<GroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let auto_create = self.settings.load().broker.auto_create_subscription_group;
+                let found = self.groups.find(&h.group, auto_create, self.clock.now_ms());
+                found.ok_or_else(|| Error::GroupUnknown(h.group.to_string()))
+            });
+        match outcome {
+            Ok(config) => responder.body(&*config),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// DELETE_SUBSCRIPTIONGROUP.
+    pub fn delete(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<DeleteSubscriptionGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                if self.settings.load().is_slave() {
+                    return Err(Error::Slave);
+                }
+                let change = self.groups.remove(&h.group_name, self.clock.now_ms());
+                if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
+                    self.offsets.remove_group(&h.group_name);
+                }
+                Ok(change)
+            });
+        match outcome {
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
+            }
+            Ok(None) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// GET_CONSUMER_CONNECTION_LIST.
+    pub fn consumer_connections(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<ConsumerGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let found = self.consumers.connection_list(&h.consumer_group);
+                found.ok_or_else(|| Error::ConsumerOffline(h.consumer_group.to_string()))
+            });
+        match outcome {
+            Ok(list) => responder.body(&list),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// GET_PRODUCER_CONNECTION_LIST.
+    pub fn producer_connections(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<ProducerGroupRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let found = self.producers.connection_list(&h.producer_group);
+                found.ok_or_else(|| Error::ProducerOffline(h.producer_group.to_string()))
+            });
+        match outcome {
+            Ok(connection_set) => responder.body(&ProducerConnection { connection_set }),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// QUERY_TOPICS_BY_CONSUMER.
+    pub fn topics_of(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame.header::<GroupRequestHeader<'_>>() {
+            Ok(h) => responder.body(&TopicList {
+                topic_list: self.offsets.topics_of(&h.group),
+                ..TopicList::default()
+            }),
+            Err(e) => refuse(responder, &Error::Header(e)),
+        }
+    }
+
+    /// GET_CONSUME_STATS.
+    pub fn consume_stats(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame.header::<GetConsumeStatsRequestHeader<'_>>() {
+            Ok(h) => responder.body(&self.stats_of(&h)),
+            Err(e) => refuse(responder, &Error::Header(e)),
+        }
+    }
+
+    /// Ends and committed offsets of every queue the group reads. A topic it is connected for but does not subscribe to
+    /// is left out, as in Java: it is what an earlier version of the consumer read.
+    fn stats_of(&self, header: &GetConsumeStatsRequestHeader<'_>) -> ConsumeStats {
+        let group = header.consumer_group.as_ref();
+        let topics = match header.topic.as_deref() {
+            Some(topic) if !topic.is_empty() => vec![topic.to_owned()],
+            _ => self.offsets.topics_of(group),
+        };
+        let broker_name = self.settings.load().broker.broker_name.clone();
+        let mut stats = ConsumeStats::default();
+        for topic in topics {
+            let Some(config) = self.topics.get(&topic) else {
+                continue;
+            };
+            let view = self.consumers.view(group, &topic);
+            if view.is_some_and(|v| v.subscription.is_none()) {
+                continue;
+            }
+            for queue_id in 0..config.read_queue_nums {
+                let broker_offset = self.store.queue_max_offset(&topic, queue_id).0;
+                let consumer_offset = self.offsets.get(group, &topic, queue_id).unwrap_or(0);
+                let last_timestamp = store_time(&self.store, &topic, queue_id, consumer_offset - 1);
+                let progress = OffsetWrapper {
+                    broker_offset,
+                    consumer_offset,
+                    last_timestamp,
+                    pull_offset: consumer_offset,
+                };
+                stats
+                    .offset_table
+                    .insert(queue(&broker_name, &topic, queue_id), progress);
+            }
+        }
+        stats
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests of operators and their tools, one file a subject.
+
+pub mod group;
+pub mod runtime;
+pub mod settings;
+pub mod topic;
+
+use std::sync::Arc;
+
+use protocol::code::response;
+use remoting::Responder;
+
+use crate::persist::{Change, SaveError, Saver};
+
+/// A remark and its code: what the admin handlers refuse with.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("{0}")]
+    Body(#[from] protocol::body::BodyError),
+    #[error("{0}")]
+    Name(#[from] message::name::NameError),
+    #[error("The topic[{0}] is conflict with system topic.")]
+    SystemTopic(String),
+    #[error("topic[{0}] not exist")]
+    TopicUnknown(String),
+    #[error("subscription group [{0}] not exist")]
+    GroupUnknown(String),
+    #[error("the consumer group[{0}] not online")]
+    ConsumerOffline(String),
+    #[error("the producer group[{0}] not exist")]
+    ProducerOffline(String),
+    #[error(
+        "Can't modify topic or subscription group from slave broker, please execute it from master broker."
+    )]
+    Slave,
+    #[error("{0}")]
+    Value(String),
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("{0}")]
+    NotCreated(#[from] crate::topics::NotCreated),
+    #[error("the change is in force but not on disk: {0}")]
+    NotSaved(#[from] SaveError),
+    #[error("the queues of topic[{0}] could not be removed: {1}")]
+    NotRemoved(String, String),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
+            Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Error::ConsumerOffline(_) => response::CONSUMER_NOT_ONLINE,
+            Error::Forbidden(_) => response::NO_PERMISSION,
+            Error::Header(_)
+            | Error::Body(_)
+            | Error::Name(_)
+            | Error::SystemTopic(_)
+            | Error::ProducerOffline(_)
+            | Error::Slave
+            | Error::Value(_)
+            | Error::NotCreated(_)
+            | Error::NotSaved(_)
+            | Error::NotRemoved(..) => response::SYSTEM_ERROR,
+        }
+    }
+}
+
+fn refuse(responder: Responder, e: &Error) {
+    responder.error(e.code(), &e.to_string());
+}
+
+/// Answers SUCCESS once `change` of the table is on disk.
+fn answer_when_saved<T: Send + Sync + 'static>(
+    responder: Responder,
+    table: Arc<T>,
+    saver: fn(&T) -> &Saver,
+    change: Change,
+) {
+    tokio::spawn(async move {
+        match saver(&table).saved(change).await {
+            Ok(()) => responder.ok(),
+            Err(e) => refuse(responder, &Error::NotSaved(e)),
+        }
+    });
+}

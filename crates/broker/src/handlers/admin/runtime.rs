@@ -1,0 +1,173 @@
+//! GET_BROKER_RUNTIME_INFO (28): what `brokerStatus`, `clusterList`, the dashboard and the exporter read.
+//!
+//! Keys: reference, mqadmin.md. We have no thread pools; their queue keys are kept because the tools read them, and
+//! say what is true: nothing waits in them, their capacity is what may be in flight.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use disk::{Clock, Disk};
+use protocol::body::topic::KvTable;
+use remoting::Request;
+
+use crate::Store;
+use crate::delay::{DelayLevels, DelayOffsets};
+use crate::flush::FlushWaiters;
+use crate::handlers::pull::HeldPull;
+use crate::hold::Hold;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::topics::SCHEDULE_TOPIC;
+
+/// Version told to tools: the release whose behaviour we follow by default.
+const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
+
+/// Java's defaults (queryThreadPoolQueueCapacity, endTransactionPoolQueueCapacity), which size nothing here.
+const QUERY_QUEUE_CAPACITY: i32 = 20_000;
+const END_TRANSACTION_QUEUE_CAPACITY: i32 = 100_000;
+
+/// What the handler needs.
+pub struct Runtime {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Sends that wait for a flush.
+    pub waiters: Arc<FlushWaiters>,
+    /// Pulls that wait for a message.
+    pub hold: Arc<Hold<HeldPull>>,
+    /// How far delayed messages are delivered.
+    pub delay_offsets: Arc<DelayOffsets>,
+    /// The delay levels.
+    pub delay_levels: Arc<DelayLevels>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Runtime {
+    /// GET_BROKER_RUNTIME_INFO.
+    pub fn get(&self, request: Request) {
+        request.responder.body(&KvTable {
+            table: self.describe(),
+        });
+    }
+
+    fn describe(&self) -> BTreeMap<String, String> {
+        let now = self.clock.now_ms();
+        let settings = self.settings.load();
+        let mut table = BTreeMap::new();
+        let mut put = |key: &str, value: String| drop(table.insert(key.to_owned(), value));
+        self.stats.describe(now, &mut put);
+        put("brokerVersion", VERSION.0.to_string());
+        put("brokerVersionDesc", VERSION.1.to_owned());
+        put("brokerActive", "true".to_owned());
+        put(
+            "startAcceptSendRequestTimeStamp",
+            settings.broker.start_accept_send_request_time_stamp.to_string(),
+        );
+        self.queues(&settings, &mut put);
+        self.log(&settings, &mut put);
+        table
+    }
+
+    fn queues(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
+        let in_flight = self.waiters.len();
+        let head_wait = self.waiters.head_wait_ms(self.clock.now_ms());
+        put("sendThreadPoolQueueSize", in_flight.to_string());
+        put("sendThreadPoolQueueHeadWaitTimeMills", head_wait.to_string());
+        put(
+            "sendThreadPoolQueueCapacity",
+            settings.broker.send_thread_pool_queue_capacity.to_string(),
+        );
+        let capacities = [
+            ("pull", settings.broker.pull_thread_pool_queue_capacity),
+            ("query", QUERY_QUEUE_CAPACITY),
+        ];
+        for (family, capacity) in capacities {
+            put(&format!("{family}ThreadPoolQueueSize"), "0".to_owned());
+            put(
+                &format!("{family}ThreadPoolQueueHeadWaitTimeMills"),
+                "0".to_owned(),
+            );
+            put(&format!("{family}ThreadPoolQueueCapacity"), capacity.to_string());
+        }
+        put("EndTransactionQueueSize", "0".to_owned());
+        put(
+            "EndTransactionThreadPoolQueueCapacity",
+            END_TRANSACTION_QUEUE_CAPACITY.to_string(),
+        );
+        put("pullHoldSize", self.hold.len().to_string());
+    }
+
+    fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
+        let store = &self.store;
+        let (min, max) = (store.min_physical().0, store.max_physical().0);
+        put("commitLogMinOffset", min.to_string());
+        put("commitLogMaxOffset", max.to_string());
+        put(
+            "dispatchBehindBytes",
+            (max - store.dispatched().0).max(0).to_string(),
+        );
+        put("dispatchMaxBuffer", "0".to_owned());
+        put(
+            "remainHowManyDataToFlush",
+            format!("{} B", (max - store.flushed().0).max(0)),
+        );
+        // The append lock is never held while waiting for the disk, so its age says nothing here.
+        put("pageCacheLockTimeMills", "0".to_owned());
+        put(
+            "earliestMessageTimeStamp",
+            store.earliest_log_time().unwrap_or(-1).to_string(),
+        );
+        let mut least: Option<f64> = None;
+        let (mut total, mut free) = (0u64, 0u64);
+        for path in settings.store.commit_log_dirs() {
+            let Ok(usage) = store.disk().usage(&path) else {
+                continue;
+            };
+            let ratio = f64::from(usage.percent()) / 100.0;
+            put(
+                &format!("commitLogDiskRatio_{}", path.display()),
+                ratio_text(ratio),
+            );
+            least = Some(least.map_or(ratio, |l| l.min(ratio)));
+            total += usage.used + usage.available;
+            free += usage.available;
+        }
+        put("commitLogDiskRatio", least.map(ratio_text).unwrap_or_default());
+        let queues = store.disk().usage(&store.settings().consumequeue_dir());
+        let ratio = queues.map(|u| ratio_text(f64::from(u.percent()) / 100.0));
+        put("consumeQueueDiskRatio", ratio.unwrap_or_default());
+        for level in 1..=self.delay_levels.max() {
+            let max = store.queue_max_offset(SCHEDULE_TOPIC, level - 1).0;
+            if max > 0 {
+                put(
+                    &format!("scheduleMessageOffset_{level}"),
+                    format!("{},{max}", self.delay_offsets.get(level)),
+                );
+            }
+        }
+        put(
+            "commitLogDirCapacity",
+            format!("Total : {}, Free : {}.", bytes_text(total), bytes_text(free)),
+        );
+    }
+}
+
+fn ratio_text(ratio: f64) -> String {
+    format!("{ratio:?}")
+}
+
+/// 1024-based, as Java's messages print sizes.
+fn bytes_text(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} PiB")
+}

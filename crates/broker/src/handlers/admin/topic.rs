@@ -1,0 +1,262 @@
+//! UPDATE_AND_CREATE_TOPIC (17) and its list form (18), GET_ALL_TOPIC_CONFIG (21), GET_TOPIC_STATS_INFO (202),
+//! DELETE_TOPIC_IN_BROKER (215), QUERY_TOPIC_CONSUME_BY_WHO (300), GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305),
+//! GET_TOPIC_CONFIG (351).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use disk::Clock;
+use message::name;
+use protocol::body::broker::{GroupList, TopicOffset};
+use protocol::body::object_keys;
+use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
+use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
+use remoting::Request;
+use serde::{Deserialize, Serialize};
+use store::QueueOffset;
+
+use super::{Error, answer_when_saved, refuse};
+use crate::Store;
+use crate::clients::Consumers;
+use crate::offsets::OffsetTable;
+use crate::persist::Change;
+use crate::settings::Settings;
+use crate::topics::TopicTable;
+
+/// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
+const QUEUES_MAX: i32 = 65_536;
+
+/// What the handler needs.
+pub struct Topic {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// The table.
+    pub topics: Arc<TopicTable>,
+    /// The queues.
+    pub store: Arc<Store>,
+    /// Connected groups.
+    pub consumers: Arc<Consumers>,
+    /// Committed offsets.
+    pub offsets: Arc<OffsetTable>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Body of UPDATE_AND_CREATE_TOPIC_LIST.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicConfigList {
+    #[serde(default)]
+    topic_config_list: Vec<TopicConfig>,
+}
+
+/// Answer to GET_TOPIC_STATS_INFO: queues are keys, written as JSON text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicStatsTable {
+    #[serde(with = "object_keys")]
+    offset_table: BTreeMap<MessageQueue, TopicOffset>,
+}
+
+/// A queue of this broker.
+pub(super) fn queue(broker_name: &str, topic: &str, queue_id: i32) -> MessageQueue {
+    MessageQueue {
+        broker_name: broker_name.to_owned(),
+        queue_id,
+        topic: topic.to_owned(),
+    }
+}
+
+impl Topic {
+    fn check_change(&self, topic: &str) -> Result<(), Error> {
+        if self.settings.load().is_slave() {
+            return Err(Error::Slave);
+        }
+        name::check_topic(topic)?;
+        if self.topics.is_system(topic) {
+            return Err(Error::SystemTopic(topic.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn put(&self, config: TopicConfig) -> Result<Change, Error> {
+        self.check_change(&config.topic_name)?;
+        for (what, queues) in [
+            ("readQueueNums", config.read_queue_nums),
+            ("writeQueueNums", config.write_queue_nums),
+        ] {
+            if !(0..=QUEUES_MAX).contains(&queues) {
+                return Err(Error::Value(format!(
+                    "{what}[{queues}] is illegal, 0 to {QUEUES_MAX} are allowed"
+                )));
+            }
+        }
+        Ok(self.topics.put(config, self.clock.now_ms())?)
+    }
+
+    /// UPDATE_AND_CREATE_TOPIC.
+    pub fn create(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<CreateTopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let mut config = TopicConfig {
+                    topic_name: h.topic.to_string(),
+                    read_queue_nums: h.read_queue_nums,
+                    write_queue_nums: h.write_queue_nums,
+                    perm: h.perm,
+                    topic_sys_flag: h.topic_sys_flag.unwrap_or(0),
+                    ..TopicConfig::default()
+                };
+                if let Some(kind) = h.topic_filter_type {
+                    let unknown = || {
+                        Error::Value(format!(
+                            "topicFilterType[{kind}] is neither SINGLE_TAG nor MULTI_TAG"
+                        ))
+                    };
+                    config.topic_filter_type = TopicFilterType::from_text(&kind).ok_or_else(unknown)?;
+                }
+                self.put(config)
+            });
+        match outcome {
+            Ok(change) => answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// UPDATE_AND_CREATE_TOPIC_LIST.
+    pub fn create_list(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = protocol::body::read::<TopicConfigList>(&frame.body)
+            .map_err(Error::Body)
+            .and_then(|b| {
+                let mut last = None;
+                b.topic_config_list
+                    .iter()
+                    .try_for_each(|t| self.check_change(&t.topic_name))?;
+                for config in b.topic_config_list {
+                    last = Some(self.put(config)?);
+                }
+                Ok(last)
+            });
+        match outcome {
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
+            }
+            Ok(None) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// GET_ALL_TOPIC_CONFIG.
+    pub fn all(&self, request: Request) {
+        request.responder.body(&self.topics.file());
+    }
+
+    /// GET_TOPIC_CONFIG.
+    pub fn one(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame.header::<TopicRequestHeader<'_>>().map_err(Error::Header);
+        match outcome.and_then(|h| self.topics.get(&h.topic).ok_or_else(|| unknown(&h.topic))) {
+            Ok(config) => responder.body(&*config),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// GET_TOPIC_STATS_INFO.
+    pub fn stats(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame
+            .header::<TopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| self.stats_of(&h.topic))
+        {
+            Ok(stats) => responder.body(&stats),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    fn stats_of(&self, topic: &str) -> Result<TopicStatsTable, Error> {
+        let config = self.topics.get(topic).ok_or_else(|| unknown(topic))?;
+        let settings = self.settings.load();
+        let mut offset_table = BTreeMap::new();
+        for queue_id in 0..config.write_queue_nums {
+            let (min, max) = self.store.queue_bounds(topic, queue_id);
+            let last = store_time(&self.store, topic, queue_id, max.0 - 1);
+            let offset = TopicOffset {
+                last_update_timestamp: last,
+                max_offset: max.0,
+                min_offset: min.0,
+            };
+            offset_table.insert(queue(&settings.broker.broker_name, topic, queue_id), offset);
+        }
+        Ok(TopicStatsTable { offset_table })
+    }
+
+    /// DELETE_TOPIC_IN_BROKER.
+    pub fn delete(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<TopicRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                self.check_change(&h.topic)?;
+                let change = self.topics.remove(&h.topic, self.clock.now_ms());
+                let removed = self.store.delete_topic(&h.topic);
+                removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
+                // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
+                self.offsets.remove_topic(&h.topic);
+                Ok(change)
+            });
+        match outcome {
+            Ok(Some(change)) => {
+                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
+            }
+            Ok(None) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// QUERY_TOPIC_CONSUME_BY_WHO: connected groups and those that left offsets.
+    pub fn consumed_by(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame.header::<TopicRequestHeader<'_>>() {
+            Ok(h) => {
+                let mut groups: BTreeSet<String> = self.consumers.groups_of(&h.topic).into_iter().collect();
+                groups.extend(self.offsets.groups_of(&h.topic));
+                responder.body(&GroupList {
+                    group_list: groups.into_iter().collect(),
+                });
+            }
+            Err(e) => refuse(responder, &Error::Header(e)),
+        }
+    }
+
+    /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER.
+    pub fn system(&self, request: Request) {
+        let topic_list = self.topics.system_topics().to_vec();
+        request.responder.body(&TopicList {
+            topic_list,
+            ..TopicList::default()
+        });
+    }
+}
+
+/// Store time of a queue's message, 0 if there is none.
+pub(super) fn store_time(store: &Store, topic: &str, queue_id: i32, offset: i64) -> i64 {
+    if offset < 0 {
+        return 0;
+    }
+    match store.store_time(topic, queue_id, QueueOffset(offset)) {
+        Ok(time) => time.unwrap_or(0),
+        Err(e) => {
+            tracing::warn!("store time of {topic} queue {queue_id} offset {offset}: {e}");
+            0
+        }
+    }
+}
+
+fn unknown(topic: &str) -> Error {
+    Error::TopicUnknown(topic.to_owned())
+}

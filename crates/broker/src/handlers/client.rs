@@ -1,0 +1,237 @@
+//! HEART_BEAT (34), UNREGISTER_CLIENT (35), GET_CONSUMER_LIST_BY_GROUP (38), CHECK_CLIENT_CONFIG (46), and the notice
+//! NOTIFY_CONSUMER_IDS_CHANGED (40) that follows from the first two.
+//!
+//! Rules: RocketMQ 4.9.8, ClientManageProcessor, ConsumerManageProcessor, DefaultConsumerIdsChangeListener.
+
+use std::sync::Arc;
+
+use disk::Clock;
+use filter::TagFilter;
+use message::name;
+use protocol::body::broker::{CheckClientRequestBody, ConsumerData, ConsumerIdList, HeartbeatData};
+use protocol::code::{request, response};
+use protocol::header::broker::{
+    ConsumerGroupRequestHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedRequestHeader,
+    UnregisterClientRequestHeader,
+};
+use remoting::{Body, Connection, Request};
+
+use crate::clients::{Consumers, Member, Notice, Producers};
+use crate::groups::GroupTable;
+use crate::settings::Settings;
+use crate::topics::{TopicTable, perm};
+
+/// What the handler needs.
+pub struct Client {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Consumer groups' members.
+    pub consumers: Arc<Consumers>,
+    /// Producer groups' members.
+    pub producers: Arc<Producers>,
+    /// Groups' settings.
+    pub groups: Arc<GroupTable>,
+    /// Topics, for the retry topics.
+    pub topics: Arc<TopicTable>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a request of this family is refused.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("{0}")]
+    Body(#[from] protocol::body::BodyError),
+    #[error("the heartbeat names no client id")]
+    NoClientId,
+    #[error("no consumer for this group, {0}")]
+    NoMember(String),
+    #[error(
+        "subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)"
+    )]
+    GroupUnknown(String),
+    #[error("{0}")]
+    Expression(String),
+    #[error("The broker does not support consumer to filter message by {0}")]
+    FilterType(String),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::Header(_)
+            | Error::Body(_)
+            | Error::NoClientId
+            | Error::NoMember(_)
+            | Error::FilterType(_) => response::SYSTEM_ERROR,
+            Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Error::Expression(_) => response::SUBSCRIPTION_PARSE_FAILED,
+        }
+    }
+}
+
+impl Client {
+    /// HEART_BEAT.
+    pub fn heartbeat(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let data: HeartbeatData = match protocol::body::read(&frame.body) {
+            Ok(data) => data,
+            Err(e) => return refuse(responder, &Error::Body(e)),
+        };
+        if data.client_id.is_empty() {
+            return refuse(responder, &Error::NoClientId);
+        }
+        let member = Member {
+            client_id: Arc::from(data.client_id.as_str()),
+            conn: Arc::clone(responder.connection()),
+            language: frame.language,
+            version: frame.version,
+            seen_ms: self.clock.now_ms(),
+        };
+        // Unlike Java 4.9 the answer says that the short heartbeat form is understood, as 5.x does.
+        let mut subscription_changed = false;
+        for group in &data.consumer_data_set {
+            subscription_changed |= self.join(group, member.clone(), data.without_sub);
+        }
+        for group in &data.producer_data_set {
+            self.producers.register(&group.group_name, member.clone());
+        }
+        let answer = HeartbeatResponseHeader {
+            support_heartbeat_v2: true,
+            subscription_changed,
+        };
+        responder.reply(response::SUCCESS, None, &answer, Body::Empty);
+    }
+
+    /// Takes in one consumer group; true if the client must send its subscriptions in full.
+    fn join(&self, data: &ConsumerData, member: Member, without_sub: bool) -> bool {
+        let now = member.seen_ms;
+        let auto_create = self.settings.load().broker.auto_create_subscription_group;
+        let config = self.groups.find(&data.group_name, auto_create, now);
+        if let Some(config) = &config {
+            let unit = if data.unit_mode {
+                topic_flag::UNIT_SUBSCRIPTION
+            } else {
+                0
+            };
+            let retry = name::retry_topic(&data.group_name);
+            let queues = config.retry_queue_nums;
+            let made = self
+                .topics
+                .create_for_group(&retry, queues, perm::READ | perm::WRITE, unit, now);
+            if let Err(e) = made {
+                tracing::warn!("retry topic {retry} not made: {e}");
+            }
+        }
+        let unknown = without_sub && !self.consumers.knows(&data.group_name);
+        if let Some(notice) = self.consumers.register(data, member, without_sub) {
+            self.notify(notice);
+        }
+        unknown
+    }
+
+    /// UNREGISTER_CLIENT.
+    pub fn unregister(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = match frame.header::<UnregisterClientRequestHeader<'_>>() {
+            Ok(header) => header,
+            Err(e) => return refuse(responder, &Error::Header(e)),
+        };
+        let conn_id = responder.connection().id();
+        if let Some(group) = header.producer_group.as_deref() {
+            self.producers.unregister(group, conn_id);
+        }
+        if let Some(group) = header.consumer_group.as_deref()
+            && let Some(notice) = self.consumers.unregister(group, conn_id)
+        {
+            self.notify(notice);
+        }
+        responder.ok();
+    }
+
+    /// GET_CONSUMER_LIST_BY_GROUP.
+    pub fn list(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = match frame.header::<ConsumerGroupRequestHeader<'_>>() {
+            Ok(header) => header,
+            Err(e) => return refuse(responder, &Error::Header(e)),
+        };
+        match self.consumers.client_ids(&header.consumer_group) {
+            Some(consumer_id_list) if !consumer_id_list.is_empty() => {
+                responder.body(&ConsumerIdList { consumer_id_list });
+            }
+            _ => refuse(responder, &Error::NoMember(header.consumer_group.to_string())),
+        }
+    }
+
+    /// CHECK_CLIENT_CONFIG.
+    pub fn check(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let body: CheckClientRequestBody = match protocol::body::read(&frame.body) {
+            Ok(body) => body,
+            Err(e) => return refuse(responder, &Error::Body(e)),
+        };
+        let Some(subscription) = body.subscription_data else {
+            return responder.ok();
+        };
+        let outcome = match subscription.expression_type.as_str() {
+            "TAG" | "" => TagFilter::parse(&subscription.sub_string)
+                .map(drop)
+                .map_err(|e| Error::Expression(e.to_string())),
+            other => Err(Error::FilterType(other.to_owned())),
+        };
+        match outcome {
+            Ok(()) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    /// A connection is gone: its client leaves every group.
+    pub fn closed(&self, conn: &Connection) {
+        self.producers.closed(conn.id());
+        for notice in self.consumers.closed(conn.id()) {
+            self.notify(notice);
+        }
+    }
+
+    /// Closes connections of clients that stopped sending heartbeats.
+    pub fn expire(&self) {
+        let now = self.clock.now_ms();
+        for conn in self
+            .consumers
+            .expired(now)
+            .into_iter()
+            .chain(self.producers.expired(now))
+        {
+            conn.close("no heartbeat for 120 s");
+        }
+    }
+
+    /// Tells every member that the group changed, so that they share its queues anew.
+    fn notify(&self, notice: Notice) {
+        let config = self.groups.get(&notice.group);
+        if !config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
+            return;
+        }
+        let header = NotifyConsumerIdsChangedRequestHeader {
+            consumer_group: notice.group.as_str().into(),
+        };
+        for conn in notice.members {
+            if let Err(e) = conn.oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &header, Body::Empty) {
+                tracing::debug!("{} not told of group {}: {e}", conn.peer(), notice.group);
+            }
+        }
+    }
+}
+
+/// Bits of topicSysFlag (RocketMQ 4.9.8, TopicSysFlag).
+mod topic_flag {
+    pub(super) const UNIT_SUBSCRIPTION: i32 = 2;
+}
+
+fn refuse(responder: remoting::Responder, e: &Error) {
+    responder.error(e.code(), &e.to_string());
+}

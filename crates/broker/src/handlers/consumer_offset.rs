@@ -1,0 +1,197 @@
+//! Offsets: QUERY_CONSUMER_OFFSET (14), UPDATE_CONSUMER_OFFSET (15), SEARCH_OFFSET_BY_TIMESTAMP (29), GET_MAX_OFFSET
+//! (30), GET_MIN_OFFSET (31), GET_EARLIEST_MSG_STORETIME (32), GET_ALL_CONSUMER_OFFSET (43).
+//!
+//! Rules: RocketMQ 4.9.8, ConsumerManageProcessor and AdminBrokerProcessor (reference: wire.md §18).
+
+use std::sync::Arc;
+
+use filter::TagFilter;
+use message::name;
+use protocol::code::response;
+use protocol::header::broker::{
+    OffsetResponseHeader, QueryConsumerOffsetRequestHeader, QueueRequestHeader, SearchOffsetRequestHeader,
+    TimestampResponseHeader, UpdateConsumerOffsetRequestHeader,
+};
+use remoting::{Body, Request, Responder};
+use store::{Boundary, QueueOffset, ReadLimits};
+
+use crate::Store;
+use crate::offsets::{Full, OffsetTable};
+
+/// What the handler needs.
+pub struct ConsumerOffset {
+    /// Committed offsets.
+    pub offsets: Arc<OffsetTable>,
+    /// The queues.
+    pub store: Arc<Store>,
+}
+
+/// Why a request of this family is refused.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("Not found, maybe this group consumer boot first")]
+    NotStored,
+    #[error("{0}")]
+    Name(#[from] name::NameError),
+    #[error("queueId[{0}] or offset[{1}] is illegal, neither may be below 0")]
+    Negative(i32, i64),
+    #[error("{0}")]
+    Full(#[from] Full),
+    #[error("the queue can not be read: {0}")]
+    Disk(#[from] disk::Error),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::NotStored => response::QUERY_NOT_FOUND,
+            Error::Header(_) | Error::Name(_) | Error::Negative(..) | Error::Full(_) | Error::Disk(_) => {
+                response::SYSTEM_ERROR
+            }
+        }
+    }
+}
+
+impl ConsumerOffset {
+    /// QUERY_CONSUMER_OFFSET.
+    pub fn query(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|h| self.stored(&h));
+        answer_offset(responder, outcome);
+    }
+
+    /// A group without an offset gets 0 only while the queue still starts at 0 and its beginning is in memory: then a
+    /// new consumer loses nothing by starting there. Everybody else decides by consumeFromWhere.
+    fn stored(&self, header: &QueryConsumerOffsetRequestHeader<'_>) -> Result<i64, Error> {
+        let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
+        if let Some(offset) = self.offsets.get(group, topic, queue_id) {
+            return Ok(offset);
+        }
+        if header.set_zero_if_not_found == Some(false) {
+            return Err(Error::NotStored);
+        }
+        let from_zero =
+            self.store.queue_min_offset(topic, queue_id).0 <= 0 && !self.starts_on_disk(topic, queue_id)?;
+        if from_zero { Ok(0) } else { Err(Error::NotStored) }
+    }
+
+    /// Is the queue's first message further behind the log's end than memory reaches? Not so for an empty queue.
+    fn starts_on_disk(&self, topic: &str, queue_id: i32) -> Result<bool, Error> {
+        let limits = ReadLimits {
+            max_messages: 1,
+            max_bytes: i64::MAX,
+        };
+        let mut first = Vec::new();
+        let read = self.store.read(
+            topic,
+            queue_id,
+            QueueOffset(0),
+            limits,
+            &TagFilter::All,
+            &mut first,
+        )?;
+        Ok(read.count > 0 && read.far_behind)
+    }
+
+    /// UPDATE_CONSUMER_OFFSET.
+    pub fn update(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|h| self.commit(&h))
+        {
+            Ok(()) => responder.ok(),
+            Err(e) => responder.error(e.code(), &e.to_string()),
+        }
+    }
+
+    fn commit(&self, header: &UpdateConsumerOffsetRequestHeader<'_>) -> Result<(), Error> {
+        // Unlike Java: names and numbers that could never be used are not stored for ever.
+        name::check_group(&header.consumer_group)?;
+        name::check_any_topic(&header.topic)?;
+        if header.queue_id < 0 || header.commit_offset < 0 {
+            return Err(Error::Negative(header.queue_id, header.commit_offset));
+        }
+        let (group, topic) = (&header.consumer_group, &header.topic);
+        Ok(self
+            .offsets
+            .commit(group, topic, header.queue_id, header.commit_offset)?)
+    }
+
+    /// GET_MAX_OFFSET.
+    pub fn max(&self, request: Request) {
+        self.of_queue(request, |h| self.store.queue_max_offset(&h.topic, h.queue_id).0);
+    }
+
+    /// GET_MIN_OFFSET.
+    pub fn min(&self, request: Request) {
+        self.of_queue(request, |h| self.store.queue_min_offset(&h.topic, h.queue_id).0);
+    }
+
+    fn of_queue(&self, request: Request, offset: impl Fn(&QueueRequestHeader<'_>) -> i64) {
+        let Request { frame, responder } = request;
+        answer_offset(
+            responder,
+            frame.header().map(|h| offset(&h)).map_err(Error::Header),
+        );
+    }
+
+    /// SEARCH_OFFSET_BY_TIMESTAMP.
+    pub fn search(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header::<SearchOffsetRequestHeader<'_>>()
+            .map_err(Error::Header)
+            .and_then(|h| {
+                let boundary = match h.boundary_type.as_deref() {
+                    Some(b) if b.eq_ignore_ascii_case("upper") => Boundary::Upper,
+                    Some(b) if b.eq_ignore_ascii_case("lower") => Boundary::Lower,
+                    _ => Boundary::Nearest,
+                };
+                Ok(self
+                    .store
+                    .offset_by_time(&h.topic, h.queue_id, h.timestamp, boundary)?
+                    .0)
+            });
+        answer_offset(responder, outcome);
+    }
+
+    /// GET_EARLIEST_MSG_STORETIME.
+    pub fn earliest(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame.header::<QueueRequestHeader<'_>>().map_err(Error::Header);
+        match outcome.and_then(|h| Ok(self.store.earliest_store_time(&h.topic, h.queue_id)?)) {
+            Ok(time) => {
+                let header = TimestampResponseHeader {
+                    timestamp: time.unwrap_or(-1),
+                };
+                responder.reply(response::SUCCESS, None, &header, Body::Empty);
+            }
+            Err(e) => responder.error(e.code(), &e.to_string()),
+        }
+    }
+
+    /// GET_ALL_CONSUMER_OFFSET.
+    pub fn all(&self, request: Request) {
+        request.responder.body(&self.offsets.file());
+    }
+}
+
+fn answer_offset(responder: Responder, outcome: Result<i64, Error>) {
+    match outcome {
+        Ok(offset) => responder.reply(
+            response::SUCCESS,
+            None,
+            &OffsetResponseHeader { offset },
+            Body::Empty,
+        ),
+        Err(e) => responder.error(e.code(), &e.to_string()),
+    }
+}

@@ -1,0 +1,398 @@
+//! PULL_MESSAGE (11), LITE_PULL_MESSAGE (361): the whole life of a pull.
+//!
+//! Checks, codes and remarks: RocketMQ 4.9.8, PullMessageProcessor (reference: wire.md §17, behaviours.md §9).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use disk::{Clock, MappedSlice};
+use filter::TagFilter;
+use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
+use protocol::body::topic::TopicConfig;
+use protocol::code::response;
+use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
+use remoting::{Body, Request, Responder};
+use store::{QueueOffset, ReadLimits, ReadStatus};
+
+use crate::Store;
+use crate::clients::Consumers;
+use crate::groups::GroupTable;
+use crate::hold::{Held, Hold, Waiting};
+use crate::offsets::OffsetTable;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::topics::{TopicTable, perm};
+
+/// Bits of a pull's sysFlag (RocketMQ 4.9.8, PullSysFlag).
+mod flag {
+    pub(super) const COMMIT_OFFSET: i32 = 0x1;
+    pub(super) const SUSPEND: i32 = 0x2;
+    pub(super) const SUBSCRIPTION: i32 = 0x4;
+}
+
+/// Longest time a client may ask a pull to be held: an hour.
+const SUSPEND_MAX_MS: i64 = 3_600_000;
+
+/// What the handler needs.
+pub struct Pull {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Topics.
+    pub topics: Arc<TopicTable>,
+    /// Groups.
+    pub groups: Arc<GroupTable>,
+    /// Who is connected and what they subscribe to.
+    pub consumers: Arc<Consumers>,
+    /// Committed offsets.
+    pub offsets: Arc<OffsetTable>,
+    /// Where messages are read.
+    pub store: Arc<Store>,
+    /// Where pulls wait.
+    pub hold: Arc<Hold<HeldPull>>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A pull that waits for a message. It owns its header: the frame would keep a whole read buffer alive.
+pub struct HeldPull {
+    header: PullMessageRequestHeader<'static>,
+    responder: Responder,
+    filter: TagFilter,
+}
+
+impl Waiting for HeldPull {
+    fn wants(&self, tags_code: i64) -> bool {
+        self.filter.matches(tags_code)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.responder.connection().is_open()
+    }
+}
+
+/// Why a pull is refused.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("the broker[{0}] pulling message is forbidden")]
+    BrokerUnreadable(String),
+    #[error(
+        "subscription group [{0}] does not exist, create it or let the broker do so (autoCreateSubscriptionGroup)"
+    )]
+    GroupUnknown(String),
+    #[error("subscription group no permission, {0}")]
+    GroupDisabled(String),
+    #[error(
+        "topic[{0}] not exist, apply first please! Create it or let the broker do so (autoCreateTopicEnable)"
+    )]
+    TopicUnknown(String),
+    #[error("the topic[{0}] pulling message is forbidden")]
+    TopicUnreadable(String),
+    #[error(
+        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{peer}]"
+    )]
+    Queue {
+        queue_id: i32,
+        topic: String,
+        queues: i32,
+        peer: SocketAddr,
+    },
+    #[error("parse the consumer's subscription failed: {0}")]
+    Subscription(String),
+    #[error("the consumer's group info not exist: no member of the group is connected here")]
+    GroupOffline,
+    #[error("the consumer group[{0}] can not consume by broadcast way")]
+    Broadcast(String),
+    #[error("the consumer's subscription not exist: members of one group must subscribe to the same topics")]
+    NotSubscribed,
+    #[error("the consumer's subscription not latest")]
+    SubscriptionOld,
+    #[error("The broker does not support consumer to filter message by {0}")]
+    FilterType(String),
+    #[error("the queue can not be read: {0}")]
+    Disk(disk::Error),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::Header(_) | Error::Queue { .. } | Error::FilterType(_) | Error::Disk(_) => {
+                response::SYSTEM_ERROR
+            }
+            Error::BrokerUnreadable(_)
+            | Error::GroupDisabled(_)
+            | Error::TopicUnreadable(_)
+            | Error::Broadcast(_) => response::NO_PERMISSION,
+            Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
+            Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
+            Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
+            Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
+        }
+    }
+}
+
+/// Has this pull been here before?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    First,
+    Again,
+}
+
+impl Pull {
+    /// Serves a pull; the answer may come later.
+    pub fn handle(&self, request: Request) {
+        let Request { frame, responder } = request;
+        match frame.header() {
+            Ok(header) => self.run(header, responder, Pass::First),
+            Err(e) => refuse(responder, &Error::Header(e)),
+        }
+    }
+
+    /// Runs a held pull once more, because a message came or its time is over.
+    pub fn again(&self, held: HeldPull) {
+        self.run(held.header, held.responder, Pass::Again);
+    }
+
+    fn run(&self, header: PullMessageRequestHeader<'_>, responder: Responder, pass: Pass) {
+        let (group, filter) = match self.check(&header, responder.connection().peer()) {
+            Ok(checked) => checked,
+            Err(e) => return refuse(responder, &e),
+        };
+        let started_ms = self.clock.now_ms();
+        let mut slices = Vec::new();
+        let limits = ReadLimits {
+            max_messages: header.max_msg_nums,
+            max_bytes: header
+                .max_msg_bytes
+                .filter(|b| *b > 0)
+                .map_or(i64::MAX, i64::from),
+        };
+        let asked = QueueOffset(header.queue_offset);
+        let read = match self.store.read(
+            &header.topic,
+            header.queue_id,
+            asked,
+            limits,
+            &filter,
+            &mut slices,
+        ) {
+            Ok(read) => read,
+            Err(e) => return refuse(responder, &Error::Disk(e)),
+        };
+        let (code, wait) = answer_code(read.status, header.queue_offset);
+        let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
+        self.stats
+            .read(u64::from(read.count), code == response::SUCCESS, took_ms);
+        if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
+            self.commit(&header);
+        }
+        if wait && pass == Pass::First && header.sys_flag & flag::SUSPEND != 0 {
+            let (deadline_ms, offset) = (self.held_until(&header, started_ms), header.queue_offset);
+            let pull = HeldPull {
+                header: header.into_owned(),
+                responder,
+                filter,
+            };
+            return self.keep(Held {
+                offset,
+                deadline_ms,
+                pull,
+            });
+        }
+        let settings = self.settings.load();
+        let suggest = match (settings.broker.slave_read_enable, read.far_behind) {
+            (false, _) => 0,
+            (true, true) => group.which_broker_when_consume_slowly,
+            (true, false) => group.broker_id,
+        };
+        let answer = PullMessageResponseHeader {
+            suggest_which_broker_id: suggest,
+            next_begin_offset: read.next_begin_offset.0,
+            min_offset: read.min_offset.0,
+            max_offset: read.max_offset.0,
+            forbidden_type: None,
+        };
+        let remark = status_name(read.status);
+        if slices.is_empty() {
+            return responder.reply(code, Some(remark), &answer, Body::Empty);
+        }
+        if read.far_behind {
+            // Far behind the end: the pages may have to come from the disk, which must not hold up a worker.
+            tokio::task::spawn_blocking(move || {
+                slices.iter().for_each(fault_in);
+                responder.reply(code, Some(remark), &answer, body(slices));
+            });
+        } else {
+            responder.reply(code, Some(remark), &answer, body(slices));
+        }
+    }
+
+    /// Everything that is checked before the queue is read; gives the group and the filter to read with.
+    fn check(
+        &self,
+        header: &PullMessageRequestHeader<'_>,
+        peer: SocketAddr,
+    ) -> Result<(Arc<SubscriptionGroupConfig>, TagFilter), Error> {
+        let settings = self.settings.load();
+        if settings.broker.broker_permission & perm::READ == 0 {
+            return Err(Error::BrokerUnreadable(settings.broker.broker_ip1.clone()));
+        }
+        let auto_create = settings.broker.auto_create_subscription_group;
+        let group = self
+            .groups
+            .find(&header.consumer_group, auto_create, self.clock.now_ms())
+            .ok_or_else(|| Error::GroupUnknown(header.consumer_group.to_string()))?;
+        if !group.consume_enable {
+            return Err(Error::GroupDisabled(header.consumer_group.to_string()));
+        }
+        let topic = self
+            .topics
+            .get(&header.topic)
+            .ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
+        check_topic(&topic, header, peer)?;
+        let filter = self.filter(header, &group)?;
+        Ok((group, filter))
+    }
+
+    fn filter(
+        &self,
+        header: &PullMessageRequestHeader<'_>,
+        group: &SubscriptionGroupConfig,
+    ) -> Result<TagFilter, Error> {
+        if header.sys_flag & flag::SUBSCRIPTION != 0 {
+            let kind = header.expression_type.as_deref().unwrap_or("TAG");
+            let text = header.subscription.as_deref().unwrap_or("");
+            return match kind {
+                "TAG" | "" => TagFilter::parse(text).map_err(|e| Error::Subscription(e.to_string())),
+                "SQL92" if text.trim().is_empty() => {
+                    Err(Error::Subscription("the SQL92 expression is blank".into()))
+                }
+                other => Err(Error::FilterType(other.to_owned())),
+            };
+        }
+        let view = self
+            .consumers
+            .view(&header.consumer_group, &header.topic)
+            .ok_or(Error::GroupOffline)?;
+        if !group.consume_broadcast_enable && view.model == MessageModel::Broadcasting {
+            return Err(Error::Broadcast(header.consumer_group.to_string()));
+        }
+        let subscription = view.subscription.ok_or(Error::NotSubscribed)?;
+        if subscription.data.sub_version < header.sub_version.unwrap_or(0) {
+            return Err(Error::SubscriptionOld);
+        }
+        match subscription.data.expression_type.as_str() {
+            "TAG" | "" => Ok(subscription.filter.clone()),
+            other => Err(Error::FilterType(other.to_owned())),
+        }
+    }
+
+    fn commit(&self, header: &PullMessageRequestHeader<'_>) {
+        let Some(offset) = header.commit_offset else {
+            return;
+        };
+        if self.settings.load().is_slave() {
+            return;
+        }
+        let (group, topic) = (&header.consumer_group, &header.topic);
+        if let Err(e) = self.offsets.commit(group, topic, header.queue_id, offset) {
+            tracing::debug!("offset of {group} for {topic} not stored: {e}");
+        }
+    }
+
+    /// When a pull that came at `now_ms` is answered at the latest.
+    fn held_until(&self, header: &PullMessageRequestHeader<'_>, now_ms: i64) -> i64 {
+        let settings = self.settings.load();
+        let wanted = match settings.broker.long_polling_enable {
+            true => header.suspend_timeout_millis.unwrap_or(0),
+            false => settings.broker.short_polling_time_mills,
+        };
+        now_ms + wanted.clamp(0, SUSPEND_MAX_MS)
+    }
+
+    fn keep(&self, held: Held<HeldPull>) {
+        let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
+        match self.hold.put(&topic, queue_id, held) {
+            Ok(()) => {
+                // A message may have come between the read and the put; its dispatch did not see this pull.
+                let end = self.store.queue_max_offset(&topic, queue_id).0;
+                for pull in self.hold.take(&topic, queue_id, end, None) {
+                    self.again(pull);
+                }
+            }
+            Err(full) => self.again(full.pull),
+        }
+    }
+}
+
+fn check_topic(
+    topic: &TopicConfig,
+    header: &PullMessageRequestHeader<'_>,
+    peer: SocketAddr,
+) -> Result<(), Error> {
+    if topic.perm & perm::READ == 0 {
+        return Err(Error::TopicUnreadable(header.topic.to_string()));
+    }
+    if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
+        return Err(Error::Queue {
+            queue_id: header.queue_id,
+            topic: header.topic.to_string(),
+            queues: topic.read_queue_nums,
+            peer,
+        });
+    }
+    Ok(())
+}
+
+/// The code for a store status, and whether the pull may wait instead.
+fn answer_code(status: ReadStatus, asked: i64) -> (i32, bool) {
+    match status {
+        ReadStatus::Found => (response::SUCCESS, false),
+        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving => {
+            (response::PULL_RETRY_IMMEDIATELY, false)
+        }
+        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue if asked != 0 => {
+            (response::PULL_OFFSET_MOVED, false)
+        }
+        ReadStatus::NoMatchedLogicQueue
+        | ReadStatus::NoMessageInQueue
+        | ReadStatus::OffsetFoundNull
+        | ReadStatus::OffsetOverflowOne => (response::PULL_NOT_FOUND, true),
+        ReadStatus::OffsetOverflowBadly | ReadStatus::OffsetTooSmall => (response::PULL_OFFSET_MOVED, false),
+    }
+}
+
+fn refuse(responder: Responder, e: &Error) {
+    responder.error(e.code(), &e.to_string());
+}
+
+fn body(slices: Vec<MappedSlice>) -> Body {
+    Body::Chunks(slices.into_iter().map(Bytes::from_owner).collect())
+}
+
+/// Java's name of the status, which answers carry as their remark.
+fn status_name(status: ReadStatus) -> &'static str {
+    match status {
+        ReadStatus::Found => "FOUND",
+        ReadStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+        ReadStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+        ReadStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+        ReadStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+        ReadStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+        ReadStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+        ReadStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+        ReadStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+    }
+}
+
+/// Touches every page, so that the write that follows does not wait for the disk.
+fn fault_in(slice: &MappedSlice) {
+    let touched = slice.iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
+    std::hint::black_box(touched);
+}

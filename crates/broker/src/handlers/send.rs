@@ -1,0 +1,290 @@
+//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320).
+//!
+//! All sends that one read brought are checked and prepared first, without a lock, then appended together under the
+//! commitlog's one short lock. Checks, codes and remarks: RocketMQ 4.9.8, SendMessageProcessor and
+//! AbstractSendMessageProcessor (reference: wire.md §9, behaviours.md §5).
+
+mod answer;
+mod plan;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+pub use answer::Answer;
+pub use answer::Physical;
+use disk::Clock;
+use plan::{Plan, Scratch};
+use protocol::Frame;
+use protocol::code::{request, response};
+use remoting::{Request, Responder};
+use store::{AppendError, Appended, Illegal, NewRecord};
+
+use crate::Store;
+use crate::arrivals::Arrivals;
+use crate::delay::DelayLevels;
+use crate::flush::{FlushWaiters, Stored};
+use crate::groups::GroupTable;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::topics::TopicTable;
+
+pub use plan::Error;
+
+/// Most sends taken into one append.
+const SENDS_PER_APPEND: usize = 1024;
+
+/// What the handler needs.
+pub struct Send {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Topics.
+    pub topics: Arc<TopicTable>,
+    /// Groups, for sends to retry topics.
+    pub groups: Arc<GroupTable>,
+    /// Where messages go.
+    pub store: Arc<Store>,
+    /// Makes them visible.
+    pub arrivals: Arc<Arrivals>,
+    /// Who waits for a flush.
+    pub waiters: Arc<FlushWaiters>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// brokerIP1:listenPort, written into every record.
+    pub store_host: SocketAddr,
+    /// regionId.
+    pub region: Arc<str>,
+    /// Delays of the delay levels.
+    pub delay_levels: Arc<DelayLevels>,
+    /// Spreads sends that name no queue.
+    pub next_queue: AtomicU32,
+}
+
+/// Is this one of the requests served here?
+pub fn is_send(frame: &Frame) -> bool {
+    matches!(
+        frame.code,
+        request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE
+    )
+}
+
+impl Send {
+    /// Serves the sends at the front of `requests`.
+    pub fn handle(&self, requests: &mut VecDeque<Request>) {
+        let mut frames = Vec::new();
+        let mut responders = Vec::new();
+        while frames.len() < SENDS_PER_APPEND && requests.front().is_some_and(|r| is_send(&r.frame)) {
+            let Some(Request { frame, responder }) = requests.pop_front() else {
+                break;
+            };
+            frames.push(frame);
+            responders.push(Some(responder));
+        }
+        let now = self.clock.now_ms();
+        let settings = self.settings.load();
+        let mut scratch = Scratch::default();
+        let mut plans = Vec::with_capacity(frames.len());
+        for (frame, slot) in frames.iter().zip(&mut responders) {
+            let Some(responder) = slot.as_ref() else { continue };
+            let mark = scratch.mark();
+            let peer = responder.connection().peer();
+            let planned = catch_unwind(AssertUnwindSafe(|| {
+                self.plan(frame, peer, &settings, now, &mut scratch)
+            }));
+            if !matches!(planned, Ok(Ok(_))) {
+                scratch.reset(mark);
+            }
+            let Some(responder) = slot.take() else { continue };
+            match planned {
+                Ok(Ok(plan)) => plans.push((plan, responder)),
+                Ok(Err(e)) => self.refuse(responder, &e),
+                // A panic harms this request alone: its responder, dropped without an answer, answers SYSTEM_ERROR.
+                Err(_) => drop(responder),
+            }
+        }
+        self.append(plans, &scratch, &settings, now);
+    }
+
+    /// Appends what was planned, under one lock, and answers.
+    fn append(
+        &self,
+        plans: Vec<(Plan<'_>, Responder)>,
+        scratch: &Scratch<'_>,
+        settings: &Settings,
+        now: i64,
+    ) {
+        let mut pending = Vec::with_capacity(scratch.records.len());
+        let mut stored = Vec::with_capacity(plans.len());
+        let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
+        for (plan, responder) in plans.iter().zip(responders) {
+            let first = pending.len();
+            match self.prepare(plan, scratch, &mut pending) {
+                Ok(()) => stored.push((plan, responder, first..pending.len())),
+                Err(illegal) => {
+                    pending.truncate(first);
+                    self.refuse(
+                        responder,
+                        &Error::Illegal {
+                            illegal,
+                            body_max: settings.store.max_message_size,
+                        },
+                    );
+                }
+            }
+        }
+        if pending.is_empty() {
+            return;
+        }
+        self.store.append(&mut pending, now);
+        let took_ms = (self.clock.now_ms() - now).max(0) as u64;
+        // Under SYNC_FLUSH nothing new is visible yet; the flush thread dispatches after its sync.
+        if !settings.is_sync_flush() {
+            self.arrivals.dispatch();
+        }
+        for (plan, responder, range) in stored {
+            let results = pending.get_mut(range).unwrap_or_default();
+            match outcome(results) {
+                Ok(placed) => {
+                    self.stats.stored(placed.records, placed.bytes, took_ms);
+                    self.answer(plan, responder, placed, settings, now);
+                }
+                Err(e) => self.refuse(
+                    responder,
+                    &Error::Append {
+                        why: e,
+                        body_max: settings.store.max_message_size,
+                    },
+                ),
+            }
+        }
+    }
+
+    /// Does everything for the plan's records that needs no lock.
+    fn prepare<'a>(
+        &self,
+        plan: &'a Plan<'_>,
+        scratch: &'a Scratch<'_>,
+        pending: &mut Vec<crate::Pending<'a>>,
+    ) -> Result<(), Illegal> {
+        let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
+        for (i, record) in records.iter().enumerate() {
+            pending.push(self.store.prepare(&NewRecord {
+                topic: &plan.topic,
+                queue_id: plan.queue_id,
+                flag: record.flag,
+                sys_flag: plan.sys_flag,
+                born_timestamp: plan.born_timestamp,
+                born_host: plan.born_host,
+                store_host: self.store_host,
+                reconsume_times: plan.reconsume_times,
+                prepared_transaction_offset: 0,
+                body: record.body,
+                properties: scratch.text.get(record.properties.clone()).unwrap_or_default(),
+                joined: i > 0,
+            })?);
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, responder: Responder, e: &Error) {
+        self.stats.refused();
+        responder.error(e.code(), &e.to_string());
+    }
+
+    /// Answers at once, or when flush, replication or the topic file have caught up.
+    fn answer(&self, plan: &Plan<'_>, responder: Responder, placed: Placed, settings: &Settings, now: i64) {
+        let sync_flush = settings.is_sync_flush();
+        // No slave is connected to this release: a SYNC_MASTER says so, as Java's does, and has stored the message.
+        let alone = plan.waits && settings.is_sync_master();
+        let answer = Answer {
+            responder,
+            queue_id: plan.asked_queue_id,
+            queue_offset: placed.queue_offset,
+            physical: placed.physical,
+            store_host: self.store_host,
+            region: Arc::clone(&self.region),
+            trace_on: settings.broker.trace_on,
+            code: if alone {
+                response::SLAVE_NOT_AVAILABLE
+            } else {
+                response::SUCCESS
+            },
+        };
+        let wait = sync_flush && plan.waits;
+        if sync_flush && !wait {
+            self.waiters.nudge();
+        }
+        let stored = Stored {
+            end: placed.end,
+            since_ms: now,
+            answer,
+        };
+        let Some(change) = plan.created else {
+            return if wait {
+                self.waiters.wait(stored, self.store.flushed().0)
+            } else {
+                stored.answer.send(response::SUCCESS)
+            };
+        };
+        // The topic was made for this send: a crash must not leave the message without it.
+        let (topics, waiters, store) = (
+            Arc::clone(&self.topics),
+            Arc::clone(&self.waiters),
+            Arc::clone(&self.store),
+        );
+        tokio::spawn(async move {
+            if let Err(e) = topics.saver().saved(change).await {
+                tracing::warn!("a new topic is not on disk yet: {e}");
+            }
+            if wait {
+                waiters.wait(stored, store.flushed().0);
+            } else {
+                stored.answer.send(response::SUCCESS);
+            }
+        });
+    }
+}
+
+/// Where one request's records were put.
+struct Placed {
+    queue_offset: i64,
+    physical: Physical,
+    end: i64,
+    records: u64,
+    bytes: u64,
+}
+
+/// Sums up the results of one request's records: they are all stored or none is.
+fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
+    let bytes = results.iter().map(|p| p.record_len() as u64).sum();
+    let records = results.len() as u64;
+    let mut placed: Vec<Appended> = Vec::new();
+    let mut only = None;
+    for pending in results {
+        let appended = pending.result.take().unwrap_or(Err(AppendError::ShutDown))?;
+        match records {
+            1 => only = Some(appended),
+            _ => placed.push(appended),
+        }
+    }
+    let (first, last) = match (only, placed.first(), placed.last()) {
+        (Some(one), ..) => (one, one),
+        (None, Some(first), Some(last)) => (*first, *last),
+        _ => return Err(AppendError::ShutDown),
+    };
+    let physical = match only {
+        Some(one) => Physical::One(one.physical_offset.0),
+        None => Physical::Many(placed.iter().map(|a| a.physical_offset.0).collect()),
+    };
+    Ok(Placed {
+        queue_offset: first.queue_offset.0,
+        physical,
+        end: last.end.0,
+        records,
+        bytes,
+    })
+}

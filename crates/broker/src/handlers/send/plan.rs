@@ -1,0 +1,472 @@
+//! Checking and preparing a send, before any lock is taken.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use message::properties::{self, Ending, Wanted, names};
+use message::{batch, name, sys_flag};
+use protocol::Frame;
+use protocol::body::topic::{TopicConfig, TopicFilterType};
+use protocol::code::response;
+use protocol::header::HeaderError;
+use protocol::header::broker::SendMessageRequestHeader;
+
+use super::Send;
+use crate::persist::Change;
+use crate::settings::Settings;
+use crate::topics::{NotCreated, SCHEDULE_TOPIC, perm};
+
+/// Longest body that is taken where a properties text is stored with each record, bytes.
+const PROPERTIES_MAX: usize = properties::MAX_LEN_BYTES;
+/// Clients below this version do not know maxReconsumeTimes (V3_4_9).
+const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
+
+/// Why a send is refused.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("broker unable to service, until {0} ms since 1970 (startAcceptSendRequestTimeStamp)")]
+    NotYet(i64),
+    #[error("the broker[{0}] sending message is forbidden")]
+    BrokerUnwritable(String),
+    #[error("this broker is a slave, messages are put to the master")]
+    Slave,
+    #[error("{0}")]
+    Name(#[from] name::NameError),
+    #[error("Sending message to topic[{0}] is forbidden.")]
+    ReservedTopic(String),
+    #[error("topic[{topic}] not exist, apply first please! {why}")]
+    TopicUnknown { topic: String, why: NotCreated },
+    #[error("request queueId[{queue_id}] is illegal, topic[{topic}] has {queues} queues, Producer: {peer}")]
+    Queue {
+        queue_id: i32,
+        topic: String,
+        queues: i32,
+        peer: SocketAddr,
+    },
+    #[error("subscription group not exist, {0}")]
+    GroupUnknown(String),
+    #[error("the broker[{0}] sending transaction message is forbidden")]
+    Transaction(String),
+    #[error("a batch may neither be delayed nor be part of a transaction")]
+    BatchKind,
+    #[error("the batch body can not be split: {0}")]
+    Batch(#[from] batch::BatchError),
+    #[error("the batch has no message")]
+    BatchEmpty,
+    #[error(
+        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {body_max}B, \
+         msg properties length limit 32KB."
+    )]
+    TooLong { body_max: i32 },
+    #[error(
+        "the message is illegal: {illegal}. msg body length limit {body_max}B, msg properties length limit 32KB."
+    )]
+    Illegal { illegal: store::Illegal, body_max: i32 },
+    #[error("{}", append_remark(.why, *.body_max))]
+    Append { why: store::AppendError, body_max: i32 },
+}
+
+/// What a producer reads when the store could not take its message. Java's words first: people search for them.
+fn append_remark(why: &store::AppendError, body_max: i32) -> String {
+    match why {
+        store::AppendError::BatchTooLong { .. } => {
+            format!(
+                "the message is illegal: {why}. msg body length limit {body_max}B, msg properties length limit 32KB."
+            )
+        }
+        store::AppendError::NoSpace(_) => {
+            format!("create mapped file failed, server is busy or broken. {why}")
+        }
+        store::AppendError::Latched(_)
+        | store::AppendError::DiskLevel(_)
+        | store::AppendError::ShutDown
+        | store::AppendError::TopicDeleted => format!("service not available now. {why}"),
+    }
+}
+
+impl Error {
+    /// RocketMQ's code.
+    pub fn code(&self) -> i32 {
+        match self {
+            Error::Header(_) | Error::NotYet(_) | Error::Name(_) | Error::Queue { .. } | Error::Batch(_) => {
+                response::SYSTEM_ERROR
+            }
+            Error::BrokerUnwritable(_) | Error::ReservedTopic(_) | Error::Transaction(_) => {
+                response::NO_PERMISSION
+            }
+            Error::Slave => response::SERVICE_NOT_AVAILABLE,
+            Error::TopicUnknown { .. } => response::TOPIC_NOT_EXIST,
+            Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Error::BatchKind | Error::BatchEmpty | Error::TooLong { .. } | Error::Illegal { .. } => {
+                response::MESSAGE_ILLEGAL
+            }
+            Error::Append { why, .. } => match why {
+                store::AppendError::BatchTooLong { .. } => response::MESSAGE_ILLEGAL,
+                store::AppendError::NoSpace(_) => response::SYSTEM_ERROR,
+                store::AppendError::Latched(_)
+                | store::AppendError::DiskLevel(_)
+                | store::AppendError::ShutDown
+                | store::AppendError::TopicDeleted => response::SERVICE_NOT_AVAILABLE,
+            },
+        }
+    }
+}
+
+/// One record to be stored; its properties are a range of the scratch text.
+pub(super) struct Record<'a> {
+    pub(super) flag: i32,
+    pub(super) body: &'a [u8],
+    pub(super) properties: Range<usize>,
+}
+
+/// Buffers shared by all plans of one append.
+#[derive(Default)]
+pub(super) struct Scratch<'a> {
+    pub(super) text: Vec<u8>,
+    pub(super) records: Vec<Record<'a>>,
+}
+
+impl Scratch<'_> {
+    pub(super) fn mark(&self) -> (usize, usize) {
+        (self.text.len(), self.records.len())
+    }
+
+    pub(super) fn reset(&mut self, (text, records): (usize, usize)) {
+        self.text.truncate(text);
+        self.records.truncate(records);
+    }
+}
+
+/// A send that may be stored.
+pub(super) struct Plan<'a> {
+    /// Where it is stored.
+    pub(super) topic: Cow<'a, str>,
+    pub(super) queue_id: i32,
+    /// Queue the answer names: that of the topic asked for, also when the message is parked elsewhere first.
+    pub(super) asked_queue_id: i32,
+    pub(super) sys_flag: i32,
+    pub(super) born_timestamp: i64,
+    pub(super) born_host: SocketAddr,
+    pub(super) reconsume_times: i32,
+    pub(super) records: Range<usize>,
+    /// The answer waits for flush and replication.
+    pub(super) waits: bool,
+    /// The topic was made for this send; the answer waits until that is on disk.
+    pub(super) created: Option<Change>,
+}
+
+/// The topic and queue a send goes to after retry rules.
+struct Target<'a> {
+    topic: Cow<'a, str>,
+    queue_id: i32,
+    config: std::sync::Arc<TopicConfig>,
+    created: Option<Change>,
+    /// Level that replaces the message's own.
+    delay: Option<i32>,
+}
+
+impl Send {
+    pub(super) fn plan<'a>(
+        &self,
+        frame: &'a Frame,
+        peer: SocketAddr,
+        settings: &Settings,
+        now: i64,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<Plan<'a>, Error> {
+        let header: SendMessageRequestHeader<'a> = frame.header()?;
+        self.check_broker(&header, settings, now)?;
+        let target = self.target(&header, frame, peer, settings, now)?;
+        let is_batch = header.batch == Some(true);
+        if frame.body.len() > settings.store.max_message_size.max(0) as usize {
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
+        }
+        let mut flags = header.sys_flag.unwrap_or(0);
+        if target.config.topic_filter_type == TopicFilterType::MultiTag {
+            flags |= sys_flag::MULTI_TAGS;
+        }
+        let text = header.properties.as_deref().unwrap_or("").as_bytes();
+        let mut plan = Plan {
+            topic: target.topic.clone(),
+            queue_id: target.queue_id,
+            asked_queue_id: target.queue_id,
+            sys_flag: flags,
+            born_timestamp: header.born_timestamp,
+            born_host: peer,
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            records: scratch.records.len()..scratch.records.len(),
+            waits: Wanted::of(text).waits(),
+            created: target.created,
+        };
+        if is_batch {
+            plan_batch(text, frame, flags, settings, scratch)?;
+        } else {
+            self.plan_single(&mut plan, target.delay, text, &header, frame, settings, scratch)?;
+        }
+        plan.records.end = scratch.records.len();
+        Ok(plan)
+    }
+
+    fn check_broker(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(), Error> {
+        let accept_from = settings.broker.start_accept_send_request_time_stamp;
+        if now < accept_from {
+            return Err(Error::NotYet(accept_from));
+        }
+        if settings.is_slave() {
+            return Err(Error::Slave);
+        }
+        // Only ordered topics obey the broker's permission: their producers cannot simply go to another broker.
+        let writable = settings.broker.broker_permission & perm::WRITE != 0;
+        if !writable && self.topics.get(&header.topic).is_some_and(|t| t.order) {
+            return Err(Error::BrokerUnwritable(settings.broker.broker_ip1.clone()));
+        }
+        Ok(())
+    }
+
+    fn target<'a>(
+        &self,
+        header: &SendMessageRequestHeader<'a>,
+        frame: &Frame,
+        peer: SocketAddr,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<Target<'a>, Error> {
+        name::check_topic(&header.topic)?;
+        if !name::may_be_sent_to(&header.topic) {
+            return Err(Error::ReservedTopic(header.topic.to_string()));
+        }
+        let (config, created) = match self.topics.get(&header.topic) {
+            Some(config) => (config, None),
+            None => self.create(header, settings, now)?,
+        };
+        let queues = config.write_queue_nums.max(config.read_queue_nums);
+        if header.queue_id >= queues {
+            let topic = header.topic.to_string();
+            return Err(Error::Queue {
+                queue_id: header.queue_id,
+                topic,
+                queues,
+                peer,
+            });
+        }
+        let queue_id = match header.queue_id {
+            asked @ 0.. => asked,
+            _ => self.any_queue(config.write_queue_nums),
+        };
+        let target = Target {
+            topic: header.topic.clone(),
+            queue_id,
+            config,
+            created,
+            delay: None,
+        };
+        match header.topic.strip_prefix(name::RETRY_PREFIX) {
+            Some(group) if header.batch != Some(true) => {
+                let group = group.to_owned();
+                self.retry_target(target, &group, header, frame, settings, now)
+            }
+            _ => Ok(target),
+        }
+    }
+
+    /// A consumer's own resend: after the last retry it goes to the dead letters.
+    fn retry_target<'a>(
+        &self,
+        target: Target<'a>,
+        group: &str,
+        header: &SendMessageRequestHeader<'a>,
+        frame: &Frame,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<Target<'a>, Error> {
+        let auto_create = settings.broker.auto_create_subscription_group;
+        let config = self
+            .groups
+            .find(group, auto_create, now)
+            .ok_or_else(|| Error::GroupUnknown(group.to_owned()))?;
+        let own_max = header
+            .max_reconsume_times
+            .filter(|_| frame.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        if header.reconsume_times.unwrap_or(0) < own_max.unwrap_or(config.retry_max_times) {
+            return Ok(target);
+        }
+        let dead = name::dlq_topic(group);
+        let made = self
+            .topics
+            .create_for_group(&dead, 1, perm::READ | perm::WRITE, 0, now);
+        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+            topic: dead.clone(),
+            why,
+        })?;
+        Ok(Target {
+            topic: Cow::Owned(dead),
+            queue_id: 0,
+            config,
+            created,
+            delay: Some(0),
+        })
+    }
+
+    fn create(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(std::sync::Arc<TopicConfig>, Option<Change>), Error> {
+        let topic = header.topic.as_ref();
+        let retry = topic.starts_with(name::RETRY_PREFIX);
+        // Bits of topicSysFlag: 1 unit, 2 unit subscription.
+        let unit = match (header.unit_mode == Some(true), retry) {
+            (true, true) => 2,
+            (true, false) => 1,
+            (false, _) => 0,
+        };
+        let template = header.default_topic.as_deref().unwrap_or("");
+        let queues = header.default_topic_queue_nums.unwrap_or(0);
+        let auto_create = settings.broker.auto_create_topic_enable;
+        let made = match self
+            .topics
+            .create_on_send(topic, template, queues, unit, auto_create, now)
+        {
+            Err(NotCreated::Template(_)) if retry => {
+                self.topics
+                    .create_for_group(topic, 1, perm::READ | perm::WRITE, unit, now)
+            }
+            made => made,
+        };
+        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+            topic: topic.to_owned(),
+            why,
+        })?;
+        if created.is_some() {
+            tracing::info!(topic, queues = config.write_queue_nums, "topic made for a send");
+        }
+        Ok((config, created))
+    }
+
+    fn any_queue(&self, queues: i32) -> i32 {
+        let next = self.next_queue.fetch_add(1, Ordering::Relaxed);
+        (next % queues.max(1).unsigned_abs()) as i32
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `plan`, cut out for its length"
+    )]
+    fn plan_single<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        delay: Option<i32>,
+        text: &[u8],
+        header: &SendMessageRequestHeader<'_>,
+        frame: &'a Frame,
+        settings: &Settings,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), Error> {
+        let wanted = Wanted::of(text);
+        let transaction = properties::get(text, names::TRANSACTION_PREPARED);
+        if transaction.is_some_and(|v| v.eq_ignore_ascii_case(b"true")) {
+            return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
+        }
+        let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
+        let parked = level > 0
+            && matches!(
+                sys_flag::transaction_type(plan.sys_flag),
+                0 | sys_flag::TRANSACTION_COMMIT
+            );
+        let start = scratch.text.len();
+        let cluster = settings.broker.broker_cluster_name.as_str();
+        if parked {
+            let level = level.min(self.delay_levels.max());
+            let queue = plan.queue_id.to_string();
+            let level_text = level.to_string();
+            let with = [
+                (names::CLUSTER, cluster),
+                (names::DELAY, level_text.as_str()),
+                (names::REAL_TOPIC, plan.topic.as_ref()),
+                (names::REAL_QUEUE_ID, queue.as_str()),
+            ];
+            properties::rebuild(text, &[], &with, Ending::Bare, &mut scratch.text);
+            plan.topic = Cow::Borrowed(SCHEDULE_TOPIC);
+            plan.queue_id = level - 1;
+        } else {
+            let zero = delay.map(|d| d.to_string());
+            let with = [
+                (names::CLUSTER, cluster),
+                (names::DELAY, zero.as_deref().unwrap_or("")),
+            ];
+            let with = if zero.is_some() { &with[..] } else { &with[..1] };
+            properties::rebuild(text, &[names::WAIT], with, Ending::Bare, &mut scratch.text);
+        }
+        let properties = start..scratch.text.len();
+        if properties.len() > PROPERTIES_MAX {
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
+        }
+        scratch.records.push(Record {
+            flag: header.flag.unwrap_or(0),
+            body: &frame.body,
+            properties,
+        });
+        Ok(())
+    }
+}
+
+/// Splits a batch; its outer properties are added to each message's own.
+fn plan_batch<'a>(
+    outer: &[u8],
+    frame: &'a Frame,
+    flags: i32,
+    settings: &Settings,
+    scratch: &mut Scratch<'a>,
+) -> Result<(), Error> {
+    let delayed = Wanted::of(outer).delay.and_then(parse_int).unwrap_or(0) > 0;
+    if delayed || sys_flag::transaction_type(flags) != 0 {
+        return Err(Error::BatchKind);
+    }
+    let mut shared = Vec::new();
+    let with = [(names::CLUSTER, settings.broker.broker_cluster_name.as_str())];
+    properties::rebuild(outer, &[], &with, Ending::Bare, &mut shared);
+    let first = scratch.records.len();
+    for entry in batch::entries(&frame.body) {
+        let entry = entry?;
+        let start = scratch.text.len();
+        scratch.text.extend_from_slice(entry.properties);
+        if scratch.text.len() > start && scratch.text.last() != Some(&properties::PAIR_SEPARATOR) {
+            scratch.text.push(properties::PAIR_SEPARATOR);
+        }
+        scratch.text.extend_from_slice(&shared);
+        let properties = start..scratch.text.len();
+        if properties.len() > PROPERTIES_MAX {
+            return Err(Error::TooLong {
+                body_max: settings.store.max_message_size,
+            });
+        }
+        scratch.records.push(Record {
+            flag: entry.flag,
+            body: entry.body,
+            properties,
+        });
+    }
+    if scratch.records.len() == first {
+        return Err(Error::BatchEmpty);
+    }
+    Ok(())
+}
+
+fn parse_int(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

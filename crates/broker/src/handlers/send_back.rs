@@ -1,0 +1,238 @@
+//! CONSUMER_SEND_MSG_BACK (36): a consumer could not process a message and wants it again later.
+//!
+//! Rules: RocketMQ 4.9.8, SendMessageProcessor.consumerSendMsgBack (reference: behaviours.md §4). The copy goes to
+//! `%RETRY%group` with a delay, or to `%DLQ%group` after the last try; the original stays where it is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use disk::Clock;
+use message::id::OffsetMessageId;
+use message::properties::{self, Ending, names};
+use message::record::{Check, Entry, View, decode};
+use message::{name, sys_flag};
+use protocol::code::response;
+use protocol::header::broker::ConsumerSendMsgBackRequestHeader;
+use remoting::Request;
+use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
+
+use crate::Store;
+use crate::arrivals::Arrivals;
+use crate::delay::DelayLevels;
+use crate::flush::FlushWaiters;
+use crate::groups::GroupTable;
+use crate::settings::Settings;
+use crate::topics::{NotCreated, SCHEDULE_TOPIC, TopicTable, perm};
+
+/// Clients below this version do not know maxReconsumeTimes (V3_4_9).
+const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
+/// Level of the first retry: 10 s.
+const FIRST_RETRY_LEVEL: i32 = 3;
+
+/// What the handler needs.
+pub struct SendBack {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Topics, for the retry and dead letter topics.
+    pub topics: Arc<TopicTable>,
+    /// Groups' retry rules.
+    pub groups: Arc<GroupTable>,
+    /// Where the message is and its copy goes.
+    pub store: Arc<Store>,
+    /// Makes the copy visible.
+    pub arrivals: Arc<Arrivals>,
+    /// Asks for a flush under SYNC_FLUSH.
+    pub waiters: Arc<FlushWaiters>,
+    /// Delays of the delay levels.
+    pub delay_levels: Arc<DelayLevels>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// brokerIP1:listenPort.
+    pub store_host: SocketAddr,
+    /// Spreads copies over the retry topic's queues.
+    pub next_queue: AtomicU32,
+}
+
+/// Why a message is not taken back.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("subscription group not exist, {0}")]
+    GroupUnknown(String),
+    #[error("the broker[{0}] sending message is forbidden")]
+    BrokerUnwritable(String),
+    #[error("topic[{topic}] not exist: {why}")]
+    TopicNotMade { topic: String, why: NotCreated },
+    #[error("the topic[{0}] sending message is forbidden")]
+    TopicUnwritable(String),
+    #[error("look message by offset failed, {0}: {1}")]
+    NoRecord(i64, String),
+    #[error("{0}")]
+    Illegal(#[from] Illegal),
+    #[error("{0}")]
+    Append(#[from] AppendError),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Error::BrokerUnwritable(_) | Error::TopicUnwritable(_) => response::NO_PERMISSION,
+            Error::Header(_)
+            | Error::TopicNotMade { .. }
+            | Error::NoRecord(..)
+            | Error::Illegal(_)
+            | Error::Append(_) => response::SYSTEM_ERROR,
+        }
+    }
+}
+
+/// Where the copy goes.
+struct Target {
+    topic: String,
+    queue_id: i32,
+    level: i32,
+}
+
+impl SendBack {
+    /// CONSUMER_SEND_MSG_BACK.
+    pub fn handle(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let outcome = frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|h| self.take_back(&h, frame.version));
+        match outcome {
+            Ok(()) => responder.ok(),
+            Err(e) => responder.error(e.code(), &e.to_string()),
+        }
+    }
+
+    fn take_back(&self, header: &ConsumerSendMsgBackRequestHeader<'_>, version: i32) -> Result<(), Error> {
+        let settings = self.settings.load();
+        let now = self.clock.now_ms();
+        let group = header.group.as_ref();
+        let config = self
+            .groups
+            .find(group, settings.broker.auto_create_subscription_group, now)
+            .ok_or_else(|| Error::GroupUnknown(group.to_owned()))?;
+        if settings.broker.broker_permission & perm::WRITE == 0 {
+            return Err(Error::BrokerUnwritable(settings.broker.broker_ip1.clone()));
+        }
+        if config.retry_queue_nums <= 0 {
+            return Ok(());
+        }
+        let unit = if header.unit_mode == Some(true) { 2 } else { 0 };
+        let retry = self.retry_topic(&name::retry_topic(group), config.retry_queue_nums, unit, now)?;
+        let record = self
+            .store
+            .record_at(PhysicalOffset(header.offset))
+            .map_err(|why| Error::NoRecord(header.offset, why.to_string()))?;
+        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
+            return Err(Error::NoRecord(
+                header.offset,
+                "no record starts there".to_owned(),
+            ));
+        };
+        let own_max = header
+            .max_reconsume_times
+            .filter(|_| version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        let last_try = view.reconsume_times() >= own_max.unwrap_or(config.retry_max_times);
+        let target = if last_try || header.delay_level < 0 {
+            let topic = self.retry_topic(&name::dlq_topic(group), 1, 0, now)?;
+            Target {
+                topic,
+                queue_id: 0,
+                level: 0,
+            }
+        } else {
+            let level = if header.delay_level == 0 {
+                FIRST_RETRY_LEVEL + view.reconsume_times()
+            } else {
+                header.delay_level
+            };
+            let next = self.next_queue.fetch_add(1, Ordering::Relaxed);
+            let queue_id = (next % config.retry_queue_nums.unsigned_abs()) as i32;
+            Target {
+                topic: retry,
+                queue_id,
+                level: level.min(self.delay_levels.max()),
+            }
+        };
+        self.copy(&view, target, &settings, now)
+    }
+
+    /// The topic's name, once it is there and writable.
+    fn retry_topic(&self, topic: &str, queues: i32, unit: i32, now: i64) -> Result<String, Error> {
+        let made = self
+            .topics
+            .create_for_group(topic, queues, perm::READ | perm::WRITE, unit, now);
+        let (config, _) = made.map_err(|why| Error::TopicNotMade {
+            topic: topic.to_owned(),
+            why,
+        })?;
+        if config.perm & perm::WRITE == 0 {
+            return Err(Error::TopicUnwritable(topic.to_owned()));
+        }
+        Ok(topic.to_owned())
+    }
+
+    fn copy(&self, view: &View<'_>, target: Target, settings: &Settings, now: i64) -> Result<(), Error> {
+        let old = view.properties();
+        let id = OffsetMessageId {
+            store_host: view.store_host(),
+            physical_offset: view.physical_offset(),
+        }
+        .to_string();
+        let origin_topic = properties::get_str(old, names::RETRY_TOPIC)
+            .unwrap_or(view.topic())
+            .to_owned();
+        let origin_id = properties::get_str(old, names::ORIGIN_MESSAGE_ID)
+            .unwrap_or(&id)
+            .to_owned();
+        let (level, queue) = (target.level.to_string(), target.queue_id.to_string());
+        let mut with = vec![
+            (names::RETRY_TOPIC, origin_topic.as_str()),
+            (names::ORIGIN_MESSAGE_ID, origin_id.as_str()),
+            (names::WAIT, "false"),
+            (names::DELAY, level.as_str()),
+        ];
+        let parked = target.level > 0;
+        if parked {
+            with.push((names::REAL_TOPIC, target.topic.as_str()));
+            with.push((names::REAL_QUEUE_ID, queue.as_str()));
+        }
+        let mut text = Vec::with_capacity(old.len() + 128);
+        properties::rebuild(old, &[], &with, Ending::Bare, &mut text);
+        let (topic, queue_id) = match parked {
+            true => (SCHEDULE_TOPIC, target.level - 1),
+            false => (target.topic.as_str(), target.queue_id),
+        };
+        let mut pending = [self.store.prepare(&NewRecord {
+            topic,
+            queue_id,
+            flag: view.flag(),
+            sys_flag: view.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
+            born_timestamp: view.born_timestamp(),
+            born_host: view.born_host(),
+            store_host: view.store_host(),
+            reconsume_times: view.reconsume_times() + 1,
+            prepared_transaction_offset: 0,
+            body: view.body(),
+            properties: &text,
+            joined: false,
+        })?];
+        self.store.append(&mut pending, now);
+        let [pending] = pending;
+        pending.result.unwrap_or(Err(AppendError::ShutDown))?;
+        if settings.is_sync_flush() {
+            self.waiters.nudge();
+        } else {
+            self.arrivals.dispatch();
+        }
+        Ok(())
+    }
+}

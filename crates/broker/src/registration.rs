@@ -1,0 +1,316 @@
+//! Telling the name servers that this broker is here and what topics it has.
+//!
+//! At start, each `registerNameServerPeriod` (30 s), and at once when a topic or the broker's permission changes
+//! (RocketMQ 4.9.8, BrokerController.registerBrokerAll). A change sends only the changed topics, and only over a
+//! connection on which this name server has had the full table: a name server that was restarted in between would
+//! take the increment's version for that of its own, incomplete table. (Unlike Java, which has that hole.)
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigTable, body_crc32};
+use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
+use protocol::code::{request, response};
+use protocol::header::namesrv::{BrokerIdentity, DataVersionChanged, RegisterBroker};
+use protocol::version::V4_9_8;
+use remoting::{Body, Client};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Store;
+use crate::settings::Settings;
+use crate::topics::{TopicTable, perm};
+
+/// Bodies above this many bytes are sent compressed: an uncompressed one of 60,000 topics does not fit a frame.
+const COMPRESS_ABOVE: usize = 4 << 20;
+/// Changes within this time are sent together.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How long the first registration may hold up "boot success".
+pub const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+/// What one name server was told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    /// The connection that carried the full table.
+    connection: u64,
+    /// Topics up to this change are known there.
+    up_to: u64,
+    /// brokerPermission that was told.
+    permission: i32,
+}
+
+/// Keeps the name servers informed.
+pub struct Registration {
+    settings: Arc<settings::Live<Settings>>,
+    topics: Arc<TopicTable>,
+    client: Client,
+    store: Arc<Store>,
+    wake: Notify,
+    told: Mutex<HashMap<String, Told>>,
+}
+
+/// Why a name server does not know this broker.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Invoke(#[from] remoting::InvokeError),
+    #[error("it answered {code}: {remark}")]
+    Answer { code: i32, remark: String },
+}
+
+impl Registration {
+    /// Registers through `client`.
+    pub fn new(
+        settings: Arc<settings::Live<Settings>>,
+        topics: Arc<TopicTable>,
+        store: Arc<Store>,
+        client: Client,
+    ) -> Self {
+        Self {
+            settings,
+            topics,
+            store,
+            client,
+            wake: Notify::new(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// brokerPermission, without the right to write when the disk has failed for good: producers must go elsewhere.
+    fn permission(&self, settings: &Settings) -> i32 {
+        let lost = if self.store.latched().is_some() {
+            perm::WRITE
+        } else {
+            0
+        };
+        settings.broker.broker_permission & !lost
+    }
+
+    /// Tells the name servers soon that something changed.
+    pub fn announce(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The task's body: ends when the broker stops.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut changes = self.topics.subscribe();
+        let mut next_full = tokio::time::Instant::now();
+        loop {
+            let period = self
+                .settings
+                .load()
+                .broker
+                .register_name_server_period
+                .clamp(10_000, 60_000);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(next_full) => {
+                    next_full = tokio::time::Instant::now() + Duration::from_millis(period as u64);
+                    self.tell_all(true).await;
+                }
+                () = self.wake.notified() => self.tell_all(true).await,
+                _ = changes.changed() => {
+                    tokio::time::sleep(GATHER).await;
+                    changes.mark_unchanged();
+                    self.tell_all(false).await;
+                }
+            }
+        }
+    }
+
+    /// Registers everywhere, all name servers at once.
+    pub async fn tell_all(&self, full: bool) {
+        let addresses = self.settings.load().broker.namesrv_addrs();
+        let told = addresses.iter().map(|address| async move {
+            if let Err(e) = self.tell(address, full).await {
+                // A name server that is away for long is one line each period, not a flood.
+                tracing::warn!("name server {address} does not know this broker: {e}");
+            }
+        });
+        join_all(told).await;
+    }
+
+    async fn tell(&self, address: &str, full: bool) -> Result<(), Error> {
+        let settings = self.settings.snapshot();
+        let timeout = Duration::from_millis(settings.broker.register_broker_timeout_mills.max(1) as u64);
+        let connection = self.client.connection(address).await?;
+        let before = self.told.lock().get(address).copied();
+        let known = before.filter(|t| t.connection == connection.id());
+        let permission = self.permission(&settings);
+        let since = match known {
+            Some(told) if !full && told.permission == permission => told.up_to,
+            _ => 0,
+        };
+        let (version, topics, up_to) = self.topics.changed_since(since);
+        if since > 0 && topics.is_empty() {
+            return Ok(());
+        }
+        if full
+            && known.is_some()
+            && !settings.broker.force_register
+            && !self
+                .is_outdated(&connection, &settings, &version, timeout)
+                .await?
+        {
+            return Ok(());
+        }
+        let (body, compressed) = encode(topics, version, permission, &settings);
+        let header = register_header(&settings, compressed, &body);
+        let frame = connection
+            .invoke(request::REGISTER_BROKER, &header, Body::Bytes(body), timeout)
+            .await?;
+        if frame.code != response::SUCCESS {
+            let remark = frame.remark.as_deref().unwrap_or_default().to_owned();
+            return Err(Error::Answer {
+                code: frame.code,
+                remark,
+            });
+        }
+        if known.is_none() {
+            tracing::info!("registered at name server {address}");
+        }
+        let told = Told {
+            connection: connection.id(),
+            up_to,
+            permission,
+        };
+        self.told.lock().insert(address.to_owned(), told);
+        if since == 0 {
+            self.take_order_config(&frame.body);
+        }
+        Ok(())
+    }
+
+    /// Asks whether the name server's table is another than ours (forceRegister=false).
+    async fn is_outdated(
+        &self,
+        connection: &remoting::Connection,
+        settings: &Settings,
+        version: &DataVersion,
+        timeout: Duration,
+    ) -> Result<bool, Error> {
+        let header = identity(settings);
+        let body = protocol::body::write(version);
+        let frame = connection
+            .invoke(request::QUERY_DATA_VERSION, &header, Body::Bytes(body), timeout)
+            .await?;
+        if frame.code != response::SUCCESS {
+            return Ok(true);
+        }
+        Ok(frame.header::<DataVersionChanged>().map_or(true, |h| h.changed))
+    }
+
+    /// The answer carries the ordered topics that operators set at the name server.
+    fn take_order_config(&self, body: &[u8]) {
+        if body.is_empty() {
+            return;
+        }
+        match protocol::body::read::<KvTable>(body) {
+            Ok(table) => {
+                let now = self.topics.version().timestamp;
+                self.topics
+                    .set_ordered(&|topic| table.table.contains_key(topic), now);
+            }
+            Err(e) => tracing::warn!("the name server's order configuration can not be read: {e}"),
+        }
+    }
+
+    /// Says good-bye everywhere.
+    pub async fn unregister(&self) {
+        let settings = self.settings.snapshot();
+        let header = identity(&settings);
+        let known: Vec<String> = self.told.lock().keys().cloned().collect();
+        let gone = known.iter().map(|address| {
+            let header = &header;
+            async move {
+                let timeout = Duration::from_secs(3);
+                let asked = self
+                    .client
+                    .invoke(address, request::UNREGISTER_BROKER, header, Body::Empty, timeout)
+                    .await;
+                match asked {
+                    Ok(_) => tracing::info!("unregistered at name server {address}"),
+                    Err(e) => tracing::warn!("not unregistered at name server {address}: {e}"),
+                }
+            }
+        });
+        join_all(gone).await;
+    }
+}
+
+/// Runs all futures at once.
+async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut all: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        all.retain_mut(|f| f.as_mut().poll(cx).is_pending());
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+fn encode(
+    topics: Vec<Arc<TopicConfig>>,
+    version: DataVersion,
+    permission: i32,
+    settings: &Settings,
+) -> (Bytes, bool) {
+    let restricted = permission != (perm::READ | perm::WRITE);
+    let shown = topics.into_iter().map(|t| {
+        let mut config = (*t).clone();
+        if restricted {
+            // A broker without write permission hides it from producers in every topic (5.x: the bits of both).
+            config.perm &= permission;
+        }
+        (config.topic_name.clone(), config)
+    });
+    let wrapper = TopicConfigTable {
+        topic_config_table: shown.collect(),
+        data_version: version,
+        ..TopicConfigTable::default()
+    };
+    let body = RegisterBrokerBody {
+        topic_config_serialize_wrapper: wrapper,
+        ..RegisterBrokerBody::default()
+    };
+    let plain = body.to_json();
+    if settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE {
+        return (body.to_compressed(V4_9_8), true);
+    }
+    (plain, false)
+}
+
+fn register_header<'a>(settings: &'a Settings, compressed: bool, body: &[u8]) -> RegisterBroker<'a> {
+    RegisterBroker {
+        broker_name: Cow::Borrowed(&settings.broker.broker_name),
+        broker_addr: Cow::Owned(settings.broker_addr()),
+        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        ha_server_addr: Cow::Owned(format!(
+            "{}:{}",
+            settings.broker.broker_ip2, settings.store.ha_listen_port
+        )),
+        broker_id: settings.broker.broker_id,
+        heartbeat_timeout_millis: None,
+        enable_acting_master: None,
+        compressed,
+        body_crc32: body_crc32(body),
+        zone_name: None,
+    }
+}
+
+fn identity(settings: &Settings) -> BrokerIdentity<'_> {
+    BrokerIdentity {
+        broker_name: Cow::Borrowed(&settings.broker.broker_name),
+        broker_addr: Cow::Owned(settings.broker_addr()),
+        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        broker_id: settings.broker.broker_id,
+    }
+}

@@ -1,0 +1,575 @@
+//! The only place that knows all the parts: makes them in order, gives each what it needs, and stops them in reverse.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use disk::{Clock, SystemClock};
+use remoting::{Client, Server, Service};
+use settings::Live;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::arrivals::Arrivals;
+use crate::care::Care;
+use crate::clients::{Consumers, Producers};
+use crate::config::ConfigStore;
+use crate::delay::{DelayLevels, DelayOffsets, Delivery};
+use crate::dispatch::{Handlers, Port};
+use crate::flush::{FlushWaiters, Flusher};
+use crate::groups::GroupTable;
+use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
+use crate::handlers::client::Client as ClientHandler;
+use crate::handlers::consumer_offset::ConsumerOffset;
+use crate::handlers::lock::Lock;
+use crate::handlers::pull::{HeldPull, Pull};
+use crate::handlers::query::Query;
+use crate::handlers::send::Send;
+use crate::handlers::send_back::SendBack;
+use crate::hold::{self, Hold};
+use crate::locks::QueueLocks;
+use crate::offsets::OffsetTable;
+use crate::persist;
+use crate::registration::{FIRST_WITHIN, Registration};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::store_settings;
+use crate::topics::{Identity, TopicTable};
+use crate::{Disk, Store, flush};
+
+/// Time the connections get to finish at stop.
+const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
+/// Time the background tasks get to finish at stop.
+const TASKS_STOP: Duration = Duration::from_secs(10);
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting that only shows its fault now.
+    #[error("{0}")]
+    Setting(String),
+    /// The store.
+    #[error("the store can not be opened: {0}")]
+    Store(#[from] store::OpenError),
+    /// A file under `config/`.
+    #[error("{0}")]
+    Config(#[from] disk::Error),
+    /// A port.
+    #[error("{what} can not listen on {address}: {cause}. {hint}")]
+    Bind {
+        /// Whose port.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        cause: std::io::Error,
+        /// Which setting to change.
+        hint: String,
+    },
+    /// A thread.
+    #[error("a thread can not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running broker.
+pub struct Broker {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    servers: Vec<Server>,
+    threads: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+    parts: Arc<Parts>,
+}
+
+/// What the background tasks work on.
+struct Parts {
+    settings: Arc<Live<Settings>>,
+    disk: Disk,
+    clock: Arc<dyn Clock>,
+    store: Arc<Store>,
+    topics: Arc<TopicTable>,
+    groups: Arc<GroupTable>,
+    offsets: Arc<OffsetTable>,
+    delay_offsets: Arc<DelayOffsets>,
+    registration: Arc<Registration>,
+    hold: Arc<Hold<HeldPull>>,
+    waiters: Arc<FlushWaiters>,
+    arrivals: Arc<Arrivals>,
+    stats: Arc<Stats>,
+    handlers: Arc<Handlers>,
+    /// The name servers were told that the disk has failed.
+    latch_told: AtomicBool,
+}
+
+/// Starts a broker with these settings. When this returns it serves.
+pub async fn start(settings: Settings) -> Result<Broker, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let disk = Disk::default();
+    let parts = assemble(settings, disk, clock)?;
+    let servers = listen(&parts).await?;
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let threads = spawn_threads(&parts, &stopping).map_err(StartError::Thread)?;
+    // What recovery found but did not dispatch.
+    parts.arrivals.dispatch();
+    spawn_savers(&parts, &tasks, &stop);
+    spawn_tickers(&parts, &tasks, &stop);
+    let registration = Arc::clone(&parts.registration);
+    let first = tokio::time::timeout(FIRST_WITHIN, registration.tell_all(true)).await;
+    if first.is_err() {
+        tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
+    }
+    let token = stop.clone();
+    tasks.spawn(async move { registration.run(token).await });
+    Ok(Broker {
+        stop,
+        tasks,
+        servers,
+        threads,
+        stopping,
+        parts,
+    })
+}
+
+fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc<Parts>, StartError> {
+    let now = clock.now_ms();
+    let levels = DelayLevels::parse(&settings.store.message_delay_level)
+        .map_err(|e| StartError::Setting(e.to_string()))?;
+    let store_host = store_host(&settings);
+    let (store, report) = Store::open(
+        disk.clone(),
+        store_settings::of(&settings, &levels, clock.as_ref()),
+        now,
+    )?;
+    log_recovery(&report);
+    let config_dir = settings.config_dir();
+    let file = |name: &str| -> PathBuf { config_dir.join(name) };
+    let topics = Arc::new(TopicTable::load(
+        &disk,
+        file("topics.json"),
+        &identity(&settings),
+        now,
+    )?);
+    let groups = Arc::new(GroupTable::load(&disk, file("subscriptionGroup.json"), now)?);
+    let offsets = Arc::new(OffsetTable::load(&disk, file("consumerOffset.json"))?);
+    let delay_offsets = Arc::new(DelayOffsets::load(&disk, file("delayOffset.json"))?);
+    let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
+    let (store, levels) = (Arc::new(store), Arc::new(levels));
+    let settings = Arc::new(Live::new(settings));
+    let stats = Arc::new(Stats::new(now, local_day(now)));
+    let (consumers, producers) = (Arc::new(Consumers::default()), Arc::new(Producers::default()));
+    let (hold, waiters) = (Arc::new(Hold::default()), Arc::new(FlushWaiters::default()));
+    let client = Client::new(remoting::ClientSettings::default());
+    let registration = Arc::new(Registration::new(
+        Arc::clone(&settings),
+        Arc::clone(&topics),
+        Arc::clone(&store),
+        client,
+    ));
+    let pull = Arc::new(Pull {
+        settings: Arc::clone(&settings),
+        topics: Arc::clone(&topics),
+        groups: Arc::clone(&groups),
+        consumers: Arc::clone(&consumers),
+        offsets: Arc::clone(&offsets),
+        store: Arc::clone(&store),
+        hold: Arc::clone(&hold),
+        stats: Arc::clone(&stats),
+        clock: Arc::clone(&clock),
+    });
+    let arrivals = Arc::new(Arrivals {
+        store: Arc::clone(&store),
+        hold: Arc::clone(&hold),
+        pull: Arc::clone(&pull),
+        care: Arc::default(),
+        allocate: Arc::default(),
+    });
+    let send = Send {
+        settings: Arc::clone(&settings),
+        topics: Arc::clone(&topics),
+        groups: Arc::clone(&groups),
+        store: Arc::clone(&store),
+        arrivals: Arc::clone(&arrivals),
+        waiters: Arc::clone(&waiters),
+        stats: Arc::clone(&stats),
+        clock: Arc::clone(&clock),
+        store_host,
+        region,
+        delay_levels: Arc::clone(&levels),
+        next_queue: AtomicU32::new(0),
+    };
+    let send_back = SendBack {
+        settings: Arc::clone(&settings),
+        topics: Arc::clone(&topics),
+        groups: Arc::clone(&groups),
+        store: Arc::clone(&store),
+        arrivals: Arc::clone(&arrivals),
+        waiters: Arc::clone(&waiters),
+        delay_levels: Arc::clone(&levels),
+        clock: Arc::clone(&clock),
+        store_host,
+        next_queue: AtomicU32::new(0),
+    };
+    let handlers = Arc::new(Handlers {
+        send,
+        send_back,
+        pull,
+        query: Query {
+            store: Arc::clone(&store),
+        },
+        client: ClientHandler {
+            settings: Arc::clone(&settings),
+            consumers: Arc::clone(&consumers),
+            producers: Arc::clone(&producers),
+            groups: Arc::clone(&groups),
+            topics: Arc::clone(&topics),
+            clock: Arc::clone(&clock),
+        },
+        offset: ConsumerOffset {
+            offsets: Arc::clone(&offsets),
+            store: Arc::clone(&store),
+        },
+        lock: Lock {
+            locks: Arc::new(QueueLocks::default()),
+            clock: Arc::clone(&clock),
+        },
+        topic: Topic {
+            settings: Arc::clone(&settings),
+            topics: Arc::clone(&topics),
+            store: Arc::clone(&store),
+            consumers: Arc::clone(&consumers),
+            offsets: Arc::clone(&offsets),
+            clock: Arc::clone(&clock),
+        },
+        group: Group {
+            settings: Arc::clone(&settings),
+            groups: Arc::clone(&groups),
+            topics: Arc::clone(&topics),
+            consumers,
+            producers,
+            offsets: Arc::clone(&offsets),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+        },
+        settings: SettingsRequests {
+            config: Arc::new(ConfigStore::new(
+                Arc::clone(&settings),
+                disk.clone(),
+                Arc::clone(&clock),
+            )),
+            registration: Arc::clone(&registration),
+        },
+        runtime: Runtime {
+            settings: Arc::clone(&settings),
+            store: Arc::clone(&store),
+            stats: Arc::clone(&stats),
+            waiters: Arc::clone(&waiters),
+            hold: Arc::clone(&hold),
+            delay_offsets: Arc::clone(&delay_offsets),
+            delay_levels: levels,
+            clock: Arc::clone(&clock),
+        },
+    });
+    Ok(Arc::new(Parts {
+        settings,
+        disk,
+        clock,
+        store,
+        topics,
+        groups,
+        offsets,
+        delay_offsets,
+        registration,
+        hold,
+        waiters,
+        arrivals,
+        stats,
+        handlers,
+        latch_told: AtomicBool::new(false),
+    }))
+}
+
+fn identity(settings: &Settings) -> Identity {
+    let broker = &settings.broker;
+    Identity {
+        cluster: broker.broker_cluster_name.clone(),
+        broker: broker.broker_name.clone(),
+        auto_create: broker.auto_create_topic_enable,
+        default_queues: broker.default_topic_queue_nums,
+        cluster_topic: broker.cluster_topic_enable,
+        broker_topic: broker.broker_topic_enable,
+        trace_topic: broker
+            .trace_topic_enable
+            .then(|| broker.msg_trace_topic_name.clone()),
+    }
+}
+
+/// The address written into records. A placeholder such as `*.*.*.*` (tutorials have it) is no address: 127.0.0.1 then.
+fn store_host(settings: &Settings) -> SocketAddr {
+    let text = settings.broker.broker_ip1.as_str();
+    let ip = text.parse::<IpAddr>().unwrap_or_else(|_| {
+        tracing::warn!("brokerIP1={text} is no IP address; message ids name 127.0.0.1");
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    });
+    SocketAddr::new(ip, settings.server.listen_port as u16)
+}
+
+/// Opens both ports.
+async fn listen(parts: &Arc<Parts>) -> Result<Vec<Server>, StartError> {
+    let settings = parts.settings.snapshot();
+    let port = settings.server.listen_port;
+    let ports = [
+        (
+            "the broker",
+            port,
+            true,
+            format!("Is another broker running here? Change listenPort={port} in its file."),
+        ),
+        (
+            "the VIP listener",
+            port - 2,
+            false,
+            format!("It is listenPort - 2; change listenPort={port} so that listenPort - 2 is free too."),
+        ),
+    ];
+    let mut servers = Vec::new();
+    for (what, port, pulls, hint) in ports {
+        let service: Arc<dyn Service> = Arc::new(Port {
+            handlers: Arc::clone(&parts.handlers),
+            pulls,
+        });
+        let options = store_settings::server(&settings, port as u16).map_err(StartError::Setting)?;
+        let address = options.bind;
+        let bound = Server::bind(options, service).await;
+        servers.push(bound.map_err(|cause| StartError::Bind {
+            what,
+            address,
+            cause,
+            hint,
+        })?);
+    }
+    Ok(servers)
+}
+
+/// The threads around the store.
+fn spawn_threads(parts: &Arc<Parts>, stopping: &Arc<AtomicBool>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let flusher = Flusher {
+        store: Arc::clone(&parts.store),
+        waiters: Arc::clone(&parts.waiters),
+        arrivals: Arc::clone(&parts.arrivals),
+        settings: Arc::clone(&parts.settings),
+        stopping: Arc::clone(stopping),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let care = Arc::new(Care {
+        store: Arc::clone(&parts.store),
+        settings: Arc::clone(&parts.settings),
+        care: Arc::clone(&parts.arrivals.care),
+        allocate: Arc::clone(&parts.arrivals.allocate),
+        stopping: Arc::clone(stopping),
+        clock: Arc::clone(&parts.clock),
+    });
+    let allocate = Arc::clone(&care);
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    Ok(vec![
+        thread("flush").spawn(move || flusher.run())?,
+        thread("allocate").spawn(move || allocate.run_allocate())?,
+        thread("care").spawn(move || care.run_care())?,
+    ])
+}
+
+/// One task a configuration file.
+fn spawn_savers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let settings = parts.settings.load();
+    let period = |ms: i64| Some(Duration::from_millis(ms.max(100) as u64));
+    let offsets_each = period(i64::from(settings.broker.flush_consumer_offset_interval));
+    let delays_each = period(settings.store.flush_delay_offset_interval);
+    let spawn = |run: fn(Arc<Parts>, Option<Duration>, CancellationToken) -> SaveLoop, each| {
+        tasks.spawn(run(Arc::clone(parts), each, stop.clone()));
+    };
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.topics
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.topics.file()), each, stop)
+                    .await
+            })
+        },
+        None,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.groups
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.groups.file()), each, stop)
+                    .await
+            })
+        },
+        None,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.offsets
+                    .saver()
+                    .run(p.disk.clone(), || persist::pretty(&p.offsets.file()), each, stop)
+                    .await
+            })
+        },
+        offsets_each,
+    );
+    spawn(
+        |p, each, stop| {
+            Box::pin(async move {
+                p.delay_offsets
+                    .saver()
+                    .run(p.disk.clone(), || p.delay_offsets.text(), each, stop)
+                    .await
+            })
+        },
+        delays_each,
+    );
+}
+
+type SaveLoop = std::pin::Pin<Box<dyn Future<Output = ()> + std::marker::Send>>;
+
+/// Calls `tick` each `period` until the broker stops.
+fn each(
+    parts: &Arc<Parts>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    period: Duration,
+    tick: impl Fn(&Parts) + std::marker::Send + 'static,
+) {
+    let (parts, stop) = (Arc::clone(parts), stop.clone());
+    tasks.spawn(async move {
+        let mut timer = tokio::time::interval(period);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = timer.tick() => tick(&parts),
+            }
+        }
+    });
+}
+
+fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
+    each(parts, tasks, stop, Duration::from_millis(hold::TICK_MS), |p| {
+        if !p.hold.is_empty() {
+            for pull in p.hold.take_expired(p.clock.now_ms()) {
+                p.handlers.pull.again(pull);
+            }
+        }
+    });
+    each(parts, tasks, stop, Duration::from_millis(flush::TICK_MS), |p| {
+        if !p.waiters.is_empty() {
+            let limit = i64::from(p.settings.load().store.sync_flush_timeout);
+            p.waiters.expire(p.clock.now_ms(), limit);
+        }
+    });
+    each(parts, tasks, stop, Duration::from_secs(1), |p| {
+        let now = p.clock.now_ms();
+        p.stats.tick(now, local_day(now));
+        if p.store.latched().is_some() && !p.latch_told.swap(true, Ordering::AcqRel) {
+            p.registration.announce();
+        }
+    });
+    each(parts, tasks, stop, Duration::from_secs(10), |p| {
+        p.handlers.client.expire()
+    });
+    let delivery = Arc::new(Delivery {
+        store: Arc::clone(&parts.store),
+        arrivals: Arc::clone(&parts.arrivals),
+        offsets: Arc::clone(&parts.delay_offsets),
+        levels: Arc::clone(&parts.handlers.runtime.delay_levels),
+        clock: Arc::clone(&parts.clock),
+        waiters: Arc::clone(&parts.waiters),
+    });
+    if !parts.settings.load().is_slave() {
+        tasks.spawn(delivery.run(stop.clone()));
+    }
+}
+
+/// Number of the day at this place, which the totals of `clusterList -m` change with.
+fn local_day(now_ms: i64) -> i64 {
+    (now_ms + disk::local_offset_ms(now_ms)).div_euclid(86_400_000)
+}
+
+fn log_recovery(report: &store::RecoveryReport) {
+    let stop = if report.clean {
+        "a clean stop"
+    } else {
+        "an unclean stop"
+    };
+    tracing::info!(
+        "store opened after {stop}: {} log files, {} queues, log read from {} to {} ({} records), {} units built",
+        report.log_files,
+        report.queues,
+        report.scan_start,
+        report.log_end,
+        report.records,
+        report.units_built,
+    );
+    if report.units_cut > 0 {
+        tracing::warn!(
+            "{} queue units were cut: the log does not vouch for them",
+            report.units_cut
+        );
+    }
+    if let Some(cut) = &report.log_cut {
+        tracing::warn!("the log was cut at {}: {}", cut.at, cut.reason);
+    }
+    for (what, paths) in [
+        ("removed", &report.removed),
+        ("made whole", &report.extended),
+        ("left alone", &report.ignored),
+    ] {
+        for path in paths {
+            tracing::warn!("{what} at start: {}", path.display());
+        }
+    }
+}
+
+impl Broker {
+    /// Stops in reverse order: no new clients, no waiting answers, everything on disk, tables saved.
+    pub async fn stop(self) {
+        self.parts.registration.unregister().await;
+        for pull in self.parts.hold.take_all() {
+            self.parts.handlers.pull.again(pull);
+        }
+        for server in self.servers {
+            server.shutdown(CONNECTIONS_STOP).await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(TASKS_STOP, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");
+        }
+        self.stopping.store(true, Ordering::Release);
+        self.parts.waiters.nudge();
+        self.parts.arrivals.care.nudge();
+        self.parts.arrivals.allocate.nudge();
+        let (threads, parts) = (self.threads, self.parts);
+        let closed = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let name = thread.thread().name().unwrap_or_default().to_owned();
+                if thread.join().is_err() {
+                    tracing::error!("thread {name} had panicked");
+                }
+            }
+            parts.store.shutdown()
+        });
+        match closed.await {
+            Ok(Ok(())) => tracing::info!("the store is closed"),
+            Ok(Err(e)) => tracing::error!("the store is closed, but the next start will recover: {e}"),
+            Err(e) => tracing::error!("the store's shutdown failed: {e}"),
+        }
+    }
+}

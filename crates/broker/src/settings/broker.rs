@@ -1,0 +1,318 @@
+//! Settings of the broker itself.
+
+use settings::{host, not_blank, settings};
+
+const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
+const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
+const POP: &str = "consuming by POP is not part of this release";
+const TIMER: &str = "timed messages of 5.x are not part of this release";
+const METRICS: &str = "metrics are not exported in this release";
+const CONTROLLER: &str = "controller mode is not part of this release";
+const ACCOUNT: &str = "accounting statistics are not kept";
+const COLD: &str = "cold reads are not limited in this release";
+const ACL: &str = "access control is not part of this release";
+const ACTING: &str = "a slave never acts as master in this release";
+const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
+const STATS: &str = "statistics are not kept that way";
+const SQL92: &str = "SQL92 filters are not part of this release";
+const RECALL: &str = "messages cannot be recalled in this release";
+const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
+const TRANSACTION: &str = "an op message is written at once, as in 4.9";
+
+settings! {
+    /// What the broker is and how it serves (Java: BrokerConfig). Where 4.9.8 and 5.3.3 differ, defaults are those of 4.9.8.
+    pub struct BrokerSection, class "BrokerConfig", important [
+        "aclEnable", "autoCreateSubscriptionGroup", "autoCreateTopicEnable", "brokerClusterName",
+        "brokerIP1", "brokerId", "brokerName", "fetchNamesrvAddrByAddressServer",
+        "msgTraceTopicName", "namesrvAddr", "rejectTransactionMessage", "traceTopicEnable",
+        "transactionCheckInterval", "transactionCheckMax", "transactionTimeOut",
+    ];
+    /// Value of TRACE_ON in send replies and stored properties.
+    trace_on: bool = true, java "traceOn", since "4.9", applies Live;
+    /// Epoch ms before which sends are refused with code 1.
+    start_accept_send_request_time_stamp: i64 = 0,
+        java "startAcceptSendRequestTimeStamp", since "4.9", applies Live;
+    /// Milliseconds a send request may wait in its queue before fast failure answers code 2.
+    wait_time_mills_in_send_queue: i64 = 200,
+        java "waitTimeMillsInSendQueue", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Bytes of lag after which a slow group may be stopped.
+    consumer_fallbehind_threshold: i64 = 17_179_869_184,
+        java "consumerFallbehindThreshold", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Turn queue-wait fast failure on.
+    broker_fast_failure_enable: bool = true, java "brokerFastFailureEnable", since "4.9", applies Live;
+    /// Stop consumption of groups lagging beyond the threshold.
+    disable_consume_if_consumer_read_slowly: bool = false,
+        java "disableConsumeIfConsumerReadSlowly", since "4.9", applies Live;
+    /// Let slaves serve pulls and suggest slaves to slow consumers.
+    slave_read_enable: bool = false, java "slaveReadEnable", since "4.9", applies Live;
+    /// Timeout of one round of name-server registration.
+    register_broker_timeout_mills: i32 = 6000,
+        java "registerBrokerTimeoutMills", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Value of MSG_REGION in send replies and stored properties.
+    region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies Live;
+    /// Installation directory; from property rocketmq.home.dir or env ROCKETMQ_HOME; start refused when unset.
+    rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
+        java "rocketmqHome", since "4.9", applies AtStart;
+    /// Name shared by a master and its slaves; default host name (DEFAULT_BROKER if unknown).
+    broker_name: String = host::name(), java "brokerName", since "4.9", applies AtStart, check not_blank;
+    /// Read 4 + write 2 bits applied to the whole broker.
+    broker_permission: i32 = 6, java "brokerPermission", since "4.9", applies Live, range 0..=7;
+    /// Queues of the auto-create template topic TBW102.
+    default_topic_queue_nums: i32 = 8,
+        java "defaultTopicQueueNums", since "4.9", applies AtStart, range 1..=10_000;
+    /// Create TBW102 at start so that senders can create topics.
+    auto_create_topic_enable: bool = true, java "autoCreateTopicEnable", since "4.9", applies Live;
+    /// Cluster this broker belongs to.
+    broker_cluster_name: String = "DefaultCluster".to_owned(),
+        java "brokerClusterName", since "4.9", applies AtStart, check not_blank;
+    /// Address announced to clients and name servers.
+    broker_ip1: String = host::address(), java "brokerIP1", since "4.9", applies AtStart, check not_blank;
+    /// Address announced for HA.
+    broker_ip2: String = host::address(), java "brokerIP2", since "4.9", applies AtStart, check not_blank;
+    /// Milliseconds between writes of the offset table.
+    flush_consumer_offset_interval: i32 = 5000,
+        java "flushConsumerOffsetInterval", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// Give the pseudo topic named like the cluster read/write permission.
+    cluster_topic_enable: bool = true, java "clusterTopicEnable", since "4.9", applies AtStart;
+    /// Name servers, ";"-separated host:port.
+    namesrv_addr: Option<String> = None, java "namesrvAddr", since "4.9", applies Live;
+    /// 0 master, >0 slave.
+    broker_id: i64 = 0, java "brokerId", since "4.9", applies AtStart, range -1..=i64::MAX;
+    /// Create unknown consumer groups on first use.
+    auto_create_subscription_group: bool = true,
+        java "autoCreateSubscriptionGroup", since "4.9", applies Live;
+    /// Refuse half messages with code 16.
+    reject_transaction_message: bool = false, java "rejectTransactionMessage", since "4.9", applies Live;
+    /// Send queue length; full -> `[OVERLOAD]` code 2.
+    send_thread_pool_queue_capacity: i32 = 10_000,
+        java "sendThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Pull queue length.
+    pull_thread_pool_queue_capacity: i32 = 100_000,
+        java "pullThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Give the pseudo topic named like the broker read/write permission.
+    broker_topic_enable: bool = true, java "brokerTopicEnable", since "4.9", applies AtStart;
+    /// Hold empty pulls for the client's time; off -> shortPollingTimeMills.
+    long_polling_enable: bool = true, java "longPollingEnable", since "4.9", applies Live;
+    /// Push NOTIFY_CONSUMER_IDS_CHANGED to members on group changes.
+    notify_consumer_ids_changed_enable: bool = true,
+        java "notifyConsumerIdsChangedEnable", since "4.9", applies Live;
+    /// Hold time of empty pulls when long polling is off.
+    short_polling_time_mills: i64 = 1000,
+        java "shortPollingTimeMills", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Send the registration body deflated.
+    compressed_register: bool = false, java "compressedRegister", since "4.9", applies Live;
+    /// Register on every tick even if nothing changed.
+    force_register: bool = true, java "forceRegister", since "4.9", applies Live;
+    /// Milliseconds between registrations, clamped to 10000..60000.
+    register_name_server_period: i32 = 30_000,
+        java "registerNameServerPeriod", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Milliseconds a half message rests before its first check.
+    transaction_time_out: i64 = 6000,
+        java "transactionTimeOut", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Checks before a half message is given up.
+    transaction_check_max: i32 = 15,
+        java "transactionCheckMax", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Milliseconds between check rounds.
+    transaction_check_interval: i64 = 60_000,
+        java "transactionCheckInterval", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Name of the trace topic.
+    msg_trace_topic_name: String = "RMQ_SYS_TRACE_TOPIC".to_owned(),
+        java "msgTraceTopicName", since "4.9", applies AtStart, check not_blank;
+    /// Create the trace topic at start.
+    trace_topic_enable: bool = false, java "traceTopicEnable", since "4.9", applies AtStart;
+    /// Also store reply messages.
+    store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
+    /// ";"-separated keys that UPDATE_BROKER_CONFIG refuses.
+    config_black_list: String = "configBlackList;brokerConfigPath".to_owned(),
+        java "configBlackList", since "4.9", applies AtStart;
+    /// Path of the broker's own config file.
+    broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart;
+    /// Notify members at once instead of on a timer.
+    real_time_notify_consumer_change: bool = true,
+        java "realTimeNotifyConsumerChange", since "5.3", applies Live;
+    /// Offset commits per data-version bump.
+    consumer_offset_update_version_step: i64 = 500,
+        java "consumerOffsetUpdateVersionStep", since "5.3", applies Live, range 1..=i64::MAX;
+    /// Refuse consumers of type CONSUME_ACTIVELY.
+    reject_pull_consumer_enable: bool = false, java "rejectPullConsumerEnable", since "5.3", applies Live;
+    /// Milliseconds without heartbeat after which a consumer connection is dropped.
+    channel_expired_timeout: i64 = 120_000,
+        java "channelExpiredTimeout", since "5.3", applies Live, range 1..=i64::MAX;
+    /// Refuse admin changes to system topics.
+    validate_system_topic_when_update_topic: bool = true,
+        java "validateSystemTopicWhenUpdateTopic", since "5.3", applies Live;
+    /// Register single topics with REGISTER_TOPIC_IN_NAMESRV.
+    enable_single_topic_register: bool = false, java "enableSingleTopicRegister", since "5.3", applies Live;
+    /// Register topics in portions.
+    enable_split_registration: bool = false, java "enableSplitRegistration", since "5.3", applies Live;
+    /// Topics per portion.
+    split_registration_size: i32 = 800,
+        java "splitRegistrationSize", since "5.3", applies Live, range 1..=i32::MAX;
+    /// Keep producers of heartbeats (needed for transaction checks).
+    enable_register_producer: bool = true, java "enableRegisterProducer", since "5.3", applies Live;
+    /// Create system consumer groups on use although auto-create is off.
+    enable_create_sys_group: bool = true, java "enableCreateSysGroup", since "5.3", applies Live;
+    inert {
+        "waitTimeMillsInPullQueue": i64 = "5000", since "4.9", QUEUES;
+        "transferMsgByHeap": bool = "true", since "4.9", "messages always leave without a copy";
+        "highSpeedMode": bool = "false", since "4.9", "no release has ever read it";
+        "sendMessageThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "putMessageFutureThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "pullMessageThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "processReplyMessageThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "queryMessageThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "adminBrokerThreadPoolNums": i32 = "16", since "4.9", POOLS;
+        "flushConsumerOffsetHistoryInterval": i32 = "60000", since "4.9", "no release has ever read it";
+        "putThreadPoolQueueCapacity": i32 = "10000", since "4.9", QUEUES;
+        "replyThreadPoolQueueCapacity": i32 = "10000", since "4.9", QUEUES;
+        "queryThreadPoolQueueCapacity": i32 = "20000", since "4.9", QUEUES;
+        "filterServerNums": i32 = "0", since "4.9", "filter servers are gone since 5.0";
+        "clientManageThreadPoolNums": i32 = "32", since "4.9", POOLS;
+        "commercialEnable": bool = "true", since "4.9", ACCOUNT;
+        "commercialTimerCount": i32 = "1", since "4.9", TIMER;
+        "commercialTransCount": i32 = "1", since "4.9", ACCOUNT;
+        "commercialBigCount": i32 = "1", since "4.9", ACCOUNT;
+        "maxDelayTime": i32 = "40", since "4.9", "no release has ever read it";
+        "clientManagerThreadPoolQueueCapacity": i32 = "1000000", since "4.9", QUEUES;
+        "consumerManagerThreadPoolQueueCapacity": i32 = "1000000", since "4.9", QUEUES;
+        "consumerManageThreadPoolNums": i32 = "32", since "4.9", POOLS;
+        "commercialBaseCount": i32 = "1", since "4.9", ACCOUNT;
+        "enableCalcFilterBitMap": bool = "false", since "4.9", SQL92;
+        "expectConsumerNumUseFilter": i32 = "32", since "4.9", SQL92;
+        "maxErrorRateOfBloomFilter": i32 = "20", since "4.9", SQL92;
+        "filterDataCleanTimeSpan": i64 = "86400000", since "4.9", SQL92;
+        "filterSupportRetry": bool = "false", since "4.9", SQL92;
+        "enablePropertyFilter": bool = "false", since "4.9", SQL92;
+        "heartbeatThreadPoolQueueCapacity": i32 = "50000", since "4.9", QUEUES;
+        "heartbeatThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "waitTimeMillsInHeartbeatQueue": i64 = "31000", since "4.9", QUEUES;
+        "endTransactionThreadPoolNums": i32 = "null", since "4.9", POOLS;
+        "endTransactionPoolQueueCapacity": i32 = "100000", since "4.9", QUEUES;
+        "waitTimeMillsInTransactionQueue": i64 = "3000", since "4.9", QUEUES;
+        "enableDetailStat": bool = "true", since "4.9", STATS;
+        "autoDeleteUnusedStats": bool = "true", since "4.9", STATS;
+        "isolateLogEnable": bool = "false", since "4.9", "every broker can be given a log directory of its own";
+        "maxPopPollingSize": i64 = "100000", since "5.3", POP;
+        "reviveQueueNum": i32 = "8", since "5.3", POP;
+        "reviveInterval": i64 = "1000", since "5.3", POP;
+        "popCkStayBufferTime": i32 = "10000", since "5.3", POP;
+        "popCkStayBufferTimeOut": i32 = "3000", since "5.3", POP;
+        "popPollingMapSize": i32 = "100000", since "5.3", POP;
+        "reviveScanTime": i64 = "10000", since "5.3", POP;
+        "reviveMaxSlow": i64 = "3", since "5.3", POP;
+        "popPollingSize": i32 = "1024", since "5.3", POP;
+        "enablePopBufferMerge": bool = "false", since "5.3", POP;
+        "popCkMaxBufferSize": i32 = "200000", since "5.3", POP;
+        "popCkOffsetMaxQueueSize": i32 = "20000", since "5.3", POP;
+        "enablePopBatchAck": bool = "false", since "5.3", POP;
+        "enableSkipLongAwaitingAck": bool = "false", since "5.3", POP;
+        "reviveAckWaitMs": i64 = "180000", since "5.3", POP;
+        "enablePopLog": bool = "false", since "5.3", POP;
+        "popFromRetryProbability": i32 = "20", since "5.3", POP;
+        "popConsumerFSServiceInit": bool = "true", since "5.3", POP;
+        "popConsumerKVServiceLog": bool = "false", since "5.3", POP;
+        "popConsumerKVServiceInit": bool = "false", since "5.3", POP;
+        "popConsumerKVServiceEnable": bool = "false", since "5.3", POP;
+        "popReviveMaxReturnSizePerRead": i32 = "16384", since "5.3", POP;
+        "popReviveMaxAttemptTimes": i32 = "16", since "5.3", POP;
+        "ackMessageThreadPoolNums": i32 = "16", since "5.3", POOLS;
+        "listenPort": i32 = "6888", since "5.3", "it is the port inside a broker container in 5.x; NettyServerConfig's counts";
+        "litePullMessageThreadPoolNums": i32 = "null", since "5.3", POOLS;
+        "litePullThreadPoolQueueCapacity": i32 = "100000", since "5.3", QUEUES;
+        "adminBrokerThreadPoolQueueCapacity": i32 = "10000", since "5.3", QUEUES;
+        "loadBalanceThreadPoolQueueCapacity": i32 = "100000", since "5.3", QUEUES;
+        "sendHeartbeatTimeoutMillis": i32 = "1000", since "5.3", ACTING;
+        "waitTimeMillsInLitePullQueue": i64 = "5000", since "5.3", QUEUES;
+        "litePullMessageEnable": bool = "true", since "5.3", "LITE_PULL_MESSAGE is answered like any pull";
+        "syncBrokerMemberGroupPeriod": i32 = "1000", since "5.3", ACTING;
+        "ackThreadPoolQueueCapacity": i32 = "100000", since "5.3", QUEUES;
+        "waitTimeMillsInAdminBrokerQueue": i64 = "5000", since "5.3", QUEUES;
+        "loadBalancePollNameServerInterval": i64 = "30000", since "5.3", ASSIGN;
+        "cleanOfflineBrokerInterval": i32 = "30000", since "5.3", ASSIGN;
+        "loadBalanceProcessorThreadPoolNums": i32 = "32", since "5.3", POOLS;
+        "serverLoadBalancerEnable": bool = "true", since "5.3", ASSIGN;
+        "defaultMessageRequestMode": String = "PULL", since "5.3", ASSIGN;
+        "defaultPopShareQueueNum": i32 = "-1", since "5.3", ASSIGN;
+        "forwardTimeout": i64 = "3000", since "5.3", "static topics are not built";
+        "brokerHeartbeatInterval": i32 = "1000", since "5.3", ACTING;
+        "brokerNotActiveTimeoutMillis": i64 = "10000", since "5.3", ACTING;
+        "enableNetWorkFlowControl": bool = "false", since "5.3", "a connection that does not read is bounded anyway";
+        "popLongPollingForceNotifyInterval": i64 = "800", since "5.3", POP;
+        "enableNotifyBeforePopCalculateLag": bool = "true", since "5.3", POP;
+        "enableNotifyAfterPopOrderLockRelease": bool = "true", since "5.3", POP;
+        "initPopOffsetByCheckMsgInMem": bool = "true", since "5.3", POP;
+        "retrieveMessageFromPopRetryTopicV1": bool = "true", since "5.3", POP;
+        "enableRetryTopicV2": bool = "false", since "5.3", POP;
+        "skipPreOnline": bool = "false", since "5.3", ACTING;
+        "asyncSendEnable": bool = "true", since "5.3", "no sender waits for another here";
+        "delayOffsetUpdateVersionStep": i64 = "200", since "5.3", "no slave reads that version";
+        "commercialSizePerMsg": i32 = "4096", since "5.3", ACCOUNT;
+        "waitTimeMillsInAckQueue": i64 = "3000", since "5.3", QUEUES;
+        "accountStatsEnable": bool = "true", since "5.3", ACCOUNT;
+        "accountStatsPrintZeroValues": bool = "true", since "5.3", ACCOUNT;
+        "maxStatsIdleTimeInMinutes": i32 = "-1", since "5.3", STATS;
+        "lockInStrictMode": bool = "false", since "5.3", "queue locks are this broker's alone, as in 4.9";
+        "compatibleWithOldNameSrv": bool = "true", since "5.3", "name servers of both lines are spoken to alike";
+        "controllerAddr": String = "", since "5.3", CONTROLLER;
+        "fetchControllerAddrByDnsLookup": bool = "false", since "5.3", CONTROLLER;
+        "syncBrokerMetadataPeriod": i64 = "5000", since "5.3", CONTROLLER;
+        "checkSyncStateSetPeriod": i64 = "5000", since "5.3", CONTROLLER;
+        "syncControllerMetadataPeriod": i64 = "10000", since "5.3", CONTROLLER;
+        "brokerElectionPriority": i32 = "2147483647", since "5.3", CONTROLLER;
+        "controllerHeartBeatTimeoutMills": i64 = "10000", since "5.3", CONTROLLER;
+        "recoverConcurrently": bool = "false", since "5.3", "recovery chooses that itself";
+        "recoverThreadPoolNums": i32 = "32", since "5.3", "recovery chooses that itself";
+        "useServerSideResetOffset": bool = "true", since "5.3", "offsets are reset on the clients, as 4.9 does";
+        "enableBroadcastOffsetStore": bool = "true", since "5.3", "offsets of broadcasting consumers stay with the clients";
+        "broadcastOffsetExpireSecond": i64 = "120", since "5.3", "offsets of broadcasting consumers stay with the clients";
+        "broadcastOffsetExpireMaxSecond": i64 = "300", since "5.3", "offsets of broadcasting consumers stay with the clients";
+        "metricsExporterType": String = "DISABLE", since "5.3", METRICS;
+        "metricsOtelCardinalityLimit": i32 = "50000", since "5.3", METRICS;
+        "metricsGrpcExporterTarget": String = "", since "5.3", METRICS;
+        "metricsGrpcExporterHeader": String = "", since "5.3", METRICS;
+        "metricGrpcExporterTimeOutInMills": i64 = "3000", since "5.3", METRICS;
+        "metricGrpcExporterIntervalInMills": i64 = "60000", since "5.3", METRICS;
+        "metricLoggingExporterIntervalInMills": i64 = "10000", since "5.3", METRICS;
+        "metricsLabel": String = "", since "5.3", METRICS;
+        "metricsInDelta": bool = "false", since "5.3", METRICS;
+        "metricsPromExporterPort": i32 = "5557", since "5.3", METRICS;
+        "metricsPromExporterHost": String = "", since "5.3", METRICS;
+        "transactionOpMsgMaxSize": i32 = "4096", since "5.3", TRANSACTION;
+        "transactionOpBatchInterval": i32 = "3000", since "5.3", TRANSACTION;
+        "subscriptionExpiredTimeout": i64 = "600000", since "5.3", "subscriptions live as long as their connection";
+        "estimateAccumulation": bool = "true", since "5.3", "lag is counted, not estimated";
+        "coldCtrStrategyEnable": bool = "false", since "5.3", COLD;
+        "usePIDColdCtrStrategy": bool = "true", since "5.3", COLD;
+        "cgColdReadThreshold": i64 = "3145728", since "5.3", COLD;
+        "globalColdReadThreshold": i64 = "104857600", since "5.3", COLD;
+        "useStaticSubscription": bool = "false", since "5.3", "subscriptions come from the consumers";
+        "fetchNamesrvAddrInterval": i64 = "10000", since "5.3", "name servers come from namesrvAddr";
+        "popResponseReturnActualRetryTopic": bool = "false", since "5.3", POP;
+        "enableMixedMessageType": bool = "false", since "5.3", "topic attributes are kept but do not restrict what is sent";
+        "enableFastChannelEventProcess": bool = "false", since "5.3", "a closed connection is always found at once";
+        "printChannelGroups": bool = "false", since "5.3", "it only prints";
+        "printChannelGroupsMinNum": i32 = "5", since "5.3", "it only prints";
+        "transactionMetricFlushInterval": i64 = "3000", since "5.3", TRANSACTION;
+        "popInflightMessageThreshold": i64 = "10000", since "5.3", POP;
+        "enablePopMessageThreshold": bool = "false", since "5.3", POP;
+        "skipWhenCKRePutReachMaxTimes": bool = "false", since "5.3", POP;
+        "updateNameServerAddrPeriod": i32 = "120000", since "5.3", "names are resolved at every connect";
+        "appendAckAsync": bool = "false", since "5.3", POP;
+        "appendCkAsync": bool = "false", since "5.3", POP;
+        "clearRetryTopicWhenDeleteTopic": bool = "true", since "5.3", POP;
+        "enableLmqStats": bool = "false", since "5.3", STATS;
+        "allowRecallWhenBrokerNotWriteable": bool = "true", since "5.3", RECALL;
+        "recallMessageEnable": bool = "false", since "5.3", RECALL;
+    }
+    fixed {
+        "messageStorePlugIn": String = "", since "4.9", "store plug-ins are Java classes, which this broker does not run";
+        "fetchNamesrvAddrByAddressServer": bool = "false", since "4.9", "name servers are not fetched from an address server; write them into namesrvAddr";
+        "aclEnable": bool = "false", since "4.9", ACL;
+        "enableSlaveActingMaster": bool = "false", since "5.3", ACTING;
+        "enableRemoteEscape": bool = "false", since "5.3", ACTING;
+        "enableControllerMode": bool = "false", since "5.3", CONTROLLER;
+        "fetchNameSrvAddrByDnsLookup": bool = "false", since "5.3", "name servers are not looked up that way; names in namesrvAddr are resolved at every connect";
+        "configManagerVersion": String = "v1", since "5.3", ROCKSDB;
+        "inBrokerContainer": bool = "false", since "5.3", "one process is one broker here; start several processes instead of a container", shown "isInBrokerContainer";
+    }
+}

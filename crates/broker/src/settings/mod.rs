@@ -1,0 +1,315 @@
+//! Every setting a broker can be given, read from one flat properties file as Java reads it.
+
+mod auth;
+mod broker;
+mod store;
+
+pub use auth::AuthSection;
+pub use broker::BrokerSection;
+pub use settings::net::{ClientSection, ServerSection};
+pub use store::{BrokerRole, FlushDiskType, StoreSection};
+
+use settings::launch::{self, Exit, Launch, check_addresses};
+use settings::{Alias, Group, Hints, NotAKey, Report, Section, Severity, host};
+use std::path::{Path, PathBuf};
+
+/// All settings of a broker. Readers take one snapshot from a [`settings::Live`] a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The broker itself.
+    pub broker: BrokerSection,
+    /// The listening side.
+    pub server: ServerSection,
+    /// The calling side (name servers, master).
+    pub client: ClientSection,
+    /// Store and replication.
+    pub store: StoreSection,
+    /// Access control.
+    pub auth: AuthSection,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let server = ServerSection {
+            listen_port: 10_911,
+            ..ServerSection::default()
+        };
+        Settings {
+            broker: BrokerSection::default(),
+            server,
+            client: ClientSection::default(),
+            store: StoreSection::default(),
+            auth: AuthSection::default(),
+        }
+    }
+}
+
+impl Group for Settings {
+    fn sections(&self) -> Vec<&dyn Section> {
+        vec![&self.broker, &self.server, &self.client, &self.store, &self.auth]
+    }
+
+    fn sections_mut(&mut self) -> Vec<&mut dyn Section> {
+        vec![
+            &mut self.broker,
+            &mut self.server,
+            &mut self.client,
+            &mut self.store,
+            &mut self.auth,
+        ]
+    }
+}
+
+/// Old spellings, and keys of tutorials.
+pub const HINTS: Hints = Hints {
+    aliases: &[
+        Alias {
+            key: "mapedFileSizeCommitLog",
+            now: Some("mappedFileSizeCommitLog"),
+            known_in: "releases up to 4.5.1; later ones ignore it",
+        },
+        Alias {
+            key: "mapedFileSizeConsumeQueue",
+            now: Some("mappedFileSizeConsumeQueue"),
+            known_in: "releases up to 4.5.1; later ones ignore it; in bytes, 20 for each message",
+        },
+        Alias {
+            key: "haSlaveFallbehindMax",
+            now: Some("haMaxGapNotInSync"),
+            known_in: "4.x",
+        },
+        Alias {
+            key: "memTableFlushInterval",
+            now: Some("memTableFlushIntervalMs"),
+            known_in: "5.1.4",
+        },
+        Alias {
+            key: "batchWriteKvCqSize",
+            now: None,
+            known_in: "5.3.1 only",
+        },
+        Alias {
+            key: "transferMetadataJsonToRocksdb",
+            now: None,
+            known_in: "5.3.1 only",
+        },
+        Alias {
+            key: "transferOffsetJsonToRocksdb",
+            now: None,
+            known_in: "5.3.1 only",
+        },
+        Alias {
+            key: "enableTransparentRetry",
+            now: None,
+            known_in: "5.2.0 to 5.3.1 only",
+        },
+    ],
+    not_keys: &[
+        NotAKey {
+            key: "storePathConsumeQueue",
+            instead: "the consume queues are always in <storePathRootDir>/consumequeue",
+        },
+        NotAKey {
+            key: "storePathIndex",
+            instead: "the index is always in <storePathRootDir>/index",
+        },
+        NotAKey {
+            key: "storeCheckpoint",
+            instead: "the checkpoint is always <storePathRootDir>/checkpoint",
+        },
+        NotAKey {
+            key: "abortFile",
+            instead: "the abort file is always <storePathRootDir>/abort",
+        },
+        NotAKey {
+            key: "brokerPort",
+            instead: "the port to listen on is `listenPort`",
+        },
+        NotAKey {
+            key: "brokerIP",
+            instead: "the address that clients are given is `brokerIP1`",
+        },
+        NotAKey {
+            key: "namesrvAddress",
+            instead: "the name servers are `namesrvAddr`",
+        },
+        NotAKey {
+            key: "nameServerAddr",
+            instead: "the name servers are `namesrvAddr`",
+        },
+        NotAKey {
+            key: "clusterName",
+            instead: "the cluster is `brokerClusterName`",
+        },
+        NotAKey {
+            key: "storePath",
+            instead: "the store is `storePathRootDir`",
+        },
+        NotAKey {
+            key: "checkTransactionMessageEnable",
+            instead: "3.x had it; transactions are always checked (transactionCheckInterval, transactionCheckMax)",
+        },
+    ],
+};
+
+/// Settings that were read and completed, with everything found on the way.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Findings for the log; those of [`Severity::Warning`] belong on stderr too.
+    pub report: Report,
+}
+
+/// Reads the settings of a command line: defaults, then the environment (`NAMESRV_ADDR`, `ROCKETMQ_HOME`), then the file, then
+/// `-n`; completed and checked against each other by the rules of RocketMQ's BrokerStartup.
+///
+/// # Errors
+/// The process ends without serving: the settings are wrong, or were only to be printed.
+pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
+    let mut settings = Settings::default();
+    settings.broker.namesrv_addr = host::variable("NAMESRV_ADDR");
+    settings.broker.broker_config_path = launch.config_file.as_deref().map(absolute);
+    let defaults = settings.clone();
+    let mut report = launch::read(launch, &mut settings, &HINTS)?;
+    if launch.namesrv_addr.is_some() {
+        settings.broker.namesrv_addr.clone_from(&launch.namesrv_addr);
+    }
+    settings.complete(&defaults, &mut report);
+    launch::decide(launch, &settings, &report)?;
+    Ok(Loaded { settings, report })
+}
+
+/// The file is named in full, because the server may be asked to rewrite it later.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .to_string_lossy()
+        .into_owned()
+}
+
+impl Settings {
+    /// Rules between settings.
+    fn complete(&mut self, defaults: &Settings, report: &mut Report) {
+        match &self.broker.namesrv_addr {
+            Some(list) => {
+                if let Err(text) = check_addresses(list) {
+                    report.add(Severity::Error, format!("namesrvAddr: {text}"));
+                }
+            }
+            None => {
+                let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
+                report.add(Severity::Warning, text);
+            }
+        }
+        match self.store.broker_role {
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster if self.broker.broker_id != 0 => {
+                let text = format!(
+                    "brokerId={} is not used: brokerRole={} makes it 0 (a slave has brokerRole=SLAVE)",
+                    self.broker.broker_id, self.store.broker_role
+                );
+                report.add(Severity::Warning, text);
+                self.broker.broker_id = 0;
+            }
+            BrokerRole::Slave if self.broker.broker_id <= 0 => {
+                let text = format!(
+                    "Slave's brokerId must be > 0, but brokerId={}",
+                    self.broker.broker_id
+                );
+                report.add(Severity::Error, text);
+            }
+            BrokerRole::Slave => {
+                // Java takes ten percent off the default before it reads the file, so that a given value stays.
+                let memory = &mut self.store.access_message_in_memory_max_ratio;
+                if *memory == defaults.store.access_message_in_memory_max_ratio {
+                    *memory -= 10;
+                }
+            }
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster => {}
+        }
+        if self.server.listen_port < 3 {
+            let text = "listenPort must be 3 or more: listenPort - 2 is the port of the fast (VIP) listener";
+            report.add(Severity::Error, text);
+        }
+        if self.store.ha_listen_port == 0 {
+            // Unlike Java 4.9.8: a port that was given counts, as in 5.x; 4.9.8 overwrites it with this one.
+            self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
+        }
+    }
+
+    /// The address given to clients and name servers.
+    pub fn broker_addr(&self) -> String {
+        format!("{}:{}", self.broker.broker_ip1, self.server.listen_port)
+    }
+
+    /// The line that RocketMQ prints when a broker serves.
+    pub fn boot_success(&self) -> String {
+        let head = format!(
+            "The broker[{}, {}] boot success. serializeType=JSON",
+            self.broker.broker_name,
+            self.broker_addr()
+        );
+        match &self.broker.namesrv_addr {
+            Some(list) => format!("{head} and name server is {list}"),
+            None => head,
+        }
+    }
+
+    /// The file that UPDATE_BROKER_CONFIG writes: the one given by `-c`, else RocketMQ's default below the home directory
+    /// (which no start reads unless it is given by `-c`).
+    pub fn config_file(&self) -> PathBuf {
+        match &self.broker.broker_config_path {
+            Some(path) => PathBuf::from(path),
+            None => host::home().join("store/config/broker.properties"),
+        }
+    }
+}
+
+impl BrokerSection {
+    /// The name servers, one by one.
+    pub fn namesrv_addrs(&self) -> Vec<String> {
+        let list = self.namesrv_addr.as_deref().unwrap_or_default();
+        list.split(';')
+            .map(str::trim)
+            .filter(|address| !address.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl StoreSection {
+    /// Directories of the commitlog; several are separated by `,` (RocketMQ's MULTI_PATH_SPLITTER).
+    pub fn commit_log_dirs(&self) -> Vec<PathBuf> {
+        match &self.store_path_commit_log {
+            Some(paths) => paths_of(paths),
+            None => vec![Path::new(&self.store_path_root_dir).join("commitlog")],
+        }
+    }
+
+    /// Directories that only keep old commitlog files.
+    pub fn read_only_commit_log_dirs(&self) -> Vec<PathBuf> {
+        self.read_only_commit_log_store_paths
+            .as_deref()
+            .map(paths_of)
+            .unwrap_or_default()
+    }
+
+    /// Hours of the day at which expired files are deleted.
+    pub fn delete_hours(&self) -> Vec<u8> {
+        self.delete_when
+            .split(';')
+            .filter_map(|hour| hour.trim().parse().ok())
+            .collect()
+    }
+}
+
+fn paths_of(list: &str) -> Vec<PathBuf> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+use super::*;
+use settings::launch::Action;
+use settings::{Applies, Properties};
+use std::collections::BTreeSet;
+
+/// Every key of RocketMQ 4.9.8's and 5.3.3's broker, from their classes.
+const KEYS: &str = include_str!("../../tests/config_keys.tsv");
+
+fn read(text: &str) -> (Settings, Report) {
+    let mut settings = Settings::default();
+    settings.broker.namesrv_addr = Some("127.0.0.1:9876".to_owned());
+    let defaults = settings.clone();
+    let properties = Properties::parse(text.as_bytes());
+    let mut report = settings::load(&mut settings, &properties, Path::new("b.properties"), &HINTS);
+    settings.complete(&defaults, &mut report);
+    (settings, report)
+}
+
+#[test]
+fn every_key_of_java_is_known() {
+    let settings = Settings::default();
+    let mut seen = BTreeSet::new();
+    for line in KEYS.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let &[key, class, java_type, in_4_9, in_5_3] = columns.as_slice() else {
+            panic!("{line}")
+        };
+        if HINTS.aliases.iter().any(|alias| alias.key == key) {
+            continue;
+        }
+        let section = settings
+            .sections()
+            .into_iter()
+            .find(|section| section.class() == class)
+            .unwrap();
+        let row = section.row(key).unwrap_or_else(|| panic!("{class} lacks {key}"));
+        seen.insert((class, key));
+        match row.applies {
+            Applies::Inert(reason) | Applies::Fixed(reason) => assert!(reason.len() > 10, "{key}: {reason}"),
+            Applies::AtStart | Applies::Live => assert!(row.doc.len() > 10, "{key}: {}", row.doc),
+        }
+        let plain = ["int", "long", "boolean", "double", "String"].contains(&java_type);
+        assert!(
+            !plain || row.java == java_type,
+            "{key} is {java_type}, not {}",
+            row.java
+        );
+        assert_eq!(row.since, if in_4_9 == "-" { "5.3" } else { "4.9" }, "{key}");
+        check_default(section, key, if in_4_9 == "-" { in_5_3 } else { in_4_9 });
+    }
+    let known: usize = settings
+        .sections()
+        .iter()
+        .map(|section| section.rows().len())
+        .sum();
+    assert_eq!(known, seen.len(), "the table has keys that Java has not");
+    assert_eq!(
+        seen.len() + 1,
+        KEYS.lines().count() - 1,
+        "one key of Java's is an alias here"
+    );
+}
+
+/// Defaults are Java's, but for these.
+fn check_default(section: &dyn Section, key: &str, java: &str) {
+    let ours = section.get(key);
+    let expected = match key {
+        // Set by the server before the file is read.
+        "listenPort" if section.class() == "NettyServerConfig" => Some("10911"),
+        "haListenPort" => Some("0"),
+        // 5.3.3's default: statistics of what is gone are gone too.
+        "autoDeleteUnusedStats" => Some("true"),
+        "useTLS" => Some("false"),
+        _ if java == "null" => None,
+        // Computed at start.
+        _ if java.contains('<') => return,
+        _ => Some(java),
+    };
+    assert_eq!(ours.as_deref(), expected, "{key}");
+}
+
+#[test]
+fn files_of_tutorials_start_a_broker() {
+    for (name, text, expected) in [
+        (
+            "tutorial-2m-2s-async.properties",
+            include_str!("../../tests/files/tutorial-2m-2s-async.properties"),
+            &[
+                "tutorial:7: unknown key `brokerld` has no effect; did you mean `brokerId`?",
+                "tutorial:22: `文件保留时间，默认48小时` is no key; a comment starts with #",
+                "tutorial:25: `mapedFileSizeCommitLog` is an old spelling",
+                "tutorial:27: `mapedFileSizeConsumeQueue` is an old spelling",
+                "tutorial:36: unknown key `storrPathConsumeQueue` has no effect; it may stand for `storePathConsumeQueue`, \
+                 which is no key either: the consume queues are always in <storePathRootDir>/consumequeue",
+                "tutorial:38: unknown key `storePathIndex` has no effect: the index is always in <storePathRootDir>/index",
+                "tutorial:40: unknown key `storeCheckpoint` has no effect",
+                "tutorial:42: unknown key `abortFile` has no effect",
+                "tutorial:44: unknown key `maxMessageBiz` has no effect; did you mean `maxMessageSize`?",
+            ][..],
+        ),
+        (
+            "tutorial-4.2-broker.conf",
+            include_str!("../../tests/files/tutorial-4.2-broker.conf"),
+            &[
+                "tutorial:5: unknown key `brokerPort` has no effect: the port to listen on is `listenPort`",
+                "tutorial:8: `brokerIP1=*.*.*.*` looks like a placeholder",
+                "tutorial:11: `namesrvAddr=*.*.*.*:9876` looks like a placeholder",
+            ],
+        ),
+        (
+            "tutorial-docker-broker.conf",
+            include_str!("../../tests/files/tutorial-docker-broker.conf"),
+            &[
+                "tutorial:16: `namesrvAddr=${ip}:9876` looks like a placeholder",
+                "tutorial:18: `brokerIP1=${ip}` looks like a placeholder",
+            ],
+        ),
+        (
+            "tutorial-2m-2s-sync-a.properties",
+            include_str!("../../tests/files/tutorial-2m-2s-sync-a.properties"),
+            &[
+                "`mapedFileSizeCommitLog` is an old spelling",
+                "`mapedFileSizeConsumeQueue` is an old spelling",
+                "unknown key `storePathConsumeQueue`",
+                "unknown key `storePathIndex`",
+                "unknown key `storeCheckpoint`",
+                "unknown key `abortFile`",
+            ],
+        ),
+        (
+            "tutorial-2m-2s-sync-b-s.properties",
+            include_str!("../../tests/files/tutorial-2m-2s-sync-b-s.properties"),
+            &[
+                "`mapedFileSizeCommitLog` is an old spelling",
+                "`mapedFileSizeConsumeQueue` is an old spelling",
+                "unknown key `storePathConsumeQueue`",
+                "unknown key `storePathIndex`",
+                "unknown key `storeCheckpoint`",
+                "unknown key `abortFile`",
+            ],
+        ),
+    ] {
+        let (_, report) = read(text);
+        assert!(!report.has_errors(), "{name}: {report}");
+        let lines: Vec<String> = report
+            .to_string()
+            .replace("b.properties", "tutorial")
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(lines.len(), expected.len(), "{name}: {lines:#?}");
+        for (line, part) in lines.iter().zip(expected) {
+            assert!(line.contains(part), "{name}: {line}\n   lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn values_of_tutorials_arrive() {
+    let (settings, _) = read(include_str!("../../tests/files/tutorial-2m-2s-sync-a.properties"));
+    assert_eq!(settings.broker.broker_name, "broker-a");
+    assert_eq!(settings.store.broker_role, BrokerRole::SyncMaster);
+    assert_eq!(settings.store.flush_disk_type, FlushDiskType::SyncFlush);
+    assert_eq!(
+        settings.store.mapped_file_size_consume_queue, 300_000,
+        "honoured as releases up to 4.5.1 did"
+    );
+    assert_eq!(
+        settings.store.commit_log_dirs(),
+        [PathBuf::from("./../data/master1/commitlog")]
+    );
+    assert_eq!(
+        (settings.server.listen_port, settings.store.ha_listen_port),
+        (10_911, 10_912)
+    );
+    let (settings, _) = read(include_str!(
+        "../../tests/files/tutorial-2m-2s-sync-b-s.properties"
+    ));
+    assert_eq!(
+        (
+            settings.broker.broker_id,
+            settings.store.access_message_in_memory_max_ratio
+        ),
+        (1, 30)
+    );
+}
+
+#[test]
+fn rules_between_settings() {
+    let (settings, report) = read("brokerId=3\n");
+    assert_eq!(settings.broker.broker_id, 0);
+    assert!(
+        report.to_string().contains("brokerRole=ASYNC_MASTER makes it 0"),
+        "{report}"
+    );
+    for (text, part) in [
+        ("brokerRole=SLAVE\n", "Slave's brokerId must be > 0"),
+        (
+            "namesrvAddr=localhost\n",
+            "The Name Server Address[localhost] illegal",
+        ),
+        ("listenPort=2\n", "listenPort must be 3 or more"),
+        ("listenPort=0\n", "allowed: 1 to 65535"),
+        ("brokerRole=MASTER\n", "ASYNC_MASTER, SYNC_MASTER, SLAVE"),
+        ("flushDiskType=ASYNC_MASTER\n", "SYNC_FLUSH, ASYNC_FLUSH"),
+        ("deleteWhen=24\n", "hours from 00 to 23"),
+        ("aclEnable=true\n", "access control"),
+        ("messageDelayLevel=1s  5s\n", "numbers with s, m, h or d"),
+        ("brokerName=\n", "any text but nothing"),
+        ("storeType=defaultRocksDB\n", "never in RocksDB"),
+    ] {
+        let report = read(text).1;
+        assert!(
+            report.has_errors() && report.to_string().contains(part),
+            "{text}: {report}"
+        );
+    }
+    assert_eq!(read("haListenPort=5\n").0.store.ha_listen_port, 5);
+    assert_eq!(read("deleteWhen=04;16\n").0.store.delete_hours(), [4, 16]);
+}
+
+#[test]
+fn boot_lines() {
+    let mut settings = Settings::default();
+    settings.broker.broker_name = "mao".to_owned();
+    settings.broker.broker_ip1 = "172.27.80.1".to_owned();
+    settings.broker.namesrv_addr = None;
+    let head = "The broker[mao, 172.27.80.1:10911] boot success. serializeType=JSON";
+    assert_eq!(settings.boot_success(), head);
+    settings.broker.namesrv_addr = Some("127.0.0.1:9876".to_owned());
+    assert_eq!(
+        settings.boot_success(),
+        format!("{head} and name server is 127.0.0.1:9876")
+    );
+}
+
+#[test]
+fn printed_settings() {
+    let launch = Launch {
+        action: Action::PrintAll,
+        ..Launch::default()
+    };
+    let exit = load(&launch).unwrap_err();
+    assert_eq!(exit.code, 0);
+    for line in [
+        "brokerRole=ASYNC_MASTER",
+        "listenPort=10911",
+        "isEnableBatchPush=false",
+        "deleteWhen=04",
+    ] {
+        assert_eq!(
+            exit.text.lines().filter(|found| *found == line).count(),
+            1,
+            "{line} in {}",
+            exit.text
+        );
+    }
+    let important = load(&Launch {
+        action: Action::PrintImportant,
+        ..Launch::default()
+    })
+    .unwrap_err()
+    .text;
+    assert!(
+        important.contains("brokerClusterName=DefaultCluster\n"),
+        "{important}"
+    );
+    assert!(!important.contains("haListenPort"), "{important}");
+}
+
+#[test]
+fn command_line_counts_more_than_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "namesrvAddr=file:1\nbrokerName=b\n").unwrap();
+    let mut launch = Launch {
+        config_file: Some(file.path().to_owned()),
+        ..Launch::default()
+    };
+    let settings = load(&launch).unwrap().settings;
+    assert_eq!(settings.broker.namesrv_addrs(), ["file:1"]);
+    assert_eq!(settings.config_file(), file.path());
+    launch.namesrv_addr = Some("a:1;b:2".to_owned());
+    assert_eq!(
+        load(&launch).unwrap().settings.broker.namesrv_addrs(),
+        ["a:1", "b:2"]
+    );
+    launch.config_file = Some(PathBuf::from("/nowhere/broker.conf"));
+    let exit = load(&launch).unwrap_err();
+    assert!(
+        exit.code != 0 && exit.text.contains("/nowhere/broker.conf"),
+        "{exit:?}"
+    );
+}
+
+#[test]
+fn files_in_conf_have_nothing_odd() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf");
+    let mut ports = std::collections::BTreeMap::new();
+    for set in ["2m-noslave", "2m-2s-async", "2m-2s-sync", "."] {
+        for entry in std::fs::read_dir(conf.join(set)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() || path.ends_with("namesrv.properties") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (settings, report) = read(&text);
+            assert_eq!(report.to_string(), "", "{}", path.display());
+            if set == "." {
+                continue;
+            }
+            let port = settings.server.listen_port;
+            for taken in [port - 2, port, settings.store.ha_listen_port] {
+                let other = ports.insert((set, taken), path.clone());
+                assert_eq!(other, None, "port {taken} of {}", path.display());
+            }
+            let root = settings.store.store_path_root_dir;
+            assert!(
+                root.starts_with(&*host::home().to_string_lossy()) && !root.contains("${"),
+                "{root}"
+            );
+        }
+    }
+    assert_eq!(ports.len(), 3 * (2 + 4 + 4));
+}

@@ -1,0 +1,367 @@
+//! The topic table: what topics there are, how many queues they have, who may use them; `config/topics.json`.
+//!
+//! Rules: RocketMQ 4.9.8, TopicConfigManager.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::Disk;
+use message::name;
+use parking_lot::RwLock;
+use protocol::body::topic::{DataVersion, TopicConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::persist::{self, Change, Saver};
+
+/// Permission bits of a topic or broker.
+pub mod perm {
+    /// New topics may be made after this one's pattern.
+    pub const INHERIT: i32 = 1;
+    /// Producers may write.
+    pub const WRITE: i32 = 2;
+    /// Consumers may read.
+    pub const READ: i32 = 4;
+}
+
+/// Topics may be made after this one when `autoCreateTopicEnable` is on.
+pub const AUTO_CREATE_TOPIC: &str = "TBW102";
+/// Delayed messages wait here.
+pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+
+/// Most topics one broker keeps: 1,000,000. A request that would make one more is refused.
+pub const TOPICS_MAX: usize = 1_000_000;
+
+/// topics.json and the answer to GET_ALL_TOPIC_CONFIG.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TopicFile {
+    /// Version of the table.
+    pub data_version: DataVersion,
+    /// Topic name to settings.
+    pub topic_config_table: BTreeMap<String, TopicConfig>,
+}
+
+/// What the table needs to know of the broker to make the topics that are always there.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// brokerClusterName.
+    pub cluster: String,
+    /// brokerName.
+    pub broker: String,
+    /// autoCreateTopicEnable.
+    pub auto_create: bool,
+    /// defaultTopicQueueNums.
+    pub default_queues: i32,
+    /// clusterTopicEnable.
+    pub cluster_topic: bool,
+    /// brokerTopicEnable.
+    pub broker_topic: bool,
+    /// traceTopicEnable.
+    pub trace_topic: Option<String>,
+}
+
+/// Why a topic could not be made for a send.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotCreated {
+    /// There is no template topic, or it does not let others inherit.
+    #[error("the template topic {0} does not exist or does not allow new topics")]
+    Template(String),
+    /// TOPICS_MAX topics are there.
+    #[error("the broker has {TOPICS_MAX} topics, which is the most it keeps")]
+    Full,
+}
+
+struct Entry {
+    config: Arc<TopicConfig>,
+    /// Number of the change that made it what it is; the topics of the start have 1.
+    changed: u64,
+}
+
+struct State {
+    topics: HashMap<Arc<str>, Entry>,
+    version: DataVersion,
+    /// Number of the last change.
+    changes: u64,
+}
+
+/// The table. Cheap to read from any thread.
+pub struct TopicTable {
+    state: RwLock<State>,
+    system: Vec<String>,
+    saver: Saver,
+    changed: tokio::sync::watch::Sender<u64>,
+}
+
+fn topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
+    TopicConfig {
+        topic_name: name.to_owned(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm,
+        ..TopicConfig::default()
+    }
+}
+
+/// The topics a broker makes at its start (reference: wire.md §14, 4.9 column).
+fn start_topics(id: &Identity) -> Vec<TopicConfig> {
+    let rw = perm::READ | perm::WRITE;
+    let switched = |on: bool| perm::INHERIT | if on { rw } else { 0 };
+    let mut topics = vec![
+        topic("SELF_TEST_TOPIC", 1, rw),
+        topic("BenchmarkTest", 1024, rw),
+        topic(&id.cluster, 16, switched(id.cluster_topic)),
+        topic(&id.broker, 1, switched(id.broker_topic)),
+        topic("OFFSET_MOVED_EVENT", 1, rw),
+        topic(SCHEDULE_TOPIC, 18, rw),
+        topic(&format!("{}_REPLY_TOPIC", id.cluster), 1, rw),
+    ];
+    if id.auto_create {
+        topics.push(topic(AUTO_CREATE_TOPIC, id.default_queues, perm::INHERIT | rw));
+    }
+    if let Some(trace) = &id.trace_topic {
+        topics.push(topic(trace, 1, rw));
+    }
+    topics
+}
+
+impl TopicTable {
+    /// Loads the file at `path` over the topics that are always there (the file wins).
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> disk::Result<Self> {
+        let file: TopicFile = persist::load(disk, &path)?.unwrap_or_default();
+        let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
+        let mut system = Vec::new();
+        for t in start_topics(id) {
+            system.push(t.topic_name.clone());
+            topics.insert(
+                Arc::from(t.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(t),
+                    changed: 1,
+                },
+            );
+        }
+        for (key, mut t) in file.topic_config_table {
+            if let Err(e) = name::check_any_topic(&key) {
+                tracing::error!("{}: topic {key:?} is left out: {e}", path.display());
+                continue;
+            }
+            t.topic_name = key;
+            topics.insert(
+                Arc::from(t.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(t),
+                    changed: 1,
+                },
+            );
+        }
+        let mut version = file.data_version;
+        if version.timestamp == 0 {
+            version.timestamp = now;
+        }
+        let table = Self {
+            state: RwLock::new(State {
+                topics,
+                version,
+                changes: 1,
+            }),
+            system,
+            saver: Saver::new(path),
+            changed: tokio::sync::watch::channel(0).0,
+        };
+        table.saver.touch();
+        Ok(table)
+    }
+
+    /// The topic's settings.
+    pub fn get(&self, name: &str) -> Option<Arc<TopicConfig>> {
+        self.state.read().topics.get(name).map(|t| Arc::clone(&t.config))
+    }
+
+    /// Is this a topic that belongs to RocketMQ itself?
+    pub fn is_system(&self, topic: &str) -> bool {
+        name::is_system_topic(topic) || self.system.iter().any(|s| s == topic)
+    }
+
+    /// The names of the topics made at start.
+    pub fn system_topics(&self) -> &[String] {
+        &self.system
+    }
+
+    /// Makes the topic a producer sends to, after the pattern of `template`; or gives the one that is there.
+    pub fn create_on_send(
+        &self,
+        name: &str,
+        template: &str,
+        wanted_queues: i32,
+        unit: i32,
+        auto_create: bool,
+        now: i64,
+    ) -> Result<(Arc<TopicConfig>, Option<Change>), NotCreated> {
+        let mut state = self.state.write();
+        if let Some(t) = state.topics.get(name) {
+            return Ok((Arc::clone(&t.config), None));
+        }
+        let refused = || NotCreated::Template(template.to_owned());
+        let pattern = &state.topics.get(template).ok_or_else(refused)?.config;
+        let inherits = pattern.perm & perm::INHERIT != 0 && (auto_create || template != AUTO_CREATE_TOPIC);
+        if !inherits {
+            return Err(refused());
+        }
+        let mut made = topic(
+            name,
+            wanted_queues.min(pattern.write_queue_nums).max(0),
+            pattern.perm & !perm::INHERIT,
+        );
+        made.topic_sys_flag = unit;
+        made.topic_filter_type = pattern.topic_filter_type;
+        self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
+    }
+
+    /// Makes a topic the broker itself needs, such as a retry topic; or gives the one that is there.
+    pub fn create_for_group(
+        &self,
+        name: &str,
+        queues: i32,
+        perm: i32,
+        unit: i32,
+        now: i64,
+    ) -> Result<(Arc<TopicConfig>, Option<Change>), NotCreated> {
+        if let Some(t) = self.get(name) {
+            return Ok((t, None));
+        }
+        let mut state = self.state.write();
+        if let Some(t) = state.topics.get(name) {
+            return Ok((Arc::clone(&t.config), None));
+        }
+        let mut made = topic(name, queues, perm);
+        made.topic_sys_flag = unit;
+        self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
+    }
+
+    /// Makes a topic or overwrites its settings.
+    pub fn put(&self, config: TopicConfig, now: i64) -> Result<Change, NotCreated> {
+        let mut state = self.state.write();
+        self.insert(&mut state, config, now).map(|(_, c)| c)
+    }
+
+    fn insert(
+        &self,
+        state: &mut State,
+        config: TopicConfig,
+        now: i64,
+    ) -> Result<(Arc<TopicConfig>, Change), NotCreated> {
+        if state.topics.len() >= TOPICS_MAX && !state.topics.contains_key(config.topic_name.as_str()) {
+            return Err(NotCreated::Full);
+        }
+        let config = Arc::new(config);
+        let change = self.note_change(state, now);
+        let entry = Entry {
+            config: Arc::clone(&config),
+            changed: state.changes,
+        };
+        state.topics.insert(Arc::from(config.topic_name.as_str()), entry);
+        Ok((config, change))
+    }
+
+    /// Takes a topic out; none if it was not there.
+    pub fn remove(&self, name: &str, now: i64) -> Option<Change> {
+        let mut state = self.state.write();
+        state.topics.remove(name)?;
+        Some(self.note_change(&mut state, now))
+    }
+
+    /// Marks exactly the topics named in the name server's order configuration as ordered.
+    pub fn set_ordered(&self, ordered: &dyn Fn(&str) -> bool, now: i64) {
+        let mut state = self.state.write();
+        let wrong: Vec<Arc<TopicConfig>> = state
+            .topics
+            .values()
+            .map(|t| &t.config)
+            .filter(|t| t.order != ordered(&t.topic_name))
+            .cloned()
+            .collect();
+        if wrong.is_empty() {
+            return;
+        }
+        self.note_change(&mut state, now);
+        let changed = state.changes;
+        for old in wrong {
+            let mut new = (*old).clone();
+            new.order = !new.order;
+            state.topics.insert(
+                Arc::from(new.topic_name.as_str()),
+                Entry {
+                    config: Arc::new(new),
+                    changed,
+                },
+            );
+        }
+    }
+
+    fn note_change(&self, state: &mut State, now: i64) -> Change {
+        state.version.timestamp = now;
+        state.version.counter += 1;
+        state.changes += 1;
+        self.changed.send_modify(|n| *n += 1);
+        self.saver.touch()
+    }
+
+    /// The version and all topics, as of one moment.
+    pub fn snapshot(&self) -> (DataVersion, Vec<Arc<TopicConfig>>) {
+        let state = self.state.read();
+        (
+            state.version,
+            state.topics.values().map(|t| Arc::clone(&t.config)).collect(),
+        )
+    }
+
+    /// The version, the topics changed after change number `since` (0: all), and the number of the last change.
+    pub fn changed_since(&self, since: u64) -> (DataVersion, Vec<Arc<TopicConfig>>, u64) {
+        let state = self.state.read();
+        let changed = state
+            .topics
+            .values()
+            .filter(|t| t.changed > since)
+            .map(|t| Arc::clone(&t.config));
+        (state.version, changed.collect(), state.changes)
+    }
+
+    /// The version alone.
+    pub fn version(&self) -> DataVersion {
+        self.state.read().version
+    }
+
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.state.read().topics.len()
+    }
+
+    /// Never: the topics of the start are always there.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The file's content.
+    pub fn file(&self) -> TopicFile {
+        let (data_version, topics) = self.snapshot();
+        let topic_config_table = topics
+            .into_iter()
+            .map(|t| (t.topic_name.clone(), (*t).clone()))
+            .collect();
+        TopicFile {
+            data_version,
+            topic_config_table,
+        }
+    }
+
+    /// Who writes the file.
+    pub fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    /// Ticks with every change, for whoever registers the broker.
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

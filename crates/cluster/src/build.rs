@@ -1,0 +1,132 @@
+//! What must be built or fetched before it can be started; each thing once in a test run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The root of the source tree.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the tree that this was built from")
+}
+
+/// Runs `make` once for each key, in this process.
+fn once(key: &str, make: impl FnOnce() -> PathBuf) -> PathBuf {
+    static MADE: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
+    let mut made = MADE
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = made.get(key) {
+        return path.clone();
+    }
+    let path = make();
+    made.insert(key.to_owned(), path.clone());
+    path
+}
+
+/// Runs a program to its end.
+///
+/// # Panics
+/// It cannot be started or fails; the message says what was wanted and shows what it printed.
+pub(crate) fn run(wanted: &str, command: &mut Command) {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("{wanted}: cannot run {command:?}: {error}"),
+    };
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    };
+    assert!(
+        output.status.success(),
+        "{wanted}: {command:?} failed with {}\n{}\n{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// One of our programs (`namesrv`, `broker`, `mqadmin`), built as the running test was (debug or release).
+pub fn our_program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the running test");
+    // target/PROFILE/deps/TEST
+    let built = test
+        .ancestors()
+        .nth(2)
+        .expect("a test lies in target/PROFILE/deps")
+        .to_owned();
+    once("our programs", || {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(repository())
+            .args(["build", "--bins", "-p", "namesrv", "-p", "broker", "-p", "admin"]);
+        cargo.arg("--target-dir").arg(built.parent().expect("target"));
+        if built.ends_with("release") {
+            cargo.arg("--release");
+        }
+        run("building our servers", &mut cargo);
+        built.clone()
+    });
+    built.join(name)
+}
+
+/// Class path of the Java driver with this version of RocketMQ's client.
+pub fn java_classes(version: &str) -> String {
+    let target = maven("driver", version, "process-classes");
+    format!(
+        "{}:{}/*",
+        target.join("classes").display(),
+        target.join("lib").display()
+    )
+}
+
+/// Class path of Java's name server and broker of this version.
+pub fn java_servers(version: &str) -> String {
+    let target = maven("servers", version, "process-resources");
+    format!("{}/*", target.join("lib").display())
+}
+
+fn maven(project: &str, version: &str, phase: &str) -> PathBuf {
+    once(&format!("{project} {version}"), || {
+        let folder = repository().join("tests/java").join(project);
+        let mut maven = Command::new("mvn");
+        maven
+            .current_dir(&folder)
+            .args(["-q", "-B", &format!("-Drocketmq.version={version}"), phase]);
+        run(
+            &format!("fetching RocketMQ {version} ({project}) with Maven"),
+            &mut maven,
+        );
+        folder.join("target").join(version)
+    })
+}
+
+/// The Go driver.
+pub(crate) fn go_driver() -> PathBuf {
+    once("go driver", || {
+        let folder = repository().join("tests/go");
+        let program = folder.join("target/driver");
+        let mut go = Command::new("go");
+        go.current_dir(&folder)
+            .args(["build", "-o", "target/driver", "."]);
+        run("building the Go client", &mut go);
+        program
+    })
+}
+
+/// The Node driver, with its packages installed.
+pub(crate) fn node_driver() -> PathBuf {
+    once("node driver", || {
+        let folder = repository().join("tests/node");
+        let mut npm = Command::new("npm");
+        npm.current_dir(&folder)
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        run("installing the Node client", &mut npm);
+        folder.join("driver.js")
+    })
+}

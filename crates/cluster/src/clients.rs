@@ -1,0 +1,164 @@
+//! Real clients, as programs that print what they send and receive.
+
+use crate::build::{go_driver, java_classes, node_driver};
+use crate::process::Process;
+use crate::servers::java;
+use serde::Deserialize;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Whose client it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Java's, of this version.
+    Java(&'static str),
+    /// rocketmq-client-go v2.
+    Go,
+    /// ali-ons.
+    Node,
+}
+
+/// One line of a client.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// `ready`, `sent`, `failed`, `received`, `done`.
+    pub event: String,
+    /// Body of the message.
+    #[serde(default)]
+    pub body: String,
+    /// `SEND_OK` or what else a send ended with.
+    #[serde(default)]
+    pub status: String,
+    /// Message id.
+    #[serde(default)]
+    pub id: String,
+    /// Queue id.
+    #[serde(default)]
+    pub queue: i32,
+    /// Queue offset.
+    #[serde(default)]
+    pub offset: i64,
+    /// Tag.
+    #[serde(default)]
+    pub tag: String,
+    /// Keys.
+    #[serde(default)]
+    pub keys: String,
+    /// Why a send failed.
+    #[serde(default)]
+    pub error: String,
+}
+
+/// A running client.
+#[derive(Debug)]
+pub struct Client {
+    process: Process,
+}
+
+impl Client {
+    /// Starts `COMMAND key=value ...`. The name server must be among the options, as `ns`.
+    ///
+    /// # Panics
+    /// It cannot be built or started.
+    pub fn start(language: Language, dir: &Path, command: &str, options: &[(&str, &str)]) -> Client {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut program = match language {
+            Language::Java(version) => {
+                let mut program = java(&java_classes(version), dir);
+                program.args([
+                    "-Xmx512m",
+                    "-Drocketmq.client.logLevel=ERROR",
+                    "-Drocketmq.client.logUseSlf4j=false",
+                ]);
+                program.arg("Driver");
+                program
+            }
+            Language::Go => Command::new(go_driver()),
+            Language::Node => {
+                let mut program = Command::new("node");
+                program.arg(node_driver());
+                program
+            }
+        };
+        program
+            .current_dir(dir)
+            .env("HOME", dir)
+            .env_remove("NAMESRV_ADDR")
+            .arg(command);
+        program.args(options.iter().map(|(key, value)| format!("{key}={value}")));
+        let name = format!("{language:?} {command} #{number}");
+        let client = Client {
+            process: Process::start(&name, program, &dir.join(format!("client-{number}.out"))),
+        };
+        client.process.wait_for("ready", Duration::from_secs(60), |line| {
+            parse(line).filter(|event| event.event == "ready")
+        });
+        client
+    }
+
+    /// Everything it has told so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.process
+            .lines()
+            .iter()
+            .filter_map(|line| parse(line))
+            .collect()
+    }
+
+    /// Waits for its end and gives everything it has told.
+    ///
+    /// # Panics
+    /// It does not end in time, or not with `done`.
+    pub fn finish(self, within: Duration) -> Vec<Event> {
+        self.process.wait_for("done", within, |line| {
+            parse(line).filter(|event| event.event == "done")
+        });
+        self.process.wait_exit(Duration::from_secs(20));
+        self.events()
+    }
+
+    /// Tells it to stop, then as [`Client::finish`].
+    pub fn stop(mut self) -> Vec<Event> {
+        self.process.close_stdin();
+        self.finish(Duration::from_secs(60))
+    }
+
+    /// Waits until it has told `count` events of this kind.
+    ///
+    /// # Panics
+    /// It does not in time.
+    pub fn wait_count(&self, event: &str, count: usize, within: Duration) {
+        let mut seen = 0;
+        let mut found = 0;
+        self.process
+            .wait_until(&format!("{count} x {event}"), within, |lines| {
+                found += lines[seen..]
+                    .iter()
+                    .filter_map(|line| parse(line))
+                    .filter(|found| found.event == event)
+                    .count();
+                seen = lines.len();
+                (found >= count).then_some(())
+            });
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// A line of JSON; anything else that a client prints is its own business.
+fn parse(line: &str) -> Option<Event> {
+    if !line.starts_with('{') || !line.contains("\"event\":") {
+        return None;
+    }
+    Some(
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("a driver printed what is no event ({error}): {line}")),
+    )
+}

@@ -1,0 +1,331 @@
+//! Name servers and brokers.
+
+use crate::build::{java_servers, our_program};
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::wire::wait_for_route;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Built from this tree.
+    Ours,
+    /// Java's, of this version.
+    Java(&'static str),
+}
+
+impl Flavour {
+    /// What the environment variable `name` asks for: `ours` (or nothing), `java-4.9.7` or `java-5.3.3`. Lets the tests be tried
+    /// against the original.
+    ///
+    /// # Panics
+    /// It says something else.
+    pub fn from_env(name: &str) -> Flavour {
+        match std::env::var(name).ok().as_deref() {
+            None | Some("" | "ours") => Flavour::Ours,
+            Some("java-4.9.7") => Flavour::Java("4.9.7"),
+            Some("java-5.3.3") => Flavour::Java("5.3.3"),
+            Some(other) => panic!("{name}={other}: it is ours, java-4.9.7 or java-5.3.3"),
+        }
+    }
+}
+
+/// Settings that a test wants beyond the usual ones.
+pub type Tuning<'a> = &'a [(&'a str, &'a str)];
+
+/// How long a server may take to start on a busy machine; Java's take seconds.
+const START: Duration = Duration::from_secs(60);
+/// How long a server may take to stop.
+const STOP: Duration = Duration::from_secs(60);
+
+/// A folder with a name server and brokers in it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The name server.
+    pub namesrv: NameServer,
+    /// The broker.
+    pub broker: Broker,
+    // Last, so that the folder goes when nothing runs in it any more.
+    dir: Dir,
+}
+
+/// A temporary folder that stays when a test panics.
+#[derive(Debug)]
+struct Dir(Option<TempDir>);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Some(dir) = self.0.take() {
+                eprintln!("---- files and logs are kept in {} ----", dir.keep().display());
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// A name server and a broker that is registered with it, of the flavours that `E2E_NAMESRV` and `E2E_BROKER` say.
+    pub fn start(tuning: Tuning<'_>) -> Cluster {
+        Cluster::of(
+            Flavour::from_env("E2E_NAMESRV"),
+            Flavour::from_env("E2E_BROKER"),
+            tuning,
+        )
+    }
+
+    /// A name server and a broker of these flavours.
+    ///
+    /// # Panics
+    /// One of them does not start.
+    pub fn of(namesrv: Flavour, broker: Flavour, tuning: Tuning<'_>) -> Cluster {
+        let dir = tempfile::Builder::new()
+            .prefix("rocketmq-e2e-")
+            .tempdir()
+            .expect("a temporary folder");
+        let namesrv = NameServer::start(namesrv, dir.path());
+        let broker = Broker::start(broker, dir.path(), "broker-a", &namesrv.address(), tuning);
+        Cluster {
+            namesrv,
+            broker,
+            dir: Dir(Some(dir)),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.0.as_ref().expect("kept until dropped").path()
+    }
+}
+
+/// A running name server.
+#[derive(Debug)]
+pub struct NameServer {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The process.
+    pub process: Process,
+}
+
+impl NameServer {
+    /// Starts one in `dir/namesrv`.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start(flavour: Flavour, dir: &Path) -> NameServer {
+        let home = make_home(dir, "namesrv");
+        let port = free_port();
+        let settings = format!(
+            "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
+            home.display()
+        );
+        let file = home.join("conf/namesrv.properties");
+        fs::write(&file, settings).expect("the temporary folder is writable");
+        let mut command = program(
+            flavour,
+            &home,
+            "namesrv",
+            "org.apache.rocketmq.namesrv.NamesrvStartup",
+        );
+        command.arg("-c").arg(&file);
+        let process = Process::start("namesrv", command, &dir.join("namesrv.out"));
+        process.wait_for("boot success", START, |line| {
+            line.contains("The Name Server boot success.").then_some(())
+        });
+        NameServer { port, process }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// A running broker; it can be stopped and started again on the same store.
+#[derive(Debug)]
+pub struct Broker {
+    /// Its name.
+    pub name: String,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The process.
+    pub process: Process,
+    flavour: Flavour,
+    namesrv: String,
+    dir: PathBuf,
+    home: PathBuf,
+    starts: u32,
+}
+
+impl Broker {
+    /// Starts one in `dir/NAME`, with files small enough that a test crosses their ends.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
+        let home = make_home(dir, name);
+        let port = free_port();
+        let mut settings = format!(
+            "brokerClusterName=DefaultCluster\nbrokerName={name}\nbrokerId=0\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\n\
+             bindAddress=127.0.0.1\nlistenPort={port}\nnamesrvAddr={namesrv}\nstorePathRootDir={0}/store\n\
+             storePathCommitLog={0}/store/commitlog\ndiskMaxUsedSpaceRatio=95\n",
+            home.display()
+        );
+        let usual = [
+            ("mappedFileSizeCommitLog", "16777216"),
+            ("mappedFileSizeConsumeQueue", "20000"),
+        ];
+        for (key, value) in usual
+            .iter()
+            .filter(|usual| tuning.iter().all(|tuned| tuned.0 != usual.0))
+            .chain(tuning)
+        {
+            settings.push_str(&format!("{key}={value}\n"));
+        }
+        fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
+        let process = Broker::spawn(flavour, dir, &home, name, 0);
+        let broker = Broker {
+            name: name.to_owned(),
+            port,
+            process,
+            flavour,
+            namesrv: namesrv.to_owned(),
+            dir: dir.to_owned(),
+            home,
+            starts: 1,
+        };
+        broker.wait_for_boot();
+        broker
+    }
+
+    fn spawn(flavour: Flavour, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
+        let mut command = program(
+            flavour,
+            home,
+            "broker",
+            "org.apache.rocketmq.broker.BrokerStartup",
+        );
+        command.arg("-c").arg(home.join("conf/broker.properties"));
+        Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
+    }
+
+    fn wait_for_boot(&self) {
+        let head = format!(
+            "The broker[{}, 127.0.0.1:{}] boot success. serializeType=",
+            self.name, self.port
+        );
+        self.process.wait_for("boot success", START, |line| {
+            line.starts_with(&head).then_some(())
+        });
+    }
+
+    /// Waits until the name server knows that this broker serves a topic.
+    pub fn wait_for_topic(&self, topic: &str) {
+        wait_for_route(&self.namesrv, topic, &self.address(), START);
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The folder of its store.
+    pub fn store(&self) -> PathBuf {
+        self.home.join("store")
+    }
+
+    /// Its properties file.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.join("conf/broker.properties")
+    }
+
+    /// Ends it with SIGKILL, as a crash of the process does.
+    pub fn kill(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait_exit(STOP);
+    }
+
+    /// Ends it with SIGTERM and waits.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait_exit(STOP)
+    }
+
+    /// Starts it again after [`Broker::kill`] or [`Broker::stop`].
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn restart(&mut self) {
+        self.process = Broker::spawn(self.flavour, &self.dir, &self.home, &self.name, self.starts);
+        self.starts += 1;
+        self.wait_for_boot();
+    }
+}
+
+/// A folder that serves as ROCKETMQ_HOME and as the user's home. Java's servers want files for their logs there.
+fn make_home(dir: &Path, name: &str) -> PathBuf {
+    let home = dir.join(name);
+    let conf = home.join("conf");
+    fs::create_dir_all(&conf).expect("the temporary folder is writable");
+    let quiet = "<configuration><root level=\"WARN\"/></configuration>\n";
+    for file in [
+        "logback_namesrv.xml",
+        "logback_broker.xml",
+        "rmq.namesrv.logback.xml",
+        "rmq.broker.logback.xml",
+        "rmq.controller.logback.xml",
+    ] {
+        fs::write(conf.join(file), quiet).expect("the temporary folder is writable");
+    }
+    fs::write(conf.join("plain_acl.yml"), "accounts: []\n").expect("the temporary folder is writable");
+    home
+}
+
+fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Command {
+    let mut command = match flavour {
+        Flavour::Ours => {
+            let mut command = Command::new(our_program(ours));
+            command.args(["--log-to", "stdout"]);
+            command
+        }
+        Flavour::Java(version) => {
+            let mut command = java(&java_servers(version), home);
+            command.args(["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"]);
+            // The Java broker takes these levels from nowhere else; a test must not depend on how full the disk is.
+            command.arg("-Drocketmq.broker.diskSpaceWarningLevelRatio=0.98");
+            command.arg("-Drocketmq.broker.diskSpaceCleanForciblyRatio=0.97");
+            command.arg(format!("-Drocketmq.home.dir={}", home.display()));
+            command.arg(java_class);
+            command
+        }
+    };
+    command
+        .current_dir(home)
+        .env("HOME", home)
+        .env("ROCKETMQ_HOME", home)
+        .env_remove("NAMESRV_ADDR");
+    command
+}
+
+/// A JVM that RocketMQ 4.9 and 5.x run on.
+pub(crate) fn java(class_path: &str, home: &Path) -> Command {
+    let mut command = Command::new("java");
+    for (module, packages) in [
+        ("exports", ["jdk.internal.ref", "sun.nio.ch"]),
+        ("opens", ["jdk.internal.ref", "sun.nio.ch"]),
+    ] {
+        for package in packages {
+            command.arg(format!("--add-{module}=java.base/{package}=ALL-UNNAMED"));
+        }
+    }
+    for package in ["java.nio", "java.lang", "java.util"] {
+        command.arg(format!("--add-opens=java.base/{package}=ALL-UNNAMED"));
+    }
+    command.arg(format!("-Duser.home={}", home.display()));
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]);
+    command
+}

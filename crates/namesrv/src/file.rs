@@ -1,0 +1,38 @@
+//! Replacing a small file so that a crash at any instant leaves the old text or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Largest file read into memory.
+const READ_MAX: u64 = 64 << 20;
+
+/// Writes `path`, by way of a second file beside it: write, fsync, rename, fsync of the folder. Makes missing folders.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    let beside = Path::new(&beside);
+    let mut file = File::create(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(beside, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The file's bytes; `None` when there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() > READ_MAX => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {READ_MAX} bytes"),
+        )),
+        Ok(_) => fs::read(path).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,275 @@
+//! REGISTER_BROKER 103, UNREGISTER_BROKER 104, QUERY_DATA_VERSION 322, BROKER_HEARTBEAT 904, cluster and member group,
+//! and the write permission of a broker's topics.
+
+use super::{header, refuse, with_body};
+use crate::kv::{KvConfig, ORDER_TOPICS};
+use crate::routes::{Notice, Permission, Registered, Registration, RouteTable};
+use crate::settings::Settings;
+use ::settings::Live;
+use protocol::Frame;
+use protocol::body::namesrv::{MemberGroupBody, RegisterBrokerBody};
+use protocol::body::{self, DataVersion};
+use protocol::code::{request, response};
+use protocol::header::namesrv::{
+    AddedWritePermission, BrokerHeartbeat, BrokerIdentity, BrokerPermission, MemberGroup,
+    QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterBrokerResponseHeader,
+    WipedWritePermission,
+};
+use remoting::{Body, Client, Connection, Request};
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Registrations above this many bytes are read on a thread of their own: a table of 60,000 topics takes a while.
+const INLINE_MAX: usize = 64 * 1024;
+
+/// What the handler needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Brokers {
+    /// Topics and brokers.
+    pub routes: Arc<RouteTable>,
+    /// For the order topics that a registration is answered with.
+    pub kv: KvConfig,
+    /// Settings.
+    pub settings: Arc<Live<Settings>>,
+    /// Tells brokers that their group's lowest id changed.
+    pub client: Client,
+}
+
+impl Brokers {
+    /// REGISTER_BROKER.
+    pub fn register(&self, request: Request) {
+        if request.frame.body.len() <= INLINE_MAX {
+            return self.register_now(request);
+        }
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.register_now(request));
+    }
+
+    fn register_now(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = header!(frame, responder, RegisterBrokerRequestHeader);
+        let crc = header.body_crc32.unwrap_or(0);
+        if crc != 0 && crc != protocol::body_crc32(&frame.body) {
+            return refuse(responder, &"crc32 not match");
+        }
+        match self.enter(&header, &frame, responder.connection()) {
+            Ok(registered) => {
+                let Registered {
+                    ha_server_addr,
+                    master_addr,
+                    notice,
+                } = registered;
+                self.tell(notice);
+                let reply = RegisterBrokerResponseHeader {
+                    ha_server_addr,
+                    master_addr,
+                };
+                responder.reply(response::SUCCESS, None, &reply, self.order_topics());
+            }
+            Err(e) => responder.error(response::SYSTEM_ERROR, &e),
+        }
+    }
+
+    fn enter(
+        &self,
+        header: &RegisterBrokerRequestHeader,
+        frame: &Frame,
+        connection: &Arc<Connection>,
+    ) -> Result<Registered, String> {
+        let (now, fingerprint) = (Instant::now(), fingerprint(frame, header));
+        if let Some(registered) = self.routes.refresh(header, fingerprint, connection, now) {
+            return Ok(registered);
+        }
+        let compressed = header.compressed.unwrap_or(false);
+        let body =
+            RegisterBrokerBody::read(&frame.body, compressed, frame.version).map_err(|e| e.to_string())?;
+        let delete_missing_topics = self.settings.load().namesrv.delete_topic_with_broker_registration;
+        let version = frame.version;
+        let registration = Registration {
+            header,
+            body,
+            version,
+            fingerprint,
+            connection,
+            now,
+            delete_missing_topics,
+        };
+        let registered = self.routes.register(registration).map_err(|e| e.to_string())?;
+        if !connection.is_open() {
+            // It closed while a large table was read: nobody will come to take it away any more.
+            self.closed(connection);
+        }
+        Ok(registered)
+    }
+
+    fn order_topics(&self) -> Body {
+        if !self.settings.load().namesrv.return_order_topic_config_to_broker {
+            return Body::Empty;
+        }
+        self.kv
+            .namespace(ORDER_TOPICS)
+            .map_or(Body::Empty, |table| Body::Bytes(body::write(&table)))
+    }
+
+    /// UNREGISTER_BROKER.
+    pub fn unregister(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let broker = header!(frame, responder, BrokerIdentity);
+        self.remove(&[broker]);
+        responder.ok();
+    }
+
+    /// A connection closed: its brokers are gone at once.
+    pub fn closed(&self, connection: &Connection) {
+        let brokers = self.routes.brokers_of(connection);
+        if !brokers.is_empty() {
+            tracing::info!("the broker's channel destroyed, {}", connection.peer());
+            self.remove(&brokers);
+        }
+    }
+
+    /// Takes away the brokers that have not been heard of for too long.
+    pub fn sweep(&self, now: Instant) {
+        let expired = self.routes.expired(now);
+        if expired.is_empty() {
+            return;
+        }
+        let brokers: Vec<BrokerIdentity> = expired.iter().map(|(broker, _)| broker.clone()).collect();
+        self.remove(&brokers);
+        for (broker, connection) in expired {
+            tracing::warn!(
+                "The broker channel expired, {} at {}",
+                broker.broker_name,
+                broker.broker_addr
+            );
+            connection.close("its broker has not registered for too long");
+        }
+    }
+
+    fn remove(&self, brokers: &[BrokerIdentity]) {
+        for notice in self.routes.unregister(brokers) {
+            self.tell(Some(notice));
+        }
+    }
+
+    /// Since 5.x: NOTIFY_MIN_BROKER_ID_CHANGE, oneway.
+    fn tell(&self, notice: Option<Notice>) {
+        let Some(notice) = notice else { return };
+        if !self.settings.load().namesrv.notify_min_broker_id_changed {
+            return;
+        }
+        tracing::info!(
+            "min broker id changed to {}, notify {:?}",
+            notice.min_broker_id,
+            notice.to
+        );
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            for address in &notice.to {
+                let sent = match client.connection(address).await {
+                    Ok(conn) => conn
+                        .oneway(
+                            request::NOTIFY_MIN_BROKER_ID_CHANGE,
+                            &notice.header(),
+                            Body::Empty,
+                        )
+                        .map_err(|e| e.to_string()),
+                    Err(e) => Err(e.to_string()),
+                };
+                if let Err(e) = sent {
+                    tracing::warn!("broker at {address} was not told of its group's lowest id: {e}");
+                }
+            }
+        });
+    }
+
+    /// QUERY_DATA_VERSION, which is a sign of life as well.
+    pub fn query_data_version(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let broker = header!(frame, responder, BrokerIdentity);
+        let asked: DataVersion = match body::read(&frame.body) {
+            Ok(version) => version,
+            Err(e) => return refuse(responder, &e),
+        };
+        let held = self
+            .routes
+            .data_version(&broker.cluster_name, &broker.broker_addr);
+        self.routes
+            .seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
+        let reply = QueryDataVersionResponseHeader {
+            changed: held != Some(asked),
+        };
+        let body = held.map_or(Body::Empty, |version| Body::Bytes(body::write(&version)));
+        responder.reply(response::SUCCESS, None, &reply, body);
+    }
+
+    /// BROKER_HEARTBEAT.
+    pub fn heartbeat(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let broker = header!(frame, responder, BrokerHeartbeat<'_>);
+        self.routes
+            .seen(&broker.cluster_name, &broker.broker_addr, Instant::now());
+        responder.ok();
+    }
+
+    /// GET_BROKER_CLUSTER_INFO.
+    pub fn cluster_info(&self, request: Request) {
+        let info = self.routes.cluster_info();
+        with_body(request.responder, body::write_fastjson(&info));
+    }
+
+    /// GET_BROKER_MEMBER_GROUP.
+    pub fn member_group(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = header!(frame, responder, MemberGroup<'_>);
+        let broker_member_group = self
+            .routes
+            .member_group(&header.cluster_name, &header.broker_name);
+        with_body(
+            responder,
+            body::write_fastjson(&MemberGroupBody { broker_member_group }),
+        );
+    }
+
+    /// WIPE_WRITE_PERM_OF_BROKER.
+    pub fn wipe_write_permission(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = header!(frame, responder, BrokerPermission<'_>);
+        let wipe_topic_count = self
+            .routes
+            .set_permission(&header.broker_name, Permission::WipeWrite);
+        let (name, peer) = (&header.broker_name, responder.connection().peer());
+        tracing::info!("wipe write perm of broker[{name}], client: {peer}, {wipe_topic_count}");
+        responder.reply(
+            response::SUCCESS,
+            None,
+            &WipedWritePermission { wipe_topic_count },
+            Body::Empty,
+        );
+    }
+
+    /// ADD_WRITE_PERM_OF_BROKER.
+    pub fn add_write_permission(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = header!(frame, responder, BrokerPermission<'_>);
+        let add_topic_count = self.routes.set_permission(&header.broker_name, Permission::Add);
+        let (name, peer) = (&header.broker_name, responder.connection().peer());
+        tracing::info!("add write perm of broker[{name}], client: {peer}, {add_topic_count}");
+        responder.reply(
+            response::SUCCESS,
+            None,
+            &AddedWritePermission { add_topic_count },
+            Body::Empty,
+        );
+    }
+}
+
+/// Tells two registrations' bodies apart; how a body is to be read is part of it.
+fn fingerprint(frame: &Frame, header: &RegisterBrokerRequestHeader) -> (usize, u64) {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write_u8(u8::from(header.compressed.unwrap_or(false)));
+    hasher.write_i32(frame.version);
+    hasher.write(&frame.body);
+    (frame.body.len(), hasher.finish())
+}

@@ -1,0 +1,198 @@
+//! The namespaced key-value configuration and its file, `kvConfig.json` (RocketMQ's KVConfigManager).
+//!
+//! The file is `{"configTable":{"namespace":{"key":"value"}}}`. A change is answered only after it is on disk.
+
+use crate::file;
+use parking_lot::{Mutex, RwLock};
+use protocol::body::KvTable;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The namespace whose keys are order topics and whose values their queues (`broker-a:8;broker-b:8`).
+pub const ORDER_TOPICS: &str = "ORDER_TOPIC_CONFIG";
+
+type Table = BTreeMap<String, BTreeMap<String, String>>;
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OnDisk {
+    config_table: Option<Table>,
+}
+
+/// What went wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be read.
+    #[error("cannot read the KV configuration {path}: {cause}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// It is damaged.
+    #[error("the KV configuration {path} is damaged: {cause}; mend it, or move it away to start without")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        cause: protocol::body::BodyError,
+    },
+    /// It could not be written. The change was not made.
+    #[error("nothing was changed: cannot write the KV configuration {path}: {cause}")]
+    Write {
+        /// The file.
+        path: String,
+        /// Why not.
+        cause: std::io::Error,
+    },
+}
+
+/// The table. Cheap to clone.
+#[derive(Clone)]
+pub struct KvConfig {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    table: RwLock<Table>,
+    /// One change at a time, from the old table to the new file.
+    changing: Mutex<()>,
+}
+
+impl KvConfig {
+    /// Reads the file; a missing one is an empty table.
+    ///
+    /// Unlike Java: a damaged file is an error, not an empty table that the next change writes over it.
+    pub fn load(path: PathBuf) -> Result<KvConfig, Error> {
+        let shown = || path.display().to_string();
+        let bytes = file::read(&path).map_err(|cause| Error::Read { path: shown(), cause })?;
+        let table = match bytes.filter(|b| !b.trim_ascii().is_empty()) {
+            None => Table::new(),
+            Some(bytes) => {
+                let read = protocol::body::read::<OnDisk>(&bytes);
+                read.map_err(|cause| Error::Damaged { path: shown(), cause })?
+                    .config_table
+                    .unwrap_or_default()
+            }
+        };
+        let (table, changing) = (RwLock::new(table), Mutex::new(()));
+        Ok(KvConfig {
+            inner: Arc::new(Inner {
+                path,
+                table,
+                changing,
+            }),
+        })
+    }
+
+    /// One value.
+    pub fn get(&self, namespace: &str, key: &str) -> Option<String> {
+        self.inner.table.read().get(namespace)?.get(key).cloned()
+    }
+
+    /// All of a namespace; `None` when it was never written. One whose last key was deleted is empty.
+    pub fn namespace(&self, namespace: &str) -> Option<KvTable> {
+        self.inner
+            .table
+            .read()
+            .get(namespace)
+            .map(|table| KvTable { table: table.clone() })
+    }
+
+    /// Sets a value. Blocks on the disk.
+    pub fn put(&self, namespace: &str, key: &str, value: &str) -> Result<(), Error> {
+        self.change(|table| {
+            let old = table
+                .entry(namespace.to_owned())
+                .or_default()
+                .insert(key.to_owned(), value.to_owned());
+            let what = if old.is_some() {
+                "update config item"
+            } else {
+                "create new config item"
+            };
+            tracing::info!("putKVConfig {what}, Namespace: {namespace} Key: {key} Value: {value}");
+        })
+    }
+
+    /// Deletes a key. Blocks on the disk.
+    pub fn delete(&self, namespace: &str, key: &str) -> Result<(), Error> {
+        self.change(|table| {
+            let old = table.get_mut(namespace).and_then(|keys| keys.remove(key));
+            tracing::info!(
+                "deleteKVConfig delete a config item, Namespace: {namespace} Key: {key} Value: {old:?}"
+            );
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.changing.lock();
+        let mut table = self.inner.table.read().clone();
+        change(&mut table);
+        let text = protocol::body::write(&OnDisk {
+            config_table: Some(table.clone()),
+        });
+        file::replace(&self.inner.path, &text).map_err(|cause| Error::Write {
+            path: self.inner.path.display().to_string(),
+            cause,
+        })?;
+        *self.inner.table.write() = table;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_in_javas_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("namesrv/kvConfig.json");
+        let kv = KvConfig::load(path.clone()).unwrap();
+        assert_eq!(kv.namespace("N"), None);
+        kv.put("N", "k", "v").unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            r#"{"configTable":{"N":{"k":"v"}}}"#
+        );
+        let again = KvConfig::load(path.clone()).unwrap();
+        assert_eq!(again.get("N", "k").as_deref(), Some("v"));
+        again.delete("N", "k").unwrap();
+        assert_eq!(
+            KvConfig::load(path).unwrap().namespace("N"),
+            Some(KvTable::default())
+        );
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kvConfig.json");
+        std::fs::write(&path, "{\"configTable\":{\"N\":").unwrap();
+        let error = KvConfig::load(path.clone()).err().map(|e| e.to_string()).unwrap();
+        assert!(error.contains("kvConfig.json"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_write_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("file");
+        std::fs::write(&blocked, "").unwrap();
+        let kv = KvConfig::load(folder.path().join("kv.json")).unwrap();
+        kv.put("N", "k", "1").unwrap();
+        let elsewhere = KvConfig {
+            inner: Arc::new(Inner {
+                path: blocked.join("kv.json"),
+                table: RwLock::new(kv.inner.table.read().clone()),
+                changing: Mutex::new(()),
+            }),
+        };
+        assert!(elsewhere.put("N", "k", "2").is_err());
+        assert_eq!(elsewhere.get("N", "k").as_deref(), Some("1"));
+    }
+}

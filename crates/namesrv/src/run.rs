@@ -1,0 +1,169 @@
+//! The only place that knows all the parts: makes them in order, gives each what it needs, stops them in reverse.
+
+use crate::dispatch::Dispatch;
+use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
+use crate::kv::{self, KvConfig};
+use crate::routes::RouteTable;
+use crate::settings::Settings;
+use ::settings::{Live, launch};
+use protocol::code::request;
+use remoting::{Client, ClientSettings, LargeFrames, Server, ServerSettings};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Time the connections get to finish at stop.
+const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
+/// Longest REGISTER_BROKER frame. 60,000 topics are some 10 MB; Java stops reading at 16 MiB.
+const REGISTRATION_MAX: usize = 128 << 20;
+
+/// Why the name server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `bindAddress` is no address.
+    #[error("bindAddress: `{0}` is no IP address")]
+    Address(String),
+    /// `listenPort` is no port.
+    #[error("listenPort: {0} is no port")]
+    Port(i32),
+    /// The port cannot be had; the text says which setting moves it.
+    #[error("{0}")]
+    Bind(String),
+    /// The KV configuration.
+    #[error("{0}")]
+    Kv(#[from] kv::Error),
+}
+
+/// A running name server.
+pub struct Namesrv {
+    server: Server,
+    client: Client,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Starts a name server. When this returns it serves. Needs a tokio runtime.
+pub async fn start(settings: Settings) -> Result<Namesrv, StartError> {
+    let address = listen_address(&settings)?;
+    start_at(settings, address).await
+}
+
+/// The same at another address than the settings say; port 0 takes a free one.
+pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv, StartError> {
+    let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
+    let client = Client::new(client_settings(&settings));
+    let server_settings = server_settings(&settings, address);
+    let scan = Duration::from_millis(
+        u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000),
+    );
+    let (settings, routes) = (Arc::new(Live::new(settings)), Arc::new(RouteTable::default()));
+    let brokers = Brokers {
+        routes: Arc::clone(&routes),
+        kv: kv.clone(),
+        settings: Arc::clone(&settings),
+        client: client.clone(),
+    };
+    let topics = Topics {
+        routes,
+        kv: kv.clone(),
+        settings: Arc::clone(&settings),
+        started: Instant::now(),
+        ready: AtomicBool::new(false),
+    };
+    let requests = SettingsRequests {
+        settings,
+        updating: Arc::default(),
+    };
+    let sweeper = brokers.clone();
+    let dispatch = Dispatch {
+        brokers,
+        topics,
+        kv: Kv { config: kv },
+        settings: requests,
+    };
+    let server = Server::bind(server_settings, Arc::new(dispatch))
+        .await
+        .map_err(|e| {
+            StartError::Bind(launch::bind_failure(
+                "brokers and clients",
+                "listenPort",
+                &address.to_string(),
+                &e,
+            ))
+        })?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(sweep(sweeper, scan, stop.clone()));
+    tracing::info!("The Name Server serves on {}", server.local_addr());
+    Ok(Namesrv {
+        server,
+        client,
+        stop,
+        tasks,
+    })
+}
+
+async fn sweep(brokers: Brokers, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => brokers.sweep(Instant::now()),
+        }
+    }
+}
+
+impl Namesrv {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Stops: what was taken is answered, then the connections are closed.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.server.shutdown(CONNECTIONS_STOP).await;
+        self.client.close();
+        self.tasks.wait().await;
+        tracing::info!("The Name Server has stopped");
+    }
+}
+
+fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
+    let server = &settings.server;
+    let ip: IpAddr = server
+        .bind_address
+        .parse()
+        .map_err(|_| StartError::Address(server.bind_address.clone()))?;
+    let port = u16::try_from(server.listen_port).map_err(|_| StartError::Port(server.listen_port))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
+    let given = &settings.server;
+    let mut server = ServerSettings::at(address);
+    server.backlog = u32::try_from(given.server_socket_backlog).unwrap_or(server.backlog);
+    server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
+    server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);
+    server.limits.idle = seconds(given.server_channel_max_idle_time_seconds);
+    server.limits.large_frames = Some(LargeFrames {
+        code: request::REGISTER_BROKER,
+        max_bytes: REGISTRATION_MAX,
+    });
+    server
+}
+
+fn client_settings(settings: &Settings) -> ClientSettings {
+    let mut client = ClientSettings::default();
+    let timeout = u64::try_from(settings.client.connect_timeout_millis).unwrap_or(3000);
+    client.connect_timeout = Duration::from_millis(timeout);
+    client.limits.idle = seconds(settings.client.client_channel_max_idle_time_seconds);
+    client
+}
+
+fn seconds(given: i32) -> Duration {
+    Duration::from_secs(u64::try_from(given).unwrap_or(120))
+}

@@ -1,0 +1,329 @@
+//! The name server's settings.
+
+use ::settings::launch::{self, Exit, Launch};
+use ::settings::net::{ClientSection, ServerSection};
+use ::settings::{Alias, Group, Hints, NotAKey, Report, Section, host, not_blank, settings};
+
+const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
+const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
+const CONTROLLER: &str = "controller mode is not part of this release";
+
+settings! {
+    /// What the name server does (Java: NamesrvConfig).
+    pub struct NamesrvSection, class "NamesrvConfig", important [];
+    /// Route replies include orderTopicConf read from KV namespace ORDER_TOPIC_CONFIG.
+    order_message_enable: bool = false, java "orderMessageEnable", since "4.9", applies Live;
+    /// Installation directory; from property rocketmq.home.dir or env ROCKETMQ_HOME; start refused when unset.
+    rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
+        java "rocketmqHome", since "4.9", applies AtStart;
+    /// File that keeps the KV configuration (JSON).
+    kv_config_path: String = host::home_path("namesrv/kvConfig.json"),
+        java "kvConfigPath", since "4.9", applies AtStart, check not_blank;
+    /// Unit/environment name used only in cluster-test mode.
+    product_env_name: String = "center".to_owned(), java "productEnvName", since "4.9", applies AtStart;
+    /// File that UPDATE_NAMESRV_CONFIG rewrites; set to the -c file when given.
+    config_store_path: String = host::home_path("namesrv/namesrv.properties"),
+        java "configStorePath", since "4.9", applies AtStart, check not_blank;
+    /// ";"-separated keys that UPDATE_NAMESRV_CONFIG refuses.
+    config_black_list: String = "configBlackList;configStorePath;kvConfigPath".to_owned(),
+        java "configBlackList", since "4.9", applies AtStart;
+    /// REGISTER_BROKER replies carry the ORDER_TOPIC_CONFIG table as body.
+    return_order_topic_config_to_broker: bool = true,
+        java "returnOrderTopicConfigToBroker", since "5.3", applies Live;
+    /// Milliseconds between scans for dead brokers.
+    scan_not_active_broker_interval: i64 = 5000,
+        java "scanNotActiveBrokerInterval", since "5.3", applies AtStart, range 1..=i64::MAX;
+    /// When a group has no master, show the smallest slave id as id 0 in routes (if the broker allows it).
+    support_acting_master: bool = false, java "supportActingMaster", since "5.3", applies Live;
+    /// Allow GET_ALL_TOPIC_LIST_FROM_NAMESERVER, else code 1 "disable".
+    enable_all_topic_list: bool = true, java "enableAllTopicList", since "5.3", applies Live;
+    /// Allow topic lists by cluster/unit, else code 1 "disable".
+    enable_topic_list: bool = true, java "enableTopicList", since "5.3", applies Live;
+    /// Send NOTIFY_MIN_BROKER_ID_CHANGE to a broker group.
+    notify_min_broker_id_changed: bool = false, java "notifyMinBrokerIdChanged", since "5.3", applies Live;
+    /// Refuse route queries for a while after start.
+    need_wait_for_service: bool = false, java "needWaitForService", since "5.3", applies AtStart;
+    /// How long that while is, seconds.
+    wait_seconds_for_service: i32 = 45,
+        java "waitSecondsForService", since "5.3", applies AtStart, range 0..=i32::MAX;
+    /// A full registration removes that broker's topics missing from it.
+    delete_topic_with_broker_registration: bool = false,
+        java "deleteTopicWithBrokerRegistration", since "5.3", applies Live;
+    inert {
+        "clientRequestThreadPoolNums": i32 = "8", since "5.3", POOLS;
+        "defaultThreadPoolNums": i32 = "16", since "5.3", POOLS;
+        "clientRequestThreadPoolQueueCapacity": i32 = "50000", since "5.3", QUEUES;
+        "defaultThreadPoolQueueCapacity": i32 = "10000", since "5.3", QUEUES;
+        "unRegisterBrokerQueueCapacity": i32 = "3000", since "5.3", "brokers are removed at once, without a queue";
+    }
+    fixed {
+        "clusterTest": bool = "false", since "4.9", "cluster-test mode is not built";
+        "enableControllerInNamesrv": bool = "false", since "5.3", CONTROLLER;
+    }
+}
+
+settings! {
+    /// The controller that 5.x can run inside the name server (Java: ControllerConfig); it is not built.
+    pub struct ControllerSection, class "ControllerConfig", important [];
+    inert {
+        "controllerThreadPoolNums": i32 = "16", since "5.3", CONTROLLER;
+        "controllerRequestThreadPoolQueueCapacity": i32 = "50000", since "5.3", CONTROLLER;
+        "controllerDLegerGroup": Option<String> = "null", since "5.3", CONTROLLER;
+        "controllerDLegerPeers": Option<String> = "null", since "5.3", CONTROLLER;
+        "controllerDLegerSelfId": Option<String> = "null", since "5.3", CONTROLLER;
+        "mappedFileSize": i32 = "1073741824", since "5.3", CONTROLLER;
+        "controllerStorePath": String = "", since "5.3", CONTROLLER;
+        "enableElectUncleanMaster": bool = "false", since "5.3", CONTROLLER;
+        "processReadEvent": bool = "false", since "5.3", CONTROLLER, shown "isProcessReadEvent";
+        "notifyBrokerRoleChanged": bool = "true", since "5.3", CONTROLLER;
+        "scanInactiveMasterInterval": i64 = "5000", since "5.3", CONTROLLER;
+        "metricsExporterType": String = "DISABLE", since "5.3", CONTROLLER;
+        "metricsGrpcExporterTarget": String = "", since "5.3", CONTROLLER;
+        "metricsGrpcExporterHeader": String = "", since "5.3", CONTROLLER;
+        "metricGrpcExporterTimeOutInMills": i64 = "3000", since "5.3", CONTROLLER;
+        "metricGrpcExporterIntervalInMills": i64 = "60000", since "5.3", CONTROLLER;
+        "metricLoggingExporterIntervalInMills": i64 = "10000", since "5.3", CONTROLLER;
+        "metricsPromExporterPort": i32 = "5557", since "5.3", CONTROLLER;
+        "metricsPromExporterHost": String = "", since "5.3", CONTROLLER;
+        "metricsLabel": String = "", since "5.3", CONTROLLER;
+        "metricsInDelta": bool = "false", since "5.3", CONTROLLER;
+        "controllerType": String = "DLedger", since "5.3", CONTROLLER;
+        "jraftConfig": String = "null", since "5.3", CONTROLLER;
+        "electMasterMaxRetryCount": i32 = "3", since "5.3", CONTROLLER;
+    }
+}
+
+settings! {
+    /// The controller's consensus (Java: JraftConfig); it is not built.
+    pub struct JraftSection, class "JraftConfig", important [];
+    inert {
+        "jRaftElectionTimeoutMs": i32 = "1000", since "5.3", CONTROLLER;
+        "jRaftSnapshotIntervalSecs": i32 = "3600", since "5.3", CONTROLLER;
+        "jRaftGroupId": String = "jRaft-Controller", since "5.3", CONTROLLER;
+        "jRaftServerId": String = "localhost:9880", since "5.3", CONTROLLER;
+        "jRaftInitConf": String = "localhost:9880,localhost:9881,localhost:9882", since "5.3", CONTROLLER;
+        "jRaftControllerRPCAddr": String = "localhost:9770,localhost:9771,localhost:9772", since "5.3", CONTROLLER;
+        "jRaftScanWaitTimeoutMs": i32 = "1000", since "5.3", CONTROLLER;
+    }
+}
+
+/// All settings of a name server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The name server itself.
+    pub namesrv: NamesrvSection,
+    /// The listening side.
+    pub server: ServerSection,
+    /// The calling side.
+    pub client: ClientSection,
+    /// The controller of 5.x.
+    pub controller: ControllerSection,
+    /// The controller's consensus.
+    pub jraft: JraftSection,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            namesrv: NamesrvSection::default(),
+            server: ServerSection {
+                listen_port: 9876,
+                ..ServerSection::default()
+            },
+            client: ClientSection::default(),
+            controller: ControllerSection::default(),
+            jraft: JraftSection::default(),
+        }
+    }
+}
+
+impl Group for Settings {
+    fn sections(&self) -> Vec<&dyn Section> {
+        vec![
+            &self.namesrv,
+            &self.server,
+            &self.client,
+            &self.controller,
+            &self.jraft,
+        ]
+    }
+
+    fn sections_mut(&mut self) -> Vec<&mut dyn Section> {
+        vec![
+            &mut self.namesrv,
+            &mut self.server,
+            &mut self.client,
+            &mut self.controller,
+            &mut self.jraft,
+        ]
+    }
+}
+
+/// Old spellings, and keys of tutorials.
+pub const HINTS: Hints = Hints {
+    aliases: &[Alias {
+        key: "enableTransparentRetry",
+        now: None,
+        known_in: "5.2.0 to 5.3.1 only",
+    }],
+    not_keys: &[
+        NotAKey {
+            key: "namesrvAddr",
+            instead: "it tells brokers and clients where name servers are",
+        },
+        NotAKey {
+            key: "bindPort",
+            instead: "the port to listen on is `listenPort`",
+        },
+        NotAKey {
+            key: "port",
+            instead: "the port to listen on is `listenPort`",
+        },
+    ],
+};
+
+/// Settings that were read, with everything found on the way.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Findings for the log; those of [`settings::Severity::Warning`] belong on stderr too.
+    pub report: Report,
+}
+
+/// The line that RocketMQ prints when a name server serves.
+pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON";
+
+/// Reads the settings of a command line: defaults, then the file. A file given by `-c` is also the one that
+/// UPDATE_NAMESRV_CONFIG rewrites, whatever configStorePath says in it (NamesrvStartup).
+///
+/// # Errors
+/// The process ends without serving: the settings are wrong, or were only to be printed.
+pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
+    let mut settings = Settings::default();
+    let report = launch::read(launch, &mut settings, &HINTS)?;
+    if let Some(path) = &launch.config_file {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        settings.namesrv.config_store_path = path.to_string_lossy().into_owned();
+    }
+    launch::decide(launch, &settings, &report)?;
+    Ok(Loaded { settings, report })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::settings::Applies;
+    use ::settings::launch::Action;
+    use std::collections::BTreeSet;
+
+    /// Every key of RocketMQ 4.9.8's and 5.3.3's name server, from their classes.
+    const KEYS: &str = include_str!("../tests/config_keys.tsv");
+
+    #[test]
+    fn every_key_of_java_is_known() {
+        let settings = Settings::default();
+        let mut seen = BTreeSet::new();
+        for line in KEYS.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let &[key, class, java_type, in_4_9, in_5_3] = columns.as_slice() else {
+                panic!("{line}")
+            };
+            // Keys that the controller shares with the name server stand in the latter's section.
+            let sections = settings.sections();
+            let own = sections
+                .iter()
+                .find(|section| section.class() == class)
+                .and_then(|section| section.row(key));
+            let row = own
+                .or_else(|| sections[0].row(key))
+                .unwrap_or_else(|| panic!("{class} lacks {key}"));
+            if own.is_some() {
+                seen.insert((class, key));
+                check_default(
+                    *sections.iter().find(|s| s.class() == class).unwrap(),
+                    key,
+                    if in_4_9 == "-" { in_5_3 } else { in_4_9 },
+                );
+            }
+            match row.applies {
+                Applies::Inert(reason) | Applies::Fixed(reason) => {
+                    assert!(reason.len() > 10, "{key}: {reason}")
+                }
+                Applies::AtStart | Applies::Live => assert!(row.doc.len() > 10, "{key}: {}", row.doc),
+            }
+            let plain = ["int", "long", "boolean", "double", "String"].contains(&java_type);
+            assert!(
+                !plain || row.java == java_type,
+                "{key} is {java_type}, not {}",
+                row.java
+            );
+        }
+        let known: usize = settings
+            .sections()
+            .iter()
+            .map(|section| section.rows().len())
+            .sum();
+        assert_eq!(known, seen.len(), "the table has keys that Java has not");
+    }
+
+    fn check_default(section: &dyn Section, key: &str, java: &str) {
+        let expected = match key {
+            "listenPort" => Some("9876"),
+            "useTLS" => Some("false"),
+            "null" => None,
+            _ if java == "null" => None,
+            _ if java.contains('<') => return,
+            _ => Some(java),
+        };
+        assert_eq!(section.get(key).as_deref(), expected, "{key}");
+    }
+
+    #[test]
+    fn file_and_printed_settings() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "listenPort=19876\nconfigStorePath=/other\nnamesrvAddr=a:1\n",
+        )
+        .unwrap();
+        let mut launch = Launch {
+            config_file: Some(file.path().to_owned()),
+            ..Launch::default()
+        };
+        let loaded = load(&launch).unwrap();
+        assert_eq!(loaded.settings.server.listen_port, 19_876);
+        assert_eq!(
+            loaded.settings.namesrv.config_store_path,
+            file.path().to_string_lossy()
+        );
+        assert!(
+            loaded.report.to_string().contains("where name servers are"),
+            "{}",
+            loaded.report
+        );
+        launch.action = Action::PrintAll;
+        let text = load(&launch).unwrap_err().text;
+        assert!(
+            text.contains("\nlistenPort=19876\n") && text.contains("\norderMessageEnable=false\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn bad_values_do_not_start() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\nlistenPort=98 76\n").unwrap();
+        let exit = load(&Launch {
+            config_file: Some(file.path().to_owned()),
+            ..Launch::default()
+        })
+        .unwrap_err();
+        assert_ne!(exit.code, 0);
+        assert!(
+            exit.text.contains(":2: bad value of `listenPort`: `98 76`"),
+            "{}",
+            exit.text
+        );
+    }
+}

@@ -1,0 +1,407 @@
+//! JSON bodies: read as tolerantly as fastjson does, written as it writes.
+//!
+//! [`read`] takes strict JSON at serde's speed and falls back to a rewriting of fastjson's dialect (bare map keys, object
+//! keys, single quotes, comments, `$ref`). [`write`] gives strict JSON, [`write_fastjson`] the form with bare integer keys
+//! that 4.x clients are used to, [`write_browser`] the strict form with everything beyond ASCII escaped.
+//!
+//! Structs that are read have `#[serde(default)]` and take their scalars through [`de`]: peers leave out any field and
+//! write numbers as strings.
+
+pub mod broker;
+pub mod de;
+mod dialect;
+pub mod namesrv;
+pub mod object_keys;
+pub mod topic;
+
+pub use dialect::normalise;
+pub use topic::{DataVersion, KvTable, MessageQueue, TopicConfig, TopicFilterType, TopicList};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::ser::Formatter;
+use std::io;
+
+/// Why a body cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// There is none, and this request needs one.
+    #[error("the request has no body")]
+    Missing,
+    /// Not JSON in any dialect.
+    #[error(transparent)]
+    Json(#[from] crate::JsonError),
+    /// JSON, of another shape.
+    #[error("{0}")]
+    Shape(#[from] serde_json::Error),
+    /// A binary body cut short or otherwise damaged.
+    #[error("damaged body: {0}")]
+    Damaged(&'static str),
+    /// Unpacks to more than is allowed.
+    #[error("the body unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// Reads a JSON body, strict or in fastjson's dialect.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    if body.is_empty() {
+        return Err(BodyError::Missing);
+    }
+    // serde would take {"$ref": …} for an object of which it knows no field.
+    if !contains(body, b"$ref")
+        && let Ok(value) = serde_json::from_slice(body)
+    {
+        return Ok(value);
+    }
+    let strict = dialect::normalise(body)?;
+    if contains(strict.as_bytes(), b"\"$ref\"") {
+        return Ok(serde_json::from_value(dialect::resolve_references(&strict)?)?);
+    }
+    Ok(serde_json::from_str(&strict)?)
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|w| w == needle)
+}
+
+/// Strict JSON; map keys quoted.
+pub fn write<T: Serialize>(value: &T) -> Bytes {
+    finish(serde_json::to_vec(value))
+}
+
+/// fastjson's default form: integer map keys bare (`{0:"a"}`).
+pub fn write_fastjson<T: Serialize>(value: &T) -> Bytes {
+    write_with(value, BareKeys { string: Quote::None })
+}
+
+/// fastjson's browser-compatible form: strict, and every character beyond ASCII and every `/` escaped.
+pub fn write_browser<T: Serialize>(value: &T) -> Bytes {
+    write_with(value, Browser)
+}
+
+/// Indented as fastjson's `toJSONString(value, true)`: a tab a level, no blank behind the colon. For files.
+pub fn write_pretty<T: Serialize>(value: &T) -> Bytes {
+    write_with(value, Pretty { depth: 0, any: false })
+}
+
+/// [`write_pretty`] with integer map keys bare, as Java writes its offset files.
+pub fn write_pretty_fastjson<T: Serialize>(value: &T) -> Bytes {
+    write_with(
+        value,
+        PrettyBare {
+            pretty: Pretty { depth: 0, any: false },
+            keys: BareKeys { string: Quote::None },
+        },
+    )
+}
+
+fn write_with<T: Serialize, F: Formatter>(value: &T, formatter: F) -> Bytes {
+    let mut out = Vec::new();
+    let done = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
+    finish(done.map(|()| out))
+}
+
+fn finish(done: Result<Vec<u8>, serde_json::Error>) -> Bytes {
+    // Fails only for a map key that is neither text nor number; our own types have none.
+    Bytes::from(done.expect("bodies have text or integer keys"))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Quote {
+    None,
+    /// A string has begun and nothing of it is written: it may turn out to be an integer key.
+    Pending,
+    Open,
+}
+
+struct BareKeys {
+    string: Quote,
+}
+
+impl BareKeys {
+    fn open<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        if self.string == Quote::Pending {
+            self.string = Quote::Open;
+            writer.write_all(b"\"")?;
+        }
+        Ok(())
+    }
+}
+
+impl Formatter for BareKeys {
+    fn begin_string<W: ?Sized + io::Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.string = Quote::Pending;
+        Ok(())
+    }
+
+    fn write_i32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        self.write_i64(writer, i64::from(value))
+    }
+
+    fn write_i64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
+        self.string = Quote::None;
+        write!(writer, "{value}")
+    }
+
+    fn write_u32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: u32) -> io::Result<()> {
+        self.write_u64(writer, u64::from(value))
+    }
+
+    fn write_u64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        self.string = Quote::None;
+        write!(writer, "{value}")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.open(writer)?;
+        writer.write_all(fragment.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: serde_json::ser::CharEscape,
+    ) -> io::Result<()> {
+        self.open(writer)?;
+        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
+    }
+
+    fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        match std::mem::replace(&mut self.string, Quote::None) {
+            Quote::None => Ok(()),
+            Quote::Pending => writer.write_all(b"\"\""),
+            Quote::Open => writer.write_all(b"\""),
+        }
+    }
+}
+
+struct Browser;
+
+impl Formatter for Browser {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut start = 0;
+        for (at, c) in fragment
+            .char_indices()
+            .filter(|(_, c)| *c == '/' || *c >= '\u{7F}')
+        {
+            writer.write_all(&fragment.as_bytes()[start..at])?;
+            start = at + c.len_utf8();
+            if c == '/' {
+                writer.write_all(b"\\/")?;
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04X}")?;
+                }
+            }
+        }
+        writer.write_all(&fragment.as_bytes()[start..])
+    }
+}
+
+struct Pretty {
+    depth: usize,
+    any: bool,
+}
+
+impl Pretty {
+    fn line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"\n")?;
+        (0..self.depth).try_for_each(|_| writer.write_all(b"\t"))
+    }
+
+    fn begin<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        self.any = false;
+        writer.write_all(bracket)
+    }
+
+    fn end<W: ?Sized + io::Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        if self.any {
+            self.line(writer)?;
+        }
+        self.any = true;
+        writer.write_all(bracket)
+    }
+
+    fn element<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if !first {
+            writer.write_all(b",")?;
+        }
+        self.line(writer)
+    }
+}
+
+impl Formatter for Pretty {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"{")
+    }
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"}")
+    }
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.element(writer, first)
+    }
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.any = true;
+        Ok(())
+    }
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"[")
+    }
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"]")
+    }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.element(writer, first)
+    }
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.any = true;
+        Ok(())
+    }
+}
+
+struct PrettyBare {
+    pretty: Pretty,
+    keys: BareKeys,
+}
+
+impl Formatter for PrettyBare {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.begin_object(writer)
+    }
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.end_object(writer)
+    }
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.pretty.begin_object_key(writer, first)
+    }
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.end_object_value(writer)
+    }
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.begin_array(writer)
+    }
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.end_array(writer)
+    }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.pretty.begin_array_value(writer, first)
+    }
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.pretty.end_array_value(writer)
+    }
+    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.keys.begin_string(writer)
+    }
+    fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.keys.end_string(writer)
+    }
+    fn write_i32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        self.keys.write_i32(writer, value)
+    }
+    fn write_i64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
+        self.keys.write_i64(writer, value)
+    }
+    fn write_u32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: u32) -> io::Result<()> {
+        self.keys.write_u32(writer, value)
+    }
+    fn write_u64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        self.keys.write_u64(writer, value)
+    }
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.keys.write_string_fragment(writer, fragment)
+    }
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: serde_json::ser::CharEscape,
+    ) -> io::Result<()> {
+        self.keys.write_char_escape(writer, escape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Sample {
+        addrs: BTreeMap<i64, String>,
+        list: Vec<i32>,
+        name: String,
+    }
+
+    fn sample() -> Sample {
+        Sample {
+            addrs: BTreeMap::from([(0, "a/b".into()), (1, String::new())]),
+            list: vec![1, 2],
+            name: "中😀\"".into(),
+        }
+    }
+
+    #[test]
+    fn three_forms() {
+        let sample = sample();
+        let text = |b: Bytes| String::from_utf8(b.to_vec()).expect("text");
+        assert_eq!(
+            text(write(&sample)),
+            r#"{"addrs":{"0":"a/b","1":""},"list":[1,2],"name":"中😀\""}"#
+        );
+        assert_eq!(
+            text(write_fastjson(&sample)),
+            r#"{"addrs":{0:"a/b",1:""},"list":[1,2],"name":"中😀\""}"#
+        );
+        assert_eq!(
+            text(write_browser(&sample)),
+            r#"{"addrs":{"0":"a\/b","1":""},"list":[1,2],"name":"\u4E2D\uD83D\uDE00\""}"#
+        );
+        assert_eq!(
+            text(write_pretty_fastjson(&sample)),
+            "{\n\t\"addrs\":{\n\t\t0:\"a/b\",\n\t\t1:\"\"\n\t},\n\t\"list\":[\n\t\t1,\n\t\t2\n\t],\n\t\"name\":\"中😀\\\"\"\n}"
+        );
+        assert_eq!(text(write_pretty(&BTreeMap::<String, i32>::new())), "{}");
+        for body in [
+            write(&sample),
+            write_fastjson(&sample),
+            write_browser(&sample),
+            write_pretty_fastjson(&sample),
+        ] {
+            assert_eq!(read::<Sample>(&body).expect("reads back"), sample);
+        }
+    }
+
+    #[test]
+    fn reads_the_dialect() {
+        let table = [
+            "{addrs:{0:'a/b',1:\"\",},list:[1,2,],name:'中😀\"'}",
+            "/*c*/{'name':\"\\u4e2d\\ud83d\\ude00\\\"\", // note\n 'list':[1,2],,addrs:{\"0\":\"a/b\",1:''}, x:null}",
+        ];
+        for text in table {
+            assert_eq!(read::<Sample>(text.as_bytes()).expect(text), sample());
+        }
+        assert!(matches!(read::<Sample>(b""), Err(BodyError::Missing)));
+        for bad in ["{", "{a}", "[1,2]", "{\"list\":3}", "nonsense", "{a:b}"] {
+            assert!(read::<Sample>(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

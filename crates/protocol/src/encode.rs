@@ -1,0 +1,310 @@
+//! Writing frames: the head and typed fields straight into a buffer, in either serialization.
+
+use crate::frame::{Frame, SerializeType};
+use crate::header::EncodeHeader;
+use crate::language::Language;
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Everything of a frame but its fields and its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Request or response code.
+    pub code: i32,
+    /// The sender's language.
+    pub language: Language,
+    /// The sender's version number.
+    pub version: i32,
+    /// Correlation number.
+    pub opaque: i32,
+    /// Flag bits.
+    pub flag: i32,
+    /// Text for people; `None` is left out.
+    pub remark: Option<&'a str>,
+    /// The form wanted. A code that does not fit 16 bits is written as JSON whatever is asked for here, because the
+    /// binary header would lose it (5.x codes from 200050).
+    pub serialize_type: SerializeType,
+}
+
+/// Why a frame could not be written: it cannot be described in the length fields.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {header} header bytes and {body} body bytes is too large to be written")]
+pub struct TooLarge {
+    /// Header bytes.
+    pub header: usize,
+    /// Body bytes.
+    pub body: usize,
+}
+
+/// Appends length, head and fields of a frame whose body of `body_len` bytes the caller sends behind it.
+/// On error the buffer is as it was.
+pub fn encode_head<H: EncodeHeader + ?Sized>(
+    out: &mut BytesMut,
+    head: &Head<'_>,
+    header: &H,
+    body_len: usize,
+) -> Result<(), TooLarge> {
+    let start = out.len();
+    out.put_u64(0);
+    let binary = head.serialize_type == SerializeType::RocketMq && i16::try_from(head.code).is_ok();
+    if binary {
+        write_binary(out, head, header)
+    } else {
+        write_json(out, head, header)
+    };
+    let header_len = out.len() - start - 8;
+    let total = header_len
+        .checked_add(body_len)
+        .and_then(|n| n.checked_add(4))
+        .and_then(|n| i32::try_from(n).ok());
+    let (Some(total), true) = (total, header_len < 1 << 24) else {
+        out.truncate(start);
+        return Err(TooLarge {
+            header: header_len,
+            body: body_len,
+        });
+    };
+    let word = header_len as u32 | if binary { 1 << 24 } else { 0 };
+    out[start..start + 4].copy_from_slice(&total.to_be_bytes());
+    out[start + 4..start + 8].copy_from_slice(&word.to_be_bytes());
+    Ok(())
+}
+
+/// A whole frame as one buffer, for tests and small requests.
+pub fn encode_frame<H: EncodeHeader + ?Sized>(
+    head: &Head<'_>,
+    header: &H,
+    body: &[u8],
+) -> Result<Bytes, TooLarge> {
+    let mut out = BytesMut::with_capacity(256 + body.len());
+    encode_head(&mut out, head, header, body.len())?;
+    out.extend_from_slice(body);
+    Ok(out.freeze())
+}
+
+/// Appends a request of ours without its body.
+pub fn encode_request(
+    out: &mut BytesMut,
+    serialize_type: SerializeType,
+    code: i32,
+    opaque: i32,
+    oneway: bool,
+    header: &dyn EncodeHeader,
+    body_len: usize,
+) {
+    let flag = if oneway { crate::frame::FLAG_ONEWAY } else { 0 };
+    let head = Head {
+        code,
+        language: Language::Java,
+        version: crate::VERSION,
+        opaque,
+        flag,
+        remark: None,
+        serialize_type,
+    };
+    encode_ours(out, &head, header, body_len);
+}
+
+/// Appends a reply of ours without its body, in the serialization of the request.
+pub fn encode_response(
+    out: &mut BytesMut,
+    serialize_type: SerializeType,
+    opaque: i32,
+    code: i32,
+    remark: Option<&str>,
+    header: &dyn EncodeHeader,
+    body_len: usize,
+) {
+    let head = Head {
+        code,
+        language: Language::Java,
+        version: crate::VERSION,
+        opaque,
+        flag: crate::frame::FLAG_RESPONSE,
+        remark,
+        serialize_type,
+    };
+    encode_ours(out, &head, header, body_len);
+}
+
+fn encode_ours(out: &mut BytesMut, head: &Head<'_>, header: &dyn EncodeHeader, body_len: usize) {
+    if encode_head(out, head, header, body_len).is_err() {
+        // Only a remark or a field of 16 MiB gets here (a peer's text given back to it): what matters is sent.
+        let bare = Head {
+            remark: None,
+            ..*head
+        };
+        encode_head(out, &bare, &(), body_len).expect("a frame of ours stays below 2 GiB");
+    }
+}
+
+fn write_json<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, header: &H) {
+    out.extend_from_slice(b"{\"code\":");
+    put_int(out, i64::from(head.code));
+    if header.is_present() {
+        out.extend_from_slice(b",\"extFields\":{");
+        header.encode(&mut FieldWriter {
+            out,
+            form: Form::Json { first: true },
+            short: false,
+        });
+        out.put_u8(b'}');
+    }
+    out.extend_from_slice(b",\"flag\":");
+    put_int(out, i64::from(head.flag));
+    out.extend_from_slice(b",\"language\":\"");
+    out.extend_from_slice(head.language.name().as_bytes());
+    out.extend_from_slice(b"\",\"opaque\":");
+    put_int(out, i64::from(head.opaque));
+    if let Some(remark) = head.remark {
+        out.extend_from_slice(b",\"remark\":");
+        put_json_text(out, remark);
+    }
+    out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    put_int(out, i64::from(head.version));
+    out.put_u8(b'}');
+}
+
+fn write_binary<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, header: &H) {
+    out.put_i16(head.code as i16);
+    out.put_u8(head.language.number());
+    out.put_i16(head.version as i16);
+    out.put_i32(head.opaque);
+    out.put_i32(head.flag);
+    let remark = head.remark.unwrap_or("");
+    out.put_u32(remark.len() as u32);
+    out.extend_from_slice(remark.as_bytes());
+    let at = out.len();
+    out.put_u32(0);
+    header.encode(&mut FieldWriter {
+        out,
+        form: Form::Binary,
+        short: false,
+    });
+    let len = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+enum Form {
+    Json { first: bool },
+    Binary,
+}
+
+/// Where a header writes its fields.
+pub struct FieldWriter<'a> {
+    out: &'a mut BytesMut,
+    form: Form,
+    pub(crate) short: bool,
+}
+
+impl FieldWriter<'_> {
+    /// The name to write: the short one inside [`crate::header::Short`].
+    pub fn pick(&self, long: &'static str, short: &'static str) -> &'static str {
+        if self.short { short } else { long }
+    }
+
+    /// Writes a text field.
+    pub fn text(&mut self, name: &str, value: &str) {
+        match &mut self.form {
+            Form::Json { first } => {
+                if !std::mem::take(first) {
+                    self.out.put_u8(b',');
+                }
+                put_json_text(self.out, name);
+                self.out.put_u8(b':');
+                put_json_text(self.out, value);
+            }
+            Form::Binary => {
+                // A name longer than its 16-bit length cannot be said; Java has none beyond thirty letters.
+                let Ok(name_len) = u16::try_from(name.len()) else {
+                    return;
+                };
+                self.out.put_u16(name_len);
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.put_u32(value.len() as u32);
+                self.out.extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+
+    /// Writes a whole number as its decimal text.
+    pub fn int(&mut self, name: &str, value: i64) {
+        let mut digits = [0; 20];
+        let text = int_text(value, &mut digits);
+        self.text(name, text);
+    }
+
+    /// Writes `true` or `false`.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.text(name, if value { "true" } else { "false" });
+    }
+}
+
+/// Fields of another frame, passed on as they are (a request that the broker relays to a client).
+impl EncodeHeader for crate::frame::Fields<'_> {
+    fn encode(&self, writer: &mut FieldWriter<'_>) {
+        for (name, value) in *self {
+            writer.text(name, value);
+        }
+    }
+}
+
+impl EncodeHeader for Frame {
+    fn encode(&self, writer: &mut FieldWriter<'_>) {
+        self.fields().encode(writer);
+    }
+}
+
+fn put_int(out: &mut BytesMut, value: i64) {
+    let mut digits = [0; 20];
+    out.extend_from_slice(int_text(value, &mut digits).as_bytes());
+}
+
+fn int_text(value: i64, buf: &mut [u8; 20]) -> &str {
+    let mut at = buf.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        buf[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        buf[at] = b'-';
+    }
+    std::str::from_utf8(&buf[at..]).unwrap_or("0")
+}
+
+/// A JSON string with Java's escapes: what must be escaped is, `/` and letters beyond ASCII are not.
+pub(crate) fn put_json_text(out: &mut BytesMut, text: &str) {
+    out.put_u8(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (at, b) in bytes.iter().enumerate() {
+        let escape: &[u8] = match b {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0C => b"\\f",
+            0x00..=0x1F => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[start..at]);
+        start = at + 1;
+        if escape.is_empty() {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            out.extend_from_slice(b"\\u00");
+            out.put_u8(HEX[usize::from(b >> 4)]);
+            out.put_u8(HEX[usize::from(b & 15)]);
+        } else {
+            out.extend_from_slice(escape);
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.put_u8(b'"');
+}

@@ -1,0 +1,333 @@
+//! Headers of the requests a broker serves and of its answers.
+//!
+//! Field names and types: RocketMQ 4.9.8 and 5.3.3, the `…RequestHeader` and `…ResponseHeader` classes. Which fields
+//! may be missing follows what a running Java broker accepts, which is more than its annotations say: a header class
+//! there leaves a missing field null, and only a field that is then used without a test fails the request.
+
+use std::borrow::Cow;
+
+use crate::header::Header;
+
+/// SEND_MESSAGE (10), and by letters SEND_MESSAGE_V2 (310) and SEND_BATCH_MESSAGE (320).
+#[derive(Debug, Clone, Header)]
+pub struct SendMessageRequestHeader<'a> {
+    /// Group of the producer.
+    #[header(short = "a")]
+    pub producer_group: Option<Cow<'a, str>>,
+    /// Where the message goes.
+    #[header(short = "b")]
+    pub topic: Cow<'a, str>,
+    /// Template topic for a topic that does not exist yet.
+    #[header(short = "c")]
+    pub default_topic: Option<Cow<'a, str>>,
+    /// Queues the client would like a new topic to have.
+    #[header(short = "d")]
+    pub default_topic_queue_nums: Option<i32>,
+    /// Queue; below 0 the broker picks one.
+    #[header(short = "e")]
+    pub queue_id: i32,
+    /// Message sysFlag.
+    #[header(short = "f")]
+    pub sys_flag: Option<i32>,
+    /// When the client made the message, ms since 1970.
+    #[header(short = "g")]
+    pub born_timestamp: i64,
+    /// The application's own flag.
+    #[header(short = "h")]
+    pub flag: Option<i32>,
+    /// Properties text: name 0x01 value 0x02 …
+    #[header(short = "i")]
+    pub properties: Option<Cow<'a, str>>,
+    /// How often the message was consumed before.
+    #[header(short = "j")]
+    pub reconsume_times: Option<i32>,
+    /// Unit mode.
+    #[header(short = "k")]
+    pub unit_mode: Option<bool>,
+    /// The body is a chain of messages.
+    #[header(short = "m")]
+    pub batch: Option<bool>,
+    /// Limit of reconsumeTimes, for sends to a retry topic.
+    #[header(short = "l")]
+    pub max_reconsume_times: Option<i32>,
+}
+
+/// Answer to a send.
+#[derive(Debug, Clone, Header)]
+pub struct SendMessageResponseHeader<'a> {
+    /// Offset message ids, joined by `,` for a batch.
+    pub msg_id: Cow<'a, str>,
+    /// Queue the message is in.
+    pub queue_id: i32,
+    /// Its (or the first one's) offset in the queue.
+    pub queue_offset: i64,
+    /// Transaction id; 5.x brokers fill it.
+    pub transaction_id: Option<Cow<'a, str>>,
+    /// Region of the broker; clients read it without a test.
+    #[header(java = "MSG_REGION")]
+    pub region: Option<Cow<'a, str>>,
+    /// `false` makes clients drop their trace records.
+    #[header(java = "TRACE_ON")]
+    pub trace_on: Option<Cow<'a, str>>,
+}
+
+/// PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).
+#[derive(Debug, Clone, Header)]
+pub struct PullMessageRequestHeader<'a> {
+    /// Group of the consumer.
+    pub consumer_group: Cow<'a, str>,
+    /// Topic to read.
+    pub topic: Cow<'a, str>,
+    /// Queue to read.
+    pub queue_id: i32,
+    /// First offset wanted.
+    pub queue_offset: i64,
+    /// Most messages wanted.
+    pub max_msg_nums: i32,
+    /// Pull sysFlag: 1 commit, 2 may wait, 4 subscription in this header, 8 class filter, 16 lite.
+    pub sys_flag: i32,
+    /// Offset to commit when sysFlag has 1.
+    pub commit_offset: Option<i64>,
+    /// How long the broker may hold the request, ms.
+    pub suspend_timeout_millis: Option<i64>,
+    /// Filter expression when sysFlag has 4.
+    pub subscription: Option<Cow<'a, str>>,
+    /// Version of the client's subscription, ms since 1970.
+    pub sub_version: Option<i64>,
+    /// TAG or SQL92.
+    pub expression_type: Option<Cow<'a, str>>,
+    /// Most body bytes wanted, 5.x.
+    pub max_msg_bytes: Option<i32>,
+}
+
+impl PullMessageRequestHeader<'_> {
+    /// The same header, independent of its frame.
+    pub fn into_owned(self) -> PullMessageRequestHeader<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        PullMessageRequestHeader {
+            consumer_group: own(self.consumer_group),
+            topic: own(self.topic),
+            queue_id: self.queue_id,
+            queue_offset: self.queue_offset,
+            max_msg_nums: self.max_msg_nums,
+            sys_flag: self.sys_flag,
+            commit_offset: self.commit_offset,
+            suspend_timeout_millis: self.suspend_timeout_millis,
+            subscription: self.subscription.map(own),
+            sub_version: self.sub_version,
+            expression_type: self.expression_type.map(own),
+            max_msg_bytes: self.max_msg_bytes,
+        }
+    }
+}
+
+/// Answer to a pull, whatever its code.
+#[derive(Debug, Clone, Default, Header)]
+pub struct PullMessageResponseHeader {
+    /// Broker id the consumer should read from next.
+    pub suggest_which_broker_id: i64,
+    /// Offset to go on from.
+    pub next_begin_offset: i64,
+    /// First offset of the queue.
+    pub min_offset: i64,
+    /// End of the queue.
+    pub max_offset: i64,
+    /// Which of broker, group, topic, broadcasting, subscription forbids the pull (1 to 5), 5.x.
+    pub forbidden_type: Option<i32>,
+}
+
+/// QUERY_CONSUMER_OFFSET (14).
+#[derive(Debug, Clone, Header)]
+pub struct QueryConsumerOffsetRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Queue.
+    pub queue_id: i32,
+    /// `false`: never answer 0 for an offset that was not stored, 5.x.
+    pub set_zero_if_not_found: Option<bool>,
+}
+
+/// UPDATE_CONSUMER_OFFSET (15).
+#[derive(Debug, Clone, Header)]
+pub struct UpdateConsumerOffsetRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Queue.
+    pub queue_id: i32,
+    /// Next offset to consume.
+    pub commit_offset: i64,
+}
+
+/// Requests about one queue: GET_MAX_OFFSET (30), GET_MIN_OFFSET (31), GET_EARLIEST_MSG_STORETIME (32).
+#[derive(Debug, Clone, Header)]
+pub struct QueueRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Queue.
+    pub queue_id: i32,
+}
+
+/// SEARCH_OFFSET_BY_TIMESTAMP (29).
+#[derive(Debug, Clone, Header)]
+pub struct SearchOffsetRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Queue.
+    pub queue_id: i32,
+    /// Store time looked for, ms since 1970.
+    pub timestamp: i64,
+    /// `lower` or `upper` (any case), 5.x.
+    pub boundary_type: Option<Cow<'a, str>>,
+}
+
+/// Answers that carry one offset.
+#[derive(Debug, Clone, Header)]
+pub struct OffsetResponseHeader {
+    /// The offset.
+    pub offset: i64,
+}
+
+/// Answer to GET_EARLIEST_MSG_STORETIME (32).
+#[derive(Debug, Clone, Header)]
+pub struct TimestampResponseHeader {
+    /// ms since 1970, -1 if the queue is empty.
+    pub timestamp: i64,
+}
+
+/// VIEW_MESSAGE_BY_ID (33).
+#[derive(Debug, Clone, Header)]
+pub struct ViewMessageRequestHeader {
+    /// Physical offset.
+    pub offset: i64,
+}
+
+/// UNREGISTER_CLIENT (35).
+#[derive(Debug, Clone, Header)]
+pub struct UnregisterClientRequestHeader<'a> {
+    /// Client id.
+    #[header(java = "clientID")]
+    pub client_id: Cow<'a, str>,
+    /// Producer group to leave.
+    pub producer_group: Option<Cow<'a, str>>,
+    /// Consumer group to leave.
+    pub consumer_group: Option<Cow<'a, str>>,
+}
+
+/// CONSUMER_SEND_MSG_BACK (36).
+#[derive(Debug, Clone, Header)]
+pub struct ConsumerSendMsgBackRequestHeader<'a> {
+    /// Physical offset of the message.
+    pub offset: i64,
+    /// Consumer group.
+    pub group: Cow<'a, str>,
+    /// Below 0: dead letter; 0: the broker chooses; else the level.
+    pub delay_level: i32,
+    /// Message id of the first delivery.
+    pub origin_msg_id: Option<Cow<'a, str>>,
+    /// Topic of the first delivery.
+    pub origin_topic: Option<Cow<'a, str>>,
+    /// Unit mode.
+    pub unit_mode: Option<bool>,
+    /// The client's own limit, honoured from client version 121 on.
+    pub max_reconsume_times: Option<i32>,
+}
+
+/// Requests that name a consumer group: 38, 203, 204 (producerGroup), 40.
+#[derive(Debug, Clone, Header)]
+pub struct ConsumerGroupRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+}
+
+/// GET_PRODUCER_CONNECTION_LIST (204).
+#[derive(Debug, Clone, Header)]
+pub struct ProducerGroupRequestHeader<'a> {
+    /// Group.
+    pub producer_group: Cow<'a, str>,
+}
+
+/// UPDATE_AND_CREATE_TOPIC (17).
+#[derive(Debug, Clone, Header)]
+pub struct CreateTopicRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Unused by the broker.
+    pub default_topic: Option<Cow<'a, str>>,
+    /// Queues consumers read.
+    pub read_queue_nums: i32,
+    /// Queues producers write.
+    pub write_queue_nums: i32,
+    /// Permission bits.
+    pub perm: i32,
+    /// SINGLE_TAG or MULTI_TAG.
+    pub topic_filter_type: Option<Cow<'a, str>>,
+    /// Topic sysFlag.
+    pub topic_sys_flag: Option<i32>,
+    /// Ordered topic.
+    pub order: Option<bool>,
+    /// `+key=value,-key`, 5.x.
+    pub attributes: Option<Cow<'a, str>>,
+}
+
+/// Requests that name a topic: 202, 215, 300, 351.
+#[derive(Debug, Clone, Header)]
+pub struct TopicRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+}
+
+/// Requests that name a group by `group`: 343, 352.
+#[derive(Debug, Clone, Header)]
+pub struct GroupRequestHeader<'a> {
+    /// Group.
+    pub group: Cow<'a, str>,
+}
+
+/// DELETE_SUBSCRIPTIONGROUP (207).
+#[derive(Debug, Clone, Header)]
+pub struct DeleteSubscriptionGroupRequestHeader<'a> {
+    /// Group.
+    pub group_name: Cow<'a, str>,
+    /// Forget its offsets too (5.x spelling).
+    pub clean_offset: Option<bool>,
+    /// Forget its offsets too (4.9 spelling).
+    pub remove_offset: Option<bool>,
+}
+
+/// GET_CONSUME_STATS (208).
+#[derive(Debug, Clone, Header)]
+pub struct GetConsumeStatsRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+    /// One topic; all topics of the group when missing.
+    pub topic: Option<Cow<'a, str>>,
+}
+
+/// Answer to GET_BROKER_CONFIG (26).
+#[derive(Debug, Clone, Header)]
+pub struct GetBrokerConfigResponseHeader {
+    /// DataVersion as JSON.
+    pub version: String,
+}
+
+/// Answer to HEART_BEAT (34), 5.x.
+#[derive(Debug, Clone, Header)]
+pub struct HeartbeatResponseHeader {
+    /// The broker takes heartbeats without subscriptions.
+    #[header(java = "IS_SUPPORT_HEART_BEAT_V2")]
+    pub support_heartbeat_v2: bool,
+    /// The subscriptions differ from the stored ones.
+    #[header(java = "IS_SUB_CHANGE")]
+    pub subscription_changed: bool,
+}
+
+/// NOTIFY_CONSUMER_IDS_CHANGED (40), broker to client.
+#[derive(Debug, Clone, Header)]
+pub struct NotifyConsumerIdsChangedRequestHeader<'a> {
+    /// Group whose members changed.
+    pub consumer_group: Cow<'a, str>,
+}

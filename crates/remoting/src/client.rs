@@ -1,0 +1,157 @@
+//! Connections to servers: made when needed, one an address, shared.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::code::response;
+use protocol::{EncodeHeader, Frame};
+use tokio::net::TcpStream;
+
+use crate::connection::Connection;
+use crate::responder::Body;
+use crate::settings::{ClientSettings, Limits};
+use crate::task::Task;
+use crate::{Request, Service};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// No connection could be made.
+    #[error("can not connect to {address}: {cause}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The connection was closed before the answer came.
+    #[error("the connection to {peer} was closed")]
+    Closed {
+        /// Where to.
+        peer: SocketAddr,
+    },
+    /// No answer came in time.
+    #[error("{peer} did not answer request {code} within {after:?}")]
+    Timeout {
+        /// Where to.
+        peer: SocketAddr,
+        /// The request's code.
+        code: i32,
+        /// The time it had.
+        after: Duration,
+    },
+}
+
+/// Answers the requests of servers that nobody serves.
+struct NoService;
+
+impl Service for NoService {
+    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+        for request in requests.drain(..) {
+            let remark = format!(" request type {} not supported", request.frame.code);
+            request
+                .responder
+                .error(response::REQUEST_CODE_NOT_SUPPORTED, &remark);
+        }
+    }
+
+    fn closed(&self, _conn: &Arc<Connection>) {}
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
+
+/// Makes and keeps connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    settings: Arc<ClientSettings>,
+    limits: Arc<Limits>,
+    service: Arc<dyn Service>,
+    slots: Arc<Mutex<HashMap<String, Slot>>>,
+    seconds: Arc<AtomicU32>,
+}
+
+impl Client {
+    /// A client that refuses requests of servers.
+    pub fn new(settings: ClientSettings) -> Self {
+        Self::with_service(settings, Arc::new(NoService))
+    }
+
+    /// A client whose servers may ask it something.
+    pub fn with_service(settings: ClientSettings, service: Arc<dyn Service>) -> Self {
+        Self {
+            limits: Arc::new(settings.limits.clone()),
+            settings: Arc::new(settings),
+            service,
+            slots: Arc::default(),
+            seconds: Arc::default(),
+        }
+    }
+
+    /// The open connection to `host:port`, made if there is none. Several callers share one attempt.
+    pub async fn connection(&self, address: &str) -> Result<Arc<Connection>, InvokeError> {
+        let slot = Arc::clone(self.slots.lock().entry(address.to_owned()).or_default());
+        let mut current = slot.lock().await;
+        if let Some(conn) = current.as_ref().filter(|c| c.is_open()) {
+            return Ok(Arc::clone(conn));
+        }
+        let failed = |cause| InvokeError::Connect {
+            address: address.to_owned(),
+            cause,
+        };
+        let connecting = tokio::time::timeout(self.settings.connect_timeout, TcpStream::connect(address));
+        let stream = connecting
+            .await
+            .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
+        let conn = self.adopt(stream).map_err(failed)?;
+        *current = Some(Arc::clone(&conn));
+        Ok(conn)
+    }
+
+    fn adopt(&self, stream: TcpStream) -> std::io::Result<Arc<Connection>> {
+        stream.set_nodelay(true)?;
+        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let conn = Connection::new(
+            peer,
+            local,
+            Arc::clone(&self.limits),
+            Arc::clone(&self.settings.metrics),
+        );
+        let task = Task::new(
+            stream,
+            Arc::clone(&conn),
+            Arc::clone(&self.service),
+            Arc::clone(&self.seconds),
+        );
+        tokio::spawn(task.run());
+        Ok(conn)
+    }
+
+    /// Asks the server at `address` and waits for its answer, whatever its code.
+    pub async fn invoke(
+        &self,
+        address: &str,
+        code: i32,
+        header: &(dyn EncodeHeader + Sync),
+        body: Body,
+        timeout: Duration,
+    ) -> Result<Frame, InvokeError> {
+        let conn = self.connection(address).await?;
+        conn.invoke(code, header, body, timeout).await
+    }
+
+    /// Closes every connection.
+    pub fn close(&self) {
+        for slot in self.slots.lock().values() {
+            if let Ok(current) = slot.try_lock()
+                && let Some(conn) = current.as_ref()
+            {
+                conn.close("the client closes");
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A connection as everybody but its own task sees it: an outbox, and the requests sent to the peer.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use protocol::frame::FLAG_ONEWAY;
+use protocol::version::V4_9_8;
+use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
+use tokio::sync::oneshot;
+
+use crate::client::InvokeError;
+use crate::responder::Body;
+use crate::settings::{Limits, Metrics};
+
+/// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
+const COPY_BELOW: usize = 512;
+/// The encode buffer is given back when it grew above this, bytes.
+const HEAD_KEEP: usize = 16 * 1024;
+
+/// The connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection is closed")]
+pub struct Closed;
+
+/// What waits to be written, and who writes it.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    /// Finished pieces, written before `head`.
+    pub(crate) chunks: VecDeque<Bytes>,
+    /// Frames that have no piece of their own yet.
+    pub(crate) head: BytesMut,
+    /// Bytes of both.
+    pub(crate) bytes: usize,
+    /// The task, when it sleeps.
+    pub(crate) waker: Option<Waker>,
+    /// The task is inside the service: it will look into the outbox anyway.
+    pub(crate) serving: bool,
+    /// Nothing more is taken.
+    pub(crate) closed: bool,
+}
+
+impl Outbox {
+    pub(crate) fn seal_head(&mut self) {
+        if !self.head.is_empty() {
+            let piece = self.head.split().freeze();
+            self.chunks.push_back(piece);
+        }
+        if self.head.capacity() > HEAD_KEEP {
+            self.head = BytesMut::new();
+        }
+    }
+}
+
+/// One TCP connection.
+pub struct Connection {
+    id: u64,
+    peer: SocketAddr,
+    local: SocketAddr,
+    outbox: Mutex<Outbox>,
+    invoked: Mutex<HashMap<i32, oneshot::Sender<Frame>>>,
+    next_opaque: AtomicI32,
+    in_flight: AtomicUsize,
+    closing: AtomicBool,
+    draining: AtomicBool,
+    /// Seconds on the server's coarse clock when bytes last moved.
+    pub(crate) active_at: AtomicU32,
+    /// The same for bytes written, or for nothing to write.
+    pub(crate) wrote_at: AtomicU32,
+    /// Bytes the task took from the outbox and has not written yet.
+    pub(crate) unwritten: AtomicUsize,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({} {})", self.id, self.peer)
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Connection {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            peer,
+            local,
+            outbox: Mutex::default(),
+            invoked: Mutex::default(),
+            next_opaque: AtomicI32::new(0),
+            in_flight: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            active_at: AtomicU32::new(0),
+            wrote_at: AtomicU32::new(0),
+            unwritten: AtomicUsize::new(0),
+            limits,
+            metrics,
+        })
+    }
+
+    /// A number no other connection of this process has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Can it still be written to?
+    pub fn is_open(&self) -> bool {
+        !self.closing.load(Ordering::Acquire)
+    }
+
+    /// Closes it; what is in the outbox is lost.
+    pub fn close(&self, reason: &str) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            tracing::debug!("connection of {} closed: {reason}", self.peer);
+        }
+        self.wake();
+    }
+
+    /// Lets answers go out, takes no more requests, closes when all are answered.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        let waker = self.outbox.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Does anything wait for the peer to read?
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed) > 0 || self.outbox.lock().bytes > 0
+    }
+
+    pub(crate) fn outbox(&self) -> &Mutex<Outbox> {
+        &self.outbox
+    }
+
+    /// Requests handed to the service and not yet answered.
+    pub(crate) fn requests_in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn request_started(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn request_done(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Puts a frame into the outbox; false if the connection is closed.
+    pub(crate) fn push(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> bool {
+        let mut outbox = self.outbox.lock();
+        if outbox.closed {
+            return false;
+        }
+        let before = outbox.head.len();
+        if let Err(e) = protocol::encode::encode_head(&mut outbox.head, head, header, body.len()) {
+            // Nothing can be said in its place; the peer's own time limit ends its wait.
+            tracing::error!("a frame for {} is not sent: {e}", self.peer);
+            return true;
+        }
+        outbox.bytes += outbox.head.len() - before + body.len();
+        match body {
+            Body::Empty => {}
+            Body::Bytes(bytes) if bytes.len() <= COPY_BELOW => outbox.head.extend_from_slice(&bytes),
+            Body::Bytes(bytes) => {
+                outbox.seal_head();
+                outbox.chunks.push_back(bytes);
+            }
+            Body::Chunks(chunks) => {
+                outbox.seal_head();
+                outbox.chunks.extend(chunks.into_iter().filter(|c| !c.is_empty()));
+            }
+        }
+        let waker = if outbox.serving { None } else { outbox.waker.take() };
+        drop(outbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Sends a request that nobody answers.
+    pub fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let sent = self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body);
+        if sent { Ok(()) } else { Err(Closed) }
+    }
+
+    /// Sends a request at once; the future waits for the answer, whatever its code.
+    pub fn invoke(
+        &self,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Frame, InvokeError>> + Send + use<'_> {
+        let sent = self.send(code, header, body);
+        async move {
+            let (opaque, answer) = sent?;
+            match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(frame)) => Ok(frame),
+                Ok(Err(_)) => Err(InvokeError::Closed { peer: self.peer }),
+                Err(_) => {
+                    self.invoked.lock().remove(&opaque);
+                    Err(InvokeError::Timeout {
+                        peer: self.peer,
+                        code,
+                        after: timeout,
+                    })
+                }
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+    ) -> Result<(i32, oneshot::Receiver<Frame>), InvokeError> {
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.invoked.lock().insert(opaque, sender);
+        let sent = self.push(&request_head(code, opaque, 0), header, body);
+        if !sent {
+            self.invoked.lock().remove(&opaque);
+            return Err(InvokeError::Closed { peer: self.peer });
+        }
+        Ok((opaque, receiver))
+    }
+
+    /// Hands an answer to whoever asked.
+    pub(crate) fn answered(&self, frame: Frame) {
+        let waiting = self.invoked.lock().remove(&frame.opaque);
+        if waiting.is_none_or(|w| w.send(frame).is_err()) {
+            self.metrics.answers_late.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The task has ended: memory is given back, whoever waits for an answer hears of it.
+    pub(crate) fn ended(&self) {
+        self.closing.store(true, Ordering::Release);
+        let closed = Outbox {
+            closed: true,
+            ..Outbox::default()
+        };
+        let outbox = std::mem::replace(&mut *self.outbox.lock(), closed);
+        drop(outbox);
+        self.invoked.lock().clear();
+    }
+}
+
+fn request_head(code: i32, opaque: i32, flag: i32) -> Head<'static> {
+    Head {
+        code,
+        language: Language::Java,
+        version: V4_9_8,
+        opaque,
+        flag,
+        remark: None,
+        serialize_type: SerializeType::Json,
+    }
+}

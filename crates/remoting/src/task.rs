@@ -1,0 +1,312 @@
+//! The life of a connection: one task that reads, serves and writes.
+//!
+//! Order of one turn: write what is ready, read what is there, serve it, write again. The task sleeps when neither
+//! direction can move; a push into the outbox from elsewhere wakes it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::connection::Connection;
+use crate::cutter::{Cut, Damaged, cut};
+use crate::{Request, Responder, Service};
+
+/// Bytes asked for in one read.
+const READ_BYTES: usize = 64 * 1024;
+/// Buffers one worker thread keeps for the next connection that has something to read.
+const POOLED: usize = 4;
+/// Reads in a row before the task lets others run.
+const READS_PER_TURN: usize = 16;
+
+thread_local! {
+    /// Read buffers that no connection needs now: a sleeping connection holds none.
+    static BUFFERS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_buffer() -> BytesMut {
+    BUFFERS
+        .with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
+}
+
+fn give_buffer(mut buffer: BytesMut) {
+    buffer.clear();
+    // Only a buffer nobody else refers to is worth keeping.
+    if buffer.try_reclaim(READ_BYTES) && buffer.capacity() <= 2 * READ_BYTES {
+        BUFFERS.with_borrow_mut(|pool| {
+            if pool.len() < POOLED {
+                pool.push(buffer);
+            }
+        });
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The peer closed it, or we did.
+    Closed,
+    /// The socket failed.
+    Io(io::Error),
+    /// The peer sent what is no frame.
+    Damaged(Damaged),
+}
+
+/// A connection's task.
+pub(crate) struct Task<S> {
+    pub(crate) stream: S,
+    pub(crate) conn: Arc<Connection>,
+    pub(crate) service: Arc<dyn Service>,
+    /// The server's coarse clock, s.
+    pub(crate) seconds: Arc<AtomicU32>,
+    buffer: BytesMut,
+    requests: VecDeque<Request>,
+    /// Pieces taken from the outbox and not yet written.
+    writing: Pieces,
+    unflushed: usize,
+    paused: bool,
+    peer_done: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
+    pub(crate) fn new(
+        stream: S,
+        conn: Arc<Connection>,
+        service: Arc<dyn Service>,
+        seconds: Arc<AtomicU32>,
+    ) -> Self {
+        let now = seconds.load(Ordering::Relaxed);
+        conn.active_at.store(now, Ordering::Relaxed);
+        conn.wrote_at.store(now, Ordering::Relaxed);
+        Self {
+            stream,
+            conn,
+            service,
+            seconds,
+            buffer: BytesMut::new(),
+            requests: VecDeque::new(),
+            writing: Pieces::default(),
+            unflushed: 0,
+            paused: false,
+            peer_done: false,
+        }
+    }
+
+    /// Runs until the connection ends.
+    pub(crate) async fn run(mut self) {
+        let end = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let peer = self.conn.peer();
+        match end {
+            End::Damaged(e) => {
+                self.conn.metrics.frames_damaged.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("connection of {peer} closed: it sent {e}");
+            }
+            End::Io(e) => tracing::debug!("connection of {peer} lost: {e}"),
+            End::Closed => tracing::debug!("connection of {peer} closed"),
+        }
+        self.conn.ended();
+        let (service, conn) = (Arc::clone(&self.service), Arc::clone(&self.conn));
+        drop(self);
+        service.closed(&conn);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    /// Moves what can be moved. `Ok`: nothing more can be done until the task is woken.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        {
+            let mut outbox = self.conn.outbox().lock();
+            if !outbox.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                outbox.waker = Some(cx.waker().clone());
+            }
+        }
+        for _ in 0..READS_PER_TURN {
+            if !self.conn.is_open() {
+                return Err(End::Closed);
+            }
+            if let Poll::Ready(Err(e)) = self.poll_write(cx) {
+                return Err(End::Io(e));
+            }
+            if self.is_over() {
+                return Err(End::Closed);
+            }
+            if self.must_pause() {
+                return Ok(());
+            }
+            match self.poll_read(cx) {
+                Poll::Pending => {
+                    if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+                        give_buffer(std::mem::take(&mut self.buffer));
+                    }
+                    return Ok(());
+                }
+                Poll::Ready(Err(e)) => return Err(End::Io(e)),
+                Poll::Ready(Ok(0)) => self.peer_done = true,
+                Poll::Ready(Ok(_)) => {
+                    if let Err(end) = self.take_frames() {
+                        // Answers to what came whole before the damage, as far as the socket takes them.
+                        let _last_words = self.poll_write(cx);
+                        return Err(end);
+                    }
+                }
+            }
+        }
+        // Others wait for this worker too.
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Is there nothing left to do on this connection?
+    fn is_over(&self) -> bool {
+        // A peer that closed its side gets no more answers: it closed the connection, as every client does.
+        let quiet = !self.writing.has_remaining() && self.conn.requests_in_flight() == 0;
+        self.peer_done || (self.conn.is_draining() && quiet && self.conn.outbox().lock().bytes == 0)
+    }
+
+    /// Reading stops while too much waits for the peer: it is bounded by what it does not take.
+    fn must_pause(&mut self) -> bool {
+        let limits = &self.conn.limits;
+        let waiting = self.unflushed + self.conn.outbox().lock().bytes;
+        let pause = self.conn.is_draining()
+            || waiting > limits.outbox_max_bytes
+            || self.conn.requests_in_flight() >= limits.requests_in_flight_max;
+        if pause && !self.paused {
+            self.conn.metrics.reads_paused.fetch_add(1, Ordering::Relaxed);
+        }
+        self.paused = pause;
+        pause
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = take_buffer();
+        }
+        if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
+            self.buffer.reserve(READ_BYTES);
+        }
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffer))?;
+        self.conn
+            .active_at
+            .store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Cuts all whole frames out of the buffer, hands answers to who asked and requests to the service.
+    fn take_frames(&mut self) -> Result<(), End> {
+        let damaged = loop {
+            match cut(&mut self.buffer, &self.conn.limits) {
+                Ok(Cut::Frame(frame)) if frame.is_response() => self.conn.answered(frame),
+                Ok(Cut::Frame(frame)) => {
+                    self.conn.request_started();
+                    let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
+                    let responder = Responder::new(Arc::clone(&self.conn), opaque, kind, oneway);
+                    self.requests.push_back(Request { frame, responder });
+                }
+                Ok(Cut::Partial) => break None,
+                Err(e) => break Some(e),
+            }
+        };
+        if !self.requests.is_empty() {
+            self.serve();
+        }
+        // What came whole before the damage has been served.
+        damaged.map_or(Ok(()), |e| Err(End::Damaged(e)))
+    }
+
+    fn serve(&mut self) {
+        self.conn.outbox().lock().serving = true;
+        self.conn
+            .metrics
+            .requests
+            .fetch_add(self.requests.len() as u64, Ordering::Relaxed);
+        while !self.requests.is_empty() {
+            let before = self.requests.len();
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                self.service.serve(&self.conn, &mut self.requests)
+            }));
+            if served.is_err() {
+                let panics = self.conn.metrics.panics.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::error!(
+                    "a request of {} made its handler panic (panic number {panics})",
+                    self.conn.peer()
+                );
+            }
+            if self.requests.len() == before {
+                // The service did not even take it; its responder answers SYSTEM_ERROR.
+                self.requests.pop_front();
+            }
+        }
+        self.conn.outbox().lock().serving = false;
+    }
+
+    /// Writes what is in the outbox until it is empty or the socket takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            {
+                let mut outbox = self.conn.outbox().lock();
+                outbox.seal_head();
+                self.writing.0.append(&mut outbox.chunks);
+                self.unflushed += std::mem::take(&mut outbox.bytes);
+            }
+            let seconds = self.seconds.load(Ordering::Relaxed);
+            self.conn.unwritten.store(self.unflushed, Ordering::Relaxed);
+            if !self.writing.has_remaining() {
+                return Poll::Ready(Ok(()));
+            }
+            let written = ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.writing))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed -= written;
+            self.conn.wrote_at.store(seconds, Ordering::Relaxed);
+            self.conn.active_at.store(seconds, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Pieces of frames, written one after the other.
+#[derive(Default)]
+struct Pieces(VecDeque<Bytes>);
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn has_remaining(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let pieces = self.0.iter().zip(into.iter_mut());
+        pieces.map(|(piece, slot)| *slot = IoSlice::new(piece)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(front) = self.0.front_mut() {
+            if count < front.len() {
+                return front.advance(count);
+            }
+            count -= front.len();
+            self.0.pop_front();
+        }
+    }
+}

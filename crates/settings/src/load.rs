@@ -1,0 +1,470 @@
+//! A file applied to a server's settings, and the report about it.
+
+use crate::host;
+use crate::nearest::nearest;
+use crate::properties::{Entry, Properties};
+use crate::table::{Applies, Group, Row};
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing: a key that does nothing here, an old spelling.
+    Note,
+    /// Probably not what was meant: an unknown key, a repeated one.
+    Warning,
+    /// The server does not start with it.
+    Error,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// File and line it is about; a command line has neither.
+    pub place: Option<(PathBuf, u32)>,
+    /// What was found, with the key, the value and what to do.
+    pub text: String,
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        match &self.place {
+            Some((file, line)) => write!(f, "{severity}: {}:{line}: {}", file.display(), self.text),
+            None => write!(f, "{severity}: {}", self.text),
+        }
+    }
+}
+
+/// Everything found while settings were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Findings in the order of the file.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Adds a finding that no file is to blame for.
+    pub fn add(&mut self, severity: Severity, text: impl Into<String>) {
+        self.findings.push(Finding {
+            severity,
+            place: None,
+            text: text.into(),
+        });
+    }
+
+    /// Adds a finding about a line of a file.
+    pub fn add_at(&mut self, severity: Severity, file: &Path, line: u32, text: impl Into<String>) {
+        self.findings.push(Finding {
+            severity,
+            place: Some((file.to_owned(), line)),
+            text: text.into(),
+        });
+    }
+
+    /// Whether the server must not start.
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Tells the operator: warnings on stderr, everything in the log.
+    pub fn announce(&self) {
+        for finding in &self.findings {
+            match finding.severity {
+                Severity::Note => tracing::info!("{finding}"),
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Error => tracing::error!("{finding}"),
+            }
+            if finding.severity >= Severity::Warning {
+                // Without stderr there is still the log.
+                let _ = writeln!(std::io::stderr(), "{finding}");
+            }
+        }
+    }
+
+    /// Findings of at least this severity.
+    pub fn at_least(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings
+            .iter()
+            .filter(move |finding| finding.severity >= severity)
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.findings
+            .iter()
+            .try_for_each(|finding| writeln!(f, "{finding}"))
+    }
+}
+
+/// A spelling that some release honoured.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The old spelling.
+    pub key: &'static str,
+    /// Today's key, or `None` when releases dropped it.
+    pub now: Option<&'static str>,
+    /// Where it was known.
+    pub known_in: &'static str,
+}
+
+/// A key that people write and no release reads.
+#[derive(Clone, Copy, Debug)]
+pub struct NotAKey {
+    /// As people write it.
+    pub key: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+}
+
+/// What a server knows about keys beyond its table.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints {
+    /// Old spellings.
+    pub aliases: &'static [Alias],
+    /// Keys of tutorials that no release reads.
+    pub not_keys: &'static [NotAKey],
+}
+
+impl Hints {
+    /// No hints.
+    pub const NONE: Hints = Hints {
+        aliases: &[],
+        not_keys: &[],
+    };
+}
+
+/// Applies a file to settings. The last of repeated keys counts, as in Java. Errors are only in the report: the other keys of
+/// the file are applied so that one run reports everything.
+///
+/// Unlike Java: unknown keys, values that do not parse, repeated keys and old spellings are reported.
+pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: &Hints) -> Report {
+    let mut report = Report::default();
+    // Where each key (by today's name) was set last, to report what a later line overrides.
+    let mut set_at: HashMap<String, (u32, String)> = HashMap::new();
+    for entry in &properties.entries {
+        if entry.bad_escape {
+            let text = format!(
+                "`{}`: a `\\u` needs four hexadecimal digits (write a single backslash as `\\\\`); Java refuses this file",
+                shorten(&entry.key)
+            );
+            report.add_at(Severity::Error, file, entry.line, text);
+            continue;
+        }
+        let key = match hints.aliases.iter().find(|alias| alias.key == entry.key) {
+            Some(alias) => {
+                report.add_at(Severity::Note, file, entry.line, alias_text(alias));
+                match alias.now {
+                    Some(now) => now,
+                    None => continue,
+                }
+            }
+            None => entry.key.as_str(),
+        };
+        let Some(row) = find_row(group, key) else {
+            report.add_at(
+                Severity::Warning,
+                file,
+                entry.line,
+                unknown_text(group, hints, entry),
+            );
+            continue;
+        };
+        if let Some((line, value)) = set_at.insert(key.to_owned(), (entry.line, entry.value.clone())) {
+            let text = format!(
+                "`{key}` was already set to `{}` in line {line}; this line counts",
+                shorten(&value)
+            );
+            report.add_at(Severity::Warning, file, entry.line, text);
+        }
+        match fill_in(&entry.value, &variable) {
+            Some(value) => set(group, row, entry, &value, file, &mut report),
+            None => {
+                let text = format!(
+                    "`{}={}` looks like a placeholder that was never filled in; the line is not used",
+                    entry.key,
+                    shorten(&entry.value)
+                );
+                report.add_at(Severity::Warning, file, entry.line, text);
+            }
+        }
+    }
+    report
+}
+
+/// The row that decides how a key is treated: of two sections with the same key, the one that uses it.
+pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
+    let mut rows: Vec<&'static Row> = group
+        .sections()
+        .iter()
+        .filter_map(|section| section.row(key))
+        .collect();
+    rows.sort_by_key(|row| !matches!(row.applies, Applies::AtStart | Applies::Live));
+    rows.first().copied()
+}
+
+fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path, report: &mut Report) {
+    // One key may stand in several of Java's classes; a file sets all of them.
+    for section in group.sections_mut() {
+        if let Err(bad) = section.set(row.key, value) {
+            let comment = if entry.value.contains(" #") {
+                " (a # behind a value starts no comment)"
+            } else {
+                ""
+            };
+            let text = format!(
+                "bad value of `{}`: `{}`{comment}; {bad}",
+                entry.key,
+                shorten(&entry.value)
+            );
+            report.add_at(Severity::Error, file, entry.line, text);
+            return;
+        }
+    }
+    if let Applies::Inert(reason) = row.applies {
+        report.add_at(
+            Severity::Note,
+            file,
+            entry.line,
+            format!("`{}` has no effect here: {reason}", entry.key),
+        );
+    }
+}
+
+fn alias_text(alias: &Alias) -> String {
+    match alias.now {
+        Some(now) => format!(
+            "`{}` is an old spelling ({}); it is read as `{now}`, write that from now on",
+            alias.key, alias.known_in
+        ),
+        None => format!(
+            "`{}` has no effect: it was known in {}",
+            alias.key, alias.known_in
+        ),
+    }
+}
+
+fn unknown_text(group: &dyn Group, hints: &Hints, entry: &Entry) -> String {
+    let key = shorten(&entry.key);
+    if !entry.key.is_ascii() {
+        return format!("`{key}` is no key; a comment starts with #");
+    }
+    let sections = group.sections();
+    let known = sections
+        .iter()
+        .flat_map(|section| section.rows())
+        .map(|row| row.key);
+    let aliases = hints.aliases.iter().map(|alias| alias.key);
+    let not_keys = hints.not_keys.iter().map(|not_key| not_key.key);
+    let head = format!("unknown key `{key}` has no effect");
+    let Some(meant) = nearest(&entry.key, known.chain(not_keys).chain(aliases)) else {
+        return head;
+    };
+    match hints.not_keys.iter().find(|not_key| not_key.key == meant) {
+        Some(not_key) if not_key.key == entry.key => format!("{head}: {}", not_key.instead),
+        Some(not_key) => format!(
+            "{head}; it may stand for `{meant}`, which is no key either: {}",
+            not_key.instead
+        ),
+        None => format!("{head}; did you mean {}?", crate::value::OneOf(&[meant])),
+    }
+}
+
+/// Fills in `${NAME}`. `None`: something was left for the reader of a guide to fill in (`${ip}`, `*.*.*.*`) and nobody has.
+///
+/// Unlike Java, which takes such texts as they stand: a server that calls itself `${ip}` is reached by nobody.
+fn fill_in(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    if value.contains("*.*.*.*") || value.contains("x.x.x.x") {
+        return None;
+    }
+    let mut filled = String::new();
+    let mut rest = value;
+    while let Some((before, name, after)) = rest
+        .split_once("${")
+        .and_then(|(before, tail)| tail.split_once('}').map(|(name, after)| (before, name, after)))
+    {
+        filled.push_str(before);
+        filled.push_str(&variable(name)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// What `${name}` stands for: Java's user.home, or a variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "user.home" => Some(host::home().to_string_lossy().into_owned()),
+        name => host::variable(name),
+    }
+}
+
+/// Long values are cut in messages.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 120;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(LONGEST).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::settings! {
+        /// For the tests.
+        struct Sample, class "SampleConfig", important ["brokerName"];
+        /// Id.
+        broker_id: i64 = 0, java "brokerId", since "4.9", applies AtStart, range 0..=i64::MAX;
+        /// Name.
+        broker_name: String = "host".to_owned(), java "brokerName", since "4.9", applies AtStart;
+        /// Size.
+        max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live;
+        /// File size.
+        mapped_file_size_commit_log: i32 = 1, java "mappedFileSizeCommitLog", since "4.9", applies AtStart;
+        inert {
+            "sendMessageThreadPoolNums": i32 = "4", since "4.9", "no pools";
+            "dLegerGroup": Option<String> = "null", since "4.9", "no DLedger";
+        }
+        fixed {
+            "aclEnable": bool = "false", since "4.9", "access control is not built yet";
+        }
+    }
+
+    const HINTS: Hints = Hints {
+        aliases: &[Alias {
+            key: "mapedFileSizeCommitLog",
+            now: Some("mappedFileSizeCommitLog"),
+            known_in: "4.0 to 4.5.1",
+        }],
+        not_keys: &[NotAKey {
+            key: "storePathConsumeQueue",
+            instead: "it lies under storePathRootDir",
+        }],
+    };
+
+    fn loaded(text: &str) -> (Sample, String) {
+        let mut sample = Sample::default();
+        let report = load(
+            &mut sample,
+            &Properties::parse(text.as_bytes()),
+            Path::new("b.conf"),
+            &HINTS,
+        );
+        (sample, report.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_finding() {
+        for (text, expected) in [
+            ("brokerId=0", ""),
+            (
+                "brokerld=0",
+                "warning: b.conf:1: unknown key `brokerld` has no effect; did you mean `brokerId`?\n",
+            ),
+            (
+                "\n\nzzz=1",
+                "warning: b.conf:3: unknown key `zzz` has no effect\n",
+            ),
+            (
+                "maxMessageBiz=1",
+                "warning: b.conf:1: unknown key `maxMessageBiz` has no effect; did you mean `maxMessageSize`?\n",
+            ),
+            (
+                "storrPathConsumeQueue=/x",
+                "warning: b.conf:1: unknown key `storrPathConsumeQueue` has no effect; it may stand for \
+                 `storePathConsumeQueue`, which is no key either: it lies under storePathRootDir\n",
+            ),
+            (
+                "storePathConsumeQueue=/x",
+                "warning: b.conf:1: unknown key `storePathConsumeQueue` has no effect: it lies under storePathRootDir\n",
+            ),
+            (
+                "brokerId=abc",
+                "error: b.conf:1: bad value of `brokerId`: `abc`; allowed: a whole number from -9223372036854775808 to \
+                 9223372036854775807\n",
+            ),
+            (
+                "brokerId=-1",
+                "error: b.conf:1: bad value of `brokerId`: `-1`; allowed: 0 to 9223372036854775807\n",
+            ),
+            (
+                "brokerId=1\nbrokerId=2",
+                "warning: b.conf:2: `brokerId` was already set to `1` in line 1; this line counts\n",
+            ),
+            (
+                "sendMessageThreadPoolNums=8",
+                "note: b.conf:1: `sendMessageThreadPoolNums` has no effect here: no pools\n",
+            ),
+            (
+                "文件保留时间",
+                "warning: b.conf:1: `文件保留时间` is no key; a comment starts with #\n",
+            ),
+            (
+                "brokerName=${name}",
+                "warning: b.conf:1: `brokerName=${name}` looks like a placeholder that was never filled in; the line is \
+                 not used\n",
+            ),
+            (
+                "mapedFileSizeCommitLog=7",
+                "note: b.conf:1: `mapedFileSizeCommitLog` is an old spelling (4.0 to 4.5.1); it is read as \
+                 `mappedFileSizeCommitLog`, write that from now on\n",
+            ),
+            (
+                "aclEnable=true",
+                "error: b.conf:1: bad value of `aclEnable`: `true`; allowed: only `false`: access control is not built yet\n",
+            ),
+            ("aclEnable=false", ""),
+        ] {
+            assert_eq!(loaded(text).1, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn placeholders() {
+        let variable = |name: &str| (name == "user.home").then(|| "/home/mq".to_owned());
+        for (value, filled) in [
+            ("plain", Some("plain")),
+            ("${user.home}/store", Some("/home/mq/store")),
+            ("a${user.home}b${user.home}", Some("a/home/mqb/home/mq")),
+            ("${ip}:9876", None),
+            ("*.*.*.*:9876", None),
+            ("$x {y} ${", Some("$x {y} ${")),
+        ] {
+            assert_eq!(fill_in(value, &variable).as_deref(), filled, "{value}");
+        }
+    }
+
+    #[test]
+    fn values_arrive() {
+        let (sample, _) = loaded("brokerId = 3 \nbrokerName=a\nbrokerName=b\nmapedFileSizeCommitLog=7\n");
+        assert_eq!((sample.broker_id, sample.broker_name.as_str()), (3, "b"));
+        assert_eq!(sample.mapped_file_size_commit_log, 7);
+    }
+
+    #[test]
+    fn printed_forms() {
+        let (sample, _) = loaded("sendMessageThreadPoolNums=8\nbrokerName=b\n");
+        assert_eq!(
+            crate::text(&sample),
+            "aclEnable=false\nbrokerId=0\nbrokerName=b\nmappedFileSizeCommitLog=1\nmaxMessageSize=4194304\n\
+             sendMessageThreadPoolNums=8\n"
+        );
+        assert_eq!(crate::important_text(&sample), "brokerName=b\n");
+    }
+}

@@ -1,0 +1,16 @@
+//! Real servers driven by the unmodified Java, Go and Node clients.
+//!
+//! `E2E_NAMESRV` and `E2E_BROKER` (`ours`, `java-4.9.7`, `java-5.3.3`) choose whose servers are tested: a test that the original
+//! does not pass is a wrong test.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests stand outside #[test] functions"
+)]
+
+mod bad_input;
+mod check;
+mod consumers;
+mod mixed;
+mod restarts;
+mod sends;

@@ -1,0 +1,142 @@
+//! A broker that is stopped, or dies, in between.
+
+use crate::check::*;
+use cluster::{Cluster, Language};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After a clean stop everything is there and a group goes on exactly where it was.
+fn clean(language: Language) {
+    let mut cluster = Cluster::start(&[]);
+    make_topic(&cluster, "T");
+    let options = [("topic", "T"), ("count", "5000"), ("mode", "async")];
+    let first = send(language, &cluster, &options);
+    let consumer = client(language, &cluster, "consume", &[("topic", "T"), ("group", "g")]);
+    consumer.wait_count("received", 5001, LONG);
+    let before = without_first(of(&consumer.stop(), "received"));
+    assert_same(&first, &before);
+
+    let exit = cluster.broker.stop();
+    // A JVM that is told to stop by SIGTERM ends with 128 + 15.
+    assert!(exit.code() == Some(0) || exit.code() == Some(143), "{exit:?}");
+    cluster.broker.restart();
+    cluster.broker.wait_for_topic("T");
+
+    let second = send(
+        language,
+        &cluster,
+        &[
+            ("topic", "T"),
+            ("count", "5000"),
+            ("from", "5000"),
+            ("mode", "async"),
+        ],
+    );
+    let consumer = client(language, &cluster, "consume", &[("topic", "T"), ("group", "g")]);
+    consumer.wait_count("received", 5000, LONG);
+    assert_same(&second, &of(&consumer.stop(), "received"));
+
+    let all: Vec<_> = first.into_iter().chain(second).collect();
+    let pulled = of(
+        &client(JAVA_4, &cluster, "pull", &[("topic", "T")]).finish(LONG),
+        "received",
+    );
+    assert_in_order(&pulled);
+    assert_same(&all, &without_first(pulled));
+}
+
+#[test]
+fn go_clean_restart() {
+    clean(Language::Go);
+}
+
+#[test]
+fn node_clean_restart() {
+    clean(Language::Node);
+}
+
+#[test]
+fn java_4_clean_restart() {
+    clean(JAVA_4);
+}
+
+#[test]
+fn java_5_clean_restart() {
+    clean(JAVA_5);
+}
+
+/// Under SYNC_FLUSH nothing that was acknowledged is lost by kill -9, and nothing moves.
+fn killed(language: Language) {
+    let mut cluster = Cluster::start(&[("flushDiskType", "SYNC_FLUSH")]);
+    // Small enough to be answered quickly after a restart, long enough for a busy machine.
+    let sender = client(
+        language,
+        &cluster,
+        "send",
+        &[
+            ("topic", "T"),
+            ("until", "stdin"),
+            ("timeout", "3000"),
+            ("size", "300"),
+            ("keys", "k"),
+        ],
+    );
+    let mut answered = 0;
+    for _ in 0..4 {
+        answered += 500;
+        sender.wait_count("sent", answered, LONG);
+        cluster.broker.kill();
+        answered = of(&sender.events(), "sent").len();
+        cluster.broker.restart();
+    }
+    sender.wait_count("sent", answered + 500, LONG);
+    let sent = of(&sender.stop(), "sent");
+    assert!(sent.iter().all(|event| event.status == "SEND_OK"));
+    let acknowledged = places(&sent);
+    cluster.broker.wait_for_topic("T");
+
+    let pulled = of(
+        &client(language, &cluster, "pull", &[("topic", "T")]).finish(LONG),
+        "received",
+    );
+    assert_in_order(&pulled);
+    let stored: BTreeMap<_, _> = places(&pulled);
+    for (place, event) in &acknowledged {
+        match stored.get(place) {
+            Some(found) => assert_eq!(found.body, event.body, "at {place:?}"),
+            None => panic!("acknowledged and lost: {event:?}"),
+        }
+    }
+    // What else is there was being sent when the broker died.
+    assert!(
+        stored.len() - acknowledged.len() <= 5,
+        "{} stored, {} acknowledged",
+        stored.len(),
+        acknowledged.len()
+    );
+
+    // The last message of a queue comes at once: nothing waits for what was lost.
+    let sent = send(
+        language,
+        &cluster,
+        &[("topic", "T"), ("count", "100"), ("prefix", "after")],
+    );
+    let consumer = client(
+        language,
+        &cluster,
+        "consume",
+        &[("topic", "T"), ("group", "g"), ("order", "yes")],
+    );
+    consumer.wait_count("received", stored.len() + sent.len(), Duration::from_secs(60));
+    assert_in_order(&of(&consumer.stop(), "received"));
+}
+
+#[test]
+fn java_4_killed_under_sync_flush() {
+    killed(JAVA_4);
+}
+
+#[test]
+fn java_5_killed_under_sync_flush() {
+    killed(JAVA_5);
+}
