@@ -51,7 +51,7 @@ async function send() {
         body,
         status: result.sendStatus,
         id: result.msgId,
-        queue: result.messageQueue.queueId,
+        queue: Number(result.messageQueue.queueId),
         offset: Number(result.queueOffset),
       });
     } catch (error) {

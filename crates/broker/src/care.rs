@@ -11,8 +11,11 @@ use parking_lot::{Condvar, Mutex};
 use crate::Store;
 use crate::settings::Settings;
 
-/// How often expired files are looked for.
+/// How often expired files are looked for (`cleanResourceInterval`), and when first.
 const RETENTION_EACH: Duration = Duration::from_secs(10);
+const RETENTION_AFTER: Duration = Duration::from_secs(60);
+/// How often the disk's level is looked at: writes go on within a second after space came back.
+const LEVELS_EACH: Duration = Duration::from_secs(1);
 
 /// Wakes a thread; any number of nudges while it works are one.
 #[derive(Default)]
@@ -69,8 +72,10 @@ impl Care {
 
     /// The care thread's body.
     pub fn run_care(&self) {
-        let (mut last_flush, mut last_checkpoint, mut last_retention) =
-            (Instant::now(), Instant::now(), Instant::now());
+        let start = Instant::now();
+        let (mut last_flush, mut last_checkpoint, mut last_levels) = (start, start, start);
+        // Java's first run is a minute after the start.
+        let mut last_retention = start + RETENTION_AFTER - RETENTION_EACH;
         while !self.stopping.load(Ordering::Acquire) {
             let settings = self.settings.snapshot();
             let flush_each = millis(settings.store.flush_interval_consume_queue);
@@ -93,9 +98,28 @@ impl Care {
                 let least_pages = i64::from(settings.store.flush_consume_queue_least_pages);
                 let _latched = self.store.flush_consumequeues(least_pages, thorough);
             }
+            if last_levels.elapsed() >= LEVELS_EACH {
+                last_levels = Instant::now();
+                self.store.tick_disk(self.clock.now_ms());
+            }
             if last_retention.elapsed() >= RETENTION_EACH {
                 last_retention = Instant::now();
+                self.retain();
             }
+        }
+    }
+
+    fn retain(&self) {
+        match self.store.tick_retention(self.clock.now_ms()) {
+            Ok(removed) => {
+                for path in &removed.log {
+                    tracing::info!("expired and removed: {}", path.display());
+                }
+                if removed.queue_files > 0 {
+                    tracing::info!("{} queue files followed the log", removed.queue_files);
+                }
+            }
+            Err(latched) => tracing::debug!("retention: {latched}"),
         }
     }
 }

@@ -118,7 +118,7 @@ impl GroupTable {
 
     /// Version of the table.
     pub fn version(&self) -> DataVersion {
-        self.state.read().file.data_version.clone()
+        self.state.read().file.data_version
     }
 
     /// The file's content.

@@ -5,7 +5,6 @@
 //! connection on which this name server has had the full table: a name server that was restarted in between would
 //! take the increment's version for that of its own, incomplete table. (Unlike Java, which has that hole.)
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +14,14 @@ use parking_lot::Mutex;
 use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigTable, body_crc32};
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::namesrv::{BrokerIdentity, DataVersionChanged, RegisterBroker};
-use protocol::version::V4_9_8;
+use protocol::header::namesrv::{
+    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+};
 use remoting::{Body, Client};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::Store;
 use crate::settings::Settings;
 use crate::topics::{TopicTable, perm};
 
@@ -48,6 +49,7 @@ pub struct Registration {
     settings: Arc<settings::Live<Settings>>,
     topics: Arc<TopicTable>,
     client: Client,
+    store: Arc<Store>,
     wake: Notify,
     told: Mutex<HashMap<String, Told>>,
 }
@@ -63,14 +65,30 @@ enum Error {
 
 impl Registration {
     /// Registers through `client`.
-    pub fn new(settings: Arc<settings::Live<Settings>>, topics: Arc<TopicTable>, client: Client) -> Self {
+    pub fn new(
+        settings: Arc<settings::Live<Settings>>,
+        topics: Arc<TopicTable>,
+        store: Arc<Store>,
+        client: Client,
+    ) -> Self {
         Self {
             settings,
             topics,
+            store,
             client,
             wake: Notify::new(),
             told: Mutex::default(),
         }
+    }
+
+    /// brokerPermission, without the right to write when the disk has failed for good: producers must go elsewhere.
+    fn permission(&self, settings: &Settings) -> i32 {
+        let lost = if self.store.latched().is_some() {
+            perm::WRITE
+        } else {
+            0
+        };
+        settings.broker.broker_permission & !lost
     }
 
     /// Tells the name servers soon that something changed.
@@ -123,7 +141,7 @@ impl Registration {
         let connection = self.client.connection(address).await?;
         let before = self.told.lock().get(address).copied();
         let known = before.filter(|t| t.connection == connection.id());
-        let permission = settings.broker.broker_permission;
+        let permission = self.permission(&settings);
         let since = match known {
             Some(told) if !full && told.permission == permission => told.up_to,
             _ => 0,
@@ -184,7 +202,9 @@ impl Registration {
         if frame.code != response::SUCCESS {
             return Ok(true);
         }
-        Ok(frame.header::<DataVersionChanged>().map_or(true, |h| h.changed))
+        Ok(frame
+            .header::<QueryDataVersionResponseHeader>()
+            .map_or(true, |h| h.changed))
     }
 
     /// The answer carries the ordered topics that operators set at the name server.
@@ -265,34 +285,29 @@ fn encode(
     };
     let plain = body.to_json();
     if settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE {
-        return (body.to_compressed(V4_9_8), true);
+        return (body.to_compressed().into(), true);
     }
-    (plain, false)
+    (plain.into(), false)
 }
 
-fn register_header<'a>(settings: &'a Settings, compressed: bool, body: &[u8]) -> RegisterBroker<'a> {
-    RegisterBroker {
-        broker_name: Cow::Borrowed(&settings.broker.broker_name),
-        broker_addr: Cow::Owned(settings.broker_addr()),
-        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
-        ha_server_addr: Cow::Owned(format!(
-            "{}:{}",
-            settings.broker.broker_ip2, settings.store.ha_listen_port
-        )),
+fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> RegisterBrokerRequestHeader {
+    RegisterBrokerRequestHeader {
+        broker_name: settings.broker.broker_name.clone(),
+        broker_addr: settings.broker_addr(),
+        cluster_name: settings.broker.broker_cluster_name.clone(),
+        ha_server_addr: format!("{}:{}", settings.broker.broker_ip2, settings.store.ha_listen_port),
         broker_id: settings.broker.broker_id,
-        heartbeat_timeout_millis: None,
-        enable_acting_master: None,
-        compressed,
-        body_crc32: body_crc32(body),
-        zone_name: None,
+        compressed: Some(compressed),
+        body_crc32: Some(body_crc32(body)),
+        ..RegisterBrokerRequestHeader::default()
     }
 }
 
-fn identity(settings: &Settings) -> BrokerIdentity<'_> {
+fn identity(settings: &Settings) -> BrokerIdentity {
     BrokerIdentity {
-        broker_name: Cow::Borrowed(&settings.broker.broker_name),
-        broker_addr: Cow::Owned(settings.broker_addr()),
-        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        broker_name: settings.broker.broker_name.clone(),
+        broker_addr: settings.broker_addr(),
+        cluster_name: settings.broker.broker_cluster_name.clone(),
         broker_id: settings.broker.broker_id,
     }
 }

@@ -100,6 +100,8 @@ struct Parts {
     arrivals: Arc<Arrivals>,
     stats: Arc<Stats>,
     handlers: Arc<Handlers>,
+    /// The name servers were told that the disk has failed.
+    latch_told: AtomicBool,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
@@ -165,6 +167,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     let registration = Arc::new(Registration::new(
         Arc::clone(&settings),
         Arc::clone(&topics),
+        Arc::clone(&store),
         client,
     ));
     let pull = Arc::new(Pull {
@@ -286,6 +289,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         arrivals,
         stats,
         handlers,
+        latch_told: AtomicBool::new(false),
     }))
 }
 
@@ -473,6 +477,9 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     each(parts, tasks, stop, Duration::from_secs(1), |p| {
         let now = p.clock.now_ms();
         p.stats.tick(now, local_day(now));
+        if p.store.latched().is_some() && !p.latch_told.swap(true, Ordering::AcqRel) {
+            p.registration.announce();
+        }
     });
     each(parts, tasks, stop, Duration::from_secs(10), |p| {
         p.handlers.client.expire()

@@ -43,6 +43,8 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         delete_when: s.delete_hours().into_iter().map(u32::from).collect(),
         local_offset_ms: disk::local_offset_ms(clock.now_ms()),
         disk_max_used_percent: s.disk_max_used_space_ratio.clamp(10, 95) as u32,
+        disk_clean_forcibly_percent: s.disk_space_clean_forcibly_ratio.clamp(30, 85) as u32,
+        disk_warning_percent: s.disk_space_warning_level_ratio.clamp(35, 90) as u32,
         clean_forcibly: s.clean_file_forcibly_enable,
         delete_batch_max: s.delete_file_batch_max.max(1) as usize,
         delay_levels_ms: levels.as_ms().to_vec(),

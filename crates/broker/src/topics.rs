@@ -214,7 +214,7 @@ impl TopicTable {
             pattern.perm & !perm::INHERIT,
         );
         made.topic_sys_flag = unit;
-        made.topic_filter_type = pattern.topic_filter_type.clone();
+        made.topic_filter_type = pattern.topic_filter_type;
         self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
     }
 
@@ -311,7 +311,7 @@ impl TopicTable {
     pub fn snapshot(&self) -> (DataVersion, Vec<Arc<TopicConfig>>) {
         let state = self.state.read();
         (
-            state.version.clone(),
+            state.version,
             state.topics.values().map(|t| Arc::clone(&t.config)).collect(),
         )
     }
@@ -324,12 +324,12 @@ impl TopicTable {
             .values()
             .filter(|t| t.changed > since)
             .map(|t| Arc::clone(&t.config));
-        (state.version.clone(), changed.collect(), state.changes)
+        (state.version, changed.collect(), state.changes)
     }
 
     /// The version alone.
     pub fn version(&self) -> DataVersion {
-        self.state.read().version.clone()
+        self.state.read().version
     }
 
     /// How many topics there are.

@@ -154,9 +154,11 @@ impl Client {
 
 /// A line of JSON; anything else that a client prints is its own business.
 fn parse(line: &str) -> Option<Event> {
-    if line.starts_with('{') {
-        serde_json::from_str(line).ok()
-    } else {
-        None
+    if !line.starts_with('{') || !line.contains("\"event\":") {
+        return None;
     }
+    Some(
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("a driver printed what is no event ({error}): {line}")),
+    )
 }

@@ -147,10 +147,10 @@ impl Client {
     /// Closes every connection.
     pub fn close(&self) {
         for slot in self.slots.lock().values() {
-            if let Ok(current) = slot.try_lock() {
-                if let Some(conn) = current.as_ref() {
-                    conn.close("the client closes");
-                }
+            if let Ok(current) = slot.try_lock()
+                && let Some(conn) = current.as_ref()
+            {
+                conn.close("the client closes");
             }
         }
     }

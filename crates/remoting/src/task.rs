@@ -156,7 +156,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 }
                 Poll::Ready(Err(e)) => return Err(End::Io(e)),
                 Poll::Ready(Ok(0)) => self.peer_done = true,
-                Poll::Ready(Ok(_)) => self.take_frames()?,
+                Poll::Ready(Ok(_)) => {
+                    if let Err(end) = self.take_frames() {
+                        // Answers to what came whole before the damage, as far as the socket takes them.
+                        let _last_words = self.poll_write(cx);
+                        return Err(end);
+                    }
+                }
             }
         }
         // Others wait for this worker too.

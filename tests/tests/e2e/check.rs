@@ -5,13 +5,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a client may take for ten thousand messages on a busy machine.
-pub const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
-pub const JAVA_4: Language = Language::Java("4.9.8");
-pub const JAVA_5: Language = Language::Java("5.3.3");
+pub(crate) const JAVA_4: Language = Language::Java("4.9.8");
+pub(crate) const JAVA_5: Language = Language::Java("5.3.3");
+
+/// Makes a topic by sending one message with a client that can: ali-ons does not make topics.
+pub(crate) fn make_topic(cluster: &Cluster, topic: &str) {
+    send(
+        JAVA_4,
+        cluster,
+        &[("topic", topic), ("count", "1"), ("prefix", "first")],
+    );
+    cluster.broker.wait_for_topic(topic);
+}
+
+/// Everything but the message of [`make_topic`].
+pub(crate) fn without_first(events: Vec<Event>) -> Vec<Event> {
+    events
+        .into_iter()
+        .filter(|event| event.body != "first-0")
+        .collect()
+}
 
 /// Starts a client against a cluster.
-pub fn client(language: Language, cluster: &Cluster, command: &str, options: &[(&str, &str)]) -> Client {
+pub(crate) fn client(
+    language: Language,
+    cluster: &Cluster,
+    command: &str,
+    options: &[(&str, &str)],
+) -> Client {
     let namesrv = cluster.namesrv.address();
     let mut all = vec![("ns", namesrv.as_str())];
     all.extend_from_slice(options);
@@ -19,7 +42,7 @@ pub fn client(language: Language, cluster: &Cluster, command: &str, options: &[(
 }
 
 /// Sends and waits until everything is answered; every message must have been stored.
-pub fn send(language: Language, cluster: &Cluster, options: &[(&str, &str)]) -> Vec<Event> {
+pub(crate) fn send(language: Language, cluster: &Cluster, options: &[(&str, &str)]) -> Vec<Event> {
     let events = client(language, cluster, "send", options).finish(LONG);
     let failed = of(&events, "failed");
     assert!(
@@ -36,7 +59,7 @@ pub fn send(language: Language, cluster: &Cluster, options: &[(&str, &str)]) -> 
 }
 
 /// Events of one kind.
-pub fn of(events: &[Event], kind: &str) -> Vec<Event> {
+pub(crate) fn of(events: &[Event], kind: &str) -> Vec<Event> {
     events
         .iter()
         .filter(|event| event.event == kind)
@@ -45,7 +68,7 @@ pub fn of(events: &[Event], kind: &str) -> Vec<Event> {
 }
 
 /// Events by their place in the store; no place may occur twice.
-pub fn places(events: &[Event]) -> BTreeMap<(i32, i64), &Event> {
+pub(crate) fn places(events: &[Event]) -> BTreeMap<(i32, i64), &Event> {
     let mut places = BTreeMap::new();
     for event in events {
         if let Some(other) = places.insert((event.queue, event.offset), event) {
@@ -59,7 +82,7 @@ pub fn places(events: &[Event]) -> BTreeMap<(i32, i64), &Event> {
 }
 
 /// Every message that was sent was received, once, at the place that its sender was told; nothing else was.
-pub fn assert_same(sent: &[Event], received: &[Event]) {
+pub(crate) fn assert_same(sent: &[Event], received: &[Event]) {
     let (sent, received) = (places(sent), places(received));
     for (place, event) in &sent {
         match received.get(place) {
@@ -83,7 +106,7 @@ pub fn assert_same(sent: &[Event], received: &[Event]) {
 }
 
 /// Every body was received at least once.
-pub fn assert_all_bodies(bodies: impl IntoIterator<Item = String>, received: &[Event]) {
+pub(crate) fn assert_all_bodies(bodies: impl IntoIterator<Item = String>, received: &[Event]) {
     let got: BTreeSet<&str> = received.iter().map(|event| event.body.as_str()).collect();
     let missing: Vec<String> = bodies
         .into_iter()
@@ -98,7 +121,7 @@ pub fn assert_all_bodies(bodies: impl IntoIterator<Item = String>, received: &[E
 }
 
 /// Messages of each queue came in the order of their offsets, without a gap.
-pub fn assert_in_order(received: &[Event]) {
+pub(crate) fn assert_in_order(received: &[Event]) {
     let mut next: BTreeMap<i32, i64> = BTreeMap::new();
     for event in received {
         let next = next.entry(event.queue).or_insert(0);

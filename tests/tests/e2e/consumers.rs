@@ -6,11 +6,7 @@ use cluster::{Cluster, Language};
 /// Two members share a group; when one leaves, the other gets its queues and goes on where it was.
 fn clustering(language: Language) {
     let cluster = Cluster::start(&[]);
-    send(
-        language,
-        &cluster,
-        &[("topic", "T"), ("count", "1"), ("prefix", "first")],
-    );
+    make_topic(&cluster, "T");
     let member = |instance| {
         client(
             language,
@@ -31,9 +27,10 @@ fn clustering(language: Language) {
         &[("topic", "T"), ("count", "4000"), ("prefix", "both")],
     );
     // Both have some: the queues are shared. A member's first rebalance may be a moment away, so send until it is done.
+    let begun = std::time::Instant::now();
     let mut more = 0;
     while of(&one.events(), "received").is_empty() || of(&two.events(), "received").is_empty() {
-        assert!(more < 300, "the queues were never shared");
+        assert!(begun.elapsed() < LONG, "the queues were never shared");
         let prefix = format!("more{more}");
         send(
             language,
@@ -76,14 +73,39 @@ fn java_5_clustering() {
     clustering(JAVA_5);
 }
 
+#[test]
+fn go_clustering() {
+    clustering(Language::Go);
+}
+
+#[test]
+fn node_clustering() {
+    clustering(Language::Node);
+}
+
+/// The Go client's pull consumer.
+#[test]
+fn go_pull() {
+    let cluster = Cluster::start(&[]);
+    let sent = send(
+        Language::Go,
+        &cluster,
+        &[("topic", "T"), ("count", "10000"), ("mode", "async")],
+    );
+    let received = client(
+        Language::Go,
+        &cluster,
+        "lite",
+        &[("topic", "T"), ("count", "10000")],
+    )
+    .finish(LONG);
+    assert_same(&sent, &of(&received, "received"));
+}
+
 /// Each member gets everything.
 fn broadcasting(language: Language) {
     let cluster = Cluster::start(&[]);
-    send(
-        language,
-        &cluster,
-        &[("topic", "T"), ("count", "1"), ("prefix", "first")],
-    );
+    make_topic(&cluster, "T");
     let member = |instance| {
         client(
             language,
@@ -109,7 +131,7 @@ fn broadcasting(language: Language) {
         ],
     );
     for member in [one, two] {
-        member.wait_count("received", 10_000, LONG);
+        member.wait_count("received", 10_001, LONG);
         let received = of(&member.stop(), "received");
         places(&received);
         assert_all_bodies((0..10_000).map(|number| format!("all-{number}")), &received);
@@ -124,6 +146,16 @@ fn java_4_broadcasting() {
 #[test]
 fn java_5_broadcasting() {
     broadcasting(JAVA_5);
+}
+
+#[test]
+fn go_broadcasting() {
+    broadcasting(Language::Go);
+}
+
+#[test]
+fn node_broadcasting() {
+    broadcasting(Language::Node);
 }
 
 /// The pull consumers read everything, in order.
@@ -157,6 +189,7 @@ fn java_5_pull() {
 /// A subscription to some tags gets these and no others.
 fn tags(language: Language) {
     let cluster = Cluster::start(&[]);
+    make_topic(&cluster, "T");
     let sent = send(
         language,
         &cluster,
@@ -198,6 +231,16 @@ fn java_4_tags() {
 #[test]
 fn java_5_tags() {
     tags(JAVA_5);
+}
+
+#[test]
+fn go_tags() {
+    tags(Language::Go);
+}
+
+#[test]
+fn node_tags() {
+    tags(Language::Node);
 }
 
 /// A consumer that waits gets a message at once, not when its long poll is over.

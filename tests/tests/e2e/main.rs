@@ -8,6 +8,7 @@
     reason = "helpers of tests stand outside #[test] functions"
 )]
 
+mod bad_input;
 mod check;
 mod consumers;
 mod mixed;

@@ -144,10 +144,10 @@ impl Client {
         if let Some(group) = header.producer_group.as_deref() {
             self.producers.unregister(group, conn_id);
         }
-        if let Some(group) = header.consumer_group.as_deref() {
-            if let Some(notice) = self.consumers.unregister(group, conn_id) {
-                self.notify(notice);
-            }
+        if let Some(group) = header.consumer_group.as_deref()
+            && let Some(notice) = self.consumers.unregister(group, conn_id)
+        {
+            self.notify(notice);
         }
         responder.ok();
     }

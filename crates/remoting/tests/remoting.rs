@@ -1,0 +1,461 @@
+//! A server and raw sockets: what every peer may do, and what it gets.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::code::response;
+use protocol::encode::encode_frame;
+use protocol::frame::{FLAG_ONEWAY, FLAG_RESPONSE};
+use protocol::{Frame, Head, Language, SerializeType};
+use remoting::{
+    Body, Client, ClientSettings, Connection, InvokeError, LargeFrames, Limits, Metrics, Request, Responder,
+    Server, ServerSettings, Service,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// Codes the test service knows.
+const ECHO: i32 = 10;
+const PANIC: i32 = 11;
+const DROP: i32 = 12;
+const HOLD: i32 = 13;
+const BIG: i32 = 14;
+const ASK_BACK: i32 = 15;
+const REGISTER: i32 = 103;
+
+struct TestService {
+    held: mpsc::UnboundedSender<Responder>,
+    closed: mpsc::UnboundedSender<SocketAddr>,
+}
+
+impl Service for TestService {
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+        while let Some(Request { frame, responder }) = requests.pop_front() {
+            match frame.code {
+                ECHO | REGISTER => responder.reply(response::SUCCESS, None, &(), Body::Bytes(frame.body)),
+                PANIC => panic!("as asked"),
+                DROP => drop(responder),
+                HOLD => drop(self.held.send(responder)),
+                BIG => {
+                    let piece = Bytes::from(vec![7u8; 1 << 20]);
+                    responder.reply(
+                        response::SUCCESS,
+                        None,
+                        &(),
+                        Body::Chunks(vec![piece.clone(), piece]),
+                    );
+                }
+                ASK_BACK => {
+                    let conn = Arc::clone(conn);
+                    tokio::spawn(async move {
+                        let asked = conn.invoke(99, &(), Body::Empty, Duration::from_secs(5)).await;
+                        match asked {
+                            Ok(answer) => responder.reply(answer.code, None, &(), Body::Bytes(answer.body)),
+                            Err(e) => responder.error(response::SYSTEM_ERROR, &e.to_string()),
+                        }
+                    });
+                }
+                code => responder.error(response::REQUEST_CODE_NOT_SUPPORTED, &format!("{code}")),
+            }
+        }
+    }
+
+    fn closed(&self, conn: &Arc<Connection>) {
+        let _nobody_listens = self.closed.send(conn.peer());
+    }
+}
+
+struct Fixture {
+    server: Server,
+    metrics: Arc<Metrics>,
+    held: mpsc::UnboundedReceiver<Responder>,
+    closed: mpsc::UnboundedReceiver<SocketAddr>,
+}
+
+async fn start(change: impl FnOnce(&mut ServerSettings)) -> Fixture {
+    let mut settings = ServerSettings::at("127.0.0.1:0".parse().unwrap());
+    change(&mut settings);
+    let metrics = Arc::clone(&settings.metrics);
+    let (held_to, held) = mpsc::unbounded_channel();
+    let (closed_to, closed) = mpsc::unbounded_channel();
+    let server = Server::bind(
+        settings,
+        Arc::new(TestService {
+            held: held_to,
+            closed: closed_to,
+        }),
+    )
+    .await
+    .unwrap();
+    Fixture {
+        server,
+        metrics,
+        held,
+        closed,
+    }
+}
+
+fn request(code: i32, opaque: i32, flag: i32, kind: SerializeType, body: &[u8]) -> Bytes {
+    let head = Head {
+        code,
+        language: Language::Go,
+        version: 1,
+        opaque,
+        flag,
+        remark: None,
+        serialize_type: kind,
+    };
+    encode_frame(&head, &(), body).unwrap()
+}
+
+fn json(code: i32, opaque: i32, body: &[u8]) -> Bytes {
+    request(code, opaque, 0, SerializeType::Json, body)
+}
+
+async fn connect(fixture: &Fixture) -> TcpStream {
+    TcpStream::connect(fixture.server.local_addr()).await.unwrap()
+}
+
+async fn read_frame(stream: &mut TcpStream) -> Option<Frame> {
+    let total = match stream.read_u32().await {
+        Ok(total) => total as usize,
+        Err(_) => return None,
+    };
+    let mut bytes = vec![0; total];
+    stream.read_exact(&mut bytes).await.ok()?;
+    Some(Frame::decode(bytes.into()).unwrap())
+}
+
+/// Reads to the end; fails if the server does not close within a generous time.
+async fn assert_closed(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    // A reset is a close as well: the server had unread bytes of ours.
+    assert!(end.is_ok(), "the server did not close the connection");
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn answers_come_in_the_callers_own_serialization_and_pipelined() {
+    let fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    let mut all = Vec::new();
+    for opaque in 0..1000 {
+        let kind = if opaque % 2 == 0 {
+            SerializeType::Json
+        } else {
+            SerializeType::RocketMq
+        };
+        all.extend_from_slice(&request(
+            ECHO,
+            opaque,
+            0,
+            kind,
+            format!("body {opaque}").as_bytes(),
+        ));
+    }
+    stream.write_all(&all).await.unwrap();
+    for opaque in 0..1000 {
+        let frame = read_frame(&mut stream).await.unwrap();
+        assert_eq!(
+            (frame.opaque, frame.flag & FLAG_RESPONSE),
+            (opaque, FLAG_RESPONSE)
+        );
+        assert_eq!(frame.body, format!("body {opaque}"));
+        let kind = if opaque % 2 == 0 {
+            SerializeType::Json
+        } else {
+            SerializeType::RocketMq
+        };
+        assert_eq!(frame.serialize_type, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_oneway_request_is_never_answered_whatever_becomes_of_it() {
+    let fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    for code in [ECHO, PANIC, DROP, 777] {
+        stream
+            .write_all(&request(code, 1, FLAG_ONEWAY, SerializeType::Json, b""))
+            .await
+            .unwrap();
+    }
+    stream.write_all(&json(ECHO, 2, b"two")).await.unwrap();
+    assert_eq!(read_frame(&mut stream).await.unwrap().opaque, 2);
+}
+
+#[tokio::test]
+async fn a_panic_answers_its_own_request_and_harms_no_other() {
+    let fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    let all = [
+        json(ECHO, 1, b"a"),
+        json(PANIC, 2, b""),
+        json(DROP, 3, b""),
+        json(ECHO, 4, b"b"),
+    ]
+    .concat();
+    stream.write_all(&all).await.unwrap();
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        let frame = read_frame(&mut stream).await.unwrap();
+        codes.push((frame.opaque, frame.code));
+    }
+    assert_eq!(
+        codes,
+        [
+            (1, 0),
+            (2, response::SYSTEM_ERROR),
+            (3, response::SYSTEM_ERROR),
+            (4, 0)
+        ]
+    );
+    assert_eq!(fixture.metrics.panics.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_frame_closes_its_connection_and_no_other() {
+    let mut fixture = start(|_| {}).await;
+    let mut good = connect(&fixture).await;
+    let damaged: [&[u8]; 7] = [
+        &[0xFF, 0xFF, 0xFF, 0xFF],
+        &[0, 0, 0, 0],
+        &[0, 0, 0, 3, 0, 0, 0],
+        &[0x7F, 0, 0, 0],
+        &[0, 0, 0, 8, 9, 0, 0, 4, b'{', b'}', b' ', b' '],
+        &[0, 0, 0, 8, 0, 0, 0, 4, b'n', b'o', b'p', b'e'],
+        &[0, 0, 0, 6, 0, 0, 0, 99, b'{', b'}'],
+    ];
+    for bytes in damaged {
+        let mut bad = connect(&fixture).await;
+        // What came whole before the damage is answered.
+        bad.write_all(&[&json(ECHO, 5, b"before"), bytes].concat())
+            .await
+            .unwrap();
+        let before = read_frame(&mut bad).await.unwrap();
+        assert_eq!(before.body, "before", "{bytes:?}");
+        assert_closed(&mut bad).await;
+        fixture.closed.recv().await.unwrap();
+    }
+    assert_eq!(fixture.metrics.frames_damaged.load(Ordering::Relaxed), 7);
+    good.write_all(&json(ECHO, 1, b"still here")).await.unwrap();
+    assert_eq!(read_frame(&mut good).await.unwrap().body, "still here");
+}
+
+#[tokio::test]
+async fn random_bytes_never_harm_the_server() {
+    let mut fixture = start(|_| {}).await;
+    let mut seed = 0x9E37_79B9_7F4A_7C15u64;
+    for _ in 0..200 {
+        let mut stream = connect(&fixture).await;
+        let mut bytes = Vec::new();
+        for _ in 0..64 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            bytes.extend_from_slice(&seed.to_be_bytes());
+        }
+        // A length that fits, so that the header is looked at.
+        bytes[..4].copy_from_slice(&508u32.to_be_bytes());
+        bytes[4..8].copy_from_slice(&((seed as u32) & 0x0100_01FF).to_be_bytes());
+        stream.write_all(&bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        fixture.closed.recv().await.unwrap();
+    }
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&json(ECHO, 1, b"")).await.unwrap();
+    assert_eq!(read_frame(&mut stream).await.unwrap().code, 0);
+}
+
+#[tokio::test]
+async fn a_slow_frame_is_served_when_it_is_whole() {
+    let fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream.set_nodelay(true).unwrap();
+    for byte in json(ECHO, 1, b"slow") {
+        stream.write_all(&[byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read_frame(&mut stream).await.unwrap().body, "slow");
+}
+
+#[tokio::test]
+async fn only_the_named_code_may_send_large_frames() {
+    let fixture = start(|s| {
+        s.limits.frame_max_bytes = 4096;
+        s.limits.large_frames = Some(LargeFrames {
+            code: REGISTER,
+            max_bytes: 1 << 20,
+        });
+    })
+    .await;
+    let large = vec![1u8; 500_000];
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&json(REGISTER, 1, &large)).await.unwrap();
+    assert_eq!(read_frame(&mut stream).await.unwrap().body.len(), large.len());
+    for (code, len) in [(ECHO, 500_000), (ECHO, 5000), (REGISTER, 2 << 20)] {
+        let mut stream = connect(&fixture).await;
+        // The server may close before all is written.
+        let _reset = stream.write_all(&json(code, 1, &vec![1u8; len])).await;
+        assert_closed(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_bounded_then_cut_off() {
+    let mut fixture = start(|s| {
+        s.limits.outbox_max_bytes = 4 << 20;
+        s.limits.write_stall = Duration::from_secs(1);
+    })
+    .await;
+    let mut stream = connect(&fixture).await;
+    // 200 answers of 2 MiB, of which nothing is read. The requests themselves fit the socket's buffers.
+    let all: Vec<u8> = (0..200).flat_map(|i| json(BIG, i, b"").to_vec()).collect();
+    stream.write_all(&all).await.unwrap();
+    fixture.closed.recv().await.unwrap();
+    assert_eq!(fixture.metrics.closed_stalled.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn silence_closes_a_connection() {
+    let mut fixture = start(|s| s.limits.idle = Duration::from_secs(1)).await;
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&json(ECHO, 1, b"")).await.unwrap();
+    assert_eq!(read_frame(&mut stream).await.unwrap().code, 0);
+    assert_closed(&mut stream).await;
+    fixture.closed.recv().await.unwrap();
+    assert_eq!(fixture.metrics.closed_idle.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_turned_away() {
+    let mut fixture = start(|s| s.connections_max = 2).await;
+    let mut first = connect(&fixture).await;
+    let mut second = connect(&fixture).await;
+    for stream in [&mut first, &mut second] {
+        stream.write_all(&json(ECHO, 1, b"")).await.unwrap();
+        assert_eq!(read_frame(stream).await.unwrap().code, 0);
+    }
+    assert_closed(&mut connect(&fixture).await).await;
+    assert_eq!(fixture.metrics.connections_refused.load(Ordering::Relaxed), 1);
+    drop(first);
+    fixture.closed.recv().await.unwrap();
+    let mut third = connect(&fixture).await;
+    // The list is shortened a moment after `closed`; until then the answer is a close.
+    loop {
+        let _refused = third.write_all(&json(ECHO, 1, b"")).await;
+        if read_frame(&mut third).await.is_some() {
+            break;
+        }
+        third = connect(&fixture).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_come_later_from_elsewhere() {
+    let mut fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream
+        .write_all(&[json(HOLD, 1, b""), json(ECHO, 2, b"")].concat())
+        .await
+        .unwrap();
+    assert_eq!(read_frame(&mut stream).await.unwrap().opaque, 2);
+    let held = fixture.held.recv().await.unwrap();
+    std::thread::spawn(move || held.reply(19, Some("later"), &(), Body::Empty))
+        .join()
+        .unwrap();
+    let frame = read_frame(&mut stream).await.unwrap();
+    assert_eq!(
+        (frame.opaque, frame.code, frame.remark.as_deref()),
+        (1, 19, Some("later"))
+    );
+}
+
+struct AnswersBack(AtomicU64);
+
+impl Service for AnswersBack {
+    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+        for request in requests.drain(..) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            request.responder.reply(
+                response::SUCCESS,
+                None,
+                &(),
+                Body::Bytes(Bytes::from_static(b"from the client")),
+            );
+        }
+    }
+
+    fn closed(&self, _conn: &Arc<Connection>) {}
+}
+
+#[tokio::test]
+async fn client_and_server_ask_each_other_on_one_connection() {
+    let mut fixture = start(|_| {}).await;
+    let address = fixture.server.local_addr().to_string();
+    let client = Client::with_service(
+        ClientSettings::default(),
+        Arc::new(AnswersBack(AtomicU64::new(0))),
+    );
+    let within = Duration::from_secs(5);
+    let echoed = client
+        .invoke(&address, ECHO, &(), Body::Bytes(Bytes::from_static(b"x")), within)
+        .await
+        .unwrap();
+    assert_eq!(echoed.body, "x");
+    let asked_back = client
+        .invoke(&address, ASK_BACK, &(), Body::Empty, within)
+        .await
+        .unwrap();
+    assert_eq!(asked_back.body, "from the client");
+    let late = client
+        .invoke(&address, HOLD, &(), Body::Empty, Duration::from_millis(50))
+        .await;
+    assert!(matches!(late, Err(InvokeError::Timeout { .. })), "{late:?}");
+    fixture.held.recv().await.unwrap().ok();
+    let first = client.connection(&address).await.unwrap();
+    fixture.server.shutdown(within).await;
+    let gone = client.invoke(&address, ECHO, &(), Body::Empty, within).await;
+    assert!(
+        matches!(
+            gone,
+            Err(InvokeError::Connect { .. } | InvokeError::Closed { .. })
+        ),
+        "{gone:?}"
+    );
+    assert!(!first.is_open());
+}
+
+#[tokio::test]
+async fn shutdown_lets_answers_in_the_making_go_out() {
+    let mut fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&json(HOLD, 1, b"")).await.unwrap();
+    let held = fixture.held.recv().await.unwrap();
+    let stopping = tokio::spawn(fixture.server.shutdown(Duration::from_secs(10)));
+    held.reply(
+        response::SUCCESS,
+        None,
+        &(),
+        Body::Bytes(Bytes::from_static(b"last words")),
+    );
+    assert_eq!(read_frame(&mut stream).await.unwrap().body, "last words");
+    assert_closed(&mut stream).await;
+    stopping.await.unwrap();
+}
+
+#[test]
+fn limits_have_javas_defaults() {
+    let limits = Limits::default();
+    assert_eq!(
+        (limits.frame_max_bytes, limits.idle),
+        (16_777_216, Duration::from_secs(120))
+    );
+}
