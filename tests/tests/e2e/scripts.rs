@@ -28,7 +28,7 @@ impl Release {
             let path = entry.unwrap().path();
             fs::copy(&path, root.join("bin").join(path.file_name().unwrap())).unwrap();
         }
-        for program in ["namesrv", "broker", "mqadmin"] {
+        for program in ["namesrv", "broker"] {
             fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
         }
         Release { dir }
@@ -328,6 +328,7 @@ fn bad_settings_do_not_start() {
 #[test]
 fn quickstart_programs() {
     let release = Release::new();
+    fs::copy(our_program("mqadmin"), release.dir.path().join("rocketmq/lib/mqadmin")).unwrap();
     let (_namesrv, address) = release.namesrv();
     let _broker = release.broker("broker-a", &address, &[]);
     let tools = |class: &str| {
