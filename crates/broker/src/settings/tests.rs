@@ -328,9 +328,24 @@ fn files_in_conf_have_nothing_odd() {
 fn the_page_of_settings_is_this_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings-broker.md");
     let head = "# Settings of the broker\n\nMade from the tables in `crates/broker/src/settings`. One flat properties file sets them all; `mqbroker -p` prints them.\n";
-    let page = format!("{head}{}", settings::page(&Settings::default(), &["brokerName", "brokerIP1", "brokerIP2", "storePathRootDir", "rocketmqHome"]));
+    let page = format!(
+        "{head}{}",
+        settings::page(
+            &Settings::default(),
+            &[
+                "brokerName",
+                "brokerIP1",
+                "brokerIP2",
+                "storePathRootDir",
+                "rocketmqHome"
+            ]
+        )
+    );
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
-    assert!(std::fs::read_to_string(&path).unwrap() == page, "docs/settings-broker.md is out of date");
+    assert!(
+        std::fs::read_to_string(&path).unwrap() == page,
+        "docs/settings-broker.md is out of date"
+    );
 }
