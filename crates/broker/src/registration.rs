@@ -5,7 +5,6 @@
 //! connection on which this name server has had the full table: a name server that was restarted in between would
 //! take the increment's version for that of its own, incomplete table. (Unlike Java, which has that hole.)
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,9 @@ use parking_lot::Mutex;
 use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigTable, body_crc32};
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::namesrv::{BrokerIdentity, DataVersionChanged, RegisterBroker};
-use protocol::version::V4_9_8;
+use protocol::header::namesrv::{
+    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+};
 use remoting::{Body, Client};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -202,7 +202,9 @@ impl Registration {
         if frame.code != response::SUCCESS {
             return Ok(true);
         }
-        Ok(frame.header::<DataVersionChanged>().map_or(true, |h| h.changed))
+        Ok(frame
+            .header::<QueryDataVersionResponseHeader>()
+            .map_or(true, |h| h.changed))
     }
 
     /// The answer carries the ordered topics that operators set at the name server.
@@ -283,34 +285,29 @@ fn encode(
     };
     let plain = body.to_json();
     if settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE {
-        return (body.to_compressed(V4_9_8), true);
+        return (body.to_compressed().into(), true);
     }
-    (plain, false)
+    (plain.into(), false)
 }
 
-fn register_header<'a>(settings: &'a Settings, compressed: bool, body: &[u8]) -> RegisterBroker<'a> {
-    RegisterBroker {
-        broker_name: Cow::Borrowed(&settings.broker.broker_name),
-        broker_addr: Cow::Owned(settings.broker_addr()),
-        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
-        ha_server_addr: Cow::Owned(format!(
-            "{}:{}",
-            settings.broker.broker_ip2, settings.store.ha_listen_port
-        )),
+fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> RegisterBrokerRequestHeader {
+    RegisterBrokerRequestHeader {
+        broker_name: settings.broker.broker_name.clone(),
+        broker_addr: settings.broker_addr(),
+        cluster_name: settings.broker.broker_cluster_name.clone(),
+        ha_server_addr: format!("{}:{}", settings.broker.broker_ip2, settings.store.ha_listen_port),
         broker_id: settings.broker.broker_id,
-        heartbeat_timeout_millis: None,
-        enable_acting_master: None,
-        compressed,
-        body_crc32: body_crc32(body),
-        zone_name: None,
+        compressed: Some(compressed),
+        body_crc32: Some(body_crc32(body)),
+        ..RegisterBrokerRequestHeader::default()
     }
 }
 
-fn identity(settings: &Settings) -> BrokerIdentity<'_> {
+fn identity(settings: &Settings) -> BrokerIdentity {
     BrokerIdentity {
-        broker_name: Cow::Borrowed(&settings.broker.broker_name),
-        broker_addr: Cow::Owned(settings.broker_addr()),
-        cluster_name: Cow::Borrowed(&settings.broker.broker_cluster_name),
+        broker_name: settings.broker.broker_name.clone(),
+        broker_addr: settings.broker_addr(),
+        cluster_name: settings.broker.broker_cluster_name.clone(),
         broker_id: settings.broker.broker_id,
     }
 }
