@@ -310,7 +310,7 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
 }
 
 /// A JVM that RocketMQ 4.9 and 5.x run on.
-pub(crate) fn java(class_path: &str, home: &Path) -> Command {
+pub fn java(class_path: &str, home: &Path) -> Command {
     let mut command = Command::new("java");
     for (module, packages) in [
         ("exports", ["jdk.internal.ref", "sun.nio.ch"]),
