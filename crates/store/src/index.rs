@@ -176,6 +176,12 @@ impl<D: Disk> Index<D> {
         self.position = known.unwrap_or(log_min);
     }
 
+    /// End time of the newest full file; 0 when there is none.
+    pub(crate) fn full_timestamp(&self) -> i64 {
+        let full = self.files.iter().rev().find(|file| file.header.count >= self.entries);
+        full.map_or(0, |file| file.header.end_timestamp)
+    }
+
     fn newest(&mut self, disk: &D, now: i64) -> disk::Result<&mut IndexFile<D::File>> {
         let full = self
             .files

@@ -110,7 +110,7 @@ impl<D: Disk> Store<D> {
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
-        let (checkpoint_file, checkpoint) = CheckpointFile::open(&disk, &root)?;
+        let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
         let mut recovery = Recovery {
             disk: &disk,
@@ -136,6 +136,8 @@ impl<D: Disk> Store<D> {
                     .ok()
                     .map(|record| position + record.len() as i64)
             });
+            // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
+            checkpoint.index_timestamp = index.full_timestamp();
             Some(index)
         } else {
             None
