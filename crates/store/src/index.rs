@@ -169,10 +169,13 @@ impl<D: Disk> Index<D> {
         log_end: i64,
         record_end: impl Fn(i64) -> Option<i64>,
     ) {
-        let last = self.files.last().map(|file| file.header.end_physical);
-        let last = last.filter(|position| (log_min..log_end).contains(position));
-        let known =
-            last.and_then(|position| record_end(position).map(|end| if clean { end } else { position }));
+        let last = self.files.last().filter(|file| (log_min..log_end).contains(&file.header.end_physical));
+        let known = last.and_then(|file| {
+            // A file without entries was made for a record that then found no space.
+            let complete = clean && file.header.count > 1;
+            let position = file.header.end_physical;
+            record_end(position).map(|end| if complete { end } else { position })
+        });
         self.position = known.unwrap_or(log_min);
     }
 
