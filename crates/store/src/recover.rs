@@ -123,7 +123,7 @@ impl<D: Disk> Store<D> {
             },
         };
         let log = Log::new(&settings, recovery.load_log()?);
-        let timestamp = recovery.run(&log, &checkpoint)?;
+        let timestamp = recovery.run(&log, &checkpoint, &checkpoint_file)?;
         log.written_timestamp.store(timestamp, Ordering::Relaxed);
         log.flushed_timestamp.store(timestamp, Ordering::Relaxed);
         let Recovery { queues, report, .. } = recovery;
@@ -243,9 +243,15 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Brings log and queues into agreement; returns the store time of the last record.
-    fn run(&mut self, log: &Log<D>, checkpoint: &Checkpoint) -> Result<i64, OpenError> {
+    fn run(
+        &mut self,
+        log: &Log<D>,
+        checkpoint: &Checkpoint,
+        file: &CheckpointFile<D::File>,
+    ) -> Result<i64, OpenError> {
         if log.files().is_empty() {
             // As Java: without a log the queues point nowhere.
+            self.withdraw(checkpoint, file, 0)?;
             self.disk.remove_dir_all(&self.queue_files.dir)?;
             self.disk.create_dirs(&self.queue_files.dir)?;
             log.set_written(0);
@@ -258,6 +264,9 @@ impl<D: Disk> Recovery<'_, D> {
             (false, Some(vouched)) => vouched,
             (false, None) => self.java_start(log, checkpoint),
         };
+        if checkpoint.vouched.is_some_and(|vouched| vouched > limit) {
+            self.withdraw(checkpoint, file, limit)?;
+        }
         let (highest, with_units) = self.load_queues(log, limit)?;
         let start = match (with_units, self.report.clean, vouched) {
             // Queues deleted by hand are built again from the whole log.
@@ -266,6 +275,9 @@ impl<D: Disk> Recovery<'_, D> {
             (_, true, None) => highest,
             (_, false, _) => limit,
         };
+        if !with_units {
+            self.withdraw(checkpoint, file, start)?;
+        }
         self.report.scan_start = start.max(log.min());
         let timestamp = self.scan(log)?.max(checkpoint.physic_timestamp);
         self.cut_log(log)?;
@@ -276,6 +288,25 @@ impl<D: Disk> Recovery<'_, D> {
             queue.next.store(queue.end(), Ordering::Relaxed);
         }
         Ok(timestamp)
+    }
+
+    /// Vouches for less, before queues that were vouched for are taken apart: should this start not get to its end, the
+    /// next one must not believe what is half built.
+    fn withdraw(
+        &self,
+        checkpoint: &Checkpoint,
+        file: &CheckpointFile<D::File>,
+        to: i64,
+    ) -> Result<(), OpenError> {
+        self.disk
+            .write_small(&self.settings.root_dir.join("abort"), b"", false)?;
+        let less = Checkpoint {
+            vouched: Some(to),
+            physic_timestamp: 0,
+            logics_timestamp: 0,
+            ..*checkpoint
+        };
+        Ok(file.save(&less)?)
     }
 
     /// The position the checkpoint vouches for, if what lies there looks like the start of a record or the end of the
@@ -335,7 +366,10 @@ impl<D: Disk> Recovery<'_, D> {
                     let start = view.physical_offset();
                     // Unlike Java, which has nothing to tell by that a record's end was not written.
                     if let Some(at) = view.unwritten_sector((start % log.file_size) as u64) {
-                        self.report.log_cut = Some(LogCut { at: start, reason: RecordError::Torn { at } });
+                        self.report.log_cut = Some(LogCut {
+                            at: start,
+                            reason: RecordError::Torn { at },
+                        });
                         self.report.log_end = start;
                         return Ok(timestamp);
                     }
