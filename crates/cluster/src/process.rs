@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub struct Process {
     name: String,
     pid: u32,
+    started: Instant,
     stdin: Option<ChildStdin>,
     shared: Arc<Shared>,
 }
@@ -25,6 +26,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<String>,
+    /// When each line came.
+    times: Vec<Instant>,
     /// Output streams that are still open.
     open: u32,
     exit: Option<ExitStatus>,
@@ -46,6 +49,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
@@ -64,6 +68,7 @@ impl Process {
         Process {
             name: name.to_owned(),
             pid,
+            started,
             stdin,
             shared,
         }
@@ -188,6 +193,14 @@ impl Process {
         );
     }
 
+    /// Time from its start to the first line that contains this; zero if there is none.
+    pub fn time_to(&self, part: &str) -> Duration {
+        let state = self.shared.lock();
+        let at = state.lines.iter().position(|line| line.contains(part));
+        at.and_then(|at| state.times.get(at))
+            .map_or(Duration::ZERO, |time| time.duration_since(self.started))
+    }
+
     /// The last lines, for a message.
     pub fn tail(&self) -> String {
         tail(&self.shared.lock().lines)
@@ -217,7 +230,10 @@ fn read(stream: impl Read + Send + 'static, shared: Arc<Shared>, file: Arc<Mutex
                 .write_all(&bytes);
             let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
             bytes.clear();
-            shared.lock().lines.push(line);
+            let mut state = shared.lock();
+            state.lines.push(line);
+            state.times.push(Instant::now());
+            drop(state);
             shared.changed.notify_all();
         }
         shared.lock().open -= 1;

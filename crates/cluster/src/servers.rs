@@ -60,10 +60,8 @@ struct Dir(Option<TempDir>);
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            if let Some(dir) = self.0.take() {
-                eprintln!("---- files and logs are kept in {} ----", dir.keep().display());
-            }
+        if let Some(dir) = self.0.take_if(|_| std::thread::panicking()) {
+            eprintln!("---- files and logs are kept in {} ----", dir.keep().display());
         }
     }
 }

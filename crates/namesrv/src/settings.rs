@@ -13,7 +13,7 @@ settings! {
     pub struct NamesrvSection, class "NamesrvConfig", important [];
     /// Route replies include orderTopicConf read from KV namespace ORDER_TOPIC_CONFIG.
     order_message_enable: bool = false, java "orderMessageEnable", since "4.9", applies Live;
-    /// Installation directory; from property rocketmq.home.dir or env ROCKETMQ_HOME; start refused when unset.
+    /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
         java "rocketmqHome", since "4.9", applies AtStart;
     /// File that keeps the KV configuration (JSON).
@@ -324,6 +324,27 @@ mod tests {
             exit.text.contains(":2: bad value of `listenPort`: `98 76`"),
             "{}",
             exit.text
+        );
+    }
+
+    /// The page is made from the table: `UPDATE_DOCS=1 cargo test -p namesrv` writes it.
+    #[test]
+    fn the_page_of_settings_is_this_table() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings-namesrv.md");
+        let head = "# Settings of the name server\n\nMade from the table in `crates/namesrv/src/settings.rs`. One flat properties file sets them all; `mqnamesrv -p` prints them.\n";
+        let page = format!(
+            "{head}{}",
+            ::settings::page(
+                &Settings::default(),
+                &["kvConfigPath", "configStorePath", "rocketmqHome"]
+            )
+        );
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == page,
+            "docs/settings-namesrv.md is out of date"
         );
     }
 }

@@ -42,7 +42,7 @@ pub use live::Live;
 pub use load::{Alias, Finding, Hints, NotAKey, Report, Severity, load};
 pub use nearest::nearest;
 pub use properties::{Entry, Properties};
-pub use table::{Applies, Group, InertRow, Row, Section, important_text, text};
+pub use table::{Applies, Group, InertRow, Row, Section, important_text, page, text};
 #[doc(hidden)]
 pub use table::{default_text, listed};
 pub use update::{Refused, Updated, edit, update};

@@ -211,7 +211,7 @@ pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
         .iter()
         .filter_map(|section| section.row(key))
         .collect();
-    rows.sort_by_key(|row| !matches!(row.applies, Applies::AtStart | Applies::Live));
+    rows.sort_by_key(|row| !row.is_used());
     rows.first().copied()
 }
 

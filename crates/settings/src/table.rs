@@ -1,6 +1,7 @@
 //! The settings table: what one row gives, and the macro that reads rows.
 
 use crate::value::BadValue;
+use std::fmt::Write;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,13 @@ pub struct Row {
     pub java: &'static str,
     /// Printed by `-m` as well as by `-p`.
     pub important: bool,
+}
+
+impl Row {
+    /// Whether the key does anything.
+    pub fn is_used(&self) -> bool {
+        matches!(self.applies, Applies::AtStart | Applies::Live)
+    }
 }
 
 /// A key that does nothing here, with the text of its value.
@@ -97,8 +105,7 @@ pub fn text(group: &dyn Group) -> String {
             let Some(value) = section.get(row.key) else {
                 continue;
             };
-            let used = matches!(row.applies, Applies::AtStart | Applies::Live);
-            lines.push((row.shown, !used, value));
+            lines.push((row.shown, !row.is_used(), value));
         }
     }
     lines.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
@@ -125,6 +132,57 @@ pub fn important_text(group: &dyn Group) -> String {
         }
     }
     out
+}
+
+/// The table as a page: every key with its default, when a change takes effect, and what it means or why it does nothing.
+/// Defaults that depend on the machine are left out.
+pub fn page(group: &dyn Group, machine_dependent: &[&str]) -> String {
+    let mut out = String::new();
+    for section in group.sections() {
+        let _ = writeln!(out, "\n## {}", section.class());
+        for (title, wanted) in [("Used", true), ("Known, without effect", false)] {
+            let rows = section.rows().iter().filter(|row| row.is_used() == wanted);
+            let rows: Vec<&Row> = rows.collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "\n### {title}\n");
+            let _ = writeln!(
+                out,
+                "| Key | Type | Default | Since | {} |",
+                if wanted { "Changes | Meaning" } else { "Why" }
+            );
+            let _ = writeln!(out, "|---|---|---|---|---|{}", if wanted { "---|" } else { "" });
+            for row in rows {
+                let default = match section.get(row.key) {
+                    _ if machine_dependent.contains(&row.key) => "(found at start)".to_owned(),
+                    Some(value) if !value.is_empty() => format!("`{value}`"),
+                    _ => String::new(),
+                };
+                let tail = match row.applies {
+                    Applies::AtStart => format!("at start | {}", one_line(row.doc)),
+                    Applies::Live => format!("at once | {}", one_line(row.doc)),
+                    Applies::Inert(reason) => one_line(reason),
+                    Applies::Fixed(reason) => {
+                        format!("{}; any other value refuses to start", one_line(reason))
+                    }
+                };
+                let _ = writeln!(
+                    out,
+                    "| `{}` | {} | {default} | {} | {tail} |",
+                    row.key, row.java, row.since
+                );
+            }
+        }
+    }
+    out
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
 }
 
 /// Whether a key is in the list of important ones; for the macro.

@@ -13,4 +13,5 @@ mod check;
 mod consumers;
 mod mixed;
 mod restarts;
+mod scripts;
 mod sends;

@@ -50,7 +50,7 @@ settings! {
         java "registerBrokerTimeoutMills", since "4.9", applies Live, range 1..=i32::MAX;
     /// Value of MSG_REGION in send replies and stored properties.
     region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies Live;
-    /// Installation directory; from property rocketmq.home.dir or env ROCKETMQ_HOME; start refused when unset.
+    /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
         java "rocketmqHome", since "4.9", applies AtStart;
     /// Name shared by a master and its slaves; default host name (DEFAULT_BROKER if unknown).

@@ -322,3 +322,30 @@ fn files_in_conf_have_nothing_odd() {
     }
     assert_eq!(ports.len(), 3 * (2 + 4 + 4));
 }
+
+/// The page is made from the table: `UPDATE_DOCS=1 cargo test -p broker` writes it.
+#[test]
+fn the_page_of_settings_is_this_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings-broker.md");
+    let head = "# Settings of the broker\n\nMade from the tables in `crates/broker/src/settings`. One flat properties file sets them all; `mqbroker -p` prints them.\n";
+    let page = format!(
+        "{head}{}",
+        settings::page(
+            &Settings::default(),
+            &[
+                "brokerName",
+                "brokerIP1",
+                "brokerIP2",
+                "storePathRootDir",
+                "rocketmqHome"
+            ]
+        )
+    );
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap() == page,
+        "docs/settings-broker.md is out of date"
+    );
+}

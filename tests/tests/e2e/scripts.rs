@@ -1,0 +1,408 @@
+//! The scripts of `bin/`, in a folder laid out as a release, and the files of guides.
+
+use crate::check::*;
+use cluster::{Client, Flavour, NameServer, Process, free_port, our_program, repository};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A release folder, with a space in its name, and a home for what runs in it.
+struct Release {
+    dir: tempfile::TempDir,
+}
+
+impl Release {
+    fn new() -> Release {
+        let dir = tempfile::Builder::new()
+            .prefix("rocketmq release-")
+            .tempdir()
+            .unwrap();
+        let root = dir.path().join("rocketmq");
+        for folder in ["bin", "lib", "conf"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for entry in fs::read_dir(repository().join("bin")).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, root.join("bin").join(path.file_name().unwrap())).unwrap();
+        }
+        for program in ["namesrv", "broker"] {
+            fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
+        }
+        Release { dir }
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.dir.path().join("rocketmq/bin")
+    }
+
+    fn command(&self, script: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .arg(script)
+            .env("HOME", self.dir.path())
+            .env_remove("NAMESRV_ADDR")
+            .env_remove("ROCKETMQ_HOME");
+        command.env("ROCKETMQ_LOG_TO", self.dir.path().join("logs"));
+        command
+    }
+
+    /// Writes a properties file.
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join("rocketmq/conf").join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn namesrv(&self) -> (Process, String) {
+        let port = free_port();
+        let file = self.file(
+            "namesrv.properties",
+            &format!("listenPort={port}\nbindAddress=127.0.0.1\n"),
+        );
+        // As guides do it: from inside bin/.
+        let mut command = self.command(Path::new("mqnamesrv"));
+        command.current_dir(self.bin()).arg("-c").arg(file);
+        let process = Process::start("mqnamesrv", command, &self.dir.path().join("namesrv.out"));
+        process.wait_for("boot success", WAIT, |line| {
+            (line == "The Name Server boot success. serializeType=JSON").then_some(())
+        });
+        (process, format!("127.0.0.1:{port}"))
+    }
+
+    fn broker(&self, name: &str, namesrv: &str, extra: &[&str]) -> Process {
+        let port = free_port();
+        let store = self.dir.path().join(format!("store-{name}"));
+        let text = format!(
+            "brokerName={name}\nlistenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nstorePathRootDir={}\n\
+             mappedFileSizeCommitLog=16777216\n",
+            store.display()
+        );
+        let file = self.file(&format!("{name}.properties"), &text);
+        let mut command = self.command(&self.bin().join("mqbroker"));
+        command
+            .current_dir(self.dir.path())
+            .arg("-n")
+            .arg(namesrv)
+            .arg("-c")
+            .arg(file)
+            .args(extra);
+        let process = Process::start(name, command, &self.dir.path().join(format!("{name}.out")));
+        let expected = format!(
+            "The broker[{name}, 127.0.0.1:{port}] boot success. serializeType=JSON and name server is {namesrv}"
+        );
+        process.wait_for(&expected, WAIT, |line| (line == expected).then_some(()));
+        process
+    }
+
+    fn shutdown(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self
+            .command(&self.bin().join("mqshutdown"))
+            .args(args)
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output))
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn start_and_shut_down() {
+    let release = Release::new();
+    assert_eq!(
+        release.shutdown(&["broker"]),
+        (Some(255), "No mqbroker running.\n".to_owned())
+    );
+    assert_eq!(
+        release.shutdown(&["namesrv"]),
+        (Some(255), "No mqnamesrv running.\n".to_owned())
+    );
+
+    let (namesrv, address) = release.namesrv();
+    let (one, two, three) = (
+        release.broker("broker-a", &address, &[]),
+        release.broker("broker-b", &address, &["autoCreateTopicEnable=true"]),
+        release.broker("broker-c", &address, &[]),
+    );
+    // The script has become the server: a supervisor sees one process and signals reach it.
+    let exe = fs::read_link(format!("/proc/{}/exe", one.pid())).unwrap();
+    assert_eq!(
+        exe,
+        release
+            .dir
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("rocketmq/lib/broker")
+    );
+    assert!(
+        two.lines()
+            .iter()
+            .any(|line| line.contains("argument `autoCreateTopicEnable=true` has no effect"))
+    );
+    let log = fs::read_to_string(release.dir.path().join("logs/broker.log")).unwrap();
+    assert!(log.contains(" INFO ") && log.contains("boot success"), "{log}");
+
+    assert_eq!(release.shutdown(&["broker", "nobody"]).0, Some(255));
+    let (code, said) = release.shutdown(&["broker", "broker-b"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with(&format!(
+        "The mqbroker({0}) is running...\nSend shutdown request to mqbroker({0}) OK\n",
+        two.pid()
+    )));
+    assert!(
+        said.ends_with(&format!("The mqbroker({}) has stopped.\n", two.pid())),
+        "{said}"
+    );
+    assert_eq!(two.wait_exit(WAIT).code(), Some(0));
+    assert!(!one.has_ended() && !three.has_ended() && !namesrv.has_ended());
+
+    assert_eq!(release.shutdown(&["broker"]).0, Some(0));
+    assert_eq!(
+        (one.wait_exit(WAIT).code(), three.wait_exit(WAIT).code()),
+        (Some(0), Some(0))
+    );
+    assert!(!namesrv.has_ended());
+    assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
+    assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
+}
+
+#[test]
+fn scripts_find_their_programs_through_links() {
+    let release = Release::new();
+    let link = release.dir.path().join("link to mqbroker");
+    std::os::unix::fs::symlink("rocketmq/bin/mqbroker", &link).unwrap();
+    for (script, dir) in [
+        (link, release.dir.path().to_owned()),
+        (PathBuf::from("mqbroker"), release.bin()),
+        (
+            PathBuf::from("../bin/mqbroker"),
+            release.dir.path().join("rocketmq/conf"),
+        ),
+    ] {
+        let output = release
+            .command(&script)
+            .current_dir(dir)
+            .arg("-m")
+            .output()
+            .unwrap();
+        assert!(
+            text(&output).contains("brokerClusterName=DefaultCluster"),
+            "{}: {}",
+            script.display(),
+            text(&output)
+        );
+    }
+    fs::remove_dir_all(release.dir.path().join("rocketmq/lib")).unwrap();
+    let output = release.command(&release.bin().join("mqbroker")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output).contains("cargo build --release"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn ports_that_are_taken() {
+    let release = Release::new();
+    let (_namesrv, address) = release.namesrv();
+    let taken = address.split(':').nth(1).unwrap();
+    let file = release.file(
+        "taken.properties",
+        &format!("listenPort={taken}\nbindAddress=127.0.0.1\n"),
+    );
+    let output = release
+        .command(&release.bin().join("mqnamesrv"))
+        .arg("-c")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output).contains("change listenPort"), "{}", text(&output));
+    // The broker's fast port, two below, is the one that is taken.
+    let port: u16 = taken.parse::<u16>().unwrap() + 2;
+    let file = release.file(
+        "fast.properties",
+        &format!("listenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\n"),
+    );
+    let output = release
+        .command(&release.bin().join("mqbroker"))
+        .arg("-c")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = text(&output);
+    assert!(said.contains("listenPort") && said.contains(taken), "{said}");
+}
+
+/// The files that guides tell people to write start a broker as they stand, but for folders and addresses of this machine.
+#[test]
+fn files_of_guides_start_a_broker() {
+    let release = Release::new();
+    let (_namesrv, address) = release.namesrv();
+    let files = repository().join("crates/broker/tests/files");
+    for entry in fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let store = release.dir.path().join(&name);
+        let mut text = fs::read_to_string(&path).unwrap();
+        for root in ["/usr/local/rocketmq", "./../data", "/data/rocketmq"] {
+            text = text.replace(root, &store.to_string_lossy());
+        }
+        let port = free_port();
+        text.push_str(&format!(
+            "listenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\n"
+        ));
+        if !text.contains("storePathRootDir") {
+            text.push_str(&format!("storePathRootDir={}\n", store.display()));
+        }
+        let file = release.file(&name, &text);
+        let mut command = release.command(&release.bin().join("mqbroker"));
+        command.arg("-n").arg(&address).arg("-c").arg(&file);
+        let broker = Process::start(&name, command, &release.dir.path().join(format!("{name}.out")));
+        broker.wait_for("boot success", WAIT, |line| {
+            line.contains("boot success. serializeType=JSON").then_some(())
+        });
+        let warnings = broker
+            .lines()
+            .iter()
+            .filter(|line| line.starts_with("warning: "))
+            .count();
+        assert!(warnings >= 2, "{:?}", broker.lines());
+        broker.signal("TERM");
+        assert_eq!(broker.wait_exit(WAIT).code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn bad_settings_do_not_start() {
+    let release = Release::new();
+    for (text, part) in [
+        ("listenPort=many\n", ":1: bad value of `listenPort`: `many`"),
+        (
+            "\nflushDiskType=SYNC_MASTER\n",
+            ":2: bad value of `flushDiskType`",
+        ),
+    ] {
+        let file = release.file("bad.properties", text);
+        for check in [&["--check-config"][..], &[]] {
+            let output = release
+                .command(&release.bin().join("mqbroker"))
+                .arg("-c")
+                .arg(&file)
+                .args(check)
+                .output()
+                .unwrap();
+            assert!(!output.status.success());
+            let said = self::text(&output);
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    let good = release.file("good.properties", "brokerName=a\nnamesrvAddr=127.0.0.1:9876\n");
+    let output = release
+        .command(&release.bin().join("mqbroker"))
+        .arg("-c")
+        .arg(&good)
+        .arg("--check-config")
+        .output();
+    let output = output.unwrap();
+    assert!(
+        output.status.success() && text(&output).ends_with("0 errors, 0 warnings, 0 notes\n"),
+        "{}",
+        text(&output)
+    );
+}
+
+/// `tools.sh` runs the quickstart programs, which print what RocketMQ's print.
+#[test]
+fn quickstart_programs() {
+    let release = Release::new();
+    fs::copy(
+        our_program("mqadmin"),
+        release.dir.path().join("rocketmq/lib/mqadmin"),
+    )
+    .unwrap();
+    let (_namesrv, address) = release.namesrv();
+    let _broker = release.broker("broker-a", &address, &[]);
+    let tools = |class: &str| {
+        let mut command = release.command(&release.bin().join("tools.sh"));
+        command
+            .env("NAMESRV_ADDR", &address)
+            .arg(format!("org.apache.rocketmq.example.quickstart.{class}"));
+        Process::start(class, command, &release.dir.path().join(format!("{class}.out")))
+    };
+    let producer = tools("Producer");
+    assert_eq!(producer.wait_exit(LONG).code(), Some(0), "{}", producer.tail());
+    let head = "SendResult [sendStatus=SEND_OK, msgId=";
+    let sent: Vec<String> = producer
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with(head))
+        .collect();
+    assert_eq!(sent.len(), 1000);
+    for line in &sent {
+        for part in [
+            ", offsetMsgId=7F000001",
+            ", messageQueue=MessageQueue [topic=TopicTest, brokerName=broker-a, queueId=",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+    let consumer = tools("Consumer");
+    consumer.wait_until("a thousand messages", LONG, |lines| {
+        let got = lines
+            .iter()
+            .filter(|line| line.contains("Receive New Messages: [MessageExt ["))
+            .count();
+        (got >= 1000).then_some(())
+    });
+    consumer.signal("TERM");
+    consumer.wait_exit(WAIT);
+    // What our programs sent, Java's read too.
+    let pulled = Client::start(
+        JAVA_4,
+        release.dir.path(),
+        "pull",
+        &[("ns", &address), ("topic", "TopicTest")],
+    );
+    let pulled = of(&pulled.finish(LONG), "received");
+    assert_all_bodies(
+        (0..1000).map(|number| format!("Hello RocketMQ {number}")),
+        &pulled,
+    );
+    assert!(pulled.iter().all(|event| event.tag == "TagA"));
+}
+
+/// A name server has its own folder here, as everything in these tests.
+#[test]
+fn name_server_settings_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let namesrv = NameServer::start(Flavour::Ours, dir.path());
+    let output = Command::new(our_program("namesrv"))
+        .arg("-p")
+        .env("HOME", dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let said = text(&output);
+    assert!(said.contains("listenPort=9876\n"), "{said}");
+    assert!(
+        said.contains(&format!(
+            "kvConfigPath={}/namesrv/kvConfig.json\n",
+            dir.path().display()
+        )),
+        "{said}"
+    );
+    drop(namesrv);
+}
