@@ -2,7 +2,7 @@
 
 use crate::build::{go_driver, java_classes, node_driver};
 use crate::process::Process;
-use crate::servers::java;
+use crate::servers::{SMALL_JVM, java};
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
@@ -69,6 +69,7 @@ impl Client {
         let mut program = match language {
             Language::Java(version) => {
                 let mut program = java(&java_classes(version), dir);
+                program.args(SMALL_JVM);
                 program.args([
                     "-Xmx512m",
                     "-Drocketmq.client.logLevel=ERROR",
