@@ -321,7 +321,7 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
 pub(crate) const SMALL_JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// A JVM that RocketMQ 4.9 and 5.x run on.
-pub(crate) fn java(class_path: &str, home: &Path) -> Command {
+pub fn java(class_path: &str, home: &Path) -> Command {
     let mut command = Command::new("java");
     for (module, packages) in [
         ("exports", ["jdk.internal.ref", "sun.nio.ch"]),
