@@ -9,6 +9,8 @@ use crate::Store;
 use crate::care::Wake;
 use crate::handlers::pull::{HeldPull, Pull};
 use crate::hold::Hold;
+use crate::topics::SCHEDULE_TOPIC;
+use tokio::sync::Notify;
 
 /// Builds queue units and wakes pulls.
 pub struct Arrivals {
@@ -20,6 +22,8 @@ pub struct Arrivals {
     pub pull: Arc<Pull>,
     /// Builds the index.
     pub care: Arc<Wake>,
+    /// Looks at the delayed messages.
+    pub parked: Arc<Notify>,
     /// Prepares the log ahead.
     pub allocate: Arc<Wake>,
 }
@@ -27,8 +31,9 @@ pub struct Arrivals {
 impl Arrivals {
     /// Dispatches everything that is visible and not yet dispatched.
     pub fn dispatch(&self) {
-        let mut woken = Vec::new();
+        let (mut woken, mut parked) = (Vec::new(), false);
         let dispatched = self.store.dispatch(&mut |unit| {
+            parked |= unit.topic == SCHEDULE_TOPIC;
             if !self.hold.is_empty() {
                 let end = unit.queue_offset.0 + 1;
                 woken.append(
@@ -40,6 +45,9 @@ impl Arrivals {
         });
         if let Err(latched) = dispatched {
             tracing::debug!("dispatch: {latched}");
+        }
+        if parked {
+            self.parked.notify_one();
         }
         if self.store.index_lags() {
             self.care.nudge();

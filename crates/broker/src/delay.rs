@@ -26,8 +26,10 @@ use crate::flush::FlushWaiters;
 use crate::persist::{self, Saver};
 use crate::topics::SCHEDULE_TOPIC;
 
-/// How often due messages are looked for, ms.
-const TICK_MS: u64 = 100;
+/// When a message that could not be delivered is tried again, ms.
+const RETRY_MS: i64 = 100;
+/// Longest sleep: the wall clock may be set forward meanwhile.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// Messages read at once.
 const READ_MAX: i32 = 32;
 /// Most messages delivered of one level before the next has its turn.
@@ -151,22 +153,25 @@ enum Halt {
 }
 
 impl Delivery {
-    /// The task's body: looks each 100 ms until the broker stops.
+    /// The task's body: sleeps until the next message is due or a new one is parked, until the broker stops.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Until when nothing of a level is due: messages of one level are due in the order they came.
         let mut quiet_until = vec![0i64; self.levels.max() as usize];
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
             let now = self.clock.now_ms();
-            if !(1..=self.levels.max())
+            let waiting = (1..=self.levels.max())
                 .zip(&quiet_until)
-                .any(|(level, until)| *until <= now && self.has_waiting(level))
-            {
+                .filter(|(level, _)| self.has_waiting(*level));
+            let next = waiting.map(|(_, until)| (*until).max(now)).min();
+            if next.is_none_or(|next| next > now) {
+                let pause = next.map_or(IDLE_LOOK, |next| {
+                    Duration::from_millis((next - now) as u64).min(IDLE_LOOK)
+                });
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.arrivals.parked.notified() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
                 continue;
             }
             // Reading old records may wait for the disk.
@@ -174,7 +179,7 @@ impl Delivery {
             let looked = tokio::task::spawn_blocking(move || {
                 for (level, until) in (1..=this.levels.max()).zip(&mut quiet_until) {
                     if *until <= now {
-                        *until = this.look(level);
+                        *until = this.look(level, now);
                     }
                 }
                 quiet_until
@@ -183,8 +188,11 @@ impl Delivery {
                 Ok(times) => quiet_until = times,
                 Err(e) => {
                     tracing::error!("delivery of delayed messages: {e}");
-                    quiet_until = vec![0; self.levels.max() as usize];
+                    quiet_until = vec![now + RETRY_MS; self.levels.max() as usize];
                 }
+            }
+            if stop.is_cancelled() {
+                return;
             }
         }
     }
@@ -194,12 +202,12 @@ impl Delivery {
     }
 
     /// Delivers what is due of a level; returns when to look again.
-    fn look(&self, level: i32) -> i64 {
+    fn look(&self, level: i32, now: i64) -> i64 {
         match self.round(level) {
             Ok(next_due) => next_due,
             Err(halt) => {
                 tracing::warn!(level, "delayed messages wait: {halt}");
-                0
+                now + RETRY_MS
             }
         }
     }

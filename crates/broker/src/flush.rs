@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use protocol::code::response;
+use tokio::sync::Notify;
 
 use crate::Store;
 use crate::arrivals::Arrivals;
@@ -41,6 +42,8 @@ struct State {
 pub struct FlushWaiters {
     state: Mutex<State>,
     work: Condvar,
+    /// Wakes who looks for expired waits, when there is something to look for.
+    first: Notify,
 }
 
 impl FlushWaiters {
@@ -50,11 +53,21 @@ impl FlushWaiters {
             return stored.answer.send(response::SUCCESS);
         }
         let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            self.first.notify_one();
+        }
         state.waiting.push_back(stored);
         let wake = !std::mem::replace(&mut state.wanted, true);
         drop(state);
         if wake {
             self.work.notify_one();
+        }
+    }
+
+    /// Waits until a send waits.
+    pub async fn wait_for_any(&self) {
+        while self.is_empty() {
+            self.first.notified().await;
         }
     }
 

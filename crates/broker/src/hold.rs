@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// How often expired pulls are looked for, ms.
 pub const TICK_MS: u64 = 100;
@@ -41,6 +42,8 @@ pub struct Hold<P> {
     shards: Vec<Mutex<Queues<P>>>,
     hasher: RandomState,
     held: AtomicUsize,
+    /// Wakes who looks for expired pulls, when there is something to look for.
+    first: Notify,
 }
 
 impl<P: Waiting> Default for Hold<P> {
@@ -50,6 +53,7 @@ impl<P: Waiting> Default for Hold<P> {
             shards,
             hasher: RandomState::new(),
             held: AtomicUsize::new(0),
+            first: Notify::new(),
         }
     }
 }
@@ -70,12 +74,23 @@ impl<P: Waiting> Hold<P> {
         self.len() == 0
     }
 
+    /// Waits until a pull is held.
+    pub async fn wait_for_any(&self) {
+        while self.is_empty() {
+            self.first.notified().await;
+        }
+    }
+
     /// Keeps a pull, or gives it back when the table is full. The caller must look at the queue's end once more
     /// afterwards ([`Hold::take`]): a message may have come between its read and this call.
     pub fn put(&self, topic: &str, queue_id: i32, held: Held<P>) -> Result<(), Held<P>> {
-        if self.held.fetch_add(1, Ordering::AcqRel) >= HELD_MAX {
+        let before = self.held.fetch_add(1, Ordering::AcqRel);
+        if before >= HELD_MAX {
             self.held.fetch_sub(1, Ordering::AcqRel);
             return Err(held);
+        }
+        if before == 0 {
+            self.first.notify_one();
         }
         let mut shard = self.shard(topic).lock();
         match shard.get_mut(topic) {

@@ -187,6 +187,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         pull: Arc::clone(&pull),
         care: Arc::default(),
         allocate: Arc::default(),
+        parked: Arc::default(),
     });
     let send = Send {
         settings: Arc::clone(&settings),
@@ -461,19 +462,7 @@ fn each(
 }
 
 fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
-    each(parts, tasks, stop, Duration::from_millis(hold::TICK_MS), |p| {
-        if !p.hold.is_empty() {
-            for pull in p.hold.take_expired(p.clock.now_ms()) {
-                p.handlers.pull.again(pull);
-            }
-        }
-    });
-    each(parts, tasks, stop, Duration::from_millis(flush::TICK_MS), |p| {
-        if !p.waiters.is_empty() {
-            let limit = i64::from(p.settings.load().store.sync_flush_timeout);
-            p.waiters.expire(p.clock.now_ms(), limit);
-        }
-    });
+    spawn_expiry(parts, tasks, stop);
     each(parts, tasks, stop, Duration::from_secs(1), |p| {
         let now = p.clock.now_ms();
         p.stats.tick(now, local_day(now));
@@ -535,6 +524,35 @@ fn log_recovery(report: &store::RecoveryReport) {
             tracing::warn!("{what} at start: {}", path.display());
         }
     }
+}
+
+/// Ends what has waited too long. An idle broker sleeps here.
+fn spawn_expiry(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (p, token) = (Arc::clone(parts), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = p.hold.wait_for_any() => {}
+            }
+            tokio::time::sleep(Duration::from_millis(hold::TICK_MS)).await;
+            for pull in p.hold.take_expired(p.clock.now_ms()) {
+                p.handlers.pull.again(pull);
+            }
+        }
+    });
+    let (p, token) = (Arc::clone(parts), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = p.waiters.wait_for_any() => {}
+            }
+            tokio::time::sleep(Duration::from_millis(flush::TICK_MS)).await;
+            let limit = i64::from(p.settings.load().store.sync_flush_timeout);
+            p.waiters.expire(p.clock.now_ms(), limit);
+        }
+    });
 }
 
 impl Broker {

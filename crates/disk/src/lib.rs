@@ -33,6 +33,8 @@ pub use error::{Error, Operation, Result};
 pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;
+#[cfg(feature = "sim")]
+pub use sim::{SimClock, SimDisk, SimRandom};
 
 use std::ops::Range;
 use std::path::Path;

@@ -526,7 +526,8 @@ async fn topic_lists() {
         ..broker("z", 5)
     };
     peer.register(&elsewhere, &table(1, &[])).await;
-    let table: &[(i32, &[(&str, &str)], &[&str])] = &[
+    type Case<'a> = (i32, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: &[Case<'_>] = &[
         (
             request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER,
             &[],

@@ -74,7 +74,7 @@ pub struct Appended {
 }
 
 /// A message that no store would take: MESSAGE_ILLEGAL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Illegal {
     /// The body is longer than `maxMessageSize`.
     #[error("the body has {len} bytes, more than maxMessageSize {max}")]
@@ -106,6 +106,9 @@ pub enum Illegal {
         /// The limit.
         max: usize,
     },
+    /// The topic is no name: it would become part of a path.
+    #[error(transparent)]
+    Name(#[from] message::name::NameError),
     /// The queue id is negative.
     #[error("the queue id {0} is negative")]
     QueueId(i32),

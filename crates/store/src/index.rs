@@ -105,10 +105,16 @@ impl<D: Disk> Index<D> {
         }
     }
 
-    /// Opens what is there. After an unclean stop, files with entries that the checkpoint does not vouch for are
-    /// removed; so is, unlike Java, a file of a wrong length, instead of refusing to start: all of it can be made
+    /// Opens what is there. After an unclean stop only the files are kept that were full and flushed, which the
+    /// checkpoint says by the time `vouched`; the rest is removed. So is, unlike Java, a file of a wrong length, or
+    /// one with records that the log lost, with all that follow, instead of refusing to start: everything can be made
     /// again from the log.
-    pub(crate) fn load(disk: &D, settings: &StoreSettings, vouched: Option<i64>) -> disk::Result<Self> {
+    pub(crate) fn load(
+        disk: &D,
+        settings: &StoreSettings,
+        vouched: Option<i64>,
+        log_end: i64,
+    ) -> disk::Result<Self> {
         let mut index = Index {
             dir: settings.index_dir(),
             slots: settings.index_slots,
@@ -119,21 +125,24 @@ impl<D: Disk> Index<D> {
             full_timestamp: 0,
         };
         let len = index.len();
+        let mut keep = true;
         for entry in disk.list(&index.dir)? {
             let path = index.dir.join(&entry.name);
             if entry.is_dir || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            let mut keep = entry.len == len;
+            keep &= entry.len == len;
             if keep {
                 let file = disk.open(&path, len, Self::options())?;
                 file.unpublish(0)?;
                 let mut bytes = [0; HEADER as usize];
                 file.read(0, &mut bytes)?;
                 let header = Header::decode(&bytes);
-                keep = vouched.is_none_or(|vouched| header.end_timestamp <= vouched)
+                let flushed = |vouched| header.count >= index.entries && header.end_timestamp <= vouched;
+                keep = vouched.is_none_or(flushed)
                     && header.count <= index.entries
-                    && header.end_physical >= header.begin_physical;
+                    && header.end_physical >= header.begin_physical
+                    && header.end_physical < log_end.max(1);
                 if keep {
                     index.files.push(IndexFile {
                         file,
@@ -150,14 +159,20 @@ impl<D: Disk> Index<D> {
         Ok(index)
     }
 
-    /// Decides where indexing goes on, once the log is known. The record at the newest entry has all its keys in.
-    pub(crate) fn resume(&mut self, log_min: i64, log_end: i64, record_end: impl Fn(i64) -> Option<i64>) {
-        let last = self
-            .files
-            .last()
-            .map(|file| file.header.end_physical)
-            .filter(|&end| end < log_end);
-        let known = last.filter(|&position| position >= log_min).and_then(record_end);
+    /// Decides where indexing goes on, once the log is known. After a clean stop the record at the newest entry has
+    /// all its keys in; otherwise some may have been in the file that was removed, so it is entered again (queries
+    /// give it once).
+    pub(crate) fn resume(
+        &mut self,
+        clean: bool,
+        log_min: i64,
+        log_end: i64,
+        record_end: impl Fn(i64) -> Option<i64>,
+    ) {
+        let last = self.files.last().map(|file| file.header.end_physical);
+        let last = last.filter(|position| (log_min..log_end).contains(position));
+        let known =
+            last.and_then(|position| record_end(position).map(|end| if clean { end } else { position }));
         self.position = known.unwrap_or(log_min);
     }
 
@@ -183,6 +198,8 @@ impl<D: Disk> Index<D> {
             }
             disk.create_dirs(&self.dir)?;
             let path = self.free_name(now);
+            // A try that failed for want of space may have left it.
+            disk.remove_file(&path)?;
             let file = disk.create(&path, self.len(), Self::options())?;
             // Slots are written all over; entries follow one another.
             file.reserve(0..HEADER + self.slots as u64 * 4)?;
@@ -414,10 +431,17 @@ impl<D: Disk> Store<D> {
                     }
                     index.position = end;
                 }
-                Step::End | Step::Bad(_) => break,
+                Step::End => {
+                    index.position = until;
+                    break;
+                }
+                Step::Bad(error) => {
+                    tracing::error!(position = index.position, %error, "no record here; the rest of the file is not indexed");
+                    index.position = self.log.next_file(index.position).min(until);
+                    break;
+                }
             }
         }
-        index.position = until;
         if index.full_timestamp != before {
             // A file became full and was flushed: from now on a crash keeps it.
             let mut checkpoint = self.checkpoint.lock();

@@ -74,7 +74,7 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Units that were written anew.
     pub units_built: u64,
-    /// Units dropped because the log does not vouch for them.
+    /// Units dropped because the log has no such record where they point.
     pub units_cut: u64,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
@@ -130,8 +130,8 @@ impl<D: Disk> Store<D> {
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let mut index = Index::load(&disk, &settings, vouched)?;
-            index.resume(log.min(), log.written(), |position| {
+            let mut index = Index::load(&disk, &settings, vouched, log.written())?;
+            index.resume(clean, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
                     .map(|record| position + record.len() as i64)
@@ -209,7 +209,8 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Whether a file is to be opened. An empty last file is removed, as 5.x does; one that a crash left too short
-    /// gets its zeros back. Every other wrong length is a wrong setting.
+    /// gets its zeros back. Every other wrong length is a wrong setting. (Of a queue any file may count as the last:
+    /// what the checkpoint vouches for is never short, and the rest is built again.)
     fn right_length(
         &mut self,
         path: &Path,
@@ -255,10 +256,10 @@ impl<D: Disk> Recovery<'_, D> {
             (false, Some(vouched)) => vouched,
             (false, None) => self.java_start(log, checkpoint),
         };
-        let highest = self.load_queues(log, limit)?;
-        let start = match (self.report.queues, self.report.clean, vouched) {
+        let (highest, with_units) = self.load_queues(log, limit)?;
+        let start = match (with_units, self.report.clean, vouched) {
             // Queues deleted by hand are built again from the whole log.
-            (0, ..) => log.min(),
+            (false, ..) => log.min(),
             (_, true, Some(vouched)) => vouched.max(highest),
             (_, true, None) => highest,
             (_, false, _) => limit,
@@ -381,9 +382,11 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(())
     }
 
-    /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit.
-    fn load_queues(&mut self, log: &Log<D>, limit: i64) -> Result<i64, OpenError> {
+    /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit, and whether
+    /// there is any unit at all.
+    fn load_queues(&mut self, log: &Log<D>, limit: i64) -> Result<(i64, bool), OpenError> {
         let mut highest = 0;
+        let mut with_units = false;
         for topic in self.disk.list(&self.queue_files.dir)? {
             let topic_dir = self.queue_files.dir.join(&topic.name);
             if !topic.is_dir || message::name::check_any_topic(&topic.name).is_err() {
@@ -403,6 +406,7 @@ impl<D: Disk> Recovery<'_, D> {
                 let (files, end, max_physical) = self.load_queue(log, &topic.name, id, limit)?;
                 highest = highest.max(max_physical);
                 self.report.queues += 1;
+                with_units |= end > 0;
                 let first_is_alive = match files.first() {
                     Some(first) => first_unit(first)?
                         .is_some_and(|unit| !unit.is_pre_blank() && unit.physical >= log.min()),
@@ -416,7 +420,7 @@ impl<D: Disk> Recovery<'_, D> {
                 }
             }
         }
-        Ok(highest)
+        Ok((highest, with_units))
     }
 
     #[allow(clippy::type_complexity)] // files, end, highest position: taken apart at once
@@ -446,7 +450,13 @@ impl<D: Disk> Recovery<'_, D> {
                     setting,
                 });
             }
-            if self.right_length(&path, &entry, size, index + 1 == count, setting)? {
+            if self.right_length(
+                &path,
+                &entry,
+                size,
+                !self.report.clean || index + 1 == count,
+                setting,
+            )? {
                 let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
                 files.push(Arc::new(QueueFile { start, file }));
             }
@@ -466,7 +476,6 @@ impl<D: Disk> Recovery<'_, D> {
             }
             last.file.forget();
             self.disk.remove_file(last.file.path())?;
-            self.report.removed.push(last.file.path().to_path_buf());
             files.pop();
         }
         Ok((files, 0, 0))

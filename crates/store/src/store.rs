@@ -93,6 +93,8 @@ impl<D: Disk> Store<D> {
                 max,
             });
         }
+        // Callers check names for the client's sake; this is for the file system's.
+        name::check_any_topic(new.topic)?;
         let fields = Fields {
             version,
             topic: new.topic,

@@ -328,7 +328,11 @@ fn bad_settings_do_not_start() {
 #[test]
 fn quickstart_programs() {
     let release = Release::new();
-    fs::copy(our_program("mqadmin"), release.dir.path().join("rocketmq/lib/mqadmin")).unwrap();
+    fs::copy(
+        our_program("mqadmin"),
+        release.dir.path().join("rocketmq/lib/mqadmin"),
+    )
+    .unwrap();
     let (_namesrv, address) = release.namesrv();
     let _broker = release.broker("broker-a", &address, &[]);
     let tools = |class: &str| {

@@ -1,0 +1,102 @@
+//! The quickstart programs, with the same groups, topic, messages and output lines as RocketMQ's examples.
+
+use client::{
+    ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
+    PushConsumerSettings, Received,
+};
+use std::io::Write;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+const TOPIC: &str = "TopicTest";
+const PRODUCER_GROUP: &str = "please_rename_unique_group_name";
+const CONSUMER_GROUP: &str = "please_rename_unique_group_name_4";
+const MESSAGES: usize = 1000;
+/// Failures in a row after which the producer gives up; Java's goes on for a thousand seconds.
+const FAILURES_MAX: u32 = 3;
+
+pub(crate) fn run(consume: bool, namesrv: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("the runtime cannot be started: {e}"))?;
+    let done = runtime.block_on(async {
+        if consume {
+            consumer(namesrv).await
+        } else {
+            producer(namesrv).await
+        }
+    });
+    done.map_err(|e| e.to_string())
+}
+
+/// A line to stderr; without a terminal it is lost.
+pub(crate) fn complain(why: &str) {
+    let _ = std::io::stderr().write_all(format!("{why}\n").as_bytes());
+}
+
+/// A line to stdout in one piece, so that lines of several threads do not mix.
+fn print(line: &str) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+}
+
+async fn producer(namesrv: &str) -> Result<(), Error> {
+    let producer = Producer::start(ProducerSettings::new(namesrv, PRODUCER_GROUP)).await?;
+    let mut failures = 0;
+    let mut number = 0;
+    let mut outcome = Ok(());
+    while number < MESSAGES {
+        let message = Message::new(TOPIC, format!("Hello RocketMQ {number}")).tags("TagA");
+        match producer.send(&message).await {
+            Ok(result) => {
+                print(&result.to_string());
+                failures = 0;
+                number += 1;
+            }
+            Err(e) if failures + 1 < FAILURES_MAX => {
+                complain(&format!("message {number}: {e}"));
+                failures += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(e) => {
+                outcome = Err(e);
+                break;
+            }
+        }
+    }
+    producer.shutdown().await;
+    outcome
+}
+
+async fn consumer(namesrv: &str) -> Result<(), Error> {
+    let mut settings = PushConsumerSettings::new(namesrv, CONSUMER_GROUP).subscribe(TOPIC, "*");
+    settings.from = ConsumeFromWhere::FirstOffset;
+    let consumer = PushConsumer::start(settings, |messages: &[Received]| {
+        let thread = std::thread::current();
+        let shown: Vec<String> = messages.iter().map(ToString::to_string).collect();
+        print(&format!(
+            "{} Receive New Messages: [{}] ",
+            thread.name().unwrap_or("main"),
+            shown.join(", ")
+        ));
+        Consumed::Success
+    })
+    .await?;
+    print("Consumer Started.");
+    stopped().await;
+    consumer.shutdown().await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stopped() {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    match signals {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process as they do by default.
+        _ => std::future::pending().await,
+    }
+}

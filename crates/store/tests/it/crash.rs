@@ -1,0 +1,369 @@
+//! Random lives of a store against a model: append, flush, roll, dispatch, checkpoint, kill, pull the plug, reopen.
+//!
+//! `SEED=17 cargo test -p store crash -- --nocapture` replays one seed with what it does printed;
+//! `SEEDS=20000` runs more than the usual number.
+
+use crate::harness::*;
+use disk::{SimDisk, SimRandom};
+use std::collections::BTreeMap;
+use store::{FlushType, NewRecord, Store, StoreSettings};
+
+/// Lives per run; each takes about a millisecond or two.
+const SEEDS: u64 = 1500;
+const TOPICS: [&str; 3] = ["A", "B", "%RETRY%group"];
+
+/// One message as the model knows it.
+struct Sent {
+    body: Vec<u8>,
+    end: i64,
+}
+
+struct Life {
+    seed: u64,
+    random: SimRandom,
+    loud: bool,
+    settings: StoreSettings,
+    disk: SimDisk,
+    store: Option<Store<SimDisk>>,
+    /// What each queue must hold, by offset.
+    model: BTreeMap<(&'static str, i32), Vec<Sent>>,
+    /// Queue ends that a consumer has seen.
+    seen: BTreeMap<(&'static str, i32), i64>,
+    /// Everything below was acknowledged as durable.
+    acknowledged: i64,
+    serial: u64,
+    /// A device failure was planned: errors are expected from now on until the next open.
+    broken: bool,
+}
+
+impl Life {
+    fn new(seed: u64, loud: bool) -> Life {
+        let mut random = SimRandom::new(seed);
+        let flush_type = if random.one_in(3) {
+            FlushType::Async
+        } else {
+            FlushType::Sync
+        };
+        let settings = StoreSettings {
+            // Small enough to roll often, large enough for the longest record.
+            commitlog_file_size: [8192, 12288, 16384][random.below(3) as usize],
+            consumequeue_file_size: [100, 320, 4000][random.below(3) as usize],
+            max_message_size: 3000,
+            ..small(flush_type)
+        };
+        let disk = SimDisk::new();
+        disk.set_now(NOW);
+        let (store, _) = open(&disk, &settings);
+        Life {
+            seed,
+            random,
+            loud,
+            settings,
+            disk,
+            store: Some(store),
+            model: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            acknowledged: 0,
+            serial: 0,
+            broken: false,
+        }
+    }
+
+    fn say(&self, text: impl FnOnce() -> String) {
+        if self.loud {
+            println!("{:>4} {}", self.serial, text());
+        }
+    }
+
+    fn store(&self) -> &Store<SimDisk> {
+        self.store.as_ref().expect("open between steps")
+    }
+
+    fn step(&mut self) {
+        self.serial += 1;
+        match self.random.below(100) {
+            0..45 => self.append(),
+            45..65 => self.flush(),
+            65..75 => self.dispatch(),
+            75..80 => self.checkpoint(),
+            80..83 => {
+                self.say(|| "index".into());
+                let result = self.store().build_index();
+                assert!(result.is_ok() || self.broken);
+            }
+            83..86 => self.store().prepare_ahead(NOW),
+            86..88 => {
+                let nth = 1 + self.random.below(12);
+                self.say(|| format!("operation {nth} from now fails"));
+                self.disk.fail_nth(nth);
+                self.broken = true;
+            }
+            88..91 => {
+                let free = self.random.below(20_000);
+                self.say(|| format!("{free} bytes left on the disk"));
+                self.disk.set_free(Some(free));
+            }
+            91..92 => self.disk.set_free(None),
+            92..94 => self.check(),
+            94..96 => self.stop(),
+            96..98 => self.kill(),
+            _ => self.crash(),
+        }
+        self.look();
+    }
+
+    fn append(&mut self) {
+        let mut bodies = Vec::new();
+        let count = 1 + self.random.below(4) as usize;
+        let batch = self.random.one_in(4);
+        let target = |random: &mut SimRandom| (TOPICS[random.below(3) as usize], random.below(2) as i32);
+        let first = target(&mut self.random);
+        for index in 0..count {
+            let place = if batch { first } else { target(&mut self.random) };
+            // Equal lengths are what brings leftovers of a cut log into step with new records.
+            let len = if self.random.one_in(3) {
+                self.random.below(2500) as usize
+            } else {
+                400
+            };
+            let mut body = format!("{}-{}-{index}-", self.seed, self.serial).into_bytes();
+            body.resize(body.len().max(len), self.random.next_u64() as u8);
+            let prepared = !batch && self.random.one_in(12);
+            bodies.push((place, body, prepared));
+        }
+        let records: Vec<_> = bodies
+            .iter()
+            .enumerate()
+            .map(|(index, ((topic, queue), body, prepared))| NewRecord {
+                joined: batch && index > 0,
+                sys_flag: if *prepared { 4 } else { 0 },
+                ..record(topic, *queue, body, b"KEYS\x01k\x02")
+            })
+            .collect();
+        let results = try_send(self.store(), &records, NOW + self.serial as i64);
+        self.say(|| format!("append {count} batch {batch}: {results:?}"));
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        assert!(!batch || failed == 0 || failed == count, "half a batch");
+        for ((place, body, prepared), result) in bodies.into_iter().zip(results) {
+            let Ok(appended) = result else { continue };
+            if prepared {
+                continue;
+            }
+            let queue = self.model.entry(place).or_default();
+            assert_eq!(appended.queue_offset.0, queue.len() as i64, "{place:?}");
+            queue.push(Sent {
+                body,
+                end: appended.end.0,
+            });
+        }
+    }
+
+    fn flush(&mut self) {
+        let result = self.store().flush(0);
+        self.say(|| format!("flush: {result:?}"));
+        match result {
+            Ok(flushed) => self.acknowledged = self.acknowledged.max(flushed.0),
+            Err(_) => assert!(self.broken),
+        }
+    }
+
+    fn dispatch(&mut self) {
+        let result = self.store().dispatch(&mut |_| {});
+        self.say(|| format!("dispatch: {result:?} to {}", self.store().dispatched()));
+        assert!(result.is_ok() || self.broken);
+    }
+
+    fn checkpoint(&mut self) {
+        let save = self.random.one_in(2);
+        let result = self.store().flush_consumequeues(0, save);
+        self.say(|| format!("flush queues, checkpoint {save}: {result:?}"));
+        assert!(result.is_ok() || self.broken);
+    }
+
+    /// Notes what a consumer can see; it must be right, and stay.
+    fn look(&mut self) {
+        for (&(topic, queue), sent) in &self.model {
+            let end = self.store().queue_max_offset(topic, queue).0;
+            assert!(end <= sent.len() as i64, "{topic} {queue} has more than was sent");
+            let seen = self.seen.entry((topic, queue)).or_default();
+            *seen = end.max(*seen);
+        }
+    }
+
+    /// Compares every message.
+    fn check(&mut self) {
+        if self.broken {
+            return;
+        }
+        for (&(topic, queue), sent) in &self.model {
+            let bodies = drain(self.store(), topic, queue);
+            assert!(bodies.len() <= sent.len(), "{topic} {queue}");
+            for (offset, (body, sent)) in bodies.iter().zip(sent).enumerate() {
+                assert!(
+                    *body == sent.body,
+                    "{topic} {queue} has another message at {offset}"
+                );
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let result = self.store().shutdown();
+        self.say(|| format!("shut down: {result:?}"));
+        assert!(result.is_ok() || self.broken);
+        self.store = None;
+        if result.is_ok() {
+            let disk = self.disk.kill();
+            let lost_nothing = self
+                .model
+                .values()
+                .flatten()
+                .map(|sent| sent.end)
+                .max()
+                .unwrap_or(0);
+            self.acknowledged = self.acknowledged.max(lost_nothing);
+            self.reopen(disk);
+        } else {
+            let disk = self.disk.crash(self.random.next_u64());
+            self.reopen(disk);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.say(|| "kill".into());
+        self.store = None;
+        // Nothing is lost but what the process had not written: all that was appended is in the page cache.
+        if !self.broken {
+            self.acknowledged = self
+                .model
+                .values()
+                .flatten()
+                .map(|sent| sent.end)
+                .max()
+                .unwrap_or(0);
+        }
+        let disk = self.disk.kill();
+        self.reopen(disk);
+    }
+
+    fn crash(&mut self) {
+        self.store = None;
+        let seed = self.random.next_u64();
+        self.say(|| format!("power cut {seed}, acknowledged {}", self.acknowledged));
+        let disk = self.disk.crash(seed);
+        self.reopen(disk);
+    }
+
+    fn reopen(&mut self, disk: SimDisk) {
+        self.disk = disk;
+        let mut cut = 0;
+        // A crash during recovery, and again, must do no harm.
+        while self.random.one_in(4) {
+            self.disk.fail_nth(1 + self.random.below(60));
+            let opened = Store::open(self.disk.clone(), self.settings.clone(), NOW);
+            drop(opened);
+            self.disk = self.disk.crash(self.random.next_u64());
+            cut += 1;
+        }
+        let (store, report) = open(&self.disk, &self.settings);
+        self.say(|| format!("reopened after {cut} failed tries: {report:?}"));
+        self.broken = false;
+        let end = store.max_physical().0;
+        assert!(
+            end >= self.acknowledged,
+            "acknowledged up to {}, but the log ends at {end}",
+            self.acknowledged
+        );
+        for (&(topic, queue), sent) in &mut self.model {
+            let max = store.queue_max_offset(topic, queue).0;
+            let acknowledged = sent.iter().filter(|sent| sent.end <= self.acknowledged).count();
+            assert!(
+                max >= acknowledged as i64,
+                "{topic} {queue} ends at {max}, {acknowledged} were acknowledged"
+            );
+            assert!(max <= sent.len() as i64, "{topic} {queue} has more than was sent");
+            if self.settings.flush_type == FlushType::Sync {
+                let seen = self.seen.get(&(topic, queue)).copied().unwrap_or(0);
+                assert!(
+                    max >= seen,
+                    "{topic} {queue} ends at {max}, but a consumer had seen {seen}"
+                );
+            }
+            sent.truncate(max as usize);
+        }
+        self.seen.clear();
+        self.acknowledged = end;
+        self.store = Some(store);
+        self.check();
+    }
+}
+
+fn live(seed: u64, loud: bool) {
+    let mut life = Life::new(seed, loud);
+    let steps = 20 + life.random.below(120);
+    for _ in 0..steps {
+        life.step();
+    }
+    life.disk.set_free(None);
+    if !life.broken {
+        life.flush();
+        life.dispatch();
+        life.check();
+        for (&(topic, queue), sent) in &life.model {
+            assert_eq!(
+                life.store().queue_max_offset(topic, queue).0,
+                sent.len() as i64,
+                "all is readable at the end"
+            );
+        }
+        life.store().build_index().unwrap();
+        for topic in TOPICS {
+            let indexed = life.store().query_by_key(topic, "k", 64, 0, i64::MAX).unwrap();
+            let sent: usize = (0..2)
+                .filter_map(|queue| life.model.get(&(topic, queue)))
+                .map(Vec::len)
+                .sum();
+            assert!(
+                indexed.len() >= sent.min(64),
+                "{topic}: {} of {sent} in the index",
+                indexed.len()
+            );
+        }
+    }
+    life.crash();
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect("a number"))
+    };
+    if let Some(seed) = number("SEED") {
+        return live(seed, true);
+    }
+    for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
+        if let Err(panic) = std::panic::catch_unwind(|| live(seed, false)) {
+            eprintln!("replay with: SEED={seed} cargo test -p store nothing_acknowledged -- --nocapture");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_lives_the_same_life() {
+    let end = |seed| {
+        let mut life = Life::new(seed, false);
+        (0..60).for_each(|_| life.step());
+        (
+            life.disk.operations(),
+            life.store().max_physical(),
+            life.store().dispatched(),
+            life.acknowledged,
+        )
+    };
+    for seed in 0..20 {
+        assert_eq!(end(seed), end(seed));
+    }
+}

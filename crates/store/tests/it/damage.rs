@@ -1,0 +1,394 @@
+//! Directories that something happened to: what is recovered, what is cut, what is refused.
+
+use crate::harness::*;
+use disk::SimDisk;
+use message::record::{Fields, Place, RecordError, Version, body_crc};
+use std::path::{Path, PathBuf};
+use store::{FlushType, LogCut, OpenError, RecoveryReport, Store, StoreSettings};
+
+const LOG: &str = "/store/commitlog/00000000000000000000";
+const SECOND_LOG: &str = "/store/commitlog/00000000000000016384";
+
+fn settings() -> StoreSettings {
+    small(FlushType::Async)
+}
+
+/// 30 messages of 500 bytes in T-0, over two log files and two queue files, not shut down.
+fn lived_in() -> SimDisk {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    for number in 0..30u8 {
+        let properties = format!("KEYS\x01k{number}");
+        send_through(
+            &store,
+            record("T", 0, &[number; 500], properties.as_bytes()),
+            NOW + i64::from(number),
+        );
+        store.build_index().unwrap();
+    }
+    disk.kill()
+}
+
+fn stopped() -> SimDisk {
+    let disk = lived_in();
+    open(&disk, &settings()).0.shutdown().unwrap();
+    disk.kill()
+}
+
+/// Opens, checks that the first `expected` messages are there in order, and that the store works on.
+fn check(disk: &SimDisk, expected: usize) -> RecoveryReport {
+    let (store, report) = open(disk, &settings());
+    let bodies = drain(&store, "T", 0);
+    assert_eq!(bodies.len(), expected);
+    assert!(
+        bodies
+            .iter()
+            .enumerate()
+            .all(|(index, body)| *body == [index as u8; 500])
+    );
+    assert_eq!(
+        send_through(&store, record("T", 0, b"more", b""), NOW)
+            .queue_offset
+            .0,
+        expected as i64
+    );
+    drop(store);
+    let (store, _) = open(&disk.kill(), &settings());
+    assert_eq!(
+        drain(&store, "T", 0).len(),
+        expected + 1,
+        "and after one more kill"
+    );
+    report
+}
+
+fn patch(disk: &SimDisk, path: &str, at: usize, bytes: &[u8]) {
+    let mut content = disk.content(Path::new(path)).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    disk.put(Path::new(path), &content);
+}
+
+fn refused(disk: &SimDisk, settings: StoreSettings) -> String {
+    match Store::open(disk.clone(), settings, NOW) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_clean_stop_is_read_in_no_time() {
+    let report = check(&stopped(), 30);
+    assert!(
+        report.clean && report.records == 0 && report.log_cut.is_none(),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_kill_loses_nothing() {
+    let report = check(&lived_in(), 30);
+    assert!(!report.clean);
+    assert_eq!((report.records, report.log_cut), (30, None));
+}
+
+#[test]
+fn a_crash_reads_only_what_the_checkpoint_does_not_vouch_for() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    for number in 0..30u8 {
+        send_through(&store, record("T", 0, &[number; 500], b""), NOW);
+        if number == 24 {
+            store.flush_consumequeues(0, true).unwrap();
+        }
+    }
+    assert_eq!(check(&disk.kill(), 30).records, 5);
+}
+
+#[test]
+fn missing_checkpoint() {
+    for disk in [lived_in(), stopped()] {
+        disk.take(Path::new("/store/checkpoint"));
+        check(&disk, 30);
+    }
+}
+
+#[test]
+fn checkpoint_of_a_wrong_length() {
+    let disk = lived_in();
+    disk.put(Path::new("/store/checkpoint"), b"short");
+    check(&disk, 30);
+}
+
+#[test]
+fn lost_consumequeue_files_are_built_again() {
+    for disk in [lived_in(), stopped()] {
+        for path in disk
+            .paths()
+            .iter()
+            .filter(|path| path.starts_with("/store/consumequeue"))
+        {
+            disk.take(path);
+        }
+        let (store, report) = open(&disk, &settings());
+        assert_eq!((report.records, report.units_built), (30, 30), "{report:?}");
+        assert_eq!(drain(&store, "T", 0).len(), 30);
+    }
+}
+
+#[test]
+fn lost_and_damaged_index_files_are_built_again() {
+    for damage in [true, false] {
+        for disk in [lived_in(), stopped()] {
+            for path in disk
+                .paths()
+                .iter()
+                .filter(|path| path.starts_with("/store/index"))
+            {
+                if damage {
+                    disk.put(path, b"not an index");
+                } else {
+                    disk.take(path);
+                }
+            }
+            let (store, _) = open(&disk, &settings());
+            store.build_index().unwrap();
+            for number in 0..30 {
+                assert_eq!(
+                    store
+                        .query_by_key("T", &format!("k{number}"), 9, 0, i64::MAX)
+                        .unwrap()
+                        .len(),
+                    1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_ends_the_log_and_the_report_says_so() {
+    let disk = lived_in();
+    disk.take(Path::new("/store/checkpoint"));
+    let at = 10 * 600 + 90;
+    let (store, _) = open(&disk, &settings());
+    let tenth = {
+        let (result, slices) = read(&store, "T", 0, 10);
+        assert!(result.count > 0);
+        records(&slices)[0].physical_offset()
+    };
+    drop(store);
+    let disk = disk.kill();
+    disk.take(Path::new("/store/checkpoint"));
+    patch(&disk, LOG, tenth as usize + 100, &[0xFF; 3]);
+    let report = check(&disk, 10);
+    assert!(at > 0);
+    let Some(LogCut {
+        at,
+        reason: RecordError::BodyCrc { .. },
+    }) = report.log_cut
+    else {
+        panic!("{report:?}")
+    };
+    assert_eq!(at, tenth);
+    assert_eq!(report.units_built, 10);
+    assert_eq!(
+        report
+            .removed
+            .iter()
+            .filter(|path| path.starts_with("/store/commitlog"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn leftovers_behind_a_cut_do_not_come_back() {
+    // Records of one length, one of them damaged: the ones behind it are whole and lie where new ones will end.
+    let disk = lived_in();
+    disk.take(Path::new("/store/checkpoint"));
+    patch(&disk, LOG, 5 * 601 + 100, &[0xFF; 3]);
+    let (store, _) = open(&disk, &settings());
+    let kept = store.queue_max_offset("T", 0).0;
+    let body = vec![kept as u8; 500];
+    let properties = format!("KEYS\x01k{kept}");
+    send_through(&store, record("T", 0, &body, properties.as_bytes()), NOW);
+    drop(store);
+    let disk = disk.kill();
+    disk.take(Path::new("/store/checkpoint"));
+    let (store, report) = open(&disk, &settings());
+    assert_eq!(store.queue_max_offset("T", 0).0, kept + 1, "{report:?}");
+}
+
+#[test]
+fn last_log_file_empty_short_or_all_zero() {
+    let disk = lived_in();
+    disk.put(Path::new("/store/commitlog/00000000000000032768"), b"");
+    assert_eq!(
+        check(&disk, 30).removed,
+        [PathBuf::from("/store/commitlog/00000000000000032768")]
+    );
+
+    let disk = lived_in();
+    disk.put(Path::new("/store/commitlog/00000000000000032768"), &[0; 16384]);
+    disk.put(Path::new("/store/commitlog/00000000000000049152"), &[0; 16384]);
+    assert_eq!(check(&disk, 30).removed.len(), 2);
+
+    let disk = lived_in();
+    let mut content = disk.content(Path::new(SECOND_LOG)).unwrap();
+    content.truncate(300);
+    disk.put(Path::new(SECOND_LOG), &content);
+    let (store, report) = open(&disk, &settings());
+    assert_eq!(report.extended, [PathBuf::from(SECOND_LOG)]);
+    assert!(report.log_cut.is_some(), "the record at the cut is gone");
+    assert_eq!(store.queue_max_offset("T", 0).0, 27);
+}
+
+#[test]
+fn missing_second_log_file_cuts_the_queue() {
+    for disk in [lived_in(), stopped()] {
+        disk.take(Path::new(SECOND_LOG));
+        let (store, report) = open(&disk, &settings());
+        let max = store.queue_max_offset("T", 0).0;
+        assert_eq!(max, 27, "{report:?}");
+        assert_eq!(drain(&store, "T", 0).len(), 27);
+    }
+}
+
+#[test]
+fn no_log_at_all_means_no_queues() {
+    let disk = stopped();
+    disk.take(Path::new(LOG));
+    disk.take(Path::new(SECOND_LOG));
+    let (store, _) = open(&disk, &settings());
+    assert_eq!(store.queue_max_offset("T", 0).0, 0);
+    assert_eq!(
+        send_through(&store, record("T", 0, b"x", b""), NOW)
+            .physical_offset
+            .0,
+        0
+    );
+}
+
+#[test]
+fn units_that_java_left_behind_a_cut_are_not_believed() {
+    // A unit behind the last one that points at a record of another queue.
+    let disk = stopped();
+    let queue = "/store/consumequeue/T/0/00000000000000000320";
+    let mut unit = disk.content(Path::new(queue)).unwrap()[..20].to_vec();
+    unit[7] = unit[7].wrapping_add(0);
+    patch(&disk, queue, 14 * 20, &unit);
+    let report = check(&disk, 30);
+    assert_eq!(report.units_cut, 1);
+}
+
+#[test]
+fn wrong_sizes_and_names_are_refused_with_the_setting() {
+    let disk = stopped();
+    let other = StoreSettings {
+        commitlog_file_size: 8192,
+        ..settings()
+    };
+    assert_eq!(
+        refused(&disk, other),
+        format!("{LOG} has 16384 bytes, but mappedFileSizeCommitLog says 8192")
+    );
+    let other = StoreSettings {
+        consumequeue_file_size: 4000,
+        ..settings()
+    };
+    assert_eq!(
+        refused(&disk, other),
+        "/store/consumequeue/T/0/00000000000000000000 has 320 bytes, but mappedFileSizeConsumeQueue says 4000"
+    );
+    disk.put(Path::new("/store/commitlog/00000000000000016385"), &[0; 16384]);
+    assert!(refused(&disk, settings()).contains("does not start at a multiple of 16384"));
+    let (store, _) = open(&stopped(), &settings());
+    assert!(matches!(
+        Store::open(store.disk().clone(), settings(), NOW),
+        Err(OpenError::Locked(path)) if path == Path::new("/store/lock")
+    ));
+}
+
+#[test]
+fn strangers_are_left_alone() {
+    let disk = stopped();
+    let strangers = [
+        "/store/commitlog/.DS_Store",
+        "/store/consumequeue/T/0/x.tmp",
+        "/store/consumequeue/T/-1/y",
+    ];
+    for path in strangers {
+        disk.put(Path::new(path), b"?");
+    }
+    let report = check(&disk, 30);
+    assert_eq!(report.ignored.len(), 3);
+    assert!(
+        strangers
+            .iter()
+            .all(|path| disk.content(Path::new(path)).is_some())
+    );
+}
+
+#[test]
+fn hostile_records_touch_no_other_path() {
+    let (store, _) = open(&SimDisk::new(), &settings());
+    let mut log = vec![0; 16384];
+    let mut at = 0;
+    for (topic, queue_id, queue_offset) in [
+        ("../../etc", 0, 0),
+        ("a/b", 0, 0),
+        (".", 0, 0),
+        ("", 0, 0),
+        ("T", -1, 0),
+        ("T", 0, -1),
+        ("T", 0, i64::MAX),
+    ] {
+        let new = record(topic, 0, b"x", b"");
+        if queue_id == 0 && queue_offset == 0 {
+            assert!(
+                matches!(store.prepare(&new), Err(store::Illegal::Name(_))),
+                "{topic}"
+            );
+        }
+        let fields = Fields {
+            version: Version::V1,
+            topic,
+            queue_id,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: NOW,
+            born_host: new.born_host,
+            store_host: new.store_host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"x",
+            body_crc: body_crc(b"x"),
+            properties: b"KEYS\x01../k",
+            append_crc: false,
+        };
+        let place = Place {
+            queue_offset,
+            physical_offset: at as i64,
+            store_timestamp: NOW,
+        };
+        fields.encode(place, &mut log[at..at + fields.encoded_len()]);
+        at += fields.encoded_len();
+    }
+    let disk = SimDisk::new();
+    disk.put(Path::new(LOG), &log);
+    let (store, report) = open(&disk, &settings());
+    store.build_index().unwrap();
+    assert_eq!(
+        (report.records, report.units_built, report.log_end),
+        (7, 0, at as i64)
+    );
+    let expected = ["abort", "checkpoint", "commitlog", "index"];
+    for path in disk.paths() {
+        assert!(
+            expected
+                .iter()
+                .any(|name| path.starts_with(Path::new("/store").join(name))),
+            "{path:?}"
+        );
+    }
+}

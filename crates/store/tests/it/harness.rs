@@ -1,0 +1,161 @@
+//! Short ways to open a store, send and read.
+
+use disk::{Disk, MappedSlice, SimDisk};
+use filter::TagFilter;
+use message::record::{Check, Entry, View, decode};
+use std::net::SocketAddr;
+use store::{
+    AppendError, Appended, FlushType, NewRecord, PhysicalOffset, QueueOffset, ReadLimits, ReadResult,
+    ReadStatus, RecoveryReport, Store, StoreSettings,
+};
+
+pub(crate) const NOW: i64 = 1_700_000_000_000;
+
+/// Small files, so that everything rolls soon.
+pub(crate) fn small(flush_type: FlushType) -> StoreSettings {
+    StoreSettings {
+        commitlog_file_size: 16 * 1024,
+        consumequeue_file_size: 16 * 20,
+        max_message_size: 8 * 1024,
+        flush_type,
+        index_slots: 16,
+        index_entries: 40,
+        log_reserve_step_bytes: 8192,
+        ..StoreSettings::below("/store")
+    }
+}
+
+pub(crate) fn open(disk: &SimDisk, settings: &StoreSettings) -> (Store<SimDisk>, RecoveryReport) {
+    match Store::open(disk.clone(), settings.clone(), NOW) {
+        Ok(opened) => opened,
+        Err(error) => panic!("cannot open: {error}"),
+    }
+}
+
+pub(crate) fn record<'a>(
+    topic: &'a str,
+    queue_id: i32,
+    body: &'a [u8],
+    properties: &'a [u8],
+) -> NewRecord<'a> {
+    NewRecord {
+        topic,
+        queue_id,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: NOW,
+        born_host: SocketAddr::from(([127, 0, 0, 1], 4000)),
+        store_host: SocketAddr::from(([127, 0, 0, 1], 10911)),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties,
+        joined: false,
+    }
+}
+
+pub(crate) fn try_send<D: Disk>(
+    store: &Store<D>,
+    records: &[NewRecord<'_>],
+    now: i64,
+) -> Vec<Result<Appended, AppendError>> {
+    let mut pending: Vec<_> = records
+        .iter()
+        .map(|record| store.prepare(record).unwrap())
+        .collect();
+    store.append(&mut pending, now);
+    pending.into_iter().map(|record| record.result.unwrap()).collect()
+}
+
+pub(crate) fn send<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> Appended {
+    try_send(store, &[new], now).remove(0).unwrap()
+}
+
+/// Sends, flushes and dispatches.
+pub(crate) fn send_through<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> Appended {
+    let appended = send(store, new, now);
+    settle(store);
+    appended
+}
+
+pub(crate) fn settle<D: Disk>(store: &Store<D>) {
+    store.flush(0).unwrap();
+    store.dispatch(&mut |_| {}).unwrap();
+}
+
+pub(crate) const ALL: ReadLimits = ReadLimits {
+    max_messages: 32,
+    max_bytes: i64::MAX,
+};
+
+pub(crate) fn read<D: Disk>(
+    store: &Store<D>,
+    topic: &str,
+    queue_id: i32,
+    offset: i64,
+) -> (ReadResult, Vec<MappedSlice>) {
+    read_with(store, topic, queue_id, offset, ALL, &TagFilter::All)
+}
+
+pub(crate) fn read_with<D: Disk>(
+    store: &Store<D>,
+    topic: &str,
+    queue_id: i32,
+    offset: i64,
+    limits: ReadLimits,
+    filter: &TagFilter,
+) -> (ReadResult, Vec<MappedSlice>) {
+    let mut out = Vec::new();
+    let result = store
+        .read(topic, queue_id, QueueOffset(offset), limits, filter, &mut out)
+        .unwrap();
+    assert_eq!(
+        out.iter().map(|slice| slice.len() as u64).sum::<u64>(),
+        result.bytes
+    );
+    (result, out)
+}
+
+/// The records in `slices`.
+pub(crate) fn records(slices: &[MappedSlice]) -> Vec<View<'_>> {
+    let mut views = Vec::new();
+    for slice in slices {
+        let mut rest = &slice[..];
+        while !rest.is_empty() {
+            match decode(rest, Check::Body) {
+                Ok(Entry::Record(view)) => {
+                    rest = &rest[view.total_len()..];
+                    views.push(view);
+                }
+                other => panic!("no record in what was read: {other:?}"),
+            }
+        }
+    }
+    views
+}
+
+/// Bodies of a queue from its first message to its last; each one's place is checked.
+pub(crate) fn drain<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
+    let (min, max) = store.queue_bounds(topic, queue_id);
+    let mut offset = min.0;
+    let mut bodies = Vec::new();
+    while offset < max.0 {
+        let (result, slices) = read(store, topic, queue_id, offset);
+        assert_eq!(
+            result.status,
+            ReadStatus::Found,
+            "{topic} {queue_id} at {offset} of {max}"
+        );
+        for view in records(&slices) {
+            assert_eq!(
+                (view.topic(), view.queue_id(), view.queue_offset()),
+                (topic, queue_id, offset)
+            );
+            assert!(store.record_at(PhysicalOffset(view.physical_offset())).is_ok());
+            bodies.push(view.body().to_vec());
+            offset += 1;
+        }
+        assert_eq!(result.next_begin_offset.0, offset);
+    }
+    bodies
+}

@@ -1,0 +1,9 @@
+//! The store against a simulated and a real disk.
+#![allow(missing_docs)]
+// Helpers of tests may panic, and a replayed seed prints what it does.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod basics;
+mod crash;
+mod damage;
+mod harness;
