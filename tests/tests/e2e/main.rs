@@ -15,3 +15,4 @@ mod mixed;
 mod restarts;
 mod scripts;
 mod sends;
+mod tools;
