@@ -118,8 +118,15 @@ impl NameServer {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path) -> NameServer {
+        NameServer::start_at(flavour, dir, free_port())
+    }
+
+    /// Starts one on a port, for example again where another was.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_at(flavour: Flavour, dir: &Path, port: u16) -> NameServer {
         let home = make_home(dir, "namesrv");
-        let port = free_port();
         let settings = format!(
             "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
             home.display()
@@ -224,9 +231,11 @@ impl Broker {
         });
     }
 
-    /// Waits until the name server knows that this broker serves a topic.
+    /// Waits until every name server knows that this broker serves a topic.
     pub fn wait_for_topic(&self, topic: &str) {
-        wait_for_route(&self.namesrv, topic, &self.address(), START);
+        for namesrv in self.namesrv.split(';') {
+            wait_for_route(namesrv, topic, &self.address(), START);
+        }
     }
 
     /// `127.0.0.1:PORT`.
@@ -267,12 +276,14 @@ impl Broker {
     }
 }
 
+/// A configuration of Java's log that logs nothing.
+pub(crate) const QUIET_LOGBACK: &str = "<configuration><root level=\"WARN\"/></configuration>\n";
+
 /// A folder that serves as ROCKETMQ_HOME and as the user's home. Java's servers want files for their logs there.
 fn make_home(dir: &Path, name: &str) -> PathBuf {
     let home = dir.join(name);
     let conf = home.join("conf");
     fs::create_dir_all(&conf).expect("the temporary folder is writable");
-    let quiet = "<configuration><root level=\"WARN\"/></configuration>\n";
     for file in [
         "logback_namesrv.xml",
         "logback_broker.xml",
@@ -280,7 +291,7 @@ fn make_home(dir: &Path, name: &str) -> PathBuf {
         "rmq.broker.logback.xml",
         "rmq.controller.logback.xml",
     ] {
-        fs::write(conf.join(file), quiet).expect("the temporary folder is writable");
+        fs::write(conf.join(file), QUIET_LOGBACK).expect("the temporary folder is writable");
     }
     fs::write(conf.join("plain_acl.yml"), "accounts: []\n").expect("the temporary folder is writable");
     home
