@@ -1,7 +1,7 @@
 //! A broker that is stopped, or dies, in between.
 
 use crate::check::*;
-use cluster::{Cluster, Language};
+use cluster::{Broker, Client, Cluster, Flavour, Language, NameServer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -139,4 +139,41 @@ fn java_4_killed_under_sync_flush() {
 #[test]
 fn java_5_killed_under_sync_flush() {
     killed(JAVA_5);
+}
+
+/// A broker registers with each of several name servers, and again with one that comes back empty.
+#[test]
+fn name_servers_come_and_go() {
+    let flavour = Flavour::from_env("E2E_NAMESRV");
+    let dir = tempfile::tempdir().unwrap();
+    let (one_dir, two_dir) = (dir.path().join("one"), dir.path().join("two"));
+    let (one, two) = (
+        NameServer::start(flavour, &one_dir),
+        NameServer::start(flavour, &two_dir),
+    );
+    let both = format!("{};{}", one.address(), two.address());
+    let broker = Broker::start(
+        Flavour::from_env("E2E_BROKER"),
+        dir.path(),
+        "broker-a",
+        &both,
+        &[],
+    );
+    let options = [("topic", "T"), ("count", "100"), ("ns", &*both)];
+    let send = |prefix| {
+        let options = [&options[..], &[("prefix", prefix)]].concat();
+        Client::start(JAVA_4, dir.path(), "send", &options).finish(LONG)
+    };
+    assert_eq!(of(&send("both"), "sent").len(), 100);
+    broker.wait_for_topic("T");
+
+    let port = one.port;
+    one.process.signal("KILL");
+    one.process.wait_exit(Duration::from_secs(10));
+    // The client asks the other one.
+    assert_eq!(of(&send("one"), "sent").len(), 100);
+    // Within half a minute the broker has told the new one.
+    let again = NameServer::start_at(flavour, &one_dir, port);
+    broker.wait_for_topic("T");
+    drop((again, two));
 }
