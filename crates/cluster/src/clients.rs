@@ -2,7 +2,7 @@
 
 use crate::build::{go_driver, java_classes, node_driver};
 use crate::process::Process;
-use crate::servers::{QUIET_LOGBACK, java};
+use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java};
 use serde::Deserialize;
 use std::fs;
 use std::path::Path;
@@ -72,6 +72,7 @@ impl Client {
         let mut program = match language {
             Language::Java(version) | Language::JavaBinary(version) => {
                 let mut program = java(&java_classes(version), dir);
+                program.args(SMALL_JVM);
                 program.args([
                     "-Xmx512m",
                     "-Drocketmq.client.logLevel=ERROR",

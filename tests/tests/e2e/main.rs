@@ -15,4 +15,5 @@ mod mixed;
 mod restarts;
 mod scripts;
 mod sends;
+mod takeover;
 mod tools;

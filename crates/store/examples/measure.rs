@@ -1,0 +1,238 @@
+//! How fast the store is by itself, without the network.
+//!
+//! ```text
+//! cargo run --release -p store --example measure -- append DIR   # ASYNC_FLUSH: append, dispatch; one and two threads
+//! cargo run --release -p store --example measure -- sync DIR     # SYNC_FLUSH beside bare write + fdatasync
+//! cargo run --release -p store --example measure -- read DIR     # pulls of 32 from a hot store
+//! cargo run --release -p store --example measure -- queues DIR   # 12,500 topics with 8 queues: send, stop, kill, start
+//! ```
+//!
+//! DIR is made and removed. Prints one line a figure; compare only figures of one machine and one run.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A program to be looked at.
+
+use disk::{Disk, MmapDisk};
+use filter::TagFilter;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use store::{FlushType, NewRecord, QueueOffset, ReadLimits, Store, StoreSettings};
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn new<'a>(topic: &'a str, queue_id: i32, body: &'a [u8]) -> NewRecord<'a> {
+    NewRecord {
+        topic,
+        queue_id,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: NOW,
+        born_host: SocketAddr::from(([127, 0, 0, 1], 4000)),
+        store_host: SocketAddr::from(([127, 0, 0, 1], 10911)),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties: b"UNIQ_KEY\x017F0000010C7818B4AAC2159A5B1B0000\x02CLUSTER\x01DefaultCluster\x02TAGS\x01TagA",
+        joined: false,
+    }
+}
+
+fn open(dir: &Path, flush_type: FlushType) -> Store<MmapDisk> {
+    let settings = StoreSettings { flush_type, ..StoreSettings::below(dir) };
+    Store::open(MmapDisk::default(), settings, NOW).unwrap().0
+}
+
+/// CPU seconds of this process.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (words[11].parse::<f64>().unwrap() + words[12].parse::<f64>().unwrap()) / 100.0
+}
+
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn append(dir: &Path) {
+    let body = vec![7; 1024];
+    for (threads, group) in [(1, 1), (1, 16), (2, 1), (2, 16)] {
+        let _ = std::fs::remove_dir_all(dir);
+        let store = open(dir, FlushType::Async);
+        let stop = AtomicBool::new(false);
+        let sent = AtomicU64::new(0);
+        let (started, cpu_before) = (Instant::now(), cpu());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    if store.needs_preparation() {
+                        store.prepare_ahead(NOW);
+                    } else {
+                        std::thread::sleep(Duration::from_micros(200));
+                    }
+                }
+            });
+            for thread in 0..threads {
+                let (store, stop, sent, body) = (&store, &stop, &sent, &body);
+                scope.spawn(move || {
+                    let mut number = thread;
+                    while !stop.load(Ordering::Relaxed) {
+                        let mut pending: Vec<_> = (0..group)
+                            .map(|index| store.prepare(&new("BenchmarkTest", (number + index) % 8, body)).unwrap())
+                            .collect();
+                        number += group;
+                        store.append(&mut pending, NOW);
+                        store.dispatch(&mut |_| {}).unwrap();
+                        sent.fetch_add(group as u64, Ordering::Relaxed);
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_secs(3));
+            stop.store(true, Ordering::Relaxed);
+        });
+        let count = sent.load(Ordering::Relaxed) as f64;
+        println!(
+            "append {threads} threads x {group}: {:.0}/s, {:.2} CPU s per million",
+            count / started.elapsed().as_secs_f64(),
+            (cpu() - cpu_before) / count * 1e6
+        );
+    }
+}
+
+fn sync(dir: &Path) {
+    let body = vec![7; 1024];
+    for group in [1, 64, 1024] {
+        let _ = std::fs::remove_dir_all(dir);
+        let store = open(dir, FlushType::Sync);
+        let started = Instant::now();
+        let mut count = 0;
+        while started.elapsed() < Duration::from_secs(2) {
+            let mut pending: Vec<_> =
+                (0..group).map(|index| store.prepare(&new("BenchmarkTest", index % 8, &body)).unwrap()).collect();
+            store.append(&mut pending, NOW);
+            store.flush(0).unwrap();
+            store.dispatch(&mut |_| {}).unwrap();
+            count += group;
+        }
+        let ours = f64::from(count) / started.elapsed().as_secs_f64();
+        let record = store.max_physical().0 / i64::from(count);
+        drop(store);
+        let bare = |label: &str, fill: bool| {
+            let path = dir.join("bare");
+            let file = File::create(&path).unwrap();
+            if fill {
+                let zeros = vec![0; 1 << 20];
+                (0..256).for_each(|at| file.write_all_at(&zeros, at << 20).unwrap());
+                file.sync_all().unwrap();
+            }
+            let bytes = vec![7; (record * i64::from(group)) as usize];
+            let (started, mut at, mut count) = (Instant::now(), 0, 0);
+            while started.elapsed() < Duration::from_secs(2) {
+                file.write_all_at(&bytes, at).unwrap();
+                file.sync_data().unwrap();
+                at = (at + bytes.len() as u64) % (200 << 20);
+                count += group;
+            }
+            let rate = f64::from(count) / started.elapsed().as_secs_f64();
+            println!("  bare write + fdatasync {label}: {rate:.0}/s, ours is {:.0} %", ours / rate * 100.0);
+        };
+        println!("sync {group} in flight: {ours:.0}/s");
+        bare("growing file", false);
+        bare("over written blocks", true);
+    }
+}
+
+fn read(dir: &Path) {
+    let _ = std::fs::remove_dir_all(dir);
+    let store = open(dir, FlushType::Async);
+    let body = vec![7; 1024];
+    for number in 0..200_000 {
+        let mut pending = [store.prepare(&new("BenchmarkTest", number % 8, &body)).unwrap()];
+        store.append(&mut pending, NOW);
+        store.dispatch(&mut |_| {}).unwrap();
+    }
+    let (started, cpu_before) = (Instant::now(), cpu());
+    let limits = ReadLimits { max_messages: 32, max_bytes: i64::MAX };
+    let (mut count, mut sum) = (0u64, 0u64);
+    let mut out = Vec::new();
+    for round in 0..100 {
+        let (queue, mut offset) = (round % 8, QueueOffset(0));
+        loop {
+            out.clear();
+            let result = store.read("BenchmarkTest", queue, offset, limits, &TagFilter::All, &mut out).unwrap();
+            if result.count == 0 {
+                break;
+            }
+            sum += out.iter().map(|slice| slice.len() as u64).sum::<u64>();
+            count += u64::from(result.count);
+            offset = result.next_begin_offset;
+        }
+    }
+    println!(
+        "read 32 a pull: {:.0}/s, {:.3} CPU s per million, {} MiB",
+        count as f64 / started.elapsed().as_secs_f64(),
+        (cpu() - cpu_before) / count as f64 * 1e6,
+        sum >> 20
+    );
+}
+
+fn queues(dir: &Path) {
+    let _ = std::fs::remove_dir_all(dir);
+    let store = open(dir, FlushType::Async);
+    println!("empty store: {} MiB resident", resident_mib());
+    let topics: Vec<String> = (0..12_500).map(|number| format!("Topic_{number}")).collect();
+    let send_to_all = |store: &Store<MmapDisk>| {
+        let started = Instant::now();
+        for queue in 0..8 {
+            for topic in &topics {
+                let mut pending = [store.prepare(&new(topic, queue, b"hello")).unwrap()];
+                store.append(&mut pending, NOW);
+                pending[0].result.take().unwrap().unwrap();
+                store.dispatch(&mut |_| {}).unwrap();
+            }
+        }
+        println!("one message to each of 100,000 queues: {:.2?}, {} MiB resident", started.elapsed(), resident_mib());
+    };
+    send_to_all(&store);
+    send_to_all(&store);
+    let used = store.disk().list(&dir.join("consumequeue")).unwrap().len();
+    println!("{used} topic directories");
+    let started = Instant::now();
+    store.flush(0).unwrap();
+    store.flush_consumequeues(0, true).unwrap();
+    println!("flush of all queues: {:.2?}", started.elapsed());
+    send_to_all(&store);
+    drop(store);
+    for what in ["kill", "stop"] {
+        let started = Instant::now();
+        let settings = StoreSettings::below(dir);
+        let (store, report) = Store::open(MmapDisk::default(), settings, NOW).unwrap();
+        println!(
+            "start after {what}: {:.2?}, {} records read, {} units built, {} MiB resident",
+            started.elapsed(),
+            report.records,
+            report.units_built,
+            resident_mib()
+        );
+        let started = Instant::now();
+        store.shutdown().unwrap();
+        println!("stop: {:.2?}", started.elapsed());
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, what, dir] = &arguments[..] else { return println!("measure append|sync|read|queues DIR") };
+    let dir = Path::new(dir);
+    match what.as_str() {
+        "append" => append(dir),
+        "sync" => sync(dir),
+        "read" => read(dir),
+        "queues" => queues(dir),
+        other => println!("{other}?"),
+    }
+    let _ = std::fs::remove_dir_all(dir);
+}
