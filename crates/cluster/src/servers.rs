@@ -221,6 +221,7 @@ impl Broker {
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
+    /// Waits for the line and for the name server to know the broker, which in Java comes seconds later.
     fn wait_for_boot(&self) {
         let head = format!(
             "The broker[{}, 127.0.0.1:{}] boot success. serializeType=",
@@ -229,6 +230,7 @@ impl Broker {
         self.process.wait_for("boot success", START, |line| {
             line.starts_with(&head).then_some(())
         });
+        self.wait_for_topic("TBW102");
     }
 
     /// Waits until every name server knows that this broker serves a topic.
