@@ -119,7 +119,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
     spawn_savers(&parts, &tasks, &stop);
     spawn_tickers(&parts, &tasks, &stop);
     let registration = Arc::clone(&parts.registration);
-    let first = tokio::time::timeout(FIRST_WITHIN, registration.tell_all(true)).await;
+    let first = tokio::time::timeout(FIRST_WITHIN, registration.tell_all()).await;
     if first.is_err() {
         tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
     }

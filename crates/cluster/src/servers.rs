@@ -87,9 +87,6 @@ impl Cluster {
             .expect("a temporary folder");
         let namesrv = NameServer::start(namesrv, dir.path());
         let broker = Broker::start(broker, dir.path(), "broker-a", &namesrv.address(), tuning);
-        // A Java 5 broker may leave out its first registration: it registers where its own scan has found a name
-        // server, and says "boot success" without.
-        broker.wait_for_topic("TBW102");
         Cluster {
             namesrv,
             broker,
@@ -221,6 +218,7 @@ impl Broker {
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
+    /// Waits for the line and for the name server to know the broker, which in Java comes seconds later.
     fn wait_for_boot(&self) {
         let head = format!(
             "The broker[{}, 127.0.0.1:{}] boot success. serializeType=",
@@ -229,6 +227,7 @@ impl Broker {
         self.process.wait_for("boot success", START, |line| {
             line.starts_with(&head).then_some(())
         });
+        self.wait_for_topic("TBW102");
     }
 
     /// Waits until every name server knows that this broker serves a topic.
