@@ -2,8 +2,9 @@
 
 use crate::build::{go_driver, java_classes, node_driver};
 use crate::process::Process;
-use crate::servers::java;
+use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java};
 use serde::Deserialize;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub enum Language {
     /// Java's, of this version.
     Java(&'static str),
+    /// The same with ROCKETMQ headers instead of JSON ones.
+    JavaBinary(&'static str),
     /// rocketmq-client-go v2.
     Go,
     /// ali-ons.
@@ -67,13 +70,17 @@ impl Client {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut program = match language {
-            Language::Java(version) => {
+            Language::Java(version) | Language::JavaBinary(version) => {
                 let mut program = java(&java_classes(version), dir);
+                program.args(SMALL_JVM);
                 program.args([
                     "-Xmx512m",
                     "-Drocketmq.client.logLevel=ERROR",
                     "-Drocketmq.client.logUseSlf4j=false",
                 ]);
+                if matches!(language, Language::JavaBinary(_)) {
+                    program.arg("-Drocketmq.serialize.type=ROCKETMQ");
+                }
                 program.arg("Driver");
                 program
             }
@@ -136,20 +143,61 @@ impl Client {
         let mut found = 0;
         self.process
             .wait_until(&format!("{count} x {event}"), within, |lines| {
-                found += lines[seen..]
-                    .iter()
-                    .filter_map(|line| parse(line))
-                    .filter(|found| found.event == event)
-                    .count();
+                found += count_events(event, &lines[seen..]);
                 seen = lines.len();
                 (found >= count).then_some(())
             });
+    }
+
+    /// How many events of this kind it has told so far.
+    pub fn count(&self, event: &str) -> usize {
+        count_events(event, &self.process.lines())
     }
 
     /// The process.
     pub fn process(&self) -> &Process {
         &self.process
     }
+}
+
+/// Drivers write JSON without blanks, so that counting needs no parsing.
+fn count_events(event: &str, lines: &[String]) -> usize {
+    let mark = format!("\"event\":\"{event}\"");
+    lines
+        .iter()
+        .filter(|line| line.starts_with('{') && line.contains(&mark))
+        .count()
+}
+
+/// Runs one command of Java's mqadmin of this version and gives everything it printed.
+///
+/// # Panics
+/// It does not end in a minute.
+pub fn java_mqadmin(version: &str, dir: &Path, namesrv: &str, arguments: &[&str]) -> String {
+    // It does not run without a file for its log.
+    let conf = dir.join("conf");
+    fs::create_dir_all(&conf).expect("the temporary folder is writable");
+    fs::write(conf.join("logback_tools.xml"), QUIET_LOGBACK).expect("the temporary folder is writable");
+    let mut program = java(&java_classes(version), dir);
+    program.args([
+        "-Xmx512m",
+        "-Drocketmq.client.logLevel=ERROR",
+        "-Drocketmq.client.logUseSlf4j=false",
+    ]);
+    program.arg(format!("-Drocketmq.home.dir={}", dir.display()));
+    program
+        .arg("org.apache.rocketmq.tools.command.MQAdminStartup")
+        .args(arguments)
+        .args(["-n", namesrv]);
+    program
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env("ROCKETMQ_HOME", dir);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let log = dir.join(format!("mqadmin-{}.out", COUNT.fetch_add(1, Ordering::Relaxed)));
+    let process = Process::start(&format!("mqadmin {version} {arguments:?}"), program, &log);
+    process.wait_exit(Duration::from_secs(60));
+    process.lines().join("\n")
 }
 
 /// A line of JSON; anything else that a client prints is its own business.

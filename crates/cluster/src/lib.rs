@@ -16,7 +16,7 @@ mod servers;
 mod wire;
 
 pub use build::{java_classes, java_servers, our_program, repository};
-pub use clients::{Client, Event, Language};
+pub use clients::{Client, Event, Language, java_mqadmin};
 pub use ports::free_port;
 pub use process::Process;
 pub use servers::{Broker, Cluster, Flavour, NameServer, Tuning, java};

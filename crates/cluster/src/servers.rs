@@ -115,8 +115,15 @@ impl NameServer {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path) -> NameServer {
+        NameServer::start_at(flavour, dir, free_port())
+    }
+
+    /// Starts one on a port, for example again where another was.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_at(flavour: Flavour, dir: &Path, port: u16) -> NameServer {
         let home = make_home(dir, "namesrv");
-        let port = free_port();
         let settings = format!(
             "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
             home.display()
@@ -211,6 +218,7 @@ impl Broker {
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
+    /// Waits for the line and for the name server to know the broker, which in Java comes seconds later.
     fn wait_for_boot(&self) {
         let head = format!(
             "The broker[{}, 127.0.0.1:{}] boot success. serializeType=",
@@ -219,11 +227,14 @@ impl Broker {
         self.process.wait_for("boot success", START, |line| {
             line.starts_with(&head).then_some(())
         });
+        self.wait_for_topic("TBW102");
     }
 
-    /// Waits until the name server knows that this broker serves a topic.
+    /// Waits until every name server knows that this broker serves a topic.
     pub fn wait_for_topic(&self, topic: &str) {
-        wait_for_route(&self.namesrv, topic, &self.address(), START);
+        for namesrv in self.namesrv.split(';') {
+            wait_for_route(namesrv, topic, &self.address(), START);
+        }
     }
 
     /// `127.0.0.1:PORT`.
@@ -264,12 +275,14 @@ impl Broker {
     }
 }
 
+/// A configuration of Java's log that logs nothing.
+pub(crate) const QUIET_LOGBACK: &str = "<configuration><root level=\"WARN\"/></configuration>\n";
+
 /// A folder that serves as ROCKETMQ_HOME and as the user's home. Java's servers want files for their logs there.
 fn make_home(dir: &Path, name: &str) -> PathBuf {
     let home = dir.join(name);
     let conf = home.join("conf");
     fs::create_dir_all(&conf).expect("the temporary folder is writable");
-    let quiet = "<configuration><root level=\"WARN\"/></configuration>\n";
     for file in [
         "logback_namesrv.xml",
         "logback_broker.xml",
@@ -277,7 +290,7 @@ fn make_home(dir: &Path, name: &str) -> PathBuf {
         "rmq.broker.logback.xml",
         "rmq.controller.logback.xml",
     ] {
-        fs::write(conf.join(file), quiet).expect("the temporary folder is writable");
+        fs::write(conf.join(file), QUIET_LOGBACK).expect("the temporary folder is writable");
     }
     fs::write(conf.join("plain_acl.yml"), "accounts: []\n").expect("the temporary folder is writable");
     home
@@ -292,7 +305,12 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
         }
         Flavour::Java(version) => {
             let mut command = java(&java_servers(version), home);
-            command.args(["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"]);
+            match std::env::var("JAVA_SERVER_OPTIONS") {
+                Ok(options) => command.args(options.split_whitespace()),
+                Err(_) => command
+                    .args(["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"])
+                    .args(SMALL_JVM),
+            };
             // The Java broker takes these levels from nowhere else; a test must not depend on how full the disk is.
             command.arg("-Drocketmq.broker.diskSpaceWarningLevelRatio=0.98");
             command.arg("-Drocketmq.broker.diskSpaceCleanForciblyRatio=0.97");
@@ -309,6 +327,9 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
     command
 }
 
+/// Options for a JVM that starts soon and takes little; a benchmark gives others in `JAVA_SERVER_OPTIONS`.
+pub(crate) const SMALL_JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
 /// A JVM that RocketMQ 4.9 and 5.x run on.
 pub fn java(class_path: &str, home: &Path) -> Command {
     let mut command = Command::new("java");
@@ -324,6 +345,6 @@ pub fn java(class_path: &str, home: &Path) -> Command {
         command.arg(format!("--add-opens=java.base/{package}=ALL-UNNAMED"));
     }
     command.arg(format!("-Duser.home={}", home.display()));
-    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]);
+    command.args(["-cp", class_path]);
     command
 }

@@ -80,6 +80,12 @@ impl Wire {
         Ok(Wire { stream })
     }
 
+    /// Lets writes fail when the other side takes nothing for this long.
+    pub fn give_up_writing_after(&mut self, within: Duration) {
+        // Fails for zero only.
+        let _ = self.stream.set_write_timeout(Some(within));
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

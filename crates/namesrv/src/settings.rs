@@ -19,8 +19,6 @@ settings! {
     /// File that keeps the KV configuration (JSON).
     kv_config_path: String = host::home_path("namesrv/kvConfig.json"),
         java "kvConfigPath", since "4.9", applies AtStart, check not_blank;
-    /// Unit/environment name used only in cluster-test mode.
-    product_env_name: String = "center".to_owned(), java "productEnvName", since "4.9", applies AtStart;
     /// File that UPDATE_NAMESRV_CONFIG rewrites; set to the -c file when given.
     config_store_path: String = host::home_path("namesrv/namesrv.properties"),
         java "configStorePath", since "4.9", applies AtStart, check not_blank;
@@ -50,6 +48,7 @@ settings! {
     delete_topic_with_broker_registration: bool = false,
         java "deleteTopicWithBrokerRegistration", since "5.3", applies Live;
     inert {
+        "productEnvName": String = "center", since "4.9", "only cluster-test mode reads it, which is not built";
         "clientRequestThreadPoolNums": i32 = "8", since "5.3", POOLS;
         "defaultThreadPoolNums": i32 = "16", since "5.3", POOLS;
         "clientRequestThreadPoolQueueCapacity": i32 = "50000", since "5.3", QUEUES;

@@ -144,6 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             if self.is_over() {
                 return Err(End::Closed);
             }
+            if self.is_drained() {
+                return self.linger(cx);
+            }
             if self.must_pause() {
                 return Ok(());
             }
@@ -173,8 +176,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Is there nothing left to do on this connection?
     fn is_over(&self) -> bool {
         // A peer that closed its side gets no more answers: it closed the connection, as every client does.
+        self.peer_done
+    }
+
+    /// Is all answered and written, on a server that stops?
+    fn is_drained(&self) -> bool {
         let quiet = !self.writing.has_remaining() && self.conn.requests_in_flight() == 0;
-        self.peer_done || (self.conn.is_draining() && quiet && self.conn.outbox().lock().bytes == 0)
+        self.conn.is_draining() && quiet && self.conn.outbox().lock().bytes == 0
+    }
+
+    /// Says that no more will come, and takes in what the peer still sends, unread, until it closes. A close with
+    /// unread bytes would be a reset, which can destroy answers that the peer has not read yet.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if let Poll::Ready(Err(e)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+            return Err(End::Io(e));
+        }
+        loop {
+            self.buffer.clear();
+            match self.poll_read(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(e)) => return Err(End::Io(e)),
+                Poll::Ready(Ok(0)) => return Err(End::Closed),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
     }
 
     /// Reading stops while too much waits for the peer: it is bounded by what it does not take.

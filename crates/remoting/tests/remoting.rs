@@ -448,6 +448,7 @@ async fn shutdown_lets_answers_in_the_making_go_out() {
     );
     assert_eq!(read_frame(&mut stream).await.unwrap().body, "last words");
     assert_closed(&mut stream).await;
+    drop(stream);
     stopping.await.unwrap();
 }
 

@@ -13,12 +13,6 @@ settings! {
     pub struct ServerSection, class "NettyServerConfig", important [];
     /// Listen port; name server sets 9876, broker 10911 before the file is read.
     listen_port: i32 = 8888, java "listenPort", since "4.9", applies AtStart, range 1..=65_535;
-    /// Oneway calls this server may have in flight.
-    server_oneway_semaphore_value: i32 = 256,
-        java "serverOnewaySemaphoreValue", since "4.9", applies AtStart, range 1..=i32::MAX;
-    /// Asynchronous calls this server may have in flight.
-    server_async_semaphore_value: i32 = 64,
-        java "serverAsyncSemaphoreValue", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Silence after which a connection is closed.
     server_channel_max_idle_time_seconds: i32 = 120,
         java "serverChannelMaxIdleTimeSeconds", since "4.9", applies AtStart, range 1..=i32::MAX;
@@ -35,6 +29,8 @@ settings! {
     bind_address: String = "0.0.0.0".to_owned(),
         java "bindAddress", since "5.3", applies AtStart, check not_blank;
     inert {
+        "serverAsyncSemaphoreValue": i32 = "64", since "4.9", CLIENTSEM;
+        "serverOnewaySemaphoreValue": i32 = "256", since "4.9", CLIENTSEM;
         "serverWorkerThreads": i32 = "8", since "4.9", POOLS;
         "serverSelectorThreads": i32 = "3", since "4.9", POOLS;
         "serverCallbackExecutorThreads": i32 = "0", since "4.9", POOLS;

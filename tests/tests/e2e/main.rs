@@ -16,3 +16,4 @@ mod restarts;
 mod scripts;
 mod sends;
 mod takeover;
+mod tools;

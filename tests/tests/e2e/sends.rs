@@ -99,6 +99,16 @@ fn java_5_batch() {
 }
 
 #[test]
+fn java_4_binary_headers() {
+    ten_thousand(Language::JavaBinary("4.9.8"), "sync");
+}
+
+#[test]
+fn java_5_binary_headers() {
+    ten_thousand(Language::JavaBinary("5.3.3"), "async");
+}
+
+#[test]
 fn java_vip_channel() {
     let cluster = Cluster::start(&[]);
     let sent = send(

@@ -2,6 +2,8 @@
 
 use settings::{host, not_blank, settings};
 
+const REGISTER: &str = "a registration is sent whole";
+const SLOW: &str = "a group that falls behind is never stopped";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
 const POP: &str = "consuming by POP is not part of this release";
@@ -17,7 +19,7 @@ const STATS: &str = "statistics are not kept that way";
 const SQL92: &str = "SQL92 filters are not part of this release";
 const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
-const TRANSACTION: &str = "an op message is written at once, as in 4.9";
+const TRANSACTION: &str = "transactions are not part of this release";
 
 settings! {
     /// What the broker is and how it serves (Java: BrokerConfig). Where 4.9.8 and 5.3.3 differ, defaults are those of 4.9.8.
@@ -32,24 +34,13 @@ settings! {
     /// Epoch ms before which sends are refused with code 1.
     start_accept_send_request_time_stamp: i64 = 0,
         java "startAcceptSendRequestTimeStamp", since "4.9", applies Live;
-    /// Milliseconds a send request may wait in its queue before fast failure answers code 2.
-    wait_time_mills_in_send_queue: i64 = 200,
-        java "waitTimeMillsInSendQueue", since "4.9", applies Live, range 1..=i64::MAX;
-    /// Bytes of lag after which a slow group may be stopped.
-    consumer_fallbehind_threshold: i64 = 17_179_869_184,
-        java "consumerFallbehindThreshold", since "4.9", applies Live, range 1..=i64::MAX;
-    /// Turn queue-wait fast failure on.
-    broker_fast_failure_enable: bool = true, java "brokerFastFailureEnable", since "4.9", applies Live;
-    /// Stop consumption of groups lagging beyond the threshold.
-    disable_consume_if_consumer_read_slowly: bool = false,
-        java "disableConsumeIfConsumerReadSlowly", since "4.9", applies Live;
     /// Let slaves serve pulls and suggest slaves to slow consumers.
     slave_read_enable: bool = false, java "slaveReadEnable", since "4.9", applies Live;
     /// Timeout of one round of name-server registration.
     register_broker_timeout_mills: i32 = 6000,
         java "registerBrokerTimeoutMills", since "4.9", applies Live, range 1..=i32::MAX;
     /// Value of MSG_REGION in send replies and stored properties.
-    region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies Live;
+    region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies AtStart;
     /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
         java "rocketmqHome", since "4.9", applies AtStart;
@@ -81,8 +72,6 @@ settings! {
     /// Create unknown consumer groups on first use.
     auto_create_subscription_group: bool = true,
         java "autoCreateSubscriptionGroup", since "4.9", applies Live;
-    /// Refuse half messages with code 16.
-    reject_transaction_message: bool = false, java "rejectTransactionMessage", since "4.9", applies Live;
     /// Send queue length; full -> `[OVERLOAD]` code 2.
     send_thread_pool_queue_capacity: i32 = 10_000,
         java "sendThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
@@ -106,53 +95,36 @@ settings! {
     /// Milliseconds between registrations, clamped to 10000..60000.
     register_name_server_period: i32 = 30_000,
         java "registerNameServerPeriod", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Milliseconds a half message rests before its first check.
-    transaction_time_out: i64 = 6000,
-        java "transactionTimeOut", since "4.9", applies Live, range 1..=i64::MAX;
-    /// Checks before a half message is given up.
-    transaction_check_max: i32 = 15,
-        java "transactionCheckMax", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Milliseconds between check rounds.
-    transaction_check_interval: i64 = 60_000,
-        java "transactionCheckInterval", since "4.9", applies Live, range 1..=i64::MAX;
     /// Name of the trace topic.
     msg_trace_topic_name: String = "RMQ_SYS_TRACE_TOPIC".to_owned(),
         java "msgTraceTopicName", since "4.9", applies AtStart, check not_blank;
     /// Create the trace topic at start.
     trace_topic_enable: bool = false, java "traceTopicEnable", since "4.9", applies AtStart;
-    /// Also store reply messages.
-    store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
     /// ";"-separated keys that UPDATE_BROKER_CONFIG refuses.
     config_black_list: String = "configBlackList;brokerConfigPath".to_owned(),
         java "configBlackList", since "4.9", applies AtStart;
     /// Path of the broker's own config file.
     broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart;
-    /// Notify members at once instead of on a timer.
-    real_time_notify_consumer_change: bool = true,
-        java "realTimeNotifyConsumerChange", since "5.3", applies Live;
-    /// Offset commits per data-version bump.
-    consumer_offset_update_version_step: i64 = 500,
-        java "consumerOffsetUpdateVersionStep", since "5.3", applies Live, range 1..=i64::MAX;
-    /// Refuse consumers of type CONSUME_ACTIVELY.
-    reject_pull_consumer_enable: bool = false, java "rejectPullConsumerEnable", since "5.3", applies Live;
-    /// Milliseconds without heartbeat after which a consumer connection is dropped.
-    channel_expired_timeout: i64 = 120_000,
-        java "channelExpiredTimeout", since "5.3", applies Live, range 1..=i64::MAX;
-    /// Refuse admin changes to system topics.
-    validate_system_topic_when_update_topic: bool = true,
-        java "validateSystemTopicWhenUpdateTopic", since "5.3", applies Live;
-    /// Register single topics with REGISTER_TOPIC_IN_NAMESRV.
-    enable_single_topic_register: bool = false, java "enableSingleTopicRegister", since "5.3", applies Live;
-    /// Register topics in portions.
-    enable_split_registration: bool = false, java "enableSplitRegistration", since "5.3", applies Live;
-    /// Topics per portion.
-    split_registration_size: i32 = 800,
-        java "splitRegistrationSize", since "5.3", applies Live, range 1..=i32::MAX;
-    /// Keep producers of heartbeats (needed for transaction checks).
-    enable_register_producer: bool = true, java "enableRegisterProducer", since "5.3", applies Live;
-    /// Create system consumer groups on use although auto-create is off.
-    enable_create_sys_group: bool = true, java "enableCreateSysGroup", since "5.3", applies Live;
     inert {
+        "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
+        "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
+        "consumerFallbehindThreshold": i64 = "17179869184", since "4.9", SLOW;
+        "disableConsumeIfConsumerReadSlowly": bool = "false", since "4.9", SLOW;
+        "rejectTransactionMessage": bool = "false", since "4.9", TRANSACTION;
+        "transactionTimeOut": i64 = "6000", since "4.9", TRANSACTION;
+        "transactionCheckMax": i32 = "15", since "4.9", TRANSACTION;
+        "transactionCheckInterval": i64 = "60000", since "4.9", TRANSACTION;
+        "storeReplyMessageEnable": bool = "true", since "4.9", "request-reply is not part of this release";
+        "realTimeNotifyConsumerChange": bool = "true", since "5.3", "members of a group are always told at once";
+        "consumerOffsetUpdateVersionStep": i64 = "500", since "5.3", "no slave reads that version";
+        "rejectPullConsumerEnable": bool = "false", since "5.3", "pull consumers are always served";
+        "channelExpiredTimeout": i64 = "120000", since "5.3", "a client without heartbeats is forgotten after 120 seconds, as in 4.9";
+        "validateSystemTopicWhenUpdateTopic": bool = "true", since "5.3", "system topics are always protected";
+        "enableSingleTopicRegister": bool = "false", since "5.3", REGISTER;
+        "enableSplitRegistration": bool = "false", since "5.3", REGISTER;
+        "splitRegistrationSize": i32 = "800", since "5.3", REGISTER;
+        "enableRegisterProducer": bool = "true", since "5.3", "producers of heartbeats are always kept";
+        "enableCreateSysGroup": bool = "true", since "5.3", "groups are made by the rule of autoCreateSubscriptionGroup";
         "waitTimeMillsInPullQueue": i64 = "5000", since "4.9", QUEUES;
         "transferMsgByHeap": bool = "true", since "4.9", "messages always leave without a copy";
         "highSpeedMode": bool = "false", since "4.9", "no release has ever read it";

@@ -219,6 +219,9 @@ impl Settings {
                 report.add(Severity::Error, text);
             }
             BrokerRole::Slave => {
+                let text =
+                    "brokerRole=SLAVE: replication is not part of this release; this broker copies nothing";
+                report.add(Severity::Warning, text);
                 // Java takes ten percent off the default before it reads the file, so that a given value stays.
                 let memory = &mut self.store.access_message_in_memory_max_ratio;
                 if *memory == defaults.store.access_message_in_memory_max_ratio {

@@ -2,6 +2,7 @@
 
 use settings::{BadValue, host, names, not_blank, settings};
 
+const LMQ: &str = "light message queues are not part of this release";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
 const CONTROLLER: &str = "controller mode is not part of this release";
@@ -18,7 +19,7 @@ const MINOFF: &str = "the minimum of a queue is exact at any time";
 const TRANSIENT: &str = "records are written to the mapped file directly";
 const BATCHCQ: &str = "batch consume queues are not part of this release";
 const DISPATCH: &str = "queue units are always built in the order of the commitlog";
-const REPLICAS: &str = "replication of 5.x is not part of this release";
+const REPLICAS: &str = "replication is not part of this release";
 
 names! {
     /// How a broker takes part in replication.
@@ -77,11 +78,6 @@ settings! {
         "maxTransferCountOnMessageInDisk", "maxTransferCountOnMessageInMemory", "messageIndexEnable", "messageIndexSafe",
         "storePathCommitLog", "storePathDLedgerCommitLog", "storePathRootDir", "transientStorePoolEnable",
     ];
-    /// Milliseconds a store may hold the lock before the page cache counts as busy.
-    os_page_cache_busy_time_out_mills: i64 = 1000,
-        java "osPageCacheBusyTimeOutMills", since "4.9", applies Live, range 1..=i64::MAX;
-    /// Record how far consumers lag in bytes.
-    disk_fall_recorded: bool = true, java "diskFallRecorded", since "4.9", applies Live;
     /// Bytes per commit-log file.
     mapped_file_size_commit_log: i32 = 1_073_741_824,
         java "mappedFileSizeCommitLog", since "4.9", applies AtStart, range 1..=i32::MAX;
@@ -94,38 +90,29 @@ settings! {
     /// Milliseconds between consume-queue flushes.
     flush_interval_consume_queue: i32 = 1000,
         java "flushIntervalConsumeQueue", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Milliseconds between file clean-ups.
-    clean_resource_interval: i32 = 10_000,
-        java "cleanResourceInterval", since "4.9", applies Live, range 1..=i32::MAX;
     /// Largest body in bytes.
-    max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live, range 1..=i32::MAX;
+    max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Check body CRC at recovery.
     check_crc_on_recover: bool = true, java "checkCRCOnRecover", since "4.9", applies AtStart;
     /// Commit-log directory; several allowed, separated by ",".
     store_path_commit_log: Option<String> = None, java "storePathCommitLog", since "4.9", applies AtStart;
     /// Hours (two digits, ";"-separated) at which expired files go.
-    delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies Live, check hours;
+    delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies AtStart, check hours;
     /// Disk percent above which files go at once.
     disk_max_used_space_ratio: i32 = 75,
-        java "diskMaxUsedSpaceRatio", since "4.9", applies Live, range 1..=100;
-    /// Milliseconds between file deletions.
-    delete_commit_log_files_interval: i32 = 100,
-        java "deleteCommitLogFilesInterval", since "4.9", applies Live, range 0..=i32::MAX;
-    /// Milliseconds between consume-queue file deletions.
-    delete_consume_queue_files_interval: i32 = 100,
-        java "deleteConsumeQueueFilesInterval", since "4.9", applies Live, range 0..=i32::MAX;
+        java "diskMaxUsedSpaceRatio", since "4.9", applies AtStart, range 1..=100;
     /// Byte limit of one pull from memory.
     max_transfer_bytes_on_message_in_memory: i32 = 262_144,
-        java "maxTransferBytesOnMessageInMemory", since "4.9", applies Live, range 1..=i32::MAX;
+        java "maxTransferBytesOnMessageInMemory", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Message limit of one pull from memory.
     max_transfer_count_on_message_in_memory: i32 = 32,
-        java "maxTransferCountOnMessageInMemory", since "4.9", applies Live, range 1..=i32::MAX;
+        java "maxTransferCountOnMessageInMemory", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Byte limit of one pull from disk.
     max_transfer_bytes_on_message_in_disk: i32 = 65_536,
-        java "maxTransferBytesOnMessageInDisk", since "4.9", applies Live, range 1..=i32::MAX;
+        java "maxTransferBytesOnMessageInDisk", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Message limit of one pull from disk.
     max_transfer_count_on_message_in_disk: i32 = 8,
-        java "maxTransferCountOnMessageInDisk", since "4.9", applies Live, range 1..=i32::MAX;
+        java "maxTransferCountOnMessageInDisk", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// 4 KiB pages that must be dirty for a flush.
     flush_commit_log_least_pages: i32 = 4,
         java "flushCommitLogLeastPages", since "4.9", applies Live, range 0..=i32::MAX;
@@ -139,10 +126,10 @@ settings! {
     flush_consume_queue_thorough_interval: i32 = 60_000,
         java "flushConsumeQueueThoroughInterval", since "4.9", applies Live, range 1..=i32::MAX;
     /// Hours files are kept.
-    file_reserved_time: i32 = 72, java "fileReservedTime", since "4.9", applies Live, range 1..=i32::MAX;
+    file_reserved_time: i32 = 72, java "fileReservedTime", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Percent of RAM assumed to be page cache (slaves use 10 less).
     access_message_in_memory_max_ratio: i32 = 40,
-        java "accessMessageInMemoryMaxRatio", since "4.9", applies Live, range 0..=100;
+        java "accessMessageInMemoryMaxRatio", since "4.9", applies AtStart, range 0..=100;
     /// Build the key index.
     message_index_enable: bool = true, java "messageIndexEnable", since "4.9", applies AtStart;
     /// Hash slots per index file.
@@ -151,29 +138,16 @@ settings! {
     /// Entries per index file.
     max_index_num: i32 = 20_000_000, java "maxIndexNum", since "4.9", applies AtStart, range 2..=i32::MAX;
     /// Upper limit of a key query.
-    max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies Live, range 1..=i32::MAX;
+    max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// HA port. 4.9.8 start-up always overwrites it with listenPort+1, even when the file sets it; 5.x start-up presets 0 and uses listenPort+1 only when it is still <= 0.
     ha_listen_port: i32 = 0, java "haListenPort", since "4.9", applies AtStart, range 0..=65_535;
-    /// Milliseconds between HA heartbeats.
-    ha_send_heartbeat_interval: i32 = 5000,
-        java "haSendHeartbeatInterval", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Milliseconds of silence after which an HA link is dropped.
-    ha_housekeeping_interval: i32 = 20_000,
-        java "haHousekeepingInterval", since "4.9", applies Live, range 1..=i32::MAX;
     /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
     broker_role: BrokerRole = BrokerRole::AsyncMaster, java "brokerRole", since "4.9", applies AtStart;
-    /// Bytes per HA transfer.
-    ha_transfer_batch_size: i32 = 32_768,
-        java "haTransferBatchSize", since "4.9", applies Live, range 1..=i32::MAX;
     /// ASYNC_FLUSH or SYNC_FLUSH.
     flush_disk_type: FlushDiskType = FlushDiskType::AsyncFlush,
         java "flushDiskType", since "4.9", applies AtStart;
     /// Milliseconds to wait for a synchronous flush.
-    sync_flush_timeout: i32 = 5000, java "syncFlushTimeout", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Milliseconds to wait for a slave.
-    slave_timeout: i32 = 3000, java "slaveTimeout", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Fixed HA address of the master.
-    ha_master_address: Option<String> = None, java "haMasterAddress", since "4.9", applies Live;
+    sync_flush_timeout: i32 = 5000, java "syncFlushTimeout", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Delay levels, space-separated number+unit (s, m, h, d), numbered from 1.
     message_delay_level: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
         java "messageDelayLevel", since "4.9", applies AtStart, check delay_levels;
@@ -181,50 +155,44 @@ settings! {
     flush_delay_offset_interval: i64 = 10_000,
         java "flushDelayOffsetInterval", since "4.9", applies AtStart, range 1..=i64::MAX;
     /// Delete files even before their time when the disk is nearly full.
-    clean_file_forcibly_enable: bool = true, java "cleanFileForciblyEnable", since "4.9", applies Live;
-    /// Flush by sleeping instead of waiting for wake-ups.
-    flush_commit_log_timed: bool = true, java "flushCommitLogTimed", since "4.9", applies Live;
+    clean_file_forcibly_enable: bool = true, java "cleanFileForciblyEnable", since "4.9", applies AtStart;
     /// Root of the store.
     store_path_root_dir: String = host::home_path("store"),
         java "storePathRootDir", since "4.9", applies AtStart, check not_blank;
     /// Slaves correct pull offsets too.
-    offset_check_in_slave: bool = false, java "offsetCheckInSlave", since "4.9", applies Live;
-    /// Messages of a unique-key query.
-    default_query_max_num: i32 = 32, java "defaultQueryMaxNum", since "4.9", applies Live, range 1..=i32::MAX;
+    offset_check_in_slave: bool = false, java "offsetCheckInSlave", since "4.9", applies AtStart;
     /// Directories that only keep old files.
     read_only_commit_log_store_paths: Option<String> = None,
         java "readOnlyCommitLogStorePaths", since "4.9", applies AtStart;
-    /// Allow light queues (`%LMQ%` names).
-    enable_lmq: bool = false, java "enableLmq", since "4.9", applies AtStart;
-    /// Dispatch one message to several light queues.
-    enable_multi_dispatch: bool = false, java "enableMultiDispatch", since "4.9", applies AtStart;
-    /// Limit of light queues.
-    max_lmq_consume_queue_num: i32 = 20_000,
-        java "maxLmqConsumeQueueNum", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Append property __CRC32# to every record.
     enabled_append_prop_crc: bool = false, java "enabledAppendPropCRC", since "5.3", applies AtStart;
-    /// Consume-queue entries scanned per pull at most.
-    max_filter_message_size: i32 = 16_000,
-        java "maxFilterMessageSize", since "5.3", applies Live, range 1..=i32::MAX;
-    /// Longest topic name in bytes.
-    max_topic_length: i32 = 127, java "maxTopicLength", since "5.3", applies AtStart, range 1..=255;
-    /// Use record version 2 for topics longer than 127 bytes.
-    auto_message_version_on_topic_len: bool = true,
-        java "autoMessageVersionOnTopicLen", since "5.3", applies AtStart;
-    /// Verify __CRC32# at recovery.
-    force_verify_prop_crc: bool = false, java "forceVerifyPropCRC", since "5.3", applies AtStart;
-    /// Bytes a slave may lag and count as in sync.
-    ha_max_gap_not_in_sync: i32 = 268_435_456,
-        java "haMaxGapNotInSync", since "5.3", applies Live, range 0..=i32::MAX;
     /// Disk percent at which the store stops writing.
     disk_space_warning_level_ratio: i32 = 90,
-        java "diskSpaceWarningLevelRatio", since "5.3", applies Live, range 1..=100;
+        java "diskSpaceWarningLevelRatio", since "5.3", applies AtStart, range 1..=100;
     /// Disk percent at which files are deleted regardless of time.
     disk_space_clean_forcibly_ratio: i32 = 85,
-        java "diskSpaceCleanForciblyRatio", since "5.3", applies Live, range 1..=100;
+        java "diskSpaceCleanForciblyRatio", since "5.3", applies AtStart, range 1..=100;
     /// Files deleted per round.
-    delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies Live, range 1..=i32::MAX;
+    delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies AtStart, range 1..=i32::MAX;
     inert {
+        "osPageCacheBusyTimeOutMills": i64 = "1000", since "4.9", "no send is refused because another is slow";
+        "diskFallRecorded": bool = "true", since "4.9", STATS;
+        "cleanResourceInterval": i32 = "10000", since "4.9", "expired files are looked for every ten seconds";
+        "deleteCommitLogFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
+        "deleteConsumeQueueFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
+        "haSendHeartbeatInterval": i32 = "5000", since "4.9", REPLICAS;
+        "haHousekeepingInterval": i32 = "20000", since "4.9", REPLICAS;
+        "haTransferBatchSize": i32 = "32768", since "4.9", REPLICAS;
+        "slaveTimeout": i32 = "3000", since "4.9", REPLICAS;
+        "haMasterAddress": Option<String> = "null", since "4.9", REPLICAS;
+        "haMaxGapNotInSync": i32 = "268435456", since "5.3", REPLICAS;
+        "flushCommitLogTimed": bool = "true", since "4.9", "the flush thread always sleeps flushIntervalCommitLog";
+        "defaultQueryMaxNum": i32 = "32", since "4.9", "a query is limited by maxMsgsNumBatch";
+        "maxFilterMessageSize": i32 = "16000", since "5.3", "how far one pull looks is fixed";
+        "maxTopicLength": i32 = "127", since "5.3", "a topic name has at most 127 letters";
+        "autoMessageVersionOnTopicLen": bool = "true", since "5.3", "the length of the topic decides";
+        "forceVerifyPropCRC": bool = "false", since "5.3", "recovery checks the body's checksum only";
+        "maxLmqConsumeQueueNum": i32 = "20000", since "4.9", LMQ;
         "debugLockEnable": bool = "false", since "4.9", "the store has no such lock";
         "warmMapedFileEnable": bool = "false", since "4.9", WARM;
         "enableConsumeQueueExt": bool = "false", since "4.9", SQL92;
@@ -343,6 +311,8 @@ settings! {
         "useABSLock": bool = "false", since "5.3", LOCK;
     }
     fixed {
+        "enableLmq": bool = "false", since "4.9", LMQ;
+        "enableMultiDispatch": bool = "false", since "4.9", LMQ;
         "duplicationEnable": bool = "false", since "4.9", "duplication mode is not built";
         "enableDLegerCommitLog": bool = "false", since "4.9", DLEDGER;
         "rocksdbCQDoubleWriteEnable": bool = "false", since "5.3", ROCKSDB;
