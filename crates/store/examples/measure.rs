@@ -61,6 +61,17 @@ fn resident_mib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// What the broker's allocate thread does.
+fn prepare_until(store: &Store<MmapDisk>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        if store.needs_preparation() {
+            store.prepare_ahead(NOW);
+        } else {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
 fn append(dir: &Path) {
     let body = vec![7; 1024];
     for (threads, group) in [(1, 1), (1, 16), (2, 1), (2, 16)] {
@@ -70,15 +81,7 @@ fn append(dir: &Path) {
         let sent = AtomicU64::new(0);
         let (started, cpu_before) = (Instant::now(), cpu());
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    if store.needs_preparation() {
-                        store.prepare_ahead(NOW);
-                    } else {
-                        std::thread::sleep(Duration::from_micros(200));
-                    }
-                }
-            });
+            scope.spawn(|| prepare_until(&store, &stop));
             for thread in 0..threads {
                 let (store, stop, sent, body) = (&store, &stop, &sent, &body);
                 scope.spawn(move || {
@@ -116,16 +119,21 @@ fn sync(dir: &Path) {
         let _ = std::fs::remove_dir_all(dir);
         let store = open(dir, FlushType::Sync);
         let started = Instant::now();
+        let stop = AtomicBool::new(false);
         let mut count = 0;
-        while started.elapsed() < Duration::from_secs(2) {
-            let mut pending: Vec<_> = (0..group)
-                .map(|index| store.prepare(&new("BenchmarkTest", index % 8, &body)).unwrap())
-                .collect();
-            store.append(&mut pending, NOW);
-            store.flush(0).unwrap();
-            store.dispatch(&mut |_| {}).unwrap();
-            count += group;
-        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| prepare_until(&store, &stop));
+            while started.elapsed() < Duration::from_secs(2) {
+                let mut pending: Vec<_> = (0..group)
+                    .map(|index| store.prepare(&new("BenchmarkTest", index % 8, &body)).unwrap())
+                    .collect();
+                store.append(&mut pending, NOW);
+                store.flush(0).unwrap();
+                store.dispatch(&mut |_| {}).unwrap();
+                count += group;
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
         let ours = f64::from(count) / started.elapsed().as_secs_f64();
         let record = store.max_physical().0 / i64::from(count);
         drop(store);

@@ -1,0 +1,310 @@
+//! The real disk, and that the simulated one keeps the same promises.
+#![allow(missing_docs)]
+// Helpers of tests may panic.
+#![allow(clippy::unwrap_used)]
+
+use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+const OPTIONS: MapOptions = MapOptions {
+    reserve_step_bytes: 65536,
+    pinned: false,
+};
+const PINNED: MapOptions = MapOptions {
+    pinned: true,
+    ..OPTIONS
+};
+
+/// Runs a test on the real disk and on the simulated one, with pinned files and with others.
+fn both(test: impl Fn(Check<'_>)) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, options) in [("pinned", PINNED), ("unpinned", OPTIONS)] {
+        let real = dir.path().join(name);
+        let (mmap, sim) = (MmapDisk::new(2), SimDisk::new());
+        mmap.create_dirs(&real).unwrap();
+        test(Check::Real(&mmap, real, options));
+        test(Check::Sim(&sim, PathBuf::from("/sim"), options));
+    }
+}
+
+enum Check<'a> {
+    Real(&'a MmapDisk, PathBuf, MapOptions),
+    Sim(&'a SimDisk, PathBuf, MapOptions),
+}
+
+/// Calls a generic function with whichever disk it is.
+macro_rules! with {
+    ($check:expr, $test:ident) => {
+        match $check {
+            Check::Real(disk, dir, options) => $test(disk, &dir, options),
+            Check::Sim(disk, dir, options) => $test(disk, &dir, options),
+        }
+    };
+}
+
+#[test]
+fn published_bytes_can_be_sliced_and_others_written() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let file = disk.create(&dir.join("a"), 100_000, options).unwrap();
+        assert_eq!(file.len(), 100_000);
+        assert!(file.slice(0..1).unwrap().is_none());
+        file.write(10, b"hello").unwrap();
+        file.publish(15);
+        let slice = file.slice(8..15).unwrap().unwrap();
+        assert_eq!(&slice[..], b"\0\0hello");
+        assert!(file.slice(8..16).unwrap().is_none());
+        let range = (12, 8);
+        assert!(file.slice(range.0..range.1).unwrap().is_none(), "backwards");
+        let below = catch_unwind(AssertUnwindSafe(|| file.write(14, b"x")));
+        let beyond = catch_unwind(AssertUnwindSafe(|| file.write(99_999, b"xx")));
+        assert!(below.is_err() && beyond.is_err());
+        // The lock survived both, and the bytes.
+        file.write(15, b"!").unwrap();
+        file.publish(16);
+        let mut joined = slice.part(2..7);
+        assert!(joined.join(&file.slice(15..16).unwrap().unwrap()));
+        assert_eq!(&joined[..], b"hello!");
+        assert!(!joined.join(&file.slice(0..1).unwrap().unwrap()));
+        let mut copy = [0; 6];
+        file.read(10, &mut copy).unwrap();
+        assert_eq!(&copy, b"hello!");
+        assert!(file.read(99_999, &mut copy).is_err());
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn the_end_goes_back_only_without_readers() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let path = dir.join("b");
+        let file = disk.create(&path, 20_000, options).unwrap();
+        file.write(0, &[7; 20_000]).unwrap();
+        file.publish(20_000);
+        let slice = file.slice(5000..6000).unwrap().unwrap();
+        let error = file.unpublish(5500).unwrap_err();
+        assert_eq!(
+            (error.operation, error.source.kind()),
+            (Operation::Unpublish, ErrorKind::WouldBlock)
+        );
+        assert_eq!(file.published(), 20_000);
+        drop(slice);
+        file.unpublish(5500).unwrap();
+        file.zero_from(5500).unwrap();
+        file.sync(0..20_000).unwrap();
+        drop(file);
+        let file = disk.open(&path, 20_000, options).unwrap();
+        let all = file.slice(0..20_000).unwrap().unwrap();
+        assert!(all[..5500] == [7; 5500] && all[5500..] == [0; 14_500]);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn a_removed_file_lives_as_long_as_its_slices() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let path = dir.join("c");
+        let file = disk.create(&path, 10_000, options).unwrap();
+        file.write(0, &[9; 10_000]).unwrap();
+        file.publish(10_000);
+        let slice = file.slice(0..10_000).unwrap().unwrap();
+        disk.remove_file(&path).unwrap();
+        file.forget();
+        drop(file);
+        assert_eq!(slice[..], [9; 10_000]);
+        assert!(disk.open(&path, 10_000, options).is_err());
+        disk.remove_file(&path).unwrap();
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn wrong_lengths_and_existing_files_are_errors() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let path = dir.join("d");
+        disk.create(&path, 100, options).unwrap();
+        assert_eq!(
+            disk.create(&path, 100, options).err().unwrap().operation,
+            Operation::Create
+        );
+        let error = disk.open(&path, 200, options).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot open {}: it has 100 bytes, but files there have 200",
+                path.display()
+            )
+        );
+        disk.extend(&path, 200).unwrap();
+        assert_eq!(disk.open(&path, 200, options).unwrap().published(), 200);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn small_files_are_replaced_whole_and_the_old_one_kept() {
+    fn test<D: Disk>(disk: &D, dir: &Path, _: MapOptions) {
+        let path = dir.join("config/topics.json");
+        assert_eq!(disk.read_small(&path, 10).unwrap(), None);
+        for content in ["one", "two", "three"] {
+            disk.write_small(&path, content.as_bytes(), true).unwrap();
+        }
+        assert_eq!(disk.read_small(&path, 10).unwrap().unwrap(), b"three");
+        assert_eq!(
+            disk.read_small(&dir.join("config/topics.json.bak"), 10)
+                .unwrap()
+                .unwrap(),
+            b"two"
+        );
+        assert!(disk.read_small(&path, 4).is_err());
+        let names: Vec<_> = disk
+            .list(&dir.join("config"))
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
+        assert_eq!(names, ["topics.json", "topics.json.bak"]);
+        disk.remove_dir_all(&dir.join("config")).unwrap();
+        assert_eq!(disk.list(&dir.join("config")).unwrap(), []);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn a_lock_is_held_once() {
+    fn test<D: Disk>(disk: &D, dir: &Path, _: MapOptions) {
+        let path = dir.join("lock");
+        let held = disk.lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(disk.lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(disk.lock(&path).unwrap().is_some());
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn more_files_than_may_be_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = MmapDisk::new(2);
+    let files: Vec<_> = (0..20u8)
+        .map(|number| {
+            let file = disk
+                .create(&dir.path().join(number.to_string()), 8192, OPTIONS)
+                .unwrap();
+            file.write(0, &[number; 4096]).unwrap();
+            file.publish(4096);
+            file
+        })
+        .collect();
+    let mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines()
+            .filter(|line| line.contains(dir.path().to_str().unwrap()))
+            .count()
+    };
+    assert!(mapped() <= 2, "{}", mapped());
+    let held: Vec<_> = files
+        .iter()
+        .map(|file| file.slice(0..4096).unwrap().unwrap())
+        .collect();
+    assert_eq!(mapped(), 20, "what is being read stays");
+    assert!(
+        held.iter()
+            .enumerate()
+            .all(|(number, slice)| slice[..] == [number as u8; 4096])
+    );
+    drop(held);
+    for (number, file) in files.iter().enumerate() {
+        let mut copy = [0; 2];
+        file.read(4095, &mut copy).unwrap();
+        assert_eq!(copy, [number as u8, 0]);
+        file.write(4096, b"x").unwrap();
+        file.sync(4096..4097).unwrap();
+    }
+    drop(
+        disk.create(&dir.path().join("last"), 8192, OPTIONS)
+            .map(|file| file.write(0, b"x"))
+            .unwrap(),
+    );
+    assert!(mapped() <= 20);
+}
+
+#[test]
+fn a_big_file_takes_only_the_blocks_it_needs() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("big");
+    let file = MmapDisk::default().create(&path, 1 << 30, PINNED).unwrap();
+    let kept = || std::fs::metadata(&path).unwrap().blocks() * 512;
+    assert_eq!(kept(), 0);
+    file.write(0, b"x").unwrap();
+    assert!((65536..1 << 20).contains(&kept()), "{}", kept());
+    file.populate(0..1 << 20).unwrap();
+    assert!((1 << 20..2 << 20).contains(&kept()), "{}", kept());
+    file.zero_from(4096).unwrap();
+    assert!(kept() <= 65536, "{}", kept());
+}
+
+#[test]
+fn slices_know_whether_they_are_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = MmapDisk::default()
+        .create(&dir.path().join("f"), 1 << 20, PINNED)
+        .unwrap();
+    file.write(0, &[1; 1 << 20]).unwrap();
+    file.publish(1 << 20);
+    let slice = file.slice(0..1 << 20).unwrap().unwrap();
+    slice.fetch().unwrap();
+    assert!(slice.is_resident());
+}
+
+#[test]
+fn usage_is_rounded_up_as_java_does() {
+    for (used, available, percent) in [
+        (0, 0, 0),
+        (0, 10, 0),
+        (1, 999, 1),
+        (90, 10, 90),
+        (901, 99, 91),
+        (10, 0, 100),
+    ] {
+        assert_eq!(Usage { used, available }.percent(), percent);
+    }
+    let usage = MmapDisk::default()
+        .usage(Path::new("/tmp/not/there/yet"))
+        .unwrap();
+    assert!(usage.used + usage.available > 0);
+}
+
+#[test]
+fn the_simulated_disk_loses_what_was_not_synced() {
+    let disk = SimDisk::new();
+    let path = Path::new("/d/file");
+    disk.create_dirs(Path::new("/d")).unwrap();
+    let file = disk.create(path, 8192, PINNED).unwrap();
+    file.write(0, &[1; 4096]).unwrap();
+    file.sync(0..8192).unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write(4096, &[2; 4096]).unwrap();
+    let mut kept = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let content = disk.crash(seed).content(path).unwrap();
+        assert_eq!(content[..4096], [1; 4096]);
+        kept.insert(content[4096..].iter().filter(|&&byte| byte == 2).count());
+        assert_eq!(
+            disk.crash(seed).content(path).unwrap(),
+            content,
+            "the same seed, the same crash"
+        );
+    }
+    assert!(
+        kept.contains(&0) && kept.contains(&4096) && kept.len() > 4,
+        "{kept:?}"
+    );
+    assert_eq!(disk.kill().content(path).unwrap()[4096..], [2; 4096]);
+    disk.fail_nth(1);
+    assert!(file.sync(0..1).is_err());
+    assert_eq!(disk.failed(), Some(Operation::Sync));
+}
