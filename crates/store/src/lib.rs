@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod append;
+pub mod check;
 mod checkpoint;
 mod dispatch;
 mod flush;

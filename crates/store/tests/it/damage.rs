@@ -4,6 +4,7 @@ use crate::harness::*;
 use disk::SimDisk;
 use message::record::{Fields, Place, RecordError, Version, body_crc};
 use std::path::{Path, PathBuf};
+use store::check::Fault;
 use store::{FlushType, LogCut, OpenError, RecoveryReport, Store, StoreSettings};
 
 const LOG: &str = "/store/commitlog/00000000000000000000";
@@ -391,4 +392,80 @@ fn hostile_records_touch_no_other_path() {
             "{path:?}"
         );
     }
+}
+
+fn checked(disk: &SimDisk) -> store::check::CheckSummary {
+    store::check::check(disk, &settings(), |_| {}).unwrap()
+}
+
+#[test]
+fn the_check_counts_what_is_there_and_changes_nothing() {
+    for disk in [stopped(), lived_in()] {
+        let before: Vec<_> = disk
+            .paths()
+            .into_iter()
+            .map(|path| (path.clone(), disk.content(&path)))
+            .collect();
+        let mut bodies = 0;
+        let summary = store::check::check(&disk, &settings(), |view| bodies += view.body().len()).unwrap();
+        assert_eq!(bodies, 30 * 500);
+        assert_eq!(
+            (summary.records, summary.units, summary.queues, summary.faults),
+            (30, 30, 1, 0),
+            "{summary:?}"
+        );
+        assert_eq!(summary.topics["T"], 30);
+        assert_eq!(summary.times, Some((NOW, NOW + 29)));
+        let after: Vec<_> = disk
+            .paths()
+            .into_iter()
+            .map(|path| (path.clone(), disk.content(&path)))
+            .collect();
+        assert!(before == after);
+    }
+}
+
+#[test]
+fn the_check_names_each_fault() {
+    let disk = stopped();
+    patch(&disk, LOG, 5 * 601 + 100, &[0xFF; 3]);
+    let summary = checked(&disk);
+    assert!(
+        matches!(
+            summary.first_faults[0],
+            Fault::Record {
+                reason: RecordError::BodyCrc { .. },
+                ..
+            }
+        ),
+        "{summary:?}"
+    );
+    assert!(
+        summary.records > 3 && summary.records < 30,
+        "the second file was looked at"
+    );
+
+    let disk = stopped();
+    let queue = "/store/consumequeue/T/0/00000000000000000000";
+    patch(&disk, queue, 3 * 20 + 7, &[1]);
+    let texts: Vec<_> = checked(&disk)
+        .first_faults
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(
+        texts[0].ends_with("message 3 of queue 0 of T is not in its consumequeue"),
+        "{texts:?}"
+    );
+    assert!(
+        texts[1].starts_with("consumequeue T 0: unit 3 points at"),
+        "{texts:?}"
+    );
+
+    let disk = stopped();
+    disk.put(Path::new(SECOND_LOG), b"short");
+    let summary = checked(&disk);
+    assert!(matches!(&summary.first_faults[0], Fault::File { path, .. } if path == Path::new(SECOND_LOG)));
+    assert_eq!(summary.faults, 4, "and three units point there: {summary:?}");
 }

@@ -1,0 +1,394 @@
+//! The offline check: reads a whole store directory, verifies every record and every queue unit, changes nothing.
+//!
+//! For a directory that no broker has open. What it finds is said, not repaired: the next start of a broker recovers by
+//! the rules in [`crate::recover`].
+
+use crate::dispatch::{has_unit, unit_of};
+use crate::log::{Log, LogFile, Step, parse_file_name};
+use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit};
+use crate::settings::{SettingsError, StoreSettings};
+use disk::{Disk, MappedFile};
+use message::record::{Check, Entry, RecordError, View, decode};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+/// How many faults are kept; all are counted.
+const FAULTS_KEPT: usize = 20;
+
+/// Why a directory cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A setting has an impossible value.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Something could not be read.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A file of a wrong length or name; it was not looked into.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// No record where one should be; the rest of its file was not looked at.
+    Record {
+        /// Position in the log.
+        at: i64,
+        /// What is wrong.
+        reason: RecordError,
+    },
+    /// A record without its unit: its queue ends before it, or has another unit there. The first is what a killed
+    /// broker leaves.
+    NoUnit {
+        /// Position of the record in the log.
+        at: i64,
+        /// Its topic.
+        topic: String,
+        /// Its queue.
+        queue_id: i32,
+        /// Its index in the queue.
+        index: i64,
+    },
+    /// A unit that does not point at its record.
+    Unit {
+        /// Its topic.
+        topic: String,
+        /// Its queue.
+        queue_id: i32,
+        /// Its index in the queue.
+        index: i64,
+        /// Where it points.
+        at: i64,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::File { path, what } => write!(f, "{}: {what}", path.display()),
+            Fault::Record { at, reason } => write!(f, "commitlog {at}: {reason}"),
+            Fault::NoUnit {
+                at,
+                topic,
+                queue_id,
+                index,
+            } => {
+                write!(
+                    f,
+                    "commitlog {at}: message {index} of queue {queue_id} of {topic} is not in its consumequeue"
+                )
+            }
+            Fault::Unit {
+                topic,
+                queue_id,
+                index,
+                at,
+            } => {
+                write!(
+                    f,
+                    "consumequeue {topic} {queue_id}: unit {index} points at {at}, where its message is not"
+                )
+            }
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckSummary {
+    /// The last stop was clean (there is no abort file).
+    pub clean: bool,
+    /// Log files.
+    pub log_files: usize,
+    /// First byte of the log.
+    pub log_start: i64,
+    /// One behind its last byte.
+    pub log_end: i64,
+    /// Records.
+    pub records: u64,
+    /// Store time of the first and the last record, ms.
+    pub times: Option<(i64, i64)>,
+    /// Records of each topic.
+    pub topics: BTreeMap<String, u64>,
+    /// Queues.
+    pub queues: u64,
+    /// Units in them.
+    pub units: u64,
+    /// Number of faults.
+    pub faults: u64,
+    /// The first of them.
+    pub first_faults: Vec<Fault>,
+}
+
+impl CheckSummary {
+    fn fault(&mut self, fault: Fault) {
+        self.faults += 1;
+        if self.first_faults.len() < FAULTS_KEPT {
+            self.first_faults.push(fault);
+        }
+    }
+}
+
+/// Checks the store below `settings.root_dir` and shows every record to `on_record`, in the order of the log.
+pub fn check<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    mut on_record: impl FnMut(&View<'_>),
+) -> Result<CheckSummary, CheckError> {
+    let settings = settings.clone().checked()?;
+    let mut summary = CheckSummary {
+        clean: !disk
+            .list(&settings.root_dir)?
+            .iter()
+            .any(|entry| entry.name == "abort"),
+        ..CheckSummary::default()
+    };
+    let log = open_log(disk, &settings, &mut summary)?;
+    summary.log_start = log.min();
+    let queues = open_queues(disk, &settings, &log, &mut summary)?;
+    check_log(&settings, &log, &queues, &mut summary, &mut on_record)?;
+    check_queues(&settings, &log, &queues, &mut summary)?;
+    Ok(summary)
+}
+
+fn open_log<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    summary: &mut CheckSummary,
+) -> Result<Log<D>, CheckError> {
+    let size = settings.commitlog_file_size;
+    let mut files = Vec::new();
+    for dir in settings
+        .commitlog_dirs
+        .iter()
+        .chain(&settings.read_only_commitlog_dirs)
+    {
+        for entry in disk.list(dir)? {
+            let path = dir.join(&entry.name);
+            let Some(start) = parse_file_name(&entry.name).filter(|start| start % size == 0) else {
+                summary.fault(Fault::File {
+                    path,
+                    what: format!("its name is no multiple of {size}"),
+                });
+                continue;
+            };
+            if entry.len != size as u64 {
+                let what = format!("it has {} bytes, mappedFileSizeCommitLog is {size}", entry.len);
+                summary.fault(Fault::File { path, what });
+                continue;
+            }
+            let file = disk.open(
+                &path,
+                size as u64,
+                Log::<D>::options(settings.log_reserve_step_bytes),
+            )?;
+            files.push(Arc::new(LogFile {
+                start,
+                file,
+                modified_ms: AtomicI64::new(entry.modified_ms),
+            }));
+        }
+    }
+    files.sort_by_key(|file| file.start);
+    summary.log_files = files.len();
+    Ok(Log::new(settings, files))
+}
+
+type Loaded<D> = BTreeMap<(String, i32), Queue<<D as Disk>::File>>;
+
+fn open_queues<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    log: &Log<D>,
+    summary: &mut CheckSummary,
+) -> Result<Loaded<D>, CheckError> {
+    let size = settings.consumequeue_file_size;
+    let root = settings.consumequeue_dir();
+    let mut queues = BTreeMap::new();
+    for topic in disk.list(&root)?.into_iter().filter(|entry| entry.is_dir) {
+        for queue in disk
+            .list(&root.join(&topic.name))?
+            .into_iter()
+            .filter(|entry| entry.is_dir)
+        {
+            let dir = root.join(&topic.name).join(&queue.name);
+            let Ok(id) = queue.name.parse::<i32>() else {
+                summary.fault(Fault::File {
+                    path: dir,
+                    what: "it is no queue".into(),
+                });
+                continue;
+            };
+            let mut files = Vec::new();
+            for entry in disk.list(&dir)? {
+                let start = parse_file_name(&entry.name)
+                    .filter(|start| start % size == 0 && entry.len == size as u64);
+                let Some(start) = start else {
+                    let what = format!(
+                        "its name or its length {} does not fit files of {size} bytes",
+                        entry.len
+                    );
+                    summary.fault(Fault::File {
+                        path: dir.join(&entry.name),
+                        what,
+                    });
+                    continue;
+                };
+                let file = disk.open(&dir.join(&entry.name), size as u64, QueueFiles::options())?;
+                files.push(Arc::new(QueueFile { start, file }));
+            }
+            let end = end_of(&files, size)?;
+            let queue = Queue::loaded(topic.name.as_str().into(), id, files, end, 0);
+            queue.correct_min(log.min(), size)?;
+            summary.queues += 1;
+            queues.insert((topic.name.clone(), id), queue);
+        }
+    }
+    Ok(queues)
+}
+
+/// One behind the last unit that can be one.
+fn end_of<F: MappedFile>(files: &[Arc<QueueFile<F>>], size: i64) -> Result<i64, CheckError> {
+    for file in files.iter().rev() {
+        let Some(all) = file.file.slice(0..size as u64)? else {
+            continue;
+        };
+        let units = all
+            .chunks_exact(UNIT as usize)
+            .take_while(|bytes| Unit::decode(bytes).is_valid())
+            .count();
+        if units > 0 {
+            return Ok(file.start / UNIT + units as i64);
+        }
+    }
+    Ok(0)
+}
+
+fn check_log<D: Disk>(
+    settings: &StoreSettings,
+    log: &Log<D>,
+    queues: &Loaded<D>,
+    summary: &mut CheckSummary,
+    on_record: &mut impl FnMut(&View<'_>),
+) -> Result<(), CheckError> {
+    let mut position = log.min();
+    summary.log_end = position;
+    while position < log.written() {
+        let mut walk = log.walk(position, log.written());
+        let bad = loop {
+            match walk.next(Check::Body)? {
+                Step::Record(view) => {
+                    on_record(&view);
+                    note_record(&view, summary);
+                    check_unit_of(&view, settings, queues, summary)?;
+                }
+                Step::End => break None,
+                Step::Bad(reason) => break Some(reason),
+            }
+        };
+        position = walk.position;
+        summary.log_end = summary.log_end.max(position);
+        let Some(reason) = bad else { break };
+        let rest = log.slice_to_file_end(position)?;
+        let is_end = position >= log.written() - log.file_size
+            && rest.is_none_or(|rest| rest[..rest.len().min(8)].iter().all(|&byte| byte == 0));
+        if is_end {
+            break;
+        }
+        if !all_zero_from(log, position)? {
+            summary.fault(Fault::Record { at: position, reason });
+        }
+        position = log.next_file(position);
+    }
+    Ok(())
+}
+
+/// Whether nothing was ever written from `position` to the end of its file: a file made ahead, or the log's end in a
+/// directory that has such files behind it.
+fn all_zero_from<D: Disk>(log: &Log<D>, position: i64) -> Result<bool, CheckError> {
+    Ok(log
+        .slice_to_file_end(position)?
+        .is_none_or(|rest| rest.iter().all(|&byte| byte == 0)))
+}
+
+fn note_record(view: &View<'_>, summary: &mut CheckSummary) {
+    summary.records += 1;
+    let time = view.store_timestamp();
+    let first = summary.times.map_or(time, |(first, _)| first);
+    summary.times = Some((first, time));
+    match summary.topics.get_mut(view.topic()) {
+        Some(count) => *count += 1,
+        None => {
+            summary.topics.insert(view.topic().to_string(), 1);
+        }
+    }
+}
+
+fn check_unit_of<F: MappedFile>(
+    view: &View<'_>,
+    settings: &StoreSettings,
+    queues: &BTreeMap<(String, i32), Queue<F>>,
+    summary: &mut CheckSummary,
+) -> Result<(), CheckError> {
+    if !has_unit(view) {
+        return Ok(());
+    }
+    let (topic, queue_id, index) = (view.topic().to_string(), view.queue_id(), view.queue_offset());
+    // Queues of a deleted topic are gone, its records are not.
+    let Some(queue) = queues.get(&(topic.clone(), queue_id)) else {
+        return Ok(());
+    };
+    let unit = queue.unit(index, settings.consumequeue_file_size)?;
+    let wanted = unit_of(view, settings);
+    if unit.is_none_or(|unit| (unit.physical, unit.size) != (wanted.physical, wanted.size)) {
+        summary.fault(Fault::NoUnit {
+            at: wanted.physical,
+            topic,
+            queue_id,
+            index,
+        });
+    }
+    Ok(())
+}
+
+fn check_queues<D: Disk>(
+    settings: &StoreSettings,
+    log: &Log<D>,
+    queues: &Loaded<D>,
+    summary: &mut CheckSummary,
+) -> Result<(), CheckError> {
+    for ((topic, id), queue) in queues {
+        for index in queue.min()..queue.end() {
+            let Some(unit) = queue.unit(index, settings.consumequeue_file_size)? else {
+                continue;
+            };
+            summary.units += 1;
+            if unit.is_pre_blank() || unit.physical < log.min() {
+                continue;
+            }
+            let is_its_record = log.record_at(unit.physical).is_ok_and(|record| {
+                matches!(decode(&record, Check::Lengths), Ok(Entry::Record(view))
+                    if record.len() as i64 == i64::from(unit.size)
+                        && Queue::<D::File>::owns(topic, *id, index, &view))
+            });
+            if !is_its_record {
+                summary.fault(Fault::Unit {
+                    topic: topic.clone(),
+                    queue_id: *id,
+                    index,
+                    at: unit.physical,
+                });
+            }
+        }
+    }
+    Ok(())
+}
