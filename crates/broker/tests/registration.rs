@@ -39,8 +39,14 @@ fn name(i: usize) -> String {
 }
 
 fn list(from: usize, to: usize) -> String {
-    let topics: Vec<String> =
-        (from..to).map(|i| format!(r#"{{"topicName":"{}","readQueueNums":1,"writeQueueNums":1}}"#, name(i))).collect();
+    let topics: Vec<String> = (from..to)
+        .map(|i| {
+            format!(
+                r#"{{"topicName":"{}","readQueueNums":1,"writeQueueNums":1}}"#,
+                name(i)
+            )
+        })
+        .collect();
     format!(r#"{{"topicConfigList":[{}]}}"#, topics.join(","))
 }
 
@@ -54,7 +60,15 @@ async fn wait_for_route(client: &Client, namesrv: &str, topic: &str, limit: Dura
         zone_name: None,
     };
     loop {
-        let asked = client.invoke(namesrv, request::GET_ROUTEINFO_BY_TOPIC, &header, Body::Empty, WITHIN).await;
+        let asked = client
+            .invoke(
+                namesrv,
+                request::GET_ROUTEINFO_BY_TOPIC,
+                &header,
+                Body::Empty,
+                WITHIN,
+            )
+            .await;
         if asked.is_ok_and(|frame| frame.code == response::SUCCESS) {
             return;
         }
@@ -75,7 +89,10 @@ async fn a_hundred_thousand_topics_are_registered_and_again_after_the_name_serve
     let address = format!("127.0.0.1:{port}");
     for from in (0..TOPICS).step_by(10_000) {
         let body = Body::Bytes(list(from, from + 10_000).into());
-        let made = client.invoke(&address, request::UPDATE_AND_CREATE_TOPIC_LIST, &(), body, WITHIN).await.unwrap();
+        let made = client
+            .invoke(&address, request::UPDATE_AND_CREATE_TOPIC_LIST, &(), body, WITHIN)
+            .await
+            .unwrap();
         assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
     }
     wait_for_route(&client, &namesrv, &name(0), Duration::from_secs(20)).await;
@@ -85,9 +102,26 @@ async fn a_hundred_thousand_topics_are_registered_and_again_after_the_name_serve
     // Far sooner than the next period of 30 s.
     wait_for_route(&client, &namesrv, &name(TOPICS / 2), Duration::from_secs(20)).await;
     broker.stop().await;
-    let header =
-        GetRouteInfo { topic: name(1).into(), accept_standard_json_only: None, zone_mode: None, zone_name: None };
-    let gone = client.invoke(&namesrv, request::GET_ROUTEINFO_BY_TOPIC, &header, Body::Empty, WITHIN).await.unwrap();
-    assert_eq!(gone.code, response::TOPIC_NOT_EXIST, "a broker that stops says so");
+    let header = GetRouteInfo {
+        topic: name(1).into(),
+        accept_standard_json_only: None,
+        zone_mode: None,
+        zone_name: None,
+    };
+    let gone = client
+        .invoke(
+            &namesrv,
+            request::GET_ROUTEINFO_BY_TOPIC,
+            &header,
+            Body::Empty,
+            WITHIN,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        gone.code,
+        response::TOPIC_NOT_EXIST,
+        "a broker that stops says so"
+    );
     second.shutdown().await;
 }

@@ -29,8 +29,12 @@ impl<D: Disk> Store<D> {
         });
         if dirty.len() > ONE_BY_ONE_MAX {
             let ends: Vec<i64> = dirty.iter().map(|queue| queue.begin_flush()).collect();
-            self.latch.guard(self.disk.sync_file_system(&self.queue_files.dir))?;
-            dirty.iter().zip(ends).for_each(|(queue, end)| queue.set_flushed(end));
+            self.latch
+                .guard(self.disk.sync_file_system(&self.queue_files.dir))?;
+            dirty
+                .iter()
+                .zip(ends)
+                .for_each(|(queue, end)| queue.set_flushed(end));
         } else {
             for queue in dirty {
                 let flushed = queue.flush(&self.disk, &self.queue_files);

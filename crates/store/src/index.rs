@@ -169,7 +169,10 @@ impl<D: Disk> Index<D> {
         log_end: i64,
         record_end: impl Fn(i64) -> Option<i64>,
     ) {
-        let last = self.files.last().filter(|file| (log_min..log_end).contains(&file.header.end_physical));
+        let last = self
+            .files
+            .last()
+            .filter(|file| (log_min..log_end).contains(&file.header.end_physical));
         let known = last.and_then(|file| {
             // A file without entries was made for a record that then found no space.
             let complete = clean && file.header.count > 1;
@@ -181,7 +184,11 @@ impl<D: Disk> Index<D> {
 
     /// End time of the newest full file; 0 when there is none.
     pub(crate) fn full_timestamp(&self) -> i64 {
-        let full = self.files.iter().rev().find(|file| file.header.count >= self.entries);
+        let full = self
+            .files
+            .iter()
+            .rev()
+            .find(|file| file.header.count >= self.entries);
         full.map_or(0, |file| file.header.end_timestamp)
     }
 

@@ -335,7 +335,10 @@ impl<D: Disk> Recovery<'_, D> {
                     let start = view.physical_offset();
                     // Unlike Java, which has nothing to tell by that a record's end was not written.
                     if let Some(at) = view.unwritten_sector((start % log.file_size) as u64) {
-                        self.report.log_cut = Some(LogCut { at: start, reason: RecordError::Torn { at } });
+                        self.report.log_cut = Some(LogCut {
+                            at: start,
+                            reason: RecordError::Torn { at },
+                        });
                         self.report.log_end = start;
                         return Ok(timestamp);
                     }

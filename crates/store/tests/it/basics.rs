@@ -58,7 +58,11 @@ fn dispatch_leaves_what_comes_meanwhile() {
             assert!(!other.join().unwrap(), "whoever is at it is told, not the second");
         });
     });
-    assert_eq!((told, more.unwrap()), (1, true), "the caller gets back to its own work");
+    assert_eq!(
+        (told, more.unwrap()),
+        (1, true),
+        "the caller gets back to its own work"
+    );
     assert!(!store.dispatch(&mut |_| {}).unwrap());
     assert_eq!(drain(&store, "T", 0), [b"first".as_slice(), b"second"]);
 }
