@@ -503,8 +503,15 @@ impl Disk for SimDisk {
 
     fn sync_file_system(&self, path: &Path) -> Result<()> {
         let mut world = self.step(Operation::Sync, path)?;
-        let World { pending, durable, files, .. } = &mut *world;
-        pending.drain(..).for_each(|(_, change)| World::apply(durable, &change));
+        let World {
+            pending,
+            durable,
+            files,
+            ..
+        } = &mut *world;
+        pending
+            .drain(..)
+            .for_each(|(_, change)| World::apply(durable, &change));
         for node in files.values() {
             node.sync(&mut lock(&node.state), 0..node.len);
         }

@@ -590,9 +590,11 @@ impl<'a> View<'a> {
         const SECTOR: u64 = 512;
         let end = self.bytes.len();
         let first = (position + self.body_end as u64).next_multiple_of(SECTOR) - position;
-        (first as usize..end)
-            .step_by(SECTOR as usize)
-            .find(|&start| self.bytes[start..end.min(start + SECTOR as usize)].iter().all(|&byte| byte == 0))
+        (first as usize..end).step_by(SECTOR as usize).find(|&start| {
+            self.bytes[start..end.min(start + SECTOR as usize)]
+                .iter()
+                .all(|&byte| byte == 0)
+        })
     }
 
     /// Refuses a record that says it lies elsewhere: a leftover of a log that was cut, or a copy.
