@@ -1,27 +1,75 @@
 //! The command line of `mqadmin`, which `bin/tools.sh` calls with `--class` and a Java class name.
 
-use crate::quickstart;
-use clap::{Arg, Command};
+use crate::{benchmark, output, quickstart};
+use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// The classes that tutorials start.
-const PRODUCER: &str = "org.apache.rocketmq.example.quickstart.Producer";
-const CONSUMER: &str = "org.apache.rocketmq.example.quickstart.Consumer";
+/// A program by the name of the Java class that tutorials start.
+struct Program {
+    class: &'static str,
+    about: &'static str,
+    arguments: fn() -> Vec<Arg>,
+    run: fn(&ArgMatches, &str) -> Result<(), String>,
+}
+
+const PROGRAMS: [Program; 5] = [
+    Program {
+        class: "org.apache.rocketmq.example.quickstart.Producer",
+        about: "sends 1000 messages to TopicTest",
+        arguments: Vec::new,
+        run: |_, namesrv| quickstart::run(false, namesrv),
+    },
+    Program {
+        class: "org.apache.rocketmq.example.quickstart.Consumer",
+        about: "prints the messages of TopicTest until it is stopped",
+        arguments: Vec::new,
+        run: |_, namesrv| quickstart::run(true, namesrv),
+    },
+    Program {
+        class: "org.apache.rocketmq.example.benchmark.Producer",
+        about: "measures sending",
+        arguments: benchmark::producer_arguments,
+        run: benchmark::produce,
+    },
+    Program {
+        class: "org.apache.rocketmq.example.benchmark.BatchProducer",
+        about: "measures sending in batches",
+        arguments: benchmark::batch_producer_arguments,
+        run: benchmark::produce,
+    },
+    Program {
+        class: "org.apache.rocketmq.example.benchmark.Consumer",
+        about: "measures consuming",
+        arguments: benchmark::consumer_arguments,
+        run: benchmark::consume,
+    },
+];
 
 /// Runs a command line and gives the process's exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command = Command::new("mqadmin")
-        .about("RocketMQ programs")
-        .arg_required_else_help(true)
-        .arg(
-            Arg::new("class")
-                .long("class")
-                .value_name("CLASS")
-                .required(true)
-                .value_parser([PRODUCER, CONSUMER])
-                .help("Program to run, by its Java class"),
-        )
+    let mut args = args.into_iter().skip(1);
+    let first = args.next();
+    let program = match (&first, args.next()) {
+        (Some(option), Some(class)) if option == "--class" => PROGRAMS.iter().find(|p| class == p.class),
+        _ => None,
+    };
+    let Some(program) = program else {
+        let known: String = PROGRAMS
+            .iter()
+            .map(|p| format!("  {}\n      {}\n", p.class, p.about))
+            .collect();
+        let usage = format!("Usage: mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}");
+        if first.is_some_and(|option| option == "-h" || option == "--help") {
+            output::print(&usage);
+            return ExitCode::SUCCESS;
+        }
+        output::complain(&usage);
+        return ExitCode::FAILURE;
+    };
+    let command = Command::new(program.class)
+        .about(program.about)
+        .no_binary_name(true)
         .arg(
             Arg::new("namesrvAddr")
                 .short('n')
@@ -31,6 +79,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                     "Name servers, for example '192.168.0.1:9876;192.168.0.2:9876' [default: $NAMESRV_ADDR]",
                 ),
         )
+        .args((program.arguments)())
         // Tutorials and scripts add what the Java programs ignore as well.
         .arg(Arg::new("ignored").num_args(0..).hide(true));
     let matches = match command.try_get_matches_from(args) {
@@ -45,13 +94,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let namesrv = given
         .or_else(|| std::env::var("NAMESRV_ADDR").ok())
         .unwrap_or_default();
-    let class = matches
-        .get_one::<String>("class")
-        .map_or(PRODUCER, String::as_str);
-    match quickstart::run(class == CONSUMER, &namesrv) {
+    match (program.run)(&matches, &namesrv) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            quickstart::complain(&why);
+            output::complain(&why);
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,11 @@
 //! The quickstart programs, with the same groups, topic, messages and output lines as RocketMQ's examples.
 
+use crate::output::{block_on, complain, print, stopped};
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
     PushConsumerSettings, Received,
 };
-use std::io::Write;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 const TOPIC: &str = "TopicTest";
 const PRODUCER_GROUP: &str = "please_rename_unique_group_name";
@@ -16,26 +15,13 @@ const MESSAGES: usize = 1000;
 const FAILURES_MAX: u32 = 3;
 
 pub(crate) fn run(consume: bool, namesrv: &str) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| format!("the runtime cannot be started: {e}"))?;
-    let done = runtime.block_on(async {
+    block_on(async {
         if consume {
             consumer(namesrv).await
         } else {
             producer(namesrv).await
         }
-    });
-    done.map_err(|e| e.to_string())
-}
-
-/// A line to stderr; without a terminal it is lost.
-pub(crate) fn complain(why: &str) {
-    let _ = std::io::stderr().write_all(format!("{why}\n").as_bytes());
-}
-
-/// A line to stdout in one piece, so that lines of several threads do not mix.
-fn print(line: &str) {
-    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+    })
 }
 
 async fn producer(namesrv: &str) -> Result<(), Error> {
@@ -84,19 +70,4 @@ async fn consumer(namesrv: &str) -> Result<(), Error> {
     stopped().await;
     consumer.shutdown().await;
     Ok(())
-}
-
-/// Waits for SIGTERM or SIGINT.
-async fn stopped() {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match signals {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }
-        // Without handlers the signals end the process as they do by default.
-        _ => std::future::pending().await,
-    }
 }

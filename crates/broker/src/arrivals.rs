@@ -1,9 +1,13 @@
 //! What happens after messages became visible: queue units are built and waiting pulls run again.
 //!
-//! There is no thread for it: whoever advanced the visible end (a connection's task after its append, the flush thread
-//! after its sync) dispatches up to it. A record is readable before its sender has its answer.
+//! Whoever advanced the visible end (a connection's task after its append, the flush thread after its sync) dispatches up
+//! to it, so a record is readable before its sender has its answer. What others made visible meanwhile is left to the
+//! `dispatch` thread: under load there is always more, and a connection's task that went on would never serve its
+//! connection again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::Store;
 use crate::care::Wake;
@@ -26,11 +30,28 @@ pub struct Arrivals {
     pub parked: Arc<Notify>,
     /// Prepares the log ahead.
     pub allocate: Arc<Wake>,
+    /// Dispatches what is left.
+    pub rest: Arc<Wake>,
 }
 
 impl Arrivals {
-    /// Dispatches everything that is visible and not yet dispatched.
+    /// Dispatches what is visible now.
     pub fn dispatch(&self) {
+        if self.dispatch_once() {
+            self.rest.nudge();
+        }
+    }
+
+    /// The dispatch thread's body.
+    pub fn run(&self, stopping: &AtomicBool) {
+        while !stopping.load(Ordering::Acquire) {
+            self.rest.wait(Duration::from_secs(60));
+            while self.dispatch_once() {}
+        }
+    }
+
+    /// True if there is more that nobody is at.
+    fn dispatch_once(&self) -> bool {
         let (mut woken, mut parked) = (Vec::new(), false);
         let dispatched = self.store.dispatch(&mut |unit| {
             parked |= unit.topic == SCHEDULE_TOPIC;
@@ -43,9 +64,10 @@ impl Arrivals {
                 );
             }
         });
-        if let Err(latched) = dispatched {
+        let more = dispatched.unwrap_or_else(|latched| {
             tracing::debug!("dispatch: {latched}");
-        }
+            false
+        });
         if parked {
             self.parked.notify_one();
         }
@@ -59,5 +81,6 @@ impl Arrivals {
         for held in woken {
             self.pull.again(held);
         }
+        more
     }
 }

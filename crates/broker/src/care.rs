@@ -34,7 +34,8 @@ impl Wake {
         }
     }
 
-    fn wait(&self, limit: Duration) {
+    /// Sleeps until it is asked for, or for `limit`.
+    pub(crate) fn wait(&self, limit: Duration) {
         let mut held = self.lock.lock();
         if !self.wanted.load(Ordering::Acquire) {
             self.work.wait_for(&mut held, limit);

@@ -17,8 +17,8 @@ use protocol::code::{request, response};
 use protocol::header::namesrv::{
     BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
 };
-use remoting::{Body, Client};
-use tokio::sync::Notify;
+use remoting::{Body, Client, Connection};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Store;
@@ -30,14 +30,16 @@ const COMPRESS_ABOVE: usize = 4 << 20;
 /// Changes within this time are sent together.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// How often a lost name server is tried again.
+const RECONNECT: Duration = Duration::from_secs(2);
 /// How long the first registration may hold up "boot success".
 pub const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// What one name server was told.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Told {
     /// The connection that carried the full table.
-    connection: u64,
+    connection: Arc<Connection>,
     /// Topics up to this change are known there.
     up_to: u64,
     /// brokerPermission that was told.
@@ -50,7 +52,7 @@ pub struct Registration {
     topics: Arc<TopicTable>,
     client: Client,
     store: Arc<Store>,
-    wake: Notify,
+    announced: watch::Sender<u64>,
     told: Mutex<HashMap<String, Told>>,
 }
 
@@ -76,7 +78,7 @@ impl Registration {
             topics,
             store,
             client,
-            wake: Notify::new(),
+            announced: watch::channel(0).0,
             told: Mutex::default(),
         }
     }
@@ -93,42 +95,74 @@ impl Registration {
 
     /// Tells the name servers soon that something changed.
     pub fn announce(&self) {
-        self.wake.notify_one();
+        self.announced.send_modify(|n| *n += 1);
     }
 
-    /// The task's body: ends when the broker stops.
+    /// The task's body: ends when the broker stops. Each name server has a loop of its own, so that one that is away
+    /// does not hold up what the others should know.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut changes = self.topics.subscribe();
-        let mut next_full = tokio::time::Instant::now();
+        let addresses = self.settings.load().broker.namesrv_addrs();
+        join_all(addresses.iter().map(|address| self.keep_told(address, &stop))).await;
+    }
+
+    async fn keep_told(&self, address: &str, stop: &CancellationToken) {
+        let (mut changes, mut announced) = (self.topics.subscribe(), self.announced.subscribe());
+        let mut next_full = tokio::time::Instant::now() + self.period();
+        // Told once when it goes away and once when it is back, not each time.
+        let mut away = false;
         loop {
-            let period = self
-                .settings
-                .load()
-                .broker
-                .register_name_server_period
-                .clamp(10_000, 60_000);
-            tokio::select! {
+            let full = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(next_full) => {
-                    next_full = tokio::time::Instant::now() + Duration::from_millis(period as u64);
-                    self.tell_all(true).await;
-                }
-                () = self.wake.notified() => self.tell_all(true).await,
+                () = tokio::time::sleep_until(next_full) => true,
+                _ = announced.changed() => true,
                 _ = changes.changed() => {
                     tokio::time::sleep(GATHER).await;
                     changes.mark_unchanged();
-                    self.tell_all(false).await;
+                    false
                 }
+                // Unlike Java, which waits for the next period: a name server that was restarted knows us soon.
+                () = self.lost(address) => false,
+            };
+            if full {
+                next_full = tokio::time::Instant::now() + self.period();
+            }
+            match self.tell(address, full).await {
+                Ok(()) => away = false,
+                Err(e) if !std::mem::replace(&mut away, true) => {
+                    tracing::warn!("name server {address} does not know this broker: {e}");
+                }
+                Err(e) => tracing::debug!("name server {address}: {e}"),
+            }
+        }
+    }
+
+    /// `registerNameServerPeriod`, between Java's bounds.
+    fn period(&self) -> Duration {
+        let ms = self
+            .settings
+            .load()
+            .broker
+            .register_name_server_period
+            .clamp(10_000, 60_000);
+        Duration::from_millis(ms as u64)
+    }
+
+    /// Ends a while after the connection to a name server was lost.
+    async fn lost(&self, address: &str) {
+        loop {
+            tokio::time::sleep(RECONNECT).await;
+            let told = self.told.lock().get(address).cloned();
+            if told.is_none_or(|t| !t.connection.is_open()) {
+                return;
             }
         }
     }
 
     /// Registers everywhere, all name servers at once.
-    pub async fn tell_all(&self, full: bool) {
+    pub async fn tell_all(&self) {
         let addresses = self.settings.load().broker.namesrv_addrs();
         let told = addresses.iter().map(|address| async move {
-            if let Err(e) = self.tell(address, full).await {
-                // A name server that is away for long is one line each period, not a flood.
+            if let Err(e) = self.tell(address, true).await {
                 tracing::warn!("name server {address} does not know this broker: {e}");
             }
         });
@@ -139,10 +173,10 @@ impl Registration {
         let settings = self.settings.snapshot();
         let timeout = Duration::from_millis(settings.broker.register_broker_timeout_mills.max(1) as u64);
         let connection = self.client.connection(address).await?;
-        let before = self.told.lock().get(address).copied();
-        let known = before.filter(|t| t.connection == connection.id());
+        let before = self.told.lock().get(address).cloned();
+        let known = before.filter(|t| t.connection.id() == connection.id());
         let permission = self.permission(&settings);
-        let since = match known {
+        let since = match &known {
             Some(told) if !full && told.permission == permission => told.up_to,
             _ => 0,
         };
@@ -175,7 +209,7 @@ impl Registration {
             tracing::info!("registered at name server {address}");
         }
         let told = Told {
-            connection: connection.id(),
+            connection: Arc::clone(&connection),
             up_to,
             permission,
         };

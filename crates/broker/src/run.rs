@@ -119,7 +119,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
     spawn_savers(&parts, &tasks, &stop);
     spawn_tickers(&parts, &tasks, &stop);
     let registration = Arc::clone(&parts.registration);
-    let first = tokio::time::timeout(FIRST_WITHIN, registration.tell_all(true)).await;
+    let first = tokio::time::timeout(FIRST_WITHIN, registration.tell_all()).await;
     if first.is_err() {
         tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
     }
@@ -187,6 +187,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         pull: Arc::clone(&pull),
         care: Arc::default(),
         allocate: Arc::default(),
+        rest: Arc::default(),
         parked: Arc::default(),
     });
     let send = Send {
@@ -375,9 +376,11 @@ fn spawn_threads(parts: &Arc<Parts>, stopping: &Arc<AtomicBool>) -> std::io::Res
         clock: Arc::clone(&parts.clock),
     });
     let allocate = Arc::clone(&care);
+    let (arrivals, ends) = (Arc::clone(&parts.arrivals), Arc::clone(stopping));
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     Ok(vec![
         thread("flush").spawn(move || flusher.run())?,
+        thread("dispatch").spawn(move || arrivals.run(&ends))?,
         thread("allocate").spawn(move || allocate.run_allocate())?,
         thread("care").spawn(move || care.run_care())?,
     ])
@@ -574,6 +577,7 @@ impl Broker {
         self.parts.waiters.nudge();
         self.parts.arrivals.care.nudge();
         self.parts.arrivals.allocate.nudge();
+        self.parts.arrivals.rest.nudge();
         let (threads, parts) = (self.threads, self.parts);
         let closed = tokio::task::spawn_blocking(move || {
             for thread in threads {

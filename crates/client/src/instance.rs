@@ -15,7 +15,7 @@ use remoting::{Body, Client, ClientSettings, Service};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ pub(crate) struct Instance {
     routes: Mutex<HashMap<String, Arc<Route>>>,
     /// Topics that are wanted, so refreshed.
     topics: Mutex<BTreeSet<String>>,
+    /// Whether a broker may be among the routes that has had no heartbeat.
+    strangers: AtomicBool,
     /// Brokers that have had a heartbeat.
     greeted: Mutex<BTreeSet<String>>,
     /// The name server that answered last, by its place in the list.
@@ -83,6 +85,7 @@ impl Instance {
             ids: UniqueIds::new(ip),
             routes: Mutex::default(),
             topics: Mutex::default(),
+            strangers: AtomicBool::new(false),
             greeted: Mutex::default(),
             current: AtomicU64::new(0),
             stop: CancellationToken::new(),
@@ -178,6 +181,7 @@ impl Instance {
         let route = Arc::new(route);
         let old = self.routes.lock().insert(topic.to_owned(), Arc::clone(&route));
         if old.is_none_or(|old| *old != *route) {
+            self.strangers.store(true, Ordering::Release);
             self.changed.notify_one();
         }
         route
@@ -213,6 +217,10 @@ impl Instance {
 
     /// Tells those that have not heard of it yet.
     pub(crate) async fn greet(&self, role: &dyn Role) {
+        // Asked before every send, so the usual answer is one load.
+        if !self.strangers.load(Ordering::Relaxed) || !self.strangers.swap(false, Ordering::AcqRel) {
+            return;
+        }
         for address in self.addresses(role.reads()) {
             if !self.greeted.lock().contains(&address) {
                 self.heartbeat(&address, role).await;
@@ -237,6 +245,7 @@ impl Instance {
             Ok(frame) => tracing::warn!("heartbeat to {address}: {}", refused(&frame)),
             Err(e) => {
                 self.greeted.lock().remove(address);
+                self.strangers.store(true, Ordering::Release);
                 tracing::warn!("heartbeat to {address}: {e}");
             }
         }

@@ -7,8 +7,6 @@ use std::fmt;
 
 /// Largest body, bytes (Java client's maxMessageSize).
 const BODY_MAX: usize = 4 << 20;
-/// Bodies from here on are compressed (compressMsgBodyOverHowmuch).
-const COMPRESS_FROM: usize = 4096;
 
 /// A message to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,8 +96,8 @@ impl Message {
     }
 
     /// The body to send and the sysFlag that says how.
-    pub(crate) fn packed_body(&self) -> (bytes::Bytes, i32) {
-        if self.body.len() >= COMPRESS_FROM {
+    pub(crate) fn packed_body(&self, compress_from: usize) -> (bytes::Bytes, i32) {
+        if self.body.len() >= compress_from {
             use std::io::Write;
             let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(5));
             if let Ok(packed) = zlib.write_all(&self.body).and_then(|()| zlib.finish())

@@ -28,6 +28,8 @@ pub struct ProducerSettings {
     pub timeout: Duration,
     /// How many more attempts a send gets when the first fails, on other brokers where there are some.
     pub retries: u32,
+    /// Bodies of this many bytes and more are compressed (compressMsgBodyOverHowmuch).
+    pub compress_from: usize,
 }
 
 impl ProducerSettings {
@@ -38,6 +40,7 @@ impl ProducerSettings {
             group: group.into(),
             timeout: TIMEOUT,
             retries: 2,
+            compress_from: 4096,
         }
     }
 }
@@ -171,7 +174,7 @@ impl Producer {
         message.check()?;
         let msg_id = self.instance.ids.next();
         let properties = message.properties_text(&msg_id)?;
-        let (body, sys_flag) = message.packed_body();
+        let (body, sys_flag) = message.packed_body(self.settings.compress_from);
         Ok(Parcel {
             topic: &message.topic,
             body,

@@ -54,12 +54,15 @@ pub(crate) fn run(wanted: &str, command: &mut Command) {
 /// One of our programs (`namesrv`, `broker`, `mqadmin`), built as the running test was (debug or release).
 pub fn our_program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the running test");
-    // target/PROFILE/deps/TEST
-    let built = test
-        .ancestors()
-        .nth(2)
-        .expect("a test lies in target/PROFILE/deps")
-        .to_owned();
+    // target/PROFILE/deps/TEST, target/PROFILE/examples/EXAMPLE or target/PROFILE/PROGRAM.
+    let folder = test.parent().expect("a program lies in a folder");
+    let below = folder.ends_with("deps") || folder.ends_with("examples");
+    let built = if below {
+        folder.parent().expect("target/PROFILE")
+    } else {
+        folder
+    }
+    .to_owned();
     once("our programs", || {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo

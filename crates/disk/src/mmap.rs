@@ -175,6 +175,7 @@ impl Inner {
             // Only set under the state's lock, so nobody was quicker.
             let _ = self.pinned.set(region.clone());
         } else {
+            region.random_access();
             state.region = Some(region.clone());
             self.pool.admit(self);
         }
@@ -603,6 +604,15 @@ impl Disk for MmapDisk {
         File::open(path)
             .and_then(|dir| dir.sync_all())
             .map_err(at(Operation::Sync, path))
+    }
+
+    fn sync_file_system(&self, path: &Path) -> Result<()> {
+        let dir = File::open(path).map_err(at(Operation::Sync, path))?;
+        // SAFETY: a system call on a descriptor that we own, without memory.
+        match unsafe { libc::syncfs(dir.as_raw_fd()) } {
+            0 => Ok(()),
+            _ => Err(Error::new(Operation::Sync, path, io::Error::last_os_error())),
+        }
     }
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {

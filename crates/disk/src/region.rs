@@ -26,6 +26,13 @@ impl Region {
         })
     }
 
+    /// Tells the kernel not to read ahead: for files of which a page here and there is touched. Without it the first
+    /// touch of a hole fills many pages with zeros that nobody asked for.
+    pub(crate) fn random_access(&self) {
+        // Only advice: where it is not taken, things are slower.
+        let _ = self.map.advise(Advice::Random);
+    }
+
     /// Memory without a file, all zero.
     #[cfg_attr(not(feature = "sim"), allow(dead_code))]
     pub(crate) fn anonymous(len: usize) -> io::Result<Region> {

@@ -501,6 +501,23 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn sync_file_system(&self, path: &Path) -> Result<()> {
+        let mut world = self.step(Operation::Sync, path)?;
+        let World {
+            pending,
+            durable,
+            files,
+            ..
+        } = &mut *world;
+        pending
+            .drain(..)
+            .for_each(|(_, change)| World::apply(durable, &change));
+        for node in files.values() {
+            node.sync(&mut lock(&node.state), 0..node.len);
+        }
+        Ok(())
+    }
+
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         let world = self.step(Operation::Read, path)?;
         let Some(node) = world.files.get(path) else {

@@ -316,6 +316,12 @@ pub enum RecordError {
     /// The CRC property does not fit the record.
     #[error("the record's CRC property does not fit its bytes")]
     PropertyCrc,
+    /// A sector of the record was never written: a power cut came in between.
+    #[error("byte {at} of the record and what follows in its sector were never written")]
+    Torn {
+        /// Where in the record, in bytes.
+        at: usize,
+    },
     /// The topic is not UTF-8.
     #[error("the record's topic is not UTF-8")]
     TopicText,
@@ -573,6 +579,22 @@ impl<'a> View<'a> {
         };
         start >= self.topic_end + 2
             && self.bytes[start..] == crc_property(crc32fast::hash(&self.bytes[..start]))
+    }
+
+    /// Looks for a disk sector behind the body that is still zero as it was before the record was written, for a record
+    /// that starts at `position` of its file. Returns where in the record it starts.
+    ///
+    /// The body has its CRC and the fixed part its lengths and position, but nothing in the format tells whether all of
+    /// topic and properties reached the disk.
+    pub fn unwritten_sector(&self, position: u64) -> Option<usize> {
+        const SECTOR: u64 = 512;
+        let end = self.bytes.len();
+        let first = (position + self.body_end as u64).next_multiple_of(SECTOR) - position;
+        (first as usize..end).step_by(SECTOR as usize).find(|&start| {
+            self.bytes[start..end.min(start + SECTOR as usize)]
+                .iter()
+                .all(|&byte| byte == 0)
+        })
     }
 
     /// Refuses a record that says it lies elsewhere: a leftover of a log that was cut, or a copy.

@@ -93,7 +93,7 @@ impl Client {
 
     /// The open connection to `host:port`, made if there is none. Several callers share one attempt.
     pub async fn connection(&self, address: &str) -> Result<Arc<Connection>, InvokeError> {
-        let slot = Arc::clone(self.slots.lock().entry(address.to_owned()).or_default());
+        let slot = self.slot(address);
         let mut current = slot.lock().await;
         if let Some(conn) = current.as_ref().filter(|c| c.is_open()) {
             return Ok(Arc::clone(conn));
@@ -110,6 +110,14 @@ impl Client {
         let conn = self.adopt(stream).map_err(failed)?;
         *current = Some(Arc::clone(&conn));
         Ok(conn)
+    }
+
+    fn slot(&self, address: &str) -> Slot {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(address) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(slots.entry(address.to_owned()).or_default())
     }
 
     fn adopt(&self, stream: TcpStream) -> std::io::Result<Arc<Connection>> {

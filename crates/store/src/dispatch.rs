@@ -72,37 +72,42 @@ enum Stop {
 }
 
 impl<D: Disk> Store<D> {
-    /// Gives every visible record its consumequeue unit and tells `on` about each, in the order of the log.
+    /// Gives every record that is visible now its consumequeue unit and tells `on` about each, in the order of the log.
+    /// True if more became visible meanwhile that nobody is at: somebody must call again. It does not go on by itself,
+    /// because under load there would always be more and the caller would never get back to its own work.
     ///
-    /// Returns at once when somebody else is at it. `on` is called under the dispatch lock: it may read, but not
+    /// Returns false at once when somebody else is at it. `on` is called under the dispatch lock: it may read, but not
     /// dispatch, append or delete. A full disk is no error here: the rest waits for the next call.
-    pub fn dispatch(&self, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<(), Latched> {
-        while self.dispatched.load(Ordering::SeqCst) < self.visible().0 {
+    pub fn dispatch(&self, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<bool, Latched> {
+        let goal = self.visible().0;
+        while self.dispatched.load(Ordering::SeqCst) < goal {
             let Some(mut dispatching) = self.dispatching.try_lock() else {
-                return Ok(());
+                return Ok(false);
             };
-            match self.dispatch_locked(&mut dispatching, on) {
+            match self.dispatch_locked(&mut dispatching, goal, on) {
                 Ok(()) => {}
                 Err(Stop::NoSpace(error)) => {
                     tracing::warn!(%error, "dispatch waits for space");
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(Stop::Latched(latched)) => return Err(latched),
             }
         }
-        Ok(())
+        // Looked at after the lock is free: whoever found it taken had made its records visible before.
+        Ok(self.dispatched.load(Ordering::SeqCst) < self.visible().0)
     }
 
     fn dispatch_locked(
         &self,
         state: &mut Dispatching<D>,
+        goal: i64,
         on: &mut impl FnMut(&Dispatched<'_>),
     ) -> Result<(), Stop> {
         loop {
-            let limit = self.visible().0;
-            if state.position >= limit {
+            if state.position >= goal {
                 return Ok(());
             }
+            let limit = self.visible().0;
             let log_until = self.take_round(state, limit);
             if state.round.is_empty() {
                 self.dispatch_from_log(state, log_until, on)?;

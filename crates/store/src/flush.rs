@@ -5,6 +5,10 @@ use crate::store::Store;
 use disk::Disk;
 use std::sync::atomic::Ordering;
 
+/// More dirty queues than this are made durable by one sync of the file system: each sync of a file is a round trip to
+/// the device, which for 100,000 queues would take minutes.
+const ONE_BY_ONE_MAX: usize = 64;
+
 impl<D: Disk> Store<D> {
     /// Makes consumequeues durable that have at least `least_pages` dirty pages of 4 KiB; with `save_checkpoint` all
     /// of them, and then says so in the checkpoint.
@@ -19,11 +23,20 @@ impl<D: Disk> Store<D> {
         let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
         let dispatched = self.dispatched.load(Ordering::Acquire);
         let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
-        for queue in self.queues.all() {
-            if queue.is_dirty()
-                && queue.dirty_bytes() >= least_bytes
-                && !queue.deleted.load(Ordering::Acquire)
-            {
+        let mut dirty = self.queues.all();
+        dirty.retain(|queue| {
+            queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.deleted.load(Ordering::Acquire)
+        });
+        if dirty.len() > ONE_BY_ONE_MAX {
+            let ends: Vec<i64> = dirty.iter().map(|queue| queue.begin_flush()).collect();
+            self.latch
+                .guard(self.disk.sync_file_system(&self.queue_files.dir))?;
+            dirty
+                .iter()
+                .zip(ends)
+                .for_each(|(queue, end)| queue.set_flushed(end));
+        } else {
+            for queue in dirty {
                 let flushed = queue.flush(&self.disk, &self.queue_files);
                 // The topic may have been deleted meanwhile, files and all.
                 if !queue.deleted.load(Ordering::Acquire) {

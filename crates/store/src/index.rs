@@ -169,11 +169,27 @@ impl<D: Disk> Index<D> {
         log_end: i64,
         record_end: impl Fn(i64) -> Option<i64>,
     ) {
-        let last = self.files.last().map(|file| file.header.end_physical);
-        let last = last.filter(|position| (log_min..log_end).contains(position));
-        let known =
-            last.and_then(|position| record_end(position).map(|end| if clean { end } else { position }));
+        let last = self
+            .files
+            .last()
+            .filter(|file| (log_min..log_end).contains(&file.header.end_physical));
+        let known = last.and_then(|file| {
+            // A file without entries was made for a record that then found no space.
+            let complete = clean && file.header.count > 1;
+            let position = file.header.end_physical;
+            record_end(position).map(|end| if complete { end } else { position })
+        });
         self.position = known.unwrap_or(log_min);
+    }
+
+    /// End time of the newest full file; 0 when there is none.
+    pub(crate) fn full_timestamp(&self) -> i64 {
+        let full = self
+            .files
+            .iter()
+            .rev()
+            .find(|file| file.header.count >= self.entries);
+        full.map_or(0, |file| file.header.end_timestamp)
     }
 
     fn newest(&mut self, disk: &D, now: i64) -> disk::Result<&mut IndexFile<D::File>> {

@@ -367,6 +367,18 @@ impl<F: MappedFile> Queue<F> {
         Ok(())
     }
 
+    /// Notes that the units below `end` and the names of all files were made durable in another way.
+    pub(crate) fn set_flushed(&self, end: i64) {
+        self.flushed.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// Before all files are made durable at once: takes what that will cover.
+    pub(crate) fn begin_flush(&self) -> i64 {
+        // The flag first: a file made after it is noted again.
+        self.new_names.store(false, Ordering::Release);
+        self.end()
+    }
+
     /// Finds the first unit whose record is still in the log, after the log lost its oldest files.
     pub(crate) fn correct_min(&self, log_min: i64, file_size: i64) -> disk::Result<()> {
         let first = self.files.read().first().map(|file| file.start / UNIT);

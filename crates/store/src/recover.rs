@@ -110,7 +110,7 @@ impl<D: Disk> Store<D> {
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
-        let (checkpoint_file, checkpoint) = CheckpointFile::open(&disk, &root)?;
+        let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
         let mut recovery = Recovery {
             disk: &disk,
@@ -136,6 +136,8 @@ impl<D: Disk> Store<D> {
                     .ok()
                     .map(|record| position + record.len() as i64)
             });
+            // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
+            checkpoint.index_timestamp = index.full_timestamp();
             Some(index)
         } else {
             None
@@ -330,6 +332,16 @@ impl<D: Disk> Recovery<'_, D> {
         loop {
             match walk.next(check)? {
                 Step::Record(view) => {
+                    let start = view.physical_offset();
+                    // Unlike Java, which has nothing to tell by that a record's end was not written.
+                    if let Some(at) = view.unwritten_sector((start % log.file_size) as u64) {
+                        self.report.log_cut = Some(LogCut {
+                            at: start,
+                            reason: RecordError::Torn { at },
+                        });
+                        self.report.log_end = start;
+                        return Ok(timestamp);
+                    }
                     self.report.records += 1;
                     timestamp = view.store_timestamp();
                     if has_unit(&view) {

@@ -242,6 +242,19 @@ fn each_damage_has_its_error() {
     ));
 }
 
+#[test]
+fn sectors_that_were_never_written() {
+    let fields = sample("T", b"hello", &[b'p'; 1200]);
+    let mut bytes = encoded(&fields);
+    assert_eq!((bytes.len(), view(&bytes).unwritten_sector(4096)), (1297, None));
+    bytes[1296] = 0;
+    assert_eq!(view(&bytes).unwritten_sector(4096), None);
+    assert_eq!(view(&bytes).unwritten_sector(3 * 512 - 1296), Some(1296));
+    bytes[512..1024].fill(0);
+    assert_eq!(view(&bytes).unwritten_sector(4096), Some(512));
+    assert_eq!(view(&bytes).unwritten_sector(4097), None, "only whole sectors");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_or_refused(

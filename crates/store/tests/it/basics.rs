@@ -44,6 +44,26 @@ fn what_is_sent_is_read() {
 }
 
 #[test]
+fn dispatch_leaves_what_comes_meanwhile() {
+    let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
+    send(&store, record("T", 0, b"first", b""), NOW);
+    let mut told = 0;
+    let more = store.dispatch(&mut |_| {
+        told += 1;
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                send(&store, record("T", 0, b"second", b""), NOW);
+                store.dispatch(&mut |_| {}).unwrap()
+            });
+            assert!(!other.join().unwrap(), "whoever is at it is told, not the second");
+        });
+    });
+    assert_eq!((told, more.unwrap()), (1, true), "the caller gets back to its own work");
+    assert!(!store.dispatch(&mut |_| {}).unwrap());
+    assert_eq!(drain(&store, "T", 0), [b"first".as_slice(), b"second"]);
+}
+
+#[test]
 fn every_status() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
     let status = |queue, offset| {

@@ -32,6 +32,8 @@ struct Life {
     /// Everything below was acknowledged as durable.
     acknowledged: i64,
     serial: u64,
+    /// Queues of a topic; with many of them they are flushed all at once.
+    queues: u64,
     /// A device failure was planned: errors are expected from now on until the next open.
     broken: bool,
 }
@@ -51,6 +53,7 @@ impl Life {
             max_message_size: 3000,
             ..small(flush_type)
         };
+        let queues = if random.one_in(6) { 60 } else { 2 };
         let disk = SimDisk::new();
         disk.set_now(NOW);
         let (store, _) = open(&disk, &settings);
@@ -65,6 +68,7 @@ impl Life {
             seen: BTreeMap::new(),
             acknowledged: 0,
             serial: 0,
+            queues,
             broken: false,
         }
     }
@@ -114,9 +118,10 @@ impl Life {
 
     fn append(&mut self) {
         let mut bodies = Vec::new();
-        let count = 1 + self.random.below(4) as usize;
+        let count = 1 + self.random.below(if self.queues > 2 { 12 } else { 4 }) as usize;
         let batch = self.random.one_in(4);
-        let target = |random: &mut SimRandom| (TOPICS[random.below(3) as usize], random.below(2) as i32);
+        let queues = self.queues;
+        let target = |random: &mut SimRandom| (TOPICS[random.below(3) as usize], random.below(queues) as i32);
         let first = target(&mut self.random);
         for index in 0..count {
             let place = if batch { first } else { target(&mut self.random) };

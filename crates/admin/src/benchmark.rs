@@ -1,0 +1,405 @@
+//! The benchmark programs, with the options of RocketMQ's own and a few more.
+//!
+//! Without `--rate` every one of `-w` workers sends its next message when the last is answered: that finds the highest
+//! rate. With `--rate` messages are due at set times and the latency counts from when a message was due, not from when it
+//! was sent, so that a broker that stalls is charged for everything that had to wait (no coordinated omission).
+
+use crate::histogram::Histogram;
+use crate::observed::{Used, used};
+use crate::output::{block_on, complain, print, stopped};
+use clap::{Arg, ArgMatches, value_parser};
+use client::{
+    ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
+    PushConsumerSettings, Received,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Messages due and not yet taken by a worker, above which the pace waits: the broker is far too slow for the rate.
+const DUE_MAX: usize = 1 << 20;
+/// Between two lines of progress.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+fn number(id: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> Arg {
+    let arg = Arg::new(id)
+        .long(id)
+        .value_name("N")
+        .default_value(default)
+        .help(help);
+    let arg = arg.value_parser(value_parser!(u64));
+    match short {
+        Some(short) => arg.short(short),
+        None => arg,
+    }
+}
+
+fn text(id: &'static str, short: char, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(id)
+        .long(id)
+        .short(short)
+        .value_name("TEXT")
+        .default_value(default)
+        .help(help)
+}
+
+pub(crate) fn producer_arguments() -> Vec<Arg> {
+    let mut arguments = sending_arguments();
+    arguments.push(number("batchSize", None, "1", "Messages in one request"));
+    arguments
+}
+
+pub(crate) fn batch_producer_arguments() -> Vec<Arg> {
+    let mut arguments = sending_arguments();
+    arguments.push(number("batchSize", Some('b'), "16", "Messages in one request"));
+    arguments
+}
+
+fn sending_arguments() -> Vec<Arg> {
+    vec![
+        text("topic", 't', "BenchmarkTest", "Topic"),
+        number(
+            "threadCount",
+            Some('w'),
+            "64",
+            "Requests in flight on each connection",
+        ),
+        number("messageSize", Some('s'), "128", "Bytes in a body"),
+        number("propertySize", Some('p'), "0", "Bytes in an extra property"),
+        number(
+            "messageQuantity",
+            Some('q'),
+            "0",
+            "Messages to send, 0: until stopped",
+        ),
+        number("connections", None, "1", "Connections"),
+        number("rate", None, "0", "Messages a second, 0: as many as go"),
+        number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
+        number("warmUp", None, "0", "Seconds to send before measuring"),
+        number(
+            "observe",
+            None,
+            "0",
+            "Process id of the broker, for its CPU time and memory",
+        ),
+    ]
+}
+
+pub(crate) fn consumer_arguments() -> Vec<Arg> {
+    vec![
+        text("topic", 't', "BenchmarkTest", "Topic"),
+        text("group", 'g', "benchmark_consumer", "Consumer group"),
+        text("expression", 'e', "*", "Tags, separated by ||"),
+        number("threadCount", Some('w'), "20", "Threads that consume"),
+        number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
+        number(
+            "observe",
+            None,
+            "0",
+            "Process id of the broker, for its CPU time and memory",
+        ),
+    ]
+}
+
+fn given(matches: &ArgMatches, id: &str) -> u64 {
+    matches.get_one::<u64>(id).copied().unwrap_or(0)
+}
+
+fn given_text(matches: &ArgMatches, id: &str) -> String {
+    matches.get_one::<String>(id).cloned().unwrap_or_default()
+}
+
+/// What is counted while messages go.
+#[derive(Default)]
+struct Counters {
+    /// Of the whole measurement.
+    all: Histogram,
+    /// Of the interval that runs.
+    interval: Histogram,
+    messages: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counters {
+    fn clear(&self) {
+        self.all.clear();
+        self.interval.clear();
+        self.messages.store(0, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn produce(matches: &ArgMatches, namesrv: &str) -> Result<(), String> {
+    block_on(produce_async(matches, namesrv))
+}
+
+async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error> {
+    let topic = given_text(matches, "topic");
+    let body = vec![b'a'; given(matches, "messageSize").max(1) as usize];
+    let mut message = Message::new(topic.as_str(), body);
+    let property = given(matches, "propertySize") as usize;
+    if property > 0 {
+        message = message.property("benchmark", &"p".repeat(property));
+    }
+    let batch = given(matches, "batchSize").max(1);
+    let messages: Arc<Vec<Message>> = Arc::new(vec![message; batch as usize]);
+    let mut producers = Vec::new();
+    for _ in 0..given(matches, "connections").max(1) {
+        let mut settings = ProducerSettings::new(namesrv, "benchmark_producer");
+        // What is measured is the broker, not the packing of a body of equal letters.
+        settings.compress_from = usize::MAX;
+        settings.retries = 0;
+        let producer = Producer::start(settings).await?;
+        // Finds out whether there is a route at all, and opens the connection.
+        send(&producer, &messages).await?;
+        producers.push(Arc::new(producer));
+    }
+    let counters = Arc::new(Counters::default());
+    let stop = CancellationToken::new();
+    let left = Arc::new(AtomicU64::new(match given(matches, "messageQuantity") {
+        0 => u64::MAX,
+        quantity => quantity.div_ceil(batch),
+    }));
+    let due = pace(given(matches, "rate"), batch, &stop);
+    let mut workers = tokio::task::JoinSet::new();
+    for producer in &producers {
+        for _ in 0..given(matches, "threadCount").max(1) {
+            let worker = Worker {
+                producer: Arc::clone(producer),
+                messages: Arc::clone(&messages),
+                counters: Arc::clone(&counters),
+                left: Arc::clone(&left),
+                due: due.clone(),
+                stop: stop.clone(),
+            };
+            workers.spawn(worker.run());
+        }
+    }
+    let ended = async { while workers.join_next().await.is_some() {} };
+    measure(matches, "Send", &counters, &stop, ended).await;
+    drop(workers);
+    for producer in producers {
+        if let Some(producer) = Arc::into_inner(producer) {
+            producer.shutdown().await;
+        }
+    }
+    Ok(())
+}
+
+async fn send(producer: &Producer, messages: &[Message]) -> Result<(), Error> {
+    match messages {
+        [one] => producer.send(one).await.map(drop),
+        many => producer.send_batch(many).await.map(drop),
+    }
+}
+
+type Due = Arc<Mutex<mpsc::Receiver<Instant>>>;
+
+/// A thread that says when the next request is due; `None` without a set rate.
+fn pace(rate: u64, batch: u64, stop: &CancellationToken) -> Option<Due> {
+    if rate == 0 {
+        return None;
+    }
+    let (sender, receiver) = mpsc::channel(DUE_MAX);
+    let stop = stop.clone();
+    let between = Duration::from_secs_f64(batch as f64 / rate as f64);
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        let mut count = 0u32;
+        while !stop.is_cancelled() {
+            let due = start + between.mul_f64(f64::from(count));
+            if let Some(early) = due.checked_duration_since(Instant::now()) {
+                std::thread::sleep(early);
+            }
+            if sender.blocking_send(due).is_err() {
+                return;
+            }
+            count = count.saturating_add(1);
+        }
+    });
+    Some(Arc::new(Mutex::new(receiver)))
+}
+
+struct Worker {
+    producer: Arc<Producer>,
+    messages: Arc<Vec<Message>>,
+    counters: Arc<Counters>,
+    left: Arc<AtomicU64>,
+    due: Option<Due>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    async fn run(self) {
+        while !self.stop.is_cancelled() {
+            let taken = self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if taken.is_err() {
+                return;
+            }
+            let start = match &self.due {
+                None => Instant::now(),
+                Some(due) => {
+                    let mut due = due.lock().await;
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        due = due.recv() => match due {
+                            Some(due) => due,
+                            None => return,
+                        },
+                    }
+                }
+            };
+            match send(&self.producer, &self.messages).await {
+                Ok(()) => {
+                    self.counters.all.add(start.elapsed());
+                    self.counters.interval.add(start.elapsed());
+                    self.counters
+                        .messages
+                        .fetch_add(self.messages.len() as u64, Ordering::Relaxed);
+                }
+                Err(e) => {
+                    let failed = self.counters.failed.fetch_add(1, Ordering::Relaxed) + 1;
+                    if failed.is_power_of_two() {
+                        complain(&format!("{failed} sends have failed, the last: {e}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn consume(matches: &ArgMatches, namesrv: &str) -> Result<(), String> {
+    block_on(consume_async(matches, namesrv))
+}
+
+async fn consume_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error> {
+    let group = given_text(matches, "group");
+    let settings = PushConsumerSettings::new(namesrv, group);
+    let mut settings = settings.subscribe(&given_text(matches, "topic"), &given_text(matches, "expression"));
+    settings.from = ConsumeFromWhere::LastOffset;
+    settings.threads = given(matches, "threadCount").max(1) as usize;
+    settings.batch = 32;
+    let counters = Arc::new(Counters::default());
+    let counted = Arc::clone(&counters);
+    let listener = move |messages: &[Received]| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for message in messages {
+            let born = Duration::from_millis(u64::try_from(message.born_timestamp).unwrap_or(0));
+            let latency = now.saturating_sub(born);
+            counted.all.add(latency);
+            counted.interval.add(latency);
+        }
+        counted
+            .messages
+            .fetch_add(messages.len() as u64, Ordering::Relaxed);
+        Consumed::Success
+    };
+    let consumer = PushConsumer::start(settings, listener).await?;
+    let stop = CancellationToken::new();
+    measure(matches, "Consume", &counters, &stop, std::future::pending()).await;
+    consumer.shutdown().await;
+    Ok(())
+}
+
+/// Lets the workers warm up, then reports until the time is over, everything is sent, or a signal comes.
+async fn measure(
+    matches: &ArgMatches,
+    what: &str,
+    counters: &Counters,
+    stop: &CancellationToken,
+    ended: impl Future<Output = ()>,
+) {
+    let mut ended = std::pin::pin!(ended);
+    let warm_up = matches
+        .try_get_one::<u64>("warmUp")
+        .ok()
+        .flatten()
+        .copied()
+        .unwrap_or(0);
+    tokio::select! {
+        () = stopped() => return stop.cancel(),
+        () = &mut ended => return,
+        () = tokio::time::sleep(Duration::from_secs(warm_up)) => {}
+    }
+    counters.clear();
+    let observed = u32::try_from(given(matches, "observe"))
+        .ok()
+        .filter(|pid| *pid > 0);
+    let before = observed.map(used);
+    let start = Instant::now();
+    let seconds = given(matches, "seconds");
+    let end = if seconds == 0 {
+        Duration::from_secs(u64::from(u32::MAX))
+    } else {
+        Duration::from_secs(seconds)
+    };
+    let mut signal = std::pin::pin!(stopped());
+    let mut over = false;
+    while !over {
+        let (lap, sent) = (Instant::now(), counters.messages.load(Ordering::Relaxed));
+        let pause = PROGRESS.min(end.saturating_sub(start.elapsed()));
+        tokio::select! {
+            () = &mut signal => over = true,
+            () = &mut ended => over = true,
+            () = tokio::time::sleep(pause) => over = start.elapsed() >= end,
+        }
+        progress(what, counters, sent, lap.elapsed());
+    }
+    let elapsed = start.elapsed();
+    let after = observed.map(used);
+    stop.cancel();
+    summary(what, counters, elapsed);
+    if let (Some(before), Some(after)) = (before, after) {
+        observed_line(before, after, counters.messages.load(Ordering::Relaxed));
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn progress(what: &str, counters: &Counters, before: u64, elapsed: Duration) {
+    let count = counters.messages.load(Ordering::Relaxed) - before;
+    print(&format!(
+        "{what} TPS: {:.0} Max RT(ms): {:.3} Average RT(ms): {:.3} {what} Failed: {}",
+        count as f64 / elapsed.as_secs_f64().max(1e-9),
+        milliseconds(counters.interval.max()),
+        milliseconds(counters.interval.mean()),
+        counters.failed.load(Ordering::Relaxed)
+    ));
+    counters.interval.clear();
+}
+
+fn summary(what: &str, counters: &Counters, elapsed: Duration) {
+    let count = counters.messages.load(Ordering::Relaxed);
+    print(&format!(
+        "{what} total: {count} messages in {:.2} s, {:.0} a second; latency ms p50 {:.3} p99 {:.3} p99.9 {:.3} max \
+         {:.3}; failed {}",
+        elapsed.as_secs_f64(),
+        count as f64 / elapsed.as_secs_f64().max(1e-9),
+        milliseconds(counters.all.quantile(0.5)),
+        milliseconds(counters.all.quantile(0.99)),
+        milliseconds(counters.all.quantile(0.999)),
+        milliseconds(counters.all.max()),
+        counters.failed.load(Ordering::Relaxed)
+    ));
+}
+
+fn observed_line(before: Result<Used, String>, after: Result<Used, String>, messages: u64) {
+    match (before, after) {
+        (Ok(before), Ok(after)) => {
+            let cpu = (after.cpu - before.cpu).as_secs_f64();
+            let million = messages.max(1) as f64 / 1e6;
+            let peak = after.peak_bytes as f64 / f64::from(1 << 20);
+            print(&format!(
+                "Broker: {:.2} CPU seconds per million messages, peak memory {peak:.1} MiB",
+                cpu / million
+            ));
+        }
+        (Err(e), _) | (_, Err(e)) => complain(&format!("the broker's process cannot be observed: {e}")),
+    }
+}
