@@ -588,7 +588,12 @@ impl<'a> View<'a> {
     /// topic and properties reached the disk.
     pub fn unwritten_sector(&self, position: u64) -> Option<usize> {
         const SECTOR: u64 = 512;
-        let end = self.bytes.len();
+        // The length of no properties is zero itself: where a sector begins just there, it tells nothing.
+        let end = if self.properties().is_empty() {
+            self.topic_end
+        } else {
+            self.bytes.len()
+        };
         let first = (position + self.body_end as u64).next_multiple_of(SECTOR) - position;
         (first as usize..end).step_by(SECTOR as usize).find(|&start| {
             self.bytes[start..end.min(start + SECTOR as usize)]

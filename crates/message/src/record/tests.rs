@@ -253,6 +253,17 @@ fn sectors_that_were_never_written() {
     bytes[512..1024].fill(0);
     assert_eq!(view(&bytes).unwritten_sector(4096), Some(512));
     assert_eq!(view(&bytes).unwritten_sector(4097), None, "only whole sectors");
+
+    // Without properties a record ends with their length, which is zero.
+    let fields = sample("T", b"hello", b"");
+    let bytes = encoded(&fields);
+    for tail in 0..3 {
+        assert_eq!(
+            view(&bytes).unwritten_sector(512 - (bytes.len() as u64 - tail)),
+            None,
+            "{tail}"
+        );
+    }
 }
 
 proptest! {
