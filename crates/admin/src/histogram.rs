@@ -11,7 +11,7 @@ const STEP_BITS: u32 = STEPS.ilog2();
 const BUCKETS: usize = (42 - STEP_BITS as usize + 1) * STEPS;
 
 /// Counts of latencies.
-pub(crate) struct Histogram {
+pub struct Histogram {
     counts: Vec<AtomicU64>,
     max_ns: AtomicU64,
     sum_ns: AtomicU64,
@@ -50,14 +50,16 @@ fn upper(index: usize) -> u64 {
 }
 
 impl Histogram {
-    pub(crate) fn add(&self, latency: Duration) {
+    /// Counts a latency.
+    pub fn add(&self, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(ns)].fetch_add(1, Ordering::Relaxed);
         self.max_ns.fetch_max(ns, Ordering::Relaxed);
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    pub(crate) fn count(&self) -> u64 {
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
         self.counts
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
@@ -65,7 +67,7 @@ impl Histogram {
     }
 
     /// The latency below which `share` (0 to 1) of them are.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
+    pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count() as f64 * share).ceil() as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -77,17 +79,19 @@ impl Histogram {
         self.max()
     }
 
-    pub(crate) fn max(&self) -> Duration {
+    /// The longest.
+    pub fn max(&self) -> Duration {
         Duration::from_nanos(self.max_ns.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn mean(&self) -> Duration {
+    /// The average.
+    pub fn mean(&self) -> Duration {
         let count = self.count().max(1);
         Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed) / count)
     }
 
     /// Empties it, for the next interval.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.counts
             .iter()
             .for_each(|count| count.store(0, Ordering::Relaxed));

@@ -5,7 +5,7 @@
 
 mod benchmark;
 pub mod command;
-mod histogram;
-mod observed;
+pub mod histogram;
+pub mod observed;
 mod output;
 mod quickstart;

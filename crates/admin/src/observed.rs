@@ -7,15 +7,15 @@ const TICKS_A_SECOND: u64 = 100;
 
 /// Use of a process so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Used {
+pub struct Used {
     /// Time on a CPU, in user and kernel mode.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Most memory it ever had resident, bytes.
-    pub(crate) peak_bytes: u64,
+    pub peak_bytes: u64,
 }
 
 /// Looks at a process; the error says what is missing.
-pub(crate) fn used(pid: u32) -> Result<Used, String> {
+pub fn used(pid: u32) -> Result<Used, String> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
         std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))

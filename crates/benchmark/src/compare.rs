@@ -175,7 +175,7 @@ fn measure(row: &Row, cluster: &Cluster, seconds: u64) -> Outcome {
         rate: row.rate,
         warm_up: Duration::from_secs(3),
         measured: Duration::from_secs(seconds),
-        pid: Some(cluster.broker.process.pid()),
+        pid: cluster.broker.process.pid(),
     };
     load.run().expect("both servers run")
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use admin::histogram::Histogram;
+use admin::observed::used;
 use client::{Error, Message, Producer, ProducerSettings, PullConsumer, PullStatus, Received};
 use tokio::task::JoinHandle;
-
-use crate::histogram::Histogram;
-use crate::process::{cpu_seconds, peak_mib};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,8 @@ pub(crate) struct Load {
     pub(crate) rate: u64,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
-    pub(crate) pid: Option<u32>,
+    /// The broker's process.
+    pub(crate) pid: u32,
 }
 
 /// What came out.
@@ -43,12 +43,9 @@ pub(crate) struct Load {
 pub(crate) struct Outcome {
     pub(crate) messages: f64,
     pub(crate) seconds: f64,
-    pub(crate) bytes: f64,
-    pub(crate) failed: u64,
     /// p50, p99, p99.9, max, ms.
     pub(crate) latency_ms: [f64; 4],
     pub(crate) cpu_seconds: Option<f64>,
-    pub(crate) peak_mib: Option<f64>,
 }
 
 impl Outcome {
@@ -58,22 +55,6 @@ impl Outcome {
 
     pub(crate) fn cpu_per_million(&self) -> Option<f64> {
         self.cpu_seconds.map(|cpu| cpu / self.messages * 1e6)
-    }
-
-    pub(crate) fn text(&self) -> String {
-        let [p50, p99, p999, max] = self.latency_ms;
-        let mut text = format!(
-            "{:.0} messages/s, {:.1} MB/s, p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, max {max:.3} ms, {} failed",
-            self.rate(),
-            self.bytes / self.seconds / 1e6,
-            self.failed,
-        );
-        if let (Some(cpu), Some(peak)) = (self.cpu_per_million(), self.peak_mib) {
-            text.push_str(&format!(
-                ", broker {cpu:.2} CPU s per million, peak {peak:.0} MiB"
-            ));
-        }
-        text
     }
 }
 
@@ -100,8 +81,8 @@ impl Shared {
             };
             self.messages.fetch_add(1, Relaxed);
             self.bytes.fetch_add(message.body.len() as u64, Relaxed);
-            self.latency
-                .add(unix_nanos().saturating_sub(u64::from_be_bytes(*stamp)));
+            let age = unix_nanos().saturating_sub(u64::from_be_bytes(*stamp));
+            self.latency.add(Duration::from_nanos(age));
         }
     }
 
@@ -109,9 +90,13 @@ impl Shared {
         if self.measuring.load(Relaxed) {
             self.messages.fetch_add(messages, Relaxed);
             self.bytes.fetch_add(bytes, Relaxed);
-            self.latency.add(since.elapsed().as_nanos() as u64);
+            self.latency.add(since.elapsed());
         }
     }
+}
+
+fn cpu_seconds(pid: u32) -> Option<f64> {
+    used(pid).ok().map(|used| used.cpu.as_secs_f64())
 }
 
 fn unix_nanos() -> u64 {
@@ -161,24 +146,22 @@ impl Load {
             }
         }
         tokio::time::sleep(self.warm_up).await;
-        let cpu_before = self.pid.and_then(cpu_seconds);
+        let cpu_before = cpu_seconds(self.pid);
         let started = Instant::now();
         shared.measuring.store(true, Relaxed);
         tokio::time::sleep(self.measured).await;
         shared.measuring.store(false, Relaxed);
         let seconds = started.elapsed().as_secs_f64();
-        let cpu_after = self.pid.and_then(cpu_seconds);
+        let cpu_after = cpu_seconds(self.pid);
         shared.stop.store(true, Relaxed);
         for worker in workers {
             worker.abort();
         }
-        let ms = |nanos: u64| nanos as f64 / 1e6;
+        let ms = |latency: Duration| latency.as_secs_f64() * 1000.0;
         let latency = &shared.latency;
         Ok(Outcome {
             messages: shared.messages.load(Relaxed) as f64,
             seconds,
-            bytes: shared.bytes.load(Relaxed) as f64,
-            failed: shared.failed.load(Relaxed),
             latency_ms: [
                 ms(latency.quantile(0.5)),
                 ms(latency.quantile(0.99)),
@@ -186,7 +169,6 @@ impl Load {
                 ms(latency.max()),
             ],
             cpu_seconds: cpu_before.zip(cpu_after).map(|(before, after)| after - before),
-            peak_mib: self.pid.and_then(peak_mib),
         })
     }
 
