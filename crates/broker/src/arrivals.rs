@@ -16,6 +16,9 @@ use crate::hold::Hold;
 use crate::topics::SCHEDULE_TOPIC;
 use tokio::sync::Notify;
 
+/// Records that a connection's task dispatches, at least, before it goes back to its connection.
+const INLINE: usize = 64;
+
 /// Builds queue units and wakes pulls.
 pub struct Arrivals {
     /// Where the units are built.
@@ -35,9 +38,16 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Dispatches what is visible now.
-    pub fn dispatch(&self) {
-        if self.dispatch_once() {
+    /// Dispatches what is visible now, on a connection's task that made `own` records visible.
+    pub fn dispatch(&self, own: usize) {
+        if self.dispatch_once(own.max(INLINE)) {
+            self.rest.nudge();
+        }
+    }
+
+    /// Dispatches everything that is visible now, on a thread that may take its time.
+    pub fn dispatch_all(&self) {
+        if self.dispatch_once(usize::MAX) {
             self.rest.nudge();
         }
     }
@@ -46,14 +56,14 @@ impl Arrivals {
     pub fn run(&self, stopping: &AtomicBool) {
         while !stopping.load(Ordering::Acquire) {
             self.rest.wait(Duration::from_secs(60));
-            while self.dispatch_once() {}
+            while self.dispatch_once(usize::MAX) {}
         }
     }
 
     /// True if there is more that nobody is at.
-    fn dispatch_once(&self) -> bool {
+    fn dispatch_once(&self, most: usize) -> bool {
         let (mut woken, mut parked) = (Vec::new(), false);
-        let dispatched = self.store.dispatch(&mut |unit| {
+        let dispatched = self.store.dispatch_some(most, &mut |unit| {
             parked |= unit.topic == SCHEDULE_TOPIC;
             if !self.hold.is_empty() {
                 let end = unit.queue_offset.0 + 1;

@@ -261,7 +261,7 @@ impl Delivery {
         }
         if delivered > 0 {
             self.waiters.nudge();
-            self.arrivals.dispatch();
+            self.arrivals.dispatch_all();
         }
         Ok(next_due)
     }

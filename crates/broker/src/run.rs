@@ -115,7 +115,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
     let stopping = Arc::new(AtomicBool::new(false));
     let threads = spawn_threads(&parts, &stopping).map_err(StartError::Thread)?;
     // What recovery found but did not dispatch.
-    parts.arrivals.dispatch();
+    parts.arrivals.dispatch_all();
     spawn_savers(&parts, &tasks, &stop);
     spawn_tickers(&parts, &tasks, &stop);
     let registration = Arc::clone(&parts.registration);

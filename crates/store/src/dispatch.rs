@@ -79,12 +79,19 @@ impl<D: Disk> Store<D> {
     /// Returns false at once when somebody else is at it. `on` is called under the dispatch lock: it may read, but not
     /// dispatch, append or delete. A full disk is no error here: the rest waits for the next call.
     pub fn dispatch(&self, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<bool, Latched> {
+        self.dispatch_some(usize::MAX, on)
+    }
+
+    /// [`Self::dispatch`] of at most `most` records (a stretch that must be read from the log counts as one). For callers
+    /// with other work to do, because a unit that is the first of its queue waits until the disk has made a file.
+    pub fn dispatch_some(&self, most: usize, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<bool, Latched> {
         let goal = self.visible().0;
-        while self.dispatched.load(Ordering::SeqCst) < goal {
+        let mut left = most;
+        while left > 0 && self.dispatched.load(Ordering::SeqCst) < goal {
             let Some(mut dispatching) = self.dispatching.try_lock() else {
                 return Ok(false);
             };
-            match self.dispatch_locked(&mut dispatching, goal, on) {
+            match self.dispatch_locked(&mut dispatching, goal, &mut left, on) {
                 Ok(()) => {}
                 Err(Stop::NoSpace(error)) => {
                     tracing::warn!(%error, "dispatch waits for space");
@@ -101,14 +108,17 @@ impl<D: Disk> Store<D> {
         &self,
         state: &mut Dispatching<D>,
         goal: i64,
+        left: &mut usize,
         on: &mut impl FnMut(&Dispatched<'_>),
     ) -> Result<(), Stop> {
         loop {
-            if state.position >= goal {
+            if *left == 0 || state.position >= goal {
                 return Ok(());
             }
             let limit = self.visible().0;
-            let log_until = self.take_round(state, limit);
+            let log_until = self.take_round(state, limit, *left);
+            // A stretch read from the log counts as one: it is rare, and its records are not counted beforehand.
+            *left = left.saturating_sub(state.round.len().max(1));
             if state.round.is_empty() {
                 self.dispatch_from_log(state, log_until, on)?;
                 continue;
@@ -135,7 +145,7 @@ impl<D: Disk> Store<D> {
 
     /// Moves fresh records that start at the dispatch position into the round. If there are none, says up to where
     /// the log has to be read instead.
-    fn take_round(&self, state: &mut Dispatching<D>, limit: i64) -> i64 {
+    fn take_round(&self, state: &mut Dispatching<D>, limit: i64, most: usize) -> i64 {
         let mut fresh = self.fresh.lock();
         let mut position = state.position;
         while let Some(front) = fresh.front() {
@@ -144,7 +154,7 @@ impl<D: Disk> Store<D> {
                 continue;
             }
             let end = front.physical + i64::from(front.size);
-            if front.physical > position || end > limit || state.round.len() == ROUND {
+            if front.physical > position || end > limit || state.round.len() == ROUND.min(most) {
                 break;
             }
             position = end;

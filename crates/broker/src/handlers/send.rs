@@ -143,7 +143,7 @@ impl Send {
         let took_ms = (self.clock.now_ms() - now).max(0) as u64;
         // Under SYNC_FLUSH nothing new is visible yet; the flush thread dispatches after its sync.
         if !settings.is_sync_flush() {
-            self.arrivals.dispatch();
+            self.arrivals.dispatch(pending.len());
         }
         for (plan, responder, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();

@@ -231,7 +231,7 @@ impl SendBack {
         if settings.is_sync_flush() {
             self.waiters.nudge();
         } else {
-            self.arrivals.dispatch();
+            self.arrivals.dispatch(1);
         }
         Ok(())
     }
