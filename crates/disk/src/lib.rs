@@ -59,6 +59,8 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// Length in bytes.
     pub len: u64,
+    /// Bytes of blocks it has, at most: a new file has none.
+    pub allocated: u64,
     /// Last modification, ms since 1970.
     pub modified_ms: i64,
 }

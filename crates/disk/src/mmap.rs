@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -43,7 +43,14 @@ impl MmapDisk {
         }
     }
 
-    fn file(&self, path: &Path, file: File, len: u64, options: MapOptions, published: u64) -> MmapFile {
+    fn file(
+        &self,
+        path: &Path,
+        file: Option<File>,
+        len: u64,
+        options: MapOptions,
+        published: u64,
+    ) -> MmapFile {
         MmapFile {
             inner: Arc::new(Inner {
                 path: path.to_path_buf(),
@@ -53,7 +60,7 @@ impl MmapDisk {
                 pinned: OnceLock::new(),
                 used: AtomicBool::new(false),
                 state: Mutex::new(State {
-                    file: options.pinned.then(|| Arc::new(file)),
+                    file: file.filter(|_| options.pinned).map(Arc::new),
                     region: None,
                     reserved: Reserved::default(),
                     forgotten: false,
@@ -540,6 +547,7 @@ impl Disk for MmapDisk {
                 name,
                 is_dir: metadata.is_dir(),
                 len: metadata.len(),
+                allocated: metadata.blocks().saturating_mul(512),
                 modified_ms: modified.map_or(0, |since| since.as_millis() as i64),
             });
         }
@@ -559,16 +567,23 @@ impl Disk for MmapDisk {
             let _ = fs::remove_file(path);
             return Err(Error::new(Operation::Create, path, error));
         }
-        Ok(self.file(path, file, len, options, 0))
+        Ok(self.file(path, Some(file), len, options, 0))
     }
 
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(at(Operation::Open, path))?;
-        let found = file.metadata().map_err(at(Operation::Open, path))?.len();
+        // A file that is not pinned is opened when it is needed: of 100,000 queues most are not.
+        let (file, metadata) = if options.pinned {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path)
+                .map_err(at(Operation::Open, path))?;
+            let metadata = file.metadata();
+            (Some(file), metadata)
+        } else {
+            (None, fs::metadata(path))
+        };
+        let found = metadata.map_err(at(Operation::Open, path))?.len();
         if found != len {
             let text = format!("it has {found} bytes, but files there have {len}");
             return Err(Error::new(

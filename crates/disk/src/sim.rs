@@ -402,6 +402,7 @@ impl Disk for SimDisk {
                 name,
                 is_dir: true,
                 len: 0,
+                allocated: 0,
                 modified_ms: 0,
             }));
         }
@@ -411,6 +412,7 @@ impl Disk for SimDisk {
                 name,
                 is_dir: false,
                 len: node.len as u64,
+                allocated: node.len as u64,
                 modified_ms,
             }));
         }

@@ -26,7 +26,7 @@ pub(crate) struct Log<D: Disk> {
     dirs: Vec<PathBuf>,
     reserve_step_bytes: u64,
     files: ArcSwap<Vec<Arc<LogFile<D::File>>>>,
-    /// The next file, made ahead.
+    /// The next file, made ahead. Its lock is held for every change of `files`, too.
     spare: Mutex<Option<Arc<LogFile<D::File>>>>,
     /// End of what was appended.
     written: AtomicI64,
@@ -181,26 +181,31 @@ impl<D: Disk> Log<D> {
         Ok(slice.part(0..len))
     }
 
-    /// Adds `file` at the end.
-    pub(crate) fn push(&self, file: Arc<LogFile<D::File>>) {
-        let mut files = Vec::clone(&self.files.load());
-        files.push(file);
-        self.files.store(Arc::new(files));
-    }
-
     /// Takes out the files for which `keep` says no, and returns them.
     pub(crate) fn retain(&self, keep: impl Fn(&LogFile<D::File>) -> bool) -> Vec<Arc<LogFile<D::File>>> {
+        // Also the lock of every change of the list.
+        let _spare = self.spare.lock();
         let (kept, gone) = self.files.load().iter().cloned().partition(|file| keep(file));
         self.files.store(Arc::new(kept));
         gone
     }
 
-    /// Makes a file for `start`, or gives the one made ahead.
-    pub(crate) fn make_file(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
-        if let Some(spare) = self.spare.lock().take_if(|spare| spare.start == start) {
-            return Ok(spare);
+    /// Adds the file for `start` at the end of the log: the one made ahead, or a new one.
+    pub(crate) fn add_file(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
+        // Held to the end: whoever makes a file ahead must neither make this one again nor miss it.
+        let mut spare = self.spare.lock();
+        if let Some(file) = self.file_at(start) {
+            // Added for a record before this one, which then could not be written.
+            return Ok(file);
         }
-        self.create(disk, start, now)
+        let file = match spare.take_if(|spare| spare.start == start) {
+            Some(file) => file,
+            None => self.create(disk, start, now)?,
+        };
+        let mut files = Vec::clone(&self.files.load());
+        files.push(file.clone());
+        self.files.store(Arc::new(files));
+        Ok(file)
     }
 
     fn create(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
@@ -225,24 +230,17 @@ impl<D: Disk> Log<D> {
         }))
     }
 
-    /// Makes the file after `position`'s, if it is not there yet.
-    pub(crate) fn make_spare(&self, disk: &D, position: i64, now: i64) -> disk::Result<()> {
-        let start = if position == 0 {
-            0
-        } else {
-            self.next_file(position - 1)
-        };
-        if self
-            .spare
-            .lock()
-            .as_ref()
-            .is_some_and(|spare| spare.start == start)
-            || self.file_at(start).is_some()
-        {
-            return Ok(());
+    /// Makes the file after the last one, if it is not there yet.
+    pub(crate) fn make_spare(&self, disk: &D, now: i64) -> disk::Result<()> {
+        let mut spare = self.spare.lock();
+        let start = self
+            .files
+            .load()
+            .last()
+            .map_or(0, |last| last.start + self.file_size);
+        if spare.as_ref().is_none_or(|spare| spare.start != start) {
+            *spare = Some(self.create(disk, start, now)?);
         }
-        let made = self.create(disk, start, now)?;
-        *self.spare.lock() = Some(made);
         Ok(())
     }
 

@@ -446,19 +446,14 @@ impl<D: Disk> Recovery<'_, D> {
                     self.report.ignored.push(topic_dir.join(&entry.name));
                     continue;
                 };
-                let (files, end, max_physical) = self.load_queue(log, &topic.name, id, limit)?;
-                highest = highest.max(max_physical);
+                let loaded = self.load_queue(log, &topic.name, id, limit)?;
+                highest = highest.max(loaded.max_physical);
                 self.report.queues += 1;
-                with_units |= end > 0;
-                let first_is_alive = match files.first() {
-                    Some(first) => first_unit(first)?
-                        .is_some_and(|unit| !unit.is_pre_blank() && unit.physical >= log.min()),
-                    None => true,
-                };
+                with_units |= loaded.end > 0;
                 let queue = self.queues.insert_with(&topic.name, id, |name| {
-                    Queue::loaded(name, id, files, end, max_physical)
+                    Queue::loaded(name, id, loaded.files, loaded.end, loaded.max_physical)
                 });
-                if !first_is_alive {
+                if !loaded.first_is_alive {
                     queue.correct_min(log.min(), self.queue_files.file_size)?;
                 }
             }
@@ -466,18 +461,18 @@ impl<D: Disk> Recovery<'_, D> {
         Ok((highest, with_units))
     }
 
-    #[allow(clippy::type_complexity)] // files, end, highest position: taken apart at once
     fn load_queue(
         &mut self,
         log: &Log<D>,
         topic: &str,
         id: i32,
         limit: i64,
-    ) -> Result<(Vec<Arc<QueueFile<D::File>>>, i64, i64), OpenError> {
+    ) -> Result<LoadedQueue<D::File>, OpenError> {
         let dir = self.queue_files.queue_dir(topic, id);
         let size = self.queue_files.file_size;
         let setting = "mappedFileSizeConsumeQueue";
         let mut files = Vec::new();
+        let mut allocated = u64::MAX;
         let entries = self.disk.list(&dir)?;
         let count = entries.len();
         for (index, entry) in entries.into_iter().enumerate() {
@@ -502,26 +497,46 @@ impl<D: Disk> Recovery<'_, D> {
             )? {
                 let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
                 files.push(Arc::new(QueueFile { start, file }));
+                allocated = entry.allocated;
             }
         }
         // From the last file backwards: the first one with a unit that holds.
         while let Some(last) = files.last() {
-            let counted = count_units(last, limit)?;
-            let good = self.verified(log, last, topic, id, counted)?;
+            let front = Front::of(last)?;
+            let counted = front.count_units(limit)?;
+            let good = self.verified(log, &front, topic, id, counted)?;
             self.report.units_cut += (counted - good.units) as u64;
             if good.units > 0 {
                 let cut = (good.units * UNIT) as u64;
                 last.file.unpublish(cut)?;
-                if cut < last.file.len() && (!self.report.clean || !is_zero_at(last, cut)?) {
+                let beyond = allocated > cut.next_multiple_of(4096) && !self.report.clean;
+                if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
                     last.file.zero_from(cut)?;
                 }
-                return Ok((files.clone(), last.start / UNIT + good.units, good.max_physical));
+                let first = if files.len() == 1 {
+                    front.unit(0)?
+                } else {
+                    Front::of(&files[0])?.unit(0)?
+                };
+                return Ok(LoadedQueue {
+                    end: last.start / UNIT + good.units,
+                    max_physical: good.max_physical,
+                    first_is_alive: first.is_valid() && !first.is_pre_blank() && first.physical >= log.min(),
+                    files,
+                });
             }
             last.file.forget();
             self.disk.remove_file(last.file.path())?;
             files.pop();
+            // Of the files before, what they have is not known: look closer.
+            allocated = u64::MAX;
         }
-        Ok((files, 0, 0))
+        Ok(LoadedQueue {
+            files,
+            end: 0,
+            max_physical: 0,
+            first_is_alive: true,
+        })
     }
 
     /// Goes back from unit `counted` of a file to one whose record is in the log and says that it is this one.
@@ -531,15 +546,15 @@ impl<D: Disk> Recovery<'_, D> {
     fn verified(
         &self,
         log: &Log<D>,
-        file: &QueueFile<D::File>,
+        front: &Front<'_, D::File>,
         topic: &str,
         id: i32,
         counted: i64,
     ) -> Result<Good, OpenError> {
         let mut units = counted;
         while units > 0 {
-            let unit = unit_in(file, units - 1)?;
-            let index = file.start / UNIT + units - 1;
+            let unit = front.unit(units - 1)?;
+            let index = front.file.start / UNIT + units - 1;
             if unit.is_pre_blank() {
                 return Ok(Good {
                     units,
@@ -596,49 +611,71 @@ struct Good {
     max_physical: i64,
 }
 
-fn unit_in<F: MappedFile>(file: &QueueFile<F>, index: i64) -> disk::Result<Unit> {
-    let mut bytes = [0; UNIT as usize];
-    file.file.read((index * UNIT) as u64, &mut bytes)?;
-    Ok(Unit::decode(&bytes))
+/// A queue as it was found.
+struct LoadedQueue<F> {
+    files: Vec<Arc<QueueFile<F>>>,
+    end: i64,
+    max_physical: i64,
+    /// The first unit points into the log.
+    first_is_alive: bool,
 }
 
-fn first_unit<F: MappedFile>(file: &QueueFile<F>) -> disk::Result<Option<Unit>> {
-    unit_in(file, 0).map(|unit| unit.is_valid().then_some(unit))
+/// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
+struct Front<'a, F> {
+    file: &'a QueueFile<F>,
+    units: Vec<u8>,
 }
 
-fn is_zero_at<F: MappedFile>(file: &QueueFile<F>, at: u64) -> disk::Result<bool> {
-    let mut bytes = [0; UNIT as usize];
-    file.file.read(at, &mut bytes)?;
-    Ok(bytes == [0; UNIT as usize])
-}
-
-/// How many units from the start of a file on are valid and lie below `limit` in the log.
-fn count_units<F: MappedFile>(file: &QueueFile<F>, limit: i64) -> disk::Result<i64> {
-    let good = |unit: Unit| unit.is_valid() && unit.physical < limit;
-    // Most queues are small: their end is on the first page, one read away.
-    let mut page = [0; 200 * UNIT as usize];
-    let first = (page.len() as u64).min(file.file.len()) as usize;
-    file.file.read(0, &mut page[..first])?;
-    let in_page = page[..first]
-        .chunks_exact(UNIT as usize)
-        .take_while(|bytes| good(Unit::decode(bytes)))
-        .count();
-    if in_page < first / UNIT as usize || first as u64 == file.file.len() {
-        return Ok(in_page as i64);
+impl<'a, F: MappedFile> Front<'a, F> {
+    fn of(file: &'a QueueFile<F>) -> disk::Result<Self> {
+        let mut units = vec![0; (200 * UNIT as u64).min(file.file.len()) as usize];
+        file.file.read(0, &mut units)?;
+        Ok(Front { file, units })
     }
-    // Below the limit the file is whole, so that a binary search finds its end; what it takes for units behind is
-    // looked at more closely by `verified`.
-    let Some(all) = file.file.slice(0..file.file.len())? else {
-        return Ok(0);
-    };
-    let (mut low, mut high) = (in_page, all.len() / UNIT as usize);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if good(Unit::decode(&all[middle * UNIT as usize..])) {
-            low = middle + 1;
-        } else {
-            high = middle;
+
+    fn unit(&self, index: i64) -> disk::Result<Unit> {
+        let at = (index * UNIT) as usize;
+        if let Some(bytes) = self.units.get(at..at + UNIT as usize) {
+            return Ok(Unit::decode(bytes));
         }
+        let mut bytes = [0; UNIT as usize];
+        self.file.file.read(at as u64, &mut bytes)?;
+        Ok(Unit::decode(&bytes))
     }
-    Ok(low as i64)
+
+    /// Whether no unit follows at `at`, and no byte in what was read already.
+    fn is_zero_from(&self, at: u64) -> disk::Result<bool> {
+        let nothing = Unit {
+            physical: 0,
+            size: 0,
+            tags_code: 0,
+        };
+        let read = self.units.get(at as usize..).unwrap_or_default();
+        Ok(read.iter().all(|&byte| byte == 0) && self.unit(at as i64 / UNIT)? == nothing)
+    }
+
+    /// How many units from the start of the file on are valid and lie below `limit` in the log.
+    fn count_units(&self, limit: i64) -> disk::Result<i64> {
+        let good = |unit: Unit| unit.is_valid() && unit.physical < limit;
+        let bytes = self.units.chunks_exact(UNIT as usize);
+        let in_front = bytes.take_while(|bytes| good(Unit::decode(bytes))).count();
+        if in_front < self.units.len() / UNIT as usize || self.units.len() as u64 == self.file.file.len() {
+            return Ok(in_front as i64);
+        }
+        // Below the limit the file is whole, so that a binary search finds its end; what it takes for units behind is
+        // looked at more closely by `verified`.
+        let Some(all) = self.file.file.slice(0..self.file.file.len())? else {
+            return Ok(0);
+        };
+        let (mut low, mut high) = (in_front, all.len() / UNIT as usize);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if good(Unit::decode(&all[middle * UNIT as usize..])) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low as i64)
+    }
 }

@@ -154,7 +154,8 @@ impl<D: Disk> Store<D> {
     /// Brings queues and index after the log's oldest file.
     fn follow_log_min(&self) -> Result<usize, Latched> {
         let min = self.log.min();
-        if min == 0 {
+        // Looking at 100,000 queues is work; the first run after a start does it if anything was ever deleted.
+        if min == self.followed_min.load(Ordering::Acquire) {
             return Ok(0);
         }
         let mut count = 0;
@@ -175,6 +176,7 @@ impl<D: Disk> Store<D> {
         if let Some(index) = self.index.lock().as_mut() {
             self.latch.guard(index.remove_expired(&self.disk, min))?;
         }
+        self.followed_min.store(min, Ordering::Release);
         Ok(count)
     }
 }

@@ -49,6 +49,8 @@ pub struct Store<D: Disk> {
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
+    /// The log's first position when queues and index were last brought after it.
+    pub(crate) followed_min: AtomicI64,
     pub(crate) _lock: D::Lock,
 }
 
@@ -264,7 +266,7 @@ impl<D: Disk> Store<D> {
                 // The next file first: if it cannot be had, this one stays open for shorter records.
                 let next = self
                     .log
-                    .make_file(&self.disk, file.start + self.log.file_size, now)?;
+                    .add_file(&self.disk, file.start + self.log.file_size, now)?;
                 let at = (appending.position - file.start) as u64;
                 file.file.write_with(at, record::BLANK_LEN as u64, |out| {
                     record::encode_blank(left as i32, out)
@@ -275,12 +277,11 @@ impl<D: Disk> Store<D> {
             }
         }
         let start = appending.position - appending.position % self.log.file_size;
-        let next = self.log.make_file(&self.disk, start, now)?;
+        let next = self.log.add_file(&self.disk, start, now)?;
         Ok(self.enter(appending, next))
     }
 
     fn enter(&self, appending: &mut Appending<D>, next: Arc<LogFile<D::File>>) -> Arc<LogFile<D::File>> {
-        self.log.push(next.clone());
         appending.position = next.start;
         appending.file = Some(next.clone());
         next
@@ -451,7 +452,7 @@ impl<D: Disk> Store<D> {
             }
             let boundary = self.log.next_file(written.max(1) - 1);
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
-                self.log.make_spare(&self.disk, written, now)?;
+                self.log.make_spare(&self.disk, now)?;
             }
             Ok::<_, disk::Error>(())
         })();
@@ -560,6 +561,7 @@ impl<D: Disk> Store<D> {
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),
+            followed_min: AtomicI64::new(0),
             _lock: lock,
         }
     }

@@ -8,3 +8,4 @@ mod crash;
 mod damage;
 mod golden;
 mod harness;
+mod threads;
