@@ -10,6 +10,7 @@ use std::time::Duration;
 use disk::{Clock, SystemClock};
 use remoting::{Client, Server, Service};
 use settings::Live;
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -354,7 +355,33 @@ async fn listen(parts: &Arc<Parts>) -> Result<Vec<Server>, StartError> {
             hint,
         })?);
     }
+    if let Some(problem) = ha_port_problem(&settings) {
+        tracing::warn!("{problem}");
+    }
     Ok(servers)
+}
+
+/// Says if the port of replication is somebody else's. Nothing listens there in this release, so it is no reason not to
+/// start; several brokers of a guide on one host (10911 and 10912) would meet here.
+fn ha_port_problem(settings: &Settings) -> Option<String> {
+    let port = settings.store.ha_listen_port;
+    let address = store_settings::server(settings, u16::try_from(port).ok()?)
+        .ok()?
+        .bind;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }
+    .ok()?;
+    // Bound and not listening, it takes the port from nobody.
+    socket.set_reuseaddr(true).ok()?;
+    let cause = socket.bind(address).err()?;
+    Some(format!(
+        "port {port} of replication can not be had: {cause}. It is haListenPort, listenPort + 1 unless it is given; \
+         change listenPort={} or haListenPort.",
+        settings.server.listen_port
+    ))
 }
 
 /// The threads around the store.
@@ -593,5 +620,29 @@ impl Broker {
             Ok(Err(e)) => tracing::error!("the store is closed, but the next start will recover: {e}"),
             Err(e) => tracing::error!("the store's shutdown failed: {e}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_replication_port_is_named_with_its_setting() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let taken = other.local_addr().expect("bound").port();
+        let mut settings = Settings::default();
+        settings.server.bind_address = "127.0.0.1".to_owned();
+        settings.server.listen_port = i32::from(taken) - 1;
+        settings.store.ha_listen_port = i32::from(taken);
+        let problem = ha_port_problem(&settings).expect("the port is taken");
+        let parts = [
+            taken.to_string(),
+            format!("listenPort={}", taken - 1),
+            "haListenPort".to_owned(),
+        ];
+        assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
+        drop(other);
+        assert_eq!(ha_port_problem(&settings), None);
     }
 }
