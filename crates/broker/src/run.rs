@@ -404,10 +404,15 @@ fn spawn_threads(parts: &Arc<Parts>, stopping: &Arc<AtomicBool>) -> std::io::Res
     });
     let allocate = Arc::clone(&care);
     let (arrivals, ends) = (Arc::clone(&parts.arrivals), Arc::clone(stopping));
+    let runtime = tokio::runtime::Handle::current();
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     Ok(vec![
         thread("flush").spawn(move || flusher.run())?,
-        thread("dispatch").spawn(move || arrivals.run(&ends))?,
+        thread("dispatch").spawn(move || {
+            // A pull that is woken there may go on in the runtime.
+            let _inside = runtime.enter();
+            arrivals.run(&ends);
+        })?,
         thread("allocate").spawn(move || allocate.run_allocate())?,
         thread("care").spawn(move || care.run_care())?,
     ])
