@@ -285,6 +285,8 @@ impl Delivery {
         // The stored text stays as it is, so DELAY, REAL_TOPIC and REAL_QID are seen by the consumer (as in Java).
         let mut kept = Vec::with_capacity(text.len());
         properties::rebuild(text, &[], &[], Ending::Bare, &mut kept);
+        // A record that Java's broker wrote may hold zero bytes there, which ours does not store.
+        kept.retain(|byte| *byte != 0);
         let mut pending = [self.store.prepare(&NewRecord {
             topic,
             queue_id,

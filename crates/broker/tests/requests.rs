@@ -302,6 +302,8 @@ async fn bad_sends_get_javas_codes() {
             "{text:?} is dropped"
         );
     }
+    let nul = fixture.send(&to("Good", 0, "K\x01a\0b\x02"), b"x").await;
+    assert_eq!(nul.code, response::MESSAGE_ILLEGAL, "{:?}", nul.remark);
     let broken = SendMessageRequestHeader {
         batch: Some(true),
         ..to("Good", 0, "")

@@ -98,6 +98,12 @@ pub enum Illegal {
         /// Their length in bytes.
         len: usize,
     },
+    /// The properties text holds a zero byte.
+    ///
+    /// Unlike Java, which takes it: in a record whose end did not reach the disk those bytes are zero too, and recovery
+    /// must be able to tell.
+    #[error("the properties hold a zero byte")]
+    PropertiesNul,
     /// The topic is longer than the record form can hold: 127 bytes for V1, 255 for V2.
     #[error("the topic has {len} bytes, more than {max}")]
     Topic {

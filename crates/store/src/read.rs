@@ -114,6 +114,9 @@ impl<D: Disk> Store<D> {
         } else {
             let file_size = self.queue_files.file_size;
             let scan = (i64::from(limits.max_messages) * UNIT).max(SCAN_MIN_BYTES);
+            // The file may already hold a unit that is not yet below the queue's end: a reader that went beyond the end
+            // would be told that its next offset is wrong.
+            let scan = scan.min((max.0 - offset.0).saturating_mul(UNIT));
             match queue.units(offset.0, scan, file_size)? {
                 Some(units) => {
                     self.read_units(&units, offset, limits, filter, out, &mut result)?;

@@ -122,6 +122,9 @@ impl<D: Disk> Store<D> {
                 len: fields.stored_properties_len(),
             });
         }
+        if new.properties.contains(&0) {
+            return Err(Illegal::PropertiesNul);
+        }
         let len = fields.encoded_len();
         let max = settings.max_record_bytes();
         if len as i64 > max {

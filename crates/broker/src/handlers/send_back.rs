@@ -207,6 +207,8 @@ impl SendBack {
         }
         let mut text = Vec::with_capacity(old.len() + 128);
         properties::rebuild(old, &[], &with, Ending::Bare, &mut text);
+        // A record that Java's broker wrote may hold zero bytes there, which ours does not store.
+        text.retain(|byte| *byte != 0);
         let (topic, queue_id) = match parked {
             true => (SCHEDULE_TOPIC, target.level - 1),
             false => (target.topic.as_str(), target.queue_id),

@@ -57,13 +57,16 @@ fn run(flush_type: FlushType) {
                     assert_eq!(view.queue_offset(), offset);
                     offset += 1;
                 }
-                assert!(matches!(
-                    result.status,
-                    ReadStatus::Found
-                        | ReadStatus::OffsetOverflowOne
-                        | ReadStatus::NoMessageInQueue
-                        | ReadStatus::NoMatchedLogicQueue
-                ));
+                assert!(
+                    matches!(
+                        result.status,
+                        ReadStatus::Found
+                            | ReadStatus::OffsetOverflowOne
+                            | ReadStatus::NoMessageInQueue
+                            | ReadStatus::NoMatchedLogicQueue
+                    ),
+                    "{result:?} at {offset}"
+                );
             }
         });
         senders.into_iter().for_each(|sender| sender.join().unwrap());
