@@ -1,6 +1,6 @@
 //! The command line of `mqadmin`, which `bin/tools.sh` calls with `--class` and a Java class name.
 
-use crate::{benchmark, output, quickstart};
+use crate::{benchmark, check_store, output, quickstart};
 use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,6 +50,9 @@ const PROGRAMS: [Program; 5] = [
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter().skip(1);
     let first = args.next();
+    if first.as_ref().is_some_and(|command| command == "checkStore") {
+        return check_store::run(args);
+    }
     let program = match (&first, args.next()) {
         (Some(option), Some(class)) if option == "--class" => PROGRAMS.iter().find(|p| class == p.class),
         _ => None,
@@ -59,7 +62,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             .iter()
             .map(|p| format!("  {}\n      {}\n", p.class, p.about))
             .collect();
-        let usage = format!("Usage: mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}");
+        let usage = format!(
+            "Usage: mqadmin checkStore -d DIR [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
+        );
         if first.is_some_and(|option| option == "-h" || option == "--help") {
             output::print(&usage);
             return ExitCode::SUCCESS;

@@ -1,9 +1,10 @@
 //! Programs on the command line: RocketMQ's quickstart examples and its benchmark.
 //!
-//! Knows the client library and no server. Start at [`command`].
+//! Knows the client library and no server (and the store, for the offline check). Start at [`command`].
 #![forbid(unsafe_code)]
 
 mod benchmark;
+mod check_store;
 pub mod command;
 pub mod histogram;
 pub mod observed;

@@ -111,7 +111,7 @@ pub struct CheckSummary {
     pub log_files: usize,
     /// First byte of the log.
     pub log_start: i64,
-    /// One behind its last byte.
+    /// One behind the last byte of its last record.
     pub log_end: i64,
     /// Records.
     pub records: u64,
@@ -296,7 +296,6 @@ fn check_log<D: Disk>(
             }
         };
         position = walk.position;
-        summary.log_end = summary.log_end.max(position);
         let Some(reason) = bad else { break };
         let rest = log.slice_to_file_end(position)?;
         let is_end = position >= log.written() - log.file_size
@@ -322,6 +321,7 @@ fn all_zero_from<D: Disk>(log: &Log<D>, position: i64) -> Result<bool, CheckErro
 
 fn note_record(view: &View<'_>, summary: &mut CheckSummary) {
     summary.records += 1;
+    summary.log_end = view.physical_offset() + view.total_len() as i64;
     let time = view.store_timestamp();
     let first = summary.times.map_or(time, |(first, _)| first);
     summary.times = Some((first, time));

@@ -1,0 +1,220 @@
+//! `mqadmin checkStore`: looks through a store directory that no broker has open, and changes nothing.
+
+use crate::output;
+use clap::{Arg, ArgAction, Command};
+use disk::{Disk, MmapDisk};
+use message::record::View;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use store::StoreSettings;
+use store::check::{CheckSummary, check};
+
+fn command() -> Command {
+    Command::new("checkStore")
+        .about("verifies every record and every queue unit of a store directory; exit code 1 when there are faults")
+        .no_binary_name(true)
+        .arg(
+            Arg::new("directory")
+                .short('d')
+                .long("directory")
+                .value_name("DIR")
+                .required(true)
+                .help("The broker's storePathRootDir"),
+        )
+        .arg(
+            Arg::new("commitlog")
+                .short('l')
+                .long("commitlog")
+                .value_name("DIR")
+                .help("The broker's storePathCommitLog [default: DIR/commitlog]"),
+        )
+        .arg(
+            Arg::new("dump")
+                .long("dump")
+                .action(ArgAction::SetTrue)
+                .help("Prints a line for every record"),
+        )
+}
+
+/// Runs the command and gives the process's exit code.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A closed terminal is no reason for another exit code.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let path = |name| matches.get_one::<String>(name).map(PathBuf::from);
+    let root = path("directory").unwrap_or_default();
+    let log = path("commitlog").unwrap_or_else(|| root.join("commitlog"));
+    match look(&root, &log, matches.get_flag("dump")) {
+        Ok(summary) => {
+            output::print(&text(&summary));
+            ExitCode::from(u8::from(summary.faults > 0))
+        }
+        Err(why) => {
+            output::complain(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn look(root: &Path, log: &Path, dump: bool) -> Result<CheckSummary, String> {
+    let disk = MmapDisk::default();
+    let mut settings = StoreSettings::below(root);
+    settings.commitlog_dirs = vec![log.to_path_buf()];
+    // The files themselves say how large they are: that saves reading the broker's settings.
+    let size = file_size(&disk, log)?;
+    settings.commitlog_file_size =
+        size.ok_or_else(|| format!("there is no commitlog file in {}", log.display()))?;
+    if let Some(size) = queue_file_size(&disk, &settings.consumequeue_dir())? {
+        settings.consumequeue_file_size = size;
+    }
+    check(&disk, &settings, |view| {
+        if dump {
+            output::print(&line(view));
+        }
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// Length of the first file of a directory that holds files named by positions.
+fn file_size(disk: &MmapDisk, dir: &Path) -> Result<Option<i64>, String> {
+    let entries = disk.list(dir).map_err(|error| error.to_string())?;
+    let is_named = |name: &str| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let found = entries
+        .iter()
+        .find(|entry| !entry.is_dir && entry.len > 0 && is_named(&entry.name));
+    Ok(found.map(|entry| i64::try_from(entry.len).unwrap_or(i64::MAX)))
+}
+
+fn queue_file_size(disk: &MmapDisk, root: &Path) -> Result<Option<i64>, String> {
+    for topic in disk.list(root).map_err(|error| error.to_string())? {
+        for queue in disk.list(&root.join(&topic.name)).unwrap_or_default() {
+            let size = file_size(disk, &root.join(&topic.name).join(&queue.name))?;
+            if size.is_some() {
+                return Ok(size);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn line(view: &View<'_>) -> String {
+    format!(
+        "{} {} {} {} stored={} born={} flag={} sysFlag={:#x} body={} properties={}",
+        view.physical_offset(),
+        view.topic(),
+        view.queue_id(),
+        view.queue_offset(),
+        view.store_timestamp(),
+        view.born_timestamp(),
+        view.flag(),
+        view.sys_flag(),
+        view.body().len(),
+        String::from_utf8_lossy(view.properties())
+            .replace('\u{1}', "=")
+            .replace('\u{2}', ";")
+            .escape_debug(),
+    )
+}
+
+fn text(summary: &CheckSummary) -> String {
+    let mut text = String::new();
+    let stop = if summary.clean { "clean" } else { "not clean" };
+    let _ = writeln!(text, "last stop      {stop}");
+    let _ = writeln!(
+        text,
+        "commitlog      {} files, {} to {}, {} records",
+        summary.log_files, summary.log_start, summary.log_end, summary.records
+    );
+    if let Some((first, last)) = summary.times {
+        let _ = writeln!(text, "stored         {first} to {last} (ms since 1970)");
+    }
+    let _ = writeln!(
+        text,
+        "consumequeues  {} with {} units",
+        summary.queues, summary.units
+    );
+    for (topic, records) in &summary.topics {
+        let _ = writeln!(text, "topic          {topic}: {records} records");
+    }
+    let _ = write!(text, "faults         {}", summary.faults);
+    for fault in &summary.first_faults {
+        let _ = write!(text, "\n  {fault}");
+    }
+    let rest = summary.faults - summary.first_faults.len() as u64;
+    if rest > 0 {
+        let _ = write!(text, "\n  and {rest} more");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use store::{NewRecord, Store};
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_store_with_a_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
+        let settings = StoreSettings {
+            commitlog_file_size: 65_536,
+            consumequeue_file_size: 2000,
+            max_message_size: 8192,
+            index: false,
+            ..StoreSettings::below(&root)
+        };
+        let (store, _) = Store::open(MmapDisk::default(), settings, NOW).unwrap();
+        for topic in ["A", "B", "A"] {
+            let host = SocketAddr::from(([127, 0, 0, 1], 10911));
+            let new = NewRecord {
+                topic,
+                queue_id: 0,
+                flag: 0,
+                sys_flag: 0,
+                born_timestamp: NOW,
+                born_host: host,
+                store_host: host,
+                reconsume_times: 0,
+                prepared_transaction_offset: 0,
+                body: b"hello",
+                properties: b"TAGS\x01t\x02",
+                joined: false,
+            };
+            store.append(&mut [store.prepare(&new).unwrap()], NOW);
+        }
+        store.dispatch(&mut |_| {}).unwrap();
+        store.shutdown().unwrap();
+        drop(store);
+        let log = root.join("commitlog");
+        let summary = look(&root, &log, false).unwrap();
+        assert_eq!(
+            text(&summary),
+            "last stop      clean\n\
+             commitlog      1 files, 0 to 312, 3 records\n\
+             stored         1700000000000 to 1700000000000 (ms since 1970)\n\
+             consumequeues  2 with 3 units\n\
+             topic          A: 2 records\n\
+             topic          B: 1 records\n\
+             faults         0"
+        );
+        let queue = root.join("consumequeue/A/0/00000000000000000000");
+        let mut units = std::fs::read(&queue).unwrap();
+        units[7] = 9;
+        std::fs::write(&queue, units).unwrap();
+        let summary = look(&root, &log, false).unwrap();
+        assert_eq!(summary.faults, 2);
+        assert!(text(&summary).ends_with("consumequeue A 0: unit 0 points at 9, where its message is not"));
+        let missing = look(&root, &root.join("nothing"), false).unwrap_err();
+        assert!(missing.starts_with("there is no commitlog file in "));
+    }
+}
