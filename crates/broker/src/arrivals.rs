@@ -13,7 +13,7 @@ use crate::Store;
 use crate::care::Wake;
 use crate::handlers::pull::{HeldPull, Pull};
 use crate::hold::Hold;
-use crate::topics::SCHEDULE_TOPIC;
+use message::name::SCHEDULE_TOPIC;
 use tokio::sync::Notify;
 
 /// Records that a connection's task dispatches, at least, before it goes back to its connection.

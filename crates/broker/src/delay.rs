@@ -24,7 +24,7 @@ use crate::Store;
 use crate::arrivals::Arrivals;
 use crate::flush::FlushWaiters;
 use crate::persist::{self, Saver};
-use crate::topics::SCHEDULE_TOPIC;
+use message::name::SCHEDULE_TOPIC;
 
 /// When a message that could not be delivered is tried again, ms.
 const RETRY_MS: i64 = 100;

@@ -33,7 +33,7 @@ use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
 use crate::locks::QueueLocks;
 use crate::offsets::OffsetTable;
-use crate::persist;
+use crate::persist::{self, Saver};
 use crate::registration::{FIRST_WITHIN, Registration};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -424,56 +424,27 @@ fn spawn_savers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToke
     let period = |ms: i64| Some(Duration::from_millis(ms.max(100) as u64));
     let offsets_each = period(i64::from(settings.broker.flush_consumer_offset_interval));
     let delays_each = period(settings.store.flush_delay_offset_interval);
-    let spawn = |run: fn(Arc<Parts>, Option<Duration>, CancellationToken) -> SaveLoop, each| {
-        tasks.spawn(run(Arc::clone(parts), each, stop.clone()));
+    let save = |saver: fn(&Parts) -> &Saver, render: fn(&Parts) -> Vec<u8>, each| {
+        let (parts, stop) = (Arc::clone(parts), stop.clone());
+        tasks.spawn(async move {
+            saver(&parts)
+                .run(parts.disk.clone(), || render(&parts), each, stop)
+                .await;
+        });
     };
-    spawn(
-        |p, each, stop| {
-            Box::pin(async move {
-                p.topics
-                    .saver()
-                    .run(p.disk.clone(), || persist::pretty(&p.topics.file()), each, stop)
-                    .await
-            })
-        },
-        None,
-    );
-    spawn(
-        |p, each, stop| {
-            Box::pin(async move {
-                p.groups
-                    .saver()
-                    .run(p.disk.clone(), || persist::pretty(&p.groups.file()), each, stop)
-                    .await
-            })
-        },
-        None,
-    );
-    spawn(
-        |p, each, stop| {
-            Box::pin(async move {
-                p.offsets
-                    .saver()
-                    .run(p.disk.clone(), || persist::pretty(&p.offsets.file()), each, stop)
-                    .await
-            })
-        },
+    save(|p| p.topics.saver(), |p| persist::pretty(&p.topics.file()), None);
+    save(|p| p.groups.saver(), |p| persist::pretty(&p.groups.file()), None);
+    save(
+        |p| p.offsets.saver(),
+        |p| persist::pretty(&p.offsets.file()),
         offsets_each,
     );
-    spawn(
-        |p, each, stop| {
-            Box::pin(async move {
-                p.delay_offsets
-                    .saver()
-                    .run(p.disk.clone(), || p.delay_offsets.text(), each, stop)
-                    .await
-            })
-        },
+    save(
+        |p| p.delay_offsets.saver(),
+        |p| p.delay_offsets.text(),
         delays_each,
     );
 }
-
-type SaveLoop = std::pin::Pin<Box<dyn Future<Output = ()> + std::marker::Send>>;
 
 /// Calls `tick` each `period` until the broker stops.
 fn each(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use disk::Disk;
-use message::name;
+use message::name::{self, AUTO_CREATE_TOPIC, SCHEDULE_TOPIC};
 use parking_lot::RwLock;
 use protocol::body::topic::{DataVersion, TopicConfig};
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,6 @@ pub mod perm {
     /// Consumers may read.
     pub const READ: i32 = 4;
 }
-
-/// Topics may be made after this one when `autoCreateTopicEnable` is on.
-pub const AUTO_CREATE_TOPIC: &str = "TBW102";
-/// Delayed messages wait here.
-pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
 /// Most topics one broker keeps: 1,000,000. A request that would make one more is refused.
 pub const TOPICS_MAX: usize = 1_000_000;

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use disk::Clock;
 use message::id::OffsetMessageId;
+use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
 use protocol::code::response;
 use protocol::header::broker::ConsumerSendMsgBackRequestHeader;
+use protocol::version::V3_4_9;
 use remoting::Request;
 use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
 
@@ -23,10 +25,8 @@ use crate::delay::DelayLevels;
 use crate::flush::FlushWaiters;
 use crate::groups::GroupTable;
 use crate::settings::Settings;
-use crate::topics::{NotCreated, SCHEDULE_TOPIC, TopicTable, perm};
+use crate::topics::{NotCreated, TopicTable, perm};
 
-/// Clients below this version do not know maxReconsumeTimes (V3_4_9).
-const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
 /// Level of the first retry: 10 s.
 const FIRST_RETRY_LEVEL: i32 = 3;
 
@@ -137,9 +137,7 @@ impl SendBack {
                 "no record starts there".to_owned(),
             ));
         };
-        let own_max = header
-            .max_reconsume_times
-            .filter(|_| version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        let own_max = header.max_reconsume_times.filter(|_| version >= V3_4_9);
         let last_try = view.reconsume_times() >= own_max.unwrap_or(config.retry_max_times);
         let target = if last_try || header.delay_level < 0 {
             let topic = self.retry_topic(&name::dlq_topic(group), 1, 0, now)?;

@@ -17,7 +17,7 @@ use crate::handlers::pull::HeldPull;
 use crate::hold::Hold;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::topics::SCHEDULE_TOPIC;
+use message::name::SCHEDULE_TOPIC;
 
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
@@ -115,7 +115,7 @@ impl Runtime {
             "remainHowManyDataToFlush",
             format!("{} B", (max - store.flushed().0).max(0)),
         );
-        // The append lock is never held while waiting for the disk, so its age says nothing here.
+        // Java's age of the append lock. Ours makes files ahead of the lock, and nobody measures how long it is held.
         put("pageCacheLockTimeMills", "0".to_owned());
         put(
             "earliestMessageTimeStamp",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, Wanted, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
@@ -12,16 +13,15 @@ use protocol::body::topic::{TopicConfig, TopicFilterType};
 use protocol::code::response;
 use protocol::header::HeaderError;
 use protocol::header::broker::SendMessageRequestHeader;
+use protocol::version::V3_4_9;
 
 use super::Send;
 use crate::persist::Change;
 use crate::settings::Settings;
-use crate::topics::{NotCreated, SCHEDULE_TOPIC, perm};
+use crate::topics::{NotCreated, perm};
 
 /// Longest body that is taken where a properties text is stored with each record, bytes.
 const PROPERTIES_MAX: usize = properties::MAX_LEN_BYTES;
-/// Clients below this version do not know maxReconsumeTimes (V3_4_9).
-const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
 
 /// Why a send is refused.
 #[derive(Debug, thiserror::Error)]
@@ -296,9 +296,7 @@ impl Send {
             .groups
             .find(group, auto_create, now)
             .ok_or_else(|| Error::GroupUnknown(group.to_owned()))?;
-        let own_max = header
-            .max_reconsume_times
-            .filter(|_| frame.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+        let own_max = header.max_reconsume_times.filter(|_| frame.version >= V3_4_9);
         if header.reconsume_times.unwrap_or(0) < own_max.unwrap_or(config.retry_max_times) {
             return Ok(target);
         }
