@@ -250,8 +250,12 @@ impl Frame {
                 b"flag" => self.flag = plain.int()?,
                 b"opaque" => self.opaque = plain.int()?,
                 b"version" => self.version = plain.int()?,
-                _ if plain.src.get(plain.pos) == Some(&b'"') => drop(plain.unescaped_text()?),
-                _ => drop(plain.int()?),
+                _ if plain.src.get(plain.pos) == Some(&b'"') => {
+                    plain.unescaped_text()?;
+                }
+                _ => {
+                    plain.int()?;
+                }
             }
             match plain.byte()? {
                 b',' => {}
