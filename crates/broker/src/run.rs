@@ -222,6 +222,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         send_back,
         pull,
         query: Query {
+            settings: Arc::clone(&settings),
             store: Arc::clone(&store),
         },
         client: ClientHandler {

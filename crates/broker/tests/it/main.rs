@@ -1,0 +1,7 @@
+//! A whole broker in this process, asked over its sockets.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod fixture;
+mod queries;
+mod registration;
+mod requests;
