@@ -59,7 +59,11 @@ pub(crate) fn settings(dir: &TempDir, port: u16) -> Settings {
 
 impl Fixture {
     pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Fixture {
-        let dir = TempDir::new().unwrap();
+        Fixture::in_folder(TempDir::new().unwrap(), change).await
+    }
+
+    /// On a store that may be there already.
+    pub(crate) async fn in_folder(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Fixture {
         let port = cluster::free_port();
         let mut settings = settings(&dir, port);
         change(&mut settings);
@@ -70,6 +74,12 @@ impl Fixture {
             broker: Some(broker),
             client: Client::new(ClientSettings::default()),
         }
+    }
+
+    /// Stops the broker and leaves its files.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.broker.take().unwrap().stop().await;
+        self.dir
     }
 
     /// Stops the broker and starts it again on the same store.
