@@ -31,8 +31,10 @@ use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
+use crate::kept::filters::Bloom;
+use crate::kept::{KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
-use crate::offsets::OffsetTable;
+use crate::offsets::{self, OffsetTable};
 use crate::persist::{self, Saver};
 use crate::registration::{FIRST_WITHIN, Registration};
 use crate::settings::Settings;
@@ -57,7 +59,7 @@ pub enum StartError {
     Store(#[from] store::OpenError),
     /// A file under `config/`.
     #[error("{0}")]
-    Config(#[from] disk::Error),
+    Config(#[from] persist::LoadError),
     /// A port.
     #[error("{what} can not listen on {address}: {cause}. {hint}")]
     Bind {
@@ -95,6 +97,7 @@ struct Parts {
     groups: Arc<GroupTable>,
     offsets: Arc<OffsetTable>,
     delay_offsets: Arc<DelayOffsets>,
+    kept: Arc<KeptFiles>,
     registration: Arc<Registration>,
     hold: Arc<Hold<HeldPull>>,
     waiters: Arc<FlushWaiters>,
@@ -156,8 +159,15 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         now,
     )?);
     let groups = Arc::new(GroupTable::load(&disk, file("subscriptionGroup.json"), now)?);
-    let offsets = Arc::new(OffsetTable::load(&disk, file("consumerOffset.json"))?);
+    // Light queues are not part of this release.
+    let lmq = false;
+    let offsets = Arc::new(OffsetTable::load(&disk, file(offsets::file_name(lmq)), lmq)?);
     let delay_offsets = Arc::new(DelayOffsets::load(&disk, file("delayOffset.json"))?);
+    let bloom = Bloom::of(
+        settings.broker.expect_consumer_num_use_filter,
+        settings.broker.max_error_rate_of_bloom_filter,
+    );
+    let kept = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
     let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
     let (store, levels) = (Arc::new(store), Arc::new(levels));
     let settings = Arc::new(Live::new(settings));
@@ -222,6 +232,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         send_back,
         pull,
         query: Query {
+            settings: Arc::clone(&settings),
             store: Arc::clone(&store),
         },
         client: ClientHandler {
@@ -246,6 +257,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             store: Arc::clone(&store),
             consumers: Arc::clone(&consumers),
             offsets: Arc::clone(&offsets),
+            kept: Arc::clone(&kept),
             clock: Arc::clone(&clock),
         },
         group: Group {
@@ -286,6 +298,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         groups,
         offsets,
         delay_offsets,
+        kept,
         registration,
         hold,
         waiters,
@@ -436,14 +449,23 @@ fn spawn_savers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToke
     save(|p| p.groups.saver(), |p| persist::pretty(&p.groups.file()), None);
     save(
         |p| p.offsets.saver(),
-        |p| persist::pretty(&p.offsets.file()),
+        |p| p.offsets.text(p.clock.now_ms()),
         offsets_each,
     );
     save(
         |p| p.delay_offsets.saver(),
-        |p| p.delay_offsets.text(),
+        |p| p.delay_offsets.text(p.clock.now_ms()),
         delays_each,
     );
+    for number in 0..KeptFiles::COUNT {
+        let (parts, stop) = (Arc::clone(parts), stop.clone());
+        tasks.spawn(async move {
+            let file: &dyn KeptFile = parts.kept.files()[number];
+            file.saver()
+                .run(parts.disk.clone(), || file.text(), None, stop)
+                .await;
+        });
+    }
 }
 
 /// Calls `tick` each `period` until the broker stops.
@@ -477,7 +499,9 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
         }
     });
     each(parts, tasks, stop, Duration::from_secs(10), |p| {
-        p.handlers.client.expire()
+        p.handlers.client.expire();
+        let span = p.settings.load().broker.filter_data_clean_time_span;
+        p.kept.age(p.clock.now_ms(), span, &p.topics, &p.groups);
     });
     let delivery = Arc::new(Delivery {
         store: Arc::clone(&parts.store),

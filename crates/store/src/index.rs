@@ -526,6 +526,19 @@ impl<D: Disk> Store<D> {
         Ok(found)
     }
 
+    /// Store time (ms) and position of the newest record in the index; both 0 while there is none (RocketMQ 4.9.8,
+    /// IndexService: what a key query says beside its hits).
+    pub fn index_end(&self) -> (i64, PhysicalOffset) {
+        let guard = self.index.lock();
+        let last = guard.as_ref().and_then(|index| index.files.last());
+        last.map_or((0, PhysicalOffset(0)), |file| {
+            (
+                file.header.end_timestamp,
+                PhysicalOffset(file.header.end_physical),
+            )
+        })
+    }
+
     /// Whether the index waits for [`Store::build_index`].
     pub fn index_lags(&self) -> bool {
         self.index

@@ -60,7 +60,7 @@ pub enum Boundary {
     Lower,
     /// The last message at or before the time.
     Upper,
-    /// The message nearest to the time (4.9).
+    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue).
     Nearest,
 }
 
@@ -320,7 +320,7 @@ impl<D: Disk> Store<D> {
                     .store_time_in(&queue, lower - 1)?
                     .map(|time| timestamp.saturating_sub(time));
                 match (before, after) {
-                    (Some(before), Some(after)) if before < after => lower - 1,
+                    (Some(before), Some(after)) if before <= after => lower - 1,
                     _ => lower,
                 }
             }

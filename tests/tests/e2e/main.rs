@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod check;
+mod config_files;
 mod consumers;
 mod mixed;
 mod restarts;

@@ -139,6 +139,8 @@ settings! {
     max_index_num: i32 = 20_000_000, java "maxIndexNum", since "4.9", applies AtStart, range 2..=i32::MAX;
     /// Upper limit of a key query.
     max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// Upper limit of a query by unique id.
+    default_query_max_num: i32 = 32, java "defaultQueryMaxNum", since "4.9", applies Live, range 1..=i32::MAX;
     /// HA port. 4.9.8 start-up always overwrites it with listenPort+1, even when the file sets it; 5.x start-up presets 0 and uses listenPort+1 only when it is still <= 0.
     ha_listen_port: i32 = 0, java "haListenPort", since "4.9", applies AtStart, range 0..=65_535;
     /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
@@ -187,7 +189,6 @@ settings! {
         "haMasterAddress": Option<String> = "null", since "4.9", REPLICAS;
         "haMaxGapNotInSync": i32 = "268435456", since "5.3", REPLICAS;
         "flushCommitLogTimed": bool = "true", since "4.9", "the flush thread always sleeps flushIntervalCommitLog";
-        "defaultQueryMaxNum": i32 = "32", since "4.9", "a query is limited by maxMsgsNumBatch";
         "maxFilterMessageSize": i32 = "16000", since "5.3", "how far one pull looks is fixed";
         "maxTopicLength": i32 = "127", since "5.3", "a topic name has at most 127 letters";
         "autoMessageVersionOnTopicLen": bool = "true", since "5.3", "the length of the topic decides";

@@ -1,5 +1,4 @@
 //! A broker with very many topics, and a name server that comes and goes.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::{Duration, Instant};
 

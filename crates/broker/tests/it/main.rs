@@ -1,0 +1,8 @@
+//! A whole broker in this process, asked over its sockets.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod config_files;
+mod fixture;
+mod queries;
+mod registration;
+mod requests;
