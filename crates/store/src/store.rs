@@ -131,6 +131,13 @@ impl<D: Disk> Store<D> {
             return Err(Illegal::Record { len, max });
         }
         let wanted = properties::Wanted::of(new.properties);
+        if settings.lmq {
+            self.check_lmq_number(new.topic, new.queue_id)?;
+        }
+        let multi = match settings.multi_dispatch {
+            true => self.multi_of(new, &fields)?,
+            false => None,
+        };
         Ok(Pending {
             fields,
             len,
@@ -138,6 +145,7 @@ impl<D: Disk> Store<D> {
             delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
             queue: self.queues.get_or_new(new.topic, new.queue_id),
             joined: new.joined,
+            multi,
             result: None,
         })
     }
@@ -209,12 +217,16 @@ impl<D: Disk> Store<D> {
         unit: &mut [Pending<'_, D::File>],
         now: i64,
     ) -> Result<(), AppendError> {
-        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
-        let max = self.log.file_size - record::BLANK_LEN as i64;
         let set = |unit: &mut [Pending<'_, D::File>], error: AppendError| {
             unit.iter_mut()
                 .for_each(|record| record.result = Some(Err(error.clone())));
         };
+        if self.settings.multi_dispatch && !self.place_multi(unit) {
+            set(unit, AppendError::TopicDeleted);
+            return Ok(());
+        }
+        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
+        let max = self.log.file_size - record::BLANK_LEN as i64;
         if len > max {
             set(unit, AppendError::BatchTooLong { len, max });
             return Ok(());
@@ -312,10 +324,18 @@ impl<D: Disk> Store<D> {
                         physical_offset,
                         store_timestamp: now,
                     };
-                    record.fields.encode(place, &mut out[at..at + record.len]);
+                    let out = &mut out[at..at + record.len];
                     at += record.len;
                     if queued {
                         record.queue.next.store(next + 1, Ordering::Relaxed);
+                    }
+                    if let Some(multi) = &record.multi {
+                        multi.fields(&record.fields).encode(place, out);
+                        for (queue, offset) in &multi.places {
+                            queue.next.store(offset.0 + 1, Ordering::Relaxed);
+                        }
+                    } else {
+                        record.fields.encode(place, out);
                     }
                     record.result = Some(Ok(Appended {
                         queue_offset: QueueOffset(queue_offset),
@@ -336,6 +356,14 @@ impl<D: Disk> Store<D> {
             };
             if fresh.len() >= FRESH_MAX {
                 return;
+            }
+            // One that goes to more queues is rare enough to be read from the log again.
+            if record
+                .multi
+                .as_ref()
+                .is_some_and(|multi| !multi.places.is_empty())
+            {
+                continue;
             }
             fresh.push_back(Fresh {
                 queue: sys_flag::is_queued(record.fields.sys_flag).then(|| record.queue.clone()),
@@ -512,7 +540,9 @@ impl<D: Disk> Store<D> {
             .flat_map(|queue| queue.take_all())
             .for_each(|file| file.file.forget());
         self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))
+            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))?;
+        self.latch
+            .guard(self.disk.remove_dir_all(&self.queue_files.ext_dir.join(topic)))
     }
 
     /// Names of the topics that have queues.
