@@ -104,7 +104,7 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == wanted)
+    memchr::memchr(wanted, bytes)
 }
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
@@ -203,23 +203,31 @@ pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: End
         without.iter().any(|other| other.as_bytes() == name)
             || with.iter().any(|(other, _)| other.as_bytes() == name)
     };
-    // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
-    let many = pairs(text).nth(32).is_some();
-    let mut last: HashMap<&[u8], usize> = HashMap::new();
-    if many {
-        last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
+    let mut few: [(&[u8], &[u8]); FEW] = [(&[], &[]); FEW];
+    let mut count = 0;
+    for pair in pairs(text) {
+        match few.get_mut(count) {
+            Some(slot) => *slot = pair,
+            None => break,
+        }
+        count += 1;
     }
-    let mut walk = pairs(text);
-    let mut index = 0;
-    while let Some((name, value)) = walk.next() {
-        let superseded = if many {
-            last.get(name) != Some(&index)
-        } else {
-            walk.clone().any(|(later, _)| later == name)
-        };
-        index += 1;
-        if !superseded && !replaced(name) {
-            push(out, name, value);
+    if count < FEW {
+        // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
+        let few = &few[..count];
+        for (index, (name, value)) in few.iter().enumerate() {
+            let superseded = few[index + 1..].iter().any(|(later, _)| later == name);
+            if !superseded && !replaced(name) {
+                push(out, name, value);
+            }
+        }
+    } else {
+        let mut last: HashMap<&[u8], usize> = HashMap::new();
+        last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
+        for (index, (name, value)) in pairs(text).enumerate() {
+            if last.get(name) == Some(&index) && !replaced(name) {
+                push(out, name, value);
+            }
         }
     }
     for (name, value) in with {
@@ -227,6 +235,9 @@ pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: End
     }
     finish(out, ending);
 }
+
+/// Pairs that are looked at without a map.
+const FEW: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -242,7 +242,7 @@ impl FieldWriter<'_> {
 /// Fields of another frame, passed on as they are (a request that the broker relays to a client).
 impl EncodeHeader for crate::frame::Fields<'_> {
     fn encode(&self, writer: &mut FieldWriter<'_>) {
-        for (name, value) in *self {
+        for (name, value) in self.clone() {
             writer.text(name, value);
         }
     }
@@ -279,32 +279,51 @@ fn int_text(value: i64, buf: &mut [u8; 20]) -> &str {
 
 /// A JSON string with Java's escapes: what must be escaped is, `/` and letters beyond ASCII are not.
 pub(crate) fn put_json_text(out: &mut BytesMut, text: &str) {
-    out.put_u8(b'"');
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.put_u8(b'"');
+    // Without a way out of the loop it is a few instructions for 32 bytes.
+    let escapes = bytes.iter().fold(false, |found, b| found | must_be_escaped(*b));
+    if escapes {
+        put_escaped(out, bytes);
+    } else {
+        out.extend_from_slice(bytes);
+    }
+    out.put_u8(b'"');
+}
+
+fn must_be_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn put_escaped(out: &mut BytesMut, bytes: &[u8]) {
     let mut start = 0;
     for (at, b) in bytes.iter().enumerate() {
-        let escape: &[u8] = match b {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0C => b"\\f",
-            0x00..=0x1F => b"",
-            _ => continue,
-        };
+        if !must_be_escaped(*b) {
+            continue;
+        }
         out.extend_from_slice(&bytes[start..at]);
         start = at + 1;
-        if escape.is_empty() {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            out.extend_from_slice(b"\\u00");
-            out.put_u8(HEX[usize::from(b >> 4)]);
-            out.put_u8(HEX[usize::from(b & 15)]);
-        } else {
-            out.extend_from_slice(escape);
+        match b {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0C => out.extend_from_slice(b"\\f"),
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                out.extend_from_slice(&[
+                    b'\\',
+                    b'u',
+                    b'0',
+                    b'0',
+                    HEX[usize::from(b >> 4)],
+                    HEX[usize::from(b & 15)],
+                ]);
+            }
         }
     }
     out.extend_from_slice(&bytes[start..]);
-    out.put_u8(b'"');
 }

@@ -156,16 +156,19 @@ impl Frame {
 
     /// One field by its name on the wire. The last one wins where a name comes twice.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .rev()
-            .find(|(n, _)| self.text(*n) == name)
-            .map(|(_, v)| self.text(*v))
+        self.fields().filter(|(n, _)| *n == name).last().map(|(_, v)| v)
     }
 
     /// All fields in the order they came.
     pub fn fields(&self) -> Fields<'_> {
-        Fields { frame: self, at: 0 }
+        // Each text was checked when the header was read. All of a JSON header at once is cheaper than each piece again;
+        // a binary header has lengths in between, which are no text.
+        Fields {
+            header: &self.header,
+            text: std::str::from_utf8(&self.header).ok(),
+            unescaped: std::str::from_utf8(&self.unescaped).unwrap_or_default(),
+            pieces: self.fields.iter(),
+        }
     }
 
     /// Bytes this frame keeps alive: header, body and the field table.
@@ -174,20 +177,6 @@ impl Frame {
             + self.body.len()
             + self.unescaped.len()
             + self.fields.len() * size_of::<(Piece, Piece)>()
-    }
-
-    fn text(&self, piece: Piece) -> &str {
-        let source: &[u8] = if piece.unescaped {
-            &self.unescaped
-        } else {
-            &self.header
-        };
-        let range = piece.start as usize..(piece.start as usize + piece.len as usize);
-        // Checked as UTF-8 when the header was read; an empty text instead of a panic should that ever be untrue.
-        source
-            .get(range)
-            .and_then(|b| std::str::from_utf8(b).ok())
-            .unwrap_or("")
     }
 
     fn push_field(&mut self, name: Piece, value: Piece) -> Result<(), FrameError> {
@@ -213,23 +202,118 @@ impl Frame {
     fn read_json(&mut self) -> Result<(), FrameError> {
         self.repair_utf8();
         let header = self.header.clone();
-        let mut scanner = Scanner::new(&header);
+        if self.read_plain_json(&header).is_some() {
+            return Ok(());
+        }
+        // Something that the quick look does not know: from the start, with all that fastjson takes.
+        self.forget_json();
+        self.read_any_json(&header)
+    }
+
+    fn read_any_json(&mut self, header: &[u8]) -> Result<(), FrameError> {
+        let mut scanner = Scanner::new(header);
         if scanner.next()? != Token::ObjectStart {
             return Err(scanner.error("the header is not an object").into());
         }
         while let Some((key, value)) = next_member(&mut scanner)? {
-            let key = plain_text(&header, &key);
+            let key = plain_text(header, &key);
             if key.as_ref() == b"extFields" && value == Token::ObjectStart {
                 self.read_json_fields(&mut scanner)?;
                 continue;
             }
             scanner.skip_value(&value)?;
-            self.set_json_member(&key, &value, &header);
+            self.set_json_member(&key, &value, header);
         }
         if scanner.next()? != Token::End {
             return Err(scanner.error("text behind the header's object").into());
         }
         Ok(())
+    }
+
+    /// Reads the form in which clients write headers: no blanks, double quotes, no object but extFields, no
+    /// null. `None` for everything else, with some of it read.
+    fn read_plain_json(&mut self, header: &[u8]) -> Option<()> {
+        let mut plain = Plain { src: header, pos: 0 };
+        plain.take(b'{')?;
+        loop {
+            let key = plain.key()?;
+            match &header[key] {
+                b"extFields" => self.read_plain_fields(&mut plain)?,
+                b"remark" => {
+                    self.remark = Some(String::from_utf8_lossy(&header[plain.unescaped_text()?]).into_owned())
+                }
+                b"language" => {
+                    let text = &header[plain.unescaped_text()?];
+                    self.language = Language::from_text(std::str::from_utf8(text).ok()?);
+                }
+                b"code" => self.code = plain.int()?,
+                b"flag" => self.flag = plain.int()?,
+                b"opaque" => self.opaque = plain.int()?,
+                b"version" => self.version = plain.int()?,
+                _ if plain.src.get(plain.pos) == Some(&b'"') => {
+                    plain.unescaped_text()?;
+                }
+                _ => {
+                    plain.int()?;
+                }
+            }
+            match plain.byte()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        (plain.pos == header.len()).then_some(())
+    }
+
+    fn read_plain_fields(&mut self, plain: &mut Plain<'_>) -> Option<()> {
+        plain.take(b'{')?;
+        // A second extFields object replaces the first, as a second value of any key does.
+        self.fields.clear();
+        if plain.src.get(plain.pos) == Some(&b'}') {
+            plain.pos += 1;
+            return Some(());
+        }
+        self.fields.reserve(16);
+        loop {
+            let name = plain.key()?;
+            let (range, escaped) = plain.text()?;
+            if self.fields.len() == FIELDS_MAX {
+                return None;
+            }
+            let value = if escaped {
+                self.unescaped_piece(&plain.src[range])
+            } else {
+                piece(range, false)
+            };
+            self.fields.push((piece(name, false), value));
+            match plain.byte()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Back to a frame of which nothing has been read.
+    fn forget_json(&mut self) {
+        (self.code, self.version, self.opaque, self.flag) = (0, 0, 0, 0);
+        self.language = Language::Java;
+        self.remark = None;
+        self.unescaped.clear();
+        self.fields.clear();
+    }
+
+    fn unescaped_piece(&mut self, raw: &[u8]) -> Piece {
+        let start = self.unescaped.len();
+        self.unescaped.reserve(raw.len());
+        unescape(raw, &mut self.unescaped);
+        if std::str::from_utf8(&self.unescaped[start..]).is_err() {
+            let repaired = String::from_utf8_lossy(&self.unescaped[start..]).into_owned();
+            self.unescaped.truncate(start);
+            self.unescaped.extend_from_slice(repaired.as_bytes());
+        }
+        piece(start..self.unescaped.len(), true)
     }
 
     fn set_json_member(&mut self, key: &[u8], value: &Token, header: &[u8]) {
@@ -274,14 +358,7 @@ impl Frame {
 
     fn piece(&mut self, src: &[u8], token: &Token) -> Piece {
         match token {
-            Token::Text { range, escaped: true } => {
-                let start = self.unescaped.len();
-                let mut text = Vec::with_capacity(range.len());
-                unescape(&src[range.clone()], &mut text);
-                self.unescaped
-                    .extend_from_slice(String::from_utf8_lossy(&text).as_bytes());
-                piece(start..self.unescaped.len(), true)
-            }
+            Token::Text { range, escaped: true } => self.unescaped_piece(&src[range.clone()]),
             Token::Text { range, .. } | Token::Bare(range) => piece(range.clone(), false),
             _ => piece(0..0, false),
         }
@@ -334,24 +411,41 @@ impl Frame {
 }
 
 /// The fields of a frame, in the order they came: (name, text).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Fields<'a> {
-    frame: &'a Frame,
-    at: usize,
+    header: &'a [u8],
+    /// The header, where all of it is text.
+    text: Option<&'a str>,
+    unescaped: &'a str,
+    pieces: std::slice::Iter<'a, (Piece, Piece)>,
+}
+
+impl<'a> Fields<'a> {
+    fn text(&self, piece: Piece) -> &'a str {
+        let start = piece.start as usize;
+        let range = start..start + piece.len as usize;
+        // An empty text instead of a panic should a piece ever be none.
+        match self.text {
+            _ if piece.unescaped => self.unescaped.get(range).unwrap_or_default(),
+            Some(text) => text.get(range).unwrap_or_default(),
+            None => {
+                let bytes = self.header.get(range).unwrap_or_default();
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = self.frame.fields.get(self.at)?;
-        self.at += 1;
-        Some((self.frame.text(*name), self.frame.text(*value)))
+        let (name, value) = *self.pieces.next()?;
+        Some((self.text(name), self.text(value)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.frame.fields.len() - self.at;
-        (left, Some(left))
+        self.pieces.size_hint()
     }
 }
 
@@ -431,6 +525,80 @@ fn lenient_int(text: &str) -> i32 {
     }
 }
 
+/// A reader of the plain form of JSON: every method returns `None` where the text is anything else.
+struct Plain<'a> {
+    src: &'a [u8],
+    pos: usize,
+}
+
+impl Plain<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.src.get(self.pos)?;
+        self.pos += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.byte()? == wanted).then_some(())
+    }
+
+    /// A name without escapes and the colon behind it.
+    fn key(&mut self) -> Option<Range<usize>> {
+        let range = self.unescaped_text()?;
+        self.take(b':')?;
+        Some(range)
+    }
+
+    fn unescaped_text(&mut self) -> Option<Range<usize>> {
+        let (range, escaped) = self.text()?;
+        (!escaped).then_some(range)
+    }
+
+    /// A quoted text, without its quotes, and whether it has escapes.
+    fn text(&mut self) -> Option<(Range<usize>, bool)> {
+        self.take(b'"')?;
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            let rest = &self.src[self.pos..];
+            // Most texts are a letter or a few digits: not worth a call.
+            let at = match rest.iter().take(8).position(|b| matches!(b, b'"' | b'\\')) {
+                Some(at) => at,
+                None => 8 + memchr::memchr2(b'"', b'\\', rest.get(8..)?)?,
+            };
+            if rest[at] == b'"' {
+                let end = self.pos + at;
+                self.pos = end + 1;
+                return Some((start..end, escaped));
+            }
+            escaped = true;
+            self.pos += at + 2;
+            if self.pos > self.src.len() {
+                return None;
+            }
+        }
+    }
+
+    /// A whole number of 32 bits.
+    fn int(&mut self) -> Option<i32> {
+        let negative = self.src.get(self.pos) == Some(&b'-');
+        self.pos += usize::from(negative);
+        let start = self.pos;
+        let mut value = 0i64;
+        while let Some(digit @ b'0'..=b'9') = self.src.get(self.pos) {
+            value = value * 10 + i64::from(digit - b'0');
+            self.pos += 1;
+            if self.pos - start > 10 {
+                return None;
+            }
+        }
+        if self.pos == start {
+            return None;
+        }
+        i32::try_from(if negative { -value } else { value }).ok()
+    }
+}
+
 struct Reader<'a> {
     src: &'a [u8],
     pos: usize,
@@ -456,5 +624,95 @@ impl Reader<'_> {
         let len = i32::from_be_bytes(self.array(what)?);
         let len = usize::try_from(len).map_err(|_| FrameError::Binary(what))?;
         self.range(len, what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn blank() -> Frame {
+        Frame::from_parts(SerializeType::Json, Bytes::from_static(b"{}"), Bytes::new())
+            .expect("an empty header")
+    }
+
+    fn told(frame: &Frame) -> String {
+        let fields: Vec<_> = frame.fields().collect();
+        format!(
+            "{} {:?} {} {} {} {:?} {fields:?}",
+            frame.code, frame.language, frame.version, frame.opaque, frame.flag, frame.remark
+        )
+    }
+
+    /// Both readers on one text: what the quick one takes, the other takes too, and finds the same.
+    fn compare(text: &[u8]) -> bool {
+        let header = Bytes::copy_from_slice(text);
+        let (mut quick, mut whole) = (blank(), blank());
+        quick.header = header.clone();
+        whole.header = header.clone();
+        let plain = quick.read_plain_json(&header).is_some();
+        if plain {
+            whole.read_any_json(&header).expect("what the quick reader took");
+            assert_eq!(told(&quick), told(&whole), "{}", String::from_utf8_lossy(text));
+        }
+        plain
+    }
+
+    const SEND: &str = r#"{"code":310,"extFields":{"a":"group","b":"topic","e":"-1","i":"KEYS\u0001k\u0002TAGS\u0001\ud83d\ude00\"","k":"false"},"flag":0,"language":"JAVA","opaque":7,"remark":"so","serializeTypeCurrentRPC":"JSON","version":401}"#;
+
+    #[test]
+    fn what_clients_write_is_read_by_the_quick_reader() {
+        assert!(compare(SEND.as_bytes()));
+        assert!(compare(
+            br#"{"code":0,"extFields":{},"flag":1,"language":"GO","opaque":2147483647,"version":317}"#
+        ));
+        let frame = Frame::from_parts(
+            SerializeType::Json,
+            Bytes::from_static(SEND.as_bytes()),
+            Bytes::new(),
+        );
+        let frame = frame.expect("a header");
+        assert_eq!(frame.field("i"), Some("KEYS\u{1}k\u{2}TAGS\u{1}\u{1F600}\""));
+        assert_eq!((frame.code, frame.opaque, frame.version), (310, 7, 401));
+    }
+
+    #[test]
+    fn what_the_quick_reader_does_not_take_is_read_all_the_same() {
+        for text in [
+            r#"{"code":10,"opaque":3,"language":null}"#,
+            r#"{ "code" : "10" , 'opaque':3.0,}"#,
+            r#"{"code":10,"extFields":{"a":{"b":1}},"opaque":3}"#,
+            r#"{"code":10,"extFields":{"a":5},"opaque":3}"#,
+        ] {
+            assert!(!compare(text.as_bytes()), "{text}");
+            let frame = Frame::from_parts(
+                SerializeType::Json,
+                Bytes::from_static(text.as_bytes()),
+                Bytes::new(),
+            );
+            let frame = frame.expect("a header");
+            assert_eq!((frame.code, frame.opaque), (10, 3), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_readers_agree_on_damaged_headers(
+            changes in proptest::collection::vec((0..SEND.len(), any::<u8>(), 0..4usize), 0..4)
+        ) {
+            let mut text = SEND.as_bytes().to_vec();
+            for (at, byte, kind) in changes {
+                let at = at % text.len();
+                match kind {
+                    0 => text[at] = byte,
+                    1 => { text.remove(at); }
+                    2 => text.insert(at, br#"{}[]:,"'\ un0-"#[usize::from(byte) % 14]),
+                    _ => text.truncate(at.max(1)),
+                }
+            }
+            // Headers are made valid UTF-8 before either reads them.
+            compare(String::from_utf8_lossy(&text).as_bytes());
+        }
     }
 }

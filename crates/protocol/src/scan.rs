@@ -165,12 +165,10 @@ impl<'a> Scanner<'a> {
 pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     while at < raw.len() {
-        let b = raw[at];
-        if b != b'\\' {
-            out.push(b);
-            at += 1;
-            continue;
-        }
+        // Runs of what is not escaped are copied whole.
+        let run = memchr::memchr(b'\\', &raw[at..]).unwrap_or(raw.len() - at);
+        out.extend_from_slice(&raw[at..at + run]);
+        at += run;
         let Some(kind) = raw.get(at + 1) else { return };
         at += 2;
         match kind {
@@ -189,21 +187,21 @@ pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
             b'u' => {
                 let unit = hex(raw, at, 4);
                 at += 4;
-                let low = if raw.get(at..at + 2) == Some(b"\\u") {
-                    hex(raw, at + 2, 4)
-                } else {
-                    None
-                };
-                match (unit, low) {
-                    (Some(high @ 0xD800..=0xDBFF), Some(low @ 0xDC00..=0xDFFF)) => {
-                        at += 6;
-                        push_char(
-                            char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)),
-                            out,
-                        );
-                    }
-                    (Some(unit), _) => push_char(char::from_u32(unit), out),
-                    (None, _) => push_char(None, out),
+                match unit {
+                    // The separators of properties, above all.
+                    Some(ascii @ 0..=0x7F) => out.push(ascii as u8),
+                    Some(high @ 0xD800..=0xDBFF) => match low_surrogate(raw, at) {
+                        Some(low) => {
+                            at += 6;
+                            push_char(
+                                char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)),
+                                out,
+                            );
+                        }
+                        None => push_char(None, out),
+                    },
+                    Some(unit) => push_char(char::from_u32(unit), out),
+                    None => push_char(None, out),
                 }
             }
             other => out.push(*other),
@@ -211,12 +209,16 @@ pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The second half of a pair, if `\uDC00` to `\uDFFF` stands at `at`.
+fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
+    raw.get(at..at + 2).filter(|start| *start == b"\\u")?;
+    hex(raw, at + 2, 4).filter(|low| (0xDC00..=0xDFFF).contains(low))
+}
+
 fn hex(raw: &[u8], at: usize, digits: usize) -> Option<u32> {
-    let text = std::str::from_utf8(raw.get(at..at + digits)?).ok()?;
-    if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    u32::from_str_radix(text, 16).ok()
+    raw.get(at..at + digits)?.iter().try_fold(0, |value, digit| {
+        Some(value << 4 | char::from(*digit).to_digit(16)?)
+    })
 }
 
 fn push_char(c: Option<char>, out: &mut Vec<u8>) {

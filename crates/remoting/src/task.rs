@@ -75,6 +75,8 @@ pub(crate) struct Task<S> {
     unflushed: usize,
     paused: bool,
     peer_done: bool,
+    /// The last turn was given up so that more could be pushed.
+    gathered: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -98,6 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             unflushed: 0,
             paused: false,
             peer_done: false,
+            gathered: false,
         }
     }
 
@@ -130,6 +133,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         {
             let mut outbox = self.conn.outbox().lock();
+            // Whoever pushed woke us at once, before others that are ready to push as well. Behind them there is more for
+            // the one write.
+            if outbox.bytes > 0 && !std::mem::replace(&mut self.gathered, true) {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            self.gathered = false;
             if !outbox.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
                 outbox.waker = Some(cx.waker().clone());
             }
