@@ -18,6 +18,7 @@ pub mod handlers;
 pub mod hold;
 pub mod locks;
 pub mod offsets;
+pub mod opening;
 pub mod persist;
 pub mod registration;
 pub mod run;

@@ -96,6 +96,8 @@ pub struct RecoveryReport {
     pub units_cut: u64,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
+    /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
+    pub log_cut_bytes: u64,
     /// Files removed because they lie behind the end or hold nothing.
     pub removed: Vec<PathBuf>,
     /// Files that had been cut off and were made whole again with zeros.
@@ -393,6 +395,9 @@ impl<D: Disk> Recovery<'_, D> {
     /// length ends would be taken for the next one by a later recovery.
     fn cut_log(&mut self, log: &Log<D>) -> Result<(), OpenError> {
         let end = self.report.log_end;
+        if self.report.log_cut.is_some() {
+            self.report.log_cut_bytes = Self::written_behind(log, end)?;
+        }
         for file in log.retain(|file| file.start <= end) {
             file.file.forget();
             self.disk.remove_file(file.file.path())?;
@@ -434,6 +439,24 @@ impl<D: Disk> Recovery<'_, D> {
         let found = loader.load(self.helpers)?;
         self.report.add(found.report);
         Ok((found.highest, found.with_units))
+    }
+
+    /// How many bytes of the log lie behind `end`, up to the last one that is not zero.
+    fn written_behind(log: &Log<D>, end: i64) -> Result<u64, OpenError> {
+        let mut bytes = 0;
+        for file in log.files().iter() {
+            let from = (end - file.start).max(0) as u64;
+            if from < log.file_size as u64
+                && let Some(rest) = file.file.slice(from..log.file_size as u64)?
+            {
+                let written = rest
+                    .iter()
+                    .rposition(|&byte| byte != 0)
+                    .map_or(0, |last| last + 1);
+                bytes += written as u64;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Drops the units at and behind `limit` of a loaded queue.

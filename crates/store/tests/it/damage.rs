@@ -192,6 +192,8 @@ fn a_damaged_record_ends_the_log_and_the_report_says_so() {
     };
     assert_eq!(at, tenth);
     assert_eq!(report.units_built, 10);
+    // Records 10 to 26 of the first file with the mark at its end, and three of the second, each of 600 bytes.
+    assert_eq!(report.log_cut_bytes, 17 * 600 + 8 + 3 * 600);
     assert_eq!(
         report
             .removed
