@@ -9,6 +9,7 @@
 //! | connection | [`Store::prepare`], [`Store::append`], [`Store::dispatch`] (ASYNC_FLUSH), [`Store::read`] |
 //! | flush | [`Store::flush`], then [`Store::dispatch`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
+//! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
