@@ -35,6 +35,28 @@ impl Flavour {
     }
 }
 
+/// What a Java broker runs in. `JAVA_SERVER_OPTIONS` replaces either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jvm {
+    /// Starts soon and takes little.
+    #[default]
+    Small,
+    /// A heap of 4 GiB and every compiler: for benchmarks.
+    Large,
+}
+
+impl Jvm {
+    fn options(self) -> Vec<&'static str> {
+        match self {
+            Jvm::Small => {
+                let heap = ["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"];
+                heap.into_iter().chain(SMALL_JVM).collect()
+            }
+            Jvm::Large => vec!["-Xms4g", "-Xmx4g", "-XX:MaxDirectMemorySize=2g"],
+        }
+    }
+}
+
 /// Settings that a test wants beyond the usual ones.
 pub type Tuning<'a> = &'a [(&'a str, &'a str)];
 
@@ -81,12 +103,21 @@ impl Cluster {
     /// # Panics
     /// One of them does not start.
     pub fn of(namesrv: Flavour, broker: Flavour, tuning: Tuning<'_>) -> Cluster {
+        Cluster::with_jvm(namesrv, broker, Jvm::Small, tuning)
+    }
+
+    /// The same with a JVM of choice for a Java broker.
+    ///
+    /// # Panics
+    /// One of them does not start.
+    pub fn with_jvm(namesrv: Flavour, broker: Flavour, jvm: Jvm, tuning: Tuning<'_>) -> Cluster {
         let dir = tempfile::Builder::new()
             .prefix("rocketmq-e2e-")
             .tempdir()
             .expect("a temporary folder");
         let namesrv = NameServer::start(namesrv, dir.path());
-        let broker = Broker::start(broker, dir.path(), "broker-a", &namesrv.address(), tuning);
+        let address = namesrv.address();
+        let broker = Broker::start_with_jvm(broker, jvm, dir.path(), "broker-a", &address, tuning);
         Cluster {
             namesrv,
             broker,
@@ -131,7 +162,7 @@ impl NameServer {
         let file = home.join("conf/namesrv.properties");
         fs::write(&file, settings).expect("the temporary folder is writable");
         let mut command = program(
-            flavour,
+            (flavour, Jvm::Small),
             &home,
             "namesrv",
             "org.apache.rocketmq.namesrv.NamesrvStartup",
@@ -159,7 +190,7 @@ pub struct Broker {
     pub port: u16,
     /// The process.
     pub process: Process,
-    flavour: Flavour,
+    flavour: (Flavour, Jvm),
     namesrv: String,
     dir: PathBuf,
     home: PathBuf,
@@ -172,6 +203,17 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
+        Broker::start_with_jvm(flavour, Jvm::Small, dir, name, namesrv, tuning)
+    }
+
+    fn start_with_jvm(
+        flavour: Flavour,
+        jvm: Jvm,
+        dir: &Path,
+        name: &str,
+        namesrv: &str,
+        tuning: Tuning<'_>,
+    ) -> Broker {
         let home = make_home(dir, name);
         let port = free_port();
         let mut settings = format!(
@@ -192,12 +234,12 @@ impl Broker {
             settings.push_str(&format!("{key}={value}\n"));
         }
         fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
-        let process = Broker::spawn(flavour, dir, &home, name, 0);
+        let process = Broker::spawn((flavour, jvm), dir, &home, name, 0);
         let broker = Broker {
             name: name.to_owned(),
             port,
             process,
-            flavour,
+            flavour: (flavour, jvm),
             namesrv: namesrv.to_owned(),
             dir: dir.to_owned(),
             home,
@@ -207,7 +249,7 @@ impl Broker {
         broker
     }
 
-    fn spawn(flavour: Flavour, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
+    fn spawn(flavour: (Flavour, Jvm), dir: &Path, home: &Path, name: &str, start: u32) -> Process {
         let mut command = program(
             flavour,
             home,
@@ -296,7 +338,7 @@ fn make_home(dir: &Path, name: &str) -> PathBuf {
     home
 }
 
-fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Command {
+fn program((flavour, jvm): (Flavour, Jvm), home: &Path, ours: &str, java_class: &str) -> Command {
     let mut command = match flavour {
         Flavour::Ours => {
             let mut command = Command::new(our_program(ours));
@@ -307,9 +349,7 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
             let mut command = java(&java_servers(version), home);
             match std::env::var("JAVA_SERVER_OPTIONS") {
                 Ok(options) => command.args(options.split_whitespace()),
-                Err(_) => command
-                    .args(["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"])
-                    .args(SMALL_JVM),
+                Err(_) => command.args(jvm.options()),
             };
             // The Java broker takes these levels from nowhere else; a test must not depend on how full the disk is.
             command.arg("-Drocketmq.broker.diskSpaceWarningLevelRatio=0.98");
@@ -327,7 +367,7 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
     command
 }
 
-/// Options for a JVM that starts soon and takes little; a benchmark gives others in `JAVA_SERVER_OPTIONS`.
+/// Options for a JVM that starts soon and takes little.
 pub(crate) const SMALL_JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// A JVM that RocketMQ 4.9 and 5.x run on.
