@@ -487,10 +487,11 @@ impl MappedFile for MmapFile {
             .map_err(inner.error(Operation::Sync))?;
         let (file, region) = {
             let state = lock(&inner.state);
-            match (&state.file, &state.region) {
-                (Some(file), _) => (Some(file.clone()), None),
-                (None, Some(region)) => (None, Some(region.clone())),
-                (None, None) => (Some(inner.handle(&state)?), None),
+            let region = inner.pinned.get().or(state.region.as_ref());
+            match region {
+                // Only the range: what was faulted in ahead stays writable, and its zeros are not written for nothing.
+                Some(region) if !inner.options.by_calls && !range.is_empty() => (None, Some(region.clone())),
+                _ => (Some(inner.handle(&state)?), None),
             }
         };
         let result = match (file, region) {
