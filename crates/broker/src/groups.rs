@@ -56,6 +56,8 @@ struct State {
 pub struct GroupTable {
     state: RwLock<State>,
     saver: Saver,
+    /// Every `%LMQ%` name is a group (RocketMQ 4.9.8, LmqSubscriptionGroupManager).
+    lmq: bool,
 }
 
 impl GroupTable {
@@ -79,14 +81,26 @@ impl GroupTable {
         let table = Self {
             state: RwLock::new(State { groups, file }),
             saver,
+            lmq: false,
         };
         table.saver.touch();
         Ok(table)
     }
 
+    /// With `enableLmq` groups of light message queues need not be made, and are kept nowhere.
+    #[must_use]
+    pub fn with_light_queues(mut self, lmq: bool) -> Self {
+        self.lmq = lmq;
+        self
+    }
+
     /// The group's settings, if it is there.
     pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        self.state.read().groups.get(group).cloned()
+        let found = self.state.read().groups.get(group).cloned();
+        if found.is_none() && self.lmq && name::is_lmq(group) {
+            return Some(Arc::new(default_group(group)));
+        }
+        found
     }
 
     /// The group's settings; made on first use if `auto_create` says so or it is a system group.

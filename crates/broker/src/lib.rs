@@ -20,6 +20,7 @@ pub mod hold;
 pub mod kept;
 pub mod locks;
 pub mod offsets;
+pub mod opening;
 pub mod persist;
 pub mod registration;
 pub mod run;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use disk::{Clock, SystemClock};
 use remoting::{Client, Server, Service};
@@ -35,6 +35,7 @@ use crate::kept::filters::Bloom;
 use crate::kept::{KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
 use crate::offsets::{self, OffsetTable};
+use crate::opening::{Threads, Watch};
 use crate::persist::{self, Saver};
 use crate::registration::{FIRST_WITHIN, Registration};
 use crate::settings::Settings;
@@ -149,12 +150,15 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     let levels = DelayLevels::parse(&settings.store.message_delay_level)
         .map_err(|e| StartError::Setting(e.to_string()))?;
     let store_host = store_host(&settings);
-    let (store, report) = Store::open(
-        disk.clone(),
-        store_settings::of(&settings, &levels, clock.as_ref()),
-        now,
-    )?;
-    log_recovery(&report);
+    let store_settings = store_settings::of(&settings, &levels, clock.as_ref());
+    let consumequeue_file_size = store_settings.consumequeue_file_size;
+    let watch = Watch::new(Instant::now());
+    let helpers = store::Helpers {
+        parallel: &Threads,
+        progress: &|progress| watch.note(progress),
+    };
+    let (store, report) = Store::open_with(disk.clone(), store_settings, now, &helpers)?;
+    log_recovery(&report, consumequeue_file_size);
     // A start on a full disk refuses from the first send on, and is registered so.
     store.tick_disk(now);
     let config_dir = settings.config_dir();
@@ -165,9 +169,9 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         &identity(&settings),
         now,
     )?);
-    let groups = Arc::new(GroupTable::load(&disk, file("subscriptionGroup.json"), now)?);
-    // Light queues are not part of this release.
-    let lmq = false;
+    let lmq = settings.store.enable_lmq;
+    let groups = GroupTable::load(&disk, file("subscriptionGroup.json"), now)?;
+    let groups = Arc::new(groups.with_light_queues(lmq));
     let offsets = Arc::new(OffsetTable::load(&disk, file(offsets::file_name(lmq)), lmq)?);
     let delay_offsets = Arc::new(DelayOffsets::load(&disk, file("delayOffset.json"))?);
     let bloom = Bloom::of(
@@ -326,6 +330,7 @@ fn identity(settings: &Settings) -> Identity {
         default_queues: broker.default_topic_queue_nums,
         cluster_topic: broker.cluster_topic_enable,
         broker_topic: broker.broker_topic_enable,
+        lmq: settings.store.enable_lmq,
         trace_topic: broker
             .trace_topic_enable
             .then(|| broker.msg_trace_topic_name.clone()),
@@ -556,7 +561,7 @@ fn local_day(now_ms: i64) -> i64 {
     (now_ms + disk::local_offset_ms(now_ms)).div_euclid(86_400_000)
 }
 
-fn log_recovery(report: &store::RecoveryReport) {
+fn log_recovery(report: &store::RecoveryReport, consumequeue_file_size: i64) {
     let stop = if report.clean {
         "a clean stop"
     } else {
@@ -571,6 +576,12 @@ fn log_recovery(report: &store::RecoveryReport) {
         report.records,
         report.units_built,
     );
+    for (size, queues) in &report.other_sizes {
+        tracing::info!(
+            "{queues} consumequeues have files of {size} bytes where mappedFileSizeConsumeQueue says \
+             {consumequeue_file_size}; they go on with {size}"
+        );
+    }
     if report.units_cut > 0 {
         tracing::warn!(
             "{} queue units were cut: the log does not vouch for them",
@@ -578,7 +589,12 @@ fn log_recovery(report: &store::RecoveryReport) {
         );
     }
     if let Some(cut) = &report.log_cut {
-        tracing::warn!("the log was cut at {}: {}", cut.at, cut.reason);
+        tracing::warn!(
+            "the log was cut at {}: {}; {} bytes behind it were dropped",
+            cut.at,
+            cut.reason,
+            report.log_cut_bytes
+        );
     }
     for (what, paths) in [
         ("removed", &report.removed),

@@ -19,12 +19,18 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         read_only_commitlog_dirs: s.read_only_commit_log_dirs(),
         commitlog_file_size: i64::from(s.mapped_file_size_commit_log),
         consumequeue_file_size: i64::from(s.mapped_file_size_consume_queue),
+        ext: s.enable_consume_queue_ext,
+        ext_file_size: i64::from(s.mapped_file_size_consume_queue_ext),
+        multi_dispatch: s.enable_multi_dispatch,
+        lmq: s.enable_lmq,
+        max_lmq_queues: s.max_lmq_consume_queue_num.max(0) as usize,
         flush_type: if settings.is_sync_flush() {
             FlushType::Sync
         } else {
             FlushType::Async
         },
         check_crc_on_recover: s.check_crc_on_recover,
+        verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,
         correct_offsets: !settings.is_slave() || s.offset_check_in_slave,
         index: s.message_index_enable,

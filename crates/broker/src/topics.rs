@@ -53,6 +53,8 @@ pub struct Identity {
     pub cluster_topic: bool,
     /// brokerTopicEnable.
     pub broker_topic: bool,
+    /// enableLmq.
+    pub lmq: bool,
     /// traceTopicEnable.
     pub trace_topic: Option<String>,
 }
@@ -88,6 +90,8 @@ struct State {
 pub struct TopicTable {
     state: RwLock<State>,
     system: Vec<String>,
+    /// Every `%LMQ%` name is a topic with one queue (RocketMQ 4.9.8, LmqTopicConfigManager).
+    lmq: bool,
     saver: Saver,
     changed: tokio::sync::watch::Sender<u64>,
 }
@@ -166,6 +170,7 @@ impl TopicTable {
                 changes: 1,
             }),
             system,
+            lmq: id.lmq,
             saver,
             changed: tokio::sync::watch::channel(0).0,
         };
@@ -175,7 +180,11 @@ impl TopicTable {
 
     /// The topic's settings.
     pub fn get(&self, name: &str) -> Option<Arc<TopicConfig>> {
-        self.state.read().topics.get(name).map(|t| Arc::clone(&t.config))
+        let found = self.state.read().topics.get(name).map(|t| Arc::clone(&t.config));
+        if found.is_none() && self.lmq && name::is_lmq(name) {
+            return Some(Arc::new(topic(name, 1, perm::READ | perm::WRITE)));
+        }
+        found
     }
 
     /// Is this a topic that belongs to RocketMQ itself?

@@ -1,6 +1,7 @@
 //! Appending: what goes in, what comes out, and why not.
 
 use crate::latch::Latched;
+use crate::multi::Multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::Queue;
 use disk::MappedFile;
@@ -49,6 +50,8 @@ pub struct Pending<'a, F: MappedFile> {
     pub(crate) delay_ms: Option<i64>,
     pub(crate) queue: Arc<Queue<F>>,
     pub(crate) joined: bool,
+    /// The other queues it names; none without `enableMultiDispatch`.
+    pub(crate) multi: Option<Box<Multi<F>>>,
     /// How it went; set by [`crate::Store::append`].
     pub result: Option<Result<Appended, AppendError>>,
 }
@@ -115,6 +118,12 @@ pub enum Illegal {
     /// The topic is no name: it would become part of a path.
     #[error(transparent)]
     Name(#[from] message::name::NameError),
+    /// It would make one light message queue more than `maxLmqConsumeQueueNum`: SYSTEM_ERROR.
+    #[error("there are {max} light message queues, and maxLmqConsumeQueueNum allows no more")]
+    LmqNumber {
+        /// The limit.
+        max: usize,
+    },
     /// The queue id is negative.
     #[error("the queue id {0} is negative")]
     QueueId(i32),

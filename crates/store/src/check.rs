@@ -5,7 +5,7 @@
 
 use crate::dispatch::{has_unit, unit_of};
 use crate::log::{Log, LogFile, Step, parse_file_name};
-use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit};
+use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
 use crate::settings::{SettingsError, StoreSettings};
 use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, RecordError, View, decode};
@@ -156,7 +156,7 @@ pub fn check<D: Disk>(
     summary.log_start = log.min();
     let queues = open_queues(disk, &settings, &log, &mut summary)?;
     check_log(&settings, &log, &queues, &mut summary, &mut on_record)?;
-    check_queues(&settings, &log, &queues, &mut summary)?;
+    check_queues(&log, &queues, &mut summary)?;
     Ok(summary)
 }
 
@@ -207,7 +207,6 @@ fn open_queues<D: Disk>(
     log: &Log<D>,
     summary: &mut CheckSummary,
 ) -> Result<Loaded<D>, CheckError> {
-    let size = settings.consumequeue_file_size;
     let root = settings.consumequeue_dir();
     let mut queues = BTreeMap::new();
     for topic in disk.list(&root)?.into_iter().filter(|entry| entry.is_dir) {
@@ -225,7 +224,13 @@ fn open_queues<D: Disk>(
                 continue;
             };
             let mut files = Vec::new();
-            for entry in disk.list(&dir)? {
+            let entries = disk.list(&dir)?;
+            let sizes: Vec<_> = entries
+                .iter()
+                .filter_map(|entry| Some((parse_file_name(&entry.name)?, entry.len)))
+                .collect();
+            let size = found_size(settings.consumequeue_file_size, UNIT, &sizes);
+            for entry in entries {
                 let start = parse_file_name(&entry.name)
                     .filter(|start| start % size == 0 && entry.len == size as u64);
                 let Some(start) = start else {
@@ -243,8 +248,8 @@ fn open_queues<D: Disk>(
                 files.push(Arc::new(QueueFile { start, file }));
             }
             let end = end_of(&files, size)?;
-            let queue = Queue::loaded(topic.name.as_str().into(), id, files, end, 0);
-            queue.correct_min(log.min(), size)?;
+            let queue = Queue::loaded(topic.name.as_str().into(), id, size, files, end, 0);
+            queue.correct_min(log.min())?;
             summary.queues += 1;
             queues.insert((topic.name.clone(), id), queue);
         }
@@ -343,7 +348,7 @@ fn check_unit_of<F: MappedFile>(
     let Some(queue) = queues.get(&(topic.clone(), queue_id)) else {
         return Ok(());
     };
-    let unit = queue.unit(index, settings.consumequeue_file_size)?;
+    let unit = queue.unit(index)?;
     let wanted = unit_of(view, settings);
     if unit.is_none_or(|unit| (unit.physical, unit.size) != (wanted.physical, wanted.size)) {
         summary.fault(Fault::NoUnit {
@@ -357,14 +362,13 @@ fn check_unit_of<F: MappedFile>(
 }
 
 fn check_queues<D: Disk>(
-    settings: &StoreSettings,
     log: &Log<D>,
     queues: &Loaded<D>,
     summary: &mut CheckSummary,
 ) -> Result<(), CheckError> {
     for ((topic, id), queue) in queues {
         for index in queue.min()..queue.end() {
-            let Some(unit) = queue.unit(index, settings.consumequeue_file_size)? else {
+            let Some(unit) = queue.unit(index)? else {
                 continue;
             };
             summary.units += 1;

@@ -6,6 +6,7 @@
 
 use crate::latch::Latched;
 use crate::log::Step;
+use crate::multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{Put, Queue, Unit};
 use crate::store::Store;
@@ -196,15 +197,47 @@ impl<D: Disk> Store<D> {
         store_timestamp: i64,
         on: &mut impl FnMut(&Dispatched<'_>),
     ) -> Result<(), Stop> {
-        let put = queue
-            .put(&self.disk, &self.queue_files, queue_offset, unit)
-            .map_err(|error| {
-                if error.is_full() {
-                    Stop::NoSpace(error)
-                } else {
-                    Stop::Latched(self.latch.set(&error))
-                }
-            })?;
+        let put = queue.put(
+            &self.disk,
+            &self.queue_files,
+            queue_offset,
+            unit,
+            Some(store_timestamp),
+        );
+        self.tell(queue, queue_offset, unit, store_timestamp, put, on)
+    }
+
+    /// Puts units into the queues that a record names besides its own.
+    fn put_multi(&self, view: &View<'_>, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<(), Stop> {
+        let unit = unit_of(view, &self.settings);
+        let (disk, files) = (&self.disk, &self.queue_files);
+        for (name, index) in multi::places_of(view) {
+            let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
+            let queue = self.queues.get_or_new(name, id);
+            if !queue.deleted.load(Ordering::Acquire) {
+                let put = queue.put_named(disk, files, index, unit, multi::is_dispatched(view.topic()));
+                self.tell(&queue, index, unit, view.store_timestamp(), put, on)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        queue: &Queue<D::File>,
+        queue_offset: i64,
+        unit: Unit,
+        store_timestamp: i64,
+        put: disk::Result<Put>,
+        on: &mut impl FnMut(&Dispatched<'_>),
+    ) -> Result<(), Stop> {
+        let put = put.map_err(|error| {
+            if error.is_full() {
+                Stop::NoSpace(error)
+            } else {
+                Stop::Latched(self.latch.set(&error))
+            }
+        })?;
         if put == Put::Done {
             on(&Dispatched {
                 topic: &queue.topic,
@@ -237,6 +270,9 @@ impl<D: Disk> Store<D> {
                         && !queue.deleted.load(Ordering::Acquire)
                     {
                         self.put_unit(&queue, view.queue_offset(), unit, timestamp, on)?;
+                    }
+                    if self.settings.multi_dispatch && has_unit(&view) {
+                        self.put_multi(&view, on)?;
                     }
                     self.advance(state, end, timestamp);
                 }
@@ -307,6 +343,31 @@ pub(crate) fn unit_of(view: &View<'_>, settings: &crate::settings::StoreSettings
 impl<F: MappedFile> Queue<F> {
     /// Whether `view` is the record of unit `index`.
     pub(crate) fn owns(topic: &str, id: i32, index: i64, view: &View<'_>) -> bool {
-        view.queue_offset() == index && view.queue_id() == id && view.topic() == topic
+        let own = view.queue_offset() == index && view.queue_id() == id && view.topic() == topic;
+        own || multi::places_of(view).iter().any(|&(name, place)| {
+            let is_queue = view.queue_id() == id || multi::queue_id(name, view.queue_id(), true) == id;
+            name == topic && place == index && is_queue
+        })
+    }
+
+    /// Puts the unit of a record that names this queue, which is not the record's own. `dispatched` is whether such records
+    /// are: the place of one that is not may be that of the message it is a copy of, so that only the next place of the
+    /// queue is believed.
+    pub(crate) fn put_named<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &crate::queue::QueueFiles,
+        index: i64,
+        unit: Unit,
+        dispatched: bool,
+    ) -> disk::Result<Put> {
+        let end = self.end();
+        // Queues of topics are not cut for what another topic's record says.
+        let cut = dispatched && name::is_lmq(&self.topic);
+        if (index < end && !cut) || (index != end && !dispatched) {
+            return Ok(Put::Repeat);
+        }
+        // Java writes no extension for these.
+        self.put(disk, files, index, unit, None)
     }
 }

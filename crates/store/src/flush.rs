@@ -29,6 +29,11 @@ impl<D: Disk> Store<D> {
         });
         if dirty.len() > ONE_BY_ONE_MAX {
             let ends: Vec<i64> = dirty.iter().map(|queue| queue.begin_flush()).collect();
+            if self.queue_files.ext {
+                // It may be a mount of its own, and units point there.
+                self.latch
+                    .guard(self.disk.sync_file_system(&self.queue_files.ext_dir))?;
+            }
             self.latch
                 .guard(self.disk.sync_file_system(&self.queue_files.dir))?;
             dirty

@@ -9,6 +9,7 @@
 //! | connection | [`Store::prepare`], [`Store::append`], [`Store::dispatch`] (ASYNC_FLUSH), [`Store::read`] |
 //! | flush | [`Store::flush`], then [`Store::dispatch`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
+//! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
@@ -19,11 +20,14 @@ mod append;
 pub mod check;
 mod checkpoint;
 mod dispatch;
+mod ext;
 mod flush;
 mod index;
 mod latch;
 mod log;
+mod multi;
 mod offset;
+mod progress;
 mod queue;
 mod read;
 pub mod recover;
@@ -37,6 +41,7 @@ pub use dispatch::Dispatched;
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};
+pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
 pub use recover::{LogCut, OpenError, RecoveryReport};

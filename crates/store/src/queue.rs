@@ -8,12 +8,14 @@
 //!
 //! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
 
+use crate::ext::{self, Ext, ExtUnit};
 use crate::log::file_name;
+use crate::settings::StoreSettings;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice};
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of a unit.
 pub(crate) const UNIT: i64 = 20;
@@ -75,14 +77,27 @@ impl Unit {
     }
 }
 
-/// What all queues of a store share.
+/// Where the files of all queues of a store are.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueFiles {
     pub(crate) dir: PathBuf,
-    pub(crate) file_size: i64,
+    pub(crate) ext_dir: PathBuf,
+    /// New units have an extension.
+    pub(crate) ext: bool,
+    /// File size of extensions that are made.
+    pub(crate) ext_file_size: i64,
 }
 
 impl QueueFiles {
+    pub(crate) fn of(settings: &StoreSettings) -> Self {
+        QueueFiles {
+            dir: settings.consumequeue_dir(),
+            ext_dir: settings.ext_dir(),
+            ext: settings.ext,
+            ext_file_size: settings.ext_file_size,
+        }
+    }
+
     pub(crate) fn options() -> MapOptions {
         MapOptions {
             reserve_step_bytes: 1 << 20,
@@ -95,12 +110,21 @@ impl QueueFiles {
         self.dir.join(topic).join(id.to_string())
     }
 
-    fn create<D: Disk>(&self, disk: &D, queue_dir: &Path, start: i64) -> disk::Result<QueueFile<D::File>> {
+    pub(crate) fn ext_queue_dir(&self, topic: &str, id: i32) -> PathBuf {
+        self.ext_dir.join(topic).join(id.to_string())
+    }
+
+    pub(crate) fn create<D: Disk>(
+        disk: &D,
+        queue_dir: &Path,
+        start: i64,
+        file_size: i64,
+    ) -> disk::Result<QueueFile<D::File>> {
         disk.create_dirs(queue_dir)?;
         let path = queue_dir.join(file_name(start));
         // One that a crash left behind, or that the end of a cut queue lies before, has nothing we want.
         disk.remove_file(&path)?;
-        let file = disk.create(&path, self.file_size as u64, Self::options())?;
+        let file = disk.create(&path, file_size as u64, Self::options())?;
         Ok(QueueFile { start, file })
     }
 }
@@ -121,6 +145,8 @@ pub(crate) struct QueueFile<F> {
 pub struct Queue<F> {
     pub(crate) topic: Arc<str>,
     pub(crate) id: i32,
+    /// Bytes of each of its files: what the settings said when its first file was made.
+    pub(crate) file_size: i64,
     /// The queue offset that the next record gets.
     pub(crate) next: AtomicI64,
     /// Set when the topic is deleted, under both locks.
@@ -136,6 +162,25 @@ pub struct Queue<F> {
     /// A file was made whose name is not durable yet.
     new_names: AtomicBool,
     files: RwLock<Vec<Arc<QueueFile<F>>>>,
+    /// What its units have no room for, once there is anything.
+    ext: OnceLock<Box<Ext<F>>>,
+}
+
+/// The size of the files of a queue, given where they start and how long they are: that of the longest. A broker whose
+/// settings say another one goes on with what it finds, file by file.
+pub(crate) fn found_size(setting: i64, multiple: i64, files: &[(i64, u64)]) -> i64 {
+    let longest = files.iter().map(|(_, len)| *len as i64).max().unwrap_or(0);
+    let fits = |size: i64| {
+        size > 0
+            && files
+                .iter()
+                .all(|(start, len)| start % size == 0 && *len as i64 <= size)
+    };
+    if longest % multiple == 0 && fits(longest) {
+        longest
+    } else {
+        setting
+    }
 }
 
 /// What became of a unit.
@@ -148,10 +193,11 @@ pub(crate) enum Put {
 }
 
 impl<F: MappedFile> Queue<F> {
-    pub(crate) fn new(topic: Arc<str>, id: i32) -> Self {
+    pub(crate) fn new(topic: Arc<str>, id: i32, file_size: i64) -> Self {
         Queue {
             topic,
             id,
+            file_size,
             next: AtomicI64::new(0),
             deleted: AtomicBool::new(false),
             min: AtomicI64::new(0),
@@ -160,6 +206,7 @@ impl<F: MappedFile> Queue<F> {
             flushed: AtomicI64::new(0),
             new_names: AtomicBool::new(false),
             files: RwLock::default(),
+            ext: OnceLock::new(),
         }
     }
 
@@ -167,11 +214,12 @@ impl<F: MappedFile> Queue<F> {
     pub(crate) fn loaded(
         topic: Arc<str>,
         id: i32,
+        file_size: i64,
         files: Vec<Arc<QueueFile<F>>>,
         end: i64,
         max_physical: i64,
     ) -> Self {
-        let queue = Queue::new(topic, id);
+        let queue = Queue::new(topic, id, file_size);
         queue.min.store(
             files.first().map_or(0, |file| file.start / UNIT),
             Ordering::Relaxed,
@@ -207,22 +255,17 @@ impl<F: MappedFile> Queue<F> {
         (self.end() - self.flushed.load(Ordering::Acquire)) * UNIT
     }
 
-    fn file_at(&self, byte: i64, file_size: i64) -> Option<Arc<QueueFile<F>>> {
+    fn file_at(&self, byte: i64) -> Option<Arc<QueueFile<F>>> {
         let files = self.files.read();
         let after = files.partition_point(|file| file.start <= byte);
         let file = files.get(after.checked_sub(1)?)?;
-        (byte < file.start + file_size).then(|| file.clone())
+        (byte < file.start + self.file_size).then(|| file.clone())
     }
 
     /// Units from `from` on: as many as its file has, at most `max_bytes`. `None` where there is no data.
-    pub(crate) fn units(
-        &self,
-        from: i64,
-        max_bytes: i64,
-        file_size: i64,
-    ) -> disk::Result<Option<MappedSlice>> {
+    pub(crate) fn units(&self, from: i64, max_bytes: i64) -> disk::Result<Option<MappedSlice>> {
         let byte = from * UNIT;
-        let Some(file) = self.file_at(byte, file_size) else {
+        let Some(file) = self.file_at(byte) else {
             return Ok(None);
         };
         let start = byte - file.start;
@@ -234,22 +277,82 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// One unit.
-    pub(crate) fn unit(&self, index: i64, file_size: i64) -> disk::Result<Option<Unit>> {
+    pub(crate) fn unit(&self, index: i64) -> disk::Result<Option<Unit>> {
         if index < 0 || index >= self.end() {
             return Ok(None);
         }
-        Ok(self
-            .units(index, UNIT, file_size)?
-            .map(|slice| Unit::decode(&slice)))
+        Ok(self.units(index, UNIT)?.map(|slice| Unit::decode(&slice)))
     }
 
-    /// Puts a unit at its place. Only under the dispatch lock.
+    /// The extension of a loaded queue.
+    pub(crate) fn set_ext(&self, ext: Ext<F>) {
+        // Recovery is the first and, so far, the only one.
+        let _set = self.ext.set(Box::new(ext));
+    }
+
+    /// The tagsCode of a unit; `None` if it is in an extension that does not have it (any more).
+    pub(crate) fn tags_code(&self, unit: Unit) -> disk::Result<Option<i64>> {
+        if !ext::is_address(unit.tags_code) {
+            return Ok(Some(unit.tags_code));
+        }
+        let Some(ext) = self.ext.get() else {
+            return Ok(None);
+        };
+        Ok(ext.get(unit.tags_code)?.map(|unit| unit.tags_code))
+    }
+
+    /// The last address that a unit has, from the end of the queue backwards.
+    pub(crate) fn last_address(&self) -> disk::Result<Option<i64>> {
+        let mut end = self.end();
+        let files = self.files.read().clone();
+        for file in files.iter().rev() {
+            let units = (end * UNIT - file.start).max(0) as u64;
+            if let Some(all) = file.file.slice(0..units)? {
+                let mut codes = all.chunks_exact(UNIT as usize).rev();
+                if let Some(bytes) = codes.find(|bytes| ext::is_address(Unit::decode(bytes).tags_code)) {
+                    return Ok(Some(Unit::decode(bytes).tags_code));
+                }
+            }
+            end = file.start / UNIT;
+        }
+        Ok(None)
+    }
+
+    /// Writes the extension of a unit that is about to be put, and puts its address into the unit. Without space for it the
+    /// unit keeps its tagsCode, as in Java.
+    fn extend<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        unit: Unit,
+        store_timestamp: i64,
+    ) -> disk::Result<Unit> {
+        let ext = self.ext.get_or_init(|| Box::new(Ext::new(files.ext_file_size)));
+        let dir = files.ext_queue_dir(&self.topic, self.id);
+        let content = ExtUnit {
+            tags_code: unit.tags_code,
+            store_timestamp,
+            bitmap: Vec::new(),
+        };
+        let address = match ext.put(disk, &dir, &content) {
+            Err(error) if error.is_full() => None,
+            result => result?,
+        };
+        Ok(Unit {
+            tags_code: address.unwrap_or(unit.tags_code),
+            ..unit
+        })
+    }
+
+    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the dispatch
+    /// lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
         disk: &D,
         files: &QueueFiles,
         queue_offset: i64,
         unit: Unit,
+        store_timestamp: Option<i64>,
     ) -> disk::Result<Put> {
         if unit.end() <= self.max_physical.load(Ordering::Relaxed) {
             return Ok(Put::Repeat);
@@ -262,6 +365,10 @@ impl<F: MappedFile> Queue<F> {
         } else if queue_offset > end || self.files.read().is_empty() {
             self.skip_to(disk, files, queue_offset)?;
         }
+        let unit = match store_timestamp {
+            Some(time) if files.ext => self.extend(disk, files, unit, time)?,
+            _ => unit,
+        };
         self.write(disk, files, queue_offset, unit)?;
         self.max_physical.store(unit.end(), Ordering::Relaxed);
         self.end.store(queue_offset + 1, Ordering::Release);
@@ -276,11 +383,16 @@ impl<F: MappedFile> Queue<F> {
         unit: Unit,
     ) -> disk::Result<()> {
         let byte = index * UNIT;
-        let file = match self.file_at(byte, files.file_size) {
+        let file = match self.file_at(byte) {
             Some(file) => file,
             None => {
-                let start = byte - byte % files.file_size;
-                let file = Arc::new(files.create(disk, &files.queue_dir(&self.topic, self.id), start)?);
+                let start = byte - byte % self.file_size;
+                let file = Arc::new(QueueFiles::create(
+                    disk,
+                    &files.queue_dir(&self.topic, self.id),
+                    start,
+                    self.file_size,
+                )?);
                 self.files.write().push(file.clone());
                 self.new_names.store(true, Ordering::Release);
                 file
@@ -303,7 +415,7 @@ impl<F: MappedFile> Queue<F> {
         files: &QueueFiles,
         queue_offset: i64,
     ) -> disk::Result<()> {
-        let per_file = files.file_size / UNIT;
+        let per_file = self.file_size / UNIT;
         let file_start = queue_offset - queue_offset % per_file;
         let end = self.end();
         if self.files.read().is_empty() {
@@ -348,16 +460,20 @@ impl<F: MappedFile> Queue<F> {
     pub(crate) fn flush<D: Disk<File = F>>(&self, disk: &D, files: &QueueFiles) -> disk::Result<()> {
         let end = self.end();
         let from = self.flushed.load(Ordering::Acquire);
+        // First what the units point at.
+        if let Some(ext) = self.ext.get() {
+            ext.flush(disk, &files.ext_queue_dir(&self.topic, self.id))?;
+        }
         let list: Vec<_> = {
             let list = self.files.read();
             list.iter()
-                .filter(|file| file.start + files.file_size > from * UNIT)
+                .filter(|file| file.start + self.file_size > from * UNIT)
                 .cloned()
                 .collect()
         };
         for file in list {
             let start = (from * UNIT - file.start).max(0);
-            let stop = (end * UNIT - file.start).min(files.file_size);
+            let stop = (end * UNIT - file.start).min(self.file_size);
             // A gap may have filled files from their start on: sync what could have been written.
             if start < stop {
                 file.file.sync(start as u64..stop as u64)?;
@@ -376,17 +492,23 @@ impl<F: MappedFile> Queue<F> {
     /// Notes that the units below `end` and the names of all files were made durable in another way.
     pub(crate) fn set_flushed(&self, end: i64) {
         self.flushed.fetch_max(end, Ordering::AcqRel);
+        if let Some(ext) = self.ext.get() {
+            ext.end_flush();
+        }
     }
 
     /// Before all files are made durable at once: takes what that will cover.
     pub(crate) fn begin_flush(&self) -> i64 {
         // The flag first: a file made after it is noted again.
         self.new_names.store(false, Ordering::Release);
+        if let Some(ext) = self.ext.get() {
+            ext.begin_flush();
+        }
         self.end()
     }
 
     /// Finds the first unit whose record is still in the log, after the log lost its oldest files.
-    pub(crate) fn correct_min(&self, log_min: i64, file_size: i64) -> disk::Result<()> {
+    pub(crate) fn correct_min(&self, log_min: i64) -> disk::Result<()> {
         let first = self.files.read().first().map(|file| file.start / UNIT);
         let Some(first) = first else { return Ok(()) };
         let (mut low, mut high) = (self.min().max(first), self.end());
@@ -394,10 +516,10 @@ impl<F: MappedFile> Queue<F> {
             let middle = low + (high - low) / 2;
             // Fillers say nothing about the log: the next real unit decides.
             let mut probe = middle;
-            let mut unit = self.unit(probe, file_size)?;
+            let mut unit = self.unit(probe)?;
             while probe + 1 < high && unit.is_none_or(Unit::is_pre_blank) {
                 probe += 1;
-                unit = self.unit(probe, file_size)?;
+                unit = self.unit(probe)?;
             }
             let gone = unit.is_none_or(|unit| unit.physical < log_min);
             if gone {
@@ -410,10 +532,10 @@ impl<F: MappedFile> Queue<F> {
         let mut end_of_fillers = self.end();
         while low < end_of_fillers {
             let middle = low + (end_of_fillers - low) / 2;
-            if self.unit(low, file_size)?.is_none_or(|unit| !unit.is_pre_blank()) {
+            if self.unit(low)?.is_none_or(|unit| !unit.is_pre_blank()) {
                 break;
             }
-            if self.unit(middle, file_size)?.is_some_and(Unit::is_pre_blank) {
+            if self.unit(middle)?.is_some_and(Unit::is_pre_blank) {
                 low = middle + 1;
             } else {
                 end_of_fillers = middle;
@@ -424,40 +546,52 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// Whether the first readable unit points before `log_min`, so that [`Queue::correct_min`] has something to do.
-    pub(crate) fn starts_before(&self, log_min: i64, file_size: i64) -> disk::Result<bool> {
-        let first = self.unit(self.min(), file_size)?;
+    pub(crate) fn starts_before(&self, log_min: i64) -> disk::Result<bool> {
+        let first = self.unit(self.min())?;
         Ok(first.is_some_and(|unit| unit.physical < log_min))
     }
 
     /// Takes out the files, the last one excepted, whose last unit lies before `log_min`.
-    pub(crate) fn take_expired(&self, log_min: i64, file_size: i64) -> disk::Result<Vec<Arc<QueueFile<F>>>> {
+    pub(crate) fn take_expired(&self, log_min: i64) -> disk::Result<Vec<Arc<QueueFile<F>>>> {
         let mut expired = Vec::new();
         let mut files = self.files.write();
         while files.len() > 1 {
             let mut last = [0; UNIT as usize];
-            files[0].file.read((file_size - UNIT) as u64, &mut last)?;
+            files[0].file.read((self.file_size - UNIT) as u64, &mut last)?;
             if Unit::decode(&last).physical >= log_min {
                 break;
             }
             expired.push(files.remove(0));
+        }
+        drop(files);
+        if let (Some(ext), Some(first)) = (self.ext.get(), self.unit(self.min())?)
+            && ext::is_address(first.tags_code)
+        {
+            expired.extend(ext.take_expired(first.tags_code));
         }
         Ok(expired)
     }
 
     /// All files of the queue.
     pub(crate) fn take_all(&self) -> Vec<Arc<QueueFile<F>>> {
-        std::mem::take(&mut self.files.write())
+        let mut files = std::mem::take(&mut *self.files.write());
+        files.extend(self.ext.get().into_iter().flat_map(|ext| ext.take_all()));
+        files
     }
 
     /// Where reading goes on when there is no data at `index`: the start of the next file there is, at most `end`.
-    pub(crate) fn next_data(&self, index: i64, file_size: i64) -> i64 {
-        let per_file = file_size / UNIT;
+    pub(crate) fn next_data(&self, index: i64) -> i64 {
+        let per_file = self.file_size / UNIT;
         index - index % per_file + per_file
     }
 }
 
 /// The queues of all topics.
 pub(crate) struct Queues<F> {
+    /// File size of queues that are made.
+    file_size: i64,
+    /// How many are light message queues.
+    lmq: AtomicUsize,
     topics: RwLock<std::collections::HashMap<Arc<str>, Arc<Topic<F>>>>,
 }
 
@@ -468,8 +602,11 @@ struct Topic<F> {
 }
 
 impl<F: MappedFile> Queues<F> {
-    pub(crate) fn new() -> Self {
+    /// No queues; those made from now on have files of `file_size` bytes.
+    pub(crate) fn new(file_size: i64) -> Self {
         Queues {
+            file_size,
+            lmq: AtomicUsize::new(0),
             topics: RwLock::default(),
         }
     }
@@ -485,7 +622,7 @@ impl<F: MappedFile> Queues<F> {
         if let Some(queue) = self.get(topic, id) {
             return queue;
         }
-        self.insert_with(topic, id, |name| Queue::new(name, id))
+        self.insert_with(topic, id, |name| Queue::new(name, id, self.file_size))
     }
 
     /// Adds a queue, unless it is there.
@@ -514,6 +651,9 @@ impl<F: MappedFile> Queues<F> {
             Err(index) => {
                 let queue = Arc::new(make(entry.name.clone()));
                 queues.insert(index, queue.clone());
+                if message::name::is_lmq(topic) {
+                    self.lmq.fetch_add(1, Ordering::Relaxed);
+                }
                 queue
             }
         }
@@ -522,7 +662,16 @@ impl<F: MappedFile> Queues<F> {
     /// Takes a topic out.
     pub(crate) fn remove(&self, topic: &str) -> Vec<Arc<Queue<F>>> {
         let removed = self.topics.write().remove(topic);
-        removed.map_or_else(Vec::new, |topic| topic.queues.read().clone())
+        let queues = removed.map_or_else(Vec::new, |topic| topic.queues.read().clone());
+        if message::name::is_lmq(topic) {
+            self.lmq.fetch_sub(queues.len(), Ordering::Relaxed);
+        }
+        queues
+    }
+
+    /// How many light message queues there are.
+    pub(crate) fn lmq_number(&self) -> usize {
+        self.lmq.load(Ordering::Relaxed)
     }
 
     /// All queues, as they are now.

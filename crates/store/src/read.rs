@@ -1,5 +1,7 @@
 //! Reading a queue: what a pull asks the store.
 
+use crate::dispatch::unit_of;
+use crate::ext;
 use crate::offset::QueueOffset;
 use crate::queue::{Queue, UNIT, Unit};
 use crate::store::Store;
@@ -112,19 +114,18 @@ impl<D: Disk> Store<D> {
         } else if offset > max {
             (ReadStatus::OffsetOverflowBadly, max)
         } else {
-            let file_size = self.queue_files.file_size;
             let scan = (i64::from(limits.max_messages) * UNIT).max(SCAN_MIN_BYTES);
             // The file may already hold a unit that is not yet below the queue's end: a reader that went beyond the end
             // would be told that its next offset is wrong.
             let scan = scan.min((max.0 - offset.0).saturating_mul(UNIT));
-            match queue.units(offset.0, scan, file_size)? {
+            match queue.units(offset.0, scan)? {
                 Some(units) => {
-                    self.read_units(&units, offset, limits, filter, out, &mut result)?;
+                    self.read_units(&queue, &units, offset, limits, filter, out, &mut result)?;
                     return Ok(result);
                 }
                 None => (
                     ReadStatus::OffsetFoundNull,
-                    QueueOffset(queue.next_data(offset.0, file_size)),
+                    QueueOffset(queue.next_data(offset.0)),
                 ),
             }
         };
@@ -141,8 +142,10 @@ impl<D: Disk> Store<D> {
         }
     }
 
+    #[allow(clippy::too_many_arguments)] // The second half of `read`.
     fn read_units(
         &self,
+        queue: &Queue<D::File>,
         units: &MappedSlice,
         offset: QueueOffset,
         limits: ReadLimits,
@@ -170,7 +173,12 @@ impl<D: Disk> Store<D> {
             if !unit.is_pre_blank() {
                 last_physical = unit.physical;
             }
-            if !filter.matches(unit.tags_code) {
+            let tags_code = if ext::is_address(unit.tags_code) {
+                self.tags_code_of(queue, unit)?
+            } else {
+                unit.tags_code
+            };
+            if !filter.matches(tags_code) {
                 continue;
             }
             let Some(slice) = self.record_of(unit)? else {
@@ -193,6 +201,19 @@ impl<D: Disk> Store<D> {
         result.next_begin_offset = offset.plus(scanned);
         result.far_behind = log_end - last_physical > self.tuned.memory_window_bytes();
         Ok(())
+    }
+
+    /// The tagsCode that a unit with an address stands for: from the extension, or where that is gone from the record.
+    fn tags_code_of(&self, queue: &Queue<D::File>, unit: Unit) -> disk::Result<i64> {
+        if let Some(tags_code) = queue.tags_code(unit)? {
+            return Ok(tags_code);
+        }
+        let record = self.record_of(unit)?;
+        let decoded = record.as_deref().map(|record| decode(record, Check::Lengths));
+        Ok(match decoded {
+            Some(Ok(Entry::Record(view))) => unit_of(&view, &self.settings).tags_code,
+            _ => unit.tags_code,
+        })
     }
 
     /// Whether one more record of `size` bytes is too much.
@@ -247,7 +268,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn store_time_in(&self, queue: &Queue<D::File>, index: i64) -> disk::Result<Option<i64>> {
-        let Some(unit) = queue.unit(index, self.queue_files.file_size)? else {
+        let Some(unit) = queue.unit(index)? else {
             return Ok(None);
         };
         let Some(slice) = self.record_of(unit)? else {

@@ -5,15 +5,21 @@
 //! would start at), queues are cut back to that position and built again from the log. The first bytes that are no
 //! record end the log; what lies behind is removed, so that no leftover can come back to life later.
 
+mod queues;
+mod scan;
+
 use crate::checkpoint::{Checkpoint, CheckpointFile};
-use crate::dispatch::{has_unit, unit_of};
 use crate::index::Index;
-use crate::log::{Log, LogFile, Step, parse_file_name};
-use crate::queue::{Queue, QueueFile, QueueFiles, Queues, UNIT, Unit};
+use crate::log::{Log, LogFile, parse_file_name};
+use crate::progress::Helpers;
+use crate::queue::{Queue, QueueFiles, Queues};
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
 use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, RecordError, decode};
+use queues::Loader;
+use scan::Scan;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,7 +34,7 @@ pub enum OpenError {
     #[error("{} is locked: another broker runs on this store", .0.display())]
     Locked(PathBuf),
     /// A file has another size than the settings say. Opening it anyway would misread every position.
-    #[error("{} has {found} bytes, but {setting} says {expected}", path.display())]
+    #[error("{} has {found} bytes, but {setting} says {expected}: if all have that size, set it to {found}", path.display())]
     FileSize {
         /// The file.
         path: PathBuf,
@@ -38,6 +44,16 @@ pub enum OpenError {
         expected: i64,
         /// The setting that says so.
         setting: &'static str,
+    },
+    /// A file of a queue has another length than the others.
+    #[error("{} has {found} bytes, but the longest file of its queue has {longest}: files of one queue have one size", path.display())]
+    UnequalFiles {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// That of the longest.
+        longest: i64,
     },
     /// A file's name is no multiple of the file size.
     #[error("{} does not start at a multiple of {expected}, which {setting} says", path.display())]
@@ -72,12 +88,16 @@ pub struct RecoveryReport {
     pub log_end: i64,
     /// Records read.
     pub records: u64,
+    /// How many queues have files of another size than the settings say, by that size in bytes. They keep to it.
+    pub other_sizes: BTreeMap<i64, u64>,
     /// Units that were written anew.
     pub units_built: u64,
     /// Units dropped because the log has no such record where they point.
     pub units_cut: u64,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
+    /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
+    pub log_cut_bytes: u64,
     /// Files removed because they lie behind the end or hold nothing.
     pub removed: Vec<PathBuf>,
     /// Files that had been cut off and were made whole again with zeros.
@@ -95,17 +115,46 @@ pub struct LogCut {
     pub reason: RecordError,
 }
 
+impl RecoveryReport {
+    /// Adds what a part of the work found.
+    fn add(&mut self, part: RecoveryReport) {
+        self.queues += part.queues;
+        self.units_cut += part.units_cut;
+        for (size, queues) in part.other_sizes {
+            *self.other_sizes.entry(size).or_default() += queues;
+        }
+        for (all, of_part) in [
+            (&mut self.removed, part.removed),
+            (&mut self.extended, part.extended),
+            (&mut self.ignored, part.ignored),
+        ] {
+            all.extend(of_part);
+            all.sort();
+        }
+    }
+}
+
 impl<D: Disk> Store<D> {
     /// Opens the store below `settings.root_dir`, which is made if it is not there. `now` is in ms.
     pub fn open(disk: D, settings: StoreSettings, now: i64) -> Result<(Store<D>, RecoveryReport), OpenError> {
+        Store::open_with(disk, settings, now, &Helpers::NONE)
+    }
+
+    /// [`Store::open`] with somebody to do several things at once, and to be told how far it is.
+    pub fn open_with(
+        disk: D,
+        settings: StoreSettings,
+        now: i64,
+        helpers: &Helpers<'_>,
+    ) -> Result<(Store<D>, RecoveryReport), OpenError> {
         let settings = settings.checked()?;
         let root = settings.root_dir.clone();
-        let queue_files = QueueFiles {
-            dir: settings.consumequeue_dir(),
-            file_size: settings.consumequeue_file_size,
-        };
+        let queue_files = QueueFiles::of(&settings);
         for dir in settings.commitlog_dirs.iter().chain([&root, &queue_files.dir]) {
             disk.create_dirs(dir)?;
+        }
+        if queue_files.ext {
+            disk.create_dirs(&queue_files.ext_dir)?;
         }
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
@@ -116,7 +165,8 @@ impl<D: Disk> Store<D> {
             disk: &disk,
             settings: &settings,
             queue_files: &queue_files,
-            queues: Queues::new(),
+            queues: Queues::new(settings.consumequeue_file_size),
+            helpers,
             report: RecoveryReport {
                 clean,
                 ..RecoveryReport::default()
@@ -157,6 +207,7 @@ struct Recovery<'a, D: Disk> {
     settings: &'a StoreSettings,
     queue_files: &'a QueueFiles,
     queues: Queues<D::File>,
+    helpers: &'a Helpers<'a>,
     report: RecoveryReport,
 }
 
@@ -192,7 +243,15 @@ impl<D: Disk> Recovery<'_, D> {
                     setting,
                 });
             }
-            if !self.right_length(&path, &entry, size, last, setting)? {
+            if !right_length(
+                self.disk,
+                self.report.clean,
+                &mut self.report,
+                (&path, &entry),
+                size,
+                last,
+                setting,
+            )? {
                 continue;
             }
             let file = self
@@ -208,38 +267,6 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(files)
     }
 
-    /// Whether a file is to be opened. An empty last file is removed, as 5.x does; one that a crash left too short
-    /// gets its zeros back. Every other wrong length is a wrong setting. (Of a queue any file may count as the last:
-    /// what the checkpoint vouches for is never short, and the rest is built again.)
-    fn right_length(
-        &mut self,
-        path: &Path,
-        entry: &DirEntry,
-        size: i64,
-        last: bool,
-        setting: &'static str,
-    ) -> Result<bool, OpenError> {
-        if entry.len == size as u64 {
-            return Ok(true);
-        }
-        if last && entry.len == 0 {
-            self.disk.remove_file(path)?;
-            self.report.removed.push(path.to_path_buf());
-            return Ok(false);
-        }
-        if last && !self.report.clean && entry.len < size as u64 {
-            self.disk.extend(path, size as u64)?;
-            self.report.extended.push(path.to_path_buf());
-            return Ok(true);
-        }
-        Err(OpenError::FileSize {
-            path: path.to_path_buf(),
-            found: entry.len,
-            expected: size,
-            setting,
-        })
-    }
-
     /// Brings log and queues into agreement; returns the store time of the last record.
     fn run(
         &mut self,
@@ -252,6 +279,10 @@ impl<D: Disk> Recovery<'_, D> {
             self.withdraw(checkpoint, file, 0)?;
             self.disk.remove_dir_all(&self.queue_files.dir)?;
             self.disk.create_dirs(&self.queue_files.dir)?;
+            self.disk.remove_dir_all(&self.queue_files.ext_dir)?;
+            if self.queue_files.ext {
+                self.disk.create_dirs(&self.queue_files.ext_dir)?;
+            }
             log.set_written(0);
             log.set_flushed(0);
             return Ok(0);
@@ -277,7 +308,15 @@ impl<D: Disk> Recovery<'_, D> {
             self.withdraw(checkpoint, file, start)?;
         }
         self.report.scan_start = start.max(log.min());
-        let timestamp = self.scan(log)?.max(checkpoint.physic_timestamp);
+        let scan = Scan {
+            disk: self.disk,
+            settings: self.settings,
+            queue_files: self.queue_files,
+            queues: &self.queues,
+            log,
+            helpers: self.helpers,
+        };
+        let timestamp = scan.run(&mut self.report)?.max(checkpoint.physic_timestamp);
         self.cut_log(log)?;
         for queue in self.queues.all() {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
@@ -348,61 +387,15 @@ impl<D: Disk> Recovery<'_, D> {
         old_enough.map_or(log.min(), |file| file.start)
     }
 
-    /// Reads the log from the start of the scan to its end and gives every record its unit. Returns the time of the
-    /// last record.
-    fn scan(&mut self, log: &Log<D>) -> Result<i64, OpenError> {
-        let check = if self.settings.check_crc_on_recover {
-            Check::Body
-        } else {
-            Check::Lengths
-        };
-        let mut walk = log.walk(self.report.scan_start, log.written());
-        let mut timestamp = 0;
-        loop {
-            match walk.next(check)? {
-                Step::Record(view) => {
-                    let start = view.physical_offset();
-                    // Unlike Java, which has nothing to tell by that a record's end was not written.
-                    if let Some(at) = view.unwritten_sector((start % log.file_size) as u64) {
-                        self.report.log_cut = Some(LogCut {
-                            at: start,
-                            reason: RecordError::Torn { at },
-                        });
-                        self.report.log_end = start;
-                        return Ok(timestamp);
-                    }
-                    self.report.records += 1;
-                    timestamp = view.store_timestamp();
-                    if has_unit(&view) {
-                        let queue = self.queues.get_or_new(view.topic(), view.queue_id());
-                        let unit = unit_of(&view, self.settings);
-                        let put = queue.put(self.disk, self.queue_files, view.queue_offset(), unit)?;
-                        self.report.units_built += u64::from(put == crate::queue::Put::Done);
-                    }
-                }
-                Step::End => break,
-                Step::Bad(reason) => {
-                    let at = walk.position;
-                    let blank = log
-                        .slice_to_file_end(at)?
-                        .is_none_or(|rest| rest[..rest.len().min(8)].iter().all(|&byte| byte == 0));
-                    if !blank {
-                        self.report.log_cut = Some(LogCut { at, reason });
-                    }
-                    break;
-                }
-            }
-        }
-        self.report.log_end = walk.position;
-        Ok(timestamp)
-    }
-
     /// Ends the log at `log_end`: removes the files behind it and clears what lies behind it in its file.
     ///
     /// Unlike Java, which leaves those bytes: a leftover record that happens to start where a new one of the same
     /// length ends would be taken for the next one by a later recovery.
     fn cut_log(&mut self, log: &Log<D>) -> Result<(), OpenError> {
         let end = self.report.log_end;
+        if self.report.log_cut.is_some() {
+            self.report.log_cut_bytes = Self::written_behind(log, end)?;
+        }
         for file in log.retain(|file| file.start <= end) {
             file.file.forget();
             self.disk.remove_file(file.file.path())?;
@@ -426,170 +419,50 @@ impl<D: Disk> Recovery<'_, D> {
     /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit, and whether
     /// there is any unit at all.
     fn load_queues(&mut self, log: &Log<D>, limit: i64) -> Result<(i64, bool), OpenError> {
-        let mut highest = 0;
-        let mut with_units = false;
-        for topic in self.disk.list(&self.queue_files.dir)? {
-            let topic_dir = self.queue_files.dir.join(&topic.name);
-            if !topic.is_dir || message::name::check_any_topic(&topic.name).is_err() {
-                self.report.ignored.push(topic_dir);
-                continue;
-            }
-            for entry in self.disk.list(&topic_dir)? {
-                let id = entry
-                    .name
-                    .parse::<i32>()
-                    .ok()
-                    .filter(|id| *id >= 0 && id.to_string() == entry.name);
-                let Some(id) = id.filter(|_| entry.is_dir) else {
-                    self.report.ignored.push(topic_dir.join(&entry.name));
-                    continue;
-                };
-                let loaded = self.load_queue(log, &topic.name, id, limit)?;
-                highest = highest.max(loaded.max_physical);
-                self.report.queues += 1;
-                with_units |= loaded.end > 0;
-                let queue = self.queues.insert_with(&topic.name, id, |name| {
-                    Queue::loaded(name, id, loaded.files, loaded.end, loaded.max_physical)
-                });
-                if !loaded.first_is_alive {
-                    queue.correct_min(log.min(), self.queue_files.file_size)?;
-                }
-            }
-        }
-        Ok((highest, with_units))
-    }
-
-    fn load_queue(
-        &mut self,
-        log: &Log<D>,
-        topic: &str,
-        id: i32,
-        limit: i64,
-    ) -> Result<LoadedQueue<D::File>, OpenError> {
-        let dir = self.queue_files.queue_dir(topic, id);
-        let size = self.queue_files.file_size;
-        let setting = "mappedFileSizeConsumeQueue";
-        let mut files = Vec::new();
-        let mut allocated = u64::MAX;
-        let entries = self.disk.list(&dir)?;
-        let count = entries.len();
-        for (index, entry) in entries.into_iter().enumerate() {
-            let path = dir.join(&entry.name);
-            let Some(start) = parse_file_name(&entry.name).filter(|_| !entry.is_dir) else {
-                self.report.ignored.push(path);
-                continue;
-            };
-            if start % size != 0 {
-                return Err(OpenError::FileName {
-                    path,
-                    expected: size,
-                    setting,
-                });
-            }
-            if self.right_length(
-                &path,
-                &entry,
-                size,
-                !self.report.clean || index + 1 == count,
-                setting,
-            )? {
-                let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
-                files.push(Arc::new(QueueFile { start, file }));
-                allocated = entry.allocated;
-            }
-        }
-        // From the last file backwards: the first one with a unit that holds.
-        while let Some(last) = files.last() {
-            let front = Front::of(last)?;
-            let counted = front.count_units(limit)?;
-            let good = self.verified(log, &front, topic, id, counted)?;
-            self.report.units_cut += (counted - good.units) as u64;
-            if good.units > 0 {
-                let cut = (good.units * UNIT) as u64;
-                last.file.unpublish(cut)?;
-                let beyond = allocated > cut.next_multiple_of(4096) && !self.report.clean;
-                if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
-                    last.file.zero_from(cut)?;
-                }
-                let first = if files.len() == 1 {
-                    front.unit(0)?
-                } else {
-                    Front::of(&files[0])?.unit(0)?
-                };
-                return Ok(LoadedQueue {
-                    end: last.start / UNIT + good.units,
-                    max_physical: good.max_physical,
-                    first_is_alive: first.is_valid() && !first.is_pre_blank() && first.physical >= log.min(),
-                    files,
-                });
-            }
-            last.file.forget();
-            self.disk.remove_file(last.file.path())?;
-            files.pop();
-            // Of the files before, what they have is not known: look closer.
-            allocated = u64::MAX;
-        }
-        Ok(LoadedQueue {
-            files,
-            end: 0,
-            max_physical: 0,
-            first_is_alive: true,
-        })
-    }
-
-    /// Goes back from unit `counted` of a file to one whose record is in the log and says that it is this one.
-    ///
-    /// Unlike Java, which believes a unit: bytes behind a cut that Java left may look like units of this queue but
-    /// point at what came to lie there later.
-    fn verified(
-        &self,
-        log: &Log<D>,
-        front: &Front<'_, D::File>,
-        topic: &str,
-        id: i32,
-        counted: i64,
-    ) -> Result<Good, OpenError> {
-        let mut units = counted;
-        while units > 0 {
-            let unit = front.unit(units - 1)?;
-            let index = front.file.start / UNIT + units - 1;
-            if unit.is_pre_blank() {
-                return Ok(Good {
-                    units,
-                    max_physical: 0,
-                });
-            }
-            if unit.physical < log.min() || self.is_record_of(log, unit, topic, id, index) {
-                return Ok(Good {
-                    units,
-                    max_physical: unit.end(),
-                });
-            }
-            units -= 1;
-        }
-        Ok(Good {
-            units: 0,
-            max_physical: 0,
-        })
-    }
-
-    fn is_record_of(&self, log: &Log<D>, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
-        let Ok(record) = log.record_at(unit.physical) else {
-            return false;
+        let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
+        let loader = Loader {
+            disk: self.disk,
+            queue_files: self.queue_files,
+            file_size: self.settings.consumequeue_file_size,
+            queues: &self.queues,
+            log,
+            limit,
+            clean: self.report.clean,
+            with_ext: with_ext
+                .into_iter()
+                .filter(|entry| entry.is_dir)
+                .map(|entry| entry.name)
+                .collect(),
         };
-        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
-            return false;
-        };
-        record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+        let found = loader.load(self.helpers)?;
+        self.report.add(found.report);
+        Ok((found.highest, found.with_units))
+    }
+
+    /// How many bytes of the log lie behind `end`, up to the last one that is not zero.
+    fn written_behind(log: &Log<D>, end: i64) -> Result<u64, OpenError> {
+        let mut bytes = 0;
+        for file in log.files().iter() {
+            let from = (end - file.start).max(0) as u64;
+            if from < log.file_size as u64
+                && let Some(rest) = file.file.slice(from..log.file_size as u64)?
+            {
+                let written = rest
+                    .iter()
+                    .rposition(|&byte| byte != 0)
+                    .map_or(0, |last| last + 1);
+                bytes += written as u64;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Drops the units at and behind `limit` of a loaded queue.
     fn cut_queue(&mut self, queue: &Queue<D::File>, limit: i64) -> Result<(), OpenError> {
-        let size = self.queue_files.file_size;
         let mut end = queue.end();
         let mut max_physical = 0;
         while end > queue.min() {
-            if let Some(unit) = queue.unit(end - 1, size)?
+            if let Some(unit) = queue.unit(end - 1)?
                 && unit.physical < limit
             {
                 max_physical = unit.end();
@@ -604,76 +477,43 @@ impl<D: Disk> Recovery<'_, D> {
     }
 }
 
-struct Good {
-    units: i64,
-    max_physical: i64,
-}
-
-/// A queue as it was found.
-struct LoadedQueue<F> {
-    files: Vec<Arc<QueueFile<F>>>,
-    end: i64,
-    max_physical: i64,
-    /// The first unit points into the log.
-    first_is_alive: bool,
-}
-
-/// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
-struct Front<'a, F> {
-    file: &'a QueueFile<F>,
-    units: Vec<u8>,
-}
-
-impl<'a, F: MappedFile> Front<'a, F> {
-    fn of(file: &'a QueueFile<F>) -> disk::Result<Self> {
-        let mut units = vec![0; (200 * UNIT as u64).min(file.file.len()) as usize];
-        file.file.read(0, &mut units)?;
-        Ok(Front { file, units })
+/// Whether a file is to be opened. An empty last file is removed, as 5.x does; one that a crash left too short gets its
+/// zeros back. Every other wrong length is a wrong setting.
+fn right_length<D: Disk>(
+    disk: &D,
+    clean: bool,
+    report: &mut RecoveryReport,
+    (path, entry): (&Path, &DirEntry),
+    size: i64,
+    last: bool,
+    setting: &'static str,
+) -> Result<bool, OpenError> {
+    if entry.len == size as u64 {
+        return Ok(true);
     }
-
-    fn unit(&self, index: i64) -> disk::Result<Unit> {
-        let at = (index * UNIT) as usize;
-        if let Some(bytes) = self.units.get(at..at + UNIT as usize) {
-            return Ok(Unit::decode(bytes));
-        }
-        let mut bytes = [0; UNIT as usize];
-        self.file.file.read(at as u64, &mut bytes)?;
-        Ok(Unit::decode(&bytes))
+    if last && entry.len == 0 {
+        disk.remove_file(path)?;
+        report.removed.push(path.to_path_buf());
+        return Ok(false);
     }
-
-    /// Whether no unit follows at `at`, and no byte in what was read already.
-    fn is_zero_from(&self, at: u64) -> disk::Result<bool> {
-        let nothing = Unit {
-            physical: 0,
-            size: 0,
-            tags_code: 0,
-        };
-        let read = self.units.get(at as usize..).unwrap_or_default();
-        Ok(read.iter().all(|&byte| byte == 0) && self.unit(at as i64 / UNIT)? == nothing)
+    if last && !clean && entry.len < size as u64 {
+        disk.extend(path, size as u64)?;
+        report.extended.push(path.to_path_buf());
+        return Ok(true);
     }
-
-    /// How many units from the start of the file on are valid and lie below `limit` in the log.
-    fn count_units(&self, limit: i64) -> disk::Result<i64> {
-        let good = |unit: Unit| unit.is_valid() && unit.physical < limit;
-        let bytes = self.units.chunks_exact(UNIT as usize);
-        let in_front = bytes.take_while(|bytes| good(Unit::decode(bytes))).count();
-        if in_front < self.units.len() / UNIT as usize || self.units.len() as u64 == self.file.file.len() {
-            return Ok(in_front as i64);
-        }
-        // Below the limit the file is whole, so that a binary search finds its end; what it takes for units behind is
-        // looked at more closely by `verified`.
-        let Some(all) = self.file.file.slice(0..self.file.file.len())? else {
-            return Ok(0);
-        };
-        let (mut low, mut high) = (in_front, all.len() / UNIT as usize);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if good(Unit::decode(&all[middle * UNIT as usize..])) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low as i64)
-    }
+    let (path, found) = (path.to_path_buf(), entry.len);
+    Err(match setting {
+        "mappedFileSizeCommitLog" => OpenError::FileSize {
+            path,
+            found,
+            expected: size,
+            setting,
+        },
+        // Only of the log do the settings decide.
+        _ => OpenError::UnequalFiles {
+            path,
+            found,
+            longest: size,
+        },
+    })
 }

@@ -166,15 +166,12 @@ impl<D: Disk> Store<D> {
             return Ok(0);
         }
         let mut count = 0;
-        let file_size = self.queue_files.file_size;
         for queue in self.queues.all() {
-            if queue.deleted.load(Ordering::Acquire)
-                || !self.latch.guard(queue.starts_before(min, file_size))?
-            {
+            if queue.deleted.load(Ordering::Acquire) || !self.latch.guard(queue.starts_before(min))? {
                 continue;
             }
-            self.latch.guard(queue.correct_min(min, file_size))?;
-            for file in self.latch.guard(queue.take_expired(min, file_size))? {
+            self.latch.guard(queue.correct_min(min))?;
+            for file in self.latch.guard(queue.take_expired(min))? {
                 file.file.forget();
                 self.latch.guard(self.disk.remove_file(file.file.path()))?;
                 count += 1;

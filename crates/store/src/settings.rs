@@ -25,14 +25,27 @@ pub struct StoreSettings {
     pub read_only_commitlog_dirs: Vec<PathBuf>,
     /// `mappedFileSizeCommitLog`, bytes.
     pub commitlog_file_size: i64,
-    /// `mappedFileSizeConsumeQueue`, bytes; rounded up to a multiple of 20, as Java's getter does.
+    /// `mappedFileSizeConsumeQueue`, bytes; rounded up to a multiple of 20, as Java's getter does. A queue that has files of
+    /// another size keeps to it.
     pub consumequeue_file_size: i64,
+    /// `enableConsumeQueueExt`: units of new messages have an extension. There it is read in any case.
+    pub ext: bool,
+    /// `mappedFileSizeConsumeQueueExt`, bytes. A queue that has files of another size keeps to it.
+    pub ext_file_size: i64,
+    /// `enableMultiDispatch`: messages are in the queues, too, that INNER_MULTI_DISPATCH names.
+    pub multi_dispatch: bool,
+    /// `enableLmq`: `%LMQ%…` is queue 0 of its name, whatever the number of the message's own queue.
+    pub lmq: bool,
+    /// `maxLmqConsumeQueueNum`: most light message queues.
+    pub max_lmq_queues: usize,
     /// `maxMessageSize`: longest body in bytes.
     pub max_message_size: i64,
     /// `flushDiskType`
     pub flush_type: FlushType,
     /// `checkCRCOnRecover`
     pub check_crc_on_recover: bool,
+    /// `forceVerifyPropCRC` (5.x): recovery checks the CRC property of every record; one without it ends the log.
+    pub verify_property_crc: bool,
     /// `autoMessageVersionOnTopicLen`: V2 records for topics over 127 bytes (5.x).
     pub auto_version: bool,
     /// `enabledAppendPropCRC` (5.x)
@@ -96,9 +109,15 @@ impl StoreSettings {
             read_only_commitlog_dirs: Vec::new(),
             commitlog_file_size: 1 << 30,
             consumequeue_file_size: 300_000 * 20,
+            ext: false,
+            ext_file_size: 48 << 20,
+            multi_dispatch: false,
+            lmq: false,
+            max_lmq_queues: 20_000,
             max_message_size: 4 << 20,
             flush_type: FlushType::Async,
             check_crc_on_recover: true,
+            verify_property_crc: false,
             auto_version: true,
             append_crc: false,
             max_transfer_bytes_in_memory: 262_144,
@@ -131,6 +150,11 @@ impl StoreSettings {
     /// Directory of the consumequeues.
     pub fn consumequeue_dir(&self) -> PathBuf {
         self.root_dir.join("consumequeue")
+    }
+
+    /// Directory of the consumequeues' extensions.
+    pub fn ext_dir(&self) -> PathBuf {
+        self.root_dir.join("consumequeue_ext")
     }
 
     /// Directory of the index files.
@@ -179,6 +203,10 @@ impl StoreSettings {
             );
         }
         self.consumequeue_file_size = (self.consumequeue_file_size + 19) / 20 * 20;
+        if self.ext_file_size < 64 || self.ext_file_size > i64::from(i32::MAX) {
+            let must = "be between 64 and 2147483647".into();
+            return bad("mappedFileSizeConsumeQueueExt", self.ext_file_size, must);
+        }
         if self.index_slots < 1 {
             return bad("maxHashSlotNum", self.index_slots.into(), "be at least 1".into());
         }

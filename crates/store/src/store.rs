@@ -132,6 +132,13 @@ impl<D: Disk> Store<D> {
             return Err(Illegal::Record { len, max });
         }
         let wanted = properties::Wanted::of(new.properties);
+        if settings.lmq {
+            self.check_lmq_number(new.topic, new.queue_id)?;
+        }
+        let multi = match settings.multi_dispatch {
+            true => self.multi_of(new, &fields)?,
+            false => None,
+        };
         Ok(Pending {
             fields,
             len,
@@ -139,6 +146,7 @@ impl<D: Disk> Store<D> {
             delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
             queue: self.queues.get_or_new(new.topic, new.queue_id),
             joined: new.joined,
+            multi,
             result: None,
         })
     }
@@ -215,10 +223,17 @@ impl<D: Disk> Store<D> {
             let rest = &mut records[run.end..];
             let unit = 1 + rest[1..].iter().take_while(|record| record.joined).count();
             let unit = &mut rest[..unit];
+            // A record's length depends on its places, and these on what was written before.
+            let multi = self.settings.multi_dispatch;
+            if multi && !run.is_empty() {
+                break;
+            }
+            let deleted =
+                unit.iter().any(|record| record.queue.is_deleted()) || multi && !self.place_multi(unit);
             let unit_len = unit.iter().map(|record| record.len as i64).sum();
             let refusal = if unit_len > max {
                 Some(AppendError::BatchTooLong { len: unit_len, max })
-            } else if unit.iter().any(|record| record.queue.is_deleted()) {
+            } else if deleted {
                 Some(AppendError::TopicDeleted)
             } else {
                 None
@@ -349,10 +364,18 @@ impl<D: Disk> Store<D> {
                         physical_offset,
                         store_timestamp: now,
                     };
-                    record.fields.encode(place, &mut out[at..at + record.len]);
+                    let out = &mut out[at..at + record.len];
                     at += record.len;
                     if queued {
                         record.queue.next.store(next + 1, Ordering::Relaxed);
+                    }
+                    if let Some(multi) = &record.multi {
+                        multi.fields(&record.fields).encode(place, out);
+                        for (queue, offset) in &multi.places {
+                            queue.next.store(offset.0 + 1, Ordering::Relaxed);
+                        }
+                    } else {
+                        record.fields.encode(place, out);
                     }
                     record.result = Some(Ok(Appended {
                         queue_offset: QueueOffset(queue_offset),
@@ -373,6 +396,14 @@ impl<D: Disk> Store<D> {
             };
             if fresh.len() >= FRESH_MAX {
                 return;
+            }
+            // One that goes to more queues is rare enough to be read from the log again.
+            if record
+                .multi
+                .as_ref()
+                .is_some_and(|multi| !multi.places.is_empty())
+            {
+                continue;
             }
             fresh.push_back(Fresh {
                 queue: sys_flag::is_queued(record.fields.sys_flag).then(|| record.queue.clone()),
@@ -552,7 +583,9 @@ impl<D: Disk> Store<D> {
             .flat_map(|queue| queue.take_all())
             .for_each(|file| file.file.forget());
         self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))
+            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))?;
+        self.latch
+            .guard(self.disk.remove_dir_all(&self.queue_files.ext_dir.join(topic)))
     }
 
     /// Names of the topics that have queues.

@@ -11,8 +11,18 @@ use store::{FlushType, NewRecord, QueueOffset, ReadLimits, Store, StoreSettings}
 const NOW: i64 = 1_700_000_000_000;
 const TOPICS: [&str; 4] = ["Plain", "Keys", "Tags", "%RETRY%group"];
 
+/// What a directory has besides the usual: StoreTool's word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Queues have extensions.
+    Ext,
+    /// Messages are in light message queues, too.
+    Lmq,
+}
+
 /// As tests in crates/store/tests/java/StoreTool.java has them.
-fn settings(root: &Path) -> StoreSettings {
+fn settings(kind: Kind, root: &Path) -> StoreSettings {
     StoreSettings {
         commitlog_file_size: 65536,
         consumequeue_file_size: 2000,
@@ -20,12 +30,16 @@ fn settings(root: &Path) -> StoreSettings {
         index_entries: 400,
         max_message_size: 8192,
         flush_type: FlushType::Sync,
+        ext: kind == Kind::Ext,
+        ext_file_size: 500,
+        multi_dispatch: kind == Kind::Lmq,
+        lmq: kind == Kind::Lmq,
         ..StoreSettings::below(root)
     }
 }
 
 /// Sends `count` messages and returns the line that StoreTool prints for each.
-fn write(store: &Store<MmapDisk>, count: i64) -> Vec<String> {
+fn write(store: &Store<MmapDisk>, kind: Kind, count: i64) -> Vec<String> {
     let mut lines = Vec::new();
     for number in 0..count {
         let topic = TOPICS[number as usize % 4];
@@ -46,6 +60,16 @@ fn write(store: &Store<MmapDisk>, count: i64) -> Vec<String> {
                 "-".into(),
             ),
             _ => (String::new(), "-".into(), "-".to_string()),
+        };
+        let named: &[&str] = match (kind, topic) {
+            (Kind::Lmq, "Plain") => {
+                [&["%LMQ%a"][..], &["%LMQ%a", "%LMQ%b"], &["Other", "%LMQ%b"]][number as usize % 3]
+            }
+            _ => &[],
+        };
+        let properties = match named {
+            [] => properties,
+            named => format!("INNER_MULTI_DISPATCH\u{1}{}", named.join(",")),
         };
         let host: SocketAddr = if number % 7 == 3 {
             "[fe80::1:2:3:4]:10911"
@@ -78,21 +102,34 @@ fn write(store: &Store<MmapDisk>, count: i64) -> Vec<String> {
                 "MSG {topic} {queue_id} {} {body} {tags} {keys}",
                 appended.queue_offset
             ));
+            for name in named {
+                let queue_id = if *name == "Other" { queue_id } else { 0 };
+                let offset = store.queue_max_offset(name, queue_id).plus(-1);
+                lines.push(format!("MSG {name} {queue_id} {offset} {body} {tags} {keys}"));
+            }
+            if topic == "Tags" {
+                lines.push(format!("TAG {tags} {queue_id} {}", appended.queue_offset));
+            }
         }
     }
     store.build_index().unwrap();
     lines
 }
 
-fn java_reads(version: &str, root: &Path, end: &str) -> Vec<String> {
+fn java_reads(version: &str, kind: Kind, root: &Path, end: &str) -> Vec<String> {
     let tool = cluster::repository().join("crates/store/tests/java/StoreTool.java");
     let mut command = cluster::java(&cluster::java_servers(version), root);
-    command.arg(tool).arg("read").arg(root).arg(end);
+    command.arg(tool).arg("read").arg(root);
+    command.arg(format!("{kind:?}").to_lowercase()).arg(end);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<String> = text
         .lines()
-        .filter(|line| line.starts_with("MSG ") || line.starts_with("HITS "))
+        .filter(|line| {
+            ["MSG ", "TAG ", "HITS "]
+                .iter()
+                .any(|word| line.starts_with(word))
+        })
         .map(str::to_string)
         .collect();
     assert!(
@@ -113,27 +150,27 @@ fn our_ends(store: &Store<MmapDisk>) -> BTreeMap<(String, i32), QueueOffset> {
     ends
 }
 
-fn change_hands(version: &str, we_stop: bool, java_ends: &str) {
+fn change_hands(version: &str, kind: Kind, we_stop: bool, java_ends: &str) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
-    let (store, _) = Store::open(MmapDisk::default(), settings(&root), NOW).unwrap();
-    let mut expected = write(&store, 300);
+    let (store, _) = Store::open(MmapDisk::default(), settings(kind, &root), NOW).unwrap();
+    let mut expected = write(&store, kind, 300);
     let ends = our_ends(&store);
     if we_stop {
         store.shutdown().unwrap();
     }
     drop(store);
 
-    let mut read = java_reads(version, &root, java_ends);
+    let mut read = java_reads(version, kind, &root, java_ends);
     assert_eq!(read.pop().as_deref(), Some("HITS 1"), "{version}: key k1");
     expected.sort();
     read.sort();
-    assert_eq!(read, expected, "{version}, stopped {we_stop}");
+    assert_eq!(read, expected, "{version} {kind:?}, stopped {we_stop}");
 
     // Back again, and on.
-    let (store, report) = Store::open(MmapDisk::default(), settings(&root), NOW).unwrap();
+    let (store, report) = Store::open(MmapDisk::default(), settings(kind, &root), NOW).unwrap();
     assert_eq!(report.clean, java_ends == "stop");
-    assert_eq!(our_ends(&store), ends, "{version} {report:?}");
+    assert_eq!(our_ends(&store), ends, "{version} {kind:?} {report:?}");
     let mut out = Vec::new();
     let limits = ReadLimits {
         max_messages: 1,
@@ -144,26 +181,39 @@ fn change_hands(version: &str, we_stop: bool, java_ends: &str) {
         .read("Plain", 0, last, limits, &filter::TagFilter::All, &mut out)
         .unwrap();
     assert_eq!((result.count, result.next_begin_offset), (1, last.plus(1)));
-    write(&store, 8);
+    write(&store, kind, 8);
     assert_eq!(store.queue_max_offset("Plain", 0), last.plus(2));
 }
 
 #[test]
 fn java_4_9_opens_what_we_stopped() {
-    change_hands("4.9.7", true, "stop");
+    change_hands("4.9.7", Kind::Plain, true, "stop");
 }
 
 #[test]
 fn java_4_9_opens_what_was_killed() {
-    change_hands("4.9.7", false, "kill");
+    change_hands("4.9.7", Kind::Plain, false, "kill");
 }
 
 #[test]
 fn java_5_3_opens_what_we_stopped() {
-    change_hands("5.3.3", true, "stop");
+    change_hands("5.3.3", Kind::Plain, true, "stop");
 }
 
 #[test]
 fn java_5_3_opens_what_was_killed() {
-    change_hands("5.3.3", false, "kill");
+    change_hands("5.3.3", Kind::Plain, false, "kill");
+}
+
+#[test]
+fn java_reads_tags_from_extensions_that_we_wrote() {
+    change_hands("4.9.7", Kind::Ext, true, "stop");
+    change_hands("4.9.7", Kind::Ext, false, "kill");
+    change_hands("5.3.3", Kind::Ext, true, "kill");
+}
+
+#[test]
+fn java_reads_light_message_queues_that_we_wrote() {
+    change_hands("4.9.7", Kind::Lmq, true, "kill");
+    change_hands("4.9.7", Kind::Lmq, false, "stop");
 }

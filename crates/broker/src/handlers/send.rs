@@ -128,10 +128,7 @@ impl Send {
                     pending.truncate(first);
                     self.refuse(
                         responder,
-                        &Error::Illegal {
-                            illegal,
-                            body_max: settings.store.max_message_size,
-                        },
+                        &Error::illegal(illegal, settings.store.max_message_size),
                     );
                 }
             }

@@ -2,7 +2,6 @@
 
 use settings::{BadValue, host, names, not_blank, settings};
 
-const LMQ: &str = "light message queues are not part of this release";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
 const CONTROLLER: &str = "controller mode is not part of this release";
@@ -168,6 +167,20 @@ settings! {
         java "readOnlyCommitLogStorePaths", since "4.9", applies AtStart;
     /// Append property __CRC32# to every record.
     enabled_append_prop_crc: bool = false, java "enabledAppendPropCRC", since "5.3", applies AtStart;
+    /// Recovery checks the property __CRC32# of every record; a record without it ends the log, as in Java.
+    force_verify_prop_crc: bool = false, java "forceVerifyPropCRC", since "5.3", applies AtStart;
+    /// Units of consume queues get an extension with tag, store time and filter bitmap.
+    enable_consume_queue_ext: bool = false, java "enableConsumeQueueExt", since "4.9", applies AtStart;
+    /// Bytes per file of these extensions.
+    mapped_file_size_consume_queue_ext: i32 = 50_331_648,
+        java "mappedFileSizeConsumeQueueExt", since "4.9", applies AtStart, range 64..=i32::MAX;
+    /// Light message queues: each `%LMQ%` name is a topic with one queue.
+    enable_lmq: bool = false, java "enableLmq", since "4.9", applies AtStart;
+    /// A message is in the queues, too, that its property INNER_MULTI_DISPATCH names.
+    enable_multi_dispatch: bool = false, java "enableMultiDispatch", since "4.9", applies AtStart;
+    /// Most light message queues; a message that would make one more is refused.
+    max_lmq_consume_queue_num: i32 = 20_000,
+        java "maxLmqConsumeQueueNum", since "4.9", applies AtStart, range 0..=i32::MAX;
     /// Disk percent at which the store stops writing.
     disk_space_warning_level_ratio: i32 = 90,
         java "diskSpaceWarningLevelRatio", since "5.3", applies Live, range 1..=100;
@@ -192,12 +205,8 @@ settings! {
         "maxFilterMessageSize": i32 = "16000", since "5.3", "how far one pull looks is fixed";
         "maxTopicLength": i32 = "127", since "5.3", "a topic name has at most 127 letters";
         "autoMessageVersionOnTopicLen": bool = "true", since "5.3", "the length of the topic decides";
-        "forceVerifyPropCRC": bool = "false", since "5.3", "recovery checks the body's checksum only";
-        "maxLmqConsumeQueueNum": i32 = "20000", since "4.9", LMQ;
         "debugLockEnable": bool = "false", since "4.9", "the store has no such lock";
         "warmMapedFileEnable": bool = "false", since "4.9", WARM;
-        "enableConsumeQueueExt": bool = "false", since "4.9", SQL92;
-        "mappedFileSizeConsumeQueueExt": i32 = "50331648", since "4.9", SQL92;
         "bitMapLengthConsumeQueueExt": i32 = "64", since "4.9", SQL92;
         "putMsgIndexHightWater": i32 = "600000", since "4.9", "no release has ever read it";
         "storePathDLedgerCommitLog": Option<String> = "null", since "4.9", DLEDGER;
@@ -312,8 +321,6 @@ settings! {
         "useABSLock": bool = "false", since "5.3", LOCK;
     }
     fixed {
-        "enableLmq": bool = "false", since "4.9", LMQ;
-        "enableMultiDispatch": bool = "false", since "4.9", LMQ;
         "duplicationEnable": bool = "false", since "4.9", "duplication mode is not built";
         "enableDLegerCommitLog": bool = "false", since "4.9", DLEDGER;
         "rocksdbCQDoubleWriteEnable": bool = "false", since "5.3", ROCKSDB;

@@ -755,3 +755,47 @@ async fn settings_change_while_the_broker_runs() {
     let kept = std::fs::read_to_string(fixture.dir.path().join("broker.conf")).unwrap();
     assert_eq!(kept, "traceOn=false\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_light_message_queue_is_pulled_like_a_topic_with_one_queue() {
+    let fixture = Fixture::new(|s| {
+        s.store.enable_lmq = true;
+        s.store.enable_multi_dispatch = true;
+        s.store.max_lmq_consume_queue_num = 1;
+    })
+    .await;
+    let light = |queue_id, offset| PullMessageRequestHeader {
+        consumer_group: Cow::Borrowed("%LMQ%group"),
+        // Held until something comes.
+        sys_flag: 6,
+        ..from("%LMQ%a", queue_id, offset)
+    };
+    let (first, sent) = (light(0, 0), to("Topic", 2, "INNER_MULTI_DISPATCH\x01%LMQ%a"));
+    let (held, sent) = tokio::join!(fixture.pull(&first), fixture.send(&sent, b"light"));
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    assert_eq!(refused(&held), (response::SUCCESS, "FOUND"));
+    let all = records(&held.body);
+    assert_eq!(
+        (all.len(), all[0].body(), all[0].topic()),
+        (1, &b"light"[..], "Topic")
+    );
+    let offset = properties::get_str(all[0].properties(), "INNER_MULTI_QUEUE_OFFSET");
+    assert_eq!(offset, Some("0"));
+
+    let other = fixture.pull(&light(1, 0)).await;
+    assert_eq!(other.code, response::SYSTEM_ERROR, "it has queue 0 only");
+    let more = fixture
+        .send(&to("Topic", 2, "INNER_MULTI_DISPATCH\x01%LMQ%b"), b"x")
+        .await;
+    let (code, remark) = refused(&more);
+    assert_eq!(code, response::SYSTEM_ERROR);
+    assert!(remark.starts_with("[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]"), "{remark}");
+    let hostile = fixture
+        .send(&to("Topic", 2, "INNER_MULTI_DISPATCH\x01../../x"), b"x")
+        .await;
+    assert_eq!(hostile.code, response::MESSAGE_ILLEGAL, "{:?}", hostile.remark);
+
+    let without = Fixture::new(|_| {}).await;
+    let unknown = without.pull(&from("%LMQ%a", 0, 0)).await;
+    assert_eq!(unknown.code, response::TOPIC_NOT_EXIST);
+}

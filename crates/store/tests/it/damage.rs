@@ -192,6 +192,8 @@ fn a_damaged_record_ends_the_log_and_the_report_says_so() {
     };
     assert_eq!(at, tenth);
     assert_eq!(report.units_built, 10);
+    // Records 10 to 26 of the first file with the mark at its end, and three of the second, each of 600 bytes.
+    assert_eq!(report.log_cut_bytes, 17 * 600 + 8 + 3 * 600);
     assert_eq!(
         report
             .removed
@@ -291,15 +293,9 @@ fn wrong_sizes_and_names_are_refused_with_the_setting() {
     };
     assert_eq!(
         refused(&disk, other),
-        format!("{LOG} has 16384 bytes, but mappedFileSizeCommitLog says 8192")
-    );
-    let other = StoreSettings {
-        consumequeue_file_size: 4000,
-        ..settings()
-    };
-    assert_eq!(
-        refused(&disk, other),
-        "/store/consumequeue/T/0/00000000000000000000 has 320 bytes, but mappedFileSizeConsumeQueue says 4000"
+        format!(
+            "{LOG} has 16384 bytes, but mappedFileSizeCommitLog says 8192: if all have that size, set it to 16384"
+        )
     );
     disk.put(Path::new("/store/commitlog/00000000000000016385"), &[0; 16384]);
     assert!(refused(&disk, settings()).contains("does not start at a multiple of 16384"));
@@ -308,6 +304,97 @@ fn wrong_sizes_and_names_are_refused_with_the_setting() {
         Store::open(store.disk().clone(), settings(), NOW),
         Err(OpenError::Locked(path)) if path == Path::new("/store/lock")
     ));
+}
+
+#[test]
+fn a_queue_keeps_the_file_size_it_was_made_with() {
+    for disk in [stopped(), lived_in()] {
+        for size in [4000, 100] {
+            let disk = disk.kill();
+            let other = StoreSettings {
+                consumequeue_file_size: size,
+                ..settings()
+            };
+            assert_eq!(store::check::check(&disk, &other, |_| {}).unwrap().faults, 0);
+            let (store, report) = open(&disk, &other);
+            assert_eq!(report.other_sizes, [(320, 1)].into());
+            assert_eq!(drain(&store, "T", 0).len(), 30);
+            for number in 30..40u8 {
+                send_through(&store, record("T", 0, &[number; 500], b""), NOW);
+                send_through(&store, record("New", 0, b"x", b""), NOW);
+            }
+            store.shutdown().unwrap();
+            drop(store);
+            let lengths = |dir: &str| -> Vec<(PathBuf, usize)> {
+                let files = disk.paths().into_iter().filter(|path| path.starts_with(dir));
+                files
+                    .map(|path| (path.clone(), disk.content(&path).unwrap().len()))
+                    .collect()
+            };
+            let old = "/store/consumequeue/T/0/000000000000000";
+            let expected = ["00000", "00320", "00640"].map(|end| (PathBuf::from(format!("{old}{end}")), 320));
+            assert_eq!(lengths("/store/consumequeue/T"), expected);
+            assert!(
+                lengths("/store/consumequeue/New")
+                    .iter()
+                    .all(|(_, len)| *len == size as usize)
+            );
+            // And with its own setting again it is none of another size; the new queue is now.
+            let (store, report) = open(&disk.kill(), &settings());
+            assert_eq!(report.other_sizes, [(size, 1)].into());
+            assert_eq!(
+                (drain(&store, "T", 0).len(), drain(&store, "New", 0).len()),
+                (40, 10)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_queue_file_that_a_crash_cut_short_is_made_whole_and_after_a_stop_refused() {
+    let second = "/store/consumequeue/T/0/00000000000000000320";
+    let short = |disk: SimDisk| {
+        let mut content = disk.content(Path::new(second)).unwrap();
+        content.truncate(100);
+        disk.put(Path::new(second), &content);
+        disk
+    };
+    assert_eq!(
+        refused(&short(stopped()), settings()),
+        format!(
+            "{second} has 100 bytes, but the longest file of its queue has 320: files of one queue have one size"
+        )
+    );
+    assert_eq!(check(&short(lived_in()), 30).extended, [PathBuf::from(second)]);
+}
+
+#[test]
+fn an_empty_last_file_is_removed_whatever_lies_behind_it() {
+    for ext in [false, true] {
+        let settings = StoreSettings { ext, ..settings() };
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings);
+        send_through(&store, record("T", 0, b"x", b"TAGS\x01a"), NOW);
+        store.shutdown().unwrap();
+        drop(store);
+        let disk = disk.kill();
+        let mut empty = vec![
+            PathBuf::from("/store/commitlog/00000000000000016384"),
+            PathBuf::from("/store/consumequeue/T/0/00000000000000000320"),
+        ];
+        if ext {
+            empty.push(PathBuf::from("/store/consumequeue_ext/T/0/00000000000050331648"));
+        }
+        for path in &empty {
+            disk.put(path, b"");
+            disk.put(&path.with_file_name("stray").join("file"), b"?");
+        }
+        let (store, report) = open(&disk, &settings);
+        assert!(report.clean);
+        assert_eq!(report.removed, empty);
+        assert_eq!(report.ignored.len(), empty.len());
+        assert_eq!(drain(&store, "T", 0).len(), 1);
+    }
 }
 
 #[test]

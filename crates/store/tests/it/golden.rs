@@ -2,30 +2,44 @@
 //! we make from the same log has the same bytes.
 //!
 //! 300 steps: plain messages, keys, tags, a retry topic, IPv6 hosts, a compressed flag, half messages, delayed messages
-//! and batches, over three log files; once stopped, once killed.
+//! and batches, over three log files; once stopped, once killed. Some with extensions of the queues, some with messages
+//! that are in light message queues, too.
 
 use crate::harness::*;
 use disk::MmapDisk;
+use filter::TagFilter;
 use flate2::read::GzDecoder;
 use message::record::{Check, Entry, Fields, Place, decode};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use store::{FlushType, Store, StoreSettings};
+use store::{FlushType, ReadLimits, Store, StoreSettings};
 
-const GOLDEN: [(&str, &[u8]); 4] = [
-    (
-        "4.9.7 stopped",
-        include_bytes!("../golden/java-4.9.7-stop.tar.gz"),
-    ),
-    ("4.9.7 killed", include_bytes!("../golden/java-4.9.7-kill.tar.gz")),
-    (
-        "5.3.3 stopped",
-        include_bytes!("../golden/java-5.3.3-stop.tar.gz"),
-    ),
-    ("5.3.3 killed", include_bytes!("../golden/java-5.3.3-kill.tar.gz")),
-];
+const MANY: ReadLimits = ReadLimits {
+    max_messages: 1000,
+    max_bytes: i64::MAX,
+};
+
+/// An archive by its file name, and what it is.
+macro_rules! golden {
+    ($($file:literal is $name:literal,)*) => {
+        [$(($name, include_bytes!(concat!("../golden/java-", $file, ".tar.gz")) as &[u8])),*]
+    };
+}
+
+const GOLDEN: [(&str, &[u8]); 10] = golden! {
+    "4.9.7-stop" is "4.9.7 stopped",
+    "4.9.7-kill" is "4.9.7 killed",
+    "4.9.7-ext-stop" is "4.9.7 ext stopped",
+    "4.9.7-ext-kill" is "4.9.7 ext killed",
+    "4.9.7-lmq-stop" is "4.9.7 lmq stopped",
+    "4.9.7-lmq-kill" is "4.9.7 lmq killed",
+    "5.3.3-stop" is "5.3.3 stopped",
+    "5.3.3-kill" is "5.3.3 killed",
+    "5.3.3-ext-stop" is "5.3.3 ext stopped",
+    "5.3.3-ext-kill" is "5.3.3 ext killed",
+};
 
 /// Unpacks a ustar archive of plain files.
 fn unpack(archive: &[u8], to: &Path) {
@@ -48,13 +62,19 @@ fn unpack(archive: &[u8], to: &Path) {
     }
 }
 
-fn settings(dir: &Path) -> StoreSettings {
+fn settings(name: &str, dir: &Path) -> StoreSettings {
     StoreSettings {
         commitlog_file_size: 65536,
         consumequeue_file_size: 2000,
+        ext: name.contains("ext"),
+        ext_file_size: 500,
+        multi_dispatch: name.contains("lmq"),
+        lmq: name.contains("lmq"),
         index_slots: 100,
         index_entries: 400,
         max_message_size: 8192,
+        max_transfer_count_in_memory: 1000,
+        max_transfer_bytes_in_memory: 1 << 20,
         flush_type: FlushType::Sync,
         ..StoreSettings::below(dir.join("store"))
     }
@@ -127,7 +147,7 @@ fn each(test: impl Fn(&str, &Path)) {
 #[test]
 fn every_message_of_java_is_there() {
     each(|name, dir| {
-        let (store, report) = Store::open(MmapDisk::default(), settings(dir), NOW).unwrap();
+        let (store, report) = Store::open(MmapDisk::default(), settings(name, dir), NOW).unwrap();
         assert_eq!(report.clean, name.ends_with("stopped"), "{name}");
         assert_eq!((report.units_cut, &report.log_cut), (0, &None), "{name}");
         assert_eq!(found(&store), expected(dir), "{name}");
@@ -154,16 +174,40 @@ fn every_message_of_java_is_there() {
             end
         );
         drop(store);
-        let (store, _) = Store::open(MmapDisk::default(), settings(dir), NOW).unwrap();
+        let (store, _) = Store::open(MmapDisk::default(), settings(name, dir), NOW).unwrap();
         assert_eq!(store.queue_max_offset("Plain", 0), end.plus(1), "{name}");
         store.shutdown().unwrap();
     });
 }
 
 #[test]
+fn a_filter_finds_the_tags_that_java_wrote() {
+    each(|name, dir| {
+        let (store, _) = Store::open(MmapDisk::default(), settings(name, dir), NOW).unwrap();
+        let expected = expected(dir);
+        for tag in ["Tag0", "Tag1", "Tag2"] {
+            for queue in 0..2 {
+                let bodies: Vec<&str> = expected[&("Tags".to_string(), queue)]
+                    .iter()
+                    .filter_map(|message| message.strip_suffix(&format!(" {tag} -")))
+                    .collect();
+                let filter = TagFilter::parse(tag).unwrap();
+                let (result, slices) = read_with(&store, "Tags", queue, 0, MANY, &filter);
+                let found: Vec<_> = records(&slices)
+                    .iter()
+                    .map(|view| String::from_utf8_lossy(view.body()).into_owned())
+                    .collect();
+                assert!(!found.is_empty(), "{name} {tag}");
+                assert_eq!(found, bodies, "{name} {tag} {result:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn records_encode_to_the_bytes_java_wrote() {
     each(|name, dir| {
-        let (store, _) = Store::open(MmapDisk::default(), settings(dir), NOW).unwrap();
+        let (store, _) = Store::open(MmapDisk::default(), settings(name, dir), NOW).unwrap();
         let mut at = 0;
         let mut count = 0;
         while at < store.max_physical().0 {
@@ -236,19 +280,19 @@ fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 fn queues_and_index_are_built_to_the_bytes_java_wrote() {
     each(|name, dir| {
         let root = dir.join("store");
-        let of_java = (
-            contents(&root.join("consumequeue")),
-            contents(&root.join("index")),
-        );
-        fs::remove_dir_all(root.join("consumequeue")).unwrap();
-        fs::remove_dir_all(root.join("index")).unwrap();
-        let (store, _) = Store::open(MmapDisk::default(), settings(dir), NOW).unwrap();
+        let dirs: &[&str] = match name.contains("ext") {
+            true => &["consumequeue", "consumequeue_ext", "index"],
+            false => &["consumequeue", "index"],
+        };
+        let of_java: Vec<_> = dirs.iter().map(|dir| contents(&root.join(dir))).collect();
+        for dir in dirs {
+            fs::remove_dir_all(root.join(dir)).unwrap();
+        }
+        let (store, _) = Store::open(MmapDisk::default(), settings(name, dir), NOW).unwrap();
         store.build_index().unwrap();
         drop(store);
-        for (ours, of_java) in [
-            (contents(&root.join("consumequeue")), of_java.0),
-            (contents(&root.join("index")), of_java.1),
-        ] {
+        for (dir, of_java) in dirs.iter().zip(of_java) {
+            let ours = contents(&root.join(dir));
             assert_eq!(
                 ours.keys().collect::<Vec<_>>(),
                 of_java.keys().collect::<Vec<_>>(),

@@ -6,6 +6,8 @@
 mod basics;
 mod crash;
 mod damage;
+mod ext;
 mod golden;
 mod harness;
+mod multi;
 mod threads;

@@ -1,9 +1,11 @@
 // Writes and reads store directories with RocketMQ's own store, to compare ours with.
 //
-//   java -cp LIB StoreTool.java write DIR COUNT stop|kill   prints one line a message
-//   java -cp LIB StoreTool.java read DIR stop|kill          prints one line a message it can read, then key hits
+//   java -cp LIB StoreTool.java write DIR COUNT [ext] [lmq] stop|kill   prints one line a message
+//   java -cp LIB StoreTool.java read DIR [ext] [lmq] stop|kill          prints one line a message it can read, then what a
+//                                                                       filter for each tag finds, then key hits
 //
-// A line: MSG, topic, queue id, queue offset, body, tags, keys, joined by spaces; "-" for nothing.
+// A line: MSG, topic, queue id, queue offset, body, tags, keys, joined by spaces; "-" for nothing. TAG, tag, queue id,
+// queue offset. With ext queues have extensions; with lmq some messages are in light message queues and in Other, too.
 
 import java.lang.reflect.Constructor;
 import java.net.InetAddress;
@@ -11,7 +13,9 @@ import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.common.BrokerConfig;
 import org.apache.rocketmq.common.message.Message;
@@ -20,6 +24,7 @@ import org.apache.rocketmq.common.message.MessageDecoder;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageExtBatch;
 import org.apache.rocketmq.common.sysflag.MessageSysFlag;
+import org.apache.rocketmq.store.DefaultMessageFilter;
 import org.apache.rocketmq.store.DefaultMessageStore;
 import org.apache.rocketmq.store.GetMessageResult;
 import org.apache.rocketmq.store.MessageArrivingListener;
@@ -31,6 +36,8 @@ import org.apache.rocketmq.store.stats.BrokerStatsManager;
 
 public class StoreTool {
     static Class<?> innerClass;
+    static boolean ext;
+    static boolean lmq;
 
     public static void main(String[] args) throws Exception {
         try {
@@ -38,6 +45,8 @@ public class StoreTool {
         } catch (ClassNotFoundException e) {
             innerClass = Class.forName("org.apache.rocketmq.store.MessageExtBrokerInner");
         }
+        ext = Arrays.asList(args).contains("ext");
+        lmq = Arrays.asList(args).contains("lmq");
         DefaultMessageStore store = open(args[1]);
         if (args[0].equals("write")) {
             write(store, Integer.parseInt(args[2]));
@@ -66,6 +75,10 @@ public class StoreTool {
         config.setMaxMessageSize(8192);
         config.setFlushDiskType(FlushDiskType.SYNC_FLUSH);
         config.setHaListenPort(0);
+        config.setEnableConsumeQueueExt(ext);
+        config.setMappedFileSizeConsumeQueueExt(500);
+        config.setEnableLmq(lmq);
+        config.setEnableMultiDispatch(lmq);
         config.getClass().getMethod("setDiskMaxUsedSpaceRatio", int.class).invoke(config, 95);
         BrokerConfig broker = new BrokerConfig();
         MessageArrivingListener nobody = (topic, queue, offset, tags, time, bitmap, properties) -> { };
@@ -125,6 +138,10 @@ public class StoreTool {
                 message.setDelayTimeLevel(3);
                 MessageAccessor.putProperty(message, "REAL_TOPIC", topic);
             }
+            if (lmq && message.getTopic().equals("Plain") && message.getSysFlag() == 0) {
+                String queues = new String[] {"%LMQ%a", "%LMQ%a,%LMQ%b", "Other,%LMQ%b"}[i % 3];
+                MessageAccessor.putProperty(message, "INNER_MULTI_DISPATCH", queues);
+            }
             inner(message);
             Object result = DefaultMessageStore.class.getMethod("putMessage", innerClass).invoke(store, message);
             put((PutMessageResult) result, message, 0);
@@ -168,14 +185,22 @@ public class StoreTool {
         boolean prepared = message instanceof MessageExt
             && (((MessageExt) message).getSysFlag() & MessageSysFlag.TRANSACTION_ROLLBACK_TYPE) != 0;
         if (!prepared) {
-            line(message, queue, result.getAppendMessageResult().getLogicsOffset() + part);
+            line(message.getTopic(), message, queue, result.getAppendMessageResult().getLogicsOffset() + part);
+        }
+        String queues = message.getProperty("INNER_MULTI_DISPATCH");
+        if (queues != null) {
+            String[] names = queues.split(",");
+            String[] offsets = message.getProperty("INNER_MULTI_QUEUE_OFFSET").split(",");
+            for (int i = 0; i < names.length; i++) {
+                line(names[i], message, names[i].startsWith("%LMQ%") ? 0 : queue, Long.parseLong(offsets[i]));
+            }
         }
     }
 
-    static void line(Message message, int queue, long offset) {
+    static void line(String topic, Message message, int queue, long offset) {
         String body = new String(message.getBody(), StandardCharsets.UTF_8);
         String keys = message.getKeys() == null ? "-" : message.getKeys().replace(' ', ',');
-        System.out.println(String.join(" ", "MSG", message.getTopic(), "" + queue, "" + offset, body,
+        System.out.println(String.join(" ", "MSG", topic, "" + queue, "" + offset, body,
             message.getTags() == null ? "-" : message.getTags(), keys));
     }
 
@@ -183,26 +208,52 @@ public class StoreTool {
         while (store.dispatchBehindBytes() > 0) {
             Thread.onSpinWait();
         }
-        for (String topic : new String[] {"Plain", "Keys", "Tags", "%RETRY%group", "SCHEDULE_TOPIC_XXXX"}) {
+        String[] topics = {"Plain", "Keys", "Tags", "%RETRY%group", "SCHEDULE_TOPIC_XXXX", "%LMQ%a", "%LMQ%b", "Other"};
+        for (String topic : topics) {
             for (int queue = 0; queue < 3; queue++) {
                 long offset = store.getMinOffsetInQueue(topic, queue);
-                long max = store.getMaxOffsetInQueue(topic, queue);
-                while (offset < max) {
-                    GetMessageResult found = store.getMessage("group", topic, queue, offset, 32, null);
-                    for (ByteBuffer bytes : found.getMessageBufferList()) {
-                        // The body of a "compressed" message here is not: do not inflate it.
-                        MessageExt message = MessageDecoder.decode(bytes, true, false);
-                        line(message, message.getQueueId(), message.getQueueOffset());
-                    }
-                    found.release();
-                    if (found.getNextBeginOffset() <= offset) {
-                        throw new IllegalStateException(topic + " " + queue + " stuck at " + offset + ": " + found.getStatus());
-                    }
-                    offset = found.getNextBeginOffset();
+                for (MessageExt message : drain(store, topic, queue, null)) {
+                    line(topic, message, queue, offset++);
+                }
+            }
+        }
+        for (String tag : new String[] {"Tag0", "Tag1", "Tag2"}) {
+            for (int queue = 0; queue < 3; queue++) {
+                for (MessageExt message : drain(store, "Tags", queue, tag)) {
+                    System.out.println("TAG " + tag + " " + queue + " " + message.getQueueOffset());
                 }
             }
         }
         QueryMessageResult hits = store.queryMessage("Keys", "k1", 32, 0, Long.MAX_VALUE);
         System.out.println("HITS " + hits.getMessageBufferList().size());
+    }
+
+    static List<MessageExt> drain(DefaultMessageStore store, String topic, int queue, String tag) throws Exception {
+        DefaultMessageFilter filter = null;
+        if (tag != null) {
+            // Its package is another one in each version.
+            Constructor<?> filters = DefaultMessageFilter.class.getConstructors()[0];
+            Class<?> kind = filters.getParameterTypes()[0];
+            Object subscription = kind.getConstructor(String.class, String.class).newInstance(topic, tag);
+            kind.getMethod("setTagsSet", Set.class).invoke(subscription, Set.of(tag));
+            kind.getMethod("setCodeSet", Set.class).invoke(subscription, Set.of(tag.hashCode()));
+            filter = (DefaultMessageFilter) filters.newInstance(subscription);
+        }
+        List<MessageExt> messages = new ArrayList<>();
+        long offset = store.getMinOffsetInQueue(topic, queue);
+        long max = store.getMaxOffsetInQueue(topic, queue);
+        while (offset < max) {
+            GetMessageResult found = store.getMessage("group", topic, queue, offset, 32, filter);
+            for (ByteBuffer bytes : found.getMessageBufferList()) {
+                // The body of a "compressed" message here is not: do not inflate it.
+                messages.add(MessageDecoder.decode(bytes, true, false));
+            }
+            found.release();
+            if (found.getNextBeginOffset() <= offset) {
+                throw new IllegalStateException(topic + " " + queue + " stuck at " + offset + ": " + found.getStatus());
+            }
+            offset = found.getNextBeginOffset();
+        }
+        return messages;
     }
 }

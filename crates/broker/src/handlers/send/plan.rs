@@ -67,6 +67,11 @@ pub enum Error {
         "the message is illegal: {illegal}. msg body length limit {body_max}B, msg properties length limit 32KB."
     )]
     Illegal { illegal: store::Illegal, body_max: i32 },
+    #[error(
+        "[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]broker config enableLmq and enableMultiDispatch, lmq consumeQueue num exceed \
+         maxLmqConsumeQueueNum config num, which is {0}."
+    )]
+    LmqNumber(usize),
     #[error("{}", append_remark(.why, *.body_max))]
     Append { why: store::AppendError, body_max: i32 },
 }
@@ -90,12 +95,23 @@ fn append_remark(why: &store::AppendError, body_max: i32) -> String {
 }
 
 impl Error {
+    /// Why the store does not take a message.
+    pub(super) fn illegal(illegal: store::Illegal, body_max: i32) -> Self {
+        match illegal {
+            store::Illegal::LmqNumber { max } => Error::LmqNumber(max),
+            illegal => Error::Illegal { illegal, body_max },
+        }
+    }
+
     /// RocketMQ's code.
     pub fn code(&self) -> i32 {
         match self {
-            Error::Header(_) | Error::NotYet(_) | Error::Name(_) | Error::Queue { .. } | Error::Batch(_) => {
-                response::SYSTEM_ERROR
-            }
+            Error::Header(_)
+            | Error::NotYet(_)
+            | Error::Name(_)
+            | Error::Queue { .. }
+            | Error::Batch(_)
+            | Error::LmqNumber(_) => response::SYSTEM_ERROR,
             Error::BrokerUnwritable(_) | Error::ReservedTopic(_) | Error::Transaction(_) => {
                 response::NO_PERMISSION
             }

@@ -1,0 +1,370 @@
+//! Opening the consumequeues: which of their units are good.
+
+use super::{OpenError, RecoveryReport, right_length};
+use crate::ext::Ext;
+use crate::log::{Log, parse_file_name};
+use crate::progress::{Helpers, Phase, Progress};
+use crate::queue::{Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
+use disk::{DirEntry, Disk, MappedFile};
+use message::record::{Check, Entry, decode};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Opens all queues up to `limit` in the log.
+pub(super) struct Loader<'a, D: Disk> {
+    pub(super) disk: &'a D,
+    pub(super) queue_files: &'a QueueFiles,
+    /// `mappedFileSizeConsumeQueue`
+    pub(super) file_size: i64,
+    pub(super) queues: &'a Queues<D::File>,
+    pub(super) log: &'a Log<D>,
+    pub(super) limit: i64,
+    pub(super) clean: bool,
+    /// Topics that have extensions.
+    pub(super) with_ext: BTreeSet<String>,
+}
+
+/// What one of the tasks found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// End of the highest record that has a unit.
+    pub(super) highest: i64,
+    /// Whether there is any unit at all.
+    pub(super) with_units: bool,
+    pub(super) report: RecoveryReport,
+}
+
+impl<D: Disk> Loader<'_, D> {
+    /// Opens the queues of all topics, several at once if the helpers can.
+    pub(super) fn load(&self, helpers: &Helpers<'_>) -> Result<Found, OpenError> {
+        let topics = self.disk.list(&self.queue_files.dir)?;
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            let mut found = Found::default();
+            let mut result = Ok(());
+            while let (true, Some(topic)) = (result.is_ok(), topics.get(next.fetch_add(1, Ordering::Relaxed)))
+            {
+                result = self.load_topic(topic, &mut found);
+                (helpers.progress)(Progress {
+                    phase: Phase::Queues,
+                    done: done.fetch_add(1, Ordering::Relaxed) as u64 + 1,
+                    total: topics.len() as u64,
+                });
+            }
+            results.lock().push(result.map(|()| found));
+        };
+        let width = helpers.parallel.width().clamp(1, topics.len().max(1));
+        helpers.parallel.run(
+            (0..width)
+                .map(|_| Box::new(work) as Box<dyn FnOnce() + Send>)
+                .collect(),
+        );
+        let mut all = Found::default();
+        for found in results.into_inner() {
+            let found = found?;
+            all.highest = all.highest.max(found.highest);
+            all.with_units |= found.with_units;
+            all.report.add(found.report);
+        }
+        Ok(all)
+    }
+
+    fn load_topic(&self, topic: &DirEntry, found: &mut Found) -> Result<(), OpenError> {
+        let topic_dir = self.queue_files.dir.join(&topic.name);
+        if !topic.is_dir || message::name::check_any_topic(&topic.name).is_err() {
+            found.report.ignored.push(topic_dir);
+            return Ok(());
+        }
+        for entry in self.disk.list(&topic_dir)? {
+            let id = entry
+                .name
+                .parse::<i32>()
+                .ok()
+                .filter(|id| *id >= 0 && id.to_string() == entry.name);
+            let Some(id) = id.filter(|_| entry.is_dir) else {
+                found.report.ignored.push(topic_dir.join(&entry.name));
+                continue;
+            };
+            let loaded = self.load_queue(&topic.name, id, &mut found.report)?;
+            found.highest = found.highest.max(loaded.max_physical);
+            found.report.queues += 1;
+            found.with_units |= loaded.end > 0;
+            if loaded.file_size != self.file_size {
+                *found.report.other_sizes.entry(loaded.file_size).or_default() += 1;
+            }
+            let queue = self.queues.insert_with(&topic.name, id, |name| {
+                Queue::loaded(
+                    name,
+                    id,
+                    loaded.file_size,
+                    loaded.files,
+                    loaded.end,
+                    loaded.max_physical,
+                )
+            });
+            if self.with_ext.contains(&topic.name) {
+                self.load_ext(&queue, &mut found.report)?;
+            }
+            if !loaded.first_is_alive {
+                queue.correct_min(self.log.min())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of a directory with where they start and how long they are; what is no such file is left alone.
+    fn files_of(
+        &self,
+        dir: &Path,
+        report: &mut RecoveryReport,
+    ) -> disk::Result<Vec<(i64, PathBuf, DirEntry)>> {
+        let mut files = Vec::new();
+        for entry in self.disk.list(dir)? {
+            let path = dir.join(&entry.name);
+            match parse_file_name(&entry.name) {
+                Some(start) if !entry.is_dir => files.push((start, path, entry)),
+                _ => report.ignored.push(path),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Opens the files among `found` that are to be opened; returns the allocated bytes of the last one, too.
+    #[allow(clippy::type_complexity)] // Files with something about the last of them.
+    fn open_files(
+        &self,
+        found: Vec<(i64, PathBuf, DirEntry)>,
+        size: i64,
+        setting: &'static str,
+        report: &mut RecoveryReport,
+    ) -> Result<(Vec<Arc<QueueFile<D::File>>>, u64), OpenError> {
+        let mut files = Vec::with_capacity(found.len());
+        let mut allocated = u64::MAX;
+        let count = found.len();
+        for (index, (start, path, entry)) in found.into_iter().enumerate() {
+            if start % size != 0 {
+                return Err(OpenError::FileName {
+                    path,
+                    expected: size,
+                    setting,
+                });
+            }
+            // Of a queue any file may count as the last: what the checkpoint vouches for is never short, and the rest is
+            // built again.
+            let last = !self.clean || index + 1 == count;
+            if right_length(
+                self.disk,
+                self.clean,
+                report,
+                (&path, &entry),
+                size,
+                last,
+                setting,
+            )? {
+                let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
+                files.push(Arc::new(QueueFile { start, file }));
+                allocated = entry.allocated;
+            }
+        }
+        Ok((files, allocated))
+    }
+
+    fn load_queue(
+        &self,
+        topic: &str,
+        id: i32,
+        report: &mut RecoveryReport,
+    ) -> Result<LoadedQueue<D::File>, OpenError> {
+        let found = self.files_of(&self.queue_files.queue_dir(topic, id), report)?;
+        let sizes: Vec<_> = found
+            .iter()
+            .map(|(start, _, entry)| (*start, entry.len))
+            .collect();
+        let file_size = found_size(self.file_size, UNIT, &sizes);
+        let (mut files, mut allocated) =
+            self.open_files(found, file_size, "mappedFileSizeConsumeQueue", report)?;
+        // From the last file backwards: the first one with a unit that holds.
+        while let Some(last) = files.last() {
+            let front = Front::of(last)?;
+            let counted = front.count_units(self.limit)?;
+            let good = self.verified(&front, topic, id, counted)?;
+            report.units_cut += (counted - good.units) as u64;
+            if good.units > 0 {
+                let cut = (good.units * UNIT) as u64;
+                last.file.unpublish(cut)?;
+                let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
+                if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
+                    last.file.zero_from(cut)?;
+                }
+                let first = if files.len() == 1 {
+                    front.unit(0)?
+                } else {
+                    Front::of(&files[0])?.unit(0)?
+                };
+                return Ok(LoadedQueue {
+                    file_size,
+                    end: last.start / UNIT + good.units,
+                    max_physical: good.max_physical,
+                    first_is_alive: first.is_valid()
+                        && !first.is_pre_blank()
+                        && first.physical >= self.log.min(),
+                    files,
+                });
+            }
+            last.file.forget();
+            self.disk.remove_file(last.file.path())?;
+            files.pop();
+            // Of the files before, what they have is not known: look closer.
+            allocated = u64::MAX;
+        }
+        Ok(LoadedQueue {
+            file_size,
+            files,
+            end: 0,
+            max_physical: 0,
+            first_is_alive: true,
+        })
+    }
+
+    fn load_ext(&self, queue: &Queue<D::File>, report: &mut RecoveryReport) -> Result<(), OpenError> {
+        let found = self.files_of(&self.queue_files.ext_queue_dir(&queue.topic, queue.id), report)?;
+        let last = queue.last_address()?;
+        if found.is_empty() && last.is_none() {
+            return Ok(());
+        }
+        let sizes: Vec<_> = found
+            .iter()
+            .map(|(start, _, entry)| (*start, entry.len))
+            .collect();
+        let file_size = found_size(self.queue_files.ext_file_size, 1, &sizes);
+        let (files, _) = self.open_files(found, file_size, "mappedFileSizeConsumeQueueExt", report)?;
+        let (ext, removed) = Ext::loaded(self.disk, file_size, files, last)?;
+        report.removed.extend(removed);
+        queue.set_ext(ext);
+        Ok(())
+    }
+
+    /// Goes back from unit `counted` of a file to one whose record is in the log and says that it is this one.
+    ///
+    /// Unlike Java, which believes a unit: bytes behind a cut that Java left may look like units of this queue but
+    /// point at what came to lie there later.
+    fn verified(
+        &self,
+        front: &Front<'_, D::File>,
+        topic: &str,
+        id: i32,
+        counted: i64,
+    ) -> Result<Good, OpenError> {
+        let mut units = counted;
+        while units > 0 {
+            let unit = front.unit(units - 1)?;
+            let index = front.file.start / UNIT + units - 1;
+            if unit.is_pre_blank() {
+                return Ok(Good {
+                    units,
+                    max_physical: 0,
+                });
+            }
+            if unit.physical < self.log.min() || self.is_record_of(unit, topic, id, index) {
+                return Ok(Good {
+                    units,
+                    max_physical: unit.end(),
+                });
+            }
+            units -= 1;
+        }
+        Ok(Good {
+            units: 0,
+            max_physical: 0,
+        })
+    }
+
+    fn is_record_of(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
+        let Ok(record) = self.log.record_at(unit.physical) else {
+            return false;
+        };
+        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
+            return false;
+        };
+        record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+    }
+}
+
+struct Good {
+    units: i64,
+    max_physical: i64,
+}
+
+/// A queue as it was found.
+struct LoadedQueue<F> {
+    file_size: i64,
+    files: Vec<Arc<QueueFile<F>>>,
+    end: i64,
+    max_physical: i64,
+    /// The first unit points into the log.
+    first_is_alive: bool,
+}
+
+/// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
+struct Front<'a, F> {
+    file: &'a QueueFile<F>,
+    units: Vec<u8>,
+}
+
+impl<'a, F: MappedFile> Front<'a, F> {
+    fn of(file: &'a QueueFile<F>) -> disk::Result<Self> {
+        let mut units = vec![0; (200 * UNIT as u64).min(file.file.len()) as usize];
+        file.file.read(0, &mut units)?;
+        Ok(Front { file, units })
+    }
+
+    fn unit(&self, index: i64) -> disk::Result<Unit> {
+        let at = (index * UNIT) as usize;
+        if let Some(bytes) = self.units.get(at..at + UNIT as usize) {
+            return Ok(Unit::decode(bytes));
+        }
+        let mut bytes = [0; UNIT as usize];
+        self.file.file.read(at as u64, &mut bytes)?;
+        Ok(Unit::decode(&bytes))
+    }
+
+    /// Whether no unit follows at `at`, and no byte in what was read already.
+    fn is_zero_from(&self, at: u64) -> disk::Result<bool> {
+        let nothing = Unit {
+            physical: 0,
+            size: 0,
+            tags_code: 0,
+        };
+        let read = self.units.get(at as usize..).unwrap_or_default();
+        Ok(read.iter().all(|&byte| byte == 0) && self.unit(at as i64 / UNIT)? == nothing)
+    }
+
+    /// How many units from the start of the file on are valid and lie below `limit` in the log.
+    fn count_units(&self, limit: i64) -> disk::Result<i64> {
+        let good = |unit: Unit| unit.is_valid() && unit.physical < limit;
+        let bytes = self.units.chunks_exact(UNIT as usize);
+        let in_front = bytes.take_while(|bytes| good(Unit::decode(bytes))).count();
+        if in_front < self.units.len() / UNIT as usize || self.units.len() as u64 == self.file.file.len() {
+            return Ok(in_front as i64);
+        }
+        // Below the limit the file is whole, so that a binary search finds its end; what it takes for units behind is
+        // looked at more closely by `verified`.
+        let Some(all) = self.file.file.slice(0..self.file.file.len())? else {
+            return Ok(0);
+        };
+        let (mut low, mut high) = (in_front, all.len() / UNIT as usize);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if good(Unit::decode(&all[middle * UNIT as usize..])) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low as i64)
+    }
+}

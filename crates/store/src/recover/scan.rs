@@ -1,0 +1,241 @@
+//! Reading the log from where nothing vouches for it: which of its records are good, and their units.
+//!
+//! The log is taken in stretches. Within one, records are found one after the other by their lengths, then checked in
+//! parts and given their units by queue: parts and queues need nothing of one another, so that the helpers can be at
+//! several at once.
+
+use super::{LogCut, OpenError, RecoveryReport};
+use crate::dispatch::{has_unit, unit_of};
+use crate::log::{Log, Step};
+use crate::multi;
+use crate::progress::{Helpers, Phase, Progress};
+use crate::queue::{Put, QueueFiles, Queues};
+use crate::settings::StoreSettings;
+use disk::Disk;
+use message::record::{Check, Entry, RecordError, View, decode};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a stretch.
+const STRETCH: i64 = 32 << 20;
+/// Fewer records than this are not worth a thread.
+const PART_MIN: usize = 512;
+
+pub(super) struct Scan<'a, D: Disk> {
+    pub(super) disk: &'a D,
+    pub(super) settings: &'a StoreSettings,
+    pub(super) queue_files: &'a QueueFiles,
+    pub(super) queues: &'a Queues<D::File>,
+    pub(super) log: &'a Log<D>,
+    pub(super) helpers: &'a Helpers<'a>,
+}
+
+/// A record that was found: position and length.
+type Place = (i64, i64);
+
+impl<D: Disk> Scan<'_, D> {
+    /// Reads the log from `report.scan_start` to its end. Returns the time of the last record.
+    pub(super) fn run(&self, report: &mut RecoveryReport) -> Result<i64, OpenError> {
+        let mut walk = self.log.walk(report.scan_start, self.log.written());
+        let total = (self.log.written() - report.scan_start).max(0) as u64;
+        let mut timestamp = 0;
+        let mut places: Vec<Place> = Vec::new();
+        let mut more = true;
+        while more {
+            let from = walk.position;
+            places.clear();
+            let mut reason = None;
+            while more && walk.position - from < STRETCH {
+                match walk.next(Check::Lengths)? {
+                    Step::Record(view) => places.push((view.physical_offset(), view.total_len() as i64)),
+                    Step::End => more = false,
+                    Step::Bad(bad) => {
+                        more = false;
+                        reason = Some(bad);
+                    }
+                }
+            }
+            report.log_end = walk.position;
+            if let Some((index, bad)) = self.first_bad(&places)? {
+                more = false;
+                report.log_end = places[index].0;
+                reason = Some(bad);
+                places.truncate(index);
+            }
+            report.records += places.len() as u64;
+            report.units_built += self.build(&places)?;
+            if let Some((position, len)) = places.last()
+                && let Some(record) = self.log.slice(*position, *len)?
+                && let Ok(Entry::Record(view)) = decode(&record, Check::Lengths)
+            {
+                timestamp = view.store_timestamp();
+            }
+            if let Some(reason) = reason
+                && !self.is_blank(report.log_end)?
+            {
+                report.log_cut = Some(LogCut {
+                    at: report.log_end,
+                    reason,
+                });
+            }
+            (self.helpers.progress)(Progress {
+                phase: Phase::Log,
+                done: (report.log_end - report.scan_start) as u64,
+                total,
+            });
+        }
+        Ok(timestamp)
+    }
+
+    /// Whether the log simply ends at a position.
+    fn is_blank(&self, position: i64) -> Result<bool, OpenError> {
+        let rest = self.log.slice_to_file_end(position)?;
+        Ok(rest.is_none_or(|rest| rest[..rest.len().min(8)].iter().all(|&byte| byte == 0)))
+    }
+
+    /// The first of the records that is not as it was written, and why.
+    fn first_bad(&self, places: &[Place]) -> Result<Option<(usize, RecordError)>, OpenError> {
+        let part_len = places
+            .len()
+            .div_ceil(self.helpers.parallel.width().max(1))
+            .max(PART_MIN);
+        let first: Mutex<Option<(usize, RecordError)>> = Mutex::new(None);
+        let failed = Mutex::new(None);
+        let check = |start: usize, part: &[Place]| {
+            for (index, place) in part.iter().enumerate() {
+                match self.check(*place) {
+                    Ok(None) => {}
+                    Ok(Some(bad)) => {
+                        let mut first = first.lock();
+                        if first.is_none_or(|(other, _)| start + index < other) {
+                            *first = Some((start + index, bad));
+                        }
+                        return;
+                    }
+                    Err(error) => {
+                        *failed.lock() = Some(error);
+                        return;
+                    }
+                }
+            }
+        };
+        let check = &check;
+        let parts = places.chunks(part_len).enumerate();
+        self.helpers.parallel.run(
+            parts
+                .map(|(number, part)| {
+                    Box::new(move || check(number * part_len, part)) as Box<dyn FnOnce() + Send>
+                })
+                .collect(),
+        );
+        match failed.into_inner() {
+            Some(error) => Err(error),
+            None => Ok(first.into_inner()),
+        }
+    }
+
+    fn check(&self, (position, len): Place) -> Result<Option<RecordError>, OpenError> {
+        let check = match (
+            self.settings.verify_property_crc,
+            self.settings.check_crc_on_recover,
+        ) {
+            (true, true) => Check::BodyAndProperty,
+            (false, true) => Check::Body,
+            (_, false) => Check::Lengths,
+        };
+        let Some(record) = self.log.slice(position, len)? else {
+            return Ok(Some(RecordError::Truncated {
+                needed: len as usize,
+                left: 0,
+            }));
+        };
+        Ok(match decode(&record, check) {
+            // Unlike Java, which has nothing to tell by that a record's end was not written.
+            Ok(Entry::Record(view)) => view
+                .unwritten_sector((position % self.log.file_size) as u64)
+                .map(|at| RecordError::Torn { at }),
+            Ok(Entry::Blank { left }) => Some(RecordError::Length {
+                what: "record",
+                len: left.into(),
+            }),
+            Err(bad) => Some(bad),
+        })
+    }
+
+    /// Gives the records their units; returns how many were not there.
+    fn build(&self, places: &[Place]) -> Result<u64, OpenError> {
+        let shards = (places.len() / PART_MIN)
+            .min(self.helpers.parallel.width())
+            .max(1) as u64;
+        let (built, failed) = (AtomicU64::new(0), Mutex::new(None));
+        let build = |shard: u64| {
+            for place in places {
+                match self.build_one(*place, |topic, id| {
+                    shards == 1 || shard_of(topic, id) % shards == shard
+                }) {
+                    Ok(count) => built.fetch_add(count, Ordering::Relaxed),
+                    Err(error) => return *failed.lock() = Some(error),
+                };
+            }
+        };
+        let build = &build;
+        self.helpers.parallel.run(
+            (0..shards)
+                .map(|shard| Box::new(move || build(shard)) as Box<dyn FnOnce() + Send>)
+                .collect(),
+        );
+        match failed.into_inner() {
+            Some(error) => Err(error),
+            None => Ok(built.into_inner()),
+        }
+    }
+
+    /// Gives a record its units in the queues that are `mine`.
+    fn build_one(&self, (position, len): Place, mine: impl Fn(&str, i32) -> bool) -> Result<u64, OpenError> {
+        let Some(record) = self.log.slice(position, len)? else {
+            return Ok(0);
+        };
+        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
+            return Ok(0);
+        };
+        if !has_unit(&view) {
+            return Ok(0);
+        }
+        let (topic, id) = (view.topic(), view.queue_id());
+        let mut built = 0;
+        if mine(topic, id) {
+            let queue = self.queues.get_or_new(topic, id);
+            let (unit, time) = (unit_of(&view, self.settings), Some(view.store_timestamp()));
+            let put = queue.put(self.disk, self.queue_files, view.queue_offset(), unit, time)?;
+            built += u64::from(put == Put::Done);
+        }
+        if self.settings.multi_dispatch {
+            built += self.build_named(&view, mine)?;
+        }
+        Ok(built)
+    }
+
+    fn build_named(&self, view: &View<'_>, mine: impl Fn(&str, i32) -> bool) -> Result<u64, OpenError> {
+        let mut built = 0;
+        for (name, index) in multi::places_of(view) {
+            let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
+            if mine(name, id) {
+                let unit = unit_of(view, self.settings);
+                let queue = self.queues.get_or_new(name, id);
+                let dispatched = multi::is_dispatched(view.topic());
+                let put = queue.put_named(self.disk, self.queue_files, index, unit, dispatched)?;
+                built += u64::from(put == Put::Done);
+            }
+        }
+        Ok(built)
+    }
+}
+
+/// Spreads queues over shards (FNV-1a).
+fn shard_of(topic: &str, id: i32) -> u64 {
+    let bytes = topic.bytes().chain(id.to_be_bytes());
+    let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    hash >> 32
+}

@@ -1,0 +1,205 @@
+//! Extensions of consumequeues: the tagsCode a consumer filters by is always that of the message.
+
+use crate::harness::*;
+use disk::SimDisk;
+use filter::TagFilter;
+use std::path::{Path, PathBuf};
+use store::{FlushType, ReadStatus, Store, StoreSettings};
+
+fn settings() -> StoreSettings {
+    StoreSettings {
+        ext: true,
+        ext_file_size: 128,
+        ..small(FlushType::Async)
+    }
+}
+
+fn files(disk: &SimDisk) -> Vec<PathBuf> {
+    let paths = disk.paths().into_iter();
+    paths
+        .filter(|path| path.starts_with("/store/consumequeue_ext"))
+        .collect()
+}
+
+fn send_tagged(store: &Store<SimDisk>, from: usize, count: usize) {
+    for number in from..from + count {
+        let properties = format!("TAGS\x01tag{}", number % 3);
+        send_through(
+            store,
+            record("T", 0, number.to_string().as_bytes(), properties.as_bytes()),
+            NOW,
+        );
+    }
+}
+
+/// Bodies of the messages with a tag.
+fn tagged(store: &Store<SimDisk>, tag: &str) -> Vec<String> {
+    let filter = TagFilter::parse(tag).unwrap();
+    let (min, max) = store.queue_bounds("T", 0);
+    let (mut offset, mut bodies) = (min.0, Vec::new());
+    while offset < max.0 {
+        let (result, slices) = read_with(store, "T", 0, offset, ALL, &filter);
+        assert!(
+            matches!(result.status, ReadStatus::Found | ReadStatus::NoMatchedMessage),
+            "{:?}",
+            result.status
+        );
+        bodies.extend(
+            records(&slices)
+                .iter()
+                .map(|view| String::from_utf8(view.body().to_vec()).unwrap()),
+        );
+        offset = result.next_begin_offset.0;
+    }
+    bodies
+}
+
+fn expected(count: usize, tag: usize) -> Vec<String> {
+    (0..count)
+        .filter(|number| number % 3 == tag)
+        .map(|number| number.to_string())
+        .collect()
+}
+
+fn check(store: &Store<SimDisk>, count: usize) {
+    for tag in 0..3 {
+        assert_eq!(
+            tagged(store, &format!("tag{tag}")),
+            expected(count, tag),
+            "tag{tag}"
+        );
+    }
+}
+
+#[test]
+fn a_filter_finds_the_tags_behind_the_addresses() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 0, 40);
+    check(&store, 40);
+    // Six units of 20 bytes and the four that stay free go into a file of 128.
+    assert_eq!(files(&disk).len(), 40usize.div_ceil(6));
+    let unit = &disk
+        .content(Path::new("/store/consumequeue/T/0/00000000000000000000"))
+        .unwrap()[12..20];
+    assert_eq!(unit, i64::MIN.to_be_bytes(), "the first address");
+}
+
+#[test]
+fn after_a_stop_a_kill_and_a_power_cut_the_tags_are_there() {
+    for end in ["stop", "kill", "cut"] {
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings());
+        send_tagged(&store, 0, 20);
+        store.flush_consumequeues(0, true).unwrap();
+        send_tagged(&store, 20, 13);
+        store.flush(0).unwrap();
+        let disk = match end {
+            "stop" => {
+                store.shutdown().unwrap();
+                drop(store);
+                disk.kill()
+            }
+            "kill" => disk.kill(),
+            _ => disk.crash(7),
+        };
+        let (store, report) = open(&disk, &settings());
+        check(&store, 33);
+        assert_eq!(report.units_built, if end == "stop" { 0 } else { 13 }, "{end}");
+        send_tagged(&store, 33, 10);
+        check(&store, 43);
+        assert_eq!(
+            files(&disk).len(),
+            43usize.div_ceil(6),
+            "{end}: nothing is there twice"
+        );
+    }
+}
+
+#[test]
+fn an_extension_that_is_lost_is_not_missed_and_no_address_is_given_twice() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 0, 20);
+    store.shutdown().unwrap();
+    drop(store);
+    let disk = disk.kill();
+    files(&disk).iter().for_each(|path| disk.take(path));
+    let (store, _) = open(&disk, &settings());
+    check(&store, 20);
+    send_tagged(&store, 20, 20);
+    check(&store, 40);
+    assert_eq!(
+        files(&disk)[0],
+        Path::new("/store/consumequeue_ext/T/0/00000000000000000512"),
+        "behind the addresses that the queue has"
+    );
+}
+
+#[test]
+fn switched_off_it_is_still_read_and_switched_on_again_goes_on() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 0, 9);
+    store.shutdown().unwrap();
+    drop(store);
+    let off = StoreSettings {
+        ext: false,
+        ..settings()
+    };
+    let disk = disk.kill();
+    let (store, _) = open(&disk, &off);
+    let before = files(&disk);
+    send_tagged(&store, 9, 9);
+    check(&store, 18);
+    assert_eq!(files(&disk), before);
+    store.shutdown().unwrap();
+    drop(store);
+    let disk = disk.kill();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 18, 9);
+    check(&store, 27);
+}
+
+#[test]
+fn it_goes_with_the_log_and_with_the_topic() {
+    let disk = SimDisk::new();
+    disk.set_now(NOW);
+    let (store, _) = open(&disk, &settings());
+    // Over three log files and several queue files.
+    for number in 0..90 {
+        let properties = format!("TAGS\x01tag{}", number % 3);
+        send_through(&store, record("T", 0, &[7; 500], properties.as_bytes()), NOW);
+    }
+    store.flush_consumequeues(0, true).unwrap();
+    let before = files(&disk).len();
+    store.delete_expired_soon();
+    let removed = store.tick_retention(NOW + 100 * 3_600_000).unwrap();
+    assert!(!removed.log.is_empty());
+    let left = files(&disk).len();
+    assert!(left < before, "{left} of {before}");
+    let min = store.queue_min_offset("T", 0);
+    let (result, _) = read_with(
+        &store,
+        "T",
+        0,
+        min.0,
+        ALL,
+        &TagFilter::parse(&format!("tag{}", min.0 % 3)).unwrap(),
+    );
+    assert_eq!(result.status, ReadStatus::Found);
+    store.delete_topic("T").unwrap();
+    assert_eq!(files(&disk), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_full_disk_leaves_the_tag_in_the_unit() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 0, 6);
+    // A new extension file finds no space; the queue file has its blocks.
+    disk.set_free(Some(0));
+    send_tagged(&store, 6, 2);
+    disk.set_free(None);
+    check(&store, 8);
+}
