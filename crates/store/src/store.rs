@@ -560,6 +560,12 @@ impl<D: Disk> Store<D> {
             let abort = self.settings.root_dir.join("abort");
             self.latch.guard(self.disk.remove_file(&abort))?;
             self.latch.guard(self.disk.sync_dir(&self.settings.root_dir))?;
+        } else {
+            let waiting = self.log.written() - self.dispatched().0;
+            tracing::warn!(
+                waiting,
+                "bytes of the log have no queue units yet; the next start builds them"
+            );
         }
         Ok(())
     }
