@@ -21,6 +21,8 @@
 
 mod clock;
 mod error;
+#[cfg(feature = "faults")]
+mod faults;
 mod machine;
 mod mmap;
 mod region;
@@ -30,6 +32,8 @@ pub mod sim;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
+#[cfg(feature = "faults")]
+pub use faults::Faults;
 pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;

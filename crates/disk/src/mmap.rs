@@ -42,8 +42,16 @@ impl MmapDisk {
             pool: Arc::new(Pool {
                 max_mapped: max_mapped.max(1),
                 mapped: Mutex::default(),
+                #[cfg(feature = "faults")]
+                faults: Arc::default(),
             }),
         }
+    }
+
+    /// What goes wrong on this disk and its clones.
+    #[cfg(feature = "faults")]
+    pub fn faults(&self) -> Arc<crate::Faults> {
+        self.pool.faults.clone()
     }
 
     fn file(
@@ -82,6 +90,8 @@ impl MmapDisk {
 struct Pool {
     max_mapped: usize,
     mapped: Mutex<VecDeque<Weak<Inner>>>,
+    #[cfg(feature = "faults")]
+    faults: Arc<crate::Faults>,
 }
 
 impl Pool {
@@ -505,6 +515,12 @@ impl MappedFile for MmapFile {
 
     fn sync(&self, range: Range<u64>) -> Result<()> {
         let inner = &self.inner;
+        #[cfg(feature = "faults")]
+        inner
+            .pool
+            .faults
+            .before_sync(&inner.path)
+            .map_err(inner.error(Operation::Sync))?;
         let (file, region) = {
             let mut state = lock(&inner.state);
             let region = match &state.region {
@@ -752,6 +768,10 @@ impl Disk for MmapDisk {
     }
 
     fn usage(&self, path: &Path) -> Result<Usage> {
+        #[cfg(feature = "faults")]
+        if let Some(usage) = self.pool.faults.usage() {
+            return Ok(usage);
+        }
         let there = path
             .ancestors()
             .find(|path| path.exists())
