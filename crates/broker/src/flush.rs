@@ -4,7 +4,8 @@
 //! gathers: the thread takes everything appended by then. Under ASYNC_FLUSH the thread syncs each
 //! `flushIntervalCommitLog` (RocketMQ 4.9.8, GroupCommitService and FlushRealTimeService).
 
-use std::collections::VecDeque;
+use std::cmp::{Ordering as Order, Reverse};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -31,9 +32,32 @@ pub struct Stored {
     pub answer: Answer,
 }
 
+/// Ordered by the end of the record: the order in which syncs reach them. That is the order in which they came, too, but
+/// for a few whose connections overtook each other between the append and here.
+impl Ord for Stored {
+    fn cmp(&self, other: &Self) -> Order {
+        self.end.cmp(&other.end)
+    }
+}
+
+impl PartialOrd for Stored {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        self.end == other.end
+    }
+}
+
+impl Eq for Stored {}
+
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Stored>,
+    /// The lowest end first.
+    waiting: BinaryHeap<Reverse<Stored>>,
     wanted: bool,
 }
 
@@ -56,7 +80,7 @@ impl FlushWaiters {
         if state.waiting.is_empty() {
             self.first.notify_one();
         }
-        state.waiting.push_back(stored);
+        state.waiting.push(Reverse(stored));
         let wake = !std::mem::replace(&mut state.wanted, true);
         drop(state);
         if wake {
@@ -94,8 +118,8 @@ impl FlushWaiters {
         self.state
             .lock()
             .waiting
-            .front()
-            .map_or(0, |s| (now - s.since_ms).max(0))
+            .peek()
+            .map_or(0, |first| (now - first.0.since_ms).max(0))
     }
 
     /// Answers everybody whose record is on disk.
@@ -119,23 +143,14 @@ impl FlushWaiters {
         }
     }
 
+    /// Takes out the first ones, as long as they are `ready`.
     fn take(&self, ready: impl Fn(&Stored) -> bool) -> Vec<Stored> {
         let mut state = self.state.lock();
-        // Almost always a run at the front: ends grow and times grow.
         let mut taken = Vec::new();
-        let mut kept = VecDeque::new();
-        while let Some(stored) = state.waiting.pop_front() {
-            if ready(&stored) {
-                taken.push(stored);
-            } else {
-                kept.push_back(stored);
-                if kept.len() > 64 {
-                    break;
-                }
-            }
-        }
-        while let Some(stored) = kept.pop_back() {
-            state.waiting.push_front(stored);
+        while let Some(first) = state.waiting.peek()
+            && ready(&first.0)
+        {
+            taken.extend(state.waiting.pop().map(|first| first.0));
         }
         taken
     }

@@ -48,6 +48,10 @@ pub struct MapOptions {
     /// Stays mapped and keeps its descriptor once used: for the few files that everything goes through. The
     /// others share a bounded number of mappings and are mapped again when they are needed.
     pub pinned: bool,
+    /// Writes are calls to the system instead of stores into the mapping (readers see the same bytes either way). For a
+    /// pinned file that is synced all the time: each sync takes the write permission of its pages away, so that a store
+    /// pays a page fault, and what a store makes dirty is a whole folio, of which a call marks only the blocks it wrote.
+    pub by_calls: bool,
 }
 
 /// An entry of a directory.
@@ -149,8 +153,8 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.write_with(at, bytes.len() as u64, |out| out.copy_from_slice(bytes))
     }
-    /// Gives `fill` the bytes `at..at + len` as they are, to be changed. Blocks are reserved before; a full disk is
-    /// an error here and nothing is changed.
+    /// Gives `fill` the bytes `at..at + len` as they are, to be changed; with [`MapOptions::by_calls`] it finds anything
+    /// there and sets every byte. Blocks are reserved before; a full disk is an error here and nothing is changed.
     ///
     /// # Panics
     /// When the range lies below the published end or beyond the file: the caller's books are wrong.

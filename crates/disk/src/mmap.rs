@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
+/// A larger buffer of a write call is given back, bytes.
+const SCRATCH_KEPT: usize = 1 << 20;
+
 /// Files of this machine, mapped into memory.
 #[derive(Clone, Debug)]
 pub struct MmapDisk {
@@ -64,6 +67,7 @@ impl MmapDisk {
                     region: None,
                     reserved: Reserved::default(),
                     forgotten: false,
+                    scratch: Vec::new(),
                 }),
                 pool: self.pool.clone(),
             }),
@@ -130,6 +134,8 @@ struct State {
     region: Option<Arc<Region>>,
     reserved: Reserved,
     forgotten: bool,
+    /// Where the next write call is put together.
+    scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for State {
@@ -203,6 +209,27 @@ impl Inner {
         }
         state.region = None;
         true
+    }
+
+    fn write_by_call<R>(
+        &self,
+        state: &mut State,
+        at: u64,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
+        let file = self.handle(state)?;
+        let scratch = &mut state.scratch;
+        if scratch.len() < len {
+            scratch.resize(len, 0);
+        }
+        let result = fill(&mut scratch[..len]);
+        let written = file.write_all_at(&scratch[..len], at);
+        if scratch.len() > SCRATCH_KEPT {
+            *scratch = Vec::new();
+        }
+        written.map_err(self.error(Operation::Write))?;
+        Ok(result)
     }
 
     fn reserve_locked(&self, state: &mut State, range: Range<u64>) -> Result<()> {
@@ -348,6 +375,9 @@ impl MappedFile for MmapFile {
             inner.path.display()
         );
         inner.reserve_locked(&mut state, at..end)?;
+        if inner.options.by_calls {
+            return inner.write_by_call(&mut state, at, len as usize, fill);
+        }
         let region = inner.region(&mut state)?;
         // SAFETY: inside the mapping (checked above, the file was long enough when it was mapped); reserved; slices
         // exist only below the published end, and every other access above it, and publishing, takes the lock we hold.
@@ -441,10 +471,11 @@ impl MappedFile for MmapFile {
         let inner = &self.inner;
         let (file, region) = {
             let state = lock(&inner.state);
-            match (&state.file, &state.region) {
-                (Some(file), _) => (Some(file.clone()), None),
-                (None, Some(region)) => (None, Some(region.clone())),
-                (None, None) => (Some(inner.handle(&state)?), None),
+            let region = inner.pinned.get().or(state.region.as_ref());
+            match region {
+                // Only the range: what was faulted in ahead stays writable, and its zeros are not written for nothing.
+                Some(region) if !inner.options.by_calls && !range.is_empty() => (None, Some(region.clone())),
+                _ => (Some(inner.handle(&state)?), None),
             }
         };
         let result = match (file, region) {

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 const OPTIONS: MapOptions = MapOptions {
     reserve_step_bytes: 65536,
     pinned: false,
+    by_calls: false,
 };
 const PINNED: MapOptions = MapOptions {
     pinned: true,
+    by_calls: false,
     ..OPTIONS
 };
 

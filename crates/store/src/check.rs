@@ -186,11 +186,7 @@ fn open_log<D: Disk>(
                 summary.fault(Fault::File { path, what });
                 continue;
             }
-            let file = disk.open(
-                &path,
-                size as u64,
-                Log::<D>::options(settings.log_reserve_step_bytes),
-            )?;
+            let file = disk.open(&path, size as u64, Log::<D>::options(settings))?;
             files.push(Arc::new(LogFile {
                 start,
                 file,

@@ -91,6 +91,7 @@ impl<F: MappedFile> CheckpointFile<F> {
         let options = MapOptions {
             reserve_step_bytes: LEN as u64,
             pinned: true,
+            by_calls: false,
         };
         let found = disk
             .list(root)?

@@ -102,6 +102,7 @@ impl<D: Disk> Index<D> {
         MapOptions {
             reserve_step_bytes: 4 << 20,
             pinned: false,
+            by_calls: false,
         }
     }
 

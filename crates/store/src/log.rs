@@ -1,7 +1,7 @@
 //! The commitlog's files: one sequence of bytes over files of one size.
 
 use crate::offset::PhysicalOffset;
-use crate::settings::StoreSettings;
+use crate::settings::{FlushType, StoreSettings};
 use arc_swap::ArcSwap;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice};
 use message::record::{self, Check, Entry, RecordError, View};
@@ -24,7 +24,7 @@ pub(crate) struct LogFile<F> {
 pub(crate) struct Log<D: Disk> {
     pub(crate) file_size: i64,
     dirs: Vec<PathBuf>,
-    reserve_step_bytes: u64,
+    options: MapOptions,
     files: ArcSwap<Vec<Arc<LogFile<D::File>>>>,
     /// The next file, made ahead. Its lock is held for every change of `files`, too.
     spare: Mutex<Option<Arc<LogFile<D::File>>>>,
@@ -79,7 +79,7 @@ impl<D: Disk> Log<D> {
         Log {
             file_size: settings.commitlog_file_size,
             dirs: settings.commitlog_dirs.clone(),
-            reserve_step_bytes: settings.log_reserve_step_bytes,
+            options: Self::options(settings),
             files: ArcSwap::from_pointee(files),
             spare: Mutex::new(None),
             written: AtomicI64::new(end),
@@ -89,10 +89,11 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    pub(crate) fn options(settings_step: u64) -> MapOptions {
+    pub(crate) fn options(settings: &StoreSettings) -> MapOptions {
         MapOptions {
-            reserve_step_bytes: settings_step,
+            reserve_step_bytes: settings.log_reserve_step_bytes,
             pinned: true,
+            by_calls: settings.flush_type == FlushType::Sync,
         }
     }
 
@@ -215,11 +216,7 @@ impl<D: Disk> Log<D> {
         let path = dir.join(file_name(start));
         // Only the log's end is ever made, so what may lie there is a leftover of a try that failed.
         disk.remove_file(&path)?;
-        let file = disk.create(
-            &path,
-            self.file_size as u64,
-            Self::options(self.reserve_step_bytes),
-        )?;
+        let file = disk.create(&path, self.file_size as u64, self.options)?;
         // A record is not durable before the name of its file is.
         file.sync(0..0)?;
         disk.sync_dir(dir)?;

@@ -102,6 +102,7 @@ impl QueueFiles {
         MapOptions {
             reserve_step_bytes: 1 << 20,
             pinned: false,
+            by_calls: false,
         }
     }
 
@@ -229,6 +230,11 @@ impl<F: MappedFile> Queue<F> {
         queue.max_physical.store(max_physical, Ordering::Relaxed);
         *queue.files.write() = files;
         queue
+    }
+
+    /// Whether the queue's topic was deleted.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     pub(crate) fn min(&self) -> i64 {

@@ -254,11 +254,9 @@ impl<D: Disk> Recovery<'_, D> {
             )? {
                 continue;
             }
-            let file = self.disk.open(
-                &path,
-                size as u64,
-                Log::<D>::options(self.settings.log_reserve_step_bytes),
-            )?;
+            let file = self
+                .disk
+                .open(&path, size as u64, Log::<D>::options(self.settings))?;
             files.push(Arc::new(LogFile {
                 start,
                 file,

@@ -14,6 +14,7 @@ use message::record::{self, Fields, Place, Version};
 use message::{hash, name, properties, sys_flag};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -176,17 +177,19 @@ impl<D: Disk> Store<D> {
             now
         };
         let mut rest = pending;
-        let mut failed = None;
         while !rest.is_empty() {
-            let unit_len = 1 + rest[1..].iter().take_while(|record| record.joined).count();
-            let (unit, after) = rest.split_at_mut(unit_len);
-            if failed.is_none() {
-                failed = self.append_unit(&mut appending, unit, now).err();
-            } else {
-                unit.iter_mut()
-                    .for_each(|record| record.result = failed.clone().map(Err));
-            }
+            let run = self.next_run(&appending, rest);
+            let (now_done, after) = std::mem::take(&mut rest).split_at_mut(run.end);
+            let failed = self
+                .append_run(&mut appending, &mut now_done[run.start..], now)
+                .err();
             rest = after;
+            if let Some(error) = failed {
+                // It concerns all that follow.
+                rest.iter_mut()
+                    .for_each(|record| record.result = Some(Err(error.clone())));
+                break;
+            }
         }
         if let Some(file) = &appending.file {
             file.file.publish((appending.position - file.start) as u64);
@@ -209,48 +212,78 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Appends records that belong together. The error is one that concerns all that follow; it is in the results,
-    /// too.
-    fn append_unit(
+    /// Which of the first records are written together: as many as one file takes, those of a client batch not torn apart.
+    /// What stands before them cannot be stored at all and has been told so.
+    fn next_run(&self, appending: &Appending<D>, records: &mut [Pending<'_, D::File>]) -> Range<usize> {
+        let max = self.log.file_size - record::BLANK_LEN as i64;
+        let multi = self.settings.multi_dispatch;
+        let file = appending.file.as_ref();
+        let mut room = file.map_or(max, |file| file.start + max - appending.position);
+        let (mut run, mut len) = (0..0, 0);
+        while run.end < records.len() {
+            let rest = &mut records[run.end..];
+            let unit = 1 + rest[1..].iter().take_while(|record| record.joined).count();
+            let unit = &mut rest[..unit];
+            // Where those that name queues lie there has to be known before their length is.
+            let names_queues = multi && unit.iter().any(|record| record.multi.is_some());
+            if names_queues && !run.is_empty() {
+                break;
+            }
+            let placed = !names_queues || self.place_multi(unit);
+            let unit_len = unit.iter().map(|record| record.len as i64).sum();
+            let refusal = if unit_len > max {
+                Some(AppendError::BatchTooLong { len: unit_len, max })
+            } else if !placed || unit.iter().any(|record| record.queue.is_deleted()) {
+                Some(AppendError::TopicDeleted)
+            } else {
+                None
+            };
+            if let Some(error) = refusal {
+                if !run.is_empty() {
+                    break;
+                }
+                unit.iter_mut()
+                    .for_each(|record| record.result = Some(Err(error.clone())));
+                run = run.end + unit.len()..run.end + unit.len();
+                continue;
+            }
+            if len + unit_len > room {
+                if !run.is_empty() {
+                    break;
+                }
+                // The first of a new file.
+                room = max;
+            }
+            len += unit_len;
+            run.end += unit.len();
+            if names_queues {
+                break;
+            }
+        }
+        run
+    }
+
+    /// Appends records that one file takes. The error concerns all that follow, too.
+    fn append_run(
         &self,
         appending: &mut Appending<D>,
-        unit: &mut [Pending<'_, D::File>],
+        run: &mut [Pending<'_, D::File>],
         now: i64,
     ) -> Result<(), AppendError> {
-        let set = |unit: &mut [Pending<'_, D::File>], error: AppendError| {
-            unit.iter_mut()
-                .for_each(|record| record.result = Some(Err(error.clone())));
-        };
-        if self.settings.multi_dispatch && !self.place_multi(unit) {
-            set(unit, AppendError::TopicDeleted);
+        if run.is_empty() {
             return Ok(());
         }
-        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
-        let max = self.log.file_size - record::BLANK_LEN as i64;
-        if len > max {
-            set(unit, AppendError::BatchTooLong { len, max });
-            return Ok(());
-        }
-        if unit
-            .iter()
-            .any(|record| record.queue.deleted.load(Ordering::Acquire))
-        {
-            set(unit, AppendError::TopicDeleted);
-            return Ok(());
-        }
+        let len: i64 = run.iter().map(|record| record.len as i64).sum();
         let written = self.make_room(appending, len, now).and_then(|file| {
-            Ok((
-                Arc::clone(&file),
-                self.write_unit(&file, appending.position, unit, now)?,
-            ))
+            self.write_run(&file, appending.position, run, now)?;
+            Ok(file)
         });
-        let position = appending.position;
         match written {
-            Ok((file, _)) => {
+            Ok(file) => {
                 file.modified_ms.store(now, Ordering::Relaxed);
-                appending.position = position + len;
+                appending.position += len;
                 appending.timestamp = now;
-                self.remember(unit);
+                self.remember(run);
                 Ok(())
             }
             Err(error) => {
@@ -259,7 +292,19 @@ impl<D: Disk> Store<D> {
                 } else {
                     AppendError::Latched(self.latch.set(&error))
                 };
-                set(unit, error.clone());
+                for record in run.iter_mut().rev() {
+                    // A place that was given out before a write call failed is free again.
+                    if let Some(Ok(appended)) = record.result.replace(Err(error.clone()))
+                        && sys_flag::is_queued(record.fields.sys_flag)
+                    {
+                        record
+                            .queue
+                            .next
+                            .store(appended.queue_offset.0, Ordering::Relaxed);
+                        let places = record.multi.iter().flat_map(|multi| &multi.places);
+                        places.for_each(|(queue, offset)| queue.next.store(offset.0, Ordering::Relaxed));
+                    }
+                }
                 Err(error)
             }
         }
@@ -302,18 +347,18 @@ impl<D: Disk> Store<D> {
         next
     }
 
-    fn write_unit(
+    fn write_run(
         &self,
         file: &LogFile<D::File>,
         position: i64,
-        unit: &mut [Pending<'_, D::File>],
+        run: &mut [Pending<'_, D::File>],
         now: i64,
     ) -> disk::Result<()> {
-        let len: i64 = unit.iter().map(|record| record.len as i64).sum();
+        let len: i64 = run.iter().map(|record| record.len as i64).sum();
         file.file
             .write_with((position - file.start) as u64, len as u64, |out| {
                 let mut at = 0;
-                for record in unit {
+                for record in run {
                     let queued = sys_flag::is_queued(record.fields.sys_flag);
                     // `next` is ours alone: we hold the append lock.
                     let next = record.queue.next.load(Ordering::Relaxed);
@@ -348,9 +393,9 @@ impl<D: Disk> Store<D> {
     }
 
     /// Keeps what dispatch needs, so that it does not have to read the log again.
-    fn remember(&self, unit: &[Pending<'_, D::File>]) {
+    fn remember(&self, run: &[Pending<'_, D::File>]) {
         let mut fresh = self.fresh.lock();
-        for record in unit {
+        for record in run {
             let Some(Ok(appended)) = &record.result else {
                 continue;
             };
@@ -477,8 +522,11 @@ impl<D: Disk> Store<D> {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
                 let to = (goal - file.start).min(self.log.file_size);
-                if from < to {
-                    file.file.populate(from as u64..to as u64)?;
+                match self.settings.flush_type {
+                    FlushType::Async if from < to => file.file.populate(from as u64..to as u64)?,
+                    // Written by calls, which need no pages that are there beforehand.
+                    FlushType::Sync if from < to => file.file.reserve(from as u64..to as u64)?,
+                    _ => {}
                 }
             }
             let boundary = self.log.next_file(written.max(1) - 1);
