@@ -169,7 +169,9 @@ pub trait MappedFile: Send + Sync + 'static {
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
     /// Reserves the blocks of a range, so that writing there cannot meet a full disk.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
-    /// Reserves and faults in the pages of a range, so that writing there does not wait for the kernel.
+    /// Makes writing in a range quick, for a thread that may wait: reserves it and faults its pages in; with
+    /// [`MapOptions::by_calls`] writes zeros where nothing was written yet and makes them durable, so that a later sync of
+    /// what is written there changes nothing but data.
     fn populate(&self, range: Range<u64>) -> Result<()>;
     /// Makes everything from `from` to the end zero and gives its blocks back.
     ///

@@ -517,16 +517,16 @@ impl<D: Disk> Store<D> {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
                 let to = (goal - file.start).min(self.log.file_size);
-                match self.settings.flush_type {
-                    FlushType::Async if from < to => file.file.populate(from as u64..to as u64)?,
-                    // Written by calls, which need no pages that are there beforehand.
-                    FlushType::Sync if from < to => file.file.reserve(from as u64..to as u64)?,
-                    _ => {}
+                if from < to {
+                    file.file.populate(from as u64..to as u64)?;
                 }
             }
             let boundary = self.log.next_file(written.max(1) - 1);
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
-                self.log.make_spare(&self.disk, now)?;
+                let spare = self.log.make_spare(&self.disk, now)?;
+                if goal > boundary {
+                    spare.file.populate(0..(goal - boundary) as u64)?;
+                }
             }
             Ok::<_, disk::Error>(())
         })();
