@@ -3,7 +3,6 @@
 //! A load generator on the broker's own cores must cost little: what it takes is missing in the broker's rate. The bytes are
 //! those of a Java client of 4.9.8: SEND_MESSAGE_V2 with a `UNIQ_KEY`, SEND_BATCH_MESSAGE, PULL_MESSAGE with its subscription.
 
-use bytes::BytesMut;
 use protocol::SerializeType;
 use protocol::code::request;
 use protocol::encode::encode_request;
@@ -69,7 +68,7 @@ impl SendFrame {
             batch: Some(is_batch),
             max_reconsume_times: None,
         };
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         let kind = shape.serialize_type;
         encode_request(
             &mut bytes,
@@ -89,7 +88,7 @@ impl SendFrame {
                 .collect(),
             stamp_at: body_at,
             serialize_type: kind,
-            bytes: bytes.into(),
+            bytes,
         }
     }
 
@@ -125,10 +124,9 @@ pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i
         expression_type: Some("TAG".into()),
         max_msg_bytes: None,
     };
-    let mut bytes = BytesMut::new();
     let opaque = OPAQUE + slot as i32;
     encode_request(
-        &mut bytes,
+        out,
         SerializeType::Json,
         request::PULL_MESSAGE,
         opaque,
@@ -136,7 +134,6 @@ pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i
         &header,
         0,
     );
-    out.extend_from_slice(&bytes);
 }
 
 fn now_ms() -> i64 {
@@ -292,7 +289,7 @@ mod tests {
     #[test]
     fn an_answer_is_cut_only_when_it_is_whole() {
         for kind in [SerializeType::Json, SerializeType::RocketMq] {
-            let mut bytes = BytesMut::new();
+            let mut bytes = Vec::new();
             let header = [("nextBeginOffset", "1234")];
             protocol::encode_response(&mut bytes, kind, OPAQUE + 65, 19, None, &&header[..], 3);
             bytes.extend_from_slice(b"abc");

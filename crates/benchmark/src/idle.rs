@@ -133,7 +133,7 @@ fn heartbeat(number: usize) -> Vec<u8> {
         }];
     }
     let body = protocol::body::write(&data);
-    let mut bytes = BytesMut::new();
+    let mut bytes = Vec::new();
     let opaque = number as i32;
     encode_request(
         &mut bytes,
@@ -145,7 +145,7 @@ fn heartbeat(number: usize) -> Vec<u8> {
         body.len(),
     );
     bytes.extend_from_slice(&body);
-    bytes.into()
+    bytes
 }
 
 /// Lets this process, and the brokers it starts, open as many files as they may.

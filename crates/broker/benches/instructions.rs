@@ -19,7 +19,6 @@ use std::process::{Command, ExitCode};
 
 use broker::run::start;
 use broker::settings::Settings;
-use bytes::BytesMut;
 use protocol::SerializeType;
 use protocol::code::{request, response};
 use protocol::encode::encode_request;
@@ -301,7 +300,7 @@ fn settings(dir: &Path, port: u16) -> Settings {
 
 /// Frames that are written at once.
 struct Burst {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     /// Where a message's running number goes.
     keys: Vec<usize>,
     answers: usize,
@@ -311,7 +310,7 @@ struct Burst {
 
 impl Burst {
     fn new(row: &Row) -> Burst {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         for i in 0..row.burst {
             match row.what {
                 What::Pull => pull_frame(&mut bytes, row.headers, i),
@@ -339,7 +338,7 @@ fn find_all<'a>(bytes: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize
         .map(|(at, _)| at)
 }
 
-fn send_frame(bytes: &mut BytesMut, row: &Row, i: usize) {
+fn send_frame(bytes: &mut Vec<u8>, row: &Row, i: usize) {
     let properties = format!("UNIQ_KEY\u{1}{KEY}\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA");
     let (code, body, properties) = match row.what {
         What::Batch(of) => {
@@ -379,7 +378,7 @@ fn send_frame(bytes: &mut BytesMut, row: &Row, i: usize) {
     bytes.extend_from_slice(&body);
 }
 
-fn pull_frame(bytes: &mut BytesMut, headers: SerializeType, i: usize) {
+fn pull_frame(bytes: &mut Vec<u8>, headers: SerializeType, i: usize) {
     let header = PullMessageRequestHeader {
         consumer_group: "instructions_consumer".into(),
         topic: TOPIC.into(),

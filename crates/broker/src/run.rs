@@ -44,6 +44,9 @@ use crate::store_settings;
 use crate::topics::{Identity, TopicTable};
 use crate::{Disk, Store, flush};
 
+/// How often the disk's level is looked at: writes go on within a second after space came back, even if a look or two
+/// come late.
+const HEALTH_EACH: Duration = Duration::from_millis(250);
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
 /// Time the background tasks get to finish at stop.
@@ -105,14 +108,16 @@ struct Parts {
     arrivals: Arc<Arrivals>,
     stats: Arc<Stats>,
     handlers: Arc<Handlers>,
-    /// The name servers were told that the disk has failed.
-    latch_told: AtomicBool,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
 pub async fn start(settings: Settings) -> Result<Broker, StartError> {
+    start_on(settings, Disk::default()).await
+}
+
+/// As [`start`], on this disk.
+pub async fn start_on(settings: Settings, disk: Disk) -> Result<Broker, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let disk = Disk::default();
     let parts = assemble(settings, disk, clock)?;
     let servers = listen(&parts).await?;
     let stop = CancellationToken::new();
@@ -154,6 +159,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     };
     let (store, report) = Store::open_with(disk.clone(), store_settings, now, &helpers)?;
     log_recovery(&report, consumequeue_file_size);
+    // A start on a full disk refuses from the first send on, and is registered so.
+    store.tick_disk(now);
     let config_dir = settings.config_dir();
     let file = |name: &str| -> PathBuf { config_dir.join(name) };
     let topics = Arc::new(TopicTable::load(
@@ -277,10 +284,12 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         settings: SettingsRequests {
             config: Arc::new(ConfigStore::new(
                 Arc::clone(&settings),
+                Arc::clone(&store),
                 disk.clone(),
                 Arc::clone(&clock),
             )),
             registration: Arc::clone(&registration),
+            clock: Arc::clone(&clock),
         },
         runtime: Runtime {
             settings: Arc::clone(&settings),
@@ -309,7 +318,6 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         arrivals,
         stats,
         handlers,
-        latch_told: AtomicBool::new(false),
     }))
 }
 
@@ -499,10 +507,8 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     each(parts, tasks, stop, Duration::from_secs(1), |p| {
         let now = p.clock.now_ms();
         p.stats.tick(now, local_day(now));
-        if p.store.latched().is_some() && !p.latch_told.swap(true, Ordering::AcqRel) {
-            p.registration.announce();
-        }
     });
+    spawn_health(parts, tasks, stop);
     each(parts, tasks, stop, Duration::from_secs(10), |p| {
         p.handlers.client.expire();
         let span = p.settings.load().broker.filter_data_clean_time_span;
@@ -519,6 +525,35 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     if !parts.settings.load().is_slave() {
         tasks.spawn(delivery.run(stop.clone()));
     }
+}
+
+/// Looks whether the store takes messages, and tells the log and the name servers when that changes.
+fn spawn_health(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (p, stop) = (Arc::clone(parts), stop.clone());
+    let mut writable = p.store.health().is_writable();
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(HEALTH_EACH) => {}
+            }
+            let (store, now) = (Arc::clone(&p.store), p.clock.now_ms());
+            // A file system that hangs must not hold up a worker.
+            let looked = tokio::task::spawn_blocking(move || {
+                store.tick_disk(now);
+                store.health()
+            });
+            let Ok(health) = looked.await else { continue };
+            if std::mem::replace(&mut writable, health.is_writable()) == writable {
+                continue;
+            }
+            match health.problem() {
+                Some(problem) => tracing::error!("sends are refused, name servers are told: {problem}"),
+                None => tracing::info!("sends are taken again, name servers are told"),
+            }
+            p.registration.announce(p.clock.now_ms());
+        }
+    });
 }
 
 /// Number of the day at this place, which the totals of `clusterList -m` change with.

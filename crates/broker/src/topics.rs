@@ -312,6 +312,12 @@ impl TopicTable {
         }
     }
 
+    /// A new version of the same topics: what is told of them has changed, and a name server looks at the topics of a
+    /// registration only when their version is another (RocketMQ 4.9.8, AdminBrokerProcessor.updateBrokerConfig).
+    pub fn renew(&self, now: i64) {
+        self.note_change(&mut self.state.write(), now);
+    }
+
     fn note_change(&self, state: &mut State, now: i64) -> Change {
         state.version.timestamp = now;
         state.version.counter += 1;

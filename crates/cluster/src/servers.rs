@@ -57,6 +57,15 @@ impl Jvm {
     }
 }
 
+/// How a broker is started, also again.
+#[derive(Clone, Debug)]
+struct RunsAs {
+    flavour: Flavour,
+    jvm: Jvm,
+    /// A program that becomes the broker, and its arguments; empty: none.
+    launcher: Vec<String>,
+}
+
 /// Settings that a test wants beyond the usual ones.
 pub type Tuning<'a> = &'a [(&'a str, &'a str)];
 
@@ -117,7 +126,12 @@ impl Cluster {
             .expect("a temporary folder");
         let namesrv = NameServer::start(namesrv, dir.path());
         let address = namesrv.address();
-        let broker = Broker::start_with_jvm(broker, jvm, dir.path(), "broker-a", &address, tuning);
+        let runs_as = RunsAs {
+            flavour: broker,
+            jvm,
+            launcher: Vec::new(),
+        };
+        let broker = Broker::start_as(runs_as, dir.path(), "broker-a", &address, tuning);
         Cluster {
             namesrv,
             broker,
@@ -190,7 +204,7 @@ pub struct Broker {
     pub port: u16,
     /// The process.
     pub process: Process,
-    flavour: (Flavour, Jvm),
+    runs_as: RunsAs,
     namesrv: String,
     dir: PathBuf,
     home: PathBuf,
@@ -203,17 +217,35 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
-        Broker::start_with_jvm(flavour, Jvm::Small, dir, name, namesrv, tuning)
+        let runs_as = RunsAs {
+            flavour,
+            jvm: Jvm::Small,
+            launcher: Vec::new(),
+        };
+        Broker::start_as(runs_as, dir, name, namesrv, tuning)
     }
 
-    fn start_with_jvm(
+    /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_under(
+        launcher: &[&str],
         flavour: Flavour,
-        jvm: Jvm,
         dir: &Path,
         name: &str,
         namesrv: &str,
         tuning: Tuning<'_>,
     ) -> Broker {
+        let runs_as = RunsAs {
+            flavour,
+            jvm: Jvm::Small,
+            launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        Broker::start_as(runs_as, dir, name, namesrv, tuning)
+    }
+
+    fn start_as(runs_as: RunsAs, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
         let home = make_home(dir, name);
         let port = free_port();
         let mut settings = format!(
@@ -234,12 +266,12 @@ impl Broker {
             settings.push_str(&format!("{key}={value}\n"));
         }
         fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
-        let process = Broker::spawn((flavour, jvm), dir, &home, name, 0);
+        let process = Broker::spawn(&runs_as, dir, &home, name, 0);
         let broker = Broker {
             name: name.to_owned(),
             port,
             process,
-            flavour: (flavour, jvm),
+            runs_as,
             namesrv: namesrv.to_owned(),
             dir: dir.to_owned(),
             home,
@@ -249,14 +281,15 @@ impl Broker {
         broker
     }
 
-    fn spawn(flavour: (Flavour, Jvm), dir: &Path, home: &Path, name: &str, start: u32) -> Process {
+    fn spawn(runs_as: &RunsAs, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
         let mut command = program(
-            flavour,
+            (runs_as.flavour, runs_as.jvm),
             home,
             "broker",
             "org.apache.rocketmq.broker.BrokerStartup",
         );
         command.arg("-c").arg(home.join("conf/broker.properties"));
+        let command = launched(&runs_as.launcher, command);
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
@@ -311,7 +344,7 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn restart(&mut self) {
-        self.process = Broker::spawn(self.flavour, &self.dir, &self.home, &self.name, self.starts);
+        self.process = Broker::spawn(&self.runs_as, &self.dir, &self.home, &self.name, self.starts);
         self.starts += 1;
         self.wait_for_boot();
     }
@@ -365,6 +398,28 @@ fn program((flavour, jvm): (Flavour, Jvm), home: &Path, ours: &str, java_class: 
         .env("ROCKETMQ_HOME", home)
         .env_remove("NAMESRV_ADDR");
     command
+}
+
+/// The command, started by another program.
+fn launched(launcher: &[String], command: Command) -> Command {
+    let Some((program, words)) = launcher.split_first() else {
+        return command;
+    };
+    let mut outer = Command::new(program);
+    outer
+        .args(words)
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        outer.current_dir(dir);
+    }
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(key, value),
+            None => outer.env_remove(key),
+        };
+    }
+    outer
 }
 
 /// Options for a JVM that starts soon and takes little.

@@ -495,7 +495,7 @@ impl<D: Disk> Store<D> {
         begin: i64,
         end: i64,
     ) -> disk::Result<Vec<PhysicalOffset>> {
-        let max = max.min(self.settings.query_max);
+        let max = max.min(self.tuned.query_max());
         let mut candidates = Vec::new();
         if let Some(index) = self.index.lock().as_ref() {
             // Hashes collide rarely; a few more candidates than wanted make up for it.

@@ -9,6 +9,7 @@ use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::settings::{FlushType, StoreSettings};
+use crate::tuned::Tuned;
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Fields, Place, Version};
 use message::{hash, name, properties, sys_flag};
@@ -29,6 +30,7 @@ const POPULATE_MIN: i64 = 1 << 20;
 pub struct Store<D: Disk> {
     pub(crate) disk: D,
     pub(crate) settings: StoreSettings,
+    pub(crate) tuned: Tuned,
     pub(crate) log: Log<D>,
     pub(crate) queue_files: QueueFiles,
     pub(crate) queues: Queues<D::File>,
@@ -71,11 +73,9 @@ impl<D: Disk> Store<D> {
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
         let settings = &self.settings;
         let body_len = new.body.len();
-        if body_len as i64 > settings.max_message_size {
-            return Err(Illegal::Body {
-                len: body_len,
-                max: settings.max_message_size,
-            });
+        let max = self.tuned.max_message_size();
+        if body_len as i64 > max {
+            return Err(Illegal::Body { len: body_len, max });
         }
         if new.queue_id < 0 {
             return Err(Illegal::QueueId(new.queue_id));
@@ -127,7 +127,7 @@ impl<D: Disk> Store<D> {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
-        let max = settings.max_record_bytes();
+        let max = self.tuned.max_record_bytes();
         if len as i64 > max {
             return Err(Illegal::Record { len, max });
         }
@@ -216,6 +216,7 @@ impl<D: Disk> Store<D> {
     /// What stands before them cannot be stored at all and has been told so.
     fn next_run(&self, appending: &Appending<D>, records: &mut [Pending<'_, D::File>]) -> Range<usize> {
         let max = self.log.file_size - record::BLANK_LEN as i64;
+        let multi = self.settings.multi_dispatch;
         let file = appending.file.as_ref();
         let mut room = file.map_or(max, |file| file.start + max - appending.position);
         let (mut run, mut len) = (0..0, 0);
@@ -223,17 +224,16 @@ impl<D: Disk> Store<D> {
             let rest = &mut records[run.end..];
             let unit = 1 + rest[1..].iter().take_while(|record| record.joined).count();
             let unit = &mut rest[..unit];
-            // A record's length depends on its places, and these on what was written before.
-            let multi = self.settings.multi_dispatch;
-            if multi && !run.is_empty() {
+            // Where those that name queues lie there has to be known before their length is.
+            let names_queues = multi && unit.iter().any(|record| record.multi.is_some());
+            if names_queues && !run.is_empty() {
                 break;
             }
-            let deleted =
-                unit.iter().any(|record| record.queue.is_deleted()) || multi && !self.place_multi(unit);
+            let placed = !names_queues || self.place_multi(unit);
             let unit_len = unit.iter().map(|record| record.len as i64).sum();
             let refusal = if unit_len > max {
                 Some(AppendError::BatchTooLong { len: unit_len, max })
-            } else if deleted {
+            } else if !placed || unit.iter().any(|record| record.queue.is_deleted()) {
                 Some(AppendError::TopicDeleted)
             } else {
                 None
@@ -256,6 +256,9 @@ impl<D: Disk> Store<D> {
             }
             len += unit_len;
             run.end += unit.len();
+            if names_queues {
+                break;
+            }
         }
         run
     }
@@ -298,6 +301,8 @@ impl<D: Disk> Store<D> {
                             .queue
                             .next
                             .store(appended.queue_offset.0, Ordering::Relaxed);
+                        let places = record.multi.iter().flat_map(|multi| &multi.places);
+                        places.for_each(|(queue, offset)| queue.next.store(offset.0, Ordering::Relaxed));
                     }
                 }
                 Err(error)
@@ -446,7 +451,7 @@ impl<D: Disk> Store<D> {
         PhysicalOffset(self.dispatched.load(Ordering::Acquire))
     }
 
-    /// The settings in use.
+    /// The settings it was opened with; [`Store::tune`] may have changed some since.
     pub fn settings(&self) -> &StoreSettings {
         &self.settings
     }
@@ -517,16 +522,16 @@ impl<D: Disk> Store<D> {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
                 let to = (goal - file.start).min(self.log.file_size);
-                match self.settings.flush_type {
-                    FlushType::Async if from < to => file.file.populate(from as u64..to as u64)?,
-                    // Written by calls, which need no pages that are there beforehand.
-                    FlushType::Sync if from < to => file.file.reserve(from as u64..to as u64)?,
-                    _ => {}
+                if from < to {
+                    file.file.populate(from as u64..to as u64)?;
                 }
             }
             let boundary = self.log.next_file(written.max(1) - 1);
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
-                self.log.make_spare(&self.disk, now)?;
+                let spare = self.log.make_spare(&self.disk, now)?;
+                if goal > boundary {
+                    spare.file.populate(0..(goal - boundary) as u64)?;
+                }
             }
             Ok::<_, disk::Error>(())
         })();
@@ -560,6 +565,12 @@ impl<D: Disk> Store<D> {
             let abort = self.settings.root_dir.join("abort");
             self.latch.guard(self.disk.remove_file(&abort))?;
             self.latch.guard(self.disk.sync_dir(&self.settings.root_dir))?;
+        } else {
+            let waiting = self.log.written() - self.dispatched().0;
+            tracing::warn!(
+                waiting,
+                "bytes of the log have no queue units yet; the next start builds them"
+            );
         }
         Ok(())
     }
@@ -619,6 +630,7 @@ impl<D: Disk> Store<D> {
                 shut_down: false,
             }),
             disk,
+            tuned: Tuned::of(&settings),
             settings,
             log,
             queue_files,

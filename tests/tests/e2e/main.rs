@@ -12,6 +12,7 @@ mod bad_input;
 mod check;
 mod config_files;
 mod consumers;
+mod full_disk;
 mod mixed;
 mod restarts;
 mod scripts;

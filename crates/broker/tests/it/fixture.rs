@@ -1,15 +1,18 @@
 //! A whole broker in this process, and how a test asks it.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::run::{Broker, start};
+use broker::Disk;
+use broker::run::{Broker, start, start_on};
 use broker::settings::Settings;
 use bytes::Bytes;
 use message::record::{Check, Entry, View, decode};
-use protocol::code::request;
+use protocol::body::KvTable;
+use protocol::code::{request, response};
 use protocol::header::Short;
 use protocol::header::broker::*;
 use protocol::{EncodeHeader, Frame};
@@ -26,6 +29,15 @@ pub(crate) struct Fixture {
     pub(crate) port: u16,
     pub(crate) broker: Option<Broker>,
     pub(crate) client: Client,
+}
+
+/// A heartbeat of one producer group `p` and one consumer group that reads one topic.
+pub(crate) fn heartbeat(client_id: &str, group: &str, topic: &str) -> String {
+    format!(
+        r#"{{"clientID":"{client_id}","producerDataSet":[{{"groupName":"p"}}],"consumerDataSet":[{{"groupName":"{group}",
+        "consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_LAST_OFFSET",
+        "subscriptionDataSet":[{{"topic":"{topic}","subString":"*","subVersion":5,"tagsSet":[],"codeSet":[]}}]}}]}}"#
+    )
 }
 
 /// Hands the broker's own requests to the test.
@@ -64,10 +76,15 @@ impl Fixture {
 
     /// On a store that may be there already.
     pub(crate) async fn in_folder(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Fixture {
+        Fixture::on_disk(Disk::default(), dir, change).await
+    }
+
+    /// On a disk that may be told to misbehave.
+    pub(crate) async fn on_disk(disk: Disk, dir: TempDir, change: impl FnOnce(&mut Settings)) -> Fixture {
         let port = cluster::free_port();
         let mut settings = settings(&dir, port);
         change(&mut settings);
-        let broker = start(settings).await.unwrap();
+        let broker = start_on(settings, disk).await.unwrap();
         Fixture {
             dir,
             port,
@@ -99,6 +116,25 @@ impl Fixture {
             .invoke(&address, code, header, Body::Bytes(body.into()), WITHIN)
             .await
             .unwrap()
+    }
+
+    /// The commitlog's folder.
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.dir.path().join("store/commitlog")
+    }
+
+    /// GET_BROKER_RUNTIME_INFO.
+    pub(crate) async fn runtime(&self) -> BTreeMap<String, String> {
+        let answer = self.ask(request::GET_BROKER_RUNTIME_INFO, &(), "").await;
+        protocol::body::read::<KvTable>(&answer.body).unwrap().table
+    }
+
+    /// UPDATE_BROKER_CONFIG.
+    pub(crate) async fn set(&self, text: &str) {
+        let answer = self
+            .ask(request::UPDATE_BROKER_CONFIG, &(), text.to_owned())
+            .await;
+        assert_eq!(answer.code, response::SUCCESS, "{text}: {:?}", answer.remark);
     }
 
     pub(crate) async fn send(&self, header: &SendMessageRequestHeader<'_>, body: &[u8]) -> Frame {

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod config_files;
+mod faults;
 mod fixture;
+mod live_settings;
 mod queries;
 mod registration;
 mod requests;
+mod sync_flush;

@@ -375,14 +375,6 @@ async fn offsets_are_kept_over_a_restart() {
     }
 }
 
-fn heartbeat(client_id: &str, group: &str, topic: &str) -> String {
-    format!(
-        r#"{{"clientID":"{client_id}","producerDataSet":[{{"groupName":"p"}}],"consumerDataSet":[{{"groupName":"{group}",
-        "consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_LAST_OFFSET",
-        "subscriptionDataSet":[{{"topic":"{topic}","subString":"*","subVersion":5,"tagsSet":[],"codeSet":[]}}]}}]}}"#
-    )
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn members_hear_of_each_other() {
     let fixture = Fixture::new(|_| {}).await;
