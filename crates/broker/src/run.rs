@@ -31,6 +31,7 @@ use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
+use crate::in_flight::InFlight;
 use crate::kept::filters::Bloom;
 use crate::kept::{KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
@@ -192,6 +193,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         Arc::clone(&store),
         client,
     ));
+    let (pulls, queries) = (InFlight::default(), InFlight::default());
     let pull = Arc::new(Pull {
         settings: Arc::clone(&settings),
         topics: Arc::clone(&topics),
@@ -201,6 +203,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         store: Arc::clone(&store),
         hold: Arc::clone(&hold),
         stats: Arc::clone(&stats),
+        in_flight: pulls.clone(),
         clock: Arc::clone(&clock),
     });
     let arrivals = Arc::new(Arrivals {
@@ -245,6 +248,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         query: Query {
             settings: Arc::clone(&settings),
             store: Arc::clone(&store),
+            in_flight: queries.clone(),
+            clock: Arc::clone(&clock),
         },
         client: ClientHandler {
             settings: Arc::clone(&settings),
@@ -297,6 +302,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             stats: Arc::clone(&stats),
             waiters: Arc::clone(&waiters),
             hold: Arc::clone(&hold),
+            pulls,
+            queries,
             delay_offsets: Arc::clone(&delay_offsets),
             delay_levels: levels,
             clock: Arc::clone(&clock),

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use disk::Clock;
 use message::name;
 use protocol::code::response;
 use protocol::header::broker::{
@@ -16,6 +17,7 @@ use remoting::{Body, Request, Responder};
 use store::PhysicalOffset;
 
 use crate::Store;
+use crate::in_flight::InFlight;
 use crate::settings::Settings;
 
 /// Longest answer to a query, bytes. A client takes frames of 16 MiB (RocketMQ 4.9.8, NettyDecoder); the rest is left
@@ -28,6 +30,10 @@ pub struct Query {
     pub settings: Arc<settings::Live<Settings>>,
     /// Log and index.
     pub store: Arc<Store>,
+    /// Queries under way.
+    pub in_flight: InFlight,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a request of this family is not answered with messages.
@@ -82,15 +88,20 @@ impl Query {
         let window = (header.begin_timestamp, header.end_timestamp);
         let store = Arc::clone(&self.store);
         // Index and old records may have to come from the disk, which must not hold up a worker.
-        tokio::task::spawn_blocking(move || match find(&store, &topic, &key, max, window) {
-            Ok(found) => {
-                let body = Body::Chunks(found.records);
-                responder.reply(response::SUCCESS, None, &found.header, body);
-            }
-            // Even then the header has its fields: clients decode it before they look at the code.
-            Err(e) => {
-                let header = QueryMessageResponseHeader::default();
-                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+        let entered = self.in_flight.enter(self.clock.now_ms());
+        tokio::task::spawn_blocking(move || {
+            let found = find(&store, &topic, &key, max, window);
+            drop(entered);
+            match found {
+                Ok(found) => {
+                    let body = Body::Chunks(found.records);
+                    responder.reply(response::SUCCESS, None, &found.header, body);
+                }
+                // Even then the header has its fields: clients decode it before they look at the code.
+                Err(e) => {
+                    let header = QueryMessageResponseHeader::default();
+                    responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+                }
             }
         });
     }
