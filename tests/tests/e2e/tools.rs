@@ -95,6 +95,21 @@ fn administers(version: &str) {
         "failed",
     );
     assert_eq!(refused.len(), 1);
+    run(
+        &[
+            "updateBrokerConfig",
+            "-b",
+            &broker,
+            "-k",
+            "maxMessageSize",
+            "-v",
+            "64",
+        ],
+        &["update broker config success"],
+    );
+    let options = [("topic", "Made"), ("size", "65")];
+    let refused = of(&client(JAVA_4, &cluster, "send", &options).finish(LONG), "failed");
+    assert!(refused[0].error.contains("CODE: 13"), "{}", refused[0].error);
 
     run(
         &[
