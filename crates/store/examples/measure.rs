@@ -5,9 +5,11 @@
 //! cargo run --release -p store --example measure -- sync DIR     # SYNC_FLUSH beside bare write + fdatasync
 //! cargo run --release -p store --example measure -- read DIR     # pulls of 32 from a hot store
 //! cargo run --release -p store --example measure -- queues DIR   # 12,500 topics with 8 queues: send, stop, kill, start
+//! cargo run --release -p store --example measure -- make DIR queues|records COUNT   # as a killed broker leaves them
+//! cargo run --release -p store --example measure -- open DIR [stop]                 # how long that takes
 //! ```
 //!
-//! DIR is made and removed. Prints one line a figure; compare only figures of one machine and one run.
+//! DIR is made and removed, but by `make` and `open`: those are for starts beside Java's (beside-java.sh). Prints one line a figure; compare only figures of one machine and one run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A program to be looked at.
 
 use disk::{Disk, MmapDisk};
@@ -16,9 +18,12 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use store::{FlushType, NewRecord, QueueOffset, ReadLimits, Store, StoreSettings};
+use store::{
+    FlushType, Helpers, NewRecord, Parallel, Progress, QueueOffset, ReadLimits, Store, StoreSettings,
+};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -296,13 +301,93 @@ fn queues(dir: &Path, count: usize) {
     }
 }
 
+/// Leaves a directory as a killed broker does: one message for each of COUNT queues, or COUNT messages of 1 KiB in 8
+/// queues.
+fn make(dir: &Path, what: &str, count: usize) {
+    let _ = std::fs::remove_dir_all(dir);
+    let store = open(dir, FlushType::Async);
+    let body = vec![7; 1024];
+    for number in 0..count {
+        let topic = match what {
+            "queues" => format!("Topic_{}", number / 8),
+            _ => "BenchmarkTest".to_string(),
+        };
+        let body = if what == "queues" { &body[..5] } else { &body[..] };
+        let mut pending = [store.prepare(&new(&topic, (number % 8) as i32, body)).unwrap()];
+        store.append(&mut pending, NOW);
+        store.dispatch(&mut |_| {}).unwrap();
+        if store.needs_preparation() {
+            store.prepare_ahead(NOW);
+        }
+    }
+    store.flush(0).unwrap();
+    println!("{} MiB of log", store.max_physical().0 >> 20);
+}
+
+/// A thread a task.
+struct Threads;
+
+impl Parallel for Threads {
+    fn width(&self) -> usize {
+        std::thread::available_parallelism().unwrap().get()
+    }
+
+    fn run<'a>(&self, tasks: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+        std::thread::scope(|scope| tasks.into_iter().for_each(|task| drop(scope.spawn(task))));
+    }
+}
+
+fn open_and_tell(dir: &Path, stop: bool) {
+    let before = resident_mib();
+    let (started, cpu_before) = (Instant::now(), cpu());
+    let last = Mutex::new((started, None));
+    let progress = |progress: Progress| {
+        let mut last = last.lock().unwrap();
+        if last.1 != Some(progress.phase) || last.0.elapsed() > Duration::from_secs(1) {
+            *last = (Instant::now(), Some(progress.phase));
+            println!(
+                "{:.2?}: {:?} {} of {}",
+                started.elapsed(),
+                progress.phase,
+                progress.done,
+                progress.total
+            );
+        }
+    };
+    let helpers = Helpers {
+        parallel: &Threads,
+        progress: &progress,
+    };
+    let settings = StoreSettings::below(dir);
+    let (store, report) = Store::open_with(MmapDisk::default(), settings, NOW, &helpers).unwrap();
+    println!(
+        "open after {}: {:.2?}, {:.2} CPU s, {} queues, {} MiB of log read, {} records, {} units built, {} MiB more resident",
+        if report.clean { "a stop" } else { "a kill" },
+        started.elapsed(),
+        cpu() - cpu_before,
+        report.queues,
+        (report.log_end - report.scan_start) >> 20,
+        report.records,
+        report.units_built,
+        resident_mib() - before,
+    );
+    if stop {
+        store.shutdown().unwrap();
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, what, dir] = &arguments[..] else {
-        return println!("measure append|sync|read|queues|few-queues DIR");
+    let (what, dir) = match &arguments[..] {
+        [_, what, dir] => (what, Path::new(dir)),
+        [_, what, dir, kind, count] if what == "make" => {
+            return make(Path::new(dir), kind, count.parse().unwrap());
+        }
+        [_, what, dir, stop] if what == "open" => return open_and_tell(Path::new(dir), stop == "stop"),
+        _ => return println!("measure append|sync|read|queues|few-queues|make|open DIR"),
     };
-    let dir = Path::new(dir);
     match what.as_str() {
+        "open" => return open_and_tell(dir, false),
         "append" => append(dir),
         "sync" => sync(dir),
         "read" => read(dir),

@@ -12,7 +12,7 @@ use crate::ext::{self, Ext, ExtUnit};
 use crate::log::file_name;
 use crate::settings::StoreSettings;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -164,6 +164,21 @@ pub struct Queue<F> {
     files: RwLock<Vec<Arc<QueueFile<F>>>>,
     /// What its units have no room for, once there is anything.
     ext: OnceLock<Box<Ext<F>>>,
+    /// What stands behind the units that recovery believes; only while the store is opened.
+    leftover: Mutex<Option<Box<Leftover>>>,
+    has_leftover: AtomicBool,
+}
+
+/// Units behind the last one that recovery believes. Nearly always they are what the log says, too: then they need not be
+/// written again.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    /// Index of the first of them.
+    pub(crate) first: i64,
+    /// Some of them, as they stand in the file.
+    pub(crate) units: Vec<u8>,
+    /// The file may hold something other than zeros up to this position in it.
+    pub(crate) dirty_until: u64,
 }
 
 /// The size of the files of a queue, given where they start and how long they are: that of the longest. A broker whose
@@ -207,6 +222,8 @@ impl<F: MappedFile> Queue<F> {
             new_names: AtomicBool::new(false),
             files: RwLock::default(),
             ext: OnceLock::new(),
+            leftover: Mutex::new(None),
+            has_leftover: AtomicBool::new(false),
         }
     }
 
@@ -363,13 +380,19 @@ impl<F: MappedFile> Queue<F> {
             // offset means that the topic was deleted and made anew since, so what stands there is stale.
             self.cut(disk, queue_offset)?;
         } else if queue_offset > end || self.files.read().is_empty() {
+            if end == 0 {
+                // A file that recovery kept though it believes none of its units.
+                self.cut(disk, 0)?;
+            }
             self.skip_to(disk, files, queue_offset)?;
         }
         let unit = match store_timestamp {
             Some(time) if files.ext => self.extend(disk, files, unit, time)?,
             _ => unit,
         };
-        self.write(disk, files, queue_offset, unit)?;
+        if !self.stands(queue_offset, unit) {
+            self.write(disk, files, queue_offset, unit)?;
+        }
         self.max_physical.store(unit.end(), Ordering::Relaxed);
         self.end.store(queue_offset + 1, Ordering::Release);
         Ok(Put::Done)
@@ -404,6 +427,55 @@ impl<F: MappedFile> Queue<F> {
         Ok(())
     }
 
+    /// Notes what stands behind the end of a loaded queue.
+    pub(crate) fn set_leftover(&self, leftover: Leftover) {
+        *self.leftover.lock() = Some(Box::new(leftover));
+        self.has_leftover.store(true, Ordering::Release);
+    }
+
+    /// Whether the unit is in its place already; publishes it then.
+    fn stands(&self, index: i64, unit: Unit) -> bool {
+        if !self.has_leftover.load(Ordering::Acquire) {
+            return false;
+        }
+        let leftover = self.leftover.lock();
+        let Some(leftover) = leftover.as_ref() else {
+            return false;
+        };
+        let Some(at) = index
+            .checked_sub(leftover.first)
+            .and_then(|nth| usize::try_from(nth).ok())
+        else {
+            return false;
+        };
+        let found = leftover.units.chunks_exact(UNIT as usize).nth(at);
+        let Some(file) = self
+            .file_at(index * UNIT)
+            .filter(|_| found == Some(&unit.encode()[..]))
+        else {
+            return false;
+        };
+        file.file.publish((index * UNIT - file.start + UNIT) as u64);
+        true
+    }
+
+    /// Clears what still stands behind the end when recovery has read the log.
+    pub(crate) fn clear_leftover(&self) -> disk::Result<()> {
+        self.has_leftover.store(false, Ordering::Release);
+        let Some(leftover) = self.leftover.lock().take() else {
+            return Ok(());
+        };
+        let end = self.end() * UNIT;
+        // In the file where they were; if the queue has gone on into the next one, it is full.
+        if let Some(file) = self.file_at(leftover.first * UNIT)
+            && let from @ 0.. = end - file.start
+            && (from as u64) < leftover.dirty_until.min(file.file.len())
+        {
+            file.file.zero_from(from as u64)?;
+        }
+        Ok(())
+    }
+
     /// Leaves out the units up to `queue_offset`: from the end of what there is to the end of its file, and from the
     /// start of the new unit's file to the unit, [`Unit::PRE_BLANK`] is written.
     ///
@@ -435,6 +507,9 @@ impl<F: MappedFile> Queue<F> {
 
     /// Drops the units from `index` on; their bytes become zero. Only while nobody reads the queue.
     pub(crate) fn cut<D: Disk<File = F>>(&self, disk: &D, index: i64) -> disk::Result<()> {
+        // What stood behind the end goes, too.
+        self.has_leftover.store(false, Ordering::Release);
+        *self.leftover.lock() = None;
         let byte = index * UNIT;
         let mut files = self.files.write();
         while let Some(last) = files.last() {

@@ -296,7 +296,7 @@ impl<D: Disk> Recovery<'_, D> {
         if checkpoint.vouched.is_some_and(|vouched| vouched > limit) {
             self.withdraw(checkpoint, file, limit)?;
         }
-        let (highest, with_units) = self.load_queues(log, limit)?;
+        let (highest, with_units, unclear) = self.load_queues(log, limit)?;
         let start = match (with_units, self.report.clean, vouched) {
             // Queues deleted by hand are built again from the whole log.
             (false, ..) => log.min(),
@@ -323,6 +323,9 @@ impl<D: Disk> Recovery<'_, D> {
                 self.cut_queue(&queue, self.report.log_end)?;
             }
             queue.next.store(queue.end(), Ordering::Relaxed);
+        }
+        for queue in unclear {
+            queue.clear_leftover()?;
         }
         Ok(timestamp)
     }
@@ -417,8 +420,13 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit, and whether
-    /// there is any unit at all.
-    fn load_queues(&mut self, log: &Log<D>, limit: i64) -> Result<(i64, bool), OpenError> {
+    /// there is any unit at all, and the queues in whose files something stands behind the last good unit.
+    #[allow(clippy::type_complexity)] // What is found of the queues, taken apart at once.
+    fn load_queues(
+        &mut self,
+        log: &Log<D>,
+        limit: i64,
+    ) -> Result<(i64, bool, Vec<Arc<Queue<D::File>>>), OpenError> {
         let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
         let loader = Loader {
             disk: self.disk,
@@ -436,7 +444,7 @@ impl<D: Disk> Recovery<'_, D> {
         };
         let found = loader.load(self.helpers)?;
         self.report.add(found.report);
-        Ok((found.highest, found.with_units))
+        Ok((found.highest, found.with_units, found.unclear))
     }
 
     /// How many bytes of the log lie behind `end`, up to the last one that is not zero.

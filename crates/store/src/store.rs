@@ -228,6 +228,7 @@ impl<D: Disk> Store<D> {
     /// What stands before them cannot be stored at all and has been told so.
     fn next_run(&self, appending: &Appending<D>, records: &mut [Pending<'_, D::File>]) -> Range<usize> {
         let max = self.log.file_size - record::BLANK_LEN as i64;
+        let multi = self.settings.multi_dispatch;
         let file = appending.file.as_ref();
         let mut room = file.map_or(max, |file| file.start + max - appending.position);
         let (mut run, mut len) = (0..0, 0);
@@ -235,17 +236,16 @@ impl<D: Disk> Store<D> {
             let rest = &mut records[run.end..];
             let unit = 1 + rest[1..].iter().take_while(|record| record.joined).count();
             let unit = &mut rest[..unit];
-            // A record's length depends on its places, and these on what was written before.
-            let multi = self.settings.multi_dispatch;
-            if multi && !run.is_empty() {
+            // Where those that name queues lie there has to be known before their length is.
+            let names_queues = multi && unit.iter().any(|record| record.multi.is_some());
+            if names_queues && !run.is_empty() {
                 break;
             }
-            let deleted =
-                unit.iter().any(|record| record.queue.is_deleted()) || multi && !self.place_multi(unit);
+            let placed = !names_queues || self.place_multi(unit);
             let unit_len = unit.iter().map(|record| record.len as i64).sum();
             let refusal = if unit_len > max {
                 Some(AppendError::BatchTooLong { len: unit_len, max })
-            } else if deleted {
+            } else if !placed || unit.iter().any(|record| record.queue.is_deleted()) {
                 Some(AppendError::TopicDeleted)
             } else {
                 None
@@ -268,6 +268,9 @@ impl<D: Disk> Store<D> {
             }
             len += unit_len;
             run.end += unit.len();
+            if names_queues {
+                break;
+            }
         }
         run
     }
@@ -310,6 +313,8 @@ impl<D: Disk> Store<D> {
                             .queue
                             .next
                             .store(appended.queue_offset.0, Ordering::Relaxed);
+                        let places = record.multi.iter().flat_map(|multi| &multi.places);
+                        places.for_each(|(queue, offset)| queue.next.store(offset.0, Ordering::Relaxed));
                     }
                 }
                 Err(error)

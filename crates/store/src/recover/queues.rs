@@ -4,7 +4,7 @@ use super::{OpenError, RecoveryReport, right_length};
 use crate::ext::Ext;
 use crate::log::{Log, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
-use crate::queue::{Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
+use crate::queue::{Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
 use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
@@ -12,6 +12,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of a file that are looked at at once: a block.
+const FRONT: u64 = 4096;
+/// Bytes of leftover units that are kept for comparison; of 100,000 queues most have a few.
+const LEFTOVER_MAX: usize = 16 * UNIT as usize;
 
 /// Opens all queues up to `limit` in the log.
 pub(super) struct Loader<'a, D: Disk> {
@@ -28,18 +33,30 @@ pub(super) struct Loader<'a, D: Disk> {
 }
 
 /// What one of the tasks found.
-#[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Found<F> {
     /// End of the highest record that has a unit.
     pub(super) highest: i64,
     /// Whether there is any unit at all.
     pub(super) with_units: bool,
     pub(super) report: RecoveryReport,
+    /// Queues in whose files something stands behind the last good unit.
+    pub(super) unclear: Vec<Arc<Queue<F>>>,
+}
+
+impl<F> Default for Found<F> {
+    fn default() -> Self {
+        Found {
+            highest: 0,
+            with_units: false,
+            report: RecoveryReport::default(),
+            unclear: Vec::new(),
+        }
+    }
 }
 
 impl<D: Disk> Loader<'_, D> {
     /// Opens the queues of all topics, several at once if the helpers can.
-    pub(super) fn load(&self, helpers: &Helpers<'_>) -> Result<Found, OpenError> {
+    pub(super) fn load(&self, helpers: &Helpers<'_>) -> Result<Found<D::File>, OpenError> {
         let topics = self.disk.list(&self.queue_files.dir)?;
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let results = Mutex::new(Vec::new());
@@ -69,11 +86,12 @@ impl<D: Disk> Loader<'_, D> {
             all.highest = all.highest.max(found.highest);
             all.with_units |= found.with_units;
             all.report.add(found.report);
+            all.unclear.extend(found.unclear);
         }
         Ok(all)
     }
 
-    fn load_topic(&self, topic: &DirEntry, found: &mut Found) -> Result<(), OpenError> {
+    fn load_topic(&self, topic: &DirEntry, found: &mut Found<D::File>) -> Result<(), OpenError> {
         let topic_dir = self.queue_files.dir.join(&topic.name);
         if !topic.is_dir || message::name::check_any_topic(&topic.name).is_err() {
             found.report.ignored.push(topic_dir);
@@ -106,6 +124,10 @@ impl<D: Disk> Loader<'_, D> {
                     loaded.max_physical,
                 )
             });
+            if let Some(leftover) = loaded.leftover {
+                queue.set_leftover(leftover);
+                found.unclear.push(queue.clone());
+            }
             if self.with_ext.contains(&topic.name) {
                 self.load_ext(&queue, &mut found.report)?;
             }
@@ -193,12 +215,18 @@ impl<D: Disk> Loader<'_, D> {
             let counted = front.count_units(self.limit)?;
             let good = self.verified(&front, topic, id, counted)?;
             report.units_cut += (counted - good.units) as u64;
-            if good.units > 0 {
+            // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
+            if good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0) {
                 let cut = (good.units * UNIT) as u64;
                 last.file.unpublish(cut)?;
                 let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
+                let mut leftover = None;
                 if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
-                    last.file.zero_from(cut)?;
+                    if self.clean {
+                        last.file.zero_from(cut)?;
+                    } else {
+                        leftover = Some(front.leftover(good.units, allocated));
+                    }
                 }
                 let first = if files.len() == 1 {
                     front.unit(0)?
@@ -209,10 +237,10 @@ impl<D: Disk> Loader<'_, D> {
                     file_size,
                     end: last.start / UNIT + good.units,
                     max_physical: good.max_physical,
-                    first_is_alive: first.is_valid()
-                        && !first.is_pre_blank()
-                        && first.physical >= self.log.min(),
+                    first_is_alive: good.units == 0
+                        || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min(),
                     files,
+                    leftover,
                 });
             }
             last.file.forget();
@@ -227,6 +255,7 @@ impl<D: Disk> Loader<'_, D> {
             end: 0,
             max_physical: 0,
             first_is_alive: true,
+            leftover: None,
         })
     }
 
@@ -307,6 +336,7 @@ struct LoadedQueue<F> {
     max_physical: i64,
     /// The first unit points into the log.
     first_is_alive: bool,
+    leftover: Option<Leftover>,
 }
 
 /// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
@@ -317,7 +347,7 @@ struct Front<'a, F> {
 
 impl<'a, F: MappedFile> Front<'a, F> {
     fn of(file: &'a QueueFile<F>) -> disk::Result<Self> {
-        let mut units = vec![0; (200 * UNIT as u64).min(file.file.len()) as usize];
+        let mut units = vec![0; FRONT.min(file.file.len()) as usize];
         file.file.read(0, &mut units)?;
         Ok(Front { file, units })
     }
@@ -330,6 +360,30 @@ impl<'a, F: MappedFile> Front<'a, F> {
         let mut bytes = [0; UNIT as usize];
         self.file.file.read(at as u64, &mut bytes)?;
         Ok(Unit::decode(&bytes))
+    }
+
+    /// What stands behind the first `good` units, in a file that has so many bytes of blocks.
+    fn leftover(&self, good: i64, allocated: u64) -> Leftover {
+        let from = ((good * UNIT) as usize).min(self.units.len());
+        let rest = &self.units[from..];
+        let dirty = rest
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |last| last + 1);
+        // With one block, and something in the first, nothing can be elsewhere.
+        let all_seen = allocated <= FRONT && self.units.iter().any(|&byte| byte != 0);
+        Leftover {
+            first: self.file.start / UNIT + good,
+            units: rest[..dirty
+                .next_multiple_of(UNIT as usize)
+                .min(LEFTOVER_MAX)
+                .min(rest.len())]
+                .to_vec(),
+            dirty_until: match all_seen {
+                true => (from + dirty) as u64,
+                false => u64::MAX,
+            },
+        }
     }
 
     /// Whether no unit follows at `at`, and no byte in what was read already.

@@ -11,7 +11,7 @@ use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{Put, QueueFiles, Queues};
 use crate::settings::StoreSettings;
-use disk::Disk;
+use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,7 @@ impl<D: Disk> Scan<'_, D> {
         let mut more = true;
         while more {
             let from = walk.position;
+            self.fetch(from)?;
             places.clear();
             let mut reason = None;
             while more && walk.position - from < STRETCH {
@@ -85,6 +86,41 @@ impl<D: Disk> Scan<'_, D> {
             });
         }
         Ok(timestamp)
+    }
+
+    /// Reads a stretch into memory, in parts: one page after the other, as the records are met, takes several times as
+    /// long. A page that cannot be read is an error here; met later, it would end the process.
+    fn fetch(&self, from: i64) -> Result<(), OpenError> {
+        let Some(file) = self.log.file_at(from) else {
+            return Ok(());
+        };
+        let end = (from - file.start + STRETCH).min(file.file.published() as i64);
+        let Some(stretch) = file.file.slice((from - file.start) as u64..end as u64)? else {
+            return Ok(());
+        };
+        let part_len = stretch
+            .len()
+            .div_ceil(self.helpers.parallel.width().max(1))
+            .max(1 << 20);
+        let parts = (0..stretch.len().div_ceil(part_len))
+            .map(|part| stretch.part(part * part_len..((part + 1) * part_len).min(stretch.len())));
+        let failed = Mutex::new(None);
+        let failed_one = &failed;
+        self.helpers.parallel.run(
+            parts
+                .map(|part| {
+                    Box::new(move || {
+                        if let Err(error) = part.fetch() {
+                            *failed_one.lock() = Some(error);
+                        }
+                    }) as Box<dyn FnOnce() + Send>
+                })
+                .collect(),
+        );
+        match failed.into_inner() {
+            Some(error) => Err(disk::Error::new(Operation::Read, file.file.path(), error).into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether the log simply ends at a position.

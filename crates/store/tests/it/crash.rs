@@ -5,18 +5,25 @@
 
 use crate::harness::*;
 use disk::{SimDisk, SimRandom};
+use filter::TagFilter;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::{FlushType, NewRecord, Store, StoreSettings};
 
 /// Lives per run; each takes about a millisecond or two.
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 2000;
 const TOPICS: [&str; 3] = ["A", "B", "%RETRY%group"];
+/// Light message queues that a message may be in, too.
+const LIGHT: [&[&str]; 4] = [&[], &["%LMQ%x"], &["%LMQ%y"], &["%LMQ%x", "%LMQ%y"]];
 
 /// One message as the model knows it.
 struct Sent {
     body: Vec<u8>,
     end: i64,
+    tag: &'static str,
 }
+
+const TAGS: [&str; 3] = ["t0", "t1", "t2"];
 
 struct Life {
     seed: u64,
@@ -51,6 +58,10 @@ impl Life {
             commitlog_file_size: [8192, 12288, 16384][random.below(3) as usize],
             consumequeue_file_size: [100, 320, 4000][random.below(3) as usize],
             max_message_size: 3000,
+            ext: random.one_in(2),
+            ext_file_size: [64, 200, 4000][random.below(3) as usize],
+            multi_dispatch: random.one_in(3),
+            lmq: true,
             ..small(flush_type)
         };
         let queues = if random.one_in(6) { 60 } else { 2 };
@@ -134,32 +145,47 @@ impl Life {
             let mut body = format!("{}-{}-{index}-", self.seed, self.serial).into_bytes();
             body.resize(body.len().max(len), self.random.next_u64() as u8);
             let prepared = !batch && self.random.one_in(12);
-            bodies.push((place, body, prepared));
+            let tag = TAGS[self.random.below(3) as usize];
+            // Only messages of topics that are not the system's own are there, too.
+            let light = match self.settings.multi_dispatch && place.0.len() == 1 && !prepared {
+                true => LIGHT[self.random.below(4) as usize],
+                false => LIGHT[0],
+            };
+            let mut properties = format!("KEYS\x01k\x02TAGS\x01{tag}\x02");
+            if !light.is_empty() {
+                properties += &format!("INNER_MULTI_DISPATCH\x01{}\x02", light.join(","));
+            }
+            bodies.push((place, body, prepared, tag, light, properties));
         }
         let records: Vec<_> = bodies
             .iter()
             .enumerate()
-            .map(|(index, ((topic, queue), body, prepared))| NewRecord {
-                joined: batch && index > 0,
-                sys_flag: if *prepared { 4 } else { 0 },
-                ..record(topic, *queue, body, b"KEYS\x01k\x02")
-            })
+            .map(
+                |(index, ((topic, queue), body, prepared, .., properties))| NewRecord {
+                    joined: batch && index > 0,
+                    sys_flag: if *prepared { 4 } else { 0 },
+                    ..record(topic, *queue, body, properties.as_bytes())
+                },
+            )
             .collect();
         let results = try_send(self.store(), &records, NOW + self.serial as i64);
         self.say(|| format!("append {count} batch {batch}: {results:?}"));
         let failed = results.iter().filter(|result| result.is_err()).count();
         assert!(!batch || failed == 0 || failed == count, "half a batch");
-        for ((place, body, prepared), result) in bodies.into_iter().zip(results) {
+        for ((place, body, prepared, tag, light, _), result) in bodies.into_iter().zip(results) {
             let Ok(appended) = result else { continue };
             if prepared {
                 continue;
             }
             let queue = self.model.entry(place).or_default();
             assert_eq!(appended.queue_offset.0, queue.len() as i64, "{place:?}");
-            queue.push(Sent {
-                body,
-                end: appended.end.0,
-            });
+            for place in light.iter().map(|name| (*name, 0)).chain([place]) {
+                self.model.entry(place).or_default().push(Sent {
+                    body: body.clone(),
+                    end: appended.end.0,
+                    tag,
+                });
+            }
         }
     }
 
@@ -209,7 +235,27 @@ impl Life {
                     "{topic} {queue} has another message at {offset}"
                 );
             }
+            self.check_tags(topic, queue, &sent[..bodies.len()]);
         }
+    }
+
+    /// Compares what a filter for a tag finds.
+    fn check_tags(&self, topic: &str, queue: i32, sent: &[Sent]) {
+        let tag = TAGS[self.serial as usize % 3];
+        let filter = TagFilter::parse(tag).unwrap();
+        let mut found = Vec::new();
+        let mut offset = 0;
+        while offset < sent.len() as i64 {
+            let (result, slices) = read_with(self.store(), topic, queue, offset, ALL, &filter);
+            found.extend(records(&slices).iter().map(|view| view.body().to_vec()));
+            assert!(result.next_begin_offset.0 > offset, "{topic} {queue}: {result:?}");
+            offset = result.next_begin_offset.0;
+        }
+        let tagged = sent.iter().filter(|sent| sent.tag == tag);
+        assert!(
+            found.iter().eq(tagged.map(|sent| &sent.body)),
+            "{topic} {queue}: messages with {tag}"
+        );
     }
 
     fn stop(&mut self) {
@@ -261,6 +307,10 @@ impl Life {
 
     fn reopen(&mut self, disk: SimDisk) {
         self.disk = disk;
+        // Extensions may come and go.
+        if self.random.one_in(8) {
+            self.settings.ext = !self.settings.ext;
+        }
         let mut cut = 0;
         // A crash during recovery, and again, must do no harm.
         while self.random.one_in(4) {
@@ -348,12 +398,22 @@ fn nothing_acknowledged_is_lost() {
     if let Some(seed) = number("SEED") {
         return live(seed, true);
     }
-    for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
-        if let Err(panic) = std::panic::catch_unwind(|| live(seed, false)) {
-            eprintln!("replay with: SEED={seed} cargo test -p store nothing_acknowledged -- --nocapture");
-            std::panic::resume_unwind(panic);
+    let (seeds, next) = (number("SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let some = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            if let Err(panic) = std::panic::catch_unwind(|| live(seed, false)) {
+                eprintln!("replay with: SEED={seed} cargo test -p store nothing_acknowledged -- --nocapture");
+                next.store(seeds, Ordering::Relaxed);
+                std::panic::resume_unwind(panic);
+            }
         }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(some))));
 }
 
 #[test]
