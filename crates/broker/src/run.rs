@@ -33,7 +33,7 @@ use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
 use crate::in_flight::InFlight;
 use crate::kept::filters::Bloom;
-use crate::kept::{KeptFile, KeptFiles};
+use crate::kept::{self, KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
 use crate::offsets::{self, OffsetTable};
 use crate::opening::{Threads, Watch};
@@ -164,6 +164,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     store.tick_disk(now);
     let config_dir = settings.config_dir();
     let file = |name: &str| -> PathBuf { config_dir.join(name) };
+    kept::rocksdb::check(&disk, &config_dir)?;
     let topics = Arc::new(TopicTable::load(
         &disk,
         file("topics.json"),
@@ -179,7 +180,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         settings.broker.expect_consumer_num_use_filter,
         settings.broker.max_error_rate_of_bloom_filter,
     );
-    let kept = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
+    let kept_files = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
     let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
     let (store, levels) = (Arc::new(store), Arc::new(levels));
     let settings = Arc::new(Live::new(settings));
@@ -273,7 +274,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             store: Arc::clone(&store),
             consumers: Arc::clone(&consumers),
             offsets: Arc::clone(&offsets),
-            kept: Arc::clone(&kept),
+            kept: Arc::clone(&kept_files),
             clock: Arc::clone(&clock),
         },
         group: Group {
@@ -318,7 +319,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         groups,
         offsets,
         delay_offsets,
-        kept,
+        kept: kept_files,
         registration,
         hold,
         waiters,

@@ -113,13 +113,19 @@ impl Query {
             Ok(header) => header.offset,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        match self.store.record_at(PhysicalOffset(offset)) {
-            Ok(record) => {
-                let body = Body::Bytes(Bytes::from_owner(record));
-                responder.reply(response::SUCCESS, None, &(), body);
+        let entered = self.in_flight.enter(self.clock.now_ms());
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || {
+            let found = store.record_at(PhysicalOffset(offset));
+            drop(entered);
+            match found {
+                Ok(record) => {
+                    let body = Body::Bytes(Bytes::from_owner(record));
+                    responder.reply(response::SUCCESS, None, &(), body);
+                }
+                Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
             }
-            Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
-        }
+        });
     }
 }
 
