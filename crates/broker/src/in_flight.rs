@@ -34,6 +34,12 @@ impl InFlight {
         Entered { of, number }
     }
 
+    /// As [`InFlight::enter`]; none if there are `most` already.
+    pub fn try_enter(&self, now: i64, most: usize) -> Option<Entered> {
+        // Two that come at once may both be let in: a bound, not a count to rely on.
+        (self.look(now).0 < most).then(|| self.enter(now))
+    }
+
     /// How many there are, and how long the oldest has been here, ms.
     pub fn look(&self, now: i64) -> (usize, i64) {
         let state = self.0.lock();
@@ -65,5 +71,9 @@ mod tests {
         assert_eq!(all.look(11), (1, 0), "a clock that was set back");
         drop(second);
         assert_eq!(all.look(20), (0, 0));
+        let only = all.try_enter(30, 1).expect("nobody is there");
+        assert!(all.try_enter(30, 1).is_none());
+        drop(only);
+        assert!(all.try_enter(30, 1).is_some());
     }
 }

@@ -11,6 +11,7 @@ use disk::{Clock, SystemClock};
 use remoting::{Client, Server, Service};
 use settings::Live;
 use tokio::net::TcpSocket;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,7 @@ use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
 use crate::handlers::lock::Lock;
 use crate::handlers::pull::{HeldPull, Pull};
-use crate::handlers::query::Query;
+use crate::handlers::query::{self, Query};
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
@@ -250,6 +251,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             settings: Arc::clone(&settings),
             store: Arc::clone(&store),
             in_flight: queries.clone(),
+            turns: Arc::new(Semaphore::new(query::TURNS)),
             clock: Arc::clone(&clock),
         },
         client: ClientHandler {

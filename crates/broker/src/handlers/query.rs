@@ -15,6 +15,7 @@ use protocol::header::broker::{
 };
 use remoting::{Body, Request, Responder};
 use store::PhysicalOffset;
+use tokio::sync::Semaphore;
 
 use crate::Store;
 use crate::in_flight::InFlight;
@@ -24,6 +25,9 @@ use crate::settings::Settings;
 /// for the header. What does not fit any more is left out, the newest first.
 const ANSWER_MAX: usize = (16 << 20) - (64 << 10);
 
+/// Queries at the disk at once: threads of Java's query pool (queryMessageThreadPoolNums, on two cores).
+pub const TURNS: usize = 10;
+
 /// What the handler needs.
 pub struct Query {
     /// Settings that may change at run time.
@@ -32,6 +36,8 @@ pub struct Query {
     pub store: Arc<Store>,
     /// Queries under way.
     pub in_flight: InFlight,
+    /// Those that may be at the disk at once.
+    pub turns: Arc<Semaphore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -48,6 +54,8 @@ pub enum Error {
     NotFound,
     #[error("can not find message by the offset, {0}: {1}")]
     NoRecord(i64, store::RecordAtError),
+    #[error("[OVERLOAD]system busy, start flow control for a while")]
+    Overload,
     #[error("the index can not be read: {0}")]
     Disk(#[from] disk::Error),
 }
@@ -56,9 +64,36 @@ impl Error {
     fn code(&self) -> i32 {
         match self {
             Error::NotFound => response::QUERY_NOT_FOUND,
+            Error::Overload => response::SYSTEM_BUSY,
             Error::Header(_) | Error::Name(_) | Error::NoRecord(..) | Error::Disk(_) => {
                 response::SYSTEM_ERROR
             }
+        }
+    }
+}
+
+/// What a request of this family is answered with.
+enum Answer {
+    Found(Found),
+    /// Even then the header has its fields: clients decode it before they look at the code.
+    NotFound(Error),
+    One(Bytes),
+    Refused(Error),
+}
+
+impl Answer {
+    fn send(self, responder: Responder) {
+        match self {
+            Answer::Found(found) => {
+                let body = Body::Chunks(found.records);
+                responder.reply(response::SUCCESS, None, &found.header, body);
+            }
+            Answer::NotFound(e) => {
+                let header = QueryMessageResponseHeader::default();
+                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+            }
+            Answer::One(record) => responder.reply(response::SUCCESS, None, &(), Body::Bytes(record)),
+            Answer::Refused(e) => refuse(responder, &e),
         }
     }
 }
@@ -86,23 +121,8 @@ impl Query {
         };
         let (topic, key) = (header.topic.into_owned(), header.key.into_owned());
         let window = (header.begin_timestamp, header.end_timestamp);
-        let store = Arc::clone(&self.store);
-        // Index and old records may have to come from the disk, which must not hold up a worker.
-        let entered = self.in_flight.enter(self.clock.now_ms());
-        tokio::task::spawn_blocking(move || {
-            let found = find(&store, &topic, &key, max, window);
-            drop(entered);
-            match found {
-                Ok(found) => {
-                    let body = Body::Chunks(found.records);
-                    responder.reply(response::SUCCESS, None, &found.header, body);
-                }
-                // Even then the header has its fields: clients decode it before they look at the code.
-                Err(e) => {
-                    let header = QueryMessageResponseHeader::default();
-                    responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
-                }
-            }
+        self.off_the_worker(responder, move |store| {
+            find(store, &topic, &key, max, window).map_or_else(Answer::NotFound, Answer::Found)
         });
     }
 
@@ -113,17 +133,34 @@ impl Query {
             Ok(header) => header.offset,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        let entered = self.in_flight.enter(self.clock.now_ms());
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || {
-            let found = store.record_at(PhysicalOffset(offset));
-            drop(entered);
-            match found {
-                Ok(record) => {
-                    let body = Body::Bytes(Bytes::from_owner(record));
-                    responder.reply(response::SUCCESS, None, &(), body);
-                }
-                Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
+        self.off_the_worker(responder, move |store| {
+            match store.record_at(PhysicalOffset(offset)) {
+                Ok(record) => Answer::One(Bytes::from_owner(record)),
+                Err(e) => Answer::Refused(Error::NoRecord(offset, e)),
+            }
+        });
+    }
+
+    /// Index and old records may have to come from the disk, which must not hold up a worker. A few at a time do so, as
+    /// many as Java has threads for it; the others wait for them in turn.
+    fn off_the_worker(&self, responder: Responder, look: impl FnOnce(&Store) -> Answer + Send + 'static) {
+        let most = self.settings.load().broker.query_thread_pool_queue_capacity;
+        let Some(entered) = self
+            .in_flight
+            .try_enter(self.clock.now_ms(), most.max(1) as usize)
+        else {
+            return refuse(responder, &Error::Overload);
+        };
+        let (store, turns) = (Arc::clone(&self.store), Arc::clone(&self.turns));
+        tokio::spawn(async move {
+            let turn = turns.acquire_owned().await;
+            let looked = tokio::task::spawn_blocking(move || {
+                let answer = look(&store);
+                drop((turn, entered));
+                answer.send(responder);
+            });
+            if let Err(e) = looked.await {
+                tracing::error!("a query: {e}");
             }
         });
     }

@@ -23,8 +23,7 @@ use message::name::SCHEDULE_TOPIC;
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
 
-/// Java's defaults (queryThreadPoolQueueCapacity, endTransactionPoolQueueCapacity), which size nothing here.
-const QUERY_QUEUE_CAPACITY: i32 = 20_000;
+/// Java's default (endTransactionPoolQueueCapacity), which sizes nothing here.
 const END_TRANSACTION_QUEUE_CAPACITY: i32 = 100_000;
 
 /// What the handler needs.
@@ -92,7 +91,11 @@ impl Runtime {
         let capacity = settings.broker.pull_thread_pool_queue_capacity;
         let families = [
             ("pull", &self.pulls, capacity),
-            ("query", &self.queries, QUERY_QUEUE_CAPACITY),
+            (
+                "query",
+                &self.queries,
+                settings.broker.query_thread_pool_queue_capacity,
+            ),
         ];
         for (family, in_flight, capacity) in families {
             let (size, head_wait) = in_flight.look(self.clock.now_ms());
