@@ -40,6 +40,8 @@ pub struct Store<D: Disk> {
     pub(crate) queues: Queues<D::File>,
     pub(crate) latch: Latch,
     pub(crate) appending: Mutex<Appending<D>>,
+    /// When whoever appends now began, ms; 0 when nobody does.
+    append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
     pub(crate) dispatching: Mutex<Dispatching<D>>,
     /// The log up to here has consumequeue units.
@@ -180,6 +182,7 @@ impl<D: Disk> Store<D> {
         } else {
             now
         };
+        self.append_since.store(now, Ordering::Relaxed);
         let mut rest = pending;
         while !rest.is_empty() {
             let run = self.next_run(&appending, rest);
@@ -203,6 +206,15 @@ impl<D: Disk> Store<D> {
             self.log
                 .written_timestamp
                 .store(appending.timestamp, Ordering::Release);
+        }
+        self.append_since.store(0, Ordering::Relaxed);
+    }
+
+    /// How long somebody has been appending, ms; 0 if nobody is (RocketMQ 4.9.8, CommitLog.lockTimeMills).
+    pub fn append_lock_ms(&self, now: i64) -> i64 {
+        match self.append_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => (now - since).max(0),
         }
     }
 
@@ -650,6 +662,7 @@ impl<D: Disk> Store<D> {
                 timestamp,
                 shut_down: false,
             }),
+            append_since: AtomicI64::new(0),
             disk,
             tuned: Tuned::of(&settings),
             settings,
