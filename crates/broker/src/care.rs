@@ -16,8 +16,6 @@ const RETENTION_EACH: Duration = Duration::from_secs(10);
 const RETENTION_AFTER: Duration = Duration::from_secs(60);
 /// The index takes what came within this time together: woken for every append it would cost more than the index does.
 const INDEX_EACH: Duration = Duration::from_millis(5);
-/// How often the disk's level is looked at: writes go on within a second after space came back.
-const LEVELS_EACH: Duration = Duration::from_secs(1);
 
 /// Wakes a thread; any number of nudges while it works are one.
 #[derive(Default)]
@@ -90,7 +88,7 @@ impl Care {
     /// The care thread's body.
     pub fn run_care(&self) {
         let start = Instant::now();
-        let (mut last_flush, mut last_checkpoint, mut last_levels) = (start, start, start);
+        let (mut last_flush, mut last_checkpoint) = (start, start);
         // Java's first run is a minute after the start.
         let mut last_retention = start + RETENTION_AFTER - RETENTION_EACH;
         while !self.stopping.load(Ordering::Acquire) {
@@ -112,10 +110,6 @@ impl Care {
                 }
                 let least_pages = i64::from(settings.store.flush_consume_queue_least_pages);
                 let _latched = self.store.flush_consumequeues(least_pages, thorough);
-            }
-            if last_levels.elapsed() >= LEVELS_EACH {
-                last_levels = Instant::now();
-                self.store.tick_disk(self.clock.now_ms());
             }
             if last_retention.elapsed() >= RETENTION_EACH {
                 last_retention = Instant::now();

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
 use settings::{Live, Properties, Refused};
 
-use crate::Disk as BrokerDisk;
 use crate::settings::{BrokerRole, FlushDiskType, Settings};
+use crate::{Disk as BrokerDisk, Store, store_settings};
 
 impl Settings {
     /// Is this broker a slave?
@@ -47,9 +47,10 @@ pub enum UpdateError {
     NotSaved(#[from] disk::Error),
 }
 
-/// The settings in force, their version and their file.
+/// The settings in force, their version and their file; and the store, which has to be told of some.
 pub struct ConfigStore {
     live: Arc<Live<Settings>>,
+    store: Arc<Store>,
     version: Mutex<DataVersion>,
     disk: BrokerDisk,
     clock: Arc<dyn Clock>,
@@ -57,13 +58,19 @@ pub struct ConfigStore {
 
 impl ConfigStore {
     /// Around the settings the broker started with.
-    pub fn new(live: Arc<Live<Settings>>, disk: BrokerDisk, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        live: Arc<Live<Settings>>,
+        store: Arc<Store>,
+        disk: BrokerDisk,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let version = DataVersion {
             timestamp: clock.now_ms(),
             ..DataVersion::default()
         };
         Self {
             live,
+            store,
             version: Mutex::new(version),
             disk,
             clock,
@@ -81,11 +88,22 @@ impl ConfigStore {
         for key in &updated.unknown {
             tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
         }
-        for (key, value) in updated.to_keep() {
-            tracing::info!("UPDATE_BROKER_CONFIG: {key}={value}");
+        for (kept, what) in [
+            (&updated.live, "is in force"),
+            (&updated.at_next_start, "takes effect after a restart"),
+            (
+                &updated.without_effect,
+                "is kept in the file and has no effect here",
+            ),
+        ] {
+            for (key, value) in kept {
+                tracing::info!("UPDATE_BROKER_CONFIG: {key}={value} {what}");
+            }
         }
         let announce = changed.broker.broker_permission != before;
         let file = changed.config_file();
+        let at_start = self.store.settings().clone();
+        self.store.tune(&store_settings::tuned(&changed, at_start));
         self.live.store(changed);
         version.counter += 1;
         version.timestamp = self.clock.now_ms();

@@ -16,6 +16,7 @@ use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
 use parking_lot::Mutex;
+use protocol::body::topic::DataVersion;
 use serde::{Deserialize, Serialize};
 use store::{AppendError, Illegal, NewRecord, QueueOffset, ReadLimits};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Store;
 use crate::arrivals::Arrivals;
 use crate::flush::FlushWaiters;
-use crate::persist::{self, Saver};
+use crate::persist::{self, LoadError, Saver};
 use message::name::SCHEDULE_TOPIC;
 
 /// When a message that could not be delivered is tried again, ms.
@@ -83,40 +84,44 @@ impl DelayLevels {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct DelayOffsetFile {
+    /// 5.x; 4.9 has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_version: Option<DataVersion>,
     offset_table: BTreeMap<i32, i64>,
 }
 
 /// How far each level has been delivered.
 pub struct DelayOffsets {
-    table: Mutex<BTreeMap<i32, i64>>,
+    file: Mutex<DelayOffsetFile>,
     saver: Saver,
 }
 
 impl DelayOffsets {
     /// Loads the file at `path`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> disk::Result<Self> {
-        let file: DelayOffsetFile = persist::load(disk, &path)?.unwrap_or_default();
+    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let file: DelayOffsetFile = persist::load(disk, &path)?.content(&saver);
         Ok(Self {
-            table: Mutex::new(file.offset_table),
-            saver: Saver::new(path),
+            file: Mutex::new(file),
+            saver,
         })
     }
 
     /// Next offset of a level.
     pub fn get(&self, level: i32) -> i64 {
-        self.table.lock().get(&level).copied().unwrap_or(0)
+        self.file.lock().offset_table.get(&level).copied().unwrap_or(0)
     }
 
     fn set(&self, level: i32, offset: i64) {
-        self.table.lock().insert(level, offset);
+        self.file.lock().offset_table.insert(level, offset);
         self.saver.touch_later();
     }
 
-    /// The file's text.
-    pub fn text(&self) -> Vec<u8> {
-        persist::pretty(&DelayOffsetFile {
-            offset_table: self.table.lock().clone(),
-        })
+    /// The file's text, of a new version if it has one: each writing follows a change.
+    pub fn text(&self, now: i64) -> Vec<u8> {
+        let mut file = self.file.lock();
+        file.data_version = file.data_version.map(|version| version.next(now));
+        persist::pretty(&*file)
     }
 
     /// Who writes the file.

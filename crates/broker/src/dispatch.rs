@@ -67,6 +67,7 @@ impl Handlers {
         match r.frame.code {
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE if pulls => self.pull.handle(r),
             request::CONSUMER_SEND_MSG_BACK => self.send_back.handle(r),
+            request::QUERY_MESSAGE => self.query.by_key(r),
             request::VIEW_MESSAGE_BY_ID => self.query.view(r),
             request::HEART_BEAT => self.client.heartbeat(r),
             request::UNREGISTER_CLIENT => self.client.unregister(r),

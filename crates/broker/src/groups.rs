@@ -11,8 +11,10 @@ use message::name;
 use parking_lot::RwLock;
 use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::body::topic::DataVersion;
+use serde::Deserialize;
 
-use crate::persist::{self, Change, Saver};
+use crate::attributes::{self, Attributes};
+use crate::persist::{self, Change, LoadError, Saver};
 
 /// Most groups one broker keeps.
 pub const GROUPS_MAX: usize = 1_000_000;
@@ -27,6 +29,23 @@ const START_GROUPS: [&str; 7] = [
     "CID_ONSAPI_PERMISSION",
     "CID_ONSAPI_OWNER",
 ];
+
+/// Name of the field of a group's attributes.
+const ATTRIBUTES: &str = "attributes";
+
+/// Why a group is not put into the table.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPut {
+    /// GROUPS_MAX groups are there.
+    #[error("the broker has {GROUPS_MAX} groups, the most it keeps")]
+    Full,
+    /// Its attributes cannot be what was asked for.
+    #[error("{0}")]
+    Attribute(#[from] attributes::Error),
+    /// They are no map of texts.
+    #[error("attributes: {0}")]
+    Shape(String),
+}
 
 struct State {
     groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>>,
@@ -43,8 +62,9 @@ pub struct GroupTable {
 
 impl GroupTable {
     /// Loads the file at `path` and adds the groups that are always there.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> disk::Result<Self> {
-        let mut file: SubscriptionGroupTable = persist::load(disk, &path)?.unwrap_or_default();
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let mut file: SubscriptionGroupTable = persist::load(disk, &path)?.content(&saver);
         let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
         for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
             group.group_name = key;
@@ -60,7 +80,7 @@ impl GroupTable {
         }
         let table = Self {
             state: RwLock::new(State { groups, file }),
-            saver: Saver::new(path),
+            saver,
             lmq: false,
         };
         table.saver.touch();
@@ -104,16 +124,29 @@ impl GroupTable {
         Some(made)
     }
 
-    /// Makes a group or overwrites its settings; none if there are [`GROUPS_MAX`].
-    pub fn put(&self, config: SubscriptionGroupConfig, now: i64) -> Option<Change> {
+    /// Makes a group or overwrites its settings. Its attributes are what a request wants changed; all others stay.
+    pub fn put(&self, mut config: SubscriptionGroupConfig, now: i64) -> Result<Change, NotPut> {
         let mut state = self.state.write();
-        if state.groups.len() >= GROUPS_MAX && !state.groups.contains_key(config.group_name.as_str()) {
-            return None;
+        let current = state.groups.get(config.group_name.as_str());
+        if state.groups.len() >= GROUPS_MAX && current.is_none() {
+            return Err(NotPut::Full);
+        }
+        let wanted = attributes_of(&config)?;
+        let current = current.map(|group| attributes_of(group)).transpose()?;
+        let altered = attributes::alter(attributes::GROUP, current.as_ref(), &wanted)?;
+        if !altered.is_empty() {
+            let altered = altered
+                .into_iter()
+                .map(|(key, value)| (key, serde_json::Value::String(value)));
+            config.other.insert(
+                ATTRIBUTES.to_owned(),
+                serde_json::Value::Object(altered.collect()),
+            );
         }
         state
             .groups
             .insert(Arc::from(config.group_name.as_str()), Arc::new(config));
-        Some(self.note_change(&mut state, now))
+        Ok(self.note_change(&mut state, now))
     }
 
     /// Takes a group out; none if it was not there.
@@ -150,6 +183,14 @@ impl GroupTable {
     /// Who writes the file.
     pub fn saver(&self) -> &Saver {
         &self.saver
+    }
+}
+
+/// Attributes lie among the fields that only 5.x has.
+fn attributes_of(config: &SubscriptionGroupConfig) -> Result<Attributes, NotPut> {
+    match config.other.get(ATTRIBUTES) {
+        None | Some(serde_json::Value::Null) => Ok(Attributes::new()),
+        Some(found) => Attributes::deserialize(found).map_err(|e| NotPut::Shape(e.to_string())),
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod attributes;
 pub mod care;
 pub mod cli;
 pub mod clients;
@@ -16,6 +17,7 @@ pub mod flush;
 pub mod groups;
 pub mod handlers;
 pub mod hold;
+pub mod kept;
 pub mod locks;
 pub mod offsets;
 pub mod opening;

@@ -1,6 +1,7 @@
-//! Consumer offsets; `config/consumerOffset.json`.
+//! Consumer offsets; `config/consumerOffset.json`, or `config/lmqConsumerOffset.json` with `enableLmq`.
 //!
-//! Rules: RocketMQ 4.9.8, ConsumerOffsetManager. The value is the next offset to consume; a lower one than stored is
+//! Rules: RocketMQ 4.9.8, ConsumerOffsetManager and LmqConsumerOffsetManager. A group of light queues (its name starts with
+//! `%LMQ%`) has one offset a topic, whatever queue it names. The value is the next offset to consume; a lower one than stored is
 //! accepted. The file is written each `flushConsumerOffsetInterval` and at stop.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,11 +10,14 @@ use std::path::PathBuf;
 use disk::Disk;
 use parking_lot::RwLock;
 use protocol::body::broker::ConsumerOffsetTable;
+use protocol::body::topic::DataVersion;
 
-use crate::persist::{self, Saver};
+use crate::persist::{self, LoadError, Saver};
 
 /// Separates topic and group in the file's keys.
 const SEPARATOR: char = '@';
+/// How names of light queues and of their groups start.
+const LMQ_PREFIX: &str = "%LMQ%";
 /// Most topic-and-group pairs kept, and most queues in each: requests cannot grow the table without end.
 const PAIRS_MAX: usize = 2_000_000;
 const QUEUES_MAX: usize = 65_536;
@@ -30,40 +34,64 @@ type ByQueue = BTreeMap<i32, i64>;
 struct State {
     groups: HashMap<String, HashMap<String, ByQueue>>,
     pairs: usize,
+    /// Kept for 5.x; 4.9 has none.
+    version: Option<DataVersion>,
 }
 
 /// The table.
 pub struct OffsetTable {
     state: RwLock<State>,
+    /// `enableLmq`.
+    lmq: bool,
     saver: Saver,
 }
 
+/// Name of the file that the offsets are in; with `enableLmq` it is another one, which has all of them.
+pub fn file_name(lmq: bool) -> &'static str {
+    if lmq {
+        "lmqConsumerOffset.json"
+    } else {
+        "consumerOffset.json"
+    }
+}
+
 impl OffsetTable {
-    /// Loads the file at `path`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> disk::Result<Self> {
-        let file: ConsumerOffsetTable = persist::load(disk, &path)?.unwrap_or_default();
-        let mut state = State::default();
-        for (key, queues) in file.offset_table {
+    /// Loads the file at `path`; `lmq` is `enableLmq`.
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, lmq: bool) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let file: ConsumerOffsetTable = persist::load(disk, &path)?.content(&saver);
+        let mut state = State {
+            version: file.data_version,
+            ..State::default()
+        };
+        let light = file.lmq_offset_table.unwrap_or_default();
+        let light = light
+            .into_iter()
+            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
+        for (key, queues) in file.offset_table.into_iter().chain(light) {
             match key.split_once(SEPARATOR) {
                 Some((topic, group)) => {
-                    state.pairs += 1;
-                    state
-                        .groups
-                        .entry(group.to_owned())
-                        .or_default()
-                        .insert(topic.to_owned(), queues);
+                    let topics = state.groups.entry(group.to_owned()).or_default();
+                    let added = topics.insert(topic.to_owned(), queues).is_none();
+                    state.pairs += usize::from(added);
                 }
                 None => tracing::warn!("{}: key {key:?} is no topic@group, left out", path.display()),
             }
         }
         Ok(Self {
             state: RwLock::new(state),
-            saver: Saver::new(path),
+            lmq,
+            saver,
         })
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.lmq && group.starts_with(LMQ_PREFIX)
     }
 
     /// The stored offset.
     pub fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        let queue_id = if self.is_light(group) { 0 } else { queue_id };
         self.state
             .read()
             .groups
@@ -75,8 +103,9 @@ impl OffsetTable {
 
     /// Stores an offset.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Result<(), Full> {
+        let queue_id = if self.is_light(group) { 0 } else { queue_id };
         let mut state = self.state.write();
-        let State { groups, pairs } = &mut *state;
+        let State { groups, pairs, .. } = &mut *state;
         let known = groups.get_mut(group).and_then(|topics| topics.get_mut(topic));
         match known {
             Some(queues) => {
@@ -146,20 +175,77 @@ impl OffsetTable {
         }
     }
 
-    /// The file's content.
+    /// The table as it is in the file.
     pub fn file(&self) -> ConsumerOffsetTable {
         let state = self.state.read();
-        let mut offset_table = BTreeMap::new();
+        let mut file = ConsumerOffsetTable {
+            data_version: state.version,
+            lmq_offset_table: self.lmq.then(BTreeMap::new),
+            ..ConsumerOffsetTable::default()
+        };
         for (group, topics) in &state.groups {
+            let is_light = self.is_light(group);
             for (topic, queues) in topics {
-                offset_table.insert(format!("{topic}{SEPARATOR}{group}"), queues.clone());
+                let key = format!("{topic}{SEPARATOR}{group}");
+                match &mut file.lmq_offset_table {
+                    Some(light) if is_light => {
+                        light.extend(queues.get(&0).map(|offset| (key, *offset)));
+                    }
+                    _ => drop(file.offset_table.insert(key, queues.clone())),
+                }
             }
         }
-        ConsumerOffsetTable { offset_table }
+        file
+    }
+
+    /// The file's text, of a new version if it has one: each writing follows a change.
+    pub fn text(&self, now: i64) -> Vec<u8> {
+        if let Some(version) = &mut self.state.write().version {
+            *version = version.next(now);
+        }
+        persist::pretty(&self.file())
     }
 
     /// Who writes the file.
     pub fn saver(&self) -> &Saver {
         &self.saver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::MmapDisk;
+
+    use super::*;
+
+    #[test]
+    fn offsets_of_light_queues_are_one_a_topic_and_lie_beside_the_others() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join(file_name(true));
+        let disk = MmapDisk::default();
+        let golden = include_str!("../tests/golden/java-5.3.3/lmqConsumerOffset.json");
+        std::fs::write(&path, golden).expect("a temporary file");
+        let table = OffsetTable::load(&disk, path.clone(), true).expect("as Java wrote it");
+        assert_eq!(table.get("group", "Orders", 0), Some(12));
+        assert_eq!(table.get("group", "Orders", 1), None);
+        for queue_id in [0, 7] {
+            assert_eq!(table.get("%LMQ%group", "%LMQ%q", queue_id), Some(42));
+        }
+        table.commit("%LMQ%group", "%LMQ%q", 3, 43).expect("room");
+        table.commit("%LMQ%new", "%LMQ%q", 0, 1).expect("room");
+        table.commit("group", "Orders", 1, 5).expect("room");
+        std::fs::write(&path, table.text(1000)).expect("a temporary file");
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).expect("written")).expect("strict JSON");
+        let expected = serde_json::json!({
+            "dataVersion": {"counter": 1, "stateVersion": 0, "timestamp": 1000},
+            "lmqOffsetTable": {"%LMQ%q@%LMQ%group": 43, "%LMQ%q@%LMQ%new": 1},
+            "offsetTable": {"Orders@group": {"0": 12, "1": 5}},
+        });
+        assert_eq!(read, expected);
+        let again = OffsetTable::load(&disk, path, true).expect("as we wrote it");
+        assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), Some(43));
+        again.remove_group("%LMQ%group");
+        assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), None);
     }
 }

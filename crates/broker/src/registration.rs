@@ -83,18 +83,20 @@ impl Registration {
         }
     }
 
-    /// brokerPermission, without the right to write when the disk has failed for good: producers must go elsewhere.
+    /// brokerPermission, without the right to write while the store takes nothing, because the disk has failed or is
+    /// full: producers must go elsewhere. (Unlike Java, which lets them run into refusals.)
     fn permission(&self, settings: &Settings) -> i32 {
-        let lost = if self.store.latched().is_some() {
-            perm::WRITE
-        } else {
+        let lost = if self.store.health().is_writable() {
             0
+        } else {
+            perm::WRITE
         };
         settings.broker.broker_permission & !lost
     }
 
-    /// Tells the name servers soon that something changed.
-    pub fn announce(&self) {
+    /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
+    pub fn announce(&self, now: i64) {
+        self.topics.renew(now);
         self.announced.send_modify(|n| *n += 1);
     }
 

@@ -31,8 +31,10 @@ use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
+use crate::kept::filters::Bloom;
+use crate::kept::{KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
-use crate::offsets::OffsetTable;
+use crate::offsets::{self, OffsetTable};
 use crate::opening::{Threads, Watch};
 use crate::persist::{self, Saver};
 use crate::registration::{FIRST_WITHIN, Registration};
@@ -42,6 +44,9 @@ use crate::store_settings;
 use crate::topics::{Identity, TopicTable};
 use crate::{Disk, Store, flush};
 
+/// How often the disk's level is looked at: writes go on within a second after space came back, even if a look or two
+/// come late.
+const HEALTH_EACH: Duration = Duration::from_millis(250);
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
 /// Time the background tasks get to finish at stop.
@@ -58,7 +63,7 @@ pub enum StartError {
     Store(#[from] store::OpenError),
     /// A file under `config/`.
     #[error("{0}")]
-    Config(#[from] disk::Error),
+    Config(#[from] persist::LoadError),
     /// A port.
     #[error("{what} can not listen on {address}: {cause}. {hint}")]
     Bind {
@@ -96,20 +101,23 @@ struct Parts {
     groups: Arc<GroupTable>,
     offsets: Arc<OffsetTable>,
     delay_offsets: Arc<DelayOffsets>,
+    kept: Arc<KeptFiles>,
     registration: Arc<Registration>,
     hold: Arc<Hold<HeldPull>>,
     waiters: Arc<FlushWaiters>,
     arrivals: Arc<Arrivals>,
     stats: Arc<Stats>,
     handlers: Arc<Handlers>,
-    /// The name servers were told that the disk has failed.
-    latch_told: AtomicBool,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
 pub async fn start(settings: Settings) -> Result<Broker, StartError> {
+    start_on(settings, Disk::default()).await
+}
+
+/// As [`start`], on this disk.
+pub async fn start_on(settings: Settings, disk: Disk) -> Result<Broker, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let disk = Disk::default();
     let parts = assemble(settings, disk, clock)?;
     let servers = listen(&parts).await?;
     let stop = CancellationToken::new();
@@ -151,6 +159,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     };
     let (store, report) = Store::open_with(disk.clone(), store_settings, now, &helpers)?;
     log_recovery(&report, consumequeue_file_size);
+    // A start on a full disk refuses from the first send on, and is registered so.
+    store.tick_disk(now);
     let config_dir = settings.config_dir();
     let file = |name: &str| -> PathBuf { config_dir.join(name) };
     let topics = Arc::new(TopicTable::load(
@@ -162,8 +172,13 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     let lmq = settings.store.enable_lmq;
     let groups = GroupTable::load(&disk, file("subscriptionGroup.json"), now)?;
     let groups = Arc::new(groups.with_light_queues(lmq));
-    let offsets = Arc::new(OffsetTable::load(&disk, file("consumerOffset.json"))?);
+    let offsets = Arc::new(OffsetTable::load(&disk, file(offsets::file_name(lmq)), lmq)?);
     let delay_offsets = Arc::new(DelayOffsets::load(&disk, file("delayOffset.json"))?);
+    let bloom = Bloom::of(
+        settings.broker.expect_consumer_num_use_filter,
+        settings.broker.max_error_rate_of_bloom_filter,
+    );
+    let kept = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
     let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
     let (store, levels) = (Arc::new(store), Arc::new(levels));
     let settings = Arc::new(Live::new(settings));
@@ -228,6 +243,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         send_back,
         pull,
         query: Query {
+            settings: Arc::clone(&settings),
             store: Arc::clone(&store),
         },
         client: ClientHandler {
@@ -252,6 +268,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             store: Arc::clone(&store),
             consumers: Arc::clone(&consumers),
             offsets: Arc::clone(&offsets),
+            kept: Arc::clone(&kept),
             clock: Arc::clone(&clock),
         },
         group: Group {
@@ -267,10 +284,12 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         settings: SettingsRequests {
             config: Arc::new(ConfigStore::new(
                 Arc::clone(&settings),
+                Arc::clone(&store),
                 disk.clone(),
                 Arc::clone(&clock),
             )),
             registration: Arc::clone(&registration),
+            clock: Arc::clone(&clock),
         },
         runtime: Runtime {
             settings: Arc::clone(&settings),
@@ -292,13 +311,13 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         groups,
         offsets,
         delay_offsets,
+        kept,
         registration,
         hold,
         waiters,
         arrivals,
         stats,
         handlers,
-        latch_told: AtomicBool::new(false),
     }))
 }
 
@@ -443,14 +462,23 @@ fn spawn_savers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToke
     save(|p| p.groups.saver(), |p| persist::pretty(&p.groups.file()), None);
     save(
         |p| p.offsets.saver(),
-        |p| persist::pretty(&p.offsets.file()),
+        |p| p.offsets.text(p.clock.now_ms()),
         offsets_each,
     );
     save(
         |p| p.delay_offsets.saver(),
-        |p| p.delay_offsets.text(),
+        |p| p.delay_offsets.text(p.clock.now_ms()),
         delays_each,
     );
+    for number in 0..KeptFiles::COUNT {
+        let (parts, stop) = (Arc::clone(parts), stop.clone());
+        tasks.spawn(async move {
+            let file: &dyn KeptFile = parts.kept.files()[number];
+            file.saver()
+                .run(parts.disk.clone(), || file.text(), None, stop)
+                .await;
+        });
+    }
 }
 
 /// Calls `tick` each `period` until the broker stops.
@@ -479,12 +507,12 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     each(parts, tasks, stop, Duration::from_secs(1), |p| {
         let now = p.clock.now_ms();
         p.stats.tick(now, local_day(now));
-        if p.store.latched().is_some() && !p.latch_told.swap(true, Ordering::AcqRel) {
-            p.registration.announce();
-        }
     });
+    spawn_health(parts, tasks, stop);
     each(parts, tasks, stop, Duration::from_secs(10), |p| {
-        p.handlers.client.expire()
+        p.handlers.client.expire();
+        let span = p.settings.load().broker.filter_data_clean_time_span;
+        p.kept.age(p.clock.now_ms(), span, &p.topics, &p.groups);
     });
     let delivery = Arc::new(Delivery {
         store: Arc::clone(&parts.store),
@@ -497,6 +525,35 @@ fn spawn_tickers(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationTok
     if !parts.settings.load().is_slave() {
         tasks.spawn(delivery.run(stop.clone()));
     }
+}
+
+/// Looks whether the store takes messages, and tells the log and the name servers when that changes.
+fn spawn_health(parts: &Arc<Parts>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (p, stop) = (Arc::clone(parts), stop.clone());
+    let mut writable = p.store.health().is_writable();
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(HEALTH_EACH) => {}
+            }
+            let (store, now) = (Arc::clone(&p.store), p.clock.now_ms());
+            // A file system that hangs must not hold up a worker.
+            let looked = tokio::task::spawn_blocking(move || {
+                store.tick_disk(now);
+                store.health()
+            });
+            let Ok(health) = looked.await else { continue };
+            if std::mem::replace(&mut writable, health.is_writable()) == writable {
+                continue;
+            }
+            match health.problem() {
+                Some(problem) => tracing::error!("sends are refused, name servers are told: {problem}"),
+                None => tracing::info!("sends are taken again, name servers are told"),
+            }
+            p.registration.announce(p.clock.now_ms());
+        }
+    });
 }
 
 /// Number of the day at this place, which the totals of `clusterList -m` change with.

@@ -11,12 +11,10 @@ use store::{FlushType, StoreSettings};
 use crate::delay::DelayLevels;
 use crate::settings::Settings;
 
-/// What the store is told.
+/// What the store is told when it is opened.
 pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
     let s = &settings.store;
-    let memory = disk::physical_memory_bytes().unwrap_or(4 << 30);
-    let memory_percent = s.access_message_in_memory_max_ratio.clamp(0, 100) as u64;
-    StoreSettings {
+    let at_start = StoreSettings {
         commitlog_dirs: s.commit_log_dirs(),
         read_only_commitlog_dirs: s.read_only_commit_log_dirs(),
         commitlog_file_size: i64::from(s.mapped_file_size_commit_log),
@@ -26,7 +24,6 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         multi_dispatch: s.enable_multi_dispatch,
         lmq: s.enable_lmq,
         max_lmq_queues: s.max_lmq_consume_queue_num.max(0) as usize,
-        max_message_size: i64::from(s.max_message_size),
         flush_type: if settings.is_sync_flush() {
             FlushType::Sync
         } else {
@@ -35,26 +32,38 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         check_crc_on_recover: s.check_crc_on_recover,
         verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,
+        correct_offsets: !settings.is_slave() || s.offset_check_in_slave,
+        index: s.message_index_enable,
+        index_slots: s.max_hash_slot_num,
+        index_entries: s.max_index_num,
+        local_offset_ms: disk::local_offset_ms(clock.now_ms()),
+        delay_levels_ms: levels.as_ms().to_vec(),
+        ..StoreSettings::below(PathBuf::from(&s.store_path_root_dir))
+    };
+    tuned(settings, at_start)
+}
+
+/// `base` with everything that may change while the store is open ([`store::Store::tune`]).
+pub fn tuned(settings: &Settings, base: StoreSettings) -> StoreSettings {
+    let s = &settings.store;
+    let memory = disk::physical_memory_bytes().unwrap_or(4 << 30);
+    let memory_percent = s.access_message_in_memory_max_ratio.clamp(0, 100) as u64;
+    StoreSettings {
+        max_message_size: i64::from(s.max_message_size),
         max_transfer_bytes_in_memory: i64::from(s.max_transfer_bytes_on_message_in_memory),
         max_transfer_count_in_memory: s.max_transfer_count_on_message_in_memory,
         max_transfer_bytes_on_disk: i64::from(s.max_transfer_bytes_on_message_in_disk),
         max_transfer_count_on_disk: s.max_transfer_count_on_message_in_disk,
         memory_window_bytes: (memory / 100 * memory_percent) as i64,
-        correct_offsets: !settings.is_slave() || s.offset_check_in_slave,
-        index: s.message_index_enable,
-        index_slots: s.max_hash_slot_num,
-        index_entries: s.max_index_num,
         query_max: s.max_msgs_num_batch.max(1) as usize,
         file_reserved_hours: i64::from(s.file_reserved_time),
         delete_when: s.delete_hours().into_iter().map(u32::from).collect(),
-        local_offset_ms: disk::local_offset_ms(clock.now_ms()),
         disk_max_used_percent: s.disk_max_used_space_ratio.clamp(10, 95) as u32,
         disk_clean_forcibly_percent: s.disk_space_clean_forcibly_ratio.clamp(30, 85) as u32,
         disk_warning_percent: s.disk_space_warning_level_ratio.clamp(35, 90) as u32,
         clean_forcibly: s.clean_file_forcibly_enable,
         delete_batch_max: s.delete_file_batch_max.max(1) as usize,
-        delay_levels_ms: levels.as_ms().to_vec(),
-        ..StoreSettings::below(PathBuf::from(&s.store_path_root_dir))
+        ..base
     }
 }
 

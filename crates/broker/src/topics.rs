@@ -12,7 +12,8 @@ use parking_lot::RwLock;
 use protocol::body::topic::{DataVersion, TopicConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::persist::{self, Change, Saver};
+use crate::attributes;
+use crate::persist::{self, Change, LoadError, Saver};
 
 /// Permission bits of a topic or broker.
 pub mod perm {
@@ -67,6 +68,9 @@ pub enum NotCreated {
     /// TOPICS_MAX topics are there.
     #[error("the broker has {TOPICS_MAX} topics, which is the most it keeps")]
     Full,
+    /// Its attributes cannot be what was asked for.
+    #[error("{0}")]
+    Attribute(#[from] attributes::Error),
 }
 
 struct Entry {
@@ -126,8 +130,9 @@ fn start_topics(id: &Identity) -> Vec<TopicConfig> {
 
 impl TopicTable {
     /// Loads the file at `path` over the topics that are always there (the file wins).
-    pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> disk::Result<Self> {
-        let file: TopicFile = persist::load(disk, &path)?.unwrap_or_default();
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let file: TopicFile = persist::load(disk, &path)?.content(&saver);
         let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
         let mut system = Vec::new();
         for t in start_topics(id) {
@@ -166,7 +171,7 @@ impl TopicTable {
             }),
             system,
             lmq: id.lmq,
-            saver: Saver::new(path),
+            saver,
             changed: tokio::sync::watch::channel(0).0,
         };
         table.saver.touch();
@@ -243,9 +248,13 @@ impl TopicTable {
         self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
     }
 
-    /// Makes a topic or overwrites its settings.
-    pub fn put(&self, config: TopicConfig, now: i64) -> Result<Change, NotCreated> {
+    /// Makes a topic or overwrites its settings. Its attributes are what a request wants changed; all others stay, so
+    /// that a tool of 4.9, which knows none, takes none away.
+    pub fn put(&self, mut config: TopicConfig, now: i64) -> Result<Change, NotCreated> {
         let mut state = self.state.write();
+        let current = state.topics.get(config.topic_name.as_str());
+        let current = current.map(|entry| &entry.config.attributes);
+        config.attributes = attributes::alter(attributes::TOPIC, current, &config.attributes)?;
         self.insert(&mut state, config, now).map(|(_, c)| c)
     }
 
@@ -301,6 +310,12 @@ impl TopicTable {
                 },
             );
         }
+    }
+
+    /// A new version of the same topics: what is told of them has changed, and a name server looks at the topics of a
+    /// registration only when their version is another (RocketMQ 4.9.8, AdminBrokerProcessor.updateBrokerConfig).
+    pub fn renew(&self, now: i64) {
+        self.note_change(&mut self.state.write(), now);
     }
 
     fn note_change(&self, state: &mut State, now: i64) -> Change {

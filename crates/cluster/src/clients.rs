@@ -38,6 +38,9 @@ pub struct Event {
     /// Message id.
     #[serde(default)]
     pub id: String,
+    /// Offset message id: names the broker and the place in its log.
+    #[serde(default)]
+    pub offset_id: String,
     /// Queue id.
     #[serde(default)]
     pub queue: i32,

@@ -164,6 +164,7 @@ pub struct Broker {
     dir: PathBuf,
     home: PathBuf,
     starts: u32,
+    launcher: Vec<String>,
 }
 
 impl Broker {
@@ -172,6 +173,22 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
+        Broker::start_under(&[], flavour, dir, name, namesrv, tuning)
+    }
+
+    /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_under(
+        launcher: &[&str],
+        flavour: Flavour,
+        dir: &Path,
+        name: &str,
+        namesrv: &str,
+        tuning: Tuning<'_>,
+    ) -> Broker {
+        let launcher: Vec<String> = launcher.iter().map(|word| (*word).to_owned()).collect();
         let home = make_home(dir, name);
         let port = free_port();
         let mut settings = format!(
@@ -192,7 +209,7 @@ impl Broker {
             settings.push_str(&format!("{key}={value}\n"));
         }
         fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
-        let process = Broker::spawn(flavour, dir, &home, name, 0);
+        let process = Broker::spawn(&launcher, flavour, dir, &home, name, 0);
         let broker = Broker {
             name: name.to_owned(),
             port,
@@ -202,12 +219,20 @@ impl Broker {
             dir: dir.to_owned(),
             home,
             starts: 1,
+            launcher,
         };
         broker.wait_for_boot();
         broker
     }
 
-    fn spawn(flavour: Flavour, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
+    fn spawn(
+        launcher: &[String],
+        flavour: Flavour,
+        dir: &Path,
+        home: &Path,
+        name: &str,
+        start: u32,
+    ) -> Process {
         let mut command = program(
             flavour,
             home,
@@ -215,6 +240,7 @@ impl Broker {
             "org.apache.rocketmq.broker.BrokerStartup",
         );
         command.arg("-c").arg(home.join("conf/broker.properties"));
+        let command = launched(launcher, command);
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
@@ -269,7 +295,14 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn restart(&mut self) {
-        self.process = Broker::spawn(self.flavour, &self.dir, &self.home, &self.name, self.starts);
+        self.process = Broker::spawn(
+            &self.launcher,
+            self.flavour,
+            &self.dir,
+            &self.home,
+            &self.name,
+            self.starts,
+        );
         self.starts += 1;
         self.wait_for_boot();
     }
@@ -325,6 +358,28 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
         .env("ROCKETMQ_HOME", home)
         .env_remove("NAMESRV_ADDR");
     command
+}
+
+/// The command, started by another program.
+fn launched(launcher: &[String], command: Command) -> Command {
+    let Some((program, words)) = launcher.split_first() else {
+        return command;
+    };
+    let mut outer = Command::new(program);
+    outer
+        .args(words)
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        outer.current_dir(dir);
+    }
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(key, value),
+            None => outer.env_remove(key),
+        };
+    }
+    outer
 }
 
 /// Options for a JVM that starts soon and takes little; a benchmark gives others in `JAVA_SERVER_OPTIONS`.

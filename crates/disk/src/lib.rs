@@ -21,6 +21,8 @@
 
 mod clock;
 mod error;
+#[cfg(feature = "faults")]
+mod faults;
 mod machine;
 mod mmap;
 mod region;
@@ -30,6 +32,8 @@ pub mod sim;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
+#[cfg(feature = "faults")]
+pub use faults::Faults;
 pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use region::MappedSlice;
@@ -165,7 +169,9 @@ pub trait MappedFile: Send + Sync + 'static {
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
     /// Reserves the blocks of a range, so that writing there cannot meet a full disk.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
-    /// Reserves and faults in the pages of a range, so that writing there does not wait for the kernel.
+    /// Makes writing in a range quick, for a thread that may wait: reserves it and faults its pages in; with
+    /// [`MapOptions::by_calls`] writes zeros where nothing was written yet and makes them durable, so that a later sync of
+    /// what is written there changes nothing but data.
     fn populate(&self, range: Range<u64>) -> Result<()>;
     /// Makes everything from `from` to the end zero and gives its blocks back.
     ///

@@ -42,8 +42,16 @@ impl MmapDisk {
             pool: Arc::new(Pool {
                 max_mapped: max_mapped.max(1),
                 mapped: Mutex::default(),
+                #[cfg(feature = "faults")]
+                faults: Arc::default(),
             }),
         }
+    }
+
+    /// What goes wrong on this disk and its clones.
+    #[cfg(feature = "faults")]
+    pub fn faults(&self) -> Arc<crate::Faults> {
+        self.pool.faults.clone()
     }
 
     fn file(
@@ -66,6 +74,8 @@ impl MmapDisk {
                     file: file.filter(|_| options.pinned).map(Arc::new),
                     region: None,
                     reserved: Reserved::default(),
+                    written: 0,
+                    zeroed: 0,
                     forgotten: false,
                     scratch: Vec::new(),
                 }),
@@ -80,6 +90,8 @@ impl MmapDisk {
 struct Pool {
     max_mapped: usize,
     mapped: Mutex<VecDeque<Weak<Inner>>>,
+    #[cfg(feature = "faults")]
+    faults: Arc<crate::Faults>,
 }
 
 impl Pool {
@@ -133,6 +145,10 @@ struct State {
     file: Option<Arc<File>>,
     region: Option<Arc<Region>>,
     reserved: Reserved,
+    /// End of the last write.
+    written: u64,
+    /// End of the zeros that were written ahead.
+    zeroed: u64,
     forgotten: bool,
     /// Where the next write call is put together.
     scratch: Vec<u8>,
@@ -230,6 +246,30 @@ impl Inner {
         }
         written.map_err(self.error(Operation::Write))?;
         Ok(result)
+    }
+
+    /// Zeros for what nobody has written yet, durable.
+    fn write_zeros(&self, range: Range<u64>) -> Result<()> {
+        static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];
+        // A descriptor of its own, so that an error of the device is told to this sync and to that of a flush, too.
+        let file = OpenOptions::new().write(true).open(&self.path);
+        let file = file.map_err(self.error(Operation::Open))?;
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + ZEROS.len() as u64);
+            // In small steps under the lock: a writer may have come further than this range's start meanwhile.
+            let mut state = lock(&self.state);
+            let from = at.max(state.written).max(self.published.load(Ordering::Acquire));
+            if from < end && state.zeroed < end {
+                let zeros = &ZEROS[..(end - from) as usize];
+                file.write_all_at(zeros, from)
+                    .map_err(self.error(Operation::Populate))?;
+                state.zeroed = end;
+            }
+            drop(state);
+            at = end;
+        }
+        file.sync_data().map_err(self.error(Operation::Populate))
     }
 
     fn reserve_locked(&self, state: &mut State, range: Range<u64>) -> Result<()> {
@@ -375,6 +415,7 @@ impl MappedFile for MmapFile {
             inner.path.display()
         );
         inner.reserve_locked(&mut state, at..end)?;
+        state.written = state.written.max(end);
         if inner.options.by_calls {
             return inner.write_by_call(&mut state, at, len as usize, fill);
         }
@@ -445,6 +486,9 @@ impl MappedFile for MmapFile {
             return Ok(());
         }
         self.reserve(range.clone())?;
+        if self.inner.options.by_calls {
+            return self.inner.write_zeros(range);
+        }
         let region = self.inner.region(&mut lock(&self.inner.state))?;
         region
             .populate_write(range.start as usize..range.end as usize)
@@ -464,17 +508,28 @@ impl MappedFile for MmapFile {
         }
         let file = inner.handle(&state)?;
         state.reserved.cut(from);
+        state.written = state.written.min(from);
+        state.zeroed = state.zeroed.min(from);
         clear(&file, &(from..inner.len)).map_err(inner.error(Operation::Zero))
     }
 
     fn sync(&self, range: Range<u64>) -> Result<()> {
         let inner = &self.inner;
+        #[cfg(feature = "faults")]
+        inner
+            .pool
+            .faults
+            .before_sync(&inner.path)
+            .map_err(inner.error(Operation::Sync))?;
         let (file, region) = {
-            let state = lock(&inner.state);
-            let region = inner.pinned.get().or(state.region.as_ref());
+            let mut state = lock(&inner.state);
+            let region = match &state.region {
+                _ if inner.options.pinned && !range.is_empty() => Some(inner.region(&mut state)?),
+                region => region.clone(),
+            };
             match region {
-                // Only the range: what was faulted in ahead stays writable, and its zeros are not written for nothing.
-                Some(region) if !inner.options.by_calls && !range.is_empty() => (None, Some(region.clone())),
+                // Only the range: what lies ahead of it is not written for nothing, and stays writable.
+                Some(region) if !range.is_empty() => (None, Some(region)),
                 _ => (Some(inner.handle(&state)?), None),
             }
         };
@@ -713,6 +768,10 @@ impl Disk for MmapDisk {
     }
 
     fn usage(&self, path: &Path) -> Result<Usage> {
+        #[cfg(feature = "faults")]
+        if let Some(usage) = self.pool.faults.usage() {
+            return Ok(usage);
+        }
         let there = path
             .ancestors()
             .find(|path| path.exists())

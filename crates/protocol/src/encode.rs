@@ -3,7 +3,7 @@
 use crate::frame::{Frame, SerializeType};
 use crate::header::EncodeHeader;
 use crate::language::Language;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Everything of a frame but its fields and its body.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +38,13 @@ pub struct TooLarge {
 /// Appends length, head and fields of a frame whose body of `body_len` bytes the caller sends behind it.
 /// On error the buffer is as it was.
 pub fn encode_head<H: EncodeHeader + ?Sized>(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     head: &Head<'_>,
     header: &H,
     body_len: usize,
 ) -> Result<(), TooLarge> {
     let start = out.len();
-    out.put_u64(0);
+    out.extend_from_slice(&[0; 8]);
     let binary = head.serialize_type == SerializeType::RocketMq && i16::try_from(head.code).is_ok();
     if binary {
         write_binary(out, head, header)
@@ -75,15 +75,15 @@ pub fn encode_frame<H: EncodeHeader + ?Sized>(
     header: &H,
     body: &[u8],
 ) -> Result<Bytes, TooLarge> {
-    let mut out = BytesMut::with_capacity(256 + body.len());
+    let mut out = Vec::with_capacity(256 + body.len());
     encode_head(&mut out, head, header, body.len())?;
     out.extend_from_slice(body);
-    Ok(out.freeze())
+    Ok(out.into())
 }
 
 /// Appends a request of ours without its body.
 pub fn encode_request(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     serialize_type: SerializeType,
     code: i32,
     opaque: i32,
@@ -106,7 +106,7 @@ pub fn encode_request(
 
 /// Appends a reply of ours without its body, in the serialization of the request.
 pub fn encode_response(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     serialize_type: SerializeType,
     opaque: i32,
     code: i32,
@@ -126,7 +126,7 @@ pub fn encode_response(
     encode_ours(out, &head, header, body_len);
 }
 
-fn encode_ours(out: &mut BytesMut, head: &Head<'_>, header: &dyn EncodeHeader, body_len: usize) {
+fn encode_ours(out: &mut Vec<u8>, head: &Head<'_>, header: &dyn EncodeHeader, body_len: usize) {
     if encode_head(out, head, header, body_len).is_err() {
         // Only a remark or a field of 16 MiB gets here (a peer's text given back to it): what matters is sent.
         let bare = Head {
@@ -137,7 +137,7 @@ fn encode_ours(out: &mut BytesMut, head: &Head<'_>, header: &dyn EncodeHeader, b
     }
 }
 
-fn write_json<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, header: &H) {
+fn write_json<H: EncodeHeader + ?Sized>(out: &mut Vec<u8>, head: &Head<'_>, header: &H) {
     out.extend_from_slice(b"{\"code\":");
     put_int(out, i64::from(head.code));
     if header.is_present() {
@@ -147,7 +147,7 @@ fn write_json<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, hea
             form: Form::Json { first: true },
             short: false,
         });
-        out.put_u8(b'}');
+        out.push(b'}');
     }
     out.extend_from_slice(b",\"flag\":");
     put_int(out, i64::from(head.flag));
@@ -161,20 +161,20 @@ fn write_json<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, hea
     }
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
     put_int(out, i64::from(head.version));
-    out.put_u8(b'}');
+    out.push(b'}');
 }
 
-fn write_binary<H: EncodeHeader + ?Sized>(out: &mut BytesMut, head: &Head<'_>, header: &H) {
-    out.put_i16(head.code as i16);
-    out.put_u8(head.language.number());
-    out.put_i16(head.version as i16);
-    out.put_i32(head.opaque);
-    out.put_i32(head.flag);
+fn write_binary<H: EncodeHeader + ?Sized>(out: &mut Vec<u8>, head: &Head<'_>, header: &H) {
+    out.extend_from_slice(&(head.code as i16).to_be_bytes());
+    out.push(head.language.number());
+    out.extend_from_slice(&(head.version as i16).to_be_bytes());
+    out.extend_from_slice(&head.opaque.to_be_bytes());
+    out.extend_from_slice(&head.flag.to_be_bytes());
     let remark = head.remark.unwrap_or("");
-    out.put_u32(remark.len() as u32);
+    out.extend_from_slice(&(remark.len() as u32).to_be_bytes());
     out.extend_from_slice(remark.as_bytes());
     let at = out.len();
-    out.put_u32(0);
+    out.extend_from_slice(&0u32.to_be_bytes());
     header.encode(&mut FieldWriter {
         out,
         form: Form::Binary,
@@ -191,7 +191,7 @@ enum Form {
 
 /// Where a header writes its fields.
 pub struct FieldWriter<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Vec<u8>,
     form: Form,
     pub(crate) short: bool,
 }
@@ -207,10 +207,10 @@ impl FieldWriter<'_> {
         match &mut self.form {
             Form::Json { first } => {
                 if !std::mem::take(first) {
-                    self.out.put_u8(b',');
+                    self.out.push(b',');
                 }
                 put_json_text(self.out, name);
-                self.out.put_u8(b':');
+                self.out.push(b':');
                 put_json_text(self.out, value);
             }
             Form::Binary => {
@@ -218,9 +218,9 @@ impl FieldWriter<'_> {
                 let Ok(name_len) = u16::try_from(name.len()) else {
                     return;
                 };
-                self.out.put_u16(name_len);
+                self.out.extend_from_slice(&name_len.to_be_bytes());
                 self.out.extend_from_slice(name.as_bytes());
-                self.out.put_u32(value.len() as u32);
+                self.out.extend_from_slice(&(value.len() as u32).to_be_bytes());
                 self.out.extend_from_slice(value.as_bytes());
             }
         }
@@ -254,7 +254,7 @@ impl EncodeHeader for Frame {
     }
 }
 
-fn put_int(out: &mut BytesMut, value: i64) {
+fn put_int(out: &mut Vec<u8>, value: i64) {
     let mut digits = [0; 20];
     out.extend_from_slice(int_text(value, &mut digits).as_bytes());
 }
@@ -278,10 +278,10 @@ fn int_text(value: i64, buf: &mut [u8; 20]) -> &str {
 }
 
 /// A JSON string with Java's escapes: what must be escaped is, `/` and letters beyond ASCII are not.
-pub(crate) fn put_json_text(out: &mut BytesMut, text: &str) {
+pub(crate) fn put_json_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
-    out.put_u8(b'"');
+    out.push(b'"');
     // Without a way out of the loop it is a few instructions for 32 bytes.
     let escapes = bytes.iter().fold(false, |found, b| found | must_be_escaped(*b));
     if escapes {
@@ -289,14 +289,14 @@ pub(crate) fn put_json_text(out: &mut BytesMut, text: &str) {
     } else {
         out.extend_from_slice(bytes);
     }
-    out.put_u8(b'"');
+    out.push(b'"');
 }
 
 fn must_be_escaped(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-fn put_escaped(out: &mut BytesMut, bytes: &[u8]) {
+fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut start = 0;
     for (at, b) in bytes.iter().enumerate() {
         if !must_be_escaped(*b) {

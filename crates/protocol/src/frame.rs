@@ -560,19 +560,13 @@ impl Plain<'_> {
         let start = self.pos;
         let mut escaped = false;
         loop {
-            let rest = &self.src[self.pos..];
-            // Most texts are a letter or a few digits: not worth a call.
-            let at = match rest.iter().take(8).position(|b| matches!(b, b'"' | b'\\')) {
-                Some(at) => at,
-                None => 8 + memchr::memchr2(b'"', b'\\', rest.get(8..)?)?,
-            };
-            if rest[at] == b'"' {
-                let end = self.pos + at;
-                self.pos = end + 1;
-                return Some((start..end, escaped));
+            self.pos += plain_len(&self.src[self.pos..])?;
+            if self.src[self.pos] == b'"' {
+                self.pos += 1;
+                return Some((start..self.pos - 1, escaped));
             }
             escaped = true;
-            self.pos += at + 2;
+            self.pos += 2;
             if self.pos > self.src.len() {
                 return None;
             }
@@ -597,6 +591,25 @@ impl Plain<'_> {
         }
         i32::try_from(if negative { -value } else { value }).ok()
     }
+}
+
+/// Bytes before the first quote or backslash. Eight at a time: most texts are short, and there are thirty to a header.
+fn plain_len(text: &[u8]) -> Option<usize> {
+    const LOW: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The lowest bit set is that of the first zero byte; bits above it may be wrong.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let mut at = 0;
+    while let Some(word) = text[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (LOW * u64::from(b'"'))) | zeros(word ^ (LOW * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = text[at..].iter().position(|b| matches!(b, b'"' | b'\\'))?;
+    Some(at + rest)
 }
 
 struct Reader<'a> {

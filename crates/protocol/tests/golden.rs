@@ -1,7 +1,7 @@
 //! Bytes that Java 4.9.8 and 5.3.3 wrote (`golden/Golden.java`): read, compared, written again.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::body::broker::ConsumerConnection;
 use protocol::body::namesrv::{ClusterInfo, RegisterBrokerBody, TopicRouteData};
 use protocol::body::{self, MessageQueue};
@@ -63,10 +63,10 @@ fn again(frame: &Frame, header: &dyn EncodeHeader) -> Bytes {
         remark: frame.remark.as_deref(),
         serialize_type: frame.serialize_type,
     };
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     encode_head(&mut out, &head, header, frame.body.len()).unwrap();
     out.extend_from_slice(&frame.body);
-    out.freeze()
+    out.into()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::frame::FLAG_ONEWAY;
 use protocol::version::V4_9_8;
@@ -21,8 +21,9 @@ use crate::settings::{Limits, Metrics};
 
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
 const COPY_BELOW: usize = 512;
-/// The encode buffer is given back when it grew above this, bytes.
-const HEAD_KEEP: usize = 16 * 1024;
+/// Bytes a buffer for frames starts with.
+const HEAD_LEAST: usize = 512;
+const HEAD_MOST: usize = 16 * 1024;
 
 /// The connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +36,9 @@ pub(crate) struct Outbox {
     /// Finished pieces, written before `head`.
     pub(crate) chunks: VecDeque<Bytes>,
     /// Frames that have no piece of their own yet.
-    pub(crate) head: BytesMut,
+    pub(crate) head: Vec<u8>,
+    /// Bytes the last such piece had: room for the next one.
+    usual: usize,
     /// Bytes of both.
     pub(crate) bytes: usize,
     /// The task, when it sleeps.
@@ -49,11 +52,8 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn seal_head(&mut self) {
         if !self.head.is_empty() {
-            let piece = self.head.split().freeze();
-            self.chunks.push_back(piece);
-        }
-        if self.head.capacity() > HEAD_KEEP {
-            self.head = BytesMut::new();
+            self.usual = self.head.len().clamp(HEAD_LEAST, HEAD_MOST);
+            self.chunks.push_back(std::mem::take(&mut self.head).into());
         }
     }
 }
@@ -186,6 +186,10 @@ impl Connection {
             return false;
         }
         let before = outbox.head.len();
+        if before == 0 {
+            let usual = outbox.usual.max(HEAD_LEAST);
+            outbox.head.reserve(usual);
+        }
         if let Err(e) = protocol::encode::encode_head(&mut outbox.head, head, header, body.len()) {
             // Nothing can be said in its place; the peer's own time limit ends its wait.
             tracing::error!("a frame for {} is not sent: {e}", self.peer);

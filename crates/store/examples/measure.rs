@@ -54,6 +54,9 @@ fn open(dir: &Path, flush_type: FlushType) -> Store<MmapDisk> {
 }
 
 /// CPU seconds of this process.
+/// How long each loop runs.
+const MEASURED: Duration = Duration::from_secs(2);
+
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -118,56 +121,97 @@ fn append(dir: &Path) {
     }
 }
 
+/// One thread appends, as connections do, as long as no more than so many messages wait; another syncs, and while it does
+/// the next group gathers. Beside it the bare loop: a write and a sync of as many bytes as our groups had.
 fn sync(dir: &Path) {
     let body = vec![7; 1024];
-    for group in [1, 64, 1024] {
+    for in_flight in [1u64, 64, 1024] {
         let _ = std::fs::remove_dir_all(dir);
         let store = open(dir, FlushType::Sync);
+        let (stop, appended, flushed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+        let mut groups = 0u64;
+        let group = in_flight.min(16) as i32;
         let started = Instant::now();
-        let stop = AtomicBool::new(false);
-        let mut count = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| prepare_until(&store, &stop));
-            while started.elapsed() < Duration::from_secs(2) {
-                let mut pending: Vec<_> = (0..group)
-                    .map(|index| store.prepare(&new("BenchmarkTest", index % 8, &body)).unwrap())
-                    .collect();
-                store.append(&mut pending, NOW);
-                store.flush(0).unwrap();
-                store.dispatch(&mut |_| {}).unwrap();
-                count += group;
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let waiting = appended.load(Ordering::Relaxed) - flushed.load(Ordering::Acquire);
+                    if waiting + group as u64 > in_flight {
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    let mut pending: Vec<_> = (0..group)
+                        .map(|index| store.prepare(&new("BenchmarkTest", index % 8, &body)).unwrap())
+                        .collect();
+                    store.append(&mut pending, NOW);
+                    appended.fetch_add(group as u64, Ordering::Release);
+                }
+            });
+            while started.elapsed() < MEASURED {
+                let reached = appended.load(Ordering::Acquire);
+                if reached > flushed.load(Ordering::Relaxed) {
+                    store.flush(0).unwrap();
+                    store.dispatch(&mut |_| {}).unwrap();
+                    flushed.store(reached, Ordering::Release);
+                    groups += 1;
+                } else {
+                    std::thread::yield_now();
+                }
             }
             stop.store(true, Ordering::Relaxed);
         });
-        let ours = f64::from(count) / started.elapsed().as_secs_f64();
-        let record = store.max_physical().0 / i64::from(count);
+        let count = flushed.load(Ordering::Relaxed);
+        let ours = count as f64 / started.elapsed().as_secs_f64();
+        let group = count / groups;
+        let group_bytes = (store.flushed().0 as u64 / groups) as usize;
         drop(store);
-        let bare = |label: &str, fill: bool| {
-            let path = dir.join("bare");
-            let file = File::create(&path).unwrap();
-            if fill {
-                let zeros = vec![0; 1 << 20];
-                (0..256).for_each(|at| file.write_all_at(&zeros, at << 20).unwrap());
-                file.sync_all().unwrap();
-            }
-            let bytes = vec![7; (record * i64::from(group)) as usize];
-            let (started, mut at, mut count) = (Instant::now(), 0, 0);
-            while started.elapsed() < Duration::from_secs(2) {
-                file.write_all_at(&bytes, at).unwrap();
-                file.sync_data().unwrap();
-                at = (at + bytes.len() as u64) % (200 << 20);
-                count += group;
-            }
-            let rate = f64::from(count) / started.elapsed().as_secs_f64();
+        println!("sync {in_flight} in flight: {ours:.0}/s in groups of {group}");
+        for written in [false, true] {
+            let rate = bare(&dir.join("bare"), group_bytes, written) * group as f64;
             println!(
-                "  bare write + fdatasync {label}: {rate:.0}/s, ours is {:.0} %",
+                "  bare write + fdatasync of such groups {}: {rate:.0}/s, ours is {:.0} %",
+                if written {
+                    "over written blocks"
+                } else {
+                    "into new files"
+                },
                 ours / rate * 100.0
             );
-        };
-        println!("sync {group} in flight: {ours:.0}/s");
-        bare("growing file", false);
-        bare("over written blocks", true);
+        }
     }
+}
+
+/// Writes and syncs of `bytes` a second, through files of 1 GiB.
+fn bare(path: &Path, bytes: usize, written: bool) -> f64 {
+    const FILE: u64 = 1 << 30;
+    let bytes = vec![7; bytes];
+    let fresh = || {
+        let _ = std::fs::remove_file(path);
+        let file = File::create(path).unwrap();
+        file.set_len(FILE).unwrap();
+        if written {
+            let zeros = vec![0; 1 << 20];
+            (0..FILE >> 20).for_each(|at| file.write_all_at(&zeros, at << 20).unwrap());
+        }
+        file.sync_all().unwrap();
+        file
+    };
+    let (mut file, mut at, mut count) = (fresh(), 0, 0);
+    let mut spent = Duration::ZERO;
+    while spent < MEASURED {
+        if at + bytes.len() as u64 > FILE {
+            (file, at) = (fresh(), 0);
+        }
+        let started = Instant::now();
+        file.write_all_at(&bytes, at).unwrap();
+        file.sync_data().unwrap();
+        spent += started.elapsed();
+        at += bytes.len() as u64;
+        count += 1;
+    }
+    let _ = std::fs::remove_file(path);
+    f64::from(count) / spent.as_secs_f64()
 }
 
 fn read(dir: &Path) {

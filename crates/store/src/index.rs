@@ -495,7 +495,7 @@ impl<D: Disk> Store<D> {
         begin: i64,
         end: i64,
     ) -> disk::Result<Vec<PhysicalOffset>> {
-        let max = max.min(self.settings.query_max);
+        let max = max.min(self.tuned.query_max());
         let mut candidates = Vec::new();
         if let Some(index) = self.index.lock().as_ref() {
             // Hashes collide rarely; a few more candidates than wanted make up for it.
@@ -524,6 +524,19 @@ impl<D: Disk> Store<D> {
             }
         }
         Ok(found)
+    }
+
+    /// Store time (ms) and position of the newest record in the index; both 0 while there is none (RocketMQ 4.9.8,
+    /// IndexService: what a key query says beside its hits).
+    pub fn index_end(&self) -> (i64, PhysicalOffset) {
+        let guard = self.index.lock();
+        let last = guard.as_ref().and_then(|index| index.files.last());
+        last.map_or((0, PhysicalOffset(0)), |file| {
+            (
+                file.header.end_timestamp,
+                PhysicalOffset(file.header.end_physical),
+            )
+        })
     }
 
     /// Whether the index waits for [`Store::build_index`].

@@ -34,6 +34,7 @@ pub mod recover;
 mod retention;
 mod settings;
 mod store;
+mod tuned;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
 pub use dispatch::Dispatched;

@@ -227,18 +227,22 @@ impl<D: Disk> Log<D> {
         }))
     }
 
-    /// Makes the file after the last one, if it is not there yet.
-    pub(crate) fn make_spare(&self, disk: &D, now: i64) -> disk::Result<()> {
+    /// The file after the last one, made if it is not there yet.
+    pub(crate) fn make_spare(&self, disk: &D, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
         let mut spare = self.spare.lock();
         let start = self
             .files
             .load()
             .last()
             .map_or(0, |last| last.start + self.file_size);
-        if spare.as_ref().is_none_or(|spare| spare.start != start) {
-            *spare = Some(self.create(disk, start, now)?);
+        match &*spare {
+            Some(spare) if spare.start == start => Ok(spare.clone()),
+            _ => {
+                let made = self.create(disk, start, now)?;
+                *spare = Some(made.clone());
+                Ok(made)
+            }
         }
-        Ok(())
     }
 
     /// Takes the file made ahead away, to remove it.

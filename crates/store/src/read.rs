@@ -62,7 +62,7 @@ pub enum Boundary {
     Lower,
     /// The last message at or before the time.
     Upper,
-    /// The message nearest to the time (4.9).
+    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue).
     Nearest,
 }
 
@@ -165,7 +165,7 @@ impl<D: Disk> Store<D> {
                 scanned += 1;
                 continue;
             }
-            let on_disk = log_end - unit.physical > self.settings.memory_window_bytes;
+            let on_disk = log_end - unit.physical > self.tuned.memory_window_bytes();
             if self.is_full(result, limits, i64::from(unit.size), on_disk) {
                 break;
             }
@@ -199,7 +199,7 @@ impl<D: Disk> Store<D> {
             }
         }
         result.next_begin_offset = offset.plus(scanned);
-        result.far_behind = log_end - last_physical > self.settings.memory_window_bytes;
+        result.far_behind = log_end - last_physical > self.tuned.memory_window_bytes();
         Ok(())
     }
 
@@ -221,17 +221,7 @@ impl<D: Disk> Store<D> {
         if result.count == 0 {
             return false;
         }
-        let (most_bytes, most_count) = if on_disk {
-            (
-                self.settings.max_transfer_bytes_on_disk,
-                self.settings.max_transfer_count_on_disk,
-            )
-        } else {
-            (
-                self.settings.max_transfer_bytes_in_memory,
-                self.settings.max_transfer_count_in_memory,
-            )
-        };
+        let (most_bytes, most_count) = self.tuned.transfer(on_disk);
         let bytes = (result.bytes as i64).saturating_add(size);
         result.count as i64 >= i64::from(limits.max_messages.min(most_count))
             || bytes > most_bytes.min(limits.max_bytes)
@@ -341,7 +331,7 @@ impl<D: Disk> Store<D> {
                     .store_time_in(&queue, lower - 1)?
                     .map(|time| timestamp.saturating_sub(time));
                 match (before, after) {
-                    (Some(before), Some(after)) if before < after => lower - 1,
+                    (Some(before), Some(after)) if before <= after => lower - 1,
                     _ => lower,
                 }
             }

@@ -3,6 +3,7 @@
 use crate::append::DiskFull;
 use crate::latch::Latched;
 use crate::store::Store;
+use crate::tuned::Retention;
 use disk::{Disk, MappedFile};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -21,6 +22,12 @@ pub struct Health {
 }
 
 impl Health {
+    /// What a send would be refused with; none if messages are taken.
+    pub fn problem(&self) -> Option<String> {
+        let latched = self.latched.as_ref().map(Latched::to_string);
+        latched.or_else(|| self.disk_full.as_ref().map(DiskFull::to_string))
+    }
+
     /// Whether messages are taken.
     pub fn is_writable(&self) -> bool {
         self.latched.is_none() && self.disk_full.is_none()
@@ -66,7 +73,8 @@ impl<D: Disk> Store<D> {
                 return;
             }
         };
-        let warning = self.settings.disk_warning_percent;
+        let levels = self.tuned.retention();
+        let warning = levels.disk_warning_percent;
         let places = [
             (log, &self.settings.commitlog_dirs[0]),
             (queues, &self.queue_files.dir),
@@ -84,7 +92,7 @@ impl<D: Disk> Store<D> {
             });
         } else if places
             .iter()
-            .all(|(percent, _)| *percent <= self.settings.disk_clean_forcibly_percent)
+            .all(|(percent, _)| *percent <= levels.disk_clean_forcibly_percent)
             && full.take().is_some()
         {
             tracing::info!(log, queues, "space came back, writes go on");
@@ -115,29 +123,28 @@ impl<D: Disk> Store<D> {
         if manual {
             self.delete_runs.fetch_sub(1, Ordering::AcqRel);
         }
-        let due = self.settings.delete_when.contains(&hour)
-            || highest > self.settings.disk_max_used_percent
-            || manual;
+        let rules = self.tuned.retention();
+        let due = rules.delete_when.contains(&hour) || highest > rules.disk_max_used_percent || manual;
         if due {
-            let forced = self.settings.clean_forcibly && highest > self.settings.disk_clean_forcibly_percent;
-            removed.log = self.delete_log_files(now, forced)?;
+            let forced = rules.clean_forcibly && highest > rules.disk_clean_forcibly_percent;
+            removed.log = self.delete_log_files(now, forced, &rules)?;
         }
         // Also for files that went in another way, or before a crash that kept this from happening.
         removed.queue_files = self.follow_log_min()?;
         Ok(removed)
     }
 
-    fn delete_log_files(&self, now: i64, forced: bool) -> Result<Vec<PathBuf>, Latched> {
+    fn delete_log_files(&self, now: i64, forced: bool, rules: &Retention) -> Result<Vec<PathBuf>, Latched> {
         let files = self.log.files();
         let flushed = self.log.flushed();
         let dispatched = self.dispatched.load(Ordering::Acquire);
-        let age = self.settings.file_reserved_hours.saturating_mul(HOUR_MS);
+        let age = rules.file_reserved_hours.saturating_mul(HOUR_MS);
         let mut paths = Vec::new();
         // Never the last file, nor one that has something in it that still has to be flushed or dispatched.
         for file in files
             .iter()
             .take(files.len().saturating_sub(1))
-            .take(self.settings.delete_batch_max)
+            .take(rules.delete_batch_max)
         {
             let expired = now >= file.modified_ms.load(Ordering::Relaxed).saturating_add(age);
             if !(expired || forced) || file.start + self.log.file_size > flushed.min(dispatched) {

@@ -9,6 +9,7 @@ use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::settings::{FlushType, StoreSettings};
+use crate::tuned::Tuned;
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Fields, Place, Version};
 use message::{hash, name, properties, sys_flag};
@@ -29,6 +30,7 @@ const POPULATE_MIN: i64 = 1 << 20;
 pub struct Store<D: Disk> {
     pub(crate) disk: D,
     pub(crate) settings: StoreSettings,
+    pub(crate) tuned: Tuned,
     pub(crate) log: Log<D>,
     pub(crate) queue_files: QueueFiles,
     pub(crate) queues: Queues<D::File>,
@@ -71,11 +73,9 @@ impl<D: Disk> Store<D> {
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
         let settings = &self.settings;
         let body_len = new.body.len();
-        if body_len as i64 > settings.max_message_size {
-            return Err(Illegal::Body {
-                len: body_len,
-                max: settings.max_message_size,
-            });
+        let max = self.tuned.max_message_size();
+        if body_len as i64 > max {
+            return Err(Illegal::Body { len: body_len, max });
         }
         if new.queue_id < 0 {
             return Err(Illegal::QueueId(new.queue_id));
@@ -127,7 +127,7 @@ impl<D: Disk> Store<D> {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
-        let max = settings.max_record_bytes();
+        let max = self.tuned.max_record_bytes();
         if len as i64 > max {
             return Err(Illegal::Record { len, max });
         }
@@ -451,7 +451,7 @@ impl<D: Disk> Store<D> {
         PhysicalOffset(self.dispatched.load(Ordering::Acquire))
     }
 
-    /// The settings in use.
+    /// The settings it was opened with; [`Store::tune`] may have changed some since.
     pub fn settings(&self) -> &StoreSettings {
         &self.settings
     }
@@ -522,16 +522,16 @@ impl<D: Disk> Store<D> {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
                 let to = (goal - file.start).min(self.log.file_size);
-                match self.settings.flush_type {
-                    FlushType::Async if from < to => file.file.populate(from as u64..to as u64)?,
-                    // Written by calls, which need no pages that are there beforehand.
-                    FlushType::Sync if from < to => file.file.reserve(from as u64..to as u64)?,
-                    _ => {}
+                if from < to {
+                    file.file.populate(from as u64..to as u64)?;
                 }
             }
             let boundary = self.log.next_file(written.max(1) - 1);
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
-                self.log.make_spare(&self.disk, now)?;
+                let spare = self.log.make_spare(&self.disk, now)?;
+                if goal > boundary {
+                    spare.file.populate(0..(goal - boundary) as u64)?;
+                }
             }
             Ok::<_, disk::Error>(())
         })();
@@ -565,6 +565,12 @@ impl<D: Disk> Store<D> {
             let abort = self.settings.root_dir.join("abort");
             self.latch.guard(self.disk.remove_file(&abort))?;
             self.latch.guard(self.disk.sync_dir(&self.settings.root_dir))?;
+        } else {
+            let waiting = self.log.written() - self.dispatched().0;
+            tracing::warn!(
+                waiting,
+                "bytes of the log have no queue units yet; the next start builds them"
+            );
         }
         Ok(())
     }
@@ -624,6 +630,7 @@ impl<D: Disk> Store<D> {
                 shut_down: false,
             }),
             disk,
+            tuned: Tuned::of(&settings),
             settings,
             log,
             queue_files,

@@ -10,7 +10,9 @@
 
 mod bad_input;
 mod check;
+mod config_files;
 mod consumers;
+mod full_disk;
 mod mixed;
 mod restarts;
 mod scripts;

@@ -1,41 +1,144 @@
-//! VIEW_MESSAGE_BY_ID (33): one message by its physical offset.
+//! QUERY_MESSAGE (12): messages of a key or unique id. VIEW_MESSAGE_BY_ID (33): one message by its physical offset.
 //!
-//! Rules: RocketMQ 4.9.8, QueryMessageProcessor. Unlike Java 4.9, an offset at which no record starts is refused
-//! instead of answered with whatever bytes are there.
+//! Rules: RocketMQ 4.9.8, QueryMessageProcessor and DefaultMessageStore.queryMessage. Unlike Java, messages found by
+//! key are checked for the key, and an offset at which no record starts is refused instead of answered with whatever
+//! bytes are there.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use message::name;
 use protocol::code::response;
-use protocol::header::broker::ViewMessageRequestHeader;
-use remoting::{Body, Request};
+use protocol::header::broker::{
+    QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
+};
+use remoting::{Body, Request, Responder};
 use store::PhysicalOffset;
 
 use crate::Store;
+use crate::settings::Settings;
+
+/// Longest answer to a query, bytes. A client takes frames of 16 MiB (RocketMQ 4.9.8, NettyDecoder); the rest is left
+/// for the header. What does not fit any more is left out, the newest first.
+const ANSWER_MAX: usize = (16 << 20) - (64 << 10);
 
 /// What the handler needs.
 pub struct Query {
-    /// The log.
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Log and index.
     pub store: Arc<Store>,
 }
 
+/// Why a request of this family is not answered with messages.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] protocol::header::HeaderError),
+    #[error("{0}")]
+    Name(#[from] name::NameError),
+    #[error("can not find message, maybe time range not correct")]
+    NotFound,
+    #[error("can not find message by the offset, {0}: {1}")]
+    NoRecord(i64, store::RecordAtError),
+    #[error("the index can not be read: {0}")]
+    Disk(#[from] disk::Error),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::NotFound => response::QUERY_NOT_FOUND,
+            Error::Header(_) | Error::Name(_) | Error::NoRecord(..) | Error::Disk(_) => {
+                response::SYSTEM_ERROR
+            }
+        }
+    }
+}
+
+/// Messages and what is said beside them.
+struct Found {
+    header: QueryMessageResponseHeader,
+    records: Vec<Bytes>,
+}
+
 impl Query {
+    /// QUERY_MESSAGE.
+    pub fn by_key(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let header = match frame.header::<QueryMessageRequestHeader<'_>>() {
+            Ok(header) => header,
+            Err(e) => return refuse(responder, &Error::Header(e)),
+        };
+        if let Err(e) = name::check_any_topic(&header.topic) {
+            return refuse(responder, &Error::Name(e));
+        }
+        let max = match header.unique_key_query {
+            Some(true) => self.settings.load().store.default_query_max_num,
+            _ => header.max_num,
+        };
+        let (topic, key) = (header.topic.into_owned(), header.key.into_owned());
+        let window = (header.begin_timestamp, header.end_timestamp);
+        let store = Arc::clone(&self.store);
+        // Index and old records may have to come from the disk, which must not hold up a worker.
+        tokio::task::spawn_blocking(move || match find(&store, &topic, &key, max, window) {
+            Ok(found) => {
+                let body = Body::Chunks(found.records);
+                responder.reply(response::SUCCESS, None, &found.header, body);
+            }
+            // Even then the header has its fields: clients decode it before they look at the code.
+            Err(e) => {
+                let header = QueryMessageResponseHeader::default();
+                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+            }
+        });
+    }
+
     /// VIEW_MESSAGE_BY_ID.
     pub fn view(&self, request: Request) {
         let Request { frame, responder } = request;
         let offset = match frame.header::<ViewMessageRequestHeader>() {
             Ok(header) => header.offset,
-            Err(e) => return responder.error(response::SYSTEM_ERROR, &e.to_string()),
+            Err(e) => return refuse(responder, &Error::Header(e)),
         };
         match self.store.record_at(PhysicalOffset(offset)) {
             Ok(record) => {
                 let body = Body::Bytes(Bytes::from_owner(record));
                 responder.reply(response::SUCCESS, None, &(), body);
             }
-            Err(e) => {
-                let remark = format!("can not find message by the offset, {offset}: {e}");
-                responder.error(response::SYSTEM_ERROR, &remark);
-            }
+            Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
         }
     }
+}
+
+/// The newest messages, in the order of the log.
+fn find(store: &Store, topic: &str, key: &str, max: i32, (begin, end): (i64, i64)) -> Result<Found, Error> {
+    let mut positions = store.query_by_key(topic, key, max.max(0) as usize, begin, end)?;
+    let (time, last) = store.index_end();
+    positions.sort_unstable();
+    let (mut records, mut len) = (Vec::new(), 0);
+    for position in positions {
+        // It may have expired since the index named it.
+        let Ok(record) = store.record_at(position) else {
+            continue;
+        };
+        len += record.len();
+        if len > ANSWER_MAX && !records.is_empty() {
+            break;
+        }
+        records.push(Bytes::from_owner(record));
+    }
+    if records.is_empty() {
+        return Err(Error::NotFound);
+    }
+    let header = QueryMessageResponseHeader {
+        index_last_update_timestamp: time,
+        index_last_update_phyoffset: last.0,
+    };
+    Ok(Found { header, records })
+}
+
+fn refuse(responder: Responder, e: &Error) {
+    responder.error(e.code(), &e.to_string());
 }

@@ -100,6 +100,15 @@ settings! {
         java "msgTraceTopicName", since "4.9", applies AtStart, check not_blank;
     /// Create the trace topic at start.
     trace_topic_enable: bool = false, java "traceTopicEnable", since "4.9", applies AtStart;
+    /// Consumers that the bloom filter of consumerFilter.json is made for.
+    expect_consumer_num_use_filter: i32 = 32,
+        java "expectConsumerNumUseFilter", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// Its error rate, percent.
+    max_error_rate_of_bloom_filter: i32 = 20,
+        java "maxErrorRateOfBloomFilter", since "4.9", applies AtStart, range 1..=99;
+    /// Milliseconds after which the filter of a consumer that is gone is dropped from consumerFilter.json.
+    filter_data_clean_time_span: i64 = 86_400_000,
+        java "filterDataCleanTimeSpan", since "4.9", applies Live, range 0..=i64::MAX;
     /// ";"-separated keys that UPDATE_BROKER_CONFIG refuses.
     config_black_list: String = "configBlackList;brokerConfigPath".to_owned(),
         java "configBlackList", since "4.9", applies AtStart;
@@ -150,9 +159,6 @@ settings! {
         "consumerManageThreadPoolNums": i32 = "32", since "4.9", POOLS;
         "commercialBaseCount": i32 = "1", since "4.9", ACCOUNT;
         "enableCalcFilterBitMap": bool = "false", since "4.9", SQL92;
-        "expectConsumerNumUseFilter": i32 = "32", since "4.9", SQL92;
-        "maxErrorRateOfBloomFilter": i32 = "20", since "4.9", SQL92;
-        "filterDataCleanTimeSpan": i64 = "86400000", since "4.9", SQL92;
         "filterSupportRetry": bool = "false", since "4.9", SQL92;
         "enablePropertyFilter": bool = "false", since "4.9", SQL92;
         "heartbeatThreadPoolQueueCapacity": i32 = "50000", since "4.9", QUEUES;

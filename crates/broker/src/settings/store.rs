@@ -90,28 +90,28 @@ settings! {
     flush_interval_consume_queue: i32 = 1000,
         java "flushIntervalConsumeQueue", since "4.9", applies Live, range 1..=i32::MAX;
     /// Largest body in bytes.
-    max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies AtStart, range 1..=i32::MAX;
+    max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live, range 1..=i32::MAX;
     /// Check body CRC at recovery.
     check_crc_on_recover: bool = true, java "checkCRCOnRecover", since "4.9", applies AtStart;
     /// Commit-log directory; several allowed, separated by ",".
     store_path_commit_log: Option<String> = None, java "storePathCommitLog", since "4.9", applies AtStart;
     /// Hours (two digits, ";"-separated) at which expired files go.
-    delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies AtStart, check hours;
+    delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies Live, check hours;
     /// Disk percent above which files go at once.
     disk_max_used_space_ratio: i32 = 75,
-        java "diskMaxUsedSpaceRatio", since "4.9", applies AtStart, range 1..=100;
+        java "diskMaxUsedSpaceRatio", since "4.9", applies Live, range 1..=100;
     /// Byte limit of one pull from memory.
     max_transfer_bytes_on_message_in_memory: i32 = 262_144,
-        java "maxTransferBytesOnMessageInMemory", since "4.9", applies AtStart, range 1..=i32::MAX;
+        java "maxTransferBytesOnMessageInMemory", since "4.9", applies Live, range 1..=i32::MAX;
     /// Message limit of one pull from memory.
     max_transfer_count_on_message_in_memory: i32 = 32,
-        java "maxTransferCountOnMessageInMemory", since "4.9", applies AtStart, range 1..=i32::MAX;
+        java "maxTransferCountOnMessageInMemory", since "4.9", applies Live, range 1..=i32::MAX;
     /// Byte limit of one pull from disk.
     max_transfer_bytes_on_message_in_disk: i32 = 65_536,
-        java "maxTransferBytesOnMessageInDisk", since "4.9", applies AtStart, range 1..=i32::MAX;
+        java "maxTransferBytesOnMessageInDisk", since "4.9", applies Live, range 1..=i32::MAX;
     /// Message limit of one pull from disk.
     max_transfer_count_on_message_in_disk: i32 = 8,
-        java "maxTransferCountOnMessageInDisk", since "4.9", applies AtStart, range 1..=i32::MAX;
+        java "maxTransferCountOnMessageInDisk", since "4.9", applies Live, range 1..=i32::MAX;
     /// 4 KiB pages that must be dirty for a flush.
     flush_commit_log_least_pages: i32 = 4,
         java "flushCommitLogLeastPages", since "4.9", applies Live, range 0..=i32::MAX;
@@ -125,10 +125,10 @@ settings! {
     flush_consume_queue_thorough_interval: i32 = 60_000,
         java "flushConsumeQueueThoroughInterval", since "4.9", applies Live, range 1..=i32::MAX;
     /// Hours files are kept.
-    file_reserved_time: i32 = 72, java "fileReservedTime", since "4.9", applies AtStart, range 1..=i32::MAX;
+    file_reserved_time: i32 = 72, java "fileReservedTime", since "4.9", applies Live, range 1..=i32::MAX;
     /// Percent of RAM assumed to be page cache (slaves use 10 less).
     access_message_in_memory_max_ratio: i32 = 40,
-        java "accessMessageInMemoryMaxRatio", since "4.9", applies AtStart, range 0..=100;
+        java "accessMessageInMemoryMaxRatio", since "4.9", applies Live, range 0..=100;
     /// Build the key index.
     message_index_enable: bool = true, java "messageIndexEnable", since "4.9", applies AtStart;
     /// Hash slots per index file.
@@ -137,7 +137,9 @@ settings! {
     /// Entries per index file.
     max_index_num: i32 = 20_000_000, java "maxIndexNum", since "4.9", applies AtStart, range 2..=i32::MAX;
     /// Upper limit of a key query.
-    max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies AtStart, range 1..=i32::MAX;
+    max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Upper limit of a query by unique id.
+    default_query_max_num: i32 = 32, java "defaultQueryMaxNum", since "4.9", applies Live, range 1..=i32::MAX;
     /// HA port. 4.9.8 start-up always overwrites it with listenPort+1, even when the file sets it; 5.x start-up presets 0 and uses listenPort+1 only when it is still <= 0.
     ha_listen_port: i32 = 0, java "haListenPort", since "4.9", applies AtStart, range 0..=65_535;
     /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
@@ -146,7 +148,7 @@ settings! {
     flush_disk_type: FlushDiskType = FlushDiskType::AsyncFlush,
         java "flushDiskType", since "4.9", applies AtStart;
     /// Milliseconds to wait for a synchronous flush.
-    sync_flush_timeout: i32 = 5000, java "syncFlushTimeout", since "4.9", applies AtStart, range 1..=i32::MAX;
+    sync_flush_timeout: i32 = 5000, java "syncFlushTimeout", since "4.9", applies Live, range 1..=i32::MAX;
     /// Delay levels, space-separated number+unit (s, m, h, d), numbered from 1.
     message_delay_level: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
         java "messageDelayLevel", since "4.9", applies AtStart, check delay_levels;
@@ -154,7 +156,7 @@ settings! {
     flush_delay_offset_interval: i64 = 10_000,
         java "flushDelayOffsetInterval", since "4.9", applies AtStart, range 1..=i64::MAX;
     /// Delete files even before their time when the disk is nearly full.
-    clean_file_forcibly_enable: bool = true, java "cleanFileForciblyEnable", since "4.9", applies AtStart;
+    clean_file_forcibly_enable: bool = true, java "cleanFileForciblyEnable", since "4.9", applies Live;
     /// Root of the store.
     store_path_root_dir: String = host::home_path("store"),
         java "storePathRootDir", since "4.9", applies AtStart, check not_blank;
@@ -181,12 +183,12 @@ settings! {
         java "maxLmqConsumeQueueNum", since "4.9", applies AtStart, range 0..=i32::MAX;
     /// Disk percent at which the store stops writing.
     disk_space_warning_level_ratio: i32 = 90,
-        java "diskSpaceWarningLevelRatio", since "5.3", applies AtStart, range 1..=100;
+        java "diskSpaceWarningLevelRatio", since "5.3", applies Live, range 1..=100;
     /// Disk percent at which files are deleted regardless of time.
     disk_space_clean_forcibly_ratio: i32 = 85,
-        java "diskSpaceCleanForciblyRatio", since "5.3", applies AtStart, range 1..=100;
+        java "diskSpaceCleanForciblyRatio", since "5.3", applies Live, range 1..=100;
     /// Files deleted per round.
-    delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies AtStart, range 1..=i32::MAX;
+    delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies Live, range 1..=i32::MAX;
     inert {
         "osPageCacheBusyTimeOutMills": i64 = "1000", since "4.9", "no send is refused because another is slow";
         "diskFallRecorded": bool = "true", since "4.9", STATS;
@@ -200,7 +202,6 @@ settings! {
         "haMasterAddress": Option<String> = "null", since "4.9", REPLICAS;
         "haMaxGapNotInSync": i32 = "268435456", since "5.3", REPLICAS;
         "flushCommitLogTimed": bool = "true", since "4.9", "the flush thread always sleeps flushIntervalCommitLog";
-        "defaultQueryMaxNum": i32 = "32", since "4.9", "a query is limited by maxMsgsNumBatch";
         "maxFilterMessageSize": i32 = "16000", since "5.3", "how far one pull looks is fixed";
         "maxTopicLength": i32 = "127", since "5.3", "a topic name has at most 127 letters";
         "autoMessageVersionOnTopicLen": bool = "true", since "5.3", "the length of the topic decides";

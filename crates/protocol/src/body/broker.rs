@@ -256,6 +256,12 @@ pub struct SubscriptionGroupTable {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerOffsetTable {
+    /// Version of the table, 5.x.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_version: Option<DataVersion>,
+    /// With `enableLmq`: `topic@group` to offset of the groups of light queues. Left out without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lmq_offset_table: Option<BTreeMap<String, i64>>,
     /// Offsets.
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }

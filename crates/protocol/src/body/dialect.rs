@@ -143,7 +143,7 @@ fn put_text(src: &[u8], token: &Token, out: &mut Vec<u8>) {
 
 fn quote(text: &[u8], out: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(text);
-    let mut buf = bytes::BytesMut::with_capacity(text.len() + 2);
+    let mut buf = Vec::with_capacity(text.len() + 2);
     crate::encode::put_json_text(&mut buf, &text);
     out.extend_from_slice(&buf);
 }

@@ -205,6 +205,33 @@ pub struct ViewMessageRequestHeader {
     pub offset: i64,
 }
 
+/// QUERY_MESSAGE (12).
+#[derive(Debug, Clone, Header)]
+pub struct QueryMessageRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// A word of KEYS, or a unique id.
+    pub key: Cow<'a, str>,
+    /// Most messages wanted.
+    pub max_num: i32,
+    /// Earliest store time, ms since 1970.
+    pub begin_timestamp: i64,
+    /// Latest store time, ms since 1970.
+    pub end_timestamp: i64,
+    /// The key is a unique id (RocketMQ 4.9.8, MixAll.UNIQUE_MSG_QUERY_FLAG).
+    #[header(java = "_UNIQUE_KEY_QUERY")]
+    pub unique_key_query: Option<bool>,
+}
+
+/// Answer to QUERY_MESSAGE, found or not.
+#[derive(Debug, Clone, Default, Header)]
+pub struct QueryMessageResponseHeader {
+    /// Store time of the newest message in the index, ms since 1970; 0 when nothing was found.
+    pub index_last_update_timestamp: i64,
+    /// Its physical offset; 0 when nothing was found.
+    pub index_last_update_phyoffset: i64,
+}
+
 /// UNREGISTER_CLIENT (35).
 #[derive(Debug, Clone, Header)]
 pub struct UnregisterClientRequestHeader<'a> {

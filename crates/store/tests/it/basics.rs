@@ -276,7 +276,8 @@ fn offsets_by_time() {
         (0, 0, 0, 0),
         (1000, 0, 0, 0),
         (1400, 1, 0, 0),
-        (1500, 1, 0, 1),
+        (1500, 1, 0, 0),
+        (1501, 1, 0, 1),
         (2000, 1, 3, 1),
         (4999, 4, 3, 4),
         (5000, 4, 4, 4),
@@ -469,6 +470,52 @@ fn retention_removes_old_files_and_what_points_there() {
     let (store, report) = open(&disk, &settings);
     assert!(report.clean && report.log_cut.is_none());
     assert_eq!(store.queue_bounds("T", 0), (min, max));
+}
+
+#[test]
+fn an_open_store_takes_other_limits() {
+    let disk = SimDisk::new();
+    let settings = StoreSettings {
+        file_reserved_hours: 1000,
+        delete_when: vec![],
+        ..small(FlushType::Async)
+    };
+    let (store, _) = open(&disk, &settings);
+    for number in 0..100 {
+        let key = b"KEYS\x01k";
+        send_through(&store, record("T", 0, &[1; 500], key), NOW + number);
+    }
+    store.build_index().unwrap();
+    let later = NOW + 2 * 3_600_000;
+    let count = || {
+        let limits = ReadLimits {
+            max_messages: 32,
+            max_bytes: i64::MAX,
+        };
+        read_with(&store, "T", 0, 80, limits, &TagFilter::All).0.count
+    };
+    let keys = || store.query_by_key("T", "k", 64, 0, i64::MAX).unwrap().len();
+    assert_eq!((count(), keys()), (16, 64), "to the end of a queue file");
+    assert_eq!(store.tick_retention(later).unwrap().log.len(), 0);
+
+    let hour = (later / 3_600_000 % 24) as u32;
+    store.tune(&StoreSettings {
+        max_message_size: 100,
+        max_transfer_count_in_memory: 5,
+        query_max: 3,
+        file_reserved_hours: 1,
+        delete_when: vec![hour],
+        delete_batch_max: 2,
+        ..settings.clone()
+    });
+    let refused = store.prepare(&record("T", 0, &[1; 101], b"")).err().unwrap();
+    assert_eq!(refused, Illegal::Body { len: 101, max: 100 });
+    assert_eq!((count(), keys()), (5, 3));
+    assert_eq!(store.tick_retention(later).unwrap().log.len(), 2);
+
+    store.tune(&settings);
+    send(&store, record("T", 0, &[1; 101], b""), NOW);
+    assert_eq!(count(), 16);
 }
 
 #[test]

@@ -70,13 +70,7 @@ impl Group {
             return Err(Error::Slave);
         }
         name::check_group(&config.group_name)?;
-        let full = || {
-            Error::Value(format!(
-                "the broker has {} groups, the most it keeps",
-                crate::groups::GROUPS_MAX
-            ))
-        };
-        self.groups.put(config, self.clock.now_ms()).ok_or_else(full)
+        Ok(self.groups.put(config, self.clock.now_ms())?)
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.

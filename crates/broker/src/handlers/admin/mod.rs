@@ -42,6 +42,10 @@ pub enum Error {
     Forbidden(String),
     #[error("{0}")]
     NotCreated(#[from] crate::topics::NotCreated),
+    #[error("{0}")]
+    GroupNotPut(#[from] crate::groups::NotPut),
+    #[error("{0}")]
+    Attributes(#[from] crate::attributes::Error),
     #[error("the change is in force but not on disk: {0}")]
     NotSaved(#[from] SaveError),
     #[error("the queues of topic[{0}] could not be removed: {1}")]
@@ -63,6 +67,8 @@ impl Error {
             | Error::Slave
             | Error::Value(_)
             | Error::NotCreated(_)
+            | Error::GroupNotPut(_)
+            | Error::Attributes(_)
             | Error::NotSaved(_)
             | Error::NotRemoved(..) => response::SYSTEM_ERROR,
         }

@@ -67,6 +67,9 @@ impl Runtime {
             "startAcceptSendRequestTimeStamp",
             settings.broker.start_accept_send_request_time_stamp.to_string(),
         );
+        // Ours: why sends are refused, OK if they are not.
+        let problem = self.store.health().problem();
+        put("storeHealth", problem.unwrap_or_else(|| "OK".to_owned()));
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
         table

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use disk::Clock;
 use protocol::code::response;
 use protocol::header::broker::GetBrokerConfigResponseHeader;
 use remoting::{Body, Request};
@@ -17,6 +18,8 @@ pub struct SettingsRequests {
     pub config: Arc<ConfigStore>,
     /// Tells the name servers of a changed permission.
     pub registration: Arc<Registration>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl SettingsRequests {
@@ -38,7 +41,7 @@ impl SettingsRequests {
         match outcome {
             Ok(announce) => {
                 if announce {
-                    self.registration.announce();
+                    self.registration.announce(self.clock.now_ms());
                 }
                 responder.ok();
             }

@@ -17,7 +17,9 @@ use store::QueueOffset;
 
 use super::{Error, answer_when_saved, refuse};
 use crate::Store;
+use crate::attributes;
 use crate::clients::Consumers;
+use crate::kept::KeptFiles;
 use crate::offsets::OffsetTable;
 use crate::persist::Change;
 use crate::settings::Settings;
@@ -25,6 +27,9 @@ use crate::topics::TopicTable;
 
 /// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
 const QUEUES_MAX: i32 = 65_536;
+
+/// Attributes that promise what is not built.
+const NOT_BUILT: [(&str, &str); 2] = [("+queue.type", "BatchCQ"), ("+cleanup.policy", "COMPACTION")];
 
 /// What the handler needs.
 pub struct Topic {
@@ -38,6 +43,8 @@ pub struct Topic {
     pub consumers: Arc<Consumers>,
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
+    /// Files of features that are not here.
+    pub kept: Arc<KeptFiles>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -91,6 +98,12 @@ impl Topic {
                 )));
             }
         }
+        for (key, value) in NOT_BUILT {
+            if config.attributes.get(key).is_some_and(|wanted| wanted == value) {
+                let text = format!("{}={value} is not part of this release", &key[1..]);
+                return Err(Error::Value(text));
+            }
+        }
         Ok(self.topics.put(config, self.clock.now_ms())?)
     }
 
@@ -107,6 +120,7 @@ impl Topic {
                     write_queue_nums: h.write_queue_nums,
                     perm: h.perm,
                     topic_sys_flag: h.topic_sys_flag.unwrap_or(0),
+                    attributes: attributes::parse(h.attributes.as_deref().unwrap_or_default())?,
                     ..TopicConfig::default()
                 };
                 if let Some(kind) = h.topic_filter_type {
@@ -207,6 +221,7 @@ impl Topic {
                 removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
                 self.offsets.remove_topic(&h.topic);
+                self.kept.topic_deleted(&h.topic, self.clock.now_ms());
                 Ok(change)
             });
         match outcome {

@@ -1,163 +1,17 @@
-//! A whole broker in this process, asked over its sockets: what every request is answered.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+//! What every request is answered.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::run::{Broker, start};
-use broker::settings::{FlushDiskType, Settings};
-use bytes::Bytes;
-use message::record::{Check, Entry, View, decode};
+use broker::settings::FlushDiskType;
 use message::{batch, properties};
 use protocol::code::{request, response};
 use protocol::header::Short;
 use protocol::header::broker::*;
-use protocol::{EncodeHeader, Frame};
-use remoting::{Body, Client, ClientSettings, Connection, Request, Service};
-use tempfile::TempDir;
-use tokio::sync::mpsc;
+use remoting::{Body, Connection};
 
-const WITHIN: Duration = Duration::from_secs(20);
-
-struct Fixture {
-    dir: TempDir,
-    port: u16,
-    broker: Option<Broker>,
-    client: Client,
-}
-
-/// Hands the broker's own requests to the test.
-struct Notices(mpsc::UnboundedSender<Frame>);
-
-impl Service for Notices {
-    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
-        for request in requests.drain(..) {
-            let _nobody_listens = self.0.send(request.frame);
-            drop(request.responder);
-        }
-    }
-
-    fn closed(&self, _conn: &Arc<Connection>) {}
-}
-
-fn settings(dir: &TempDir, port: u16) -> Settings {
-    let mut settings = Settings::default();
-    settings.broker.broker_name = "broker-a".to_owned();
-    settings.broker.broker_ip1 = "127.0.0.1".to_owned();
-    settings.broker.broker_ip2 = "127.0.0.1".to_owned();
-    settings.broker.namesrv_addr = None;
-    settings.broker.broker_config_path = Some(dir.path().join("broker.conf").display().to_string());
-    settings.server.bind_address = "127.0.0.1".to_owned();
-    settings.server.listen_port = i32::from(port);
-    settings.store.store_path_root_dir = dir.path().join("store").display().to_string();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    settings.store.mapped_file_size_consume_queue = 2000;
-    settings
-}
-
-impl Fixture {
-    async fn new(change: impl FnOnce(&mut Settings)) -> Fixture {
-        let dir = TempDir::new().unwrap();
-        let port = cluster::free_port();
-        let mut settings = settings(&dir, port);
-        change(&mut settings);
-        let broker = start(settings).await.unwrap();
-        Fixture {
-            dir,
-            port,
-            broker: Some(broker),
-            client: Client::new(ClientSettings::default()),
-        }
-    }
-
-    /// Stops the broker and starts it again on the same store.
-    async fn restart(&mut self) {
-        self.broker.take().unwrap().stop().await;
-        self.broker = Some(start(settings(&self.dir, self.port)).await.unwrap());
-    }
-
-    async fn ask(&self, code: i32, header: &(dyn EncodeHeader + Sync), body: impl Into<Bytes>) -> Frame {
-        let address = format!("127.0.0.1:{}", self.port);
-        self.client
-            .invoke(&address, code, header, Body::Bytes(body.into()), WITHIN)
-            .await
-            .unwrap()
-    }
-
-    async fn send(&self, header: &SendMessageRequestHeader<'_>, body: &[u8]) -> Frame {
-        self.ask(request::SEND_MESSAGE_V2, &Short(header), body.to_vec())
-            .await
-    }
-
-    async fn pull(&self, header: &PullMessageRequestHeader<'_>) -> Frame {
-        self.ask(request::PULL_MESSAGE, header, Bytes::new()).await
-    }
-
-    /// Asks through a connection of its own, over which the broker's notices come back as well.
-    async fn own_connection(&self) -> (Arc<Connection>, mpsc::UnboundedReceiver<Frame>, Client) {
-        let (sender, notices) = mpsc::unbounded_channel();
-        let client = Client::with_service(ClientSettings::default(), Arc::new(Notices(sender)));
-        let conn = client
-            .connection(&format!("127.0.0.1:{}", self.port))
-            .await
-            .unwrap();
-        (conn, notices, client)
-    }
-}
-
-fn to<'a>(topic: &'a str, queue_id: i32, text: &'a str) -> SendMessageRequestHeader<'a> {
-    SendMessageRequestHeader {
-        producer_group: Some(Cow::Borrowed("p")),
-        topic: Cow::Borrowed(topic),
-        default_topic: Some(Cow::Borrowed("TBW102")),
-        default_topic_queue_nums: Some(4),
-        queue_id,
-        sys_flag: Some(0),
-        born_timestamp: 1_700_000_000_000,
-        flag: Some(0),
-        properties: Some(Cow::Borrowed(text)),
-        reconsume_times: Some(0),
-        unit_mode: Some(false),
-        batch: None,
-        max_reconsume_times: None,
-    }
-}
-
-fn from<'a>(topic: &'a str, queue_id: i32, offset: i64) -> PullMessageRequestHeader<'a> {
-    PullMessageRequestHeader {
-        consumer_group: Cow::Borrowed("g"),
-        topic: Cow::Borrowed(topic),
-        queue_id,
-        queue_offset: offset,
-        max_msg_nums: 32,
-        sys_flag: 4,
-        commit_offset: Some(0),
-        suspend_timeout_millis: Some(15_000),
-        subscription: Some(Cow::Borrowed("*")),
-        sub_version: Some(0),
-        expression_type: Some(Cow::Borrowed("TAG")),
-        max_msg_bytes: None,
-    }
-}
-
-fn records(body: &[u8]) -> Vec<View<'_>> {
-    let (mut rest, mut all) = (body, Vec::new());
-    while let Ok(Entry::Record(view)) = decode(rest, Check::Body) {
-        rest = &rest[view.total_len()..];
-        all.push(view);
-        if rest.is_empty() {
-            break;
-        }
-    }
-    assert!(rest.is_empty(), "the body is a chain of whole records");
-    all
-}
-
-fn refused(frame: &Frame) -> (i32, &str) {
-    (frame.code, frame.remark.as_deref().unwrap_or(""))
-}
+use crate::fixture::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_can_be_pulled_at_once() {
@@ -519,14 +373,6 @@ async fn offsets_are_kept_over_a_restart() {
         let answer = fixture.ask(code, &unknown, "").await;
         assert_eq!(answer.header::<OffsetResponseHeader>().unwrap().offset, 0);
     }
-}
-
-fn heartbeat(client_id: &str, group: &str, topic: &str) -> String {
-    format!(
-        r#"{{"clientID":"{client_id}","producerDataSet":[{{"groupName":"p"}}],"consumerDataSet":[{{"groupName":"{group}",
-        "consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_LAST_OFFSET",
-        "subscriptionDataSet":[{{"topic":"{topic}","subString":"*","subVersion":5,"tagsSet":[],"codeSet":[]}}]}}]}}"#
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,4 @@
 //! A broker with very many topics, and a name server that comes and goes.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// As many topics as make a registration longer than a frame of Java's may be, and then some.
 const TOPICS: usize = 100_000;
 
-async fn name_server(dir: &TempDir, port: u16) -> namesrv::run::Namesrv {
+pub(crate) async fn name_server(dir: &TempDir, port: u16) -> namesrv::run::Namesrv {
     let mut settings = namesrv::settings::Settings::default();
     settings.namesrv.kv_config_path = dir.path().join("kv.json").display().to_string();
     let address = format!("127.0.0.1:{port}").parse().unwrap();

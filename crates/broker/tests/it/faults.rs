@@ -1,0 +1,241 @@
+//! Disks that fail, are full, or are slow: what clients, operators and name servers are told.
+
+use std::time::{Duration, Instant};
+
+use broker::Disk;
+use broker::settings::{FlushDiskType, Settings};
+use disk::Usage;
+use protocol::Frame;
+use protocol::code::{request, response};
+use protocol::header::broker::*;
+use protocol::header::namesrv::GetRouteInfo;
+use remoting::Body;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fixture::*;
+use crate::registration::name_server;
+
+/// How long the broker may take to notice that the disk is full, or no longer is.
+const NOTICED_WITHIN: Duration = Duration::from_secs(1);
+
+const WRITE: i64 = 2;
+
+fn percent(used: u64) -> Option<Usage> {
+    Some(Usage {
+        used,
+        available: 100 - used,
+    })
+}
+
+fn sync_flush(settings: &mut Settings) {
+    settings.store.flush_disk_type = FlushDiskType::SyncFlush;
+}
+
+impl Fixture {
+    /// Permission of the topic's queues as the name server tells it; none if it does not know the topic.
+    async fn registered_permission(&self, namesrv: &str, topic: &str) -> Option<i64> {
+        let header = GetRouteInfo {
+            topic: topic.into(),
+            accept_standard_json_only: None,
+            zone_mode: None,
+            zone_name: None,
+        };
+        let code = request::GET_ROUTEINFO_BY_TOPIC;
+        let asked = self.client.invoke(namesrv, code, &header, Body::Empty, WITHIN);
+        let answer = asked.await.unwrap();
+        let route: Value = protocol::body::read(&answer.body).ok()?;
+        Some(route["queueDatas"][0]["perm"].as_i64().unwrap())
+    }
+
+    /// Waits until the name server knows whether the topic may be written.
+    async fn wait_for_registered(&self, namesrv: &str, topic: &str, writable: bool) {
+        let started = Instant::now();
+        loop {
+            let permission = self.registered_permission(namesrv, topic).await;
+            if permission.is_some_and(|p| (p & WRITE != 0) == writable) {
+                return;
+            }
+            assert!(started.elapsed() < WITHIN, "perm is still {permission:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Sends until an answer has this code; fails if that takes longer than the broker may.
+    async fn wait_for_code(&self, code: i32) -> Frame {
+        let started = Instant::now();
+        loop {
+            let answer = self.send(&to("Topic", 0, ""), b"again").await;
+            if answer.code == code {
+                return answer;
+            }
+            let waited = started.elapsed();
+            assert!(waited < NOTICED_WITHIN, "{:?} after {waited:?}", refused(&answer));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What goes on while nothing can be stored.
+    async fn assert_all_else_works(&self, first_body: &[u8]) {
+        let found = self.pull(&from("Topic", 0, 0)).await;
+        assert_eq!(found.code, response::SUCCESS);
+        assert_eq!(records(&found.body)[0].body(), first_body);
+        let beat = self
+            .ask(request::HEART_BEAT, &(), heartbeat("c", "g", "Topic"))
+            .await;
+        assert_eq!(beat.code, response::SUCCESS, "{:?}", beat.remark);
+        let commit = UpdateConsumerOffsetRequestHeader {
+            consumer_group: "g".into(),
+            topic: "Topic".into(),
+            queue_id: 0,
+            commit_offset: 1,
+        };
+        let committed = self.ask(request::UPDATE_CONSUMER_OFFSET, &commit, "").await;
+        assert_eq!(committed.code, response::SUCCESS);
+        let group = r#"{"groupName":"made_meanwhile"}"#;
+        let made = self
+            .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+            .await;
+        assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+        self.set("longPollingEnable=true\n").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_ends_writes_for_good_and_everybody_is_told_why() {
+    let (dir, disk) = (TempDir::new().unwrap(), Disk::default());
+    let port = cluster::free_port();
+    let namesrv = name_server(&dir, port).await;
+    let address = format!("127.0.0.1:{port}");
+    let fixture = Fixture::on_disk(disk.clone(), dir, |s| {
+        sync_flush(s);
+        s.broker.namesrv_addr = Some(address.clone());
+    })
+    .await;
+    let sent = fixture.send(&to("Topic", 0, ""), b"safe").await;
+    assert_eq!(sent.code, response::SUCCESS);
+    fixture.wait_for_registered(&address, "Topic", true).await;
+    assert_eq!(fixture.runtime().await["storeHealth"], "OK");
+
+    disk.faults().fail_syncs(&fixture.log_dir());
+    let lost = fixture.send(&to("Topic", 0, ""), b"lost").await;
+    disk.faults().mend_syncs();
+    // A sync that works again proves nothing: what the failed one had may be gone.
+    let later = fixture.send(&to("Topic", 0, ""), b"later").await;
+    let file = fixture.log_dir().join("00000000000000000000");
+    for answer in [lost, later] {
+        let (code, remark) = refused(&answer);
+        assert_eq!(code, response::SERVICE_NOT_AVAILABLE, "{remark}");
+        for part in [file.to_str().unwrap(), "writes are off", "sync", "error 5"] {
+            assert!(remark.contains(part), "{part:?} is not in {remark:?}");
+        }
+    }
+    let health = fixture.runtime().await["storeHealth"].clone();
+    assert!(
+        health.contains(file.to_str().unwrap()) && health.contains("error 5"),
+        "{health}"
+    );
+    fixture.wait_for_registered(&address, "Topic", false).await;
+    fixture.assert_all_else_works(b"safe").await;
+    let end = fixture.pull(&from("Topic", 0, 1)).await;
+    assert_eq!(
+        end.code,
+        response::PULL_NOT_FOUND,
+        "what is not on disk is not seen"
+    );
+    let dir = fixture.stop().await;
+    namesrv.shutdown().await;
+
+    let fixture = Fixture::in_folder(dir, sync_flush).await;
+    let sent = fixture.send(&to("Topic", 0, ""), b"after").await;
+    assert_eq!(sent.code, response::SUCCESS, "a start begins anew");
+    let found = fixture.pull(&from("Topic", 0, 0)).await;
+    assert_eq!(records(&found.body)[0].body(), b"safe");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_warning_level_sends_are_refused_until_space_comes_back() {
+    let (dir, disk) = (TempDir::new().unwrap(), Disk::default());
+    let port = cluster::free_port();
+    let namesrv = name_server(&dir, port).await;
+    let address = format!("127.0.0.1:{port}");
+    disk.faults().set_usage(percent(90));
+    let fixture = Fixture::on_disk(disk.clone(), dir, |s| {
+        s.broker.namesrv_addr = Some(address.clone());
+    })
+    .await;
+    let sent = fixture.send(&to("Topic", 0, ""), b"first").await;
+    assert_eq!(sent.code, response::SUCCESS, "at the level is not above it");
+    fixture.wait_for_registered(&address, "Topic", true).await;
+
+    disk.faults().set_usage(percent(91));
+    let answer = fixture.wait_for_code(response::SERVICE_NOT_AVAILABLE).await;
+    let place = format!(
+        "the disk of {} is 91 % full, writes stop above 90 %",
+        fixture.log_dir().display()
+    );
+    assert!(
+        answer.remark.as_deref().unwrap().contains(&place),
+        "{:?}",
+        answer.remark
+    );
+    assert_eq!(fixture.runtime().await["storeHealth"], place);
+    fixture.wait_for_registered(&address, "Topic", false).await;
+    fixture.assert_all_else_works(b"first").await;
+
+    // Another level counts at once.
+    fixture.set("diskSpaceWarningLevelRatio=50\n").await;
+    let started = Instant::now();
+    while !fixture.runtime().await["storeHealth"].ends_with("writes stop above 50 %") {
+        assert!(started.elapsed() < NOTICED_WITHIN);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fixture.set("diskSpaceWarningLevelRatio=90\n").await;
+
+    disk.faults().set_usage(percent(86));
+    // Between the levels nothing changes: many looks later it is still refused.
+    let started = Instant::now();
+    while started.elapsed() < NOTICED_WITHIN {
+        let answer = fixture.send(&to("Topic", 0, ""), b"x").await;
+        assert_eq!(answer.code, response::SERVICE_NOT_AVAILABLE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    disk.faults().set_usage(percent(85));
+    fixture.wait_for_code(response::SUCCESS).await;
+    assert_eq!(fixture.runtime().await["storeHealth"], "OK");
+    fixture.wait_for_registered(&address, "Topic", true).await;
+    fixture.stop().await;
+    namesrv.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_permission_of_the_broker_reaches_the_name_server() {
+    let dir = TempDir::new().unwrap();
+    let port = cluster::free_port();
+    let namesrv = name_server(&dir, port).await;
+    let address = format!("127.0.0.1:{port}");
+    let fixture = Fixture::in_folder(dir, |s| s.broker.namesrv_addr = Some(address.clone())).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    fixture.wait_for_registered(&address, "Topic", true).await;
+    fixture.set("brokerPermission=4\n").await;
+    fixture.wait_for_registered(&address, "Topic", false).await;
+    fixture.set("brokerPermission=6\n").await;
+    fixture.wait_for_registered(&address, "Topic", true).await;
+    fixture.stop().await;
+    namesrv.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_on_a_full_disk_refuses_the_first_send() {
+    let disk = Disk::default();
+    disk.faults().set_usage(percent(95));
+    let fixture = Fixture::on_disk(disk.clone(), TempDir::new().unwrap(), |_| {}).await;
+    let answer = fixture.send(&to("Topic", 0, ""), b"x").await;
+    assert_eq!(
+        answer.code,
+        response::SERVICE_NOT_AVAILABLE,
+        "{:?}",
+        answer.remark
+    );
+    disk.faults().set_usage(None);
+}

@@ -1,0 +1,10 @@
+//! A whole broker in this process, asked over its sockets.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod config_files;
+mod faults;
+mod fixture;
+mod live_settings;
+mod queries;
+mod registration;
+mod requests;

@@ -1,0 +1,118 @@
+//! The files under `config/` change hands: written by RocketMQ's own classes, kept and changed by our broker, read by theirs.
+//!
+//! (What ours makes of each file is the test `config_files` of the crate `broker`.)
+
+use crate::check::*;
+use cluster::{Broker, Flavour, NameServer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What Java's classes find under `STORE/config`: file to content, as they print it.
+fn java_reads(version: &str, store: &Path) -> BTreeMap<String, Value> {
+    let tool = cluster::repository().join("crates/broker/tests/java/ConfigTool.java");
+    let mut command = cluster::java(&cluster::java_servers(version), store);
+    command.arg(tool).arg("read").arg(store);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .filter(|(name, _)| !name.contains(' '))
+        .map(|(name, table)| {
+            let strict =
+                protocol::body::read(table.as_bytes()).unwrap_or_else(|e| panic!("{name}: {e}: {table}"));
+            (name.to_owned(), strict)
+        })
+        .collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn change_hands(version: &str, files: usize) {
+    let golden = cluster::repository().join(format!("crates/broker/tests/golden/java-{version}"));
+    let dir = tempfile::tempdir().unwrap();
+    // Java's classes may write what they read, so they get a copy.
+    copy(&golden, &dir.path().join("before/config"));
+    let before = java_reads(version, &dir.path().join("before"));
+    assert_eq!(before.len(), files, "{:?}", before.keys());
+
+    copy(&golden, &dir.path().join("broker-a/store/config"));
+    let namesrv = NameServer::start(Flavour::Ours, dir.path());
+    let mut broker = Broker::start(Flavour::Ours, dir.path(), "broker-a", &namesrv.address(), &[]);
+    let address = namesrv.address();
+    let options = [
+        ("ns", address.as_str()),
+        ("topic", "Fresh"),
+        ("count", "8"),
+        ("group", "fresh"),
+    ];
+    cluster::Client::start(JAVA_4, dir.path(), "send", &options).finish(LONG);
+    let consumer = cluster::Client::start(JAVA_4, dir.path(), "consume", &options);
+    consumer.wait_count("received", 8, LONG);
+    consumer.stop();
+    broker.stop();
+    let after = java_reads(version, &broker.store());
+
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>()
+    );
+    // How far a consumer says it is when it stops is its own business; that it said so of each queue is what was written.
+    let committed = &after["consumerOffset.json"]["offsetTable"]["Fresh@fresh"];
+    let queues: Vec<&String> = committed.as_object().unwrap().keys().collect();
+    assert_eq!(queues, ["0", "1", "2", "3"]);
+    assert_eq!(
+        after["topics.json"]["topicConfigTable"]["Fresh"]["writeQueueNums"],
+        4
+    );
+    for (name, before) in &before {
+        let after = &after[name];
+        let tables: &[&str] = match name.as_str() {
+            "topics.json" => &["topicConfigTable"],
+            "subscriptionGroup.json" => &["subscriptionGroupTable", "forbiddenTable"],
+            "consumerOffset.json" => &["offsetTable"],
+            "consumerFilter.json" => {
+                let filter = |table: &Value| {
+                    let mut filter = table["filterDataByTopic"]["Orders"]["groupFilterData"]["group"].clone();
+                    filter["deadTime"].take();
+                    filter
+                };
+                assert_eq!(filter(after)["expression"], "a > 1 AND b IS NOT NULL");
+                assert_eq!(filter(after), filter(before));
+                continue;
+            }
+            "lmqConsumerOffset.json" => &["lmqOffsetTable", "offsetTable"],
+            _ => {
+                assert_eq!(after, before, "{version} {name}");
+                continue;
+            }
+        };
+        for table in tables {
+            let (after, before) = (&after[table], &before[table]);
+            for (key, before) in before.as_object().into_iter().flatten() {
+                assert_eq!(&after[key], before, "{version} {name} {table} {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn java_4_9_reads_the_tables_we_changed() {
+    change_hands("4.9.7", 6);
+}
+
+#[test]
+fn java_5_3_reads_the_tables_we_changed() {
+    change_hands("5.3.3", 12);
+}
