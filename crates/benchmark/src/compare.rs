@@ -1,259 +1,307 @@
-//! Ours beside Java's: both run at the same time on the same settings, each row is measured in turns, A B A B.
+//! Ours beside Java's: all run at the same time on the same settings, each row is measured in turns, A B A B.
 
-use std::process::ExitCode;
+use std::io;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use clap::ArgMatches;
-use cluster::{Cluster, Flavour};
-use protocol::code::request;
-use protocol::header::broker::CreateTopicRequestHeader;
-use remoting::{Body, Client, ClientSettings};
+use cluster::{Cluster, Flavour, Jvm};
 
-use crate::load::{Kind, Load, Outcome};
+use crate::load::{Kind, Load, Outcome, QUEUES};
+use crate::rows::{self, Figure, Row};
+use crate::table::{Line, Table};
+use crate::{broker, device};
 
-/// Queues of the benchmark's topic.
-const QUEUES: i32 = 8;
-const TOPIC: &str = "Benchmark";
+/// Topics: sends go to one, pulls read another.
+const SENT: &str = "Benchmark";
+const HOT: &str = "BenchmarkHot";
+const COLD: &str = "BenchmarkCold";
+/// What lies in the topics that are pulled: 40 MiB and 1 GiB of log.
+const HOT_MESSAGES: i64 = 4096 * QUEUES as i64;
+const COLD_MESSAGES: i64 = 900_000;
+const BODY_BYTES: usize = 1024;
+const WARM_UP: Duration = Duration::from_secs(1);
+/// The first load of each broker is not counted: a JVM compiles its code under it.
+const FIRST_WARM_UP_SECONDS: u64 = 10;
 
-/// What a row compares.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Figure {
-    CpuPerMillion,
-    Rate,
-    P50,
-    P99,
-    P999,
+/// What to measure.
+pub(crate) struct Plan {
+    /// Java versions to compare with; the first is the one the goals are about.
+    pub(crate) java: Vec<&'static str>,
+    pub(crate) rounds: u64,
+    pub(crate) seconds: u64,
+    /// GiB of memory touched before each load that writes: see [`touch`].
+    pub(crate) touch_gib: u64,
+    /// Only rows whose name contains one of these; none: all.
+    pub(crate) only: Vec<String>,
 }
 
-impl Figure {
-    fn of(self, outcome: &Outcome) -> f64 {
-        match self {
-            Figure::CpuPerMillion => outcome.cpu_per_million().unwrap_or(f64::NAN),
-            Figure::Rate => outcome.rate(),
-            Figure::P50 => outcome.latency_ms[0],
-            Figure::P99 => outcome.latency_ms[1],
-            Figure::P999 => outcome.latency_ms[2],
-        }
+impl Plan {
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Figure::CpuPerMillion => "broker CPU s per million",
-            Figure::Rate => "messages/s",
-            Figure::P50 => "p50 ms",
-            Figure::P99 => "p99 ms",
-            Figure::P999 => "p99.9 ms",
-        }
-    }
-}
-
-/// A load, and what of it goes into the table.
-struct Row {
-    name: &'static str,
-    sync_flush: bool,
-    kind: Kind,
-    connections: usize,
-    in_flight: usize,
-    batch: usize,
-    rate: u64,
-    figures: &'static [Figure],
-}
-
-const RATE_AND_CPU: &[Figure] = &[Figure::Rate, Figure::CpuPerMillion];
-
-const fn send(name: &'static str, connections: usize, in_flight: usize) -> Row {
-    Row {
-        name,
-        sync_flush: false,
-        kind: Kind::Send,
-        connections,
-        in_flight,
-        batch: 1,
-        rate: 0,
-        figures: RATE_AND_CPU,
+    /// Java's, then ours.
+    pub(crate) fn sides(&self) -> Vec<(String, Flavour)> {
+        let java = self
+            .java
+            .iter()
+            .map(|version| (format!("Java {version}"), Flavour::Java(version)));
+        java.chain([("ours".to_owned(), Flavour::Ours)]).collect()
     }
 }
 
-fn rows() -> Vec<Row> {
-    vec![
-        send("send 16 x 16", 16, 16),
-        send("send 1 x 1", 1, 1),
-        send("send 64 x 64", 64, 64),
-        Row {
-            batch: 32,
-            ..send("send batches of 32, 4 x 16", 4, 16)
-        },
-        Row {
-            rate: 30_000,
-            figures: &[Figure::P50, Figure::P99, Figure::P999],
-            ..send("send at 30,000/s", 16, 16)
-        },
-        Row {
-            kind: Kind::EndToEnd,
-            rate: 10_000,
-            figures: &[Figure::P50, Figure::P99],
-            ..send("send to receipt at 10,000/s", 4, 16)
-        },
-        Row {
-            kind: Kind::Pull,
-            ..send("pull 32 at a time, 1 x 16, hot", 1, 16)
-        },
-        Row {
-            sync_flush: true,
-            ..send("SYNC_FLUSH send 1 x 1", 1, 1)
-        },
-        Row {
-            sync_flush: true,
-            ..send("SYNC_FLUSH send 1 x 64", 1, 64)
-        },
-        Row {
-            sync_flush: true,
-            ..send("SYNC_FLUSH send 16 x 64", 16, 64)
-        },
-    ]
-}
-
-fn create_topic(cluster: &Cluster) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let header = CreateTopicRequestHeader {
-        topic: TOPIC.into(),
-        default_topic: Some("TBW102".into()),
-        read_queue_nums: QUEUES,
-        write_queue_nums: QUEUES,
-        perm: 6,
-        topic_filter_type: Some("SINGLE_TAG".into()),
-        topic_sys_flag: Some(0),
-        order: Some(false),
-        attributes: None,
-    };
-    let made = runtime.block_on(async {
-        let client = Client::new(ClientSettings::default());
-        let within = Duration::from_secs(10);
-        client
-            .invoke(
-                &cluster.broker.address(),
-                request::UPDATE_AND_CREATE_TOPIC,
-                &header,
-                Body::Empty,
-                within,
-            )
-            .await
-    });
-    let made = made.expect("the broker answers");
-    assert_eq!(made.code, 0, "{:?}", made.remark);
-    cluster.broker.wait_for_topic(TOPIC);
-}
-
-fn cluster(flavour: Flavour, sync_flush: bool) -> Cluster {
+pub(crate) fn cluster(flavour: Flavour, sync_flush: bool) -> io::Result<Cluster> {
     let flush = if sync_flush { "SYNC_FLUSH" } else { "ASYNC_FLUSH" };
     let tuning = [
         ("mappedFileSizeCommitLog", "1073741824"),
         ("mappedFileSizeConsumeQueue", "6000000"),
         ("flushDiskType", flush),
-        ("fileReservedTime", "1"),
         // Java gives up on a busy page cache where we have no such lock; the comparison is of what both can do.
         ("osPageCacheBusyTimeOutMills", "5000"),
         ("waitTimeMillsInSendQueue", "5000"),
     ];
-    let cluster = Cluster::of(flavour, flavour, &tuning);
-    create_topic(&cluster);
-    cluster
+    let cluster = Cluster::with_jvm(flavour, flavour, Jvm::Large, &tuning);
+    for topic in [SENT, HOT, COLD] {
+        broker::create_topic(&cluster.broker.address(), topic)?;
+    }
+    Ok(cluster)
 }
 
-fn measure(row: &Row, cluster: &Cluster, seconds: u64) -> Outcome {
-    let load = Load {
+fn load(row: &Row, cluster: &Cluster, topic: &'static str, seconds: u64) -> Load {
+    Load {
         kind: row.kind,
-        namesrv: cluster.namesrv.address(),
-        topic: TOPIC.to_owned(),
+        address: cluster.broker.address(),
+        topic,
         connections: row.connections,
         in_flight: row.in_flight,
-        size: 1024,
+        size: BODY_BYTES,
         batch: row.batch,
+        serialize_type: row.serialize_type,
         rate: row.rate,
-        warm_up: Duration::from_secs(3),
+        warm_up: WARM_UP,
         measured: Duration::from_secs(seconds),
+        once: false,
         pid: cluster.broker.process.pid(),
-    };
-    load.run().expect("both servers run")
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn print_row(row: &Row, java: &[Outcome], ours: &[Outcome]) {
-    for figure in row.figures {
-        let of = |outcomes: &[Outcome]| median(outcomes.iter().map(|o| figure.of(o)).collect());
-        // Each ratio is of two neighbours in time, so that a slow minute of the machine falls on both.
-        let ratio = median(
-            java.iter()
-                .zip(ours)
-                .map(|(j, o)| figure.of(o) / figure.of(j))
-                .collect(),
-        );
-        println!(
-            "| {} | {} | {:.3} | {:.3} | {ratio:.3} |",
-            row.name,
-            figure.name(),
-            of(java),
-            of(ours)
-        );
     }
 }
 
-/// Runs the comparison and prints its table.
-pub(crate) fn run(arguments: &ArgMatches) -> ExitCode {
-    let number = |id: &str| arguments.get_one::<u64>(id).copied().unwrap_or_default();
-    let text = |id: &str| {
-        arguments
-            .get_one::<String>(id)
-            .map(String::as_str)
-            .unwrap_or_default()
+/// Sends until a topic holds so many messages.
+pub(crate) fn fill(cluster: &Cluster, topic: &'static str, messages: i64) -> io::Result<()> {
+    let fill = Load {
+        warm_up: Duration::ZERO,
+        ..load(&rows::fill(), cluster, topic, 1)
     };
-    let java: &'static str = match text("java") {
-        "4.9.7" => "4.9.7",
-        "5.3.3" => "5.3.3",
-        other => {
-            println!("--java {other}: it is 4.9.7 or 5.3.3");
-            return ExitCode::FAILURE;
+    while broker::stored(&cluster.broker.address(), topic)? < messages {
+        fill.run()?;
+    }
+    Ok(())
+}
+
+fn measure(row: &Row, cluster: &mut Cluster, seconds: u64) -> io::Result<Outcome> {
+    if row.cold {
+        return measure_cold(row, cluster);
+    }
+    let topic = if row.kind == Kind::Pull { HOT } else { SENT };
+    if row.kind == Kind::Pull {
+        fill(cluster, HOT, HOT_MESSAGES)?;
+    }
+    load(row, cluster, topic, seconds).run()
+}
+
+/// Reads a topic once, from its start, after its pages have left memory.
+fn measure_cold(row: &Row, cluster: &mut Cluster) -> io::Result<Outcome> {
+    fill(cluster, COLD, COLD_MESSAGES)?;
+    // Pages that a process has mapped and touched stay; a broker that has just started has touched few.
+    cluster.broker.stop();
+    cluster.broker.restart();
+    fill(cluster, HOT, HOT_MESSAGES)?;
+    // Its code is warm again, its pages are not.
+    load(
+        &Row {
+            cold: false,
+            ..row.clone()
+        },
+        cluster,
+        HOT,
+        2,
+    )
+    .run()?;
+    forget_pages(&cluster.broker.store())?;
+    let once = Load {
+        warm_up: Duration::ZERO,
+        once: true,
+        ..load(row, cluster, COLD, 0)
+    };
+    once.run()
+}
+
+/// Asks the kernel to drop the pages of every file below `dir` that nobody has mapped and touched.
+pub(crate) fn forget_pages(dir: &Path) -> io::Result<()> {
+    Command::new("sync").arg("-f").arg(dir).status()?;
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_pages(&path)?;
+        } else {
+            let output = Command::new("dd")
+                .arg(format!("if={}", path.display()))
+                .args(["iflag=nocache", "count=0", "status=none"])
+                .output()?;
+            if !output.status.success() {
+                return Err(io::Error::other(
+                    String::from_utf8_lossy(&output.stderr).into_owned(),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a row gave: the outcomes of each side, and what the bare device loop reached beside ours.
+struct Measured {
+    sides: Vec<Vec<Outcome>>,
+    device: Vec<f64>,
+}
+
+fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<Measured> {
+    let mut measured = Measured {
+        sides: vec![Vec::new(); clusters.len()],
+        device: Vec::new(),
+    };
+    for _ in 0..plan.rounds {
+        for ((cluster, outcomes), (side, _)) in clusters.iter_mut().zip(&mut measured.sides).zip(plan.sides())
+        {
+            if row.kind != Kind::Pull {
+                touch(plan.touch_gib);
+            }
+            let outcome = measure(row, cluster, plan.seconds);
+            let named = |e| io::Error::other(format!("{} on {side}: {e}", row.name));
+            outcomes.push(outcome.map_err(named)?);
+        }
+        if row.sync_flush
+            && let (Some(cluster), Some(Some(ours))) = (
+                clusters.last(),
+                measured.sides.last().map(|outcomes| outcomes.last()),
+            )
+        {
+            let group = group_size(row, ours);
+            let rate = device::records_a_second(cluster.path(), group, Duration::from_secs(2))?;
+            println!(
+                "  {}: {group} messages a flush; a bare loop with that: {rate:.0} records/s",
+                row.name
+            );
+            measured.device.push(rate);
+        }
+    }
+    Ok(measured)
+}
+
+/// Touches memory and gives it back to the kernel. A virtual machine that gave its unused memory back to its host gets each
+/// page again at a cost that belongs to neither broker and is larger than everything else a message costs: a log that
+/// grows by a gigabyte in seconds must find memory that is there, as on a machine that has been at work for a while.
+fn touch(gib: u64) {
+    let mut block = vec![0u8; (gib as usize) << 30];
+    block.chunks_mut(4096).for_each(|page| page[0] = 1);
+    std::hint::black_box(&block);
+}
+
+/// Messages that one of the device's flushes covered; where the kernel does not count them, all that were in flight.
+fn group_size(row: &Row, ours: &Outcome) -> usize {
+    let in_flight = row.connections * row.in_flight * row.batch;
+    if ours.flushes < 1.0 {
+        return in_flight;
+    }
+    ((ours.messages / ours.flushes).round() as usize).clamp(1, in_flight)
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        even if even % 2 == 0 => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
+fn lines(row: &Row, measured: &Measured) -> Vec<Line> {
+    let device = (!measured.device.is_empty()).then(|| median(measured.device.clone()));
+    let line = |(figure, goal): &(Figure, Option<rows::Goal>)| {
+        let of = |outcomes: &Vec<Outcome>| outcomes.iter().map(|o| figure.of(o)).collect::<Vec<f64>>();
+        let all: Vec<Vec<f64>> = measured.sides.iter().map(of).collect();
+        // Each ratio is of two neighbours in time, so that a slow minute of the machine falls on both.
+        let ratio = match (all.first(), all.last()) {
+            (Some(java), Some(ours)) => median(java.iter().zip(ours).map(|(j, o)| o / j).collect()),
+            _ => f64::NAN,
+        };
+        Line {
+            row: row.name.to_owned(),
+            figure: figure.name(),
+            values: all.into_iter().map(median).collect(),
+            ratio,
+            device: device.filter(|_| *figure == Figure::Rate),
+            goal: *goal,
         }
     };
-    let (rounds, seconds) = (number("rounds").max(1), number("seconds").max(1));
-    println!("| load | figure | Java {java} | ours | ours / Java |");
-    println!("|---|---|---|---|---|");
+    row.figures.iter().map(line).collect()
+}
+
+/// Measures every load that is wanted.
+pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
     for sync_flush in [false, true] {
-        let wanted: Vec<Row> = rows()
+        let wanted: Vec<Row> = rows::all()
             .into_iter()
-            .filter(|r| r.sync_flush == sync_flush && r.name.contains(text("only")))
+            .filter(|r| r.sync_flush == sync_flush && plan.wants(r.name))
             .collect();
         if wanted.is_empty() {
             continue;
         }
-        let theirs = cluster(Flavour::Java(java), sync_flush);
-        let mine = cluster(Flavour::Ours, sync_flush);
-        // The first load of each is not counted: a JVM compiles its code under it.
-        for cluster in [&theirs, &mine] {
-            measure(
-                &Row {
-                    sync_flush,
-                    ..send("warm-up", 16, 16)
-                },
-                cluster,
-                10,
-            );
+        let sides = plan.sides();
+        let clusters: io::Result<Vec<Cluster>> = sides
+            .iter()
+            .map(|(_, flavour)| cluster(*flavour, sync_flush))
+            .collect();
+        let mut clusters = clusters?;
+        for cluster in &mut clusters {
+            if wanted.iter().any(|row| row.cold) {
+                // First of all, so that most of it is behind what a start reads.
+                fill(cluster, COLD, COLD_MESSAGES)?;
+            }
+            measure(&rows::warm_up(sync_flush), cluster, FIRST_WARM_UP_SECONDS)?;
         }
         for row in &wanted {
-            let (mut java, mut ours) = (Vec::new(), Vec::new());
-            for _ in 0..rounds {
-                java.push(measure(row, &theirs, seconds));
-                ours.push(measure(row, &mine, seconds));
-            }
-            print_row(row, &java, &ours);
+            let measured = measure_row(plan, row, &mut clusters)?;
+            note_refusals(row, &sides, &measured);
+            table.add(lines(row, &measured));
+        }
+        if !sync_flush && plan.wants("peak memory") {
+            table.add(vec![peak(&clusters)?]);
         }
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+/// A side that refuses does less work than one that does not.
+fn note_refusals(row: &Row, sides: &[(String, Flavour)], measured: &Measured) {
+    for ((name, _), outcomes) in sides.iter().zip(&measured.sides) {
+        let refused: f64 = outcomes.iter().map(|o| o.refused).sum();
+        if refused > 0.0 {
+            println!("  {}: {name} refused {refused} requests", row.name);
+        }
+    }
+}
+
+fn peak(clusters: &[Cluster]) -> io::Result<Line> {
+    let of = |cluster: &Cluster| {
+        let used = admin::observed::used(cluster.broker.process.pid()).map_err(io::Error::other)?;
+        Ok(used.peak_bytes as f64 / f64::from(1 << 20))
+    };
+    let values: io::Result<Vec<f64>> = clusters.iter().map(of).collect();
+    Ok(Line::of(
+        "peak memory after these loads, mapped files included",
+        "MiB",
+        values?,
+        None,
+    ))
 }

@@ -1,22 +1,42 @@
-//! One load on one broker: what is sent, how much of it, and what is measured.
+//! One load on one broker: what is asked of it, how fast, and what is measured.
+//!
+//! Both brokers get the same bytes from the same code. A connection's task reads what came, and writes the next requests of
+//! all that was answered at once, as a client does whose callbacks send. At a set rate a thread of its own writes each
+//! message when it is due, whatever the broker does, and the latency counts from when it was due: no coordinated omission.
 
+use std::io;
+use std::io::ErrorKind::WouldBlock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use admin::histogram::Histogram;
 use admin::observed::used;
-use client::{Error, Message, Producer, ProducerSettings, PullConsumer, PullStatus, Received};
+use protocol::SerializeType;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// What is done.
+use crate::broker;
+use crate::frames::{self, Answer, SendFrame, SendShape, cut};
+
+/// Queues of a topic.
+pub(crate) const QUEUES: usize = 8;
+/// Messages that may be under way on a connection at a set rate; a broker that lets more gather can not keep it.
+const PACED_SLOTS: usize = 1 << 16;
+/// Bytes a connection reads at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Send.
+    /// Sends.
     Send,
-    /// Pull what is there, over and over.
+    /// Sends at a rate without answers: what counts is what the queues' ends say.
+    Oneway,
+    /// Pulls of 32, each slot through a queue from its start to its end, over and over.
     Pull,
-    /// Send at a rate; measure until a consumer has the message.
+    /// Sends at a rate; measured until a pull that waited has brought the message.
     EndToEnd,
 }
 
@@ -24,16 +44,22 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) kind: Kind,
-    pub(crate) namesrv: String,
-    pub(crate) topic: String,
+    pub(crate) address: String,
+    pub(crate) topic: &'static str,
     pub(crate) connections: usize,
+    /// Requests under way on each connection.
     pub(crate) in_flight: usize,
+    /// Bytes in a body.
     pub(crate) size: usize,
+    /// Messages in a request.
     pub(crate) batch: usize,
+    pub(crate) serialize_type: SerializeType,
     /// Messages a second; 0: as many as go.
     pub(crate) rate: u64,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
+    /// Pulls end at the end of the queues, and so does the measurement.
+    pub(crate) once: bool,
     /// The broker's process.
     pub(crate) pid: u32,
 }
@@ -45,7 +71,15 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// p50, p99, p99.9, max, ms.
     pub(crate) latency_ms: [f64; 4],
-    pub(crate) cpu_seconds: Option<f64>,
+    /// CPU seconds of the broker and of this process.
+    pub(crate) broker_cpu: f64,
+    pub(crate) own_cpu: f64,
+    /// Requests that were refused.
+    pub(crate) refused: f64,
+    /// Flushes that the block devices were asked for.
+    pub(crate) flushes: f64,
+    /// MiB that the broker read from the disk.
+    pub(crate) disk_mib: f64,
 }
 
 impl Outcome {
@@ -53,114 +87,165 @@ impl Outcome {
         self.messages / self.seconds
     }
 
-    pub(crate) fn cpu_per_million(&self) -> Option<f64> {
-        self.cpu_seconds.map(|cpu| cpu / self.messages * 1e6)
+    pub(crate) fn cpu_per_million(&self) -> f64 {
+        self.broker_cpu / self.messages * 1e6
     }
 }
 
-/// Counters shared by all workers; they count only while `measuring`.
-#[derive(Default)]
+type Worker = JoinHandle<io::Result<()>>;
+
+/// Counters of all connections; they count only while `measuring`.
 struct Shared {
+    load: Load,
+    base: Instant,
     measuring: AtomicBool,
     stop: AtomicBool,
+    /// Running number of the last message, for its key.
+    number: AtomicU64,
     messages: AtomicU64,
-    bytes: AtomicU64,
-    failed: AtomicU64,
+    refused: AtomicU64,
     latency: Histogram,
 }
 
 impl Shared {
-    /// Counts messages whose bodies begin with the time they were due to be sent.
-    fn received(&self, messages: &[Received]) {
-        if !self.measuring.load(Relaxed) {
-            return;
-        }
-        for message in messages {
-            let Some(stamp) = message.body.first_chunk::<8>() else {
-                continue;
-            };
-            self.messages.fetch_add(1, Relaxed);
-            self.bytes.fetch_add(message.body.len() as u64, Relaxed);
-            let age = unix_nanos().saturating_sub(u64::from_be_bytes(*stamp));
-            self.latency.add(Duration::from_nanos(age));
-        }
+    fn nanos(&self) -> u64 {
+        self.base.elapsed().as_nanos() as u64
     }
 
-    fn done(&self, messages: u64, bytes: u64, since: Instant) {
+    fn done(&self, messages: usize, since_nanos: u64) {
         if self.measuring.load(Relaxed) {
-            self.messages.fetch_add(messages, Relaxed);
-            self.bytes.fetch_add(bytes, Relaxed);
-            self.latency.add(since.elapsed());
+            self.messages.fetch_add(messages as u64, Relaxed);
+            self.latency
+                .add(Duration::from_nanos(self.nanos().saturating_sub(since_nanos)));
         }
+    }
+
+    fn refuse(&self, answer: &Answer<'_>) {
+        if self.refused.fetch_add(1, Relaxed) == 0 {
+            println!(
+                "refused with {}: {}",
+                answer.code,
+                String::from_utf8_lossy(answer.header)
+            );
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.number.fetch_add(self.load.batch as u64, Relaxed)
     }
 }
 
-fn cpu_seconds(pid: u32) -> Option<f64> {
-    used(pid).ok().map(|used| used.cpu.as_secs_f64())
-}
-
-fn unix_nanos() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64)
+/// One thread reads and writes when there is one connection; more would only hand it to each other.
+fn runtime(connections: usize) -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(connections.clamp(1, 2))
+        .enable_all()
+        .build();
+    built.expect("threads can be started")
 }
 
 impl Load {
     /// Runs it in a runtime of its own.
-    pub(crate) fn run(&self) -> Result<Outcome, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        runtime.expect("threads can be started").block_on(self.drive())
+    pub(crate) fn run(&self) -> io::Result<Outcome> {
+        runtime(self.connections).block_on(self.drive())
     }
 
-    async fn drive(&self) -> Result<Outcome, Error> {
-        let shared = Arc::new(Shared::default());
-        let mut workers = Vec::new();
+    async fn drive(&self) -> io::Result<Outcome> {
+        let shared = Arc::new(Shared {
+            load: self.clone(),
+            base: Instant::now(),
+            // What reads once has no warm-up.
+            measuring: AtomicBool::new(self.once),
+            stop: AtomicBool::new(false),
+            number: AtomicU64::new(u64::from(std::process::id()) << 8),
+            messages: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            latency: Histogram::default(),
+        });
+        let mut workers: Vec<Worker> = Vec::new();
         if self.kind == Kind::EndToEnd {
-            self.listen(&shared, &mut workers).await?;
+            let stream = connect(&self.address).await?;
+            workers.push(tokio::spawn(Puller::new(stream, &shared, true)?.run()));
         }
+        let mut paced = Vec::new();
         for connection in 0..self.connections {
+            let stream = connect(&self.address).await?;
             match self.kind {
-                Kind::Send | Kind::EndToEnd => {
-                    let group = format!("benchmark_producer_{connection}");
-                    let producer =
-                        Arc::new(Producer::start(ProducerSettings::new(&self.namesrv, group)).await?);
-                    for slot in 0..self.in_flight {
-                        let (load, shared) = (self.clone(), Arc::clone(&shared));
-                        let producer = Arc::clone(&producer);
-                        workers.push(tokio::spawn(async move {
-                            load.send(&producer, &shared, connection, slot).await
-                        }));
-                    }
+                Kind::Pull => workers.push(tokio::spawn(Puller::new(stream, &shared, false)?.run())),
+                Kind::Send if self.rate == 0 => {
+                    workers.push(tokio::spawn(Sender::new(stream, &shared, connection).run()));
                 }
-                Kind::Pull => {
-                    for slot in 0..self.in_flight {
-                        let (load, shared) = (self.clone(), Arc::clone(&shared));
-                        workers.push(tokio::spawn(
-                            async move { load.pull(&shared, connection, slot).await },
-                        ));
-                    }
+                Kind::Send | Kind::Oneway | Kind::EndToEnd => {
+                    let paced_connection = Arc::new(PacedConnection::new(stream));
+                    paced.push(Arc::clone(&paced_connection));
+                    workers.push(tokio::spawn(paced_connection.read(Arc::clone(&shared))));
                 }
             }
         }
+        let pacer = (!paced.is_empty()).then(|| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || pace(&shared, &paced))
+        });
         tokio::time::sleep(self.warm_up).await;
-        let cpu_before = cpu_seconds(self.pid);
-        let started = Instant::now();
-        shared.measuring.store(true, Relaxed);
-        tokio::time::sleep(self.measured).await;
-        shared.measuring.store(false, Relaxed);
-        let seconds = started.elapsed().as_secs_f64();
-        let cpu_after = cpu_seconds(self.pid);
+        let outcome = self.measure(&shared, &mut workers).await;
         shared.stop.store(true, Relaxed);
         for worker in workers {
-            worker.abort();
+            if worker.is_finished() {
+                worker.await??;
+            } else {
+                worker.abort();
+            }
         }
+        if let Some(pacer) = pacer {
+            tokio::task::spawn_blocking(move || pacer.join())
+                .await?
+                .expect("the pacer does not panic")?;
+        }
+        outcome
+    }
+
+    async fn measure(&self, shared: &Shared, workers: &mut Vec<Worker>) -> io::Result<Outcome> {
+        let cpu = |pid| {
+            used(pid)
+                .map(|used| used.cpu.as_secs_f64())
+                .map_err(io::Error::other)
+        };
+        let look = || -> io::Result<[f64; 5]> {
+            let stored = match self.kind {
+                Kind::Oneway => broker::stored(&self.address, self.topic)? as f64,
+                _ => 0.0,
+            };
+            Ok([
+                cpu(self.pid)?,
+                cpu(std::process::id())?,
+                stored,
+                broker::device_flushes(),
+                broker::disk_mib(self.pid)?,
+            ])
+        };
+        let before = look()?;
+        let started = Instant::now();
+        shared.measuring.store(true, Relaxed);
+        if self.once {
+            for worker in workers.drain(..) {
+                worker.await??;
+            }
+        } else {
+            tokio::time::sleep(self.measured).await;
+        }
+        shared.measuring.store(false, Relaxed);
+        let seconds = started.elapsed().as_secs_f64();
+        let after = look()?;
+        let [broker_cpu, own_cpu, stored, flushes, disk_mib] = std::array::from_fn(|i| after[i] - before[i]);
         let ms = |latency: Duration| latency.as_secs_f64() * 1000.0;
         let latency = &shared.latency;
+        let counted = shared.messages.load(Relaxed) as f64;
         Ok(Outcome {
-            messages: shared.messages.load(Relaxed) as f64,
+            messages: if self.kind == Kind::Oneway {
+                stored
+            } else {
+                counted
+            },
             seconds,
             latency_ms: [
                 ms(latency.quantile(0.5)),
@@ -168,101 +253,289 @@ impl Load {
                 ms(latency.quantile(0.999)),
                 ms(latency.max()),
             ],
-            cpu_seconds: cpu_before.zip(cpu_after).map(|(before, after)| after - before),
+            broker_cpu,
+            own_cpu,
+            refused: shared.refused.load(Relaxed) as f64,
+            flushes,
+            disk_mib,
         })
     }
 
-    /// One request after the other. At a set rate each request has its time, and its latency counts from that time,
-    /// not from when it could be sent at last: a stall is charged to every request that it delayed.
-    async fn send(&self, producer: &Producer, shared: &Shared, connection: usize, slot: usize) {
-        let workers = (self.connections * self.in_flight) as u64;
-        let number = (connection * self.in_flight + slot) as u64;
-        let period = (self.rate > 0)
-            .then(|| Duration::from_nanos(1_000_000_000 * workers * self.batch as u64 / self.rate.max(1)));
-        let mut due = Instant::now() + period.map_or(Duration::ZERO, |p| p * number as u32 / workers as u32);
-        let mut body = vec![b'x'; self.size.max(8)];
-        while !shared.stop.load(Relaxed) {
-            let since = match period {
-                Some(period) => {
-                    tokio::time::sleep_until(due.into()).await;
-                    let since = due;
-                    due += period;
-                    since
-                }
-                None => Instant::now(),
-            };
-            if self.kind == Kind::EndToEnd {
-                let stamp = unix_nanos() - since.elapsed().as_nanos() as u64;
-                if let Some(head) = body.first_chunk_mut::<8>() {
-                    *head = stamp.to_be_bytes();
-                }
-            }
-            let sent = if self.batch == 1 {
-                producer.send(&Message::new(&self.topic, body.clone())).await
-            } else {
-                let messages: Vec<_> = (0..self.batch)
-                    .map(|_| Message::new(&self.topic, body.clone()))
-                    .collect();
-                producer.send_batch(&messages).await
-            };
-            match sent {
-                Ok(_) if self.kind == Kind::Send => {
-                    shared.done(self.batch as u64, (self.batch * self.size) as u64, since);
-                }
-                Ok(_) => {}
-                Err(_) => drop(shared.failed.fetch_add(1, Relaxed)),
-            }
+    fn frames(&self) -> Vec<SendFrame> {
+        let shape = SendShape {
+            topic: self.topic,
+            size: self.size,
+            batch: self.batch,
+            serialize_type: self.serialize_type,
+            oneway: self.kind == Kind::Oneway,
+        };
+        (0..QUEUES)
+            .map(|queue| SendFrame::new(shape, queue as i32))
+            .collect()
+    }
+}
+
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Bytes that came and bytes that wait to go.
+struct Buffers {
+    read: Vec<u8>,
+    filled: usize,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Buffers {
+    fn new() -> Buffers {
+        Buffers {
+            read: vec![0; READ_BYTES],
+            filled: 0,
+            out: Vec::new(),
+            written: 0,
         }
     }
 
-    /// Reads a queue from its start to its end, over and over.
-    async fn pull(&self, shared: &Shared, connection: usize, slot: usize) {
-        let group = format!("benchmark_puller_{connection}_{slot}");
-        let Ok(consumer) = PullConsumer::start(&self.namesrv, &group) else {
-            return;
-        };
-        let Ok(queues) = consumer.queues(&self.topic).await else {
-            return;
-        };
-        let Some(queue) = queues.get((connection * self.in_flight + slot) % queues.len().max(1)) else {
-            return;
-        };
-        let mut offset = 0;
-        while !shared.stop.load(Relaxed) {
-            let since = Instant::now();
-            match consumer.pull(queue, "*", offset, 32, false).await {
-                Ok(pulled) => {
-                    let bytes: usize = pulled.messages.iter().map(|m| m.body.len()).sum();
-                    shared.done(pulled.messages.len() as u64, bytes as u64, since);
-                    offset = if pulled.status == PullStatus::Found {
-                        pulled.next_offset
-                    } else {
-                        pulled.min_offset
-                    };
-                }
-                Err(_) => drop(shared.failed.fetch_add(1, Relaxed)),
+    /// Writes what goes at once; true when nothing is left.
+    fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        while self.written < self.out.len() {
+            match stream.try_write(&self.out[self.written..]) {
+                Ok(written) => self.written += written,
+                Err(e) if e.kind() == WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
             }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(true)
+    }
+
+    /// Reads once and hands over every answer that is whole.
+    fn read(&mut self, stream: &TcpStream, mut take: impl FnMut(Answer<'_>, &mut Vec<u8>)) -> io::Result<()> {
+        match stream.try_read(&mut self.read[self.filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => self.filled += read,
+            Err(e) if e.kind() == WouldBlock => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        let mut at = 0;
+        while let Some((answer, len)) = cut(&self.read[at..self.filled]) {
+            take(answer, &mut self.out);
+            at += len;
+        }
+        self.read.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        Ok(())
+    }
+
+    /// Waits until something can be done.
+    async fn ready(&self, stream: &TcpStream, all_written: bool) -> io::Result<bool> {
+        let interest = if all_written {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        };
+        Ok(stream.ready(interest).await?.is_readable())
+    }
+}
+
+/// A connection whose slots send the next message when the last is answered.
+struct Sender {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    frames: Vec<SendFrame>,
+    since: Vec<u64>,
+    turn: usize,
+}
+
+impl Sender {
+    fn new(stream: TcpStream, shared: &Arc<Shared>, connection: usize) -> Sender {
+        Sender {
+            stream,
+            shared: Arc::clone(shared),
+            frames: shared.load.frames(),
+            since: vec![0; shared.load.in_flight],
+            turn: connection,
         }
     }
 
-    /// Long-polls every queue and measures how old each message is when it comes.
-    async fn listen(&self, shared: &Arc<Shared>, workers: &mut Vec<JoinHandle<()>>) -> Result<(), Error> {
-        let consumer = Arc::new(PullConsumer::start(&self.namesrv, "benchmark_listener")?);
-        for queue in consumer.queues(&self.topic).await? {
-            let mut offset = consumer.max_offset(&queue).await?;
-            let (consumer, shared) = (Arc::clone(&consumer), Arc::clone(shared));
-            workers.push(tokio::spawn(async move {
-                while !shared.stop.load(Relaxed) {
-                    match consumer.pull(&queue, "*", offset, 32, true).await {
-                        Ok(pulled) => {
-                            offset = pulled.next_offset;
-                            shared.received(&pulled.messages);
+    fn push(&mut self, out: &mut Vec<u8>, slot: usize) {
+        self.turn += 1;
+        self.frames[self.turn % QUEUES].push(out, slot, self.shared.next_number(), None);
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        let mut buffers = Buffers::new();
+        for slot in 0..self.since.len() {
+            self.since[slot] = self.shared.nanos();
+            self.push(&mut buffers.out, slot);
+        }
+        loop {
+            let all_written = buffers.write(&self.stream)?;
+            if !buffers.ready(&self.stream, all_written).await? {
+                continue;
+            }
+            let stream = &self.stream;
+            let (shared, since, frames, turn) =
+                (&self.shared, &mut self.since, &mut self.frames, &mut self.turn);
+            buffers.read(stream, |answer, out| {
+                if answer.code == 0 {
+                    shared.done(shared.load.batch, since[answer.slot]);
+                } else {
+                    shared.refuse(&answer);
+                }
+                since[answer.slot] = shared.nanos();
+                *turn += 1;
+                frames[*turn % QUEUES].push(out, answer.slot, shared.next_number(), None);
+            })?;
+        }
+    }
+}
+
+/// A connection with a pull under way in each slot.
+struct Puller {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    offsets: Vec<i64>,
+    since: Vec<u64>,
+    /// The broker may hold the pulls; what they bring is as old as its stamp says.
+    waits: bool,
+}
+
+impl Puller {
+    fn new(stream: TcpStream, shared: &Arc<Shared>, waits: bool) -> io::Result<Puller> {
+        let load = &shared.load;
+        let offsets = if waits {
+            broker::queue_ends(&load.address, load.topic)?
+        } else {
+            vec![0; load.in_flight]
+        };
+        Ok(Puller {
+            stream,
+            since: vec![0; offsets.len()],
+            offsets,
+            shared: Arc::clone(shared),
+            waits,
+        })
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        let (shared, waits) = (Arc::clone(&self.shared), self.waits);
+        let topic = shared.load.topic;
+        let push = |out: &mut Vec<u8>, slot: usize, offset: i64| {
+            frames::push_pull(out, topic, slot, (slot % QUEUES) as i32, offset, waits);
+        };
+        let mut buffers = Buffers::new();
+        for slot in 0..self.offsets.len() {
+            self.since[slot] = shared.nanos();
+            push(&mut buffers.out, slot, self.offsets[slot]);
+        }
+        let mut left = self.offsets.len();
+        // The answer of a pull is larger than what one read brings; several wait for their turn.
+        buffers.read = vec![0; 4 << 20];
+        while left > 0 {
+            let all_written = buffers.write(&self.stream)?;
+            if !buffers.ready(&self.stream, all_written).await? {
+                continue;
+            }
+            let (offsets, since, left) = (&mut self.offsets, &mut self.since, &mut left);
+            buffers.read(&self.stream, |answer, out| {
+                let slot = answer.slot;
+                let found = answer.code == 0;
+                if found && waits {
+                    for record in answer.records() {
+                        if let Some(stamp) = frames::stamp_of(record) {
+                            shared.done(1, stamp);
                         }
-                        Err(_) => drop(shared.failed.fetch_add(1, Relaxed)),
                     }
+                } else if found {
+                    shared.done(answer.records().count(), since[slot]);
                 }
-            }));
+                let next = answer.field("nextBeginOffset").unwrap_or(offsets[slot]);
+                if !found && shared.load.once {
+                    *left -= 1;
+                    return;
+                }
+                // At the end of the queue the next pull begins at its start.
+                offsets[slot] = if found || waits { next } else { 0 };
+                since[slot] = shared.nanos();
+                push(out, slot, offsets[slot]);
+            })?;
         }
         Ok(())
     }
+}
+
+/// A connection at a set rate: the pacer writes, a task reads.
+struct PacedConnection {
+    stream: TcpStream,
+    /// When the message of each slot was due, ns since the load began.
+    due: Vec<AtomicU64>,
+}
+
+impl PacedConnection {
+    fn new(stream: TcpStream) -> PacedConnection {
+        let due = std::iter::repeat_with(AtomicU64::default)
+            .take(PACED_SLOTS)
+            .collect();
+        PacedConnection { stream, due }
+    }
+
+    async fn read(self: Arc<Self>, shared: Arc<Shared>) -> io::Result<()> {
+        let mut buffers = Buffers::new();
+        loop {
+            self.stream.readable().await?;
+            buffers.read(&self.stream, |answer, _| {
+                let due = self.due[answer.slot % PACED_SLOTS].swap(0, Relaxed);
+                if answer.code != 0 {
+                    shared.refuse(&answer);
+                } else if shared.load.kind == Kind::Send {
+                    shared.done(1, due);
+                }
+            })?;
+        }
+    }
+}
+
+/// Writes every message when it is due.
+fn pace(shared: &Shared, connections: &[Arc<PacedConnection>]) -> io::Result<()> {
+    let between = 1_000_000_000 / shared.load.rate.max(1);
+    let mut frames = shared.load.frames();
+    let mut buffers: Vec<Buffers> = connections.iter().map(|_| Buffers::new()).collect();
+    let stamped = shared.load.kind == Kind::EndToEnd;
+    let mut due = shared.nanos();
+    let mut count = 0;
+    while !shared.stop.load(Relaxed) {
+        let now = shared.nanos();
+        if due > now {
+            std::thread::sleep(Duration::from_nanos(due - now));
+        }
+        // All that is due by now, each connection's in one write.
+        let now = shared.nanos();
+        while due <= now {
+            let at = count % connections.len();
+            let slot = count / connections.len() % PACED_SLOTS;
+            let waits = connections[at].due[slot].swap(due, Relaxed) != 0;
+            if waits && shared.load.kind != Kind::Oneway {
+                return Err(io::Error::other("the broker does not keep up with the set rate"));
+            }
+            let frame = &mut frames[count % QUEUES];
+            frame.push(
+                &mut buffers[at].out,
+                slot,
+                shared.next_number(),
+                stamped.then_some(due),
+            );
+            due += between;
+            count += 1;
+        }
+        for (buffers, connection) in buffers.iter_mut().zip(connections) {
+            // What does not go now goes with what is due next; the latency counts from when it was due.
+            buffers.write(&connection.stream)?;
+        }
+    }
+    Ok(())
 }

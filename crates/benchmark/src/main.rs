@@ -1,17 +1,29 @@
-//! Compares our broker with Java's: starts both with the same settings and loads them in turns with our own client.
+//! Compares our servers with Java's: starts both with the same settings, loads them in turns with the same bytes, and writes
+//! the table of `docs/benchmarks.md`.
 //!
 //! To load one broker, whichever it is, there is `mqadmin --class org.apache.rocketmq.example.benchmark.Producer`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod broker;
 mod compare;
+mod device;
+mod frames;
+mod idle;
 mod load;
+mod rows;
+mod starts;
+mod table;
 
+use std::io;
 use std::process::ExitCode;
 
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-fn main() -> ExitCode {
+use compare::Plan;
+use table::Table;
+
+fn command() -> Command {
     let number = |id: &'static str, short: char, default: &'static str, help: &'static str| {
         let arg = Arg::new(id)
             .long(id)
@@ -20,22 +32,88 @@ fn main() -> ExitCode {
             .help(help);
         arg.value_parser(value_parser!(u64))
     };
-    let matches = Command::new("benchmark")
+    let java = Arg::new("java")
+        .long("java")
+        .action(ArgAction::Append)
+        .value_parser(["4.9.7", "5.3.3"]);
+    let only = Arg::new("only").long("only").action(ArgAction::Append);
+    Command::new("benchmark")
         .about("Ours beside Java's, in turns, with the same settings")
-        .arg(
-            Arg::new("java")
-                .long("java")
-                .default_value("4.9.7")
-                .help("Version of the Java broker"),
-        )
+        .arg(java.help("Version of Java's servers, 4.9.7 unless given; may be given twice"))
         .arg(number("rounds", 'k', "2", "Rounds of each"))
-        .arg(number("seconds", 'd', "10", "Seconds of each measurement"))
+        .arg(number("seconds", 'd', "4", "Seconds of each measurement"))
+        .arg(number(
+            "touch",
+            't',
+            "2",
+            "GiB of memory to touch before each load that writes",
+        ))
+        .arg(only.help("Only rows whose name contains this; may be given more than once"))
         .arg(
-            Arg::new("only")
-                .long("only")
-                .default_value("")
-                .help("Only rows whose name contains this"),
+            Arg::new("write")
+                .long("write")
+                .action(ArgAction::SetTrue)
+                .help("Write the table into docs/benchmarks.md"),
         )
-        .get_matches();
-    compare::run(&matches)
+}
+
+fn plan(matches: &ArgMatches) -> Plan {
+    let number = |id: &str| matches.get_one::<u64>(id).copied().unwrap_or_default().max(1);
+    let texts = |id: &str| -> Vec<String> {
+        matches
+            .get_many::<String>(id)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    };
+    let mut java: Vec<&'static str> = texts("java")
+        .iter()
+        .map(|version| if version == "5.3.3" { "5.3.3" } else { "4.9.7" })
+        .collect();
+    if java.is_empty() {
+        java.push("4.9.7");
+    }
+    Plan {
+        java,
+        rounds: number("rounds"),
+        seconds: number("seconds"),
+        touch_gib: matches.get_one::<u64>("touch").copied().unwrap_or_default(),
+        only: texts("only"),
+    }
+}
+
+fn run(plan: &Plan, write: bool) -> io::Result<()> {
+    let names: Vec<String> = plan.sides().into_iter().map(|(name, _)| name).collect();
+    let mut table = Table::new(&names);
+    compare::run(plan, &mut table)?;
+    starts::run(plan, &mut table)?;
+    idle::run(plan, &mut table)?;
+    if write {
+        let arguments: Vec<String> = std::env::args().skip(1).map(quoted).collect();
+        table.write(&format!(
+            "cargo run --release -p benchmark -- {}",
+            arguments.join(" ")
+        ))?;
+    }
+    Ok(())
+}
+
+fn quoted(argument: String) -> String {
+    if argument.contains(' ') {
+        format!("\"{argument}\"")
+    } else {
+        argument
+    }
+}
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match run(&plan(&matches), matches.get_flag("write")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            println!("the comparison ended early: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -19,5 +19,5 @@ pub use build::{java_classes, java_servers, our_program, repository};
 pub use clients::{Client, Event, Language, java_mqadmin};
 pub use ports::free_port;
 pub use process::Process;
-pub use servers::{Broker, Cluster, Flavour, NameServer, Tuning, java};
+pub use servers::{Broker, Cluster, Flavour, Jvm, NameServer, Tuning, java};
 pub use wire::{Answer, Wire, frame};

@@ -35,6 +35,37 @@ impl Flavour {
     }
 }
 
+/// What a Java broker runs in. `JAVA_SERVER_OPTIONS` replaces either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jvm {
+    /// Starts soon and takes little.
+    #[default]
+    Small,
+    /// A heap of 4 GiB and every compiler: for benchmarks.
+    Large,
+}
+
+impl Jvm {
+    fn options(self) -> Vec<&'static str> {
+        match self {
+            Jvm::Small => {
+                let heap = ["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"];
+                heap.into_iter().chain(SMALL_JVM).collect()
+            }
+            Jvm::Large => vec!["-Xms4g", "-Xmx4g", "-XX:MaxDirectMemorySize=2g"],
+        }
+    }
+}
+
+/// How a broker is started, also again.
+#[derive(Clone, Debug)]
+struct RunsAs {
+    flavour: Flavour,
+    jvm: Jvm,
+    /// A program that becomes the broker, and its arguments; empty: none.
+    launcher: Vec<String>,
+}
+
 /// Settings that a test wants beyond the usual ones.
 pub type Tuning<'a> = &'a [(&'a str, &'a str)];
 
@@ -81,12 +112,26 @@ impl Cluster {
     /// # Panics
     /// One of them does not start.
     pub fn of(namesrv: Flavour, broker: Flavour, tuning: Tuning<'_>) -> Cluster {
+        Cluster::with_jvm(namesrv, broker, Jvm::Small, tuning)
+    }
+
+    /// The same with a JVM of choice for a Java broker.
+    ///
+    /// # Panics
+    /// One of them does not start.
+    pub fn with_jvm(namesrv: Flavour, broker: Flavour, jvm: Jvm, tuning: Tuning<'_>) -> Cluster {
         let dir = tempfile::Builder::new()
             .prefix("rocketmq-e2e-")
             .tempdir()
             .expect("a temporary folder");
         let namesrv = NameServer::start(namesrv, dir.path());
-        let broker = Broker::start(broker, dir.path(), "broker-a", &namesrv.address(), tuning);
+        let address = namesrv.address();
+        let runs_as = RunsAs {
+            flavour: broker,
+            jvm,
+            launcher: Vec::new(),
+        };
+        let broker = Broker::start_as(runs_as, dir.path(), "broker-a", &address, tuning);
         Cluster {
             namesrv,
             broker,
@@ -131,7 +176,7 @@ impl NameServer {
         let file = home.join("conf/namesrv.properties");
         fs::write(&file, settings).expect("the temporary folder is writable");
         let mut command = program(
-            flavour,
+            (flavour, Jvm::Small),
             &home,
             "namesrv",
             "org.apache.rocketmq.namesrv.NamesrvStartup",
@@ -159,12 +204,11 @@ pub struct Broker {
     pub port: u16,
     /// The process.
     pub process: Process,
-    flavour: Flavour,
+    runs_as: RunsAs,
     namesrv: String,
     dir: PathBuf,
     home: PathBuf,
     starts: u32,
-    launcher: Vec<String>,
 }
 
 impl Broker {
@@ -173,7 +217,12 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
-        Broker::start_under(&[], flavour, dir, name, namesrv, tuning)
+        let runs_as = RunsAs {
+            flavour,
+            jvm: Jvm::Small,
+            launcher: Vec::new(),
+        };
+        Broker::start_as(runs_as, dir, name, namesrv, tuning)
     }
 
     /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`.
@@ -188,7 +237,15 @@ impl Broker {
         namesrv: &str,
         tuning: Tuning<'_>,
     ) -> Broker {
-        let launcher: Vec<String> = launcher.iter().map(|word| (*word).to_owned()).collect();
+        let runs_as = RunsAs {
+            flavour,
+            jvm: Jvm::Small,
+            launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        Broker::start_as(runs_as, dir, name, namesrv, tuning)
+    }
+
+    fn start_as(runs_as: RunsAs, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
         let home = make_home(dir, name);
         let port = free_port();
         let mut settings = format!(
@@ -209,38 +266,30 @@ impl Broker {
             settings.push_str(&format!("{key}={value}\n"));
         }
         fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
-        let process = Broker::spawn(&launcher, flavour, dir, &home, name, 0);
+        let process = Broker::spawn(&runs_as, dir, &home, name, 0);
         let broker = Broker {
             name: name.to_owned(),
             port,
             process,
-            flavour,
+            runs_as,
             namesrv: namesrv.to_owned(),
             dir: dir.to_owned(),
             home,
             starts: 1,
-            launcher,
         };
         broker.wait_for_boot();
         broker
     }
 
-    fn spawn(
-        launcher: &[String],
-        flavour: Flavour,
-        dir: &Path,
-        home: &Path,
-        name: &str,
-        start: u32,
-    ) -> Process {
+    fn spawn(runs_as: &RunsAs, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
         let mut command = program(
-            flavour,
+            (runs_as.flavour, runs_as.jvm),
             home,
             "broker",
             "org.apache.rocketmq.broker.BrokerStartup",
         );
         command.arg("-c").arg(home.join("conf/broker.properties"));
-        let command = launched(launcher, command);
+        let command = launched(&runs_as.launcher, command);
         Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
     }
 
@@ -295,14 +344,7 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn restart(&mut self) {
-        self.process = Broker::spawn(
-            &self.launcher,
-            self.flavour,
-            &self.dir,
-            &self.home,
-            &self.name,
-            self.starts,
-        );
+        self.process = Broker::spawn(&self.runs_as, &self.dir, &self.home, &self.name, self.starts);
         self.starts += 1;
         self.wait_for_boot();
     }
@@ -329,7 +371,7 @@ fn make_home(dir: &Path, name: &str) -> PathBuf {
     home
 }
 
-fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Command {
+fn program((flavour, jvm): (Flavour, Jvm), home: &Path, ours: &str, java_class: &str) -> Command {
     let mut command = match flavour {
         Flavour::Ours => {
             let mut command = Command::new(our_program(ours));
@@ -340,9 +382,7 @@ fn program(flavour: Flavour, home: &Path, ours: &str, java_class: &str) -> Comma
             let mut command = java(&java_servers(version), home);
             match std::env::var("JAVA_SERVER_OPTIONS") {
                 Ok(options) => command.args(options.split_whitespace()),
-                Err(_) => command
-                    .args(["-Xms256m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g"])
-                    .args(SMALL_JVM),
+                Err(_) => command.args(jvm.options()),
             };
             // The Java broker takes these levels from nowhere else; a test must not depend on how full the disk is.
             command.arg("-Drocketmq.broker.diskSpaceWarningLevelRatio=0.98");
@@ -382,7 +422,7 @@ fn launched(launcher: &[String], command: Command) -> Command {
     outer
 }
 
-/// Options for a JVM that starts soon and takes little; a benchmark gives others in `JAVA_SERVER_OPTIONS`.
+/// Options for a JVM that starts soon and takes little.
 pub(crate) const SMALL_JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// A JVM that RocketMQ 4.9 and 5.x run on.

@@ -5,6 +5,10 @@ use crate::Usage;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Nobody waits longer, so that a test that failed ends.
+const HELD_MAX: Duration = Duration::from_secs(20);
 
 /// The faults of one disk and all its clones; none at first.
 #[derive(Debug, Default)]
@@ -54,11 +58,15 @@ impl Faults {
     }
 
     /// Waits until `count` syncs wait.
+    ///
+    /// # Panics
+    /// They do not within 20 s.
     pub fn wait_for_held(&self, count: usize) {
-        let mut state = self.lock();
-        while state.held < count {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), HELD_MAX, |state| state.held < count);
+        let (state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!over.timed_out(), "{} syncs wait, not {count}", state.held);
     }
 
     /// Every file system is this full; `None`: as full as it is.
@@ -80,7 +88,12 @@ impl Faults {
                         state.held += 1;
                         self.changed.notify_all();
                     }
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let waited = self.changed.wait_timeout(state, HELD_MAX);
+                    let (now, over) = waited.unwrap_or_else(PoisonError::into_inner);
+                    state = now;
+                    if over.timed_out() {
+                        break Err(io::ErrorKind::TimedOut.into());
+                    }
                 }
                 Syncs::Fail(dir) if path.starts_with(dir) => {
                     break Err(io::Error::from_raw_os_error(libc::EIO));

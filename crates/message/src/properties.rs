@@ -89,22 +89,29 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
-            let end = find(self.rest, PAIR_SEPARATOR).unwrap_or(self.rest.len());
-            let pair = &self.rest[..end];
-            self.rest = self.rest.get(end + 1..).unwrap_or_default();
-            if let Some(middle) = find(pair, NAME_VALUE_SEPARATOR)
-                && middle > 0
-                && middle + 1 < pair.len()
-            {
-                return Some((&pair[..middle], &pair[middle + 1..]));
+            // Names are a few letters: a loop is quicker than a search that is good at long texts.
+            let name_len = self
+                .rest
+                .iter()
+                .position(|&byte| byte == NAME_VALUE_SEPARATOR || byte == PAIR_SEPARATOR)
+                .unwrap_or(self.rest.len());
+            let (name, behind) = self.rest.split_at(name_len);
+            let Some((&separator, value)) = behind.split_first() else {
+                self.rest = &[];
+                return None;
+            };
+            if separator == PAIR_SEPARATOR {
+                self.rest = value;
+                continue;
+            }
+            let value_len = memchr::memchr(PAIR_SEPARATOR, value).unwrap_or(value.len());
+            self.rest = value.get(value_len + 1..).unwrap_or_default();
+            if name_len > 0 && value_len > 0 {
+                return Some((name, &value[..value_len]));
             }
         }
         None
     }
-}
-
-fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
-    memchr::memchr(wanted, bytes)
 }
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.

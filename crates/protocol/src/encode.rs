@@ -206,11 +206,8 @@ impl FieldWriter<'_> {
     pub fn text(&mut self, name: &str, value: &str) {
         match &mut self.form {
             Form::Json { first } => {
-                if !std::mem::take(first) {
-                    self.out.push(b',');
-                }
-                put_json_text(self.out, name);
-                self.out.push(b':');
+                let first = std::mem::take(first);
+                put_name(self.out, name, first);
                 put_json_text(self.out, value);
             }
             Form::Binary => {
@@ -229,13 +226,26 @@ impl FieldWriter<'_> {
     /// Writes a whole number as its decimal text.
     pub fn int(&mut self, name: &str, value: i64) {
         let mut digits = [0; 20];
-        let text = int_text(value, &mut digits);
-        self.text(name, text);
+        self.plain(name, int_text(value, &mut digits));
+    }
+
+    /// A text that needs no escapes.
+    fn plain(&mut self, name: &str, value: &str) {
+        match &mut self.form {
+            Form::Json { first } => {
+                let first = std::mem::take(first);
+                put_name(self.out, name, first);
+                self.out.push(b'"');
+                self.out.extend_from_slice(value.as_bytes());
+                self.out.push(b'"');
+            }
+            Form::Binary => self.text(name, value),
+        }
     }
 
     /// Writes `true` or `false`.
     pub fn flag(&mut self, name: &str, value: bool) {
-        self.text(name, if value { "true" } else { "false" });
+        self.plain(name, if value { "true" } else { "false" });
     }
 }
 
@@ -252,6 +262,16 @@ impl EncodeHeader for Frame {
     fn encode(&self, writer: &mut FieldWriter<'_>) {
         self.fields().encode(writer);
     }
+}
+
+/// The name of a field and its colon, with a comma before it unless it is the first. Names come from our own tables, or
+/// from another frame's header, which may hold anything.
+fn put_name(out: &mut Vec<u8>, name: &str, first: bool) {
+    if !first {
+        out.push(b',');
+    }
+    put_json_text(out, name);
+    out.push(b':');
 }
 
 fn put_int(out: &mut Vec<u8>, value: i64) {
@@ -282,14 +302,27 @@ pub(crate) fn put_json_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    // Without a way out of the loop it is a few instructions for 32 bytes.
-    let escapes = bytes.iter().fold(false, |found, b| found | must_be_escaped(*b));
-    if escapes {
-        put_escaped(out, bytes);
-    } else {
+    if is_plain(bytes) {
         out.extend_from_slice(bytes);
+    } else {
+        put_escaped(out, bytes);
     }
     out.push(b'"');
+}
+
+/// Whether nothing must be escaped; eight bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    const LOW: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().all(|word| {
+        let word = u64::from_ne_bytes(*word);
+        let quote = below(word ^ (LOW * u64::from(b'"')), 1);
+        let backslash = below(word ^ (LOW * u64::from(b'\\')), 1);
+        // Wrong alarms after a true one do no harm, and there is none without one.
+        (below(word, 0x20) | quote | backslash) == 0
+    }) && !rest.iter().any(|b| must_be_escaped(*b))
 }
 
 fn must_be_escaped(byte: u8) -> bool {

@@ -716,12 +716,12 @@ mod tests {
         ) {
             let mut text = SEND.as_bytes().to_vec();
             for (at, byte, kind) in changes {
-                let at = at % text.len();
+                let at = at % text.len().max(1);
                 match kind {
-                    0 => text[at] = byte,
-                    1 => { text.remove(at); }
+                    0 => text[at..].iter_mut().take(1).for_each(|b| *b = byte),
+                    1 => drop(text.drain(at..text.len().min(at + 1))),
                     2 => text.insert(at, br#"{}[]:,"'\ un0-"#[usize::from(byte) % 14]),
-                    _ => text.truncate(at.max(1)),
+                    _ => text.truncate(at),
                 }
             }
             // Headers are made valid UTF-8 before either reads them.

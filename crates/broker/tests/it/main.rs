@@ -8,3 +8,4 @@ mod live_settings;
 mod queries;
 mod registration;
 mod requests;
+mod sync_flush;

@@ -1,0 +1,307 @@
+//! The frames a load is made of: encoded once, then only what differs from message to message is written into them.
+//!
+//! A load generator on the broker's own cores must cost little: what it takes is missing in the broker's rate. The bytes are
+//! those of a Java client of 4.9.8: SEND_MESSAGE_V2 with a `UNIQ_KEY`, SEND_BATCH_MESSAGE, PULL_MESSAGE with its subscription.
+
+use protocol::SerializeType;
+use protocol::code::request;
+use protocol::encode::encode_request;
+use protocol::header::Short;
+use protocol::header::broker::{PullMessageRequestHeader, SendMessageRequestHeader};
+
+/// Opaques are this plus the number of a slot, so that all have as many digits.
+pub(crate) const OPAQUE: i32 = 1_000_000_000;
+/// A message's key before its running number is in it: 32 hex digits, as Java's clients make them.
+const KEY: &str = "7F0000015A1C18B4AAC2000000000000";
+const KEY_DIGITS: usize = 10;
+/// Where a record has the length of its body (RocketMQ 4.9.8, CommitLog, IPv4 hosts).
+const BODY_LEN_AT: usize = 84;
+
+/// A send, or a batch of them, to one queue.
+#[derive(Clone)]
+pub(crate) struct SendFrame {
+    bytes: Vec<u8>,
+    serialize_type: SerializeType,
+    opaque_at: usize,
+    keys_at: Vec<usize>,
+    stamp_at: usize,
+}
+
+/// What every send of a load has in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendShape<'a> {
+    pub(crate) topic: &'a str,
+    /// Bytes of a body, 8 at least.
+    pub(crate) size: usize,
+    /// Messages in a request.
+    pub(crate) batch: usize,
+    pub(crate) serialize_type: SerializeType,
+    pub(crate) oneway: bool,
+}
+
+impl SendFrame {
+    pub(crate) fn new(shape: SendShape<'_>, queue_id: i32) -> SendFrame {
+        let body = vec![b'x'; shape.size.max(8)];
+        let own = format!("UNIQ_KEY\u{1}{KEY}\u{2}WAIT\u{1}true");
+        let is_batch = shape.batch > 1;
+        let (code, body, properties) = if is_batch {
+            let mut chain = Vec::new();
+            for _ in 0..shape.batch {
+                message::batch::push_entry(&mut chain, 0, &body, own.as_bytes());
+            }
+            (request::SEND_BATCH_MESSAGE, chain, String::new())
+        } else {
+            (request::SEND_MESSAGE_V2, body, own)
+        };
+        let header = SendMessageRequestHeader {
+            producer_group: Some("benchmark_producer".into()),
+            topic: shape.topic.into(),
+            default_topic: Some("TBW102".into()),
+            default_topic_queue_nums: Some(4),
+            queue_id,
+            sys_flag: Some(0),
+            born_timestamp: now_ms(),
+            flag: Some(0),
+            properties: Some(properties.into()),
+            reconsume_times: Some(0),
+            unit_mode: Some(false),
+            batch: Some(is_batch),
+            max_reconsume_times: None,
+        };
+        let mut bytes = Vec::new();
+        let kind = shape.serialize_type;
+        encode_request(
+            &mut bytes,
+            kind,
+            code,
+            OPAQUE,
+            shape.oneway,
+            &Short(&header),
+            body.len(),
+        );
+        let body_at = bytes.len();
+        bytes.extend_from_slice(&body);
+        SendFrame {
+            opaque_at: opaque_at(&bytes, kind),
+            keys_at: find_all(&bytes, KEY.as_bytes())
+                .map(|at| at + KEY.len() - KEY_DIGITS)
+                .collect(),
+            stamp_at: body_at,
+            serialize_type: kind,
+            bytes,
+        }
+    }
+
+    /// Appends the frame for a slot; `number` is the first message's running number, `stamp` goes into the body's first 8 bytes.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, slot: usize, number: u64, stamp: Option<u64>) {
+        write_opaque(&mut self.bytes, self.opaque_at, slot, self.serialize_type);
+        for (at, number) in self.keys_at.iter().zip(number..) {
+            for (i, byte) in self.bytes[*at..*at + KEY_DIGITS].iter_mut().enumerate() {
+                *byte = b"0123456789ABCDEF"[(number >> (4 * (KEY_DIGITS - 1 - i)) & 15) as usize];
+            }
+        }
+        if let Some(stamp) = stamp {
+            self.bytes[self.stamp_at..self.stamp_at + 8].copy_from_slice(&stamp.to_be_bytes());
+        }
+        out.extend_from_slice(&self.bytes);
+    }
+}
+
+/// Appends a pull of up to 32 messages; with `wait` the broker may hold it for 15 s.
+pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i32, offset: i64, wait: bool) {
+    let header = PullMessageRequestHeader {
+        consumer_group: "benchmark_consumer".into(),
+        topic: topic.into(),
+        queue_id,
+        queue_offset: offset,
+        max_msg_nums: 32,
+        // The subscription is in the header.
+        sys_flag: if wait { 4 | 2 } else { 4 },
+        commit_offset: Some(0),
+        suspend_timeout_millis: Some(15_000),
+        subscription: Some("*".into()),
+        sub_version: Some(0),
+        expression_type: Some("TAG".into()),
+        max_msg_bytes: None,
+    };
+    let opaque = OPAQUE + slot as i32;
+    encode_request(
+        out,
+        SerializeType::Json,
+        request::PULL_MESSAGE,
+        opaque,
+        false,
+        &header,
+        0,
+    );
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+fn find_all<'a>(bytes: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let windows = bytes.windows(wanted.len()).enumerate();
+    windows
+        .filter(move |(_, window)| *window == wanted)
+        .map(|(at, _)| at)
+}
+
+fn opaque_at(bytes: &[u8], kind: SerializeType) -> usize {
+    match kind {
+        // Two lengths, code, language and version stand before it.
+        SerializeType::RocketMq => 8 + 2 + 1 + 2,
+        SerializeType::Json => {
+            let mark = b"\"opaque\":";
+            find_all(bytes, mark).next().expect("every header has it") + mark.len()
+        }
+    }
+}
+
+fn write_opaque(bytes: &mut [u8], at: usize, slot: usize, kind: SerializeType) {
+    let mut opaque = OPAQUE + slot as i32;
+    if kind == SerializeType::RocketMq {
+        return bytes[at..at + 4].copy_from_slice(&opaque.to_be_bytes());
+    }
+    for digit in bytes[at..at + 10].iter_mut().rev() {
+        *digit = b'0' + (opaque % 10) as u8;
+        opaque /= 10;
+    }
+}
+
+/// An answer, as far as a load looks at it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) code: i32,
+    pub(crate) slot: usize,
+    pub(crate) header: &'a [u8],
+    pub(crate) body: &'a [u8],
+}
+
+/// Takes the answer at the front of `bytes` and says how long it is; `None`: it has not come whole yet.
+pub(crate) fn cut(bytes: &[u8]) -> Option<(Answer<'_>, usize)> {
+    let len = 4 + u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
+    let frame = bytes.get(8..len)?;
+    let header_len = u32::from_be_bytes([0, bytes[5], bytes[6], bytes[7]]) as usize;
+    let (header, body) = frame.split_at_checked(header_len)?;
+    let (code, opaque) = if bytes[4] == SerializeType::RocketMq as u8 {
+        let code = i16::from_be_bytes(*header.first_chunk::<2>()?);
+        (
+            i32::from(code),
+            i32::from_be_bytes(*header.get(5..)?.first_chunk::<4>()?),
+        )
+    } else {
+        // From the end: a long message id stands before it.
+        let mark = b"\"opaque\":";
+        let at = header.windows(mark.len()).rposition(|window| window == mark)?;
+        (
+            leading_number(header.get(8..)?) as i32,
+            leading_number(&header[at + mark.len()..]) as i32,
+        )
+    };
+    let slot = opaque
+        .checked_sub(OPAQUE)
+        .and_then(|slot| usize::try_from(slot).ok())
+        .unwrap_or(usize::MAX);
+    Some((
+        Answer {
+            code,
+            slot,
+            header,
+            body,
+        },
+        len,
+    ))
+}
+
+fn leading_number(bytes: &[u8]) -> i64 {
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
+}
+
+impl<'a> Answer<'a> {
+    /// A number among the fields of a JSON header.
+    pub(crate) fn field(&self, name: &str) -> Option<i64> {
+        let mark = format!("\"{name}\":\"");
+        let at = find_all(self.header, mark.as_bytes()).next()?;
+        self.header.get(at + mark.len()..).map(leading_number)
+    }
+
+    /// The records in the body of a pull's answer.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.body;
+        std::iter::from_fn(move || {
+            let len = u32::from_be_bytes(*rest.first_chunk::<4>()?) as usize;
+            let (record, after) = rest.split_at_checked(len).filter(|_| len > BODY_LEN_AT)?;
+            rest = after;
+            Some(record)
+        })
+    }
+}
+
+/// The first 8 bytes of a record's body.
+pub(crate) fn stamp_of(record: &[u8]) -> Option<u64> {
+    record
+        .get(BODY_LEN_AT + 4..)?
+        .first_chunk::<8>()
+        .map(|stamp| u64::from_be_bytes(*stamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use protocol::Frame;
+
+    #[test]
+    fn a_patched_send_decodes_to_what_was_patched_in() {
+        for serialize_type in [SerializeType::Json, SerializeType::RocketMq] {
+            for batch in [1, 3] {
+                let shape = SendShape {
+                    topic: "T",
+                    size: 100,
+                    batch,
+                    serialize_type,
+                    oneway: false,
+                };
+                let mut out = Vec::new();
+                let mut send = SendFrame::new(shape, 5);
+                send.push(&mut out, 7, 1, None);
+                out.clear();
+                send.push(&mut out, 4321, 0xAB_CDEF, None);
+                let frame = Frame::decode(Bytes::from(out).slice(4..)).expect("a frame");
+                assert_eq!(frame.opaque, OPAQUE + 4321);
+                let header: SendMessageRequestHeader<'_> = frame.header().expect("its header");
+                assert_eq!(header.queue_id, 5);
+                let properties = header.properties.unwrap_or_default();
+                let mut all = properties.as_bytes().to_vec();
+                all.extend_from_slice(&frame.body);
+                for number in 0..batch {
+                    let key = format!("5A1C18B4AAC20000000{:05X}", 0xAB_CDEF + number);
+                    let found = find_all(&all, &key.as_bytes()[key.len() - 10..]).count();
+                    assert_eq!(found, 1, "{key} {serialize_type:?} {batch}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_is_cut_only_when_it_is_whole() {
+        for kind in [SerializeType::Json, SerializeType::RocketMq] {
+            let mut bytes = Vec::new();
+            let header = [("nextBeginOffset", "1234")];
+            protocol::encode_response(&mut bytes, kind, OPAQUE + 65, 19, None, &&header[..], 3);
+            bytes.extend_from_slice(b"abc");
+            assert!((0..bytes.len()).all(|len| cut(&bytes[..len]).is_none()));
+            let (answer, len) = cut(&bytes).expect("whole");
+            assert_eq!(
+                (answer.code, answer.slot, answer.body, len),
+                (19, 65, &b"abc"[..], bytes.len())
+            );
+            if kind == SerializeType::Json {
+                assert_eq!(answer.field("nextBeginOffset"), Some(1234));
+            }
+        }
+    }
+}

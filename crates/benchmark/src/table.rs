@@ -1,0 +1,208 @@
+//! The table: printed line by line as it comes, and written into `docs/benchmarks.md` between its two marks.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::rows::Goal;
+
+const BEGIN: &str = "<!-- comparison: written by the command in it, do not edit -->";
+const END: &str = "<!-- comparison: end -->";
+
+/// A figure of a row.
+pub(crate) struct Line {
+    pub(crate) row: String,
+    pub(crate) figure: &'static str,
+    /// Java's of each version, then ours.
+    pub(crate) values: Vec<f64>,
+    /// Ours / the first Java's.
+    pub(crate) ratio: f64,
+    /// What a bare loop on the same device reaches.
+    pub(crate) device: Option<f64>,
+    pub(crate) goal: Option<Goal>,
+}
+
+impl Line {
+    /// A line whose ratio is that of its values.
+    pub(crate) fn of(
+        row: impl Into<String>,
+        figure: &'static str,
+        values: Vec<f64>,
+        goal: Option<Goal>,
+    ) -> Line {
+        let ratio = match (values.first(), values.last()) {
+            (Some(java), Some(ours)) => ours / java,
+            _ => f64::NAN,
+        };
+        Line {
+            row: row.into(),
+            figure,
+            values,
+            ratio,
+            device: None,
+            goal,
+        }
+    }
+
+    fn text(&self) -> String {
+        let values: Vec<String> = self.values.iter().map(|value| number(*value)).collect();
+        let ours = self.values.last().copied().unwrap_or(f64::NAN);
+        let (goal, reached) = match self.goal {
+            Some(goal) if goal.is_reached(ours, self.ratio, self.device) => (goal.text(), "yes"),
+            Some(goal) => (goal.text(), "no"),
+            None => (String::new(), ""),
+        };
+        let device = self.device.map_or_else(String::new, number);
+        let ratio = if self.values.len() > 1 {
+            number(self.ratio)
+        } else {
+            String::new()
+        };
+        format!(
+            "| {} | {} | {} | {ratio} | {device} | {goal} | {reached} |",
+            self.row,
+            self.figure,
+            values.join(" | ")
+        )
+    }
+}
+
+/// Three digits that mean something, and every digit before the point.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    if size >= 100.0 {
+        return format!("{value:.0}");
+    }
+    if size >= 10.0 {
+        return format!("{value:.1}");
+    }
+    if size >= 1.0 {
+        return format!("{value:.2}");
+    }
+    format!("{value:.3}")
+}
+
+/// Lines so far.
+pub(crate) struct Table {
+    head: String,
+    lines: Vec<String>,
+}
+
+impl Table {
+    /// `sides`: whose columns they are.
+    pub(crate) fn new(sides: &[String]) -> Table {
+        let head = format!(
+            "| load | figure | {} | ours / {} | bare device | goal | reached |\n|{}\n",
+            sides.join(" | "),
+            sides.first().map_or("", String::as_str),
+            "---|".repeat(sides.len() + 6)
+        );
+        print!("{head}");
+        Table {
+            head,
+            lines: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, lines: Vec<Line>) {
+        for line in lines {
+            let line = line.text();
+            println!("{line}");
+            self.lines.push(line);
+        }
+    }
+
+    /// Writes it into the page, in the place of the last one.
+    pub(crate) fn write(&self, command: &str) -> io::Result<()> {
+        let path = page();
+        let text = std::fs::read_to_string(&path)?;
+        let table = format!("{}\n\n{}{}\n", made(command), self.head, self.lines.join("\n"));
+        let text = replaced(&text, &table)
+            .ok_or_else(|| io::Error::other(format!("{} has no lines {BEGIN} and {END}", path.display())))?;
+        std::fs::write(&path, text)?;
+        println!("written to {}", path.display());
+        Ok(())
+    }
+}
+
+fn page() -> PathBuf {
+    cluster::repository().join("docs/benchmarks.md")
+}
+
+/// `text` with what stands between the marks replaced.
+fn replaced(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+}
+
+/// Machine, date and command.
+fn made(command: &str) -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':'))
+            .map_or_else(String::new, |(_, v)| v.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory_kib: f64 = field(&read("/proc/meminfo"), "MemTotal")
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap_or(f64::NAN);
+    let date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
+    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+    format!(
+        "`{command}` on {cores} cores ({}), {:.0} GiB of memory, Linux {}, {}; {date}, commit {commit}.",
+        field(&read("/proc/cpuinfo"), "model name"),
+        memory_kib / f64::from(1 << 20),
+        read("/proc/sys/kernel/osrelease").trim(),
+        java_version(),
+    )
+}
+
+/// The first line a program prints.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(cluster::repository())
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn java_version() -> String {
+    said("java", &["--version"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_replaced() {
+        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let new = replaced(&page, "| new |\n").expect("it has both marks");
+        assert_eq!(new, format!("a\n{BEGIN}\n| new |\n\n{END}\nb\n"));
+        assert_eq!(replaced("a\nb\n", "| new |"), None);
+    }
+
+    #[test]
+    fn a_goal_that_needs_the_device_is_not_reached_without_it() {
+        let mut line = Line::of("r", "f", vec![10.0, 95.0], Some(Goal::OfDevice(0.9)));
+        assert_eq!(
+            line.text(),
+            "| r | f | 10.0 | 95.0 | 9.50 |  | ≥ 90 % of the device | no |"
+        );
+        line.device = Some(100.0);
+        assert_eq!(
+            line.text(),
+            "| r | f | 10.0 | 95.0 | 9.50 | 100 | ≥ 90 % of the device | yes |"
+        );
+    }
+}
