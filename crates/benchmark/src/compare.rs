@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) java: Vec<&'static str>,
     pub(crate) rounds: u64,
     pub(crate) seconds: u64,
+    /// GiB of memory touched before each load that writes: see [`touch`].
+    pub(crate) touch_gib: u64,
     /// Only rows whose name contains one of these; none: all.
     pub(crate) only: Vec<String>,
 }
@@ -170,6 +172,9 @@ fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<M
     for _ in 0..plan.rounds {
         for ((cluster, outcomes), (side, _)) in clusters.iter_mut().zip(&mut measured.sides).zip(plan.sides())
         {
+            if row.kind != Kind::Pull {
+                touch(plan.touch_gib);
+            }
             let outcome = measure(row, cluster, plan.seconds);
             let named = |e| io::Error::other(format!("{} on {side}: {e}", row.name));
             outcomes.push(outcome.map_err(named)?);
@@ -190,6 +195,15 @@ fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<M
         }
     }
     Ok(measured)
+}
+
+/// Touches memory and gives it back to the kernel. A virtual machine that gave its unused memory back to its host gets each
+/// page again at a cost that belongs to neither broker and is larger than everything else a message costs: a log that
+/// grows by a gigabyte in seconds must find memory that is there, as on a machine that has been at work for a while.
+fn touch(gib: u64) {
+    let mut block = vec![0u8; (gib as usize) << 30];
+    block.chunks_mut(4096).for_each(|page| page[0] = 1);
+    std::hint::black_box(&block);
 }
 
 /// Messages that one of the device's flushes covered; where the kernel does not count them, all that were in flight.

@@ -42,6 +42,12 @@ fn command() -> Command {
         .arg(java.help("Version of Java's servers, 4.9.7 unless given; may be given twice"))
         .arg(number("rounds", 'k', "2", "Rounds of each"))
         .arg(number("seconds", 'd', "4", "Seconds of each measurement"))
+        .arg(number(
+            "touch",
+            't',
+            "2",
+            "GiB of memory to touch before each load that writes",
+        ))
         .arg(only.help("Only rows whose name contains this; may be given more than once"))
         .arg(
             Arg::new("write")
@@ -72,6 +78,7 @@ fn plan(matches: &ArgMatches) -> Plan {
         java,
         rounds: number("rounds"),
         seconds: number("seconds"),
+        touch_gib: matches.get_one::<u64>("touch").copied().unwrap_or_default(),
         only: texts("only"),
     }
 }

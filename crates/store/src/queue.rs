@@ -490,16 +490,16 @@ impl<F: MappedFile> Queue<F> {
         let per_file = self.file_size / UNIT;
         let file_start = queue_offset - queue_offset % per_file;
         let end = self.end();
+        let mut filled = 0;
         if self.files.read().is_empty() {
             self.min.store(queue_offset, Ordering::Release);
         } else {
-            let first_file_end = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
-            for index in end..first_file_end {
+            filled = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
+            for index in end..filled {
                 self.write(disk, files, index, Unit::PRE_BLANK)?;
             }
         }
-        let empty = self.files.read().is_empty();
-        for index in file_start.max(if empty { 0 } else { end })..queue_offset {
+        for index in file_start.max(filled)..queue_offset {
             self.write(disk, files, index, Unit::PRE_BLANK)?;
         }
         Ok(())

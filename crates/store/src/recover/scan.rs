@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a stretch.
 const STRETCH: i64 = 32 << 20;
-/// Fewer records than this are not worth a thread.
-const PART_MIN: usize = 512;
+/// Fewer records than this are not worth a task.
+const PART_MIN: usize = 8;
 
 pub(super) struct Scan<'a, D: Disk> {
     pub(super) disk: &'a D,

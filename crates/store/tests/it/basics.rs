@@ -545,7 +545,7 @@ fn the_real_disk_does_the_same() {
             NOW,
         );
         if store.needs_preparation() {
-            store.prepare_ahead(NOW);
+            store.prepare_ahead(NOW, &mut || {});
         }
         store.dispatch(&mut |_| {}).unwrap();
     }
@@ -582,4 +582,63 @@ fn the_real_disk_does_the_same() {
     let (store, report) = Store::open(disk, settings, NOW).unwrap();
     assert!(report.clean && report.records == 0, "{report:?}");
     check(&store);
+}
+
+#[test]
+fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
+    use message::record::{Fields, Place, Version, body_crc};
+    // Sixteen units a file: gaps within one, up to its end, over the next, and from the start.
+    for indexes in [
+        &[0, 3, 4][..],
+        &[0, 15, 16],
+        &[0, 16],
+        &[1, 40, 41],
+        &[5, 6, 60],
+        &[20, 22],
+    ] {
+        let new = record("T", 0, b"x", b"");
+        let (mut log, mut at) = (vec![0; 16384], 0);
+        for index in indexes {
+            let fields = Fields {
+                version: Version::V1,
+                topic: "T",
+                queue_id: 0,
+                flag: 0,
+                sys_flag: 0,
+                born_timestamp: NOW,
+                born_host: new.born_host,
+                store_host: new.store_host,
+                reconsume_times: 0,
+                prepared_transaction_offset: 0,
+                body: b"x",
+                body_crc: body_crc(b"x"),
+                properties: b"",
+                append_crc: false,
+            };
+            let place = Place {
+                queue_offset: *index,
+                physical_offset: at as i64,
+                store_timestamp: NOW,
+            };
+            fields.encode(place, &mut log[at..at + fields.encoded_len()]);
+            at += fields.encoded_len();
+        }
+        let disk = SimDisk::new();
+        disk.put(
+            std::path::Path::new("/store/commitlog/00000000000000000000"),
+            &log,
+        );
+        let (store, report) = open(&disk, &small(FlushType::Async));
+        assert_eq!(report.units_built, indexes.len() as u64, "{indexes:?}");
+        let (min, max) = store.queue_bounds("T", 0);
+        assert_eq!((min.0, max.0), (indexes[0], indexes[indexes.len() - 1] + 1));
+        let (mut offset, mut found) = (min.0, Vec::new());
+        while offset < max.0 {
+            let (result, slices) = read(&store, "T", 0, offset);
+            found.extend(records(&slices).iter().map(|view| view.queue_offset()));
+            assert!(result.next_begin_offset.0 > offset, "{indexes:?}: {result:?}");
+            offset = result.next_begin_offset.0;
+        }
+        assert_eq!(found, indexes);
+    }
 }

@@ -106,7 +106,7 @@ impl Life {
                 let result = self.store().build_index();
                 assert!(result.is_ok() || self.broken);
             }
-            83..86 => self.store().prepare_ahead(NOW),
+            83..86 => self.store().prepare_ahead(NOW, &mut || {}),
             86..88 => {
                 let nth = 1 + self.random.below(12);
                 self.say(|| format!("operation {nth} from now fails"));
@@ -315,12 +315,15 @@ impl Life {
         // A crash during recovery, and again, must do no harm.
         while self.random.one_in(4) {
             self.disk.fail_nth(1 + self.random.below(60));
-            let opened = Store::open(self.disk.clone(), self.settings.clone(), NOW);
-            drop(opened);
+            drop(open_backwards(&self.disk, &self.settings));
             self.disk = self.disk.crash(self.random.next_u64());
             cut += 1;
         }
-        let (store, report) = open(&self.disk, &self.settings);
+        let opened = match self.random.one_in(2) {
+            true => open_backwards(&self.disk, &self.settings).unwrap(),
+            false => open(&self.disk, &self.settings),
+        };
+        let (store, report) = opened;
         self.say(|| format!("reopened after {cut} failed tries: {report:?}"));
         self.broken = false;
         let end = store.max_physical().0;

@@ -205,6 +205,60 @@ fn a_damaged_record_ends_the_log_and_the_report_says_so() {
 }
 
 #[test]
+fn the_crc_property_is_appended_and_a_forced_check_ends_the_log_where_it_does_not_fit() {
+    let with = StoreSettings {
+        append_crc: true,
+        ..settings()
+    };
+    let forced = StoreSettings {
+        verify_property_crc: true,
+        ..with.clone()
+    };
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &with);
+    let mut positions = Vec::new();
+    for number in 0..10u8 {
+        // What a client says comes before, so that it does not count.
+        let body = [number; 500];
+        let new = record("T", 0, &body, b"__CRC32#\x010000000000\x02KEYS\x01k");
+        positions.push(send_through(&store, new, NOW).physical_offset.0);
+    }
+    let slices = [store.record_at(store::PhysicalOffset(positions[9])).unwrap()];
+    let view = records(&slices)[0];
+    assert!(view.crc_property_fits());
+    drop(slices);
+    drop(store);
+    // The topic of the sixth: neither its lengths nor the CRC of its body say anything.
+    let damaged = || {
+        let disk = disk.kill();
+        disk.take(Path::new("/store/checkpoint"));
+        let topic = positions[5] as usize + 88 + 500 + 1;
+        assert_eq!(disk.content(Path::new(LOG)).unwrap()[topic], b'T');
+        patch(&disk, LOG, topic, b"U");
+        disk
+    };
+    let (store, report) = open(&damaged(), &with);
+    assert_eq!((report.records, report.log_cut), (10, None));
+    assert_eq!(store.queue_max_offset("U", 0).0, 6);
+    // The place in T stays empty.
+    assert_eq!(store.queue_max_offset("T", 0).0, 10);
+    let (result, slices) = read(&store, "T", 0, 5);
+    assert_eq!((result.next_begin_offset.0, records(&slices).len()), (10, 4));
+    let (store, report) = open(&damaged(), &forced);
+    let cut = LogCut {
+        at: positions[5],
+        reason: RecordError::PropertyCrc,
+    };
+    assert_eq!((report.records, report.log_cut), (5, Some(cut)));
+    assert_eq!(drain(&store, "T", 0).len(), 5);
+    // Records that have no such property end the log, too, as in 5.x.
+    let disk = lived_in();
+    disk.take(Path::new("/store/checkpoint"));
+    let (_, report) = open(&disk, &forced);
+    assert_eq!(report.log_cut.map(|cut| cut.at), Some(0));
+}
+
+#[test]
 fn leftovers_behind_a_cut_do_not_come_back() {
     // Records of one length, one of them damaged: the ones behind it are whole and lie where new ones will end.
     let disk = lived_in();

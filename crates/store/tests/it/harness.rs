@@ -6,11 +6,36 @@ use message::properties::get_str;
 use message::record::{Check, Entry, View, decode};
 use std::net::SocketAddr;
 use store::{
-    AppendError, Appended, FlushType, NewRecord, PhysicalOffset, QueueOffset, ReadLimits, ReadResult,
-    ReadStatus, RecoveryReport, Store, StoreSettings,
+    AppendError, Appended, FlushType, Helpers, NewRecord, OpenError, Parallel, PhysicalOffset, QueueOffset,
+    ReadLimits, ReadResult, ReadStatus, RecoveryReport, Store, StoreSettings,
 };
 
 pub(crate) const NOW: i64 = 1_700_000_000_000;
+
+/// Three tasks at a time, the last one first: nothing may depend on their order.
+pub(crate) struct Backwards;
+
+impl Parallel for Backwards {
+    fn width(&self) -> usize {
+        3
+    }
+
+    fn run<'a>(&self, tasks: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+        tasks.into_iter().rev().for_each(|task| task());
+    }
+}
+
+/// Opens a store with [`Backwards`] tasks.
+pub(crate) fn open_backwards(
+    disk: &SimDisk,
+    settings: &StoreSettings,
+) -> Result<(Store<SimDisk>, RecoveryReport), OpenError> {
+    let helpers = Helpers {
+        parallel: &Backwards,
+        progress: &|_| {},
+    };
+    Store::open_with(disk.clone(), settings.clone(), NOW, &helpers)
+}
 
 /// Small files, so that everything rolls soon.
 pub(crate) fn small(flush_type: FlushType) -> StoreSettings {

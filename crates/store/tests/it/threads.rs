@@ -2,11 +2,77 @@
 
 use crate::harness::*;
 use disk::MmapDisk;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::{FlushType, ReadStatus, Store, StoreSettings};
+use store::{FlushType, Helpers, Parallel, Phase, ReadStatus, Store, StoreSettings};
 
 const THREADS: u32 = 4;
 const EACH: u32 = 1500;
+
+/// A thread a task.
+struct Threads;
+
+impl Parallel for Threads {
+    fn width(&self) -> usize {
+        4
+    }
+
+    fn run<'a>(&self, tasks: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+        std::thread::scope(|scope| tasks.into_iter().for_each(|task| drop(scope.spawn(task))));
+    }
+}
+
+#[test]
+fn many_hands_open_a_store_to_the_same_state_and_say_how_far_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        commitlog_file_size: 32 << 20,
+        consumequeue_file_size: 4000,
+        index: false,
+        ext: true,
+        ..StoreSettings::below(dir.path())
+    };
+    let (store, _) = Store::open(MmapDisk::new(4), settings.clone(), NOW).unwrap();
+    // More than two stretches of the log in 12 queues.
+    let (topics, mut sent) = (["A", "B", "C"], [const { Vec::new() }; 12]);
+    for number in 0..9_000usize {
+        let place = number * 7 % 12;
+        let body = [number.to_be_bytes(); 1000].concat();
+        send(
+            &store,
+            record(topics[place / 4], place as i32 % 4, &body, b"TAGS\x01t"),
+            NOW,
+        );
+        sent[place].push(body);
+        if number % 1000 == 0 {
+            store.dispatch(&mut |_| {}).unwrap();
+        }
+    }
+    let end = store.max_physical();
+    drop(store);
+    std::fs::remove_file(dir.path().join("checkpoint")).unwrap();
+    let told = Mutex::new(Vec::new());
+    let helpers = Helpers {
+        parallel: &Threads,
+        progress: &|progress| told.lock().unwrap().push(progress),
+    };
+    let (store, report) = Store::open_with(MmapDisk::new(4), settings, NOW, &helpers).unwrap();
+    assert_eq!((report.records, report.units_built), (9_000, 9_000));
+    assert_eq!((store.max_physical(), report.log_cut), (end, None));
+    for (place, bodies) in sent.iter().enumerate() {
+        assert!(
+            drain(&store, topics[place / 4], place as i32 % 4) == *bodies,
+            "{place}"
+        );
+    }
+    let told = told.into_inner().unwrap();
+    let of = |phase| told.iter().filter(move |progress| progress.phase == phase);
+    assert_eq!(of(Phase::Queues).map(|progress| progress.done).max(), Some(3));
+    assert!(of(Phase::Queues).all(|progress| progress.total == 3));
+    let log: Vec<u64> = of(Phase::Log).map(|progress| progress.done).collect();
+    assert!(log.len() >= 3 && log.is_sorted(), "{log:?}");
+    assert_eq!(log.last(), Some(&(end.0 as u64)));
+}
 
 fn run(flush_type: FlushType) {
     let dir = tempfile::tempdir().unwrap();
@@ -45,7 +111,7 @@ fn run(flush_type: FlushType) {
                 store.flush(0).unwrap();
                 store.dispatch(&mut |_| {}).unwrap();
                 store.flush_consumequeues(0, true).unwrap();
-                store.prepare_ahead(NOW);
+                store.prepare_ahead(NOW, &mut || {});
                 store.build_index().unwrap();
             }
         });
