@@ -88,6 +88,8 @@ fn number(value: f64) -> String {
 pub(crate) struct Table {
     head: String,
     lines: Vec<String>,
+    /// The machine's load average before anything was started: what else it was doing.
+    load_before: String,
 }
 
 impl Table {
@@ -103,6 +105,11 @@ impl Table {
         Table {
             head,
             lines: Vec::new(),
+            load_before: read("/proc/loadavg")
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 
@@ -118,12 +125,41 @@ impl Table {
     pub(crate) fn write(&self, command: &str) -> io::Result<()> {
         let path = page();
         let text = std::fs::read_to_string(&path)?;
-        let table = format!("{}\n\n{}{}\n", made(command), self.head, self.lines.join("\n"));
+        let table = format!(
+            "{}\n\n{}{}\n",
+            self.made(command),
+            self.head,
+            self.lines.join("\n")
+        );
         let text = replaced(&text, &table)
             .ok_or_else(|| io::Error::other(format!("{} has no lines {BEGIN} and {END}", path.display())))?;
         std::fs::write(&path, text)?;
         println!("written to {}", path.display());
         Ok(())
+    }
+
+    /// Machine, date and command.
+    fn made(&self, command: &str) -> String {
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_once(':'))
+                .map_or_else(String::new, |(_, v)| v.trim().to_owned())
+        };
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let memory_kib: f64 = field(&read("/proc/meminfo"), "MemTotal")
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap_or(f64::NAN);
+        let date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
+        let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+        format!(
+            "`{command}` on {cores} cores ({}), {:.0} GiB of memory, Linux {}, {}; {date}, commit {commit}; load average before it {}.",
+            field(&read("/proc/cpuinfo"), "model name"),
+            memory_kib / f64::from(1 << 20),
+            read("/proc/sys/kernel/osrelease").trim(),
+            said("java", &["--version"]),
+            self.load_before,
+        )
     }
 }
 
@@ -136,30 +172,6 @@ fn replaced(text: &str, table: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
-}
-
-/// Machine, date and command.
-fn made(command: &str) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':'))
-            .map_or_else(String::new, |(_, v)| v.trim().to_owned())
-    };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory_kib: f64 = field(&read("/proc/meminfo"), "MemTotal")
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap_or(f64::NAN);
-    let date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
-    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    format!(
-        "`{command}` on {cores} cores ({}), {:.0} GiB of memory, Linux {}, {}; {date}, commit {commit}.",
-        field(&read("/proc/cpuinfo"), "model name"),
-        memory_kib / f64::from(1 << 20),
-        read("/proc/sys/kernel/osrelease").trim(),
-        java_version(),
-    )
 }
 
 /// The first line a program prints.
@@ -176,8 +188,8 @@ fn said(program: &str, arguments: &[&str]) -> String {
         .to_owned()
 }
 
-fn java_version() -> String {
-    said("java", &["--version"])
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 #[cfg(test)]
