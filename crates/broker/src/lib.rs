@@ -17,6 +17,7 @@ pub mod flush;
 pub mod groups;
 pub mod handlers;
 pub mod hold;
+pub mod in_flight;
 pub mod kept;
 pub mod locks;
 pub mod offsets;

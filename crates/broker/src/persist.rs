@@ -151,6 +151,17 @@ pub enum LoadError {
     /// The disk.
     #[error("{0}")]
     Disk(#[from] disk::Error),
+    /// The table is there, but in RocksDB.
+    #[error(
+        "{directory} holds a table in RocksDB and there is no {file}: this broker keeps tables in files. Write the file \
+         with the old broker's `mqadmin rocksDBConfigToJson`, or move the directory away to start without what it holds"
+    )]
+    RocksDb {
+        /// Where RocksDB is.
+        directory: String,
+        /// The file that is missing.
+        file: String,
+    },
     /// Neither the file nor its backup can be read.
     #[error(
         "{path} can not be read ({why}), nor can {backup} ({backup_why}); mend one of them, or move both away to start \

@@ -11,6 +11,7 @@ use disk::{Clock, SystemClock};
 use remoting::{Client, Server, Service};
 use settings::Live;
 use tokio::net::TcpSocket;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,12 +28,13 @@ use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
 use crate::handlers::lock::Lock;
 use crate::handlers::pull::{HeldPull, Pull};
-use crate::handlers::query::Query;
+use crate::handlers::query::{self, Query};
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::hold::{self, Hold};
+use crate::in_flight::InFlight;
 use crate::kept::filters::Bloom;
-use crate::kept::{KeptFile, KeptFiles};
+use crate::kept::{self, KeptFile, KeptFiles};
 use crate::locks::QueueLocks;
 use crate::offsets::{self, OffsetTable};
 use crate::opening::{Threads, Watch};
@@ -163,6 +165,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
     store.tick_disk(now);
     let config_dir = settings.config_dir();
     let file = |name: &str| -> PathBuf { config_dir.join(name) };
+    kept::rocksdb::check(&disk, &config_dir)?;
     let topics = Arc::new(TopicTable::load(
         &disk,
         file("topics.json"),
@@ -178,7 +181,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         settings.broker.expect_consumer_num_use_filter,
         settings.broker.max_error_rate_of_bloom_filter,
     );
-    let kept = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
+    let kept_files = Arc::new(KeptFiles::load(&disk, &config_dir, bloom, now)?);
     let region: Arc<str> = Arc::from(settings.broker.region_id.as_str());
     let (store, levels) = (Arc::new(store), Arc::new(levels));
     let settings = Arc::new(Live::new(settings));
@@ -192,6 +195,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         Arc::clone(&store),
         client,
     ));
+    let (pulls, queries) = (InFlight::default(), InFlight::default());
     let pull = Arc::new(Pull {
         settings: Arc::clone(&settings),
         topics: Arc::clone(&topics),
@@ -201,6 +205,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         store: Arc::clone(&store),
         hold: Arc::clone(&hold),
         stats: Arc::clone(&stats),
+        in_flight: pulls.clone(),
         clock: Arc::clone(&clock),
     });
     let arrivals = Arc::new(Arrivals {
@@ -245,6 +250,9 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         query: Query {
             settings: Arc::clone(&settings),
             store: Arc::clone(&store),
+            in_flight: queries.clone(),
+            turns: Arc::new(Semaphore::new(query::TURNS)),
+            clock: Arc::clone(&clock),
         },
         client: ClientHandler {
             settings: Arc::clone(&settings),
@@ -268,7 +276,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             store: Arc::clone(&store),
             consumers: Arc::clone(&consumers),
             offsets: Arc::clone(&offsets),
-            kept: Arc::clone(&kept),
+            kept: Arc::clone(&kept_files),
             clock: Arc::clone(&clock),
         },
         group: Group {
@@ -297,6 +305,8 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
             stats: Arc::clone(&stats),
             waiters: Arc::clone(&waiters),
             hold: Arc::clone(&hold),
+            pulls,
+            queries,
             delay_offsets: Arc::clone(&delay_offsets),
             delay_levels: levels,
             clock: Arc::clone(&clock),
@@ -311,7 +321,7 @@ fn assemble(settings: Settings, disk: Disk, clock: Arc<dyn Clock>) -> Result<Arc
         groups,
         offsets,
         delay_offsets,
-        kept,
+        kept: kept_files,
         registration,
         hold,
         waiters,

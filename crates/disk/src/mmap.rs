@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
+/// Bytes faulted in by one call.
+const POPULATE_STEP: usize = 64 * 1024;
 /// A larger buffer of a write call is given back, bytes.
 const SCRATCH_KEPT: usize = 1 << 20;
 
@@ -490,9 +492,17 @@ impl MappedFile for MmapFile {
             return self.inner.write_zeros(range);
         }
         let region = self.inner.region(&mut lock(&self.inner.state))?;
-        region
-            .populate_write(range.start as usize..range.end as usize)
-            .map_err(self.inner.error(Operation::Populate))
+        // In small steps: inside the kernel nobody else gets this processor, for as long as a clock tick on some.
+        let mut at = range.start as usize;
+        while at < range.end as usize {
+            let end = (at + POPULATE_STEP).min(range.end as usize);
+            region
+                .populate_write(at..end)
+                .map_err(self.inner.error(Operation::Populate))?;
+            std::thread::yield_now();
+            at = end;
+        }
+        Ok(())
     }
 
     fn zero_from(&self, from: u64) -> Result<()> {

@@ -73,7 +73,7 @@ fn resident_mib() -> u64 {
 fn prepare_until(store: &Store<MmapDisk>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         if store.needs_preparation() {
-            store.prepare_ahead(NOW);
+            store.prepare_ahead(NOW, &mut || {});
         } else {
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -317,7 +317,7 @@ fn make(dir: &Path, what: &str, count: usize) {
         store.append(&mut pending, NOW);
         store.dispatch(&mut |_| {}).unwrap();
         if store.needs_preparation() {
-            store.prepare_ahead(NOW);
+            store.prepare_ahead(NOW, &mut || {});
         }
     }
     store.flush(0).unwrap();

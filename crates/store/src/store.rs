@@ -21,6 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Most records that wait in memory to be dispatched; beyond it dispatch reads the log.
 const FRESH_MAX: usize = 8192;
+/// Bytes of the log written back by one call.
+const FLUSH_STEP: i64 = 4 << 20;
+/// Bytes prepared without a rest.
+const PREPARE_STEP: i64 = 256 << 10;
 /// How far ahead of the writer pages are faulted in, at most and at least, bytes.
 const POPULATE_MAX: i64 = 32 << 20;
 const POPULATE_MIN: i64 = 1 << 20;
@@ -36,6 +40,8 @@ pub struct Store<D: Disk> {
     pub(crate) queues: Queues<D::File>,
     pub(crate) latch: Latch,
     pub(crate) appending: Mutex<Appending<D>>,
+    /// When whoever appends now began, ms; 0 when nobody does.
+    append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
     pub(crate) dispatching: Mutex<Dispatching<D>>,
     /// The log up to here has consumequeue units.
@@ -176,6 +182,7 @@ impl<D: Disk> Store<D> {
         } else {
             now
         };
+        self.append_since.store(now, Ordering::Relaxed);
         let mut rest = pending;
         while !rest.is_empty() {
             let run = self.next_run(&appending, rest);
@@ -199,6 +206,15 @@ impl<D: Disk> Store<D> {
             self.log
                 .written_timestamp
                 .store(appending.timestamp, Ordering::Release);
+        }
+        self.append_since.store(0, Ordering::Relaxed);
+    }
+
+    /// How long somebody has been appending, ms; 0 if nobody is (RocketMQ 4.9.8, CommitLog.lockTimeMills).
+    pub fn append_lock_ms(&self, now: i64) -> i64 {
+        match self.append_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => (now - since).max(0),
         }
     }
 
@@ -489,10 +505,13 @@ impl<D: Disk> Store<D> {
             return Ok(PhysicalOffset(from));
         }
         for file in self.log.files().iter() {
-            let start = (from - file.start).max(0);
+            let mut at = (from - file.start).max(0);
             let end = (target - file.start).min(self.log.file_size);
-            if start < end {
-                self.latch.guard(file.file.sync(start as u64..end as u64))?;
+            // In steps: a thread that writes pages back inside the kernel leaves its processor to nobody.
+            while at < end {
+                let step_end = end.min((at / FLUSH_STEP + 1) * FLUSH_STEP);
+                self.latch.guard(file.file.sync(at as u64..step_end as u64))?;
+                at = step_end;
             }
         }
         self.log.flushed_timestamp.store(timestamp, Ordering::Release);
@@ -514,7 +533,10 @@ impl<D: Disk> Store<D> {
 
     /// Reserves and faults in the next bytes of the log, and makes the next file when this one nears its end, so that
     /// appends wait for neither. For a thread of its own; errors are left for the append to meet.
-    pub fn prepare_ahead(&self, now: i64) {
+    ///
+    /// `rest` is called between small steps as long as there is time: the pages of a burst would keep a processor for
+    /// tens of milliseconds where the machine has to find them first.
+    pub fn prepare_ahead(&self, now: i64, rest: &mut dyn FnMut()) {
         let written = self.log.written();
         let ahead = self.ahead(written);
         let goal = written + ahead;
@@ -522,8 +544,19 @@ impl<D: Disk> Store<D> {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
                 let to = (goal - file.start).min(self.log.file_size);
-                if from < to {
-                    file.file.populate(from as u64..to as u64)?;
+                let step = match self.settings.flush_type {
+                    FlushType::Async => PREPARE_STEP,
+                    // Each one ends with a sync.
+                    FlushType::Sync => POPULATE_MAX,
+                };
+                let mut at = from;
+                while at < to {
+                    let end = to.min(at + step);
+                    file.file.populate(at as u64..end as u64)?;
+                    at = end;
+                    if file.start + at - self.log.written() > POPULATE_MIN / 2 {
+                        rest();
+                    }
                 }
             }
             let boundary = self.log.next_file(written.max(1) - 1);
@@ -629,6 +662,7 @@ impl<D: Disk> Store<D> {
                 timestamp,
                 shut_down: false,
             }),
+            append_since: AtomicI64::new(0),
             disk,
             tuned: Tuned::of(&settings),
             settings,

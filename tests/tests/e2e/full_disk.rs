@@ -241,8 +241,15 @@ fn fill_and_recover(flush: &str) {
         "what was there before is read while the disk is full"
     );
 
+    broker.process.wait_for("the log to say so", START, |line| {
+        (line.contains("sends are refused") && line.contains(&place)).then_some(())
+    });
+
     disk.clear();
     send_until(&mut wire, 0, &mut next, &mut stored);
+    broker.process.wait_for("the log to say so", START, |line| {
+        line.contains("sends are taken again").then_some(())
+    });
     for _ in 0..50 {
         assert_eq!(send(&mut wire, next, 20_000).code(), 0);
         stored.push(next);

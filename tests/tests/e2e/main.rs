@@ -13,6 +13,7 @@ mod check;
 mod config_files;
 mod consumers;
 mod full_disk;
+mod hand_over;
 mod mixed;
 mod restarts;
 mod scripts;

@@ -95,6 +95,40 @@ fn administers(version: &str) {
         "failed",
     );
     assert_eq!(refused.len(), 1);
+    run(
+        &[
+            "updateBrokerConfig",
+            "-b",
+            &broker,
+            "-k",
+            "maxMessageSize",
+            "-v",
+            "64",
+        ],
+        &["update broker config success"],
+    );
+    run(
+        &[
+            "updateBrokerConfig",
+            "-b",
+            &broker,
+            "-k",
+            "defaultTopicQueueNums",
+            "-v",
+            "9",
+        ],
+        &["update broker config success"],
+    );
+    for said in [
+        "maxMessageSize=64 is in force",
+        "defaultTopicQueueNums=9 takes effect after a restart",
+    ] {
+        let log = &cluster.broker.process;
+        log.wait_for(said, LONG, |line| line.contains(said).then_some(()));
+    }
+    let options = [("topic", "Made"), ("size", "65")];
+    let refused = of(&client(JAVA_4, &cluster, "send", &options).finish(LONG), "failed");
+    assert!(refused[0].error.contains("CODE: 13"), "{}", refused[0].error);
 
     run(
         &[

@@ -19,6 +19,7 @@ use crate::Store;
 use crate::clients::Consumers;
 use crate::groups::GroupTable;
 use crate::hold::{Held, Hold, Waiting};
+use crate::in_flight::InFlight;
 use crate::offsets::OffsetTable;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -52,6 +53,8 @@ pub struct Pull {
     pub hold: Arc<Hold<HeldPull>>,
     /// Counters.
     pub stats: Arc<Stats>,
+    /// Pulls that wait for the disk.
+    pub in_flight: InFlight,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -224,8 +227,10 @@ impl Pull {
         }
         if read.far_behind {
             // Far behind the end: the pages may have to come from the disk, which must not hold up a worker.
+            let entered = self.in_flight.enter(started_ms);
             tokio::task::spawn_blocking(move || {
                 slices.iter().for_each(fault_in);
+                drop(entered);
                 responder.reply(code, Some(remark), &answer, body(slices));
             });
         } else {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use disk::Clock;
 use message::name;
 use protocol::code::response;
 use protocol::header::broker::{
@@ -14,13 +15,18 @@ use protocol::header::broker::{
 };
 use remoting::{Body, Request, Responder};
 use store::PhysicalOffset;
+use tokio::sync::Semaphore;
 
 use crate::Store;
+use crate::in_flight::InFlight;
 use crate::settings::Settings;
 
 /// Longest answer to a query, bytes. A client takes frames of 16 MiB (RocketMQ 4.9.8, NettyDecoder); the rest is left
 /// for the header. What does not fit any more is left out, the newest first.
 const ANSWER_MAX: usize = (16 << 20) - (64 << 10);
+
+/// Queries at the disk at once: threads of Java's query pool (queryMessageThreadPoolNums, on two cores).
+pub const TURNS: usize = 10;
 
 /// What the handler needs.
 pub struct Query {
@@ -28,6 +34,12 @@ pub struct Query {
     pub settings: Arc<settings::Live<Settings>>,
     /// Log and index.
     pub store: Arc<Store>,
+    /// Queries under way.
+    pub in_flight: InFlight,
+    /// Those that may be at the disk at once.
+    pub turns: Arc<Semaphore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a request of this family is not answered with messages.
@@ -42,6 +54,8 @@ pub enum Error {
     NotFound,
     #[error("can not find message by the offset, {0}: {1}")]
     NoRecord(i64, store::RecordAtError),
+    #[error("[OVERLOAD]system busy, start flow control for a while")]
+    Overload,
     #[error("the index can not be read: {0}")]
     Disk(#[from] disk::Error),
 }
@@ -50,9 +64,36 @@ impl Error {
     fn code(&self) -> i32 {
         match self {
             Error::NotFound => response::QUERY_NOT_FOUND,
+            Error::Overload => response::SYSTEM_BUSY,
             Error::Header(_) | Error::Name(_) | Error::NoRecord(..) | Error::Disk(_) => {
                 response::SYSTEM_ERROR
             }
+        }
+    }
+}
+
+/// What a request of this family is answered with.
+enum Answer {
+    Found(Found),
+    /// Even then the header has its fields: clients decode it before they look at the code.
+    NotFound(Error),
+    One(Bytes),
+    Refused(Error),
+}
+
+impl Answer {
+    fn send(self, responder: Responder) {
+        match self {
+            Answer::Found(found) => {
+                let body = Body::Chunks(found.records);
+                responder.reply(response::SUCCESS, None, &found.header, body);
+            }
+            Answer::NotFound(e) => {
+                let header = QueryMessageResponseHeader::default();
+                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+            }
+            Answer::One(record) => responder.reply(response::SUCCESS, None, &(), Body::Bytes(record)),
+            Answer::Refused(e) => refuse(responder, &e),
         }
     }
 }
@@ -80,18 +121,8 @@ impl Query {
         };
         let (topic, key) = (header.topic.into_owned(), header.key.into_owned());
         let window = (header.begin_timestamp, header.end_timestamp);
-        let store = Arc::clone(&self.store);
-        // Index and old records may have to come from the disk, which must not hold up a worker.
-        tokio::task::spawn_blocking(move || match find(&store, &topic, &key, max, window) {
-            Ok(found) => {
-                let body = Body::Chunks(found.records);
-                responder.reply(response::SUCCESS, None, &found.header, body);
-            }
-            // Even then the header has its fields: clients decode it before they look at the code.
-            Err(e) => {
-                let header = QueryMessageResponseHeader::default();
-                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
-            }
+        self.off_the_worker(responder, move |store| {
+            find(store, &topic, &key, max, window).map_or_else(Answer::NotFound, Answer::Found)
         });
     }
 
@@ -102,13 +133,36 @@ impl Query {
             Ok(header) => header.offset,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        match self.store.record_at(PhysicalOffset(offset)) {
-            Ok(record) => {
-                let body = Body::Bytes(Bytes::from_owner(record));
-                responder.reply(response::SUCCESS, None, &(), body);
+        self.off_the_worker(responder, move |store| {
+            match store.record_at(PhysicalOffset(offset)) {
+                Ok(record) => Answer::One(Bytes::from_owner(record)),
+                Err(e) => Answer::Refused(Error::NoRecord(offset, e)),
             }
-            Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
-        }
+        });
+    }
+
+    /// Index and old records may have to come from the disk, which must not hold up a worker. A few at a time do so, as
+    /// many as Java has threads for it; the others wait for them in turn.
+    fn off_the_worker(&self, responder: Responder, look: impl FnOnce(&Store) -> Answer + Send + 'static) {
+        let most = self.settings.load().broker.query_thread_pool_queue_capacity;
+        let Some(entered) = self
+            .in_flight
+            .try_enter(self.clock.now_ms(), most.max(1) as usize)
+        else {
+            return refuse(responder, &Error::Overload);
+        };
+        let (store, turns) = (Arc::clone(&self.store), Arc::clone(&self.turns));
+        tokio::spawn(async move {
+            let turn = turns.acquire_owned().await;
+            let looked = tokio::task::spawn_blocking(move || {
+                let answer = look(&store);
+                drop((turn, entered));
+                answer.send(responder);
+            });
+            if let Err(e) = looked.await {
+                tracing::error!("a query: {e}");
+            }
+        });
     }
 }
 

@@ -9,12 +9,15 @@
 //! | `messageRequestMode.json` (5.x) | who consumes by POP | [`request_modes`] |
 //! | `timermetrics`, `transactionMetrics` (5.x) | counts of waiting messages | [`counts`] |
 //! | `timercheck` (5.x) | progress of the timer wheel | [`timer_check`] |
+//!
+//! Tables in RocksDB (5.x) cannot be read: [`rocksdb`].
 
 pub mod counts;
 pub mod filters;
 pub mod order_info;
 pub mod queue_mapping;
 pub mod request_modes;
+pub mod rocksdb;
 pub mod timer_check;
 
 use std::path::{Path, PathBuf};

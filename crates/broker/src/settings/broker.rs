@@ -78,6 +78,9 @@ settings! {
     /// Pull queue length.
     pull_thread_pool_queue_capacity: i32 = 100_000,
         java "pullThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Queries for messages that may be under way; more get `[OVERLOAD]`, code 2.
+    query_thread_pool_queue_capacity: i32 = 20_000,
+        java "queryThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
     /// Give the pseudo topic named like the broker read/write permission.
     broker_topic_enable: bool = true, java "brokerTopicEnable", since "4.9", applies AtStart;
     /// Hold empty pulls for the client's time; off -> shortPollingTimeMills.
@@ -146,7 +149,6 @@ settings! {
         "flushConsumerOffsetHistoryInterval": i32 = "60000", since "4.9", "no release has ever read it";
         "putThreadPoolQueueCapacity": i32 = "10000", since "4.9", QUEUES;
         "replyThreadPoolQueueCapacity": i32 = "10000", since "4.9", QUEUES;
-        "queryThreadPoolQueueCapacity": i32 = "20000", since "4.9", QUEUES;
         "filterServerNums": i32 = "0", since "4.9", "filter servers are gone since 5.0";
         "clientManageThreadPoolNums": i32 = "32", since "4.9", POOLS;
         "commercialEnable": bool = "true", since "4.9", ACCOUNT;

@@ -246,3 +246,31 @@ async fn a_file_whose_backup_is_damaged_too_refuses_the_start_and_is_left_alone(
         assert_eq!(files(&config), on_disk, "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_in_rocksdb_alone_refuse_the_start() {
+    for (directory, file) in [
+        ("topics", "topics.json"),
+        ("subscriptionGroups", "subscriptionGroup.json"),
+        ("consumerOffsets", "consumerOffset.json"),
+        ("rdb", "consumerOffset.json"),
+    ] {
+        let mut on_disk = files(&golden("5.3.3"));
+        let content = on_disk.remove(file).unwrap();
+        let (dir, config) = folder(&on_disk);
+        std::fs::create_dir(config.join(directory)).unwrap();
+        std::fs::write(config.join(directory).join("CURRENT"), "MANIFEST-000005\n").unwrap();
+        let Err(error) = start(settings(&dir, cluster::free_port())).await else {
+            panic!("{directory}: the broker started");
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains(&config.join(directory).display().to_string()),
+            "{text}"
+        );
+        assert!(text.contains(&config.join(file).display().to_string()), "{text}");
+        // With the file, the directory is left alone, as Java leaves it.
+        std::fs::write(config.join(file), content).unwrap();
+        Fixture::in_folder(dir, |_| {}).await.stop().await;
+    }
+}

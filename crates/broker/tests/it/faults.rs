@@ -156,17 +156,22 @@ async fn a_failed_sync_ends_writes_for_good_and_everybody_is_told_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn above_the_warning_level_sends_are_refused_until_space_comes_back() {
     let (dir, disk) = (TempDir::new().unwrap(), Disk::default());
-    let port = cluster::free_port();
-    let namesrv = name_server(&dir, port).await;
-    let address = format!("127.0.0.1:{port}");
+    let ports = [cluster::free_port(), cluster::free_port()];
+    let namesrvs = [
+        name_server(&dir, ports[0]).await,
+        name_server(&dir, ports[1]).await,
+    ];
+    let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
     disk.faults().set_usage(percent(90));
     let fixture = Fixture::on_disk(disk.clone(), dir, |s| {
-        s.broker.namesrv_addr = Some(address.clone());
+        s.broker.namesrv_addr = Some(addresses.join(";"));
     })
     .await;
     let sent = fixture.send(&to("Topic", 0, ""), b"first").await;
     assert_eq!(sent.code, response::SUCCESS, "at the level is not above it");
-    fixture.wait_for_registered(&address, "Topic", true).await;
+    for address in &addresses {
+        fixture.wait_for_registered(address, "Topic", true).await;
+    }
 
     disk.faults().set_usage(percent(91));
     let answer = fixture.wait_for_code(response::SERVICE_NOT_AVAILABLE).await;
@@ -180,7 +185,9 @@ async fn above_the_warning_level_sends_are_refused_until_space_comes_back() {
         answer.remark
     );
     assert_eq!(fixture.runtime().await["storeHealth"], place);
-    fixture.wait_for_registered(&address, "Topic", false).await;
+    for address in &addresses {
+        fixture.wait_for_registered(address, "Topic", false).await;
+    }
     fixture.assert_all_else_works(b"first").await;
 
     // Another level counts at once.
@@ -203,9 +210,13 @@ async fn above_the_warning_level_sends_are_refused_until_space_comes_back() {
     disk.faults().set_usage(percent(85));
     fixture.wait_for_code(response::SUCCESS).await;
     assert_eq!(fixture.runtime().await["storeHealth"], "OK");
-    fixture.wait_for_registered(&address, "Topic", true).await;
+    for address in &addresses {
+        fixture.wait_for_registered(address, "Topic", true).await;
+    }
     fixture.stop().await;
-    namesrv.shutdown().await;
+    for namesrv in namesrvs {
+        namesrv.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

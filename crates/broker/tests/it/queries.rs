@@ -224,3 +224,44 @@ async fn offsets_by_time_are_exact_at_every_boundary() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_queries_than_allowed_are_told_that_the_broker_is_busy() {
+    const ASKED: i32 = 2000;
+    let fixture = Fixture::new(|_| {}).await;
+    fixture.send(&to("Topic", 0, "KEYS\x01k\x02"), b"x").await;
+    fixture.query_found(&by_key("Topic", "k")).await;
+    fixture.set("queryThreadPoolQueueCapacity=1\n").await;
+    let info = fixture.runtime().await;
+    assert_eq!(info["queryThreadPoolQueueCapacity"], "1");
+    assert_eq!(info["queryThreadPoolQueueSize"], "0");
+    let fields = [
+        ("topic", "Topic"),
+        ("key", "k"),
+        ("maxNum", "1"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+    ];
+    let frames: Vec<u8> = (0..ASKED)
+        .flat_map(|opaque| cluster::frame(request::QUERY_MESSAGE, opaque, &fields, b""))
+        .collect();
+    let address = format!("127.0.0.1:{}", fixture.port);
+    let answers: Vec<cluster::Answer> = tokio::task::block_in_place(|| {
+        let mut wire = cluster::Wire::connect(&address).unwrap();
+        wire.write(&frames).unwrap();
+        (0..ASKED).map(|_| wire.read().unwrap()).collect()
+    });
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.code() != 0).collect();
+    assert!(
+        !busy.is_empty() && busy.len() < answers.len(),
+        "{} of {ASKED}",
+        busy.len()
+    );
+    for answer in busy {
+        let told = (answer.code() as i32, answer.remark());
+        let words = "[OVERLOAD]system busy, start flow control for a while";
+        assert_eq!(told, (response::SYSTEM_BUSY, words));
+    }
+    fixture.set("queryThreadPoolQueueCapacity=20000\n").await;
+    assert_eq!(fixture.query(&by_key("Topic", "k")).await.code, response::SUCCESS);
+}

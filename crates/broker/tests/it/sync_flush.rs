@@ -198,3 +198,30 @@ async fn under_async_flush_nobody_waits_for_the_disk() {
     blocking(|| disk.faults().wait_for_held(1));
     disk.faults().mend_syncs();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runtime_info_says_how_long_an_append_has_taken() {
+    let disk = Disk::default();
+    let fixture = Fixture::on_disk(disk.clone(), TempDir::new().unwrap(), |_| {}).await;
+    assert_eq!(fixture.runtime().await["pageCacheLockTimeMills"], "0");
+    // The first append makes the log's first file, whose length is synced.
+    disk.faults().hold_syncs(&fixture.log_dir());
+    let address = format!("127.0.0.1:{}", fixture.port);
+    let mut wire = Wire::connect(&address).unwrap();
+    blocking(|| {
+        wire.write(&send(1, "")).unwrap();
+        disk.faults().wait_for_held(1);
+    });
+    let started = Instant::now();
+    while fixture.runtime().await["pageCacheLockTimeMills"]
+        .parse::<u32>()
+        .unwrap()
+        < 20
+    {
+        assert!(started.elapsed() < WITHIN, "an append is on its way");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    disk.faults().mend_syncs();
+    assert_eq!(blocking(|| codes(&mut wire, 1)), [(1, 0)]);
+    assert_eq!(fixture.runtime().await["pageCacheLockTimeMills"], "0");
+}

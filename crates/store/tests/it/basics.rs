@@ -545,7 +545,7 @@ fn the_real_disk_does_the_same() {
             NOW,
         );
         if store.needs_preparation() {
-            store.prepare_ahead(NOW);
+            store.prepare_ahead(NOW, &mut || {});
         }
         store.dispatch(&mut |_| {}).unwrap();
     }

@@ -106,7 +106,7 @@ impl Life {
                 let result = self.store().build_index();
                 assert!(result.is_ok() || self.broken);
             }
-            83..86 => self.store().prepare_ahead(NOW),
+            83..86 => self.store().prepare_ahead(NOW, &mut || {}),
             86..88 => {
                 let nth = 1 + self.random.below(12);
                 self.say(|| format!("operation {nth} from now fails"));

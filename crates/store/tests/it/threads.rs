@@ -111,7 +111,7 @@ fn run(flush_type: FlushType) {
                 store.flush(0).unwrap();
                 store.dispatch(&mut |_| {}).unwrap();
                 store.flush_consumequeues(0, true).unwrap();
-                store.prepare_ahead(NOW);
+                store.prepare_ahead(NOW, &mut || {});
                 store.build_index().unwrap();
             }
         });

@@ -1,7 +1,7 @@
 //! GET_BROKER_RUNTIME_INFO (28): what `brokerStatus`, `clusterList`, the dashboard and the exporter read.
 //!
 //! Keys: reference, mqadmin.md. We have no thread pools; their queue keys are kept because the tools read them, and
-//! say what is true: nothing waits in them, their capacity is what may be in flight.
+//! say what is alike: sends that wait for a flush, pulls and queries that wait for the disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::delay::{DelayLevels, DelayOffsets};
 use crate::flush::FlushWaiters;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Hold;
+use crate::in_flight::InFlight;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use message::name::SCHEDULE_TOPIC;
@@ -22,8 +23,7 @@ use message::name::SCHEDULE_TOPIC;
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
 
-/// Java's defaults (queryThreadPoolQueueCapacity, endTransactionPoolQueueCapacity), which size nothing here.
-const QUERY_QUEUE_CAPACITY: i32 = 20_000;
+/// Java's default (endTransactionPoolQueueCapacity), which sizes nothing here.
 const END_TRANSACTION_QUEUE_CAPACITY: i32 = 100_000;
 
 /// What the handler needs.
@@ -38,6 +38,10 @@ pub struct Runtime {
     pub waiters: Arc<FlushWaiters>,
     /// Pulls that wait for a message.
     pub hold: Arc<Hold<HeldPull>>,
+    /// Pulls that wait for the disk.
+    pub pulls: InFlight,
+    /// Queries under way.
+    pub queries: InFlight,
     /// How far delayed messages are delivered.
     pub delay_offsets: Arc<DelayOffsets>,
     /// The delay levels.
@@ -84,15 +88,21 @@ impl Runtime {
             "sendThreadPoolQueueCapacity",
             settings.broker.send_thread_pool_queue_capacity.to_string(),
         );
-        let capacities = [
-            ("pull", settings.broker.pull_thread_pool_queue_capacity),
-            ("query", QUERY_QUEUE_CAPACITY),
+        let capacity = settings.broker.pull_thread_pool_queue_capacity;
+        let families = [
+            ("pull", &self.pulls, capacity),
+            (
+                "query",
+                &self.queries,
+                settings.broker.query_thread_pool_queue_capacity,
+            ),
         ];
-        for (family, capacity) in capacities {
-            put(&format!("{family}ThreadPoolQueueSize"), "0".to_owned());
+        for (family, in_flight, capacity) in families {
+            let (size, head_wait) = in_flight.look(self.clock.now_ms());
+            put(&format!("{family}ThreadPoolQueueSize"), size.to_string());
             put(
                 &format!("{family}ThreadPoolQueueHeadWaitTimeMills"),
-                "0".to_owned(),
+                head_wait.to_string(),
             );
             put(&format!("{family}ThreadPoolQueueCapacity"), capacity.to_string());
         }
@@ -118,8 +128,8 @@ impl Runtime {
             "remainHowManyDataToFlush",
             format!("{} B", (max - store.flushed().0).max(0)),
         );
-        // Java's age of the append lock. Ours makes files ahead of the lock, and nobody measures how long it is held.
-        put("pageCacheLockTimeMills", "0".to_owned());
+        let lock_ms = store.append_lock_ms(self.clock.now_ms());
+        put("pageCacheLockTimeMills", lock_ms.to_string());
         put(
             "earliestMessageTimeStamp",
             store.earliest_log_time().unwrap_or(-1).to_string(),
