@@ -20,6 +20,7 @@ const COLD: &str = "BenchmarkCold";
 const HOT_MESSAGES: i64 = 4096 * QUEUES as i64;
 const COLD_MESSAGES: i64 = 900_000;
 const BODY_BYTES: usize = 1024;
+const FRESH_PAGES: &str = "new page cache for messages of 1 KiB";
 const WARM_UP: Duration = Duration::from_secs(1);
 /// The first load of each broker is not counted: a JVM compiles its code under it.
 const FIRST_WARM_UP_SECONDS: u64 = 10;
@@ -275,6 +276,9 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
             note_refusals(row, &sides, &measured);
             table.add(lines(row, &measured));
         }
+        if !sync_flush && plan.wants(FRESH_PAGES) {
+            table.add(vec![fresh_pages(&clusters)?]);
+        }
         if !sync_flush && plan.wants("peak memory") {
             table.add(vec![peak(&clusters)?]);
         }
@@ -290,6 +294,19 @@ fn note_refusals(row: &Row, sides: &[(String, Flavour)], measured: &Measured) {
             println!("  {}: {name} refused {refused} requests", row.name);
         }
     }
+}
+
+/// The same for all: what the machine takes for it.
+fn fresh_pages(clusters: &[Cluster]) -> io::Result<Line> {
+    let cluster = clusters
+        .first()
+        .ok_or_else(|| io::Error::other("no broker runs"))?;
+    let floor = device::fresh_pages_cpu_per_million(cluster.path())?;
+    let unknown = vec![f64::NAN; clusters.len()];
+    Ok(Line {
+        device: Some(floor),
+        ..Line::of(FRESH_PAGES, "kernel CPU s per million", unknown, None)
+    })
 }
 
 fn peak(clusters: &[Cluster]) -> io::Result<Line> {

@@ -539,3 +539,70 @@ fn pace(shared: &Shared, connections: &[Arc<PacedConnection>]) -> io::Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cluster::{Cluster, Flavour};
+
+    const TOPIC: &str = "Counted";
+
+    fn load(cluster: &Cluster, kind: Kind, rate: u64) -> Load {
+        Load {
+            kind,
+            address: cluster.broker.address(),
+            topic: TOPIC,
+            connections: 2,
+            in_flight: 4,
+            size: 100,
+            batch: 1,
+            serialize_type: SerializeType::Json,
+            rate,
+            warm_up: Duration::ZERO,
+            measured: Duration::from_millis(300),
+            once: false,
+            pid: cluster.broker.process.pid(),
+        }
+    }
+
+    #[test]
+    fn a_load_counts_what_the_broker_has_stored_and_hands_out() {
+        let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+        let address = cluster.broker.address();
+        broker::create_topic(&address, TOPIC).unwrap();
+        let stored = || broker::stored(&address, TOPIC).unwrap() as f64;
+        let loads = [
+            load(&cluster, Kind::Send, 0),
+            load(&cluster, Kind::Send, 2000),
+            Load {
+                serialize_type: SerializeType::RocketMq,
+                ..load(&cluster, Kind::Send, 0)
+            },
+            Load {
+                batch: 5,
+                ..load(&cluster, Kind::Send, 0)
+            },
+        ];
+        for load in loads {
+            let before = stored();
+            let outcome = load.run().unwrap();
+            let grown = stored() - before;
+            // What was under way when the counting stopped is stored and not counted.
+            let under_way = (load.connections * load.in_flight * load.batch + 100) as f64;
+            assert_eq!(outcome.refused, 0.0);
+            assert!(outcome.messages > 0.0, "{load:?}");
+            assert!(
+                (grown - under_way..=grown).contains(&outcome.messages),
+                "counted {}, stored {grown}: {load:?}",
+                outcome.messages
+            );
+        }
+        let pull = Load {
+            once: true,
+            connections: 1,
+            in_flight: QUEUES,
+            ..load(&cluster, Kind::Pull, 0)
+        };
+        assert_eq!(pull.run().unwrap().messages, stored());
+    }
+}

@@ -94,7 +94,7 @@ impl Table {
     /// `sides`: whose columns they are.
     pub(crate) fn new(sides: &[String]) -> Table {
         let head = format!(
-            "| load | figure | {} | ours / {} | bare device | goal | reached |\n|{}\n",
+            "| load | figure | {} | ours / {} | machine alone | goal | reached |\n|{}\n",
             sides.join(" | "),
             sides.first().map_or("", String::as_str),
             "---|".repeat(sides.len() + 6)
