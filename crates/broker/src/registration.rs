@@ -54,6 +54,8 @@ pub struct Registration {
     store: Arc<Store>,
     announced: watch::Sender<u64>,
     told: Mutex<HashMap<String, Told>>,
+    /// For each name server, the last change of the topics that it was told of or could not be told of.
+    tried: Mutex<HashMap<String, u64>>,
 }
 
 /// Why a name server does not know this broker.
@@ -80,6 +82,7 @@ impl Registration {
             client,
             announced: watch::channel(0).0,
             told: Mutex::default(),
+            tried: Mutex::default(),
         }
     }
 
@@ -104,6 +107,11 @@ impl Registration {
     /// does not hold up what the others should know.
     pub async fn run(&self, stop: CancellationToken) {
         let addresses = self.settings.load().broker.namesrv_addrs();
+        if addresses.is_empty() {
+            self.topics.set_told(u64::MAX);
+        }
+        let tried = |address: &String| (address.clone(), 0);
+        *self.tried.lock() = addresses.iter().map(tried).collect();
         join_all(addresses.iter().map(|address| self.keep_told(address, &stop))).await;
     }
 
@@ -128,13 +136,25 @@ impl Registration {
             if full {
                 next_full = tokio::time::Instant::now() + self.period();
             }
-            match self.tell(address, full).await {
+            let reached = self.topics.changes();
+            let told = self.tell(address, full).await;
+            self.tried(address, reached);
+            match told {
                 Ok(()) => away = false,
                 Err(e) if !std::mem::replace(&mut away, true) => {
                     tracing::warn!("name server {address} does not know this broker: {e}");
                 }
                 Err(e) => tracing::debug!("name server {address}: {e}"),
             }
+        }
+    }
+
+    /// Notes that a name server was told of the topics up to a change, or could not be told.
+    fn tried(&self, address: &str, changes: u64) {
+        let mut tried = self.tried.lock();
+        tried.insert(address.to_owned(), changes);
+        if let Some(all) = tried.values().min() {
+            self.topics.set_told(*all);
         }
     }
 

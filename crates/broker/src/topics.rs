@@ -13,7 +13,7 @@ use protocol::body::topic::{DataVersion, TopicConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes;
-use crate::persist::{self, Change, LoadError, Saver};
+use crate::persist::{self, Change, LoadError, SaveError, Saver};
 
 /// Permission bits of a topic or broker.
 pub mod perm {
@@ -94,7 +94,12 @@ pub struct TopicTable {
     lmq: bool,
     saver: Saver,
     changed: tokio::sync::watch::Sender<u64>,
+    /// Every name server that could be reached knows the topics up to this change.
+    told: tokio::sync::watch::Sender<u64>,
 }
+
+/// How long the maker of a topic waits for the name servers to know it.
+const TOLD_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
     TopicConfig {
@@ -173,6 +178,7 @@ impl TopicTable {
             lmq: id.lmq,
             saver,
             changed: tokio::sync::watch::channel(0).0,
+            told: tokio::sync::watch::channel(0).0,
         };
         table.saver.touch();
         Ok(table)
@@ -377,6 +383,31 @@ impl TopicTable {
     /// Who writes the file.
     pub fn saver(&self) -> &Saver {
         &self.saver
+    }
+
+    /// Waits until a change is on disk and the name servers know it, as far as they can be reached: whoever made a topic
+    /// may ask for its route at once (RocketMQ 4.9.8, TopicConfigManager.createTopicInSendMessageMethod).
+    pub async fn settled(&self, change: Change) -> Result<(), SaveError> {
+        let number = self.changes();
+        self.saver.saved(change).await?;
+        let mut told = self.told.subscribe();
+        // A name server that does not answer holds nobody up for long; it hears of the topic when it is back.
+        let _late = tokio::time::timeout(TOLD_WITHIN, told.wait_for(|known| *known >= number)).await;
+        Ok(())
+    }
+
+    /// The number of the last change.
+    pub fn changes(&self) -> u64 {
+        self.state.read().changes
+    }
+
+    /// The name servers know the topics up to this change, or cannot be reached.
+    pub fn set_told(&self, change: u64) {
+        self.told.send_if_modified(|known| {
+            let more = *known < change;
+            *known = change.max(*known);
+            more
+        });
     }
 
     /// Ticks with every change, for whoever registers the broker.

@@ -227,14 +227,15 @@ impl Send {
                 stored.answer.send(response::SUCCESS)
             };
         };
-        // The topic was made for this send: a crash must not leave the message without it.
+        // The topic was made for this send: a crash must not leave the message without it, and whoever hears of the
+        // message may ask for the topic's route.
         let (topics, waiters, store) = (
             Arc::clone(&self.topics),
             Arc::clone(&self.waiters),
             Arc::clone(&self.store),
         );
         tokio::spawn(async move {
-            if let Err(e) = topics.saver().saved(change).await {
+            if let Err(e) = topics.settled(change).await {
                 tracing::warn!("a new topic is not on disk yet: {e}");
             }
             if wait {

@@ -72,10 +72,10 @@ settings! {
     /// Create unknown consumer groups on first use.
     auto_create_subscription_group: bool = true,
         java "autoCreateSubscriptionGroup", since "4.9", applies Live;
-    /// Send queue length; full -> `[OVERLOAD]` code 2.
+    /// Shown in the runtime info; what limits sends is the requests in flight of each connection.
     send_thread_pool_queue_capacity: i32 = 10_000,
         java "sendThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Pull queue length.
+    /// Shown in the runtime info; what limits pulls is the requests in flight of each connection.
     pull_thread_pool_queue_capacity: i32 = 100_000,
         java "pullThreadPoolQueueCapacity", since "4.9", applies Live, range 1..=i32::MAX;
     /// Queries for messages that may be under way; more get `[OVERLOAD]`, code 2.

@@ -181,7 +181,15 @@ fn a_damaged_record_ends_the_log_and_the_report_says_so() {
     let disk = disk.kill();
     disk.take(Path::new("/store/checkpoint"));
     patch(&disk, LOG, tenth as usize + 100, &[0xFF; 3]);
+    let queue = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    assert!(
+        disk.content(queue).unwrap()[10 * 20..]
+            .iter()
+            .any(|&byte| byte != 0)
+    );
     let report = check(&disk, 10);
+    // One more was sent; behind it nothing is left of the six units that were there.
+    assert_eq!(disk.content(queue).unwrap()[11 * 20..], [0; 5 * 20]);
     assert!(at > 0);
     let Some(LogCut {
         at,

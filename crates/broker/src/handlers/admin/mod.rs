@@ -11,6 +11,7 @@ use protocol::code::response;
 use remoting::Responder;
 
 use crate::persist::{Change, SaveError, Saver};
+use crate::topics::TopicTable;
 
 /// A remark and its code: what the admin handlers refuse with.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,16 @@ fn answer_when_saved<T: Send + Sync + 'static>(
 ) {
     tokio::spawn(async move {
         match saver(&table).saved(change).await {
+            Ok(()) => responder.ok(),
+            Err(e) => refuse(responder, &Error::NotSaved(e)),
+        }
+    });
+}
+
+/// Answers SUCCESS once a change of the topics is on disk and the name servers know it.
+fn answer_when_settled(responder: Responder, topics: Arc<TopicTable>, change: Change) {
+    tokio::spawn(async move {
+        match topics.settled(change).await {
             Ok(()) => responder.ok(),
             Err(e) => refuse(responder, &Error::NotSaved(e)),
         }

@@ -15,7 +15,7 @@ use remoting::Request;
 use serde::{Deserialize, Serialize};
 use store::QueueOffset;
 
-use super::{Error, answer_when_saved, refuse};
+use super::{Error, answer_when_saved, answer_when_settled, refuse};
 use crate::Store;
 use crate::attributes;
 use crate::clients::Consumers;
@@ -134,7 +134,7 @@ impl Topic {
                 self.put(config)
             });
         match outcome {
-            Ok(change) => answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change),
+            Ok(change) => answer_when_settled(responder, Arc::clone(&self.topics), change),
             Err(e) => refuse(responder, &e),
         }
     }
@@ -155,9 +155,7 @@ impl Topic {
                 Ok(last)
             });
         match outcome {
-            Ok(Some(change)) => {
-                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
-            }
+            Ok(Some(change)) => answer_when_settled(responder, Arc::clone(&self.topics), change),
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
