@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
-/// Bytes faulted in by one call.
-const POPULATE_STEP: usize = 64 * 1024;
 /// A larger buffer of a write call is given back, bytes.
 const SCRATCH_KEPT: usize = 1 << 20;
 
@@ -256,7 +254,7 @@ impl Inner {
         // A descriptor of its own, so that an error of the device is told to this sync and to that of a flush, too.
         let file = OpenOptions::new().write(true).open(&self.path);
         let file = file.map_err(self.error(Operation::Open))?;
-        let mut at = range.start;
+        let (mut at, mut wrote) = (range.start, false);
         while at < range.end {
             let end = range.end.min(at + ZEROS.len() as u64);
             // In small steps under the lock: a writer may have come further than this range's start meanwhile.
@@ -267,11 +265,15 @@ impl Inner {
                 file.write_all_at(zeros, from)
                     .map_err(self.error(Operation::Populate))?;
                 state.zeroed = end;
+                wrote = true;
             }
             drop(state);
             at = end;
         }
-        file.sync_data().map_err(self.error(Operation::Populate))
+        if wrote {
+            file.sync_data().map_err(self.error(Operation::Populate))?;
+        }
+        Ok(())
     }
 
     fn reserve_locked(&self, state: &mut State, range: Range<u64>) -> Result<()> {
@@ -492,17 +494,9 @@ impl MappedFile for MmapFile {
             return self.inner.write_zeros(range);
         }
         let region = self.inner.region(&mut lock(&self.inner.state))?;
-        // In small steps: inside the kernel nobody else gets this processor, for as long as a clock tick on some.
-        let mut at = range.start as usize;
-        while at < range.end as usize {
-            let end = (at + POPULATE_STEP).min(range.end as usize);
-            region
-                .populate_write(at..end)
-                .map_err(self.inner.error(Operation::Populate))?;
-            std::thread::yield_now();
-            at = end;
-        }
-        Ok(())
+        region
+            .populate_write(range.start as usize..range.end as usize)
+            .map_err(self.inner.error(Operation::Populate))
     }
 
     fn zero_from(&self, from: u64) -> Result<()> {

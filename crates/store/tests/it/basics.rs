@@ -586,7 +586,7 @@ fn the_real_disk_does_the_same() {
 
 #[test]
 fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
-    use message::record::{Fields, Place, Version, body_crc};
+    use message::record::Place;
     // Sixteen units a file: gaps within one, up to its end, over the next, and from the start.
     for indexes in [
         &[0, 3, 4][..],
@@ -596,25 +596,9 @@ fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
         &[5, 6, 60],
         &[20, 22],
     ] {
-        let new = record("T", 0, b"x", b"");
         let (mut log, mut at) = (vec![0; 16384], 0);
         for index in indexes {
-            let fields = Fields {
-                version: Version::V1,
-                topic: "T",
-                queue_id: 0,
-                flag: 0,
-                sys_flag: 0,
-                born_timestamp: NOW,
-                born_host: new.born_host,
-                store_host: new.store_host,
-                reconsume_times: 0,
-                prepared_transaction_offset: 0,
-                body: b"x",
-                body_crc: body_crc(b"x"),
-                properties: b"",
-                append_crc: false,
-            };
+            let fields = fields("T", 0, b"");
             let place = Place {
                 queue_offset: *index,
                 physical_offset: at as i64,

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use disk::SimDisk;
-use message::record::{Fields, Place, RecordError, Version, body_crc};
+use message::record::{Place, RecordError};
 use std::path::{Path, PathBuf};
 use store::check::Fault;
 use store::{FlushType, LogCut, OpenError, RecoveryReport, Store, StoreSettings};
@@ -500,22 +500,7 @@ fn hostile_records_touch_no_other_path() {
                 "{topic}"
             );
         }
-        let fields = Fields {
-            version: Version::V1,
-            topic,
-            queue_id,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: NOW,
-            born_host: new.born_host,
-            store_host: new.store_host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: b"x",
-            body_crc: body_crc(b"x"),
-            properties: b"KEYS\x01../k",
-            append_crc: false,
-        };
+        let fields = fields(topic, queue_id, b"KEYS\x01../k");
         let place = Place {
             queue_offset,
             physical_offset: at as i64,

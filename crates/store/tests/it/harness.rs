@@ -3,7 +3,7 @@
 use disk::{Disk, MappedSlice, SimDisk};
 use filter::TagFilter;
 use message::properties::get_str;
-use message::record::{Check, Entry, View, decode};
+use message::record::{Check, Entry, Fields, Version, View, body_crc, decode};
 use std::net::SocketAddr;
 use store::{
     AppendError, Appended, FlushType, Helpers, NewRecord, OpenError, Parallel, PhysicalOffset, QueueOffset,
@@ -196,4 +196,25 @@ pub(crate) fn drain<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32) -> Ve
         assert_eq!(result.next_begin_offset.0, offset);
     }
     bodies
+}
+
+/// The fields of a record that no store would make up, to be written into a log by hand.
+pub(crate) fn fields<'a>(topic: &'a str, queue_id: i32, properties: &'a [u8]) -> Fields<'a> {
+    let new = record(topic, queue_id, b"x", properties);
+    Fields {
+        version: Version::V1,
+        topic,
+        queue_id,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: NOW,
+        born_host: new.born_host,
+        store_host: new.store_host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: b"x",
+        body_crc: body_crc(b"x"),
+        properties,
+        append_crc: false,
+    }
 }

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use disk::SimDisk;
 use message::properties::get_str;
-use message::record::{Fields, Place, Version, body_crc};
+use message::record::Place;
 use std::path::Path;
 use store::{FlushType, Illegal, NewRecord, QueueOffset, Store, StoreSettings};
 
@@ -253,23 +253,7 @@ fn what_a_record_says_harms_no_path_and_no_queue_of_another_topic() {
     let mut log = vec![0; 16384];
     let mut at = 0;
     let mut put = |topic: &str, index: i64, properties: &str| {
-        let new = record(topic, 0, b"x", b"");
-        let fields = Fields {
-            version: Version::V1,
-            topic,
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: NOW,
-            born_host: new.born_host,
-            store_host: new.store_host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: b"x",
-            body_crc: body_crc(b"x"),
-            properties: properties.as_bytes(),
-            append_crc: false,
-        };
+        let fields = fields(topic, 0, properties.as_bytes());
         let place = Place {
             queue_offset: index,
             physical_offset: at as i64,
