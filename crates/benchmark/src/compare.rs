@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{Cluster, Flavour, Jvm};
 
 use crate::load::{Kind, Load, Outcome, QUEUES};
+use crate::page_cache::PageCache;
 use crate::rows::{self, Figure, Row};
 use crate::table::{Line, Table};
 use crate::{broker, device};
@@ -31,8 +32,8 @@ pub(crate) struct Plan {
     pub(crate) java: Vec<&'static str>,
     pub(crate) rounds: u64,
     pub(crate) seconds: u64,
-    /// GiB of memory touched before each load that writes: see [`touch`].
-    pub(crate) touch_gib: u64,
+    /// Leave the machine's free memory as it is: see [`PageCache`].
+    pub(crate) as_found: bool,
     /// Only rows whose name contains one of these; none: all.
     pub(crate) only: Vec<String>,
 }
@@ -165,7 +166,12 @@ struct Measured {
     device: Vec<f64>,
 }
 
-fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<Measured> {
+fn measure_row(
+    plan: &Plan,
+    row: &Row,
+    clusters: &mut [Cluster],
+    cache: &mut Option<PageCache>,
+) -> io::Result<Measured> {
     let mut measured = Measured {
         sides: vec![Vec::new(); clusters.len()],
         device: Vec::new(),
@@ -173,8 +179,10 @@ fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<M
     for _ in 0..plan.rounds {
         for ((cluster, outcomes), (side, _)) in clusters.iter_mut().zip(&mut measured.sides).zip(plan.sides())
         {
-            if row.kind != Kind::Pull {
-                touch(plan.touch_gib);
+            if row.kind != Kind::Pull
+                && let Some(cache) = &mut *cache
+            {
+                cache.fill()?;
             }
             let outcome = measure(row, cluster, plan.seconds);
             let named = |e| io::Error::other(format!("{} on {side}: {e}", row.name));
@@ -196,15 +204,6 @@ fn measure_row(plan: &Plan, row: &Row, clusters: &mut [Cluster]) -> io::Result<M
         }
     }
     Ok(measured)
-}
-
-/// Touches memory and gives it back to the kernel. A virtual machine that gave its unused memory back to its host gets each
-/// page again at a cost that belongs to neither broker and is larger than everything else a message costs: a log that
-/// grows by a gigabyte in seconds must find memory that is there, as on a machine that has been at work for a while.
-fn touch(gib: u64) {
-    let mut block = vec![0u8; (gib as usize) << 30];
-    block.chunks_mut(4096).for_each(|page| page[0] = 1);
-    std::hint::black_box(&block);
 }
 
 /// Messages that one of the device's flushes covered; where the kernel does not count them, all that were in flight.
@@ -250,6 +249,7 @@ fn lines(row: &Row, measured: &Measured) -> Vec<Line> {
 
 /// Measures every load that is wanted.
 pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
+    let mut cache = (!plan.as_found).then(PageCache::new).transpose()?;
     for sync_flush in [false, true] {
         let wanted: Vec<Row> = rows::all()
             .into_iter()
@@ -272,11 +272,12 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
             measure(&rows::warm_up(sync_flush), cluster, FIRST_WARM_UP_SECONDS)?;
         }
         for row in &wanted {
-            let measured = measure_row(plan, row, &mut clusters)?;
+            let measured = measure_row(plan, row, &mut clusters, &mut cache)?;
             note_refusals(row, &sides, &measured);
             table.add(lines(row, &measured));
         }
         if !sync_flush && plan.wants(FRESH_PAGES) {
+            cache.as_mut().map(PageCache::fill).transpose()?;
             table.add(vec![fresh_pages(&clusters)?]);
         }
         if !sync_flush && plan.wants("peak memory") {

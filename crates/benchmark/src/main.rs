@@ -11,6 +11,7 @@ mod device;
 mod frames;
 mod idle;
 mod load;
+mod page_cache;
 mod rows;
 mod starts;
 mod table;
@@ -42,12 +43,12 @@ fn command() -> Command {
         .arg(java.help("Version of Java's servers, 4.9.7 unless given; may be given twice"))
         .arg(number("rounds", 'k', "2", "Rounds of each"))
         .arg(number("seconds", 'd', "4", "Seconds of each measurement"))
-        .arg(number(
-            "touch",
-            't',
-            "2",
-            "GiB of memory to touch before each load that writes",
-        ))
+        .arg(
+            Arg::new("as-found")
+                .long("as-found")
+                .action(ArgAction::SetTrue)
+                .help("Do not fill the page cache before the loads that write"),
+        )
         .arg(only.help("Only rows whose name contains this; may be given more than once"))
         .arg(
             Arg::new("write")
@@ -78,7 +79,7 @@ fn plan(matches: &ArgMatches) -> Plan {
         java,
         rounds: number("rounds"),
         seconds: number("seconds"),
-        touch_gib: matches.get_one::<u64>("touch").copied().unwrap_or_default(),
+        as_found: matches.get_flag("as-found"),
         only: texts("only"),
     }
 }
