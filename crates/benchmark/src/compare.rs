@@ -28,8 +28,8 @@ const FIRST_WARM_UP_SECONDS: u64 = 10;
 
 /// What to measure.
 pub(crate) struct Plan {
-    /// Java versions to compare with; the first is the one the goals are about.
-    pub(crate) java: Vec<&'static str>,
+    /// What to compare with; the first is the one the ratios are to.
+    pub(crate) others: Vec<(String, Flavour)>,
     pub(crate) rounds: u64,
     pub(crate) seconds: u64,
     /// Leave the machine's free memory as it is: see [`PageCache`].
@@ -43,13 +43,10 @@ impl Plan {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
 
-    /// Java's, then ours.
+    /// The others, then ours.
     pub(crate) fn sides(&self) -> Vec<(String, Flavour)> {
-        let java = self
-            .java
-            .iter()
-            .map(|version| (format!("Java {version}"), Flavour::Java(version)));
-        java.chain([("ours".to_owned(), Flavour::Ours)]).collect()
+        let ours = ("ours".to_owned(), Flavour::Ours);
+        self.others.iter().cloned().chain([ours]).collect()
     }
 }
 

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use cluster::Flavour;
 use compare::Plan;
 use table::Table;
 
@@ -49,6 +50,12 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Do not fill the page cache before the loads that write"),
         )
+        .arg(
+            Arg::new("earlier")
+                .long("earlier")
+                .value_name("FOLDER")
+                .help("Compare with the namesrv and broker there; without --java, only with them"),
+        )
         .arg(only.help("Only rows whose name contains this; may be given more than once"))
         .arg(
             Arg::new("write")
@@ -72,11 +79,16 @@ fn plan(matches: &ArgMatches) -> Plan {
         .iter()
         .map(|version| if version == "5.3.3" { "5.3.3" } else { "4.9.7" })
         .collect();
-    if java.is_empty() {
+    let earlier = matches.get_one::<String>("earlier");
+    if java.is_empty() && earlier.is_none() {
         java.push("4.9.7");
     }
+    let java = java
+        .iter()
+        .map(|version| (format!("Java {version}"), Flavour::Java(version)));
+    let earlier = earlier.map(|folder| ("earlier".to_owned(), Flavour::Earlier(folder.clone().leak())));
     Plan {
-        java,
+        others: java.chain(earlier).collect(),
         rounds: number("rounds"),
         seconds: number("seconds"),
         as_found: matches.get_flag("as-found"),
@@ -86,7 +98,9 @@ fn plan(matches: &ArgMatches) -> Plan {
 
 fn run(plan: &Plan, write: bool) -> io::Result<()> {
     let names: Vec<String> = plan.sides().into_iter().map(|(name, _)| name).collect();
-    let mut table = Table::new(&names);
+    // The goals are about Java.
+    let has_goals = matches!(plan.others.first(), Some((_, Flavour::Java(_))));
+    let mut table = Table::new(&names, has_goals);
     compare::run(plan, &mut table)?;
     starts::run(plan, &mut table)?;
     idle::run(plan, &mut table)?;

@@ -87,14 +87,15 @@ fn number(value: f64) -> String {
 /// Lines so far.
 pub(crate) struct Table {
     head: String,
+    has_goals: bool,
     lines: Vec<String>,
     /// The machine's load average before anything was started: what else it was doing.
     load_before: String,
 }
 
 impl Table {
-    /// `sides`: whose columns they are.
-    pub(crate) fn new(sides: &[String]) -> Table {
+    /// `sides`: whose columns they are; without `has_goals` that column stays empty.
+    pub(crate) fn new(sides: &[String], has_goals: bool) -> Table {
         let head = format!(
             "| load | figure | {} | ours / {} | machine alone | goal | reached |\n|{}\n",
             sides.join(" | "),
@@ -104,6 +105,7 @@ impl Table {
         print!("{head}");
         Table {
             head,
+            has_goals,
             lines: Vec::new(),
             load_before: read("/proc/loadavg")
                 .split(' ')
@@ -114,7 +116,10 @@ impl Table {
     }
 
     pub(crate) fn add(&mut self, lines: Vec<Line>) {
-        for line in lines {
+        for mut line in lines {
+            if !self.has_goals {
+                line.goal = None;
+            }
             let line = line.text();
             println!("{line}");
             self.lines.push(line);

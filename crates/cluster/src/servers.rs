@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub enum Flavour {
     /// Built from this tree.
     Ours,
+    /// Built earlier: `namesrv` and `broker` in this folder.
+    Earlier(&'static str),
     /// Java's, of this version.
     Java(&'static str),
 }
@@ -373,8 +375,12 @@ fn make_home(dir: &Path, name: &str) -> PathBuf {
 
 fn program((flavour, jvm): (Flavour, Jvm), home: &Path, ours: &str, java_class: &str) -> Command {
     let mut command = match flavour {
-        Flavour::Ours => {
-            let mut command = Command::new(our_program(ours));
+        Flavour::Ours | Flavour::Earlier(_) => {
+            let path = match flavour {
+                Flavour::Earlier(folder) => Path::new(folder).join(ours),
+                _ => our_program(ours),
+            };
+            let mut command = Command::new(path);
             command.args(["--log-to", "stdout"]);
             command
         }

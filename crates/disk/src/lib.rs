@@ -52,10 +52,21 @@ pub struct MapOptions {
     /// Stays mapped and keeps its descriptor once used: for the few files that everything goes through. The
     /// others share a bounded number of mappings and are mapped again when they are needed.
     pub pinned: bool,
-    /// Writes are calls to the system instead of stores into the mapping (readers see the same bytes either way). For a
-    /// pinned file that is synced all the time: each sync takes the write permission of its pages away, so that a store
-    /// pays a page fault, and what a store makes dirty is a whole folio, of which a call marks only the blocks it wrote.
-    pub by_calls: bool,
+    /// How bytes get into the file's pages.
+    pub writes: Writes,
+}
+
+/// How bytes get into a file's pages. Readers see the same bytes whichever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Stores into the mapping: for bytes here and there.
+    Stores,
+    /// Calls to the system: for a file that grows without end. A store pays a page fault for each page that is new, and
+    /// again after each sync, which takes the write permission of the pages away on every processor; and what it makes
+    /// dirty is a whole folio, of which a call marks only the blocks it wrote.
+    Calls,
+    /// The same for a file that is synced all the time: [`MappedFile::populate`] makes its zeros durable.
+    CallsAndSyncs,
 }
 
 /// An entry of a directory.
@@ -157,8 +168,8 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.write_with(at, bytes.len() as u64, |out| out.copy_from_slice(bytes))
     }
-    /// Gives `fill` the bytes `at..at + len` as they are, to be changed; with [`MapOptions::by_calls`] it finds anything
-    /// there and sets every byte. Blocks are reserved before; a full disk is an error here and nothing is changed.
+    /// Gives `fill` the bytes `at..at + len` as they are, to be changed; if writes are calls it finds anything there and sets
+    /// every byte. Blocks are reserved before; a full disk is an error here and nothing is changed.
     ///
     /// # Panics
     /// When the range lies below the published end or beyond the file: the caller's books are wrong.
@@ -169,9 +180,9 @@ pub trait MappedFile: Send + Sync + 'static {
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
     /// Reserves the blocks of a range, so that writing there cannot meet a full disk.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
-    /// Makes writing in a range quick, for a thread that may wait: reserves it and faults its pages in; with
-    /// [`MapOptions::by_calls`] writes zeros where nothing was written yet and makes them durable, so that a later sync of
-    /// what is written there changes nothing but data.
+    /// Makes writing in a range quick, for a thread that may wait: reserves it, and if writes are calls writes zeros where
+    /// nothing was written yet, so that the pages are there; with [`Writes::CallsAndSyncs`] makes them durable, so that a
+    /// later sync of what is written there changes nothing but data.
     fn populate(&self, range: Range<u64>) -> Result<()>;
     /// Makes everything from `from` to the end zero and gives its blocks back.
     ///

@@ -4,7 +4,7 @@
 use crate::error::at;
 use crate::region::{MappedSlice, Region};
 use crate::reserved::{Reserved, stretch};
-use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage};
+use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
+/// Zeros written by one call, bytes: what the writer may have to wait for, and as large as the file's folios become. Faulting
+/// pages in instead would make the kernel read ahead: where a device's `read_ahead_kb` is some thousand, one fault fills as
+/// much with zeros and has a processor for itself for tens of milliseconds.
+const ZEROS_STEP: u64 = 64 << 10;
 /// A larger buffer of a write call is given back, bytes.
 const SCRATCH_KEPT: usize = 1 << 20;
 
@@ -248,16 +252,21 @@ impl Inner {
         Ok(result)
     }
 
-    /// Zeros for what nobody has written yet, durable.
+    /// Zeros for what nobody has written yet. In small steps under the lock: a writer may have come further than the
+    /// range's start meanwhile.
     fn write_zeros(&self, range: Range<u64>) -> Result<()> {
-        static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];
-        // A descriptor of its own, so that an error of the device is told to this sync and to that of a flush, too.
-        let file = OpenOptions::new().write(true).open(&self.path);
-        let file = file.map_err(self.error(Operation::Open))?;
+        static ZEROS: [u8; ZEROS_STEP as usize] = [0; ZEROS_STEP as usize];
+        let is_durable = self.options.writes == Writes::CallsAndSyncs;
+        let file = if is_durable {
+            // A descriptor of its own, so that an error of the device is told to this sync and to that of a flush, too.
+            let file = OpenOptions::new().write(true).open(&self.path);
+            Arc::new(file.map_err(self.error(Operation::Open))?)
+        } else {
+            self.handle(&lock(&self.state))?
+        };
         let (mut at, mut wrote) = (range.start, false);
         while at < range.end {
-            let end = range.end.min(at + ZEROS.len() as u64);
-            // In small steps under the lock: a writer may have come further than this range's start meanwhile.
+            let end = range.end.min((at / ZEROS_STEP + 1) * ZEROS_STEP);
             let mut state = lock(&self.state);
             let from = at.max(state.written).max(self.published.load(Ordering::Acquire));
             if from < end && state.zeroed < end {
@@ -270,7 +279,7 @@ impl Inner {
             drop(state);
             at = end;
         }
-        if wrote {
+        if wrote && is_durable {
             file.sync_data().map_err(self.error(Operation::Populate))?;
         }
         Ok(())
@@ -420,7 +429,7 @@ impl MappedFile for MmapFile {
         );
         inner.reserve_locked(&mut state, at..end)?;
         state.written = state.written.max(end);
-        if inner.options.by_calls {
+        if inner.options.writes != Writes::Stores {
             return inner.write_by_call(&mut state, at, len as usize, fill);
         }
         let region = inner.region(&mut state)?;
@@ -490,13 +499,10 @@ impl MappedFile for MmapFile {
             return Ok(());
         }
         self.reserve(range.clone())?;
-        if self.inner.options.by_calls {
-            return self.inner.write_zeros(range);
+        if self.inner.options.writes == Writes::Stores {
+            return Ok(());
         }
-        let region = self.inner.region(&mut lock(&self.inner.state))?;
-        region
-            .populate_write(range.start as usize..range.end as usize)
-            .map_err(self.inner.error(Operation::Populate))
+        self.inner.write_zeros(range)
     }
 
     fn zero_from(&self, from: u64) -> Result<()> {

@@ -69,11 +69,6 @@ impl Region {
         self.map.flush_range(range.start, range.end - range.start)
     }
 
-    /// Faults the pages of `range` in for writing. Kernels before 5.14 cannot; then nothing happens.
-    pub(crate) fn populate_write(&self, range: Range<usize>) -> io::Result<()> {
-        self.advise(Advice::PopulateWrite, range)
-    }
-
     fn advise(&self, advice: Advice, range: Range<usize>) -> io::Result<()> {
         let start = range.start / PAGE * PAGE;
         match self.map.advise_range(advice, start, range.end - start) {

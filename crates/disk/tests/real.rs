@@ -3,7 +3,7 @@
 // Helpers of tests may panic.
 #![allow(clippy::unwrap_used)]
 
-use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage};
+use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage, Writes};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 const OPTIONS: MapOptions = MapOptions {
     reserve_step_bytes: 65536,
     pinned: false,
-    by_calls: false,
+    writes: Writes::Stores,
 };
 const PINNED: MapOptions = MapOptions {
     pinned: true,
-    by_calls: false,
+    writes: Writes::Stores,
     ..OPTIONS
 };
 

@@ -17,7 +17,7 @@
 //! The *vouched* position says more exactly what the first two times say to within seconds: all of the log below it,
 //! and the consumequeue units of all records below it, are durable. It lies at the start of a record.
 
-use disk::{Disk, MapOptions, MappedFile};
+use disk::{Disk, MapOptions, MappedFile, Writes};
 use std::path::Path;
 
 const LEN: usize = 4096;
@@ -91,7 +91,7 @@ impl<F: MappedFile> CheckpointFile<F> {
         let options = MapOptions {
             reserve_step_bytes: LEN as u64,
             pinned: true,
-            by_calls: false,
+            writes: Writes::Stores,
         };
         let found = disk
             .list(root)?

@@ -18,7 +18,7 @@ use crate::log::Step;
 use crate::offset::PhysicalOffset;
 use crate::settings::StoreSettings;
 use crate::store::Store;
-use disk::{Disk, MapOptions, MappedFile};
+use disk::{Disk, MapOptions, MappedFile, Writes};
 use message::hash::JavaHash;
 use message::properties::{Wanted, get};
 use message::record::{Check, Entry, View, decode};
@@ -102,7 +102,7 @@ impl<D: Disk> Index<D> {
         MapOptions {
             reserve_step_bytes: 4 << 20,
             pinned: false,
-            by_calls: false,
+            writes: Writes::Stores,
         }
     }
 

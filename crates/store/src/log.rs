@@ -3,7 +3,7 @@
 use crate::offset::PhysicalOffset;
 use crate::settings::{FlushType, StoreSettings};
 use arc_swap::ArcSwap;
-use disk::{Disk, MapOptions, MappedFile, MappedSlice};
+use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
 use message::record::{self, Check, Entry, RecordError, View};
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -93,7 +93,10 @@ impl<D: Disk> Log<D> {
         MapOptions {
             reserve_step_bytes: settings.log_reserve_step_bytes,
             pinned: true,
-            by_calls: settings.flush_type == FlushType::Sync,
+            writes: match settings.flush_type {
+                FlushType::Sync => Writes::CallsAndSyncs,
+                FlushType::Async => Writes::Calls,
+            },
         }
     }
 

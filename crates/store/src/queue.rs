@@ -11,7 +11,7 @@
 use crate::ext::{self, Ext, ExtUnit};
 use crate::log::file_name;
 use crate::settings::StoreSettings;
-use disk::{Disk, MapOptions, MappedFile, MappedSlice};
+use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -102,7 +102,7 @@ impl QueueFiles {
         MapOptions {
             reserve_step_bytes: 1 << 20,
             pinned: false,
-            by_calls: false,
+            writes: Writes::Stores,
         }
     }
 

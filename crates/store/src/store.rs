@@ -25,7 +25,7 @@ const FRESH_MAX: usize = 8192;
 const FLUSH_STEP: i64 = 4 << 20;
 /// Bytes prepared without a rest.
 const PREPARE_STEP: i64 = 256 << 10;
-/// How far ahead of the writer pages are faulted in, at most and at least, bytes.
+/// How far ahead of the writer the log is made ready, at most and at least, bytes.
 const POPULATE_MAX: i64 = 32 << 20;
 const POPULATE_MIN: i64 = 1 << 20;
 
@@ -51,9 +51,9 @@ pub struct Store<D: Disk> {
     flushing: Mutex<()>,
     pub(crate) flushing_queues: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
-    /// Pages below this position are faulted in.
+    /// The log is made ready below this position.
     prepared: AtomicI64,
-    /// Where the log ended when pages were faulted in last.
+    /// Where the log ended when it was made ready last.
     prepared_from: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
@@ -531,7 +531,7 @@ impl<D: Disk> Store<D> {
         (came * 2).clamp(POPULATE_MIN, POPULATE_MAX)
     }
 
-    /// Reserves and faults in the next bytes of the log, and makes the next file when this one nears its end, so that
+    /// Reserves the next bytes of the log and writes zeros there, and makes the next file when this one nears its end, so that
     /// appends wait for neither. For a thread of its own; errors are left for the append to meet.
     ///
     /// `rest` is called between small steps as long as there is time: the pages of a burst would keep a processor for
@@ -540,31 +540,32 @@ impl<D: Disk> Store<D> {
         let written = self.log.written();
         let ahead = self.ahead(written);
         let goal = written + ahead;
+        let step = match self.settings.flush_type {
+            FlushType::Async => PREPARE_STEP,
+            // Each one ends with a sync.
+            FlushType::Sync => POPULATE_MAX,
+        };
+        let mut populate = |file: &LogFile<D::File>, mut at: i64, to: i64| {
+            while at < to {
+                let end = to.min(at + step);
+                file.file.populate(at as u64..end as u64)?;
+                at = end;
+                if file.start + at - self.log.written() > POPULATE_MIN / 2 {
+                    rest();
+                }
+            }
+            Ok::<_, disk::Error>(())
+        };
         let result = (|| {
             if let Some(file) = self.log.file_at(written) {
                 let from = written.max(self.prepared.load(Ordering::Relaxed)) - file.start;
-                let to = (goal - file.start).min(self.log.file_size);
-                let step = match self.settings.flush_type {
-                    FlushType::Async => PREPARE_STEP,
-                    // Each one ends with a sync.
-                    FlushType::Sync => POPULATE_MAX,
-                };
-                let mut at = from;
-                while at < to {
-                    let end = to.min(at + step);
-                    file.file.populate(at as u64..end as u64)?;
-                    at = end;
-                    if file.start + at - self.log.written() > POPULATE_MIN / 2 {
-                        rest();
-                    }
-                }
+                populate(&file, from, (goal - file.start).min(self.log.file_size))?;
             }
             let boundary = self.log.next_file(written.max(1) - 1);
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
                 let spare = self.log.make_spare(&self.disk, now)?;
-                if goal > boundary {
-                    spare.file.populate(0..(goal - boundary) as u64)?;
-                }
+                let from = (self.prepared.load(Ordering::Relaxed) - boundary).max(0);
+                populate(&spare, from, goal - boundary)?;
             }
             Ok::<_, disk::Error>(())
         })();

@@ -69,7 +69,7 @@ fn with<'a>(
 fn code(four: i64, five: i64) -> i64 {
     match Flavour::from_env("E2E_BROKER") {
         Flavour::Java("5.3.3") => five,
-        Flavour::Java(_) | Flavour::Ours => four,
+        Flavour::Java(_) | Flavour::Ours | Flavour::Earlier(_) => four,
     }
 }
 
