@@ -296,18 +296,21 @@ impl Inner {
         }
         let wanted = stretch(&range, step, self.len);
         let file = self.handle(state)?;
-        let taken = match allocate(&file, &wanted) {
-            // Near the end of the space a smaller step may still fit.
-            Err(error)
-                if error.kind() == ErrorKind::StorageFull && wanted != stretch(&range, 0, self.len) =>
-            {
-                let least = stretch(&range, 0, self.len);
-                allocate(&file, &least).map(|()| least)
-            }
-            result => result.map(|()| wanted),
-        };
-        state.reserved.add(taken.map_err(self.error(Operation::Reserve))?);
+        let reserved = allocate_or_less(&file, wanted, stretch(&range, 0, self.len))
+            .map_err(self.error(Operation::Reserve))?;
+        state.reserved.add(reserved);
         Ok(())
+    }
+}
+
+/// Gives a range its blocks, or only the least of it: near the end of the space that may still fit. Returns what has
+/// them now.
+fn allocate_or_less(file: &File, wanted: Range<u64>, least: Range<u64>) -> io::Result<Range<u64>> {
+    match allocate(file, &wanted) {
+        Err(error) if error.kind() == ErrorKind::StorageFull && wanted != least => {
+            allocate(file, &least).map(|()| least)
+        }
+        result => result.map(|()| wanted),
     }
 }
 
@@ -487,9 +490,14 @@ impl MappedFile for MmapFile {
             inner.handle(&state)?
         };
         // Without the lock: the writer must not wait for the file system here.
-        let wanted = stretch(&range, 0, inner.len);
-        allocate(&file, &wanted).map_err(inner.error(Operation::Reserve))?;
-        lock(&inner.state).reserved.add(wanted);
+        let least = stretch(&range, 0, inner.len);
+        let step = match inner.options.pinned {
+            true => inner.options.reserve_step_bytes,
+            false => 0,
+        };
+        let wanted = stretch(&range, step, inner.len);
+        let reserved = allocate_or_less(&file, wanted, least).map_err(inner.error(Operation::Reserve))?;
+        lock(&inner.state).reserved.add(reserved);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ const FRESH_MAX: usize = 8192;
 const FLUSH_STEP: i64 = 4 << 20;
 /// Bytes prepared without a rest.
 const PREPARE_STEP: i64 = 256 << 10;
+/// Runs of so many bytes need no zeros before them: they make pages that are as large, and write them once.
+const LARGE_RUN: i64 = 16 << 10;
 /// How far ahead of the writer the log is made ready, at most and at least, bytes.
 const POPULATE_MAX: i64 = 32 << 20;
 const POPULATE_MIN: i64 = 1 << 20;
@@ -55,6 +57,8 @@ pub struct Store<D: Disk> {
     prepared: AtomicI64,
     /// Where the log ended when it was made ready last.
     prepared_from: AtomicI64,
+    /// Runs of records that were appended since then.
+    runs: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
@@ -77,6 +81,15 @@ pub(crate) struct Appending<D: Disk> {
 impl<D: Disk> Store<D> {
     /// Checks a message and does everything for it that needs no lock.
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.prepare_after(new, None)
+    }
+
+    /// The same for one that may be joined to the record `before` it: then that one's queue is its queue, too.
+    pub fn prepare_after<'a>(
+        &self,
+        new: &NewRecord<'a>,
+        before: Option<&Pending<'_, D::File>>,
+    ) -> Result<Pending<'a, D::File>, Illegal> {
         let settings = &self.settings;
         let body_len = new.body.len();
         let max = self.tuned.max_message_size();
@@ -150,7 +163,10 @@ impl<D: Disk> Store<D> {
             len,
             tags_code: wanted.tags.map_or(0, hash::tags_code),
             delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
-            queue: self.queues.get_or_new(new.topic, new.queue_id),
+            queue: match before.filter(|_| new.joined) {
+                Some(before) => before.queue.clone(),
+                None => self.queues.get_or_new(new.topic, new.queue_id),
+            },
             joined: new.joined,
             multi,
             result: None,
@@ -299,6 +315,7 @@ impl<D: Disk> Store<D> {
                 file.modified_ms.store(now, Ordering::Relaxed);
                 appending.position += len;
                 appending.timestamp = now;
+                self.runs.fetch_add(1, Ordering::Relaxed);
                 self.remember(run);
                 Ok(())
             }
@@ -531,8 +548,8 @@ impl<D: Disk> Store<D> {
         (came * 2).clamp(POPULATE_MIN, POPULATE_MAX)
     }
 
-    /// Reserves the next bytes of the log and writes zeros there, and makes the next file when this one nears its end, so that
-    /// appends wait for neither. For a thread of its own; errors are left for the append to meet.
+    /// Reserves the next bytes of the log, writes zeros there if that will be of use, and makes the next file when this one
+    /// nears its end, so that appends wait for none of it. For a thread of its own; errors are left for the append to meet.
     ///
     /// `rest` is called between small steps as long as there is time: the pages of a burst would keep a processor for
     /// tens of milliseconds where the machine has to find them first.
@@ -540,12 +557,17 @@ impl<D: Disk> Store<D> {
         let written = self.log.written();
         let ahead = self.ahead(written);
         let goal = written + ahead;
+        let came = written - self.prepared_from.load(Ordering::Relaxed);
+        let are_large = came >= self.runs.swap(0, Ordering::Relaxed) * LARGE_RUN;
         let step = match self.settings.flush_type {
             FlushType::Async => PREPARE_STEP,
             // Each one ends with a sync.
             FlushType::Sync => POPULATE_MAX,
         };
         let mut populate = |file: &LogFile<D::File>, mut at: i64, to: i64| {
+            if are_large && self.settings.flush_type == FlushType::Async && at < to {
+                return file.file.reserve(at as u64..to as u64);
+            }
             while at < to {
                 let end = to.min(at + step);
                 file.file.populate(at as u64..end as u64)?;
@@ -681,6 +703,7 @@ impl<D: Disk> Store<D> {
             checkpoint: Mutex::new(checkpoint),
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
+            runs: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),

@@ -169,7 +169,7 @@ impl Send {
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
         for (i, record) in records.iter().enumerate() {
-            pending.push(self.store.prepare(&NewRecord {
+            let new = NewRecord {
                 topic: &plan.topic,
                 queue_id: plan.queue_id,
                 flag: record.flag,
@@ -182,7 +182,8 @@ impl Send {
                 body: record.body,
                 properties: scratch.text.get(record.properties.clone()).unwrap_or_default(),
                 joined: i > 0,
-            })?);
+            };
+            pending.push(self.store.prepare_after(&new, pending.last())?);
         }
         Ok(())
     }
