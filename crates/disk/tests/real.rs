@@ -15,14 +15,26 @@ const OPTIONS: MapOptions = MapOptions {
 };
 const PINNED: MapOptions = MapOptions {
     pinned: true,
-    writes: Writes::Stores,
     ..OPTIONS
 };
+const CALLS: MapOptions = MapOptions {
+    writes: Writes::Calls,
+    ..PINNED
+};
+const CALLS_AND_SYNCS: MapOptions = MapOptions {
+    writes: Writes::CallsAndSyncs,
+    ..PINNED
+};
 
-/// Runs a test on the real disk and on the simulated one, with pinned files and with others.
+/// Runs a test on the real disk and on the simulated one, with every kind of file.
 fn both(test: impl Fn(Check<'_>)) {
     let dir = tempfile::tempdir().unwrap();
-    for (name, options) in [("pinned", PINNED), ("unpinned", OPTIONS)] {
+    for (name, options) in [
+        ("pinned", PINNED),
+        ("unpinned", OPTIONS),
+        ("calls", CALLS),
+        ("calls and syncs", CALLS_AND_SYNCS),
+    ] {
         let real = dir.path().join(name);
         let (mmap, sim) = (MmapDisk::new(2), SimDisk::new());
         mmap.create_dirs(&real).unwrap();
@@ -247,6 +259,52 @@ fn a_big_file_takes_only_the_blocks_it_needs() {
     assert!((1 << 20..2 << 20).contains(&kept()), "{}", kept());
     file.zero_from(4096).unwrap();
     assert!(kept() <= 65536, "{}", kept());
+}
+
+/// One thread writes records in sequence, as the log's writer does, another makes the file ready where the first one
+/// is: nothing that was written becomes zero, and all that was not is zero.
+#[test]
+fn zeros_written_ahead_spare_what_the_writer_wrote() {
+    const LEN: u64 = 8 << 20;
+    const WRITTEN: u64 = LEN - 300_000;
+    for options in [CALLS, CALLS_AND_SYNCS] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = MmapDisk::default()
+            .create(&dir.path().join("log"), LEN, options)
+            .unwrap();
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Acquire) {
+                    let at = file.published();
+                    file.populate(at..(at + 500_000).min(LEN)).unwrap();
+                }
+            });
+            let mut at = 0;
+            for number in 0u64.. {
+                let len = (1 + number * 7919 % 20_000).min(WRITTEN - at);
+                if len == 0 {
+                    break;
+                }
+                file.write(at, &vec![1 + (number % 255) as u8; len as usize])
+                    .unwrap();
+                at += len;
+                // Not every write is published at once.
+                if number % 3 == 0 || at == WRITTEN {
+                    file.publish(at);
+                }
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let mut found = vec![0; LEN as usize];
+        file.read(0, &mut found).unwrap();
+        assert_eq!(found[..WRITTEN as usize].iter().position(|&byte| byte == 0), None);
+        assert_eq!(found[WRITTEN as usize..].iter().position(|&byte| byte != 0), None);
+        assert_eq!(
+            file.slice(0..WRITTEN).unwrap().unwrap()[..],
+            found[..WRITTEN as usize]
+        );
+    }
 }
 
 #[test]

@@ -587,7 +587,7 @@ impl<D: Disk> Store<D> {
             if boundary - written < (self.log.file_size / 4).max(ahead).min(POPULATE_MAX * 4) {
                 let spare = self.log.make_spare(&self.disk, now)?;
                 let from = (self.prepared.load(Ordering::Relaxed) - boundary).max(0);
-                populate(&spare, from, goal - boundary)?;
+                populate(&spare, from, (goal - boundary).min(self.log.file_size))?;
             }
             Ok::<_, disk::Error>(())
         })();
