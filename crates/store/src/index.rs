@@ -77,7 +77,30 @@ fn int(bytes: &[u8], at: usize) -> i32 {
 struct IndexFile<F> {
     file: F,
     header: Header,
+    /// The header as it stands in the file.
+    written: Header,
+    /// The header has its block since the file was opened, so that it can be written on a full disk, too.
+    has_block: bool,
     dirty: bool,
+}
+
+impl<F: MappedFile> IndexFile<F> {
+    /// Brings the header in the file up to date. Not for every entry: after a crash no file is believed but those that
+    /// were full and synced, and a stop syncs all.
+    fn write_header(&mut self) -> disk::Result<()> {
+        if self.written != self.header {
+            self.file.write(0, &self.header.encode())?;
+            self.written = self.header;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> disk::Result<()> {
+        self.write_header()?;
+        self.file.sync(0..self.file.len())?;
+        self.dirty = false;
+        Ok(())
+    }
 }
 
 /// The index files, oldest first, and how far the log is indexed.
@@ -148,6 +171,8 @@ impl<D: Disk> Index<D> {
                     index.files.push(IndexFile {
                         file,
                         header,
+                        written: header,
+                        has_block: false,
                         dirty: false,
                     });
                 }
@@ -209,8 +234,7 @@ impl<D: Disk> Index<D> {
                 header.end_timestamp = last.header.end_timestamp;
                 header.begin_physical = last.header.end_physical;
                 header.end_physical = last.header.end_physical;
-                last.file.sync(0..last.file.len())?;
-                last.dirty = false;
+                last.sync()?;
                 self.full_timestamp = last.header.end_timestamp;
             }
             disk.create_dirs(&self.dir)?;
@@ -225,6 +249,8 @@ impl<D: Disk> Index<D> {
             self.files.push(IndexFile {
                 file,
                 header,
+                written: header,
+                has_block: true,
                 dirty: true,
             });
         }
@@ -257,6 +283,10 @@ impl<D: Disk> Index<D> {
     fn put(&mut self, disk: &D, hash: i32, physical: i64, timestamp: i64, now: i64) -> disk::Result<()> {
         let (slots, entries) = (self.slots, self.entries);
         let file = self.newest(disk, now)?;
+        if !file.has_block {
+            file.file.reserve(0..HEADER)?;
+            file.has_block = true;
+        }
         let header = &mut file.header;
         let slot_at = HEADER + (hash % slots) as u64 * 4;
         let mut slot = [0; 4];
@@ -291,7 +321,6 @@ impl<D: Disk> Index<D> {
         header.count += 1;
         header.end_physical = physical;
         header.end_timestamp = timestamp;
-        file.file.write(0, &header.encode())?;
         file.dirty = true;
         Ok(())
     }
@@ -433,6 +462,25 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         let before = index.full_timestamp;
+        let full = self.index_up_to(index, until)?;
+        if let Some(newest) = index.files.last_mut() {
+            self.latch.guard(newest.write_header())?;
+        }
+        if full {
+            return Ok(());
+        }
+        if index.full_timestamp != before {
+            // A file became full and was flushed: from now on a crash keeps it.
+            let mut checkpoint = self.checkpoint.lock();
+            let (file, content) = &mut *checkpoint;
+            content.index_timestamp = index.full_timestamp;
+            self.latch.guard(file.save(content))?;
+        }
+        Ok(())
+    }
+
+    /// Enters the records below `until`; says whether the disk was full before all were in.
+    fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<bool, Latched> {
         let mut walk = self.log.walk(index.position, until);
         loop {
             match self.latch.guard(walk.next(Check::Lengths))? {
@@ -442,7 +490,7 @@ impl<D: Disk> Store<D> {
                     match index.put_record(&self.disk, &view, time) {
                         Err(error) if error.is_full() => {
                             tracing::warn!(%error, "the index waits for space");
-                            return Ok(());
+                            return Ok(true);
                         }
                         result => self.latch.guard(result)?,
                     }
@@ -459,14 +507,7 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
-        if index.full_timestamp != before {
-            // A file became full and was flushed: from now on a crash keeps it.
-            let mut checkpoint = self.checkpoint.lock();
-            let (file, content) = &mut *checkpoint;
-            content.index_timestamp = index.full_timestamp;
-            self.latch.guard(file.save(content))?;
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// Makes the index files durable; at the stop, as 5.x does. Says in the checkpoint that they are.
@@ -476,8 +517,7 @@ impl<D: Disk> Store<D> {
             return Ok(());
         };
         for file in index.files.iter_mut().filter(|file| file.dirty) {
-            self.latch.guard(file.file.sync(0..file.file.len()))?;
-            file.dirty = false;
+            self.latch.guard(file.sync())?;
         }
         Ok(())
     }
