@@ -155,6 +155,8 @@ pub struct Queue<F> {
     min: AtomicI64,
     /// One behind the last unit.
     end: AtomicI64,
+    /// Units below this one were there when the store was opened.
+    pub(crate) loaded_end: i64,
     /// End in the log of the last record that has a unit.
     pub(crate) max_physical: AtomicI64,
     /// Units below this one are durable.
@@ -217,6 +219,7 @@ impl<F: MappedFile> Queue<F> {
             deleted: AtomicBool::new(false),
             min: AtomicI64::new(0),
             end: AtomicI64::new(0),
+            loaded_end: 0,
             max_physical: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             new_names: AtomicBool::new(false),
@@ -236,7 +239,10 @@ impl<F: MappedFile> Queue<F> {
         end: i64,
         max_physical: i64,
     ) -> Self {
-        let queue = Queue::new(topic, id, file_size);
+        let queue = Queue {
+            loaded_end: end,
+            ..Queue::new(topic, id, file_size)
+        };
         queue.min.store(
             files.first().map_or(0, |file| file.start / UNIT),
             Ordering::Relaxed,

@@ -12,6 +12,9 @@ use message::record::{Check, Entry, decode};
 /// A scan looks at this many bytes of units at least.
 const SCAN_MIN_BYTES: i64 = 16_000;
 
+/// Bytes of the log that are looked at before a read.
+const LOOK_BYTES: i64 = 1 << 20;
+
 /// How a read went (RocketMQ 4.9.8, GetMessageStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadStatus {
@@ -132,6 +135,38 @@ impl<D: Disk> Store<D> {
         result.status = status;
         result.next_begin_offset = self.corrected(offset, next);
         Ok(result)
+    }
+
+    /// Whether a read from `offset` would wait for the device, as far as the kernel tells: then it is for a thread that
+    /// may wait. Takes what this store appended within the memory window to be in memory, and asks about the rest.
+    pub fn is_cold(&self, topic: &str, queue_id: i32, offset: QueueOffset, max_messages: i32) -> bool {
+        let Some(queue) = self.queues.get(topic, queue_id) else {
+            return false;
+        };
+        let left = queue.end() - offset.0;
+        if offset.0 < queue.min() || left <= 0 {
+            return false;
+        }
+        let count = i64::from(max_messages).clamp(1, left);
+        // An error is met again by the read, which tells.
+        let Ok(Some(units)) = queue.units(offset.0, count * UNIT) else {
+            return false;
+        };
+        if offset.0 < queue.loaded_end && !units.is_resident() {
+            return true;
+        }
+        let mut units = units.chunks_exact(UNIT as usize).map(Unit::decode);
+        let Some(first) = units.next() else { return false };
+        let from = first.physical;
+        let window = self.log.written() - self.tuned.memory_window_bytes();
+        if !first.is_valid() || from >= self.opened_at.max(window) {
+            return false;
+        }
+        let last = units.next_back().unwrap_or(first);
+        let end = (last.physical + i64::from(last.size))
+            .min(from + LOOK_BYTES)
+            .min(self.log.next_file(from));
+        matches!(self.log.slice(from, end - from), Ok(Some(slice)) if !slice.is_resident())
     }
 
     fn corrected(&self, asked: QueueOffset, right: QueueOffset) -> QueueOffset {

@@ -57,6 +57,8 @@ pub struct Store<D: Disk> {
     prepared: AtomicI64,
     /// Where the log ended when it was made ready last.
     prepared_from: AtomicI64,
+    /// Where the log ended when the store was opened.
+    pub(crate) opened_at: i64,
     /// Runs of records that were appended since then.
     runs: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
@@ -703,6 +705,7 @@ impl<D: Disk> Store<D> {
             checkpoint: Mutex::new(checkpoint),
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
+            opened_at: end,
             runs: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),

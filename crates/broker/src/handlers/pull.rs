@@ -147,9 +147,18 @@ enum Pass {
     Again,
 }
 
+/// Whose time is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// A worker's, which has other connections to serve.
+    Worker,
+    /// That of a thread for waiting.
+    MayWait,
+}
+
 impl Pull {
     /// Serves a pull; the answer may come later.
-    pub fn handle(&self, request: Request) {
+    pub fn handle(self: &Arc<Self>, request: Request) {
         let Request { frame, responder } = request;
         match frame.header() {
             Ok(header) => self.run(header, responder, Pass::First),
@@ -158,15 +167,41 @@ impl Pull {
     }
 
     /// Runs a held pull once more, because a message came or its time is over.
-    pub fn again(&self, held: HeldPull) {
+    pub fn again(self: &Arc<Self>, held: HeldPull) {
         self.run(held.header, held.responder, Pass::Again);
     }
 
-    fn run(&self, header: PullMessageRequestHeader<'_>, responder: Responder, pass: Pass) {
+    fn run(self: &Arc<Self>, header: PullMessageRequestHeader<'_>, responder: Responder, pass: Pass) {
         let (group, filter) = match self.check(&header, responder.connection().peer()) {
             Ok(checked) => checked,
             Err(e) => return refuse(responder, &e),
         };
+        let (queue_id, offset) = (header.queue_id, QueueOffset(header.queue_offset));
+        if self
+            .store
+            .is_cold(&header.topic, queue_id, offset, header.max_msg_nums)
+        {
+            // The disk must not hold up a worker.
+            let (pull, header) = (Arc::clone(self), header.into_owned());
+            let entered = self.in_flight.enter(self.clock.now_ms());
+            tokio::task::spawn_blocking(move || {
+                let _entered = entered;
+                pull.serve(header, responder, pass, (&group, filter), Thread::MayWait);
+            });
+        } else {
+            self.serve(header, responder, pass, (&group, filter), Thread::Worker);
+        }
+    }
+
+    /// Reads and answers, or holds the pull.
+    fn serve(
+        self: &Arc<Self>,
+        header: PullMessageRequestHeader<'_>,
+        responder: Responder,
+        pass: Pass,
+        (group, filter): (&SubscriptionGroupConfig, TagFilter),
+        thread: Thread,
+    ) {
         let started_ms = self.clock.now_ms();
         let mut slices = Vec::new();
         let limits = ReadLimits {
@@ -225,8 +260,11 @@ impl Pull {
         if slices.is_empty() {
             return responder.reply(code, Some(remark), &answer, Body::Empty);
         }
-        if read.far_behind {
-            // Far behind the end: the pages may have to come from the disk, which must not hold up a worker.
+        if thread == Thread::MayWait {
+            slices.iter().for_each(fault_in);
+            responder.reply(code, Some(remark), &answer, body(slices));
+        } else if read.far_behind {
+            // Some of it may have left memory since the look at it.
             let entered = self.in_flight.enter(started_ms);
             tokio::task::spawn_blocking(move || {
                 slices.iter().for_each(fault_in);
@@ -321,7 +359,7 @@ impl Pull {
         now_ms + wanted.clamp(0, SUSPEND_MAX_MS)
     }
 
-    fn keep(&self, held: Held<HeldPull>) {
+    fn keep(self: &Arc<Self>, held: Held<HeldPull>) {
         let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
         match self.hold.put(&topic, queue_id, held) {
             Ok(()) => {

@@ -799,3 +799,41 @@ async fn a_light_message_queue_is_pulled_like_a_topic_with_one_queue() {
     let unknown = without.pull(&from("%LMQ%a", 0, 0)).await;
     assert_eq!(unknown.code, response::TOPIC_NOT_EXIST);
 }
+
+/// Drops the pages of the commitlog from memory, as far as nobody has them mapped.
+fn forget_log(store: &std::path::Path) {
+    for entry in std::fs::read_dir(store.join("commitlog")).unwrap() {
+        let input = format!("if={}", entry.unwrap().path().display());
+        let done = std::process::Command::new("dd")
+            .args([&input, "iflag=nocache", "count=0", "status=none"])
+            .status();
+        assert!(done.unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_memory_is_pulled_from_the_disk() {
+    // Not where temporary files are: those may be in memory.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut fixture = Fixture::in_folder(dir, |_| {}).await;
+    let body = |number: u32| number.to_be_bytes().repeat(2000);
+    for number in 0..300 {
+        let sent = fixture
+            .send(&to("Topic", 0, "TAGS\x01A\x02"), &body(number))
+            .await;
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    }
+    fixture.restart().await;
+    forget_log(&fixture.dir.path().join("store"));
+    let mut next = 0;
+    while next < 300 {
+        let found = fixture.pull(&from("Topic", 0, i64::from(next))).await;
+        assert_eq!(refused(&found), (response::SUCCESS, "FOUND"));
+        for view in records(&found.body) {
+            assert_eq!(view.body(), body(next));
+            next += 1;
+        }
+    }
+    let runtime = fixture.runtime().await;
+    assert_eq!(runtime["pullThreadPoolQueueSize"], "0");
+}

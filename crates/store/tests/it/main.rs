@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod basics;
+mod cold;
 mod crash;
 mod damage;
 mod ext;

@@ -1,0 +1,76 @@
+//! What is in memory and what is not.
+
+use crate::harness::*;
+use disk::MmapDisk;
+use std::path::Path;
+use std::process::Command;
+use store::{FlushType, QueueOffset, Store, StoreSettings};
+
+/// Asks the kernel to drop the pages of every file below `dir`. All of them are synced.
+fn forget_pages(dir: &Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            forget_pages(&path);
+        } else {
+            let input = format!("if={}", path.display());
+            let done = Command::new("dd")
+                .args([&input, "iflag=nocache", "count=0", "status=none"])
+                .status();
+            assert!(done.unwrap().success());
+        }
+    }
+}
+
+#[test]
+fn a_read_that_would_wait_for_the_device_is_known_before() {
+    // Not where temporary files are: those may have no device.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings = StoreSettings {
+        commitlog_file_size: 16 << 20,
+        consumequeue_file_size: 100_000,
+        flush_type: FlushType::Sync,
+        ..StoreSettings::below(dir.path())
+    };
+    let (store, _) = Store::open(MmapDisk::new(8), settings.clone(), NOW).unwrap();
+    for number in 0..1000u32 {
+        send(
+            &store,
+            record("T", 0, &number.to_be_bytes().repeat(2048), b""),
+            NOW,
+        );
+    }
+    settle(&store);
+    let is_cold =
+        |store: &Store<MmapDisk>, offset| store.is_cold("T", 0, QueueOffset(offset), ALL.max_messages);
+    for offset in [-1, 0, 300, 999, 1000, 1001] {
+        assert!(!is_cold(&store, offset), "{offset} was written just now");
+    }
+    assert!(
+        !store.is_cold("U", 0, QueueOffset(0), 32),
+        "there is no such queue"
+    );
+    store.shutdown().unwrap();
+    drop(store);
+
+    let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
+    forget_pages(dir.path());
+    assert!(is_cold(&store, 300));
+    let mut next = 300;
+    while next < 340 {
+        let (result, slices) = read(&store, "T", 0, next);
+        slices.iter().for_each(|slice| slice.fetch().unwrap());
+        assert!(result.next_begin_offset.0 > next, "{result:?}");
+        next = result.next_begin_offset.0;
+    }
+    assert!(!is_cold(&store, 300), "it has been read");
+    for offset in [-1, 1000, 1001] {
+        assert!(!is_cold(&store, offset), "{offset} is not there");
+    }
+    // What comes now is in memory again.
+    for _ in 0..100 {
+        send(&store, record("T", 0, &[7; 8192], b""), NOW);
+    }
+    settle(&store);
+    assert!(!is_cold(&store, 1050));
+}
