@@ -161,7 +161,10 @@ impl Table {
             "`{command}` on {cores} cores ({}), {:.0} GiB of memory, Linux {}, {}; {date}, commit {commit}; load average before it {}.",
             field(&read("/proc/cpuinfo"), "model name"),
             memory_kib / f64::from(1 << 20),
-            read("/proc/sys/kernel/osrelease").trim(),
+            read("/proc/sys/kernel/osrelease")
+                .split(['-', '\n'])
+                .next()
+                .unwrap_or_default(),
             said("java", &["--version"]),
             self.load_before,
         )
