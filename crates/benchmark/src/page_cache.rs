@@ -41,9 +41,10 @@ impl PageCache {
 
     /// Reads on until the kernel takes pages back; returns the MiB it took.
     pub(crate) fn fill(&mut self) -> io::Result<u64> {
-        let (before, memory) = (counted("/proc/vmstat", TAKEN_BACK_PAGES)?, memory_bytes()?);
+        let memory = disk::physical_memory_bytes().unwrap_or(u64::MAX);
+        let before = taken_back()?;
         let mut filled = 0;
-        while counted("/proc/vmstat", TAKEN_BACK_PAGES)? < before + TAKEN_BACK {
+        while taken_back()? < before + TAKEN_BACK {
             if filled > memory {
                 return Err(io::Error::other(
                     "all memory was filled and nothing was taken back: is the directory for temporary files in memory?",
@@ -61,17 +62,12 @@ impl PageCache {
 }
 
 /// Pages that the kernel's own thread took back.
-const TAKEN_BACK_PAGES: &str = "pgsteal_kswapd";
-
-fn memory_bytes() -> io::Result<u64> {
-    Ok(counted("/proc/meminfo", "MemTotal:")? << 10)
-}
-
-fn counted(file: &str, name: &str) -> io::Result<u64> {
-    let text = std::fs::read_to_string(file)?;
-    let value = text.lines().find_map(|line| {
-        let (first, rest) = line.split_once(char::is_whitespace)?;
-        (first == name).then(|| rest.split_whitespace().next()?.parse().ok())?
-    });
-    value.ok_or_else(|| io::Error::other(format!("{file} has no {name}")))
+fn taken_back() -> io::Result<u64> {
+    const FILE: &str = "/proc/vmstat";
+    const NAME: &str = "pgsteal_kswapd ";
+    let text = std::fs::read_to_string(FILE)?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(NAME)?.parse().ok());
+    value.ok_or_else(|| io::Error::other(format!("{FILE} has no {NAME}")))
 }

@@ -546,8 +546,12 @@ impl<D: Disk> Store<D> {
 
     /// How far ahead to prepare: as much again as came since the last time.
     fn ahead(&self, written: i64) -> i64 {
-        let came = written - self.prepared_from.load(Ordering::Relaxed);
-        (came * 2).clamp(POPULATE_MIN, POPULATE_MAX)
+        (self.came(written) * 2).clamp(POPULATE_MIN, POPULATE_MAX)
+    }
+
+    /// Bytes that were appended since the log was made ready last.
+    fn came(&self, written: i64) -> i64 {
+        written - self.prepared_from.load(Ordering::Relaxed)
     }
 
     /// Reserves the next bytes of the log, writes zeros there if that will be of use, and makes the next file when this one
@@ -559,8 +563,7 @@ impl<D: Disk> Store<D> {
         let written = self.log.written();
         let ahead = self.ahead(written);
         let goal = written + ahead;
-        let came = written - self.prepared_from.load(Ordering::Relaxed);
-        let are_large = came >= self.runs.swap(0, Ordering::Relaxed) * LARGE_RUN;
+        let are_large = self.came(written) >= self.runs.swap(0, Ordering::Relaxed) * LARGE_RUN;
         let step = match self.settings.flush_type {
             FlushType::Async => PREPARE_STEP,
             // Each one ends with a sync.
