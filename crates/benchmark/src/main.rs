@@ -86,7 +86,12 @@ fn plan(matches: &ArgMatches) -> Plan {
     let java = java
         .iter()
         .map(|version| (format!("Java {version}"), Flavour::Java(version)));
-    let earlier = earlier.map(|folder| ("earlier".to_owned(), Flavour::Earlier(folder.clone().leak())));
+    // The servers run in folders of their own.
+    let earlier = earlier.map(|folder| {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
+        let folder = folder.display().to_string();
+        ("earlier".to_owned(), Flavour::Earlier(folder.leak()))
+    });
     Plan {
         others: java.chain(earlier).collect(),
         rounds: number("rounds"),
