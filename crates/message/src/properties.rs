@@ -4,6 +4,7 @@
 //! are dropped on reading. Where a name comes twice the last one counts, as in Java's map.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Byte between name and value.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;
@@ -76,42 +77,83 @@ pub mod names {
 /// Walks the pairs of a properties text in their order, duplicates included.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
-    rest: &'a [u8],
+    text: &'a [u8],
+    at: usize,
 }
 
 /// The pairs of `text`, in their order; malformed ones are left out.
 pub fn pairs(text: &[u8]) -> Pairs<'_> {
-    Pairs { rest: text }
+    Pairs { text, at: 0 }
+}
+
+/// Where a pair stands in its text.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: usize,
+    /// The separator between name and value.
+    middle: usize,
+    /// End of the value.
+    end: usize,
+}
+
+impl Span {
+    fn name(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.middle]
+    }
+
+    fn value(self, text: &[u8]) -> &[u8] {
+        &text[self.middle + 1..self.end]
+    }
+}
+
+impl Pairs<'_> {
+    #[inline]
+    fn next_span(&mut self) -> Option<Span> {
+        while self.at < self.text.len() {
+            let start = self.at;
+            let middle = until(self.text, start, [NAME_VALUE_SEPARATOR, PAIR_SEPARATOR]);
+            if *self.text.get(middle)? == PAIR_SEPARATOR {
+                self.at = middle + 1;
+                continue;
+            }
+            let end = until(self.text, middle + 1, [PAIR_SEPARATOR; 2]);
+            self.at = end + 1;
+            if start < middle && middle + 1 < end {
+                return Some(Span { start, middle, end });
+            }
+        }
+        None
+    }
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // Names are a few letters: a loop is quicker than a search that is good at long texts.
-            let name_len = self
-                .rest
-                .iter()
-                .position(|&byte| byte == NAME_VALUE_SEPARATOR || byte == PAIR_SEPARATOR)
-                .unwrap_or(self.rest.len());
-            let (name, behind) = self.rest.split_at(name_len);
-            let Some((&separator, value)) = behind.split_first() else {
-                self.rest = &[];
-                return None;
-            };
-            if separator == PAIR_SEPARATOR {
-                self.rest = value;
-                continue;
-            }
-            let value_len = memchr::memchr(PAIR_SEPARATOR, value).unwrap_or(value.len());
-            self.rest = value.get(value_len + 1..).unwrap_or_default();
-            if name_len > 0 && value_len > 0 {
-                return Some((name, &value[..value_len]));
-            }
-        }
-        None
+        let span = self.next_span()?;
+        Some((span.name(self.text), span.value(self.text)))
     }
+}
+
+/// Where the first of `ends` stands from `from` on, or the text's length. Eight bytes at a time: names and values are too
+/// short for a search that is good at long texts.
+#[inline]
+fn until(text: &[u8], from: usize, ends: [u8; 2]) -> usize {
+    const LOW: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The lowest bit set is that of the first zero byte; bits above it may be wrong.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let (words, rest) = text[from..].as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (LOW * u64::from(ends[0]))) | zeros(word ^ (LOW * u64::from(ends[1])));
+        if found != 0 {
+            return from + index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let in_rest = rest.iter().position(|byte| ends.contains(byte));
+    text.len() - rest.len() + in_rest.unwrap_or(rest.len())
 }
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
@@ -140,6 +182,8 @@ pub struct Wanted<'a> {
     pub wait: Option<&'a [u8]>,
     /// DELAY
     pub delay: Option<&'a [u8]>,
+    /// TRAN_MSG
+    pub prepared: Option<&'a [u8]>,
 }
 
 impl<'a> Wanted<'a> {
@@ -153,6 +197,7 @@ impl<'a> Wanted<'a> {
                 b"UNIQ_KEY" => wanted.uniq_key = Some(value),
                 b"WAIT" => wanted.wait = Some(value),
                 b"DELAY" => wanted.delay = Some(value),
+                b"TRAN_MSG" => wanted.prepared = Some(value),
                 _ => {}
             }
         }
@@ -162,6 +207,12 @@ impl<'a> Wanted<'a> {
     /// Whether the sender waits for flush and replication: always, unless WAIT is `false`.
     pub fn waits(&self) -> bool {
         self.wait != Some(b"false")
+    }
+
+    /// Whether this is a half message: TRAN_MSG is `true`, in any case of letters.
+    pub fn is_half(&self) -> bool {
+        self.prepared
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"true"))
     }
 }
 
@@ -181,9 +232,7 @@ pub fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     if name.is_empty() || value.is_empty() {
         return;
     }
-    if out.last().is_some_and(|&last| last != PAIR_SEPARATOR) {
-        out.push(PAIR_SEPARATOR);
-    }
+    separate(out, 0);
     out.extend_from_slice(name);
     out.push(NAME_VALUE_SEPARATOR);
     out.extend_from_slice(value);
@@ -201,8 +250,7 @@ pub fn finish(out: &mut Vec<u8>, ending: Ending) {
     }
 }
 
-/// Writes the pairs of `text` to the end of `out` (which holds whole pairs or nothing), each name once with its
-/// last value, without the names in `without`, then the pairs of `with`, which replace those of `text`.
+/// Writes the pairs of `text` to the end of `out`, as a text of its own, each name once with its last value, without the names in `without`, then the pairs of `with`, which replace those of `text`.
 ///
 /// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
 pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
@@ -210,41 +258,94 @@ pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: End
         without.iter().any(|other| other.as_bytes() == name)
             || with.iter().any(|(other, _)| other.as_bytes() == name)
     };
-    let mut few: [(&[u8], &[u8]); FEW] = [(&[], &[]); FEW];
+    let start = out.len();
+    let mut kept = Kept {
+        text,
+        run: 0..0,
+        out,
+        start,
+    };
+    let mut few = [Span::default(); FEW];
     let mut count = 0;
-    for pair in pairs(text) {
-        match few.get_mut(count) {
-            Some(slot) => *slot = pair,
-            None => break,
-        }
+    let mut walk = pairs(text);
+    while let Some(slot) = few.get_mut(count)
+        && let Some(span) = walk.next_span()
+    {
+        *slot = span;
         count += 1;
     }
     if count < FEW {
         // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
         let few = &few[..count];
-        for (index, (name, value)) in few.iter().enumerate() {
-            let superseded = few[index + 1..].iter().any(|(later, _)| later == name);
+        for (index, span) in few.iter().enumerate() {
+            let name = span.name(text);
+            let superseded = few[index + 1..].iter().any(|later| later.name(text) == name);
             if !superseded && !replaced(name) {
-                push(out, name, value);
+                kept.take(*span);
             }
         }
     } else {
         let mut last: HashMap<&[u8], usize> = HashMap::new();
         last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
-        for (index, (name, value)) in pairs(text).enumerate() {
+        let mut walk = pairs(text);
+        let mut index = 0;
+        while let Some(span) = walk.next_span() {
+            let name = span.name(text);
             if last.get(name) == Some(&index) && !replaced(name) {
-                push(out, name, value);
+                kept.take(span);
             }
+            index += 1;
         }
     }
+    kept.copy();
     for (name, value) in with {
-        push(out, name.as_bytes(), value.as_bytes());
+        if !name.is_empty() && !value.is_empty() {
+            separate(out, start);
+            out.extend_from_slice(name.as_bytes());
+            out.push(NAME_VALUE_SEPARATOR);
+            out.extend_from_slice(value.as_bytes());
+        }
     }
-    finish(out, ending);
+    if out.len() > start {
+        finish(out, ending);
+    }
 }
 
 /// Pairs that are looked at without a map.
 const FEW: usize = 32;
+
+/// Pairs on their way from one text to another: those that stand together are copied together.
+struct Kept<'a> {
+    text: &'a [u8],
+    run: Range<usize>,
+    out: &'a mut Vec<u8>,
+    /// Where the other text begins.
+    start: usize,
+}
+
+impl Kept<'_> {
+    fn take(&mut self, span: Span) {
+        if self.run.end != span.start {
+            self.copy();
+            self.run.start = span.start;
+        }
+        self.run.end = self.text.len().min(span.end + 1);
+    }
+
+    fn copy(&mut self) {
+        if !self.run.is_empty() {
+            separate(self.out, self.start);
+            self.out.extend_from_slice(&self.text[self.run.clone()]);
+        }
+    }
+}
+
+/// Ends the last pair of the text that begins at `start`, so that another can follow.
+fn separate(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start && out.last() != Some(&PAIR_SEPARATOR) {
+        out.push(PAIR_SEPARATOR);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -311,6 +412,11 @@ mod tests {
         out.clear();
         rebuild(b"", &[], &[("A", "")], Ending::Separator, &mut out);
         assert_eq!(out, b"");
+        // Behind another text it is a text of its own, and leaves the other as it is.
+        out.extend_from_slice(b"A\x01b");
+        rebuild(b"", &[], &[], Ending::Separator, &mut out);
+        rebuild(b"C\x01d", &[], &[("E", "f")], Ending::Bare, &mut out);
+        assert_eq!(out, b"A\x01bC\x01d\x02E\x01f");
     }
 
     #[test]
@@ -320,7 +426,22 @@ mod tests {
         assert!(!Wanted::of(b"WAIT\x01false").waits());
     }
 
+    #[test]
+    fn a_half_message_says_true() {
+        assert!(Wanted::of(b"TRAN_MSG\x01True").is_half());
+        assert!(!Wanted::of(b"TRAN_MSG\x01yes").is_half() && !Wanted::of(b"TAGS\x01true").is_half());
+    }
+
     proptest! {
+        #[test]
+        fn the_end_is_found_where_a_loop_finds_it(text in proptest::collection::vec(0u8..5, 0..40), a in 0u8..5, b in 0u8..5) {
+            let found = text.iter().position(|&byte| byte == a || byte == b);
+            prop_assert_eq!(until(&text, 0, [a, b]), found.unwrap_or(text.len()));
+            let from = text.len() / 3;
+            let found = text[from..].iter().position(|&byte| byte == a || byte == b);
+            prop_assert_eq!(until(&text, from, [a, b]), from + found.unwrap_or(text.len() - from));
+        }
+
         #[test]
         fn any_bytes_are_walked_and_rebuilt(text in proptest::collection::vec(0u8..6, 0..300)) {
             let mut map = HashMap::new();

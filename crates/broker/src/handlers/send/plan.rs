@@ -209,6 +209,7 @@ impl Send {
             flags |= sys_flag::MULTI_TAGS;
         }
         let text = header.properties.as_deref().unwrap_or("").as_bytes();
+        let wanted = Wanted::of(text);
         let mut plan = Plan {
             topic: target.topic.clone(),
             queue_id: target.queue_id,
@@ -218,12 +219,13 @@ impl Send {
             born_host: peer,
             reconsume_times: header.reconsume_times.unwrap_or(0),
             records: scratch.records.len()..scratch.records.len(),
-            waits: Wanted::of(text).waits(),
+            waits: wanted.waits(),
             created: target.created,
         };
         if is_batch {
-            plan_batch(text, frame, flags, settings, scratch)?;
+            plan_batch(text, &wanted, frame, flags, settings, scratch)?;
         } else {
+            let text = (text, &wanted);
             self.plan_single(&mut plan, target.delay, text, &header, frame, settings, scratch)?;
         }
         plan.records.end = scratch.records.len();
@@ -383,15 +385,13 @@ impl Send {
         &self,
         plan: &mut Plan<'a>,
         delay: Option<i32>,
-        text: &[u8],
+        (text, wanted): (&[u8], &Wanted<'_>),
         header: &SendMessageRequestHeader<'_>,
         frame: &'a Frame,
         settings: &Settings,
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
-        let wanted = Wanted::of(text);
-        let transaction = properties::get(text, names::TRANSACTION_PREPARED);
-        if transaction.is_some_and(|v| v.eq_ignore_ascii_case(b"true")) {
+        if wanted.is_half() {
             return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
         }
         let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
@@ -442,12 +442,13 @@ impl Send {
 /// Splits a batch; its outer properties are added to each message's own.
 fn plan_batch<'a>(
     outer: &[u8],
+    wanted: &Wanted<'_>,
     frame: &'a Frame,
     flags: i32,
     settings: &Settings,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
-    let delayed = Wanted::of(outer).delay.and_then(parse_int).unwrap_or(0) > 0;
+    let delayed = wanted.delay.and_then(parse_int).unwrap_or(0) > 0;
     if delayed || sys_flag::transaction_type(flags) != 0 {
         return Err(Error::BatchKind);
     }
