@@ -78,12 +78,18 @@ pub mod names {
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     text: &'a [u8],
-    at: usize,
+    /// Where the next pair starts.
+    start: usize,
+    separators: Separators<'a>,
 }
 
 /// The pairs of `text`, in their order; malformed ones are left out.
 pub fn pairs(text: &[u8]) -> Pairs<'_> {
-    Pairs { text, at: 0 }
+    Pairs {
+        text,
+        start: 0,
+        separators: Separators::of(text),
+    }
 }
 
 /// Where a pair stands in its text.
@@ -109,15 +115,23 @@ impl Span {
 impl Pairs<'_> {
     #[inline]
     fn next_span(&mut self) -> Option<Span> {
-        while self.at < self.text.len() {
-            let start = self.at;
-            let middle = until(self.text, start, [NAME_VALUE_SEPARATOR, PAIR_SEPARATOR]);
-            if *self.text.get(middle)? == PAIR_SEPARATOR {
-                self.at = middle + 1;
+        while self.start < self.text.len() {
+            let start = self.start;
+            // What stands behind the last separator without a value is no pair.
+            let (middle, kind) = self.separators.next()?;
+            self.start = middle + 1;
+            if kind == PAIR_SEPARATOR {
                 continue;
             }
-            let end = until(self.text, middle + 1, [PAIR_SEPARATOR; 2]);
-            self.at = end + 1;
+            // The name's end in a value is a part of it.
+            let end = loop {
+                match self.separators.next() {
+                    Some((_, NAME_VALUE_SEPARATOR)) => {}
+                    Some((end, _)) => break end,
+                    None => break self.text.len(),
+                }
+            };
+            self.start = end + 1;
             if start < middle && middle + 1 < end {
                 return Some(Span { start, middle, end });
             }
@@ -136,24 +150,63 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// Where the first of `ends` stands from `from` on, or the text's length. Eight bytes at a time: names and values are too
-/// short for a search that is good at long texts.
-#[inline]
-fn until(text: &[u8], from: usize, ends: [u8; 2]) -> usize {
-    const LOW: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The lowest bit set is that of the first zero byte; bits above it may be wrong.
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let (words, rest) = text[from..].as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ (LOW * u64::from(ends[0]))) | zeros(word ^ (LOW * u64::from(ends[1])));
-        if found != 0 {
-            return from + index * 8 + found.trailing_zeros() as usize / 8;
+/// The separators of a text and where they stand. Eight bytes at a time: names and values are too short for searches
+/// that are good at long texts.
+#[derive(Clone, Debug)]
+struct Separators<'a> {
+    text: &'a [u8],
+    /// Where the word starts that comes after that of `found`.
+    next: usize,
+    /// Has the highest bit of each byte set that may be a separator.
+    found: u64,
+}
+
+impl<'a> Separators<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Separators {
+            text,
+            next: 0,
+            found: 0,
         }
     }
-    let in_rest = rest.iter().position(|byte| ends.contains(byte));
-    text.len() - rest.len() + in_rest.unwrap_or(rest.len())
+
+    /// The bytes of `word` below 3.
+    #[inline]
+    fn in_word(word: [u8; 8]) -> u64 {
+        const LOW_BITS: u64 = u64::from_ne_bytes([0x7F; 8]);
+        const TO_HIGH: u64 = u64::from_ne_bytes([0x80 - (PAIR_SEPARATOR + 1); 8]);
+        let word = u64::from_le_bytes(word);
+        !(((word & LOW_BITS) + TO_HIGH) | word) & !LOW_BITS
+    }
+}
+
+impl Iterator for Separators<'_> {
+    type Item = (usize, u8);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u8)> {
+        loop {
+            while self.found == 0 {
+                let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
+                self.next += 8;
+                self.found = Self::in_word(match rest.first_chunk::<8>() {
+                    Some(word) => *word,
+                    None => {
+                        // Filled up with what is no separator.
+                        let mut word = [b' '; 8];
+                        word[..rest.len()].copy_from_slice(rest);
+                        word
+                    }
+                });
+            }
+            let at = self.next - 8 + self.found.trailing_zeros() as usize / 8;
+            self.found &= self.found - 1;
+            // A zero byte is none.
+            if let kind @ (NAME_VALUE_SEPARATOR | PAIR_SEPARATOR) = self.text[at] {
+                return Some((at, kind));
+            }
+        }
+    }
 }
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
@@ -250,7 +303,8 @@ pub fn finish(out: &mut Vec<u8>, ending: Ending) {
     }
 }
 
-/// Writes the pairs of `text` to the end of `out`, as a text of its own, each name once with its last value, without the names in `without`, then the pairs of `with`, which replace those of `text`.
+/// Writes the pairs of `text` to the end of `out`, as a text of its own, each name once with its last value, without
+/// the names in `without`, then the pairs of `with`, which replace those of `text`.
 ///
 /// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
 pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
@@ -434,12 +488,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_end_is_found_where_a_loop_finds_it(text in proptest::collection::vec(0u8..5, 0..40), a in 0u8..5, b in 0u8..5) {
-            let found = text.iter().position(|&byte| byte == a || byte == b);
-            prop_assert_eq!(until(&text, 0, [a, b]), found.unwrap_or(text.len()));
-            let from = text.len() / 3;
-            let found = text[from..].iter().position(|&byte| byte == a || byte == b);
-            prop_assert_eq!(until(&text, from, [a, b]), from + found.unwrap_or(text.len() - from));
+        fn separators_are_found_where_a_loop_finds_them(text in proptest::collection::vec(prop_oneof![0u8..5, 0x7Eu8..0x84, any::<u8>()], 0..40)) {
+            let found: Vec<_> = Separators::of(&text).collect();
+            let one_by_one = text.iter().copied().enumerate().filter(|(_, byte)| matches!(byte, 1 | 2));
+            prop_assert_eq!(found, one_by_one.collect::<Vec<_>>());
         }
 
         #[test]

@@ -140,11 +140,34 @@ pub(super) struct Record<'a> {
     pub(super) properties: Range<usize>,
 }
 
-/// Buffers shared by all plans of one append.
+/// What all plans of one append share.
 #[derive(Default)]
 pub(super) struct Scratch<'a> {
     pub(super) text: Vec<u8>,
     pub(super) records: Vec<Record<'a>>,
+    /// The topic of the last plan: most reads bring sends to one topic only, and every look into the table touches memory
+    /// that all connections write.
+    last: Option<Known<'a>>,
+}
+
+/// A topic that may be sent to.
+#[derive(Clone)]
+struct Known<'a> {
+    name: Cow<'a, str>,
+    write_queues: i32,
+    read_queues: i32,
+    multi_tag: bool,
+}
+
+impl<'a> Known<'a> {
+    fn new(name: &Cow<'a, str>, config: &TopicConfig) -> Self {
+        Known {
+            name: name.clone(),
+            write_queues: config.write_queue_nums,
+            read_queues: config.read_queue_nums,
+            multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
+        }
+    }
 }
 
 impl Scratch<'_> {
@@ -180,7 +203,7 @@ pub(super) struct Plan<'a> {
 struct Target<'a> {
     topic: Cow<'a, str>,
     queue_id: i32,
-    config: std::sync::Arc<TopicConfig>,
+    multi_tag: bool,
     created: Option<Change>,
     /// Level that replaces the message's own.
     delay: Option<i32>,
@@ -197,7 +220,7 @@ impl Send {
     ) -> Result<Plan<'a>, Error> {
         let header: SendMessageRequestHeader<'a> = frame.header()?;
         self.check_broker(&header, settings, now)?;
-        let target = self.target(&header, frame, peer, settings, now)?;
+        let target = self.target(&header, frame, peer, settings, now, &mut scratch.last)?;
         let is_batch = header.batch == Some(true);
         if frame.body.len() > settings.store.max_message_size.max(0) as usize {
             return Err(Error::TooLong {
@@ -205,7 +228,7 @@ impl Send {
             });
         }
         let mut flags = header.sys_flag.unwrap_or(0);
-        if target.config.topic_filter_type == TopicFilterType::MultiTag {
+        if target.multi_tag {
             flags |= sys_flag::MULTI_TAGS;
         }
         let text = header.properties.as_deref().unwrap_or("").as_bytes();
@@ -260,16 +283,14 @@ impl Send {
         peer: SocketAddr,
         settings: &Settings,
         now: i64,
+        last: &mut Option<Known<'a>>,
     ) -> Result<Target<'a>, Error> {
-        name::check_topic(&header.topic)?;
-        if !name::may_be_sent_to(&header.topic) {
-            return Err(Error::ReservedTopic(header.topic.to_string()));
-        }
-        let (config, created) = match self.topics.get(&header.topic) {
-            Some(config) => (config, None),
-            None => self.create(header, settings, now)?,
+        let (known, created) = match last.take().filter(|known| known.name == header.topic) {
+            Some(known) => (known, None),
+            None => self.known(header, settings, now)?,
         };
-        let queues = config.write_queue_nums.max(config.read_queue_nums);
+        let known = last.insert(known);
+        let queues = known.write_queues.max(known.read_queues);
         if header.queue_id >= queues {
             let topic = header.topic.to_string();
             return Err(Error::Queue {
@@ -281,12 +302,12 @@ impl Send {
         }
         let queue_id = match header.queue_id {
             asked @ 0.. => asked,
-            _ => self.any_queue(config.write_queue_nums),
+            _ => self.any_queue(known.write_queues),
         };
         let target = Target {
             topic: header.topic.clone(),
             queue_id,
-            config,
+            multi_tag: known.multi_tag,
             created,
             delay: None,
         };
@@ -297,6 +318,24 @@ impl Send {
             }
             _ => Ok(target),
         }
+    }
+
+    /// The topic a send names, checked; made where it is not there and may be.
+    fn known<'a>(
+        &self,
+        header: &SendMessageRequestHeader<'a>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(Known<'a>, Option<Change>), Error> {
+        name::check_topic(&header.topic)?;
+        if !name::may_be_sent_to(&header.topic) {
+            return Err(Error::ReservedTopic(header.topic.to_string()));
+        }
+        let (config, created) = match self.topics.get(&header.topic) {
+            Some(config) => (config, None),
+            None => self.create(header, settings, now)?,
+        };
+        Ok((Known::new(&header.topic, &config), created))
     }
 
     /// A consumer's own resend: after the last retry it goes to the dead letters.
@@ -329,7 +368,7 @@ impl Send {
         Ok(Target {
             topic: Cow::Owned(dead),
             queue_id: 0,
-            config,
+            multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
             created,
             delay: Some(0),
         })
