@@ -244,17 +244,22 @@ impl<'a> Wanted<'a> {
     pub fn of(text: &'a [u8]) -> Self {
         let mut wanted = Wanted::default();
         for (name, value) in pairs(text) {
-            match name {
-                b"TAGS" => wanted.tags = Some(value),
-                b"KEYS" => wanted.keys = Some(value),
-                b"UNIQ_KEY" => wanted.uniq_key = Some(value),
-                b"WAIT" => wanted.wait = Some(value),
-                b"DELAY" => wanted.delay = Some(value),
-                b"TRAN_MSG" => wanted.prepared = Some(value),
-                _ => {}
-            }
+            wanted.take(name, value);
         }
         wanted
+    }
+
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        let place = match name {
+            b"TAGS" => &mut self.tags,
+            b"KEYS" => &mut self.keys,
+            b"UNIQ_KEY" => &mut self.uniq_key,
+            b"WAIT" => &mut self.wait,
+            b"DELAY" => &mut self.delay,
+            b"TRAN_MSG" => &mut self.prepared,
+            _ => return,
+        };
+        *place = Some(value);
     }
 
     /// Whether the sender waits for flush and replication: always, unless WAIT is `false`.
@@ -303,70 +308,102 @@ pub fn finish(out: &mut Vec<u8>, ending: Ending) {
     }
 }
 
-/// Writes the pairs of `text` to the end of `out`, as a text of its own, each name once with its last value, without
-/// the names in `without`, then the pairs of `with`, which replace those of `text`.
-///
-/// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
+/// [`Parsed::rebuild`] of a text that is looked at for nothing else.
 pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
-    let replaced = |name: &[u8]| {
-        without.iter().any(|other| other.as_bytes() == name)
-            || with.iter().any(|(other, _)| other.as_bytes() == name)
-    };
-    let start = out.len();
-    let mut kept = Kept {
-        text,
-        run: 0..0,
-        out,
-        start,
-    };
-    let mut few = [Span::default(); FEW];
-    let mut count = 0;
-    let mut walk = pairs(text);
-    while let Some(slot) = few.get_mut(count)
-        && let Some(span) = walk.next_span()
-    {
-        *slot = span;
-        count += 1;
-    }
-    if count < FEW {
-        // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
-        let few = &few[..count];
-        for (index, span) in few.iter().enumerate() {
-            let name = span.name(text);
-            let superseded = few[index + 1..].iter().any(|later| later.name(text) == name);
-            if !superseded && !replaced(name) {
-                kept.take(*span);
-            }
-        }
-    } else {
-        let mut last: HashMap<&[u8], usize> = HashMap::new();
-        last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
-        let mut walk = pairs(text);
-        let mut index = 0;
-        while let Some(span) = walk.next_span() {
-            let name = span.name(text);
-            if last.get(name) == Some(&index) && !replaced(name) {
-                kept.take(span);
-            }
-            index += 1;
-        }
-    }
-    kept.copy();
-    for (name, value) in with {
-        if !name.is_empty() && !value.is_empty() {
-            separate(out, start);
-            out.extend_from_slice(name.as_bytes());
-            out.push(NAME_VALUE_SEPARATOR);
-            out.extend_from_slice(value.as_bytes());
-        }
-    }
-    if out.len() > start {
-        finish(out, ending);
-    }
+    Parsed::of(text).rebuild(without, with, ending, out);
 }
 
 /// Pairs that are looked at without a map.
-const FEW: usize = 32;
+const FEW: usize = 16;
+
+/// A properties text and what one walk found in it.
+pub struct Parsed<'a> {
+    text: &'a [u8],
+    wanted: Wanted<'a>,
+    /// The first pairs.
+    few: [Span; FEW],
+    /// How many pairs there are.
+    count: usize,
+}
+
+impl<'a> Parsed<'a> {
+    /// Walks `text` once.
+    pub fn of(text: &'a [u8]) -> Self {
+        let mut parsed = Parsed {
+            text,
+            wanted: Wanted::default(),
+            few: [Span::default(); FEW],
+            count: 0,
+        };
+        let mut walk = pairs(text);
+        while let Some(span) = walk.next_span() {
+            parsed.wanted.take(span.name(text), span.value(text));
+            if let Some(slot) = parsed.few.get_mut(parsed.count) {
+                *slot = span;
+            }
+            parsed.count += 1;
+        }
+        parsed
+    }
+
+    /// The values that most look for.
+    pub fn wanted(&self) -> &Wanted<'a> {
+        &self.wanted
+    }
+
+    /// Writes the pairs to the end of `out`, as a text of its own, each name once with its last value, without the names
+    /// in `without`, then the pairs of `with`, which replace those of the text.
+    ///
+    /// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
+    pub fn rebuild(&self, without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
+        let replaced = |name: &[u8]| {
+            without.iter().any(|other| other.as_bytes() == name)
+                || with.iter().any(|(other, _)| other.as_bytes() == name)
+        };
+        let text = self.text;
+        let start = out.len();
+        let mut kept = Kept {
+            text,
+            run: 0..0,
+            out,
+            start,
+        };
+        if let Some(few) = self.few.get(..self.count) {
+            // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
+            for (index, span) in few.iter().enumerate() {
+                let name = span.name(text);
+                let superseded = few[index + 1..].iter().any(|later| later.name(text) == name);
+                if !superseded && !replaced(name) {
+                    kept.take(*span);
+                }
+            }
+        } else {
+            let mut last: HashMap<&[u8], usize> = HashMap::new();
+            last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
+            let mut walk = pairs(text);
+            let mut index = 0;
+            while let Some(span) = walk.next_span() {
+                let name = span.name(text);
+                if last.get(name) == Some(&index) && !replaced(name) {
+                    kept.take(span);
+                }
+                index += 1;
+            }
+        }
+        kept.copy();
+        for (name, value) in with {
+            if !name.is_empty() && !value.is_empty() {
+                separate(out, start);
+                out.extend_from_slice(name.as_bytes());
+                out.push(NAME_VALUE_SEPARATOR);
+                out.extend_from_slice(value.as_bytes());
+            }
+        }
+        if out.len() > start {
+            finish(out, ending);
+        }
+    }
+}
 
 /// Pairs on their way from one text to another: those that stand together are copied together.
 struct Kept<'a> {
@@ -502,6 +539,7 @@ mod tests {
             rebuild(&text, &[], &[], Ending::Separator, &mut out);
             let again: Vec<_> = pairs(&out).collect();
             prop_assert_eq!(again.len(), map.len());
+            prop_assert_eq!(*Parsed::of(&text).wanted(), Wanted::of(&text));
             for (name, value) in again {
                 prop_assert_eq!(map.get(name), Some(&value));
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use message::name::SCHEDULE_TOPIC;
-use message::properties::{self, Ending, Wanted, names};
+use message::properties::{self, Ending, Parsed, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
 use protocol::body::topic::{TopicConfig, TopicFilterType};
@@ -232,7 +232,7 @@ impl Send {
             flags |= sys_flag::MULTI_TAGS;
         }
         let text = header.properties.as_deref().unwrap_or("").as_bytes();
-        let wanted = Wanted::of(text);
+        let text = Parsed::of(text);
         let mut plan = Plan {
             topic: target.topic.clone(),
             queue_id: target.queue_id,
@@ -242,14 +242,13 @@ impl Send {
             born_host: peer,
             reconsume_times: header.reconsume_times.unwrap_or(0),
             records: scratch.records.len()..scratch.records.len(),
-            waits: wanted.waits(),
+            waits: text.wanted().waits(),
             created: target.created,
         };
         if is_batch {
-            plan_batch(text, &wanted, frame, flags, settings, scratch)?;
+            plan_batch(&text, frame, flags, settings, scratch)?;
         } else {
-            let text = (text, &wanted);
-            self.plan_single(&mut plan, target.delay, text, &header, frame, settings, scratch)?;
+            self.plan_single(&mut plan, target.delay, &text, &header, frame, settings, scratch)?;
         }
         plan.records.end = scratch.records.len();
         Ok(plan)
@@ -424,12 +423,13 @@ impl Send {
         &self,
         plan: &mut Plan<'a>,
         delay: Option<i32>,
-        (text, wanted): (&[u8], &Wanted<'_>),
+        text: &Parsed<'_>,
         header: &SendMessageRequestHeader<'_>,
         frame: &'a Frame,
         settings: &Settings,
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
+        let wanted = text.wanted();
         if wanted.is_half() {
             return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
         }
@@ -451,7 +451,7 @@ impl Send {
                 (names::REAL_TOPIC, plan.topic.as_ref()),
                 (names::REAL_QUEUE_ID, queue.as_str()),
             ];
-            properties::rebuild(text, &[], &with, Ending::Bare, &mut scratch.text);
+            text.rebuild(&[], &with, Ending::Bare, &mut scratch.text);
             plan.topic = Cow::Borrowed(SCHEDULE_TOPIC);
             plan.queue_id = level - 1;
         } else {
@@ -461,7 +461,7 @@ impl Send {
                 (names::DELAY, zero.as_deref().unwrap_or("")),
             ];
             let with = if zero.is_some() { &with[..] } else { &with[..1] };
-            properties::rebuild(text, &[names::WAIT], with, Ending::Bare, &mut scratch.text);
+            text.rebuild(&[names::WAIT], with, Ending::Bare, &mut scratch.text);
         }
         let properties = start..scratch.text.len();
         if properties.len() > PROPERTIES_MAX {
@@ -480,20 +480,19 @@ impl Send {
 
 /// Splits a batch; its outer properties are added to each message's own.
 fn plan_batch<'a>(
-    outer: &[u8],
-    wanted: &Wanted<'_>,
+    outer: &Parsed<'_>,
     frame: &'a Frame,
     flags: i32,
     settings: &Settings,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
-    let delayed = wanted.delay.and_then(parse_int).unwrap_or(0) > 0;
+    let delayed = outer.wanted().delay.and_then(parse_int).unwrap_or(0) > 0;
     if delayed || sys_flag::transaction_type(flags) != 0 {
         return Err(Error::BatchKind);
     }
     let mut shared = Vec::new();
     let with = [(names::CLUSTER, settings.broker.broker_cluster_name.as_str())];
-    properties::rebuild(outer, &[], &with, Ending::Bare, &mut shared);
+    outer.rebuild(&[], &with, Ending::Bare, &mut shared);
     let first = scratch.records.len();
     for entry in batch::entries(&frame.body) {
         let entry = entry?;
