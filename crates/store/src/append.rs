@@ -1,5 +1,6 @@
 //! Appending: what goes in, what comes out, and why not.
 
+use crate::index::KeyHashes;
 use crate::latch::Latched;
 use crate::multi::Multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -48,6 +49,8 @@ pub struct Pending<'a, F: MappedFile> {
     pub(crate) tags_code: i64,
     /// Set for a record of the delay topic: its unit holds the time it is due instead of the tagsCode.
     pub(crate) delay_ms: Option<i64>,
+    /// What the index needs; none if it has to read the record.
+    pub(crate) key_hashes: Option<KeyHashes>,
     pub(crate) queue: Arc<Queue<F>>,
     pub(crate) joined: bool,
     /// The other queues it names; none without `enableMultiDispatch`.

@@ -4,6 +4,7 @@
 //! after giving the lock up, so that nothing is left behind. What was just appended comes from memory; after a
 //! start, or when dispatch fell far behind, from the log itself.
 
+use crate::index::{self, KeyHashes, Remembered};
 use crate::latch::Latched;
 use crate::log::Step;
 use crate::multi;
@@ -47,6 +48,7 @@ pub(crate) struct Fresh<F> {
     pub(crate) size: i32,
     pub(crate) tags_code: i64,
     pub(crate) store_timestamp: i64,
+    pub(crate) key_hashes: Option<KeyHashes>,
 }
 
 /// What belongs to whoever dispatches.
@@ -118,6 +120,7 @@ impl<D: Disk> Store<D> {
             }
             let limit = self.visible().0;
             let log_until = self.take_round(state, limit, *left);
+            self.remember_keys(&state.round);
             // A stretch read from the log counts as one: it is rare, and its records are not counted beforehand.
             *left = left.saturating_sub(state.round.len().max(1));
             if state.round.is_empty() {
@@ -164,6 +167,26 @@ impl<D: Disk> Store<D> {
         fresh
             .front()
             .map_or(limit, |front| front.physical.clamp(position, limit))
+    }
+
+    /// Keeps what the index needs of the records of a round. Before they count as dispatched, which is when the index
+    /// wants them.
+    fn remember_keys(&self, round: &[Fresh<D::File>]) {
+        if !self.settings.index {
+            return;
+        }
+        let mut remembered = self.remembered.lock();
+        for fresh in round {
+            if let Some(hashes) = fresh.key_hashes {
+                let record = Remembered {
+                    physical: fresh.physical,
+                    timestamp: fresh.store_timestamp,
+                    size: fresh.size,
+                    hashes,
+                };
+                index::remember(&mut remembered, record);
+            }
+        }
     }
 
     fn advance(&self, state: &mut Dispatching<D>, position: i64, timestamp: i64) {

@@ -9,6 +9,7 @@
 //! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
 
 use crate::ext::{self, Ext, ExtUnit};
+use crate::index::TopicHash;
 use crate::log::file_name;
 use crate::settings::StoreSettings;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
@@ -144,6 +145,7 @@ pub(crate) struct QueueFile<F> {
 #[derive(Debug)]
 pub struct Queue<F> {
     pub(crate) topic: Arc<str>,
+    pub(crate) topic_hash: TopicHash,
     pub(crate) id: i32,
     /// Bytes of each of its files: what the settings said when its first file was made.
     pub(crate) file_size: i64,
@@ -212,6 +214,7 @@ pub(crate) enum Put {
 impl<F: MappedFile> Queue<F> {
     pub(crate) fn new(topic: Arc<str>, id: i32, file_size: i64) -> Self {
         Queue {
+            topic_hash: TopicHash::of(&topic),
             topic,
             id,
             file_size,

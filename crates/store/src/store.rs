@@ -3,7 +3,7 @@
 use crate::append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::dispatch::{Dispatching, Fresh};
-use crate::index::Index;
+use crate::index::{Index, KeyHashes, RememberedQueue};
 use crate::latch::{Latch, Latched};
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -50,6 +50,10 @@ pub struct Store<D: Disk> {
     pub(crate) dispatched: AtomicI64,
     pub(crate) dispatched_timestamp: AtomicI64,
     pub(crate) index: Mutex<Option<Index<D>>>,
+    /// What was dispatched and is to be indexed.
+    pub(crate) remembered: Mutex<RememberedQueue>,
+    /// The log up to here is in the index.
+    pub(crate) indexed: AtomicI64,
     flushing: Mutex<()>,
     pub(crate) flushing_queues: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
@@ -160,15 +164,21 @@ impl<D: Disk> Store<D> {
             true => self.multi_of(new, &fields)?,
             false => None,
         };
+        let queue = match before.filter(|_| new.joined) {
+            Some(before) => before.queue.clone(),
+            None => self.queues.get_or_new(new.topic, new.queue_id),
+        };
+        let key_hashes = match settings.index {
+            true => KeyHashes::of(queue.topic_hash, &wanted, new.sys_flag),
+            false => Some(KeyHashes::NONE),
+        };
         Ok(Pending {
             fields,
             len,
+            key_hashes,
             tags_code: wanted.tags.map_or(0, hash::tags_code),
             delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
-            queue: match before.filter(|_| new.joined) {
-                Some(before) => before.queue.clone(),
-                None => self.queues.get_or_new(new.topic, new.queue_id),
-            },
+            queue,
             joined: new.joined,
             multi,
             result: None,
@@ -454,6 +464,7 @@ impl<D: Disk> Store<D> {
                     .delay_ms
                     .map_or(record.tags_code, |delay| appended.store_timestamp + delay),
                 store_timestamp: appended.store_timestamp,
+                key_hashes: record.key_hashes,
             });
         }
     }
@@ -702,7 +713,9 @@ impl<D: Disk> Store<D> {
             dispatching: Mutex::new(Dispatching::at(end)),
             dispatched: AtomicI64::new(end),
             dispatched_timestamp: AtomicI64::new(timestamp),
+            indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
+            remembered: Mutex::default(),
             flushing: Mutex::new(()),
             flushing_queues: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),

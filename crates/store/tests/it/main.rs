@@ -10,5 +10,6 @@ mod damage;
 mod ext;
 mod golden;
 mod harness;
+mod index;
 mod multi;
 mod threads;
