@@ -407,6 +407,42 @@ impl<F: MappedFile> Queue<F> {
         Ok(Put::Done)
     }
 
+    /// Puts units that follow one another behind the end, by one write: as many as the last file takes. 0 if something about
+    /// them needs [`Queue::put`]. Not for units with an extension. Only under the dispatch lock; `bytes` is room to work in.
+    pub(crate) fn put_run(
+        &self,
+        first: i64,
+        units: impl Iterator<Item = Unit>,
+        bytes: &mut Vec<u8>,
+    ) -> disk::Result<usize> {
+        if first != self.end() || self.has_leftover.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let files = self.files.read();
+        let Some(last) = files.last() else {
+            return Ok(0);
+        };
+        let at = first * UNIT - last.start;
+        if !(0..self.file_size).contains(&at) {
+            return Ok(0);
+        }
+        let mut max_physical = self.max_physical.load(Ordering::Relaxed);
+        let (room, mut count) = ((self.file_size - at) / UNIT, 0);
+        bytes.clear();
+        for unit in units.take(room as usize) {
+            if unit.end() <= max_physical {
+                return Ok(0);
+            }
+            max_physical = unit.end();
+            bytes.extend_from_slice(&unit.encode());
+            count += 1;
+        }
+        last.file.write_and_publish(at as u64, bytes)?;
+        self.max_physical.store(max_physical, Ordering::Relaxed);
+        self.end.store(first + count as i64, Ordering::Release);
+        Ok(count)
+    }
+
     fn write<D: Disk<File = F>>(
         &self,
         disk: &D,
@@ -431,9 +467,7 @@ impl<F: MappedFile> Queue<F> {
             }
         };
         let at = (byte - file.start) as u64;
-        file.file.write(at, &unit.encode())?;
-        file.file.publish(at + UNIT as u64);
-        Ok(())
+        file.file.write_and_publish(at, &unit.encode())
     }
 
     /// Notes what stands behind the end of a loaded queue.

@@ -7,6 +7,7 @@ mod basics;
 mod cold;
 mod crash;
 mod damage;
+mod dispatch;
 mod ext;
 mod golden;
 mod harness;
