@@ -1,9 +1,21 @@
 //! Java's `String.hashCode`, on which tag filters and key indexes stand.
 
+/// 31 to the seventh power and down to the zeroth.
+const POWERS: [i32; 8] = {
+    let (mut powers, mut at) = ([1i32; 8], 7);
+    while at > 0 {
+        powers[at - 1] = powers[at].wrapping_mul(31);
+        at -= 1;
+    }
+    powers
+};
+/// 31 to the eighth power.
+const EIGHTH: i32 = POWERS[0].wrapping_mul(31);
+
 /// Java's `String.hashCode`: over UTF-16 code units, `h = 31 * h + unit`, wrapping.
 pub fn java_hash(text: &str) -> i32 {
     if text.is_ascii() {
-        return text.bytes().fold(0, step);
+        return ascii(0, text.as_bytes());
     }
     text.encode_utf16().fold(0, |hash: i32, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
@@ -28,7 +40,7 @@ impl JavaHash {
     /// The hash with `text` added at the end.
     pub fn update(self, text: &[u8]) -> Self {
         if text.is_ascii() {
-            return JavaHash(text.iter().copied().fold(self.0, step));
+            return JavaHash(ascii(self.0, text));
         }
         let mut hash = self.0;
         for chunk in text.utf8_chunks() {
@@ -48,8 +60,19 @@ impl JavaHash {
     }
 }
 
-fn step(hash: i32, byte: u8) -> i32 {
-    hash.wrapping_mul(31).wrapping_add(i32::from(byte))
+/// The hash with ASCII added at the end. Eight letters at a time, which do not wait for one another.
+fn ascii(mut hash: i32, text: &[u8]) -> i32 {
+    let (eights, rest) = text.as_chunks::<8>();
+    for eight in eights {
+        let letters = eight.iter().zip(&POWERS);
+        let sum = letters.fold(0, |sum: i32, (letter, power)| {
+            sum.wrapping_add(power.wrapping_mul(i32::from(*letter)))
+        });
+        hash = hash.wrapping_mul(EIGHTH).wrapping_add(sum);
+    }
+    rest.iter().fold(hash, |hash, letter| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(*letter))
+    })
 }
 
 /// The `tagsCode` of a TAGS property: its Java hash, sign-extended; 0 for no tag.
@@ -89,6 +112,19 @@ mod tests {
             .update(b"#")
             .update("标签".as_bytes());
         assert_eq!(pieces.finish(), whole);
+    }
+
+    #[test]
+    fn every_length_is_hashed_letter_by_letter() {
+        let text = "The quick brown fox jumps over the lazy dog.\x7F\x00~";
+        for len in 0..=text.len() {
+            let each = text.bytes().take(len).fold(0, |hash: i32, letter| {
+                hash.wrapping_mul(31).wrapping_add(i32::from(letter))
+            });
+            assert_eq!(java_hash(&text[..len]), each);
+            let (first, rest) = text.as_bytes()[..len].split_at(len / 3);
+            assert_eq!(JavaHash::new().update(first).update(rest).finish(), each);
+        }
     }
 
     #[test]
