@@ -168,6 +168,17 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.write_with(at, bytes.len() as u64, |out| out.copy_from_slice(bytes))
     }
+    /// Writes `bytes` at `at`, then publishes all below their end.
+    fn write_and_publish(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.write(at, bytes)?;
+        self.publish(at + bytes.len() as u64);
+        Ok(())
+    }
+    /// Writes `bytes` at `at` by a call to the system, whatever the file's way is otherwise: pages that are new are not
+    /// filled with zeros first, one fault after the other. Worth it for a page and more.
+    fn write_by_call(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.write(at, bytes)
+    }
     /// Gives `fill` the bytes `at..at + len` as they are, to be changed; if writes are calls it finds anything there and sets
     /// every byte. Blocks are reserved before; a full disk is an error here and nothing is changed.
     ///

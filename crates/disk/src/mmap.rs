@@ -196,23 +196,29 @@ impl Inner {
         Ok(Arc::new(file))
     }
 
-    fn region(self: &Arc<Self>, state: &mut State) -> Result<Arc<Region>> {
-        if let Some(region) = self.pinned.get().or(state.region.as_ref()) {
-            self.used.store(true, Ordering::Relaxed);
-            return Ok(region.clone());
+    /// The mapping, made if there is none.
+    fn region<'s>(self: &'s Arc<Self>, state: &'s mut State) -> Result<&'s Arc<Region>> {
+        if self.pinned.get().is_none() && state.region.is_none() {
+            self.map(state)?;
         }
+        self.used.store(true, Ordering::Relaxed);
+        let region = self.pinned.get().or(state.region.as_ref());
+        Ok(region.expect("it is mapped now, and only under the lock that is held here it could be unmapped"))
+    }
+
+    fn map(self: &Arc<Self>, state: &mut State) -> Result<()> {
         let file = self.handle(state)?;
         let region = Region::of_file(&file, self.len as usize).map_err(self.error(Operation::Map))?;
         let region = Arc::new(region);
         if self.options.pinned {
             // Only set under the state's lock, so nobody was quicker.
-            let _ = self.pinned.set(region.clone());
+            let _ = self.pinned.set(region);
         } else {
             region.random_access();
-            state.region = Some(region.clone());
+            state.region = Some(region);
             self.pool.admit(self);
         }
-        Ok(region)
+        Ok(())
     }
 
     /// Unmaps if nobody has a slice and nobody is busy with the file.
@@ -231,25 +237,74 @@ impl Inner {
         true
     }
 
-    fn write_by_call<R>(
+    /// What every write begins with: checks the range and gives it blocks. Returns its end.
+    fn begin_write(&self, state: &mut State, at: u64, len: usize) -> Result<u64> {
+        let end = at.checked_add(len as u64).filter(|&end| end <= self.len);
+        let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", self.path.display()));
+        let published = self.published.load(Ordering::Acquire);
+        assert!(
+            at >= published,
+            "write at {at} below the published end {published} of {}",
+            self.path.display()
+        );
+        self.reserve_locked(state, at..end)?;
+        state.written = state.written.max(end);
+        Ok(end)
+    }
+
+    /// Writes into the mapping.
+    fn store<R>(
+        self: &Arc<Self>,
+        state: &mut State,
+        at: u64,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
+        let end = self.begin_write(state, at, len)?;
+        let region = self.region(state)?;
+        // SAFETY: inside the mapping (the range was checked, and the file was long enough when it was mapped); reserved;
+        // slices exist only below the published end, and every other access above it, and publishing, takes the lock of
+        // `state`.
+        Ok(fill(unsafe { region.bytes_mut(at as usize..end as usize) }))
+    }
+
+    /// Writes by a call to the system.
+    fn call(&self, state: &mut State, at: u64, bytes: &[u8]) -> Result<()> {
+        self.begin_write(state, at, bytes.len())?;
+        self.write_all(state, at, bytes)
+    }
+
+    fn write_all(&self, state: &State, at: u64, bytes: &[u8]) -> Result<()> {
+        let file = self.handle(state)?;
+        file.write_all_at(bytes, at).map_err(self.error(Operation::Write))
+    }
+
+    fn write(self: &Arc<Self>, state: &mut State, at: u64, bytes: &[u8]) -> Result<()> {
+        match self.options.writes {
+            Writes::Stores => self.store(state, at, bytes.len(), |out| out.copy_from_slice(bytes)),
+            Writes::Calls | Writes::CallsAndSyncs => self.call(state, at, bytes),
+        }
+    }
+
+    /// Puts what a write call writes together first.
+    fn fill_and_call<R>(
         &self,
         state: &mut State,
         at: u64,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R> {
-        let file = self.handle(state)?;
-        let scratch = &mut state.scratch;
+        self.begin_write(state, at, len)?;
+        let mut scratch = std::mem::take(&mut state.scratch);
         if scratch.len() < len {
             scratch.resize(len, 0);
         }
         let result = fill(&mut scratch[..len]);
-        let written = file.write_all_at(&scratch[..len], at);
-        if scratch.len() > SCRATCH_KEPT {
-            *scratch = Vec::new();
+        let written = self.write_all(state, at, &scratch[..len]);
+        if scratch.len() <= SCRATCH_KEPT {
+            state.scratch = scratch;
         }
-        written.map_err(self.error(Operation::Write))?;
-        Ok(result)
+        written.map(|()| result)
     }
 
     /// Zeros for what nobody has written yet. In small steps under the lock: a writer may have come further than the
@@ -419,27 +474,31 @@ impl MappedFile for MmapFile {
         Ok(())
     }
 
+    fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.inner.write(&mut lock(&self.inner.state), at, bytes)
+    }
+
+    fn write_and_publish(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        inner.write(&mut state, at, bytes)?;
+        inner
+            .published
+            .fetch_max(at + bytes.len() as u64, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn write_by_call(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.inner.call(&mut lock(&self.inner.state), at, bytes)
+    }
+
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let inner = &self.inner;
         let mut state = lock(&inner.state);
-        let end = at.checked_add(len).filter(|&end| end <= inner.len);
-        let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", inner.path.display()));
-        let published = inner.published.load(Ordering::Acquire);
-        assert!(
-            at >= published,
-            "write at {at} below the published end {published} of {}",
-            inner.path.display()
-        );
-        inner.reserve_locked(&mut state, at..end)?;
-        state.written = state.written.max(end);
-        if inner.options.writes != Writes::Stores {
-            return inner.write_by_call(&mut state, at, len as usize, fill);
+        match inner.options.writes {
+            Writes::Stores => inner.store(&mut state, at, len as usize, fill),
+            Writes::Calls | Writes::CallsAndSyncs => inner.fill_and_call(&mut state, at, len as usize, fill),
         }
-        let region = inner.region(&mut state)?;
-        // SAFETY: inside the mapping (checked above, the file was long enough when it was mapped); reserved; slices
-        // exist only below the published end, and every other access above it, and publishing, takes the lock we hold.
-        let bytes = unsafe { region.bytes_mut(at as usize..end as usize) };
-        Ok(fill(bytes))
     }
 
     fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
@@ -466,7 +525,7 @@ impl MappedFile for MmapFile {
         let inner = &self.inner;
         let region = match inner.pinned.get() {
             Some(region) => region.clone(),
-            None => inner.region(&mut lock(&inner.state))?,
+            None => inner.region(&mut lock(&inner.state))?.clone(),
         };
         // See `unpublish`. (For files that are not pinned the count is taken under the lock.)
         fence(Ordering::SeqCst);
@@ -542,7 +601,7 @@ impl MappedFile for MmapFile {
         let (file, region) = {
             let mut state = lock(&inner.state);
             let region = match &state.region {
-                _ if inner.options.pinned && !range.is_empty() => Some(inner.region(&mut state)?),
+                _ if inner.options.pinned && !range.is_empty() => Some(inner.region(&mut state)?.clone()),
                 region => region.clone(),
             };
             match region {

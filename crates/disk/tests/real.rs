@@ -90,6 +90,32 @@ fn published_bytes_can_be_sliced_and_others_written() {
 }
 
 #[test]
+fn each_way_of_writing_leaves_the_same_bytes() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let file = disk.create(&dir.join("ways"), 100_000, options).unwrap();
+        // Mapped and faulted in before the calls, which must not go past it.
+        file.write(9_000, b"before").unwrap();
+        file.write_by_call(5_000, &[7; 10_000]).unwrap();
+        file.write_and_publish(2, b"shown").unwrap();
+        assert_eq!(file.published(), 7);
+        let mut bytes = vec![0; 15_001];
+        file.read(0, &mut bytes).unwrap();
+        let mut expected = [&b"\0\0shown"[..], &[0; 4_993], &[7; 10_000], b"\0"].concat();
+        assert!(bytes == expected);
+        file.write(9_000, b"after").unwrap();
+        file.publish(15_000);
+        expected[9_000..9_005].copy_from_slice(b"after");
+        assert!(file.slice(0..15_000).unwrap().unwrap()[..] == expected[..15_000]);
+        let below = catch_unwind(AssertUnwindSafe(|| file.write_by_call(14_999, b"x")));
+        let hidden = catch_unwind(AssertUnwindSafe(|| file.write_and_publish(14_999, b"x")));
+        let beyond = catch_unwind(AssertUnwindSafe(|| file.write_by_call(99_999, b"xx")));
+        assert!(below.is_err() && hidden.is_err() && beyond.is_err());
+        assert_eq!(file.published(), 15_000);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
 fn the_end_goes_back_only_without_readers() {
     fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
         let path = dir.join("b");

@@ -213,11 +213,33 @@ impl Fields<'_> {
             if self.needs_separator() {
                 writer.bytes(&[crate::properties::PAIR_SEPARATOR]);
             }
-            let end = writer.at;
-            let property = crc_property(crc32fast::hash(&out[..end]));
-            out[end..].copy_from_slice(&property);
+            write_crc_property(out);
         }
     }
+}
+
+impl Fields<'_> {
+    /// Puts another place into a record that [`Fields::encode`] wrote for these fields: far less work than writing it, so
+    /// that it can be written before its place is known.
+    ///
+    /// # Panics
+    /// When `record` is shorter than a record.
+    pub fn set_place(&self, place: Place, record: &mut [u8]) {
+        let store_at = 48 + host_len(self.born_host);
+        record[20..28].copy_from_slice(&place.queue_offset.to_be_bytes());
+        record[28..36].copy_from_slice(&place.physical_offset.to_be_bytes());
+        record[store_at..store_at + 8].copy_from_slice(&place.store_timestamp.to_be_bytes());
+        if self.append_crc {
+            write_crc_property(record);
+        }
+    }
+}
+
+/// Writes the CRC property of a record into its end.
+fn write_crc_property(record: &mut [u8]) {
+    let end = record.len() - CRC_PROPERTY_LEN;
+    let property = crc_property(crc32fast::hash(&record[..end]));
+    record[end..].copy_from_slice(&property);
 }
 
 /// The 20 bytes of the CRC property. The ten digits stand least significant first, padded with `0`.

@@ -1,11 +1,13 @@
 //! Appending: what goes in, what comes out, and why not.
 
+use crate::index::KeyHashes;
 use crate::latch::Latched;
 use crate::multi::Multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::Queue;
 use disk::MappedFile;
-use message::record::Fields;
+use message::record::{Fields, Place};
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,9 +47,13 @@ pub struct NewRecord<'a> {
 pub struct Pending<'a, F: MappedFile> {
     pub(crate) fields: Fields<'a>,
     pub(crate) len: usize,
+    /// Where it stands among the encoded records of an append.
+    pub(crate) encoded_at: usize,
     pub(crate) tags_code: i64,
     /// Set for a record of the delay topic: its unit holds the time it is due instead of the tagsCode.
     pub(crate) delay_ms: Option<i64>,
+    /// What the index needs; none if it has to read the record.
+    pub(crate) key_hashes: Option<KeyHashes>,
     pub(crate) queue: Arc<Queue<F>>,
     pub(crate) joined: bool,
     /// The other queues it names; none without `enableMultiDispatch`.
@@ -60,6 +66,60 @@ impl<F: MappedFile> Pending<'_, F> {
     /// Length of the record in bytes.
     pub fn record_len(&self) -> usize {
         self.len
+    }
+}
+
+impl<F: MappedFile> Pending<'_, F> {
+    /// Writes the record as it is in the log.
+    pub(crate) fn encode(&self, place: Place, out: &mut [u8]) {
+        match &self.multi {
+            Some(multi) => multi.fields(&self.fields).encode(place, out),
+            None => self.fields.encode(place, out),
+        }
+    }
+}
+
+/// Encodes records one after the other, their places left open, so that the append lock is not held meanwhile. Not those
+/// that name queues: what they say, and how long they are, depends on their places.
+pub(crate) fn encode<F: MappedFile>(pending: &mut [Pending<'_, F>], out: &mut Vec<u8>) {
+    let mut len = 0;
+    for record in pending.iter_mut().filter(|record| record.multi.is_none()) {
+        record.encoded_at = len;
+        len += record.len;
+    }
+    // Zeros are written once: a buffer does not become shorter.
+    if out.len() < len {
+        out.resize(len, 0);
+    }
+    for record in pending.iter().filter(|record| record.multi.is_none()) {
+        record.encode(OPEN, &mut out[record.encoded_at..][..record.len]);
+    }
+}
+
+/// The place of a record that has none yet.
+const OPEN: Place = Place {
+    queue_offset: 0,
+    physical_offset: 0,
+    store_timestamp: 0,
+};
+/// Buffers that are kept, and the bytes of the largest of them.
+const BUFFERS_KEPT: usize = 16;
+const BUFFER_LEN_KEPT: usize = 1 << 20;
+
+/// Where records are encoded: memory that is used again, because new pages cost more than what is written into them.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give(&self, buffer: Vec<u8>) {
+        let mut kept = self.0.lock();
+        if kept.len() < BUFFERS_KEPT && buffer.len() <= BUFFER_LEN_KEPT {
+            kept.push(buffer);
+        }
     }
 }
 

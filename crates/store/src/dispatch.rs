@@ -4,6 +4,7 @@
 //! after giving the lock up, so that nothing is left behind. What was just appended comes from memory; after a
 //! start, or when dispatch fell far behind, from the log itself.
 
+use crate::index::{self, KeyHashes, Remembered};
 use crate::latch::Latched;
 use crate::log::Step;
 use crate::multi;
@@ -47,12 +48,35 @@ pub(crate) struct Fresh<F> {
     pub(crate) size: i32,
     pub(crate) tags_code: i64,
     pub(crate) store_timestamp: i64,
+    pub(crate) key_hashes: Option<KeyHashes>,
+}
+
+impl<F> Fresh<F> {
+    fn unit(&self) -> Unit {
+        Unit {
+            physical: self.physical,
+            size: self.size,
+            tags_code: self.tags_code,
+        }
+    }
+
+    /// Whether `next`, which follows in the log, follows in the same queue.
+    fn is_followed_by(&self, next: &Fresh<F>) -> bool {
+        match (&self.queue, &next.queue) {
+            (Some(queue), Some(other)) => {
+                Arc::ptr_eq(queue, other) && next.queue_offset == self.queue_offset + 1
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What belongs to whoever dispatches.
 pub(crate) struct Dispatching<D: Disk> {
     pub(crate) position: i64,
     round: Vec<Fresh<D::File>>,
+    /// Where units that are written together are put together.
+    units: Vec<u8>,
 }
 
 impl<D: Disk> Dispatching<D> {
@@ -60,6 +84,7 @@ impl<D: Disk> Dispatching<D> {
         Dispatching {
             position,
             round: Vec::new(),
+            units: Vec::new(),
         }
     }
 }
@@ -118,6 +143,7 @@ impl<D: Disk> Store<D> {
             }
             let limit = self.visible().0;
             let log_until = self.take_round(state, limit, *left);
+            self.remember_keys(&state.round);
             // A stretch read from the log counts as one: it is rare, and its records are not counted beforehand.
             *left = left.saturating_sub(state.round.len().max(1));
             if state.round.is_empty() {
@@ -126,17 +152,14 @@ impl<D: Disk> Store<D> {
             }
             let mut round = std::mem::take(&mut state.round);
             let mut result = Ok(());
-            for fresh in round.drain(..) {
-                result = self.dispatch_fresh(&fresh, on);
+            for run in round.chunk_by(Fresh::is_followed_by) {
+                result = self.dispatch_run(run, &mut state.units, on);
                 if result.is_err() {
                     // What is left of the round will be read from the log.
                     break;
                 }
-                self.advance(
-                    state,
-                    fresh.physical + i64::from(fresh.size),
-                    fresh.store_timestamp,
-                );
+                let last = &run[run.len() - 1];
+                self.advance(state, last.unit().end(), last.store_timestamp);
             }
             round.clear();
             state.round = round;
@@ -166,27 +189,75 @@ impl<D: Disk> Store<D> {
             .map_or(limit, |front| front.physical.clamp(position, limit))
     }
 
+    /// Keeps what the index needs of the records of a round. Before they count as dispatched, which is when the index
+    /// wants them.
+    fn remember_keys(&self, round: &[Fresh<D::File>]) {
+        if !self.settings.index {
+            return;
+        }
+        let mut remembered = self.remembered.lock();
+        for fresh in round {
+            if let Some(hashes) = fresh.key_hashes {
+                let record = Remembered {
+                    physical: fresh.physical,
+                    timestamp: fresh.store_timestamp,
+                    size: fresh.size,
+                    hashes,
+                };
+                index::remember(&mut remembered, record);
+            }
+        }
+    }
+
     fn advance(&self, state: &mut Dispatching<D>, position: i64, timestamp: i64) {
         state.position = position;
         self.dispatched_timestamp.store(timestamp, Ordering::Release);
         self.dispatched.store(position, Ordering::SeqCst);
     }
 
-    fn dispatch_fresh(
+    /// Records that follow one another in the log and in a queue, or one that has no place in any.
+    fn dispatch_run(
         &self,
-        fresh: &Fresh<D::File>,
+        run: &[Fresh<D::File>],
+        bytes: &mut Vec<u8>,
         on: &mut impl FnMut(&Dispatched<'_>),
     ) -> Result<(), Stop> {
-        let Some(queue) = &fresh.queue else { return Ok(()) };
-        if queue.deleted.load(Ordering::Acquire) {
-            return Ok(());
+        let mut rest = run;
+        while let Some(first) = rest.first()
+            && let Some(queue) = &first.queue
+            && !queue.is_deleted()
+        {
+            let units = rest.iter().map(Fresh::unit);
+            let count = match self.queue_files.ext {
+                true => 0,
+                false => queue
+                    .put_run(first.queue_offset, units, bytes)
+                    .map_err(|error| self.stop_for(error))?,
+            };
+            let (put, later) = rest.split_at(count.max(1));
+            rest = later;
+            if count == 0 {
+                self.put_unit(queue, first.queue_offset, first.unit(), first.store_timestamp, on)?;
+                continue;
+            }
+            for fresh in put {
+                on(&dispatched(
+                    queue,
+                    fresh.queue_offset,
+                    fresh.unit(),
+                    fresh.store_timestamp,
+                ));
+            }
         }
-        let unit = Unit {
-            physical: fresh.physical,
-            size: fresh.size,
-            tags_code: fresh.tags_code,
-        };
-        self.put_unit(queue, fresh.queue_offset, unit, fresh.store_timestamp, on)
+        Ok(())
+    }
+
+    fn stop_for(&self, error: disk::Error) -> Stop {
+        if error.is_full() {
+            Stop::NoSpace(error)
+        } else {
+            Stop::Latched(self.latch.set(&error))
+        }
     }
 
     fn put_unit(
@@ -231,23 +302,8 @@ impl<D: Disk> Store<D> {
         put: disk::Result<Put>,
         on: &mut impl FnMut(&Dispatched<'_>),
     ) -> Result<(), Stop> {
-        let put = put.map_err(|error| {
-            if error.is_full() {
-                Stop::NoSpace(error)
-            } else {
-                Stop::Latched(self.latch.set(&error))
-            }
-        })?;
-        if put == Put::Done {
-            on(&Dispatched {
-                topic: &queue.topic,
-                queue_id: queue.id,
-                queue_offset: QueueOffset(queue_offset),
-                tags_code: unit.tags_code,
-                store_timestamp,
-                physical_offset: PhysicalOffset(unit.physical),
-                size: unit.size,
-            });
+        if put.map_err(|error| self.stop_for(error))? == Put::Done {
+            on(&dispatched(queue, queue_offset, unit, store_timestamp));
         }
         Ok(())
     }
@@ -314,6 +370,18 @@ impl<D: Disk> Store<D> {
             self.queues.get_or_new(view.topic(), view.queue_id()),
             unit_of(view, &self.settings),
         ))
+    }
+}
+
+fn dispatched<F>(queue: &Queue<F>, queue_offset: i64, unit: Unit, store_timestamp: i64) -> Dispatched<'_> {
+    Dispatched {
+        topic: &queue.topic,
+        queue_id: queue.id,
+        queue_offset: QueueOffset(queue_offset),
+        tags_code: unit.tags_code,
+        store_timestamp,
+        physical_offset: PhysicalOffset(unit.physical),
+        size: unit.size,
     }
 }
 

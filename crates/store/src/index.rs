@@ -23,11 +23,119 @@ use message::hash::JavaHash;
 use message::properties::{Wanted, get};
 use message::record::{Check, Entry, View, decode};
 use message::sys_flag;
+use std::collections::VecDeque;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 const HEADER: u64 = 40;
 const ENTRY: u64 = 20;
+/// Keys that are entered together; the lines of their slots fit into a processor's cache.
+const ROUND: usize = 1024;
+/// Entries of so many bytes are written by a call: whole pages are then not zeroed first.
+const CALL_LEN: usize = 4096;
+/// Most records that wait in memory to be indexed; beyond it the log is read.
+const REMEMBERED_MAX: usize = 1 << 16;
+/// Keys of a record that are kept in memory; one with more is read from the log.
+const KEYS_MAX: usize = 3;
+
+/// Hashes of a record's keys in the order in which they are entered; -1 stands for none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyHashes([i32; KEYS_MAX]);
+
+impl KeyHashes {
+    pub(crate) const NONE: KeyHashes = KeyHashes([-1; KEYS_MAX]);
+
+    /// Those of a record whose topic is `topic`; `None` if there are too many.
+    pub(crate) fn of(topic: TopicHash, wanted: &Wanted<'_>, sys_flag: i32) -> Option<KeyHashes> {
+        let mut hashes = KeyHashes::NONE;
+        if is_indexed(sys_flag) {
+            for (nth, key) in keys_of(wanted).enumerate() {
+                *hashes.0.get_mut(nth)? = topic.hash(key);
+            }
+        }
+        Some(hashes)
+    }
+}
+
+/// What the index needs of a record that was appended, so that it does not have to read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered {
+    pub(crate) physical: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) size: i32,
+    pub(crate) hashes: KeyHashes,
+}
+
+/// Records that follow one another in the log, oldest first; where some are missing the log is read instead.
+pub(crate) type RememberedQueue = VecDeque<Remembered>;
+
+/// Adds a record if there is room.
+pub(crate) fn remember(queue: &mut RememberedQueue, record: Remembered) {
+    if queue.len() < REMEMBERED_MAX {
+        queue.push_back(record);
+    }
+}
+
+/// A key to be entered.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    hash: i32,
+    physical: i64,
+    timestamp: i64,
+}
+
+/// Keys of records that follow one another in the log.
+#[derive(Debug)]
+struct Round {
+    keys: Vec<Key>,
+    /// Where the record after them starts.
+    end: i64,
+}
+
+impl Round {
+    fn is_full(&self) -> bool {
+        self.keys.len() >= ROUND
+    }
+
+    /// Adds what is remembered of the next records below `until`. If that is nothing, says up to where the log has to be
+    /// read instead.
+    fn add_remembered(&mut self, queue: &mut RememberedQueue, until: i64) -> i64 {
+        while let Some(front) = queue.front() {
+            let end = front.physical + i64::from(front.size);
+            if front.physical >= self.end {
+                if front.physical > self.end || end > until || self.is_full() {
+                    break;
+                }
+                let hashes = front.hashes.0.iter().take_while(|&&hash| hash >= 0);
+                self.keys.extend(hashes.map(|&hash| Key {
+                    hash,
+                    physical: front.physical,
+                    timestamp: front.timestamp,
+                }));
+                self.end = end;
+            }
+            queue.pop_front();
+        }
+        let next = queue.front().map(|front| front.physical);
+        next.filter(|&next| next > self.end)
+            .map_or(until, |next| next.min(until))
+    }
+
+    /// Adds a record that was read from the log.
+    fn add_read(&mut self, view: &View<'_>) {
+        let (physical, timestamp) = (view.physical_offset(), view.store_timestamp());
+        if is_indexed(view.sys_flag()) {
+            let (wanted, topic) = (Wanted::of(view.properties()), TopicHash::of(view.topic()));
+            self.keys.extend(keys_of(&wanted).map(|key| Key {
+                hash: topic.hash(key),
+                physical,
+                timestamp,
+            }));
+        }
+        self.end = physical + view.total_len() as i64;
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Header {
@@ -70,6 +178,44 @@ impl Header {
     }
 }
 
+impl Header {
+    /// Counts a key in and makes its entry; `head` is what its slot holds, `max` how many entries a file has.
+    fn enter(&mut self, key: &Key, head: i32, max: i32) -> [u8; ENTRY as usize] {
+        let previous = if head <= 0 || head > self.count || head >= max {
+            0
+        } else {
+            head
+        };
+        if self.count <= 1 {
+            self.begin_timestamp = key.timestamp;
+            self.begin_physical = key.physical;
+        }
+        let seconds = if self.begin_timestamp <= 0 {
+            0
+        } else {
+            ((key.timestamp - self.begin_timestamp) / 1000).clamp(0, i64::from(i32::MAX))
+        };
+        if previous == 0 {
+            self.slots_used += 1;
+        }
+        self.count += 1;
+        self.end_physical = key.physical;
+        self.end_timestamp = key.timestamp;
+        let mut entry = [0; ENTRY as usize];
+        entry[..4].copy_from_slice(&key.hash.to_be_bytes());
+        entry[4..12].copy_from_slice(&key.physical.to_be_bytes());
+        entry[12..16].copy_from_slice(&(seconds as i32).to_be_bytes());
+        entry[16..].copy_from_slice(&previous.to_be_bytes());
+        entry
+    }
+}
+
+/// The slot of a key in the table of all.
+fn slot_of<'t>(table: &'t mut [u8], key: &Key, slots: i32) -> &'t mut [u8] {
+    let at = (key.hash % slots) as usize * 4;
+    &mut table[at..at + 4]
+}
+
 fn int(bytes: &[u8], at: usize) -> i32 {
     i32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
@@ -79,8 +225,6 @@ struct IndexFile<F> {
     header: Header,
     /// The header as it stands in the file.
     written: Header,
-    /// The header has its block since the file was opened, so that it can be written on a full disk, too.
-    has_block: bool,
     dirty: bool,
 }
 
@@ -92,6 +236,50 @@ impl<F: MappedFile> IndexFile<F> {
             self.file.write(0, &self.header.encode())?;
             self.written = self.header;
         }
+        Ok(())
+    }
+
+    /// Enters keys, for which the file must have room. All of them or, after an error, none.
+    fn put(&mut self, keys: &[Key], slots: i32, max: i32) -> disk::Result<()> {
+        let table = HEADER..HEADER + slots as u64 * 4;
+        // The header, too: it is written when the disk is full as well.
+        self.file.reserve(0..table.end)?;
+        let at = table.end + self.header.count as u64 * ENTRY;
+        let mut header = self.header;
+        let mut entries = Vec::with_capacity(keys.len() * ENTRY as usize);
+        let with_slots = |change: &mut dyn FnMut(&mut [u8])| {
+            self.file
+                .write_with(table.start, table.end - table.start, |bytes| change(bytes))
+        };
+        with_slots(&mut |table| {
+            // Before they are changed one after the other all slots are looked at: the processor then waits for many
+            // places in memory at once.
+            black_box(
+                keys.iter()
+                    .fold(0, |seen, key| seen ^ int(slot_of(table, key, slots), 0)),
+            );
+            for key in keys {
+                let slot = slot_of(table, key, slots);
+                let number = header.count.to_be_bytes();
+                entries.extend_from_slice(&header.enter(key, int(slot, 0), max));
+                slot.copy_from_slice(&number);
+            }
+        })?;
+        let written = match entries.len() < CALL_LEN {
+            true => self.file.write(at, &entries),
+            false => self.file.write_by_call(at, &entries),
+        };
+        if let Err(error) = written {
+            // A slot must not lead to an entry that is not there: all behind it would be lost.
+            with_slots(&mut |table| {
+                for (key, entry) in keys.iter().zip(entries.chunks_exact(ENTRY as usize)).rev() {
+                    slot_of(table, key, slots).copy_from_slice(&entry[16..]);
+                }
+            })?;
+            return Err(error);
+        }
+        self.header = header;
+        self.dirty = true;
         Ok(())
     }
 
@@ -114,6 +302,8 @@ pub(crate) struct Index<D: Disk> {
     pub(crate) position: i64,
     /// End time of the newest full and flushed file, to be put in the checkpoint.
     full_timestamp: i64,
+    /// Records that the store remembered, taken over.
+    remembered: RememberedQueue,
 }
 
 impl<D: Disk> Index<D> {
@@ -147,6 +337,7 @@ impl<D: Disk> Index<D> {
             files: Vec::new(),
             position: 0,
             full_timestamp: 0,
+            remembered: RememberedQueue::new(),
         };
         let len = index.len();
         let mut keep = true;
@@ -172,7 +363,6 @@ impl<D: Disk> Index<D> {
                         file,
                         header,
                         written: header,
-                        has_block: false,
                         dirty: false,
                     });
                 }
@@ -250,7 +440,6 @@ impl<D: Disk> Index<D> {
                 file,
                 header,
                 written: header,
-                has_block: true,
                 dirty: true,
             });
         }
@@ -280,61 +469,20 @@ impl<D: Disk> Index<D> {
         }
     }
 
-    fn put(&mut self, disk: &D, hash: i32, physical: i64, timestamp: i64, now: i64) -> disk::Result<()> {
-        let (slots, entries) = (self.slots, self.entries);
-        let file = self.newest(disk, now)?;
-        if !file.has_block {
-            file.file.reserve(0..HEADER)?;
-            file.has_block = true;
+    /// Enters the keys of a round and goes on behind it. After an error the position is the first record's of which a key is
+    /// missing.
+    fn enter(&mut self, disk: &D, round: &Round) -> disk::Result<()> {
+        let mut rest = &round.keys[..];
+        while let Some(first) = rest.first() {
+            self.position = first.physical;
+            let (slots, entries) = (self.slots, self.entries);
+            let file = self.newest(disk, first.timestamp)?;
+            let room = (entries - file.header.count) as usize;
+            let (now, later) = rest.split_at(rest.len().min(room));
+            file.put(now, slots, entries)?;
+            rest = later;
         }
-        let header = &mut file.header;
-        let slot_at = HEADER + (hash % slots) as u64 * 4;
-        let mut slot = [0; 4];
-        file.file.read(slot_at, &mut slot)?;
-        let head = i32::from_be_bytes(slot);
-        let previous = if head <= 0 || head > header.count || head >= entries {
-            0
-        } else {
-            head
-        };
-        let first = header.count <= 1;
-        if first {
-            header.begin_timestamp = timestamp;
-            header.begin_physical = physical;
-        }
-        let seconds = if header.begin_timestamp <= 0 {
-            0
-        } else {
-            ((timestamp - header.begin_timestamp) / 1000).clamp(0, i64::from(i32::MAX))
-        };
-        let mut entry = [0; ENTRY as usize];
-        entry[..4].copy_from_slice(&hash.to_be_bytes());
-        entry[4..12].copy_from_slice(&physical.to_be_bytes());
-        entry[12..16].copy_from_slice(&(seconds as i32).to_be_bytes());
-        entry[16..].copy_from_slice(&previous.to_be_bytes());
-        file.file
-            .write(HEADER + slots as u64 * 4 + header.count as u64 * ENTRY, &entry)?;
-        file.file.write(slot_at, &header.count.to_be_bytes())?;
-        if previous == 0 {
-            header.slots_used += 1;
-        }
-        header.count += 1;
-        header.end_physical = physical;
-        header.end_timestamp = timestamp;
-        file.dirty = true;
-        Ok(())
-    }
-
-    /// Enters the keys of a record: UNIQ_KEY, then each word of KEYS.
-    fn put_record(&mut self, disk: &D, view: &View<'_>, now: i64) -> disk::Result<()> {
-        if sys_flag::transaction_type(view.sys_flag()) == sys_flag::TRANSACTION_ROLLBACK {
-            return Ok(());
-        }
-        let wanted = Wanted::of(view.properties());
-        let (topic, at, time) = (view.topic(), view.physical_offset(), view.store_timestamp());
-        for key in keys_of(&wanted) {
-            self.put(disk, key_hash(topic, key), at, time, now)?;
-        }
+        self.position = round.end;
         Ok(())
     }
 
@@ -405,15 +553,24 @@ fn keys_of<'a>(wanted: &Wanted<'a>) -> impl Iterator<Item = &'a [u8]> {
         .chain(keys.split(|&byte| byte == b' ').filter(|key| !key.is_empty()))
 }
 
-/// Hash of `topic#key`: Java's, made positive; `i32::MIN` becomes 0.
-fn key_hash(topic: &str, key: &[u8]) -> i32 {
-    JavaHash::new()
-        .update(topic.as_bytes())
-        .update(b"#")
-        .update(key)
-        .finish()
-        .checked_abs()
-        .unwrap_or(0)
+/// Whether the keys of a record are entered: all but a rollback's.
+fn is_indexed(sys_flag: i32) -> bool {
+    sys_flag::transaction_type(sys_flag) != sys_flag::TRANSACTION_ROLLBACK
+}
+
+/// The part of its keys' hashes that a topic makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicHash(JavaHash);
+
+impl TopicHash {
+    pub(crate) fn of(topic: &str) -> Self {
+        TopicHash(JavaHash::new().update(topic.as_bytes()).update(b"#"))
+    }
+
+    /// Hash of `topic#key`: Java's, made positive; `i32::MIN` becomes 0.
+    fn hash(self, key: &[u8]) -> i32 {
+        self.0.update(key).finish().checked_abs().unwrap_or(0)
+    }
 }
 
 /// `yyyyMMddHHmmssSSS` of ms since 1970 in local time.
@@ -455,14 +612,14 @@ impl<D: Disk> Store<D> {
             return Ok(());
         };
         let until = self.dispatched.load(Ordering::Acquire);
-        if index.position < self.log.min() {
-            index.position = self.log.min();
-        }
+        index.position = index.position.max(self.log.min());
         if index.position >= until {
             return Ok(());
         }
         let before = index.full_timestamp;
-        let full = self.index_up_to(index, until)?;
+        let result = self.index_up_to(index, until);
+        self.indexed.store(index.position, Ordering::Release);
+        let full = result?;
         if let Some(newest) = index.files.last_mut() {
             self.latch.guard(newest.write_header())?;
         }
@@ -481,33 +638,57 @@ impl<D: Disk> Store<D> {
 
     /// Enters the records below `until`; says whether the disk was full before all were in.
     fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<bool, Latched> {
-        let mut walk = self.log.walk(index.position, until);
-        loop {
-            match self.latch.guard(walk.next(Check::Lengths))? {
-                Step::Record(view) => {
-                    let end = view.physical_offset() + view.total_len() as i64;
-                    let time = view.store_timestamp();
-                    match index.put_record(&self.disk, &view, time) {
-                        Err(error) if error.is_full() => {
-                            tracing::warn!(%error, "the index waits for space");
-                            return Ok(true);
-                        }
-                        result => self.latch.guard(result)?,
-                    }
-                    index.position = end;
+        let mut round = Round {
+            keys: Vec::new(),
+            end: index.position,
+        };
+        while round.end < until {
+            let start = round.end;
+            let log_until = self.add_remembered(index, &mut round, until);
+            if round.end == start {
+                self.add_from_log(&mut round, log_until)?;
+            }
+            match index.enter(&self.disk, &round) {
+                Err(error) if error.is_full() => {
+                    tracing::warn!(%error, "the index waits for space");
+                    return Ok(true);
                 }
+                result => self.latch.guard(result)?,
+            }
+            round.keys.clear();
+        }
+        Ok(false)
+    }
+
+    /// [`Round::add_remembered`] of what was taken over before and of what came since.
+    fn add_remembered(&self, index: &mut Index<D>, round: &mut Round, until: i64) -> i64 {
+        let log_until = round.add_remembered(&mut index.remembered, until);
+        if !index.remembered.is_empty() {
+            return log_until;
+        }
+        // All of it at once, so that whoever dispatches does not wait here.
+        std::mem::swap(&mut index.remembered, &mut *self.remembered.lock());
+        round.add_remembered(&mut index.remembered, until)
+    }
+
+    /// Adds the next records below `until` as they stand in the log.
+    fn add_from_log(&self, round: &mut Round, until: i64) -> Result<(), Latched> {
+        let mut walk = self.log.walk(round.end, until);
+        while !round.is_full() {
+            match self.latch.guard(walk.next(Check::Lengths))? {
+                Step::Record(view) => round.add_read(&view),
                 Step::End => {
-                    index.position = until;
+                    round.end = until;
                     break;
                 }
                 Step::Bad(error) => {
-                    tracing::error!(position = index.position, %error, "no record here; the rest of the file is not indexed");
-                    index.position = self.log.next_file(index.position).min(until);
+                    tracing::error!(position = round.end, %error, "no record here; the rest of the file is not indexed");
+                    round.end = self.log.next_file(round.end).min(until);
                     break;
                 }
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Makes the index files durable; at the stop, as 5.x does. Says in the checkpoint that they are.
@@ -540,7 +721,7 @@ impl<D: Disk> Store<D> {
         if let Some(index) = self.index.lock().as_ref() {
             // Hashes collide rarely; a few more candidates than wanted make up for it.
             index.find(
-                key_hash(topic, key.as_bytes()),
+                TopicHash::of(topic).hash(key.as_bytes()),
                 begin,
                 end,
                 max.saturating_mul(4),
@@ -579,12 +760,9 @@ impl<D: Disk> Store<D> {
         })
     }
 
-    /// Whether the index waits for [`Store::build_index`].
+    /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every dispatch.
     pub fn index_lags(&self) -> bool {
-        self.index
-            .lock()
-            .as_ref()
-            .is_some_and(|index| index.position < self.dispatched.load(Ordering::Acquire))
+        self.settings.index && self.indexed.load(Ordering::Acquire) < self.dispatched.load(Ordering::Acquire)
     }
 }
 
@@ -608,7 +786,7 @@ mod tests {
 
     #[test]
     fn hashes_are_positive() {
-        assert_eq!(key_hash("a", b"b"), message::hash::java_hash("a#b"));
-        assert!(key_hash("TopicTest", b"7F0000010C7818B4AAC2159A5B1B0000") >= 0);
+        assert_eq!(TopicHash::of("a").hash(b"b"), message::hash::java_hash("a#b"));
+        assert!(TopicHash::of("TopicTest").hash(b"7F0000010C7818B4AAC2159A5B1B0000") >= 0);
     }
 }

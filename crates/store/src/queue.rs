@@ -9,6 +9,7 @@
 //! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
 
 use crate::ext::{self, Ext, ExtUnit};
+use crate::index::TopicHash;
 use crate::log::file_name;
 use crate::settings::StoreSettings;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
@@ -144,6 +145,7 @@ pub(crate) struct QueueFile<F> {
 #[derive(Debug)]
 pub struct Queue<F> {
     pub(crate) topic: Arc<str>,
+    pub(crate) topic_hash: TopicHash,
     pub(crate) id: i32,
     /// Bytes of each of its files: what the settings said when its first file was made.
     pub(crate) file_size: i64,
@@ -212,6 +214,7 @@ pub(crate) enum Put {
 impl<F: MappedFile> Queue<F> {
     pub(crate) fn new(topic: Arc<str>, id: i32, file_size: i64) -> Self {
         Queue {
+            topic_hash: TopicHash::of(&topic),
             topic,
             id,
             file_size,
@@ -404,6 +407,42 @@ impl<F: MappedFile> Queue<F> {
         Ok(Put::Done)
     }
 
+    /// Puts units that follow one another behind the end, by one write: as many as the last file takes. 0 if something about
+    /// them needs [`Queue::put`]. Not for units with an extension. Only under the dispatch lock; `bytes` is room to work in.
+    pub(crate) fn put_run(
+        &self,
+        first: i64,
+        units: impl Iterator<Item = Unit>,
+        bytes: &mut Vec<u8>,
+    ) -> disk::Result<usize> {
+        if first != self.end() || self.has_leftover.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let files = self.files.read();
+        let Some(last) = files.last() else {
+            return Ok(0);
+        };
+        let at = first * UNIT - last.start;
+        if !(0..self.file_size).contains(&at) {
+            return Ok(0);
+        }
+        let mut max_physical = self.max_physical.load(Ordering::Relaxed);
+        let (room, mut count) = ((self.file_size - at) / UNIT, 0);
+        bytes.clear();
+        for unit in units.take(room as usize) {
+            if unit.end() <= max_physical {
+                return Ok(0);
+            }
+            max_physical = unit.end();
+            bytes.extend_from_slice(&unit.encode());
+            count += 1;
+        }
+        last.file.write_and_publish(at as u64, bytes)?;
+        self.max_physical.store(max_physical, Ordering::Relaxed);
+        self.end.store(first + count as i64, Ordering::Release);
+        Ok(count)
+    }
+
     fn write<D: Disk<File = F>>(
         &self,
         disk: &D,
@@ -428,9 +467,7 @@ impl<F: MappedFile> Queue<F> {
             }
         };
         let at = (byte - file.start) as u64;
-        file.file.write(at, &unit.encode())?;
-        file.file.publish(at + UNIT as u64);
-        Ok(())
+        file.file.write_and_publish(at, &unit.encode())
     }
 
     /// Notes what stands behind the end of a loaded queue.

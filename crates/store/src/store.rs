@@ -1,9 +1,9 @@
 //! The store as a whole: the shared state, and appending, flushing, preparing, stopping.
 
-use crate::append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
+use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Illegal, NewRecord, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::dispatch::{Dispatching, Fresh};
-use crate::index::Index;
+use crate::index::{Index, KeyHashes, RememberedQueue};
 use crate::latch::{Latch, Latched};
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -42,6 +42,7 @@ pub struct Store<D: Disk> {
     pub(crate) queues: Queues<D::File>,
     pub(crate) latch: Latch,
     pub(crate) appending: Mutex<Appending<D>>,
+    encode_buffers: Buffers,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
@@ -50,6 +51,10 @@ pub struct Store<D: Disk> {
     pub(crate) dispatched: AtomicI64,
     pub(crate) dispatched_timestamp: AtomicI64,
     pub(crate) index: Mutex<Option<Index<D>>>,
+    /// What was dispatched and is to be indexed.
+    pub(crate) remembered: Mutex<RememberedQueue>,
+    /// The log up to here is in the index.
+    pub(crate) indexed: AtomicI64,
     flushing: Mutex<()>,
     pub(crate) flushing_queues: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
@@ -160,15 +165,22 @@ impl<D: Disk> Store<D> {
             true => self.multi_of(new, &fields)?,
             false => None,
         };
+        let queue = match before.filter(|_| new.joined) {
+            Some(before) => before.queue.clone(),
+            None => self.queues.get_or_new(new.topic, new.queue_id),
+        };
+        let key_hashes = match settings.index {
+            true => KeyHashes::of(queue.topic_hash, &wanted, new.sys_flag),
+            false => Some(KeyHashes::NONE),
+        };
         Ok(Pending {
             fields,
             len,
+            encoded_at: 0,
+            key_hashes,
             tags_code: wanted.tags.map_or(0, hash::tags_code),
             delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
-            queue: match before.filter(|_| new.joined) {
-                Some(before) => before.queue.clone(),
-                None => self.queues.get_or_new(new.topic, new.queue_id),
-            },
+            queue,
             joined: new.joined,
             multi,
             result: None,
@@ -186,6 +198,13 @@ impl<D: Disk> Store<D> {
                 .for_each(|record| record.result = Some(Err(error.clone())));
             return;
         }
+        let mut encoded = self.encode_buffers.take();
+        append::encode(pending, &mut encoded);
+        self.append_encoded(pending, &mut encoded, now);
+        self.encode_buffers.give(encoded);
+    }
+
+    fn append_encoded(&self, pending: &mut [Pending<'_, D::File>], encoded: &mut [u8], now: i64) {
         let mut appending = self.appending.lock();
         if appending.shut_down {
             pending
@@ -206,7 +225,7 @@ impl<D: Disk> Store<D> {
             let run = self.next_run(&appending, rest);
             let (now_done, after) = std::mem::take(&mut rest).split_at_mut(run.end);
             let failed = self
-                .append_run(&mut appending, &mut now_done[run.start..], now)
+                .append_run(&mut appending, &mut now_done[run.start..], encoded, now)
                 .err();
             rest = after;
             if let Some(error) = failed {
@@ -302,6 +321,7 @@ impl<D: Disk> Store<D> {
         &self,
         appending: &mut Appending<D>,
         run: &mut [Pending<'_, D::File>],
+        encoded: &mut [u8],
         now: i64,
     ) -> Result<(), AppendError> {
         if run.is_empty() {
@@ -309,7 +329,7 @@ impl<D: Disk> Store<D> {
         }
         let len: i64 = run.iter().map(|record| record.len as i64).sum();
         let written = self.make_room(appending, len, now).and_then(|file| {
-            self.write_run(&file, appending.position, run, now)?;
+            write_run(&file, appending.position, run, encoded, now)?;
             Ok(file)
         });
         match written {
@@ -382,51 +402,6 @@ impl<D: Disk> Store<D> {
         next
     }
 
-    fn write_run(
-        &self,
-        file: &LogFile<D::File>,
-        position: i64,
-        run: &mut [Pending<'_, D::File>],
-        now: i64,
-    ) -> disk::Result<()> {
-        let len: i64 = run.iter().map(|record| record.len as i64).sum();
-        file.file
-            .write_with((position - file.start) as u64, len as u64, |out| {
-                let mut at = 0;
-                for record in run {
-                    let queued = sys_flag::is_queued(record.fields.sys_flag);
-                    // `next` is ours alone: we hold the append lock.
-                    let next = record.queue.next.load(Ordering::Relaxed);
-                    let queue_offset = if queued { next } else { 0 };
-                    let physical_offset = position + at as i64;
-                    let place = Place {
-                        queue_offset,
-                        physical_offset,
-                        store_timestamp: now,
-                    };
-                    let out = &mut out[at..at + record.len];
-                    at += record.len;
-                    if queued {
-                        record.queue.next.store(next + 1, Ordering::Relaxed);
-                    }
-                    if let Some(multi) = &record.multi {
-                        multi.fields(&record.fields).encode(place, out);
-                        for (queue, offset) in &multi.places {
-                            queue.next.store(offset.0 + 1, Ordering::Relaxed);
-                        }
-                    } else {
-                        record.fields.encode(place, out);
-                    }
-                    record.result = Some(Ok(Appended {
-                        queue_offset: QueueOffset(queue_offset),
-                        physical_offset: PhysicalOffset(physical_offset),
-                        end: PhysicalOffset(position + at as i64),
-                        store_timestamp: now,
-                    }));
-                }
-            })
-    }
-
     /// Keeps what dispatch needs, so that it does not have to read the log again.
     fn remember(&self, run: &[Pending<'_, D::File>]) {
         let mut fresh = self.fresh.lock();
@@ -454,6 +429,7 @@ impl<D: Disk> Store<D> {
                     .delay_ms
                     .map_or(record.tags_code, |delay| appended.store_timestamp + delay),
                 store_timestamp: appended.store_timestamp,
+                key_hashes: record.key_hashes,
             });
         }
     }
@@ -690,6 +666,7 @@ impl<D: Disk> Store<D> {
                 timestamp,
                 shut_down: false,
             }),
+            encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,
             tuned: Tuned::of(&settings),
@@ -702,7 +679,9 @@ impl<D: Disk> Store<D> {
             dispatching: Mutex::new(Dispatching::at(end)),
             dispatched: AtomicI64::new(end),
             dispatched_timestamp: AtomicI64::new(timestamp),
+            indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
+            remembered: Mutex::default(),
             flushing: Mutex::new(()),
             flushing_queues: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
@@ -716,5 +695,66 @@ impl<D: Disk> Store<D> {
             followed_min: AtomicI64::new(0),
             _lock: lock,
         }
+    }
+}
+
+/// Gives the records of a run their places and writes them, all in one. Only under the append lock.
+fn write_run<F: MappedFile>(
+    file: &LogFile<F>,
+    position: i64,
+    run: &mut [Pending<'_, F>],
+    encoded: &mut [u8],
+    now: i64,
+) -> disk::Result<()> {
+    let at = (position - file.start) as u64;
+    let len: usize = run.iter().map(|record| record.len).sum();
+    if run.iter().any(|record| record.multi.is_some()) {
+        // They have become longer since.
+        return file.file.write_with(at, len as u64, |out| {
+            place_run(position, run, now, |record, place, at| {
+                record.encode(place, &mut out[at..at + record.len]);
+            });
+        });
+    }
+    let bytes = &mut encoded[run[0].encoded_at..][..len];
+    place_run(position, run, now, |record, place, at| {
+        record.fields.set_place(place, &mut bytes[at..at + record.len]);
+    });
+    file.file.write(at, bytes)
+}
+
+/// Gives the records of a run their places; `put` is told each one's, and where in the run it starts.
+fn place_run<F: MappedFile>(
+    position: i64,
+    run: &mut [Pending<'_, F>],
+    now: i64,
+    mut put: impl FnMut(&Pending<'_, F>, Place, usize),
+) {
+    let mut at = 0;
+    for record in run {
+        let queued = sys_flag::is_queued(record.fields.sys_flag);
+        // `next` is ours alone: we hold the append lock.
+        let next = record.queue.next.load(Ordering::Relaxed);
+        let queue_offset = if queued { next } else { 0 };
+        let physical_offset = position + at as i64;
+        let place = Place {
+            queue_offset,
+            physical_offset,
+            store_timestamp: now,
+        };
+        put(record, place, at);
+        at += record.len;
+        if queued {
+            record.queue.next.store(next + 1, Ordering::Relaxed);
+        }
+        for (queue, offset) in record.multi.iter().flat_map(|multi| &multi.places) {
+            queue.next.store(offset.0 + 1, Ordering::Relaxed);
+        }
+        record.result = Some(Ok(Appended {
+            queue_offset: QueueOffset(queue_offset),
+            physical_offset: PhysicalOffset(physical_offset),
+            end: PhysicalOffset(position + at as i64),
+            store_timestamp: now,
+        }));
     }
 }

@@ -70,6 +70,30 @@ fn v1_bytes() {
 }
 
 #[test]
+fn a_place_set_later_is_the_one_encoded() {
+    for (born_host, append_crc) in [
+        ("1.2.3.4:5", false),
+        ("1.2.3.4:5", true),
+        ("[fe80::1]:5", false),
+        ("[fe80::1]:5", true),
+    ] {
+        let mut fields = sample("T", b"hello", b"TAGS\x01a");
+        fields.born_host = born_host.parse().unwrap();
+        fields.append_crc = append_crc;
+        let mut bytes = encoded(&fields);
+        let place = Place {
+            queue_offset: 0x0102_0304_0506_0708,
+            physical_offset: 0x1112_1314_1516_1718,
+            store_timestamp: 0x2122_2324_2526_2728,
+        };
+        fields.set_place(place, &mut bytes);
+        let mut expected = vec![0; bytes.len()];
+        fields.encode(place, &mut expected);
+        assert_eq!(bytes, expected);
+    }
+}
+
+#[test]
 fn fields_come_back() {
     let mut fields = sample("T", b"hello", b"TAGS\x01a");
     fields.born_host = "[fe80::1]:5000".parse().unwrap();

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use disk::SimDisk;
 use message::properties::get_str;
-use message::record::Place;
+use message::record::{Check, Entry, Place, decode};
 use std::path::Path;
 use store::{FlushType, Illegal, NewRecord, QueueOffset, Store, StoreSettings};
 
@@ -280,4 +280,63 @@ fn what_a_record_says_harms_no_path_and_no_queue_of_another_topic() {
     assert_eq!(store.queue_max_offset("%LMQ%a", 0), QueueOffset(5));
     assert_eq!(store.topics().len(), 4, "{:?}", store.topics());
     assert_eq!(disk.paths().len(), 4 + 2 + 1, "{:?}", disk.paths());
+}
+
+#[test]
+fn one_append_of_every_kind_over_files_is_what_each_record_says() {
+    let settings = StoreSettings {
+        append_crc: true,
+        ..settings()
+    };
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings);
+    let multi = b"INNER_MULTI_DISPATCH\x01%LMQ%a,%LMQ%b\x02TAGS\x01tag";
+    let bodies: Vec<_> = (0..60).map(|nth| vec![nth as u8; nth * 30]).collect();
+    let new = |nth: usize, topic, properties| NewRecord {
+        sys_flag: if nth % 7 == 3 { 4 } else { 0 },
+        ..record(topic, (nth % 2) as i32, &bodies[nth], properties)
+    };
+    let mut pending: Vec<_> = (0..60)
+        .map(|nth| match nth % 5 {
+            0 | 1 => new(nth, "T", b"TAGS\x01tag"),
+            2 => new(nth, "Gone", b""),
+            3 => new(nth, "U", b"\x02"),
+            _ => new(nth, "T", multi),
+        })
+        .map(|record| store.prepare(&record).unwrap())
+        .collect();
+    // Those in between are refused: what is behind them is not written in their place.
+    store.delete_topic("Gone").unwrap();
+    store.append(&mut pending, NOW);
+    assert!(store.max_physical().0 > 2 * settings.commitlog_file_size);
+    let mut nexts = std::collections::BTreeMap::new();
+    for (nth, pending) in pending.iter().enumerate() {
+        if nth % 5 == 2 {
+            assert_eq!(
+                pending.result,
+                Some(Err(store::AppendError::TopicDeleted)),
+                "{nth}"
+            );
+            continue;
+        }
+        let appended = pending.result.clone().unwrap().unwrap();
+        let slice = store.record_at(appended.physical_offset).unwrap();
+        let Ok(Entry::Record(view)) = decode(&slice, Check::BodyAndProperty) else {
+            panic!("no record {nth}")
+        };
+        assert_eq!(view.body(), bodies[nth], "{nth}");
+        assert_eq!(view.physical_offset(), appended.physical_offset.0);
+        assert_eq!(view.queue_offset(), appended.queue_offset.0);
+        assert_eq!(view.store_timestamp(), NOW);
+        if nth % 7 != 3 {
+            let next = nexts
+                .entry((view.topic().to_owned(), view.queue_id()))
+                .or_insert(0);
+            assert_eq!(view.queue_offset(), *next, "{nth}");
+            *next += 1;
+        }
+    }
+    store.dispatch(&mut |_| {}).unwrap();
+    let summary = store::check::check(&disk, &settings, |_| {}).unwrap();
+    assert_eq!(summary.faults, 0, "{summary:?}");
 }
