@@ -62,7 +62,7 @@ impl SendFrame {
             sys_flag: Some(0),
             born_timestamp: now_ms(),
             flag: Some(0),
-            properties: Some(properties.into()),
+            properties: Some(&properties),
             reconsume_times: Some(0),
             unit_mode: Some(false),
             batch: Some(is_batch),

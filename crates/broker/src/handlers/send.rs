@@ -121,9 +121,10 @@ impl Send {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
         let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
+        let mut preparing = self.store.preparing();
         for (plan, responder) in plans.iter().zip(responders) {
             let first = pending.len();
-            match self.prepare(plan, scratch, &mut pending) {
+            match self.prepare(plan, scratch, &mut preparing, &mut pending) {
                 Ok(()) => stored.push((plan, responder, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
@@ -171,6 +172,7 @@ impl Send {
         &self,
         plan: &'a Plan<'_>,
         scratch: &'a Scratch<'_>,
+        preparing: &mut store::Preparing<'_, crate::Disk>,
         pending: &mut Vec<crate::Pending<'a>>,
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
@@ -189,7 +191,10 @@ impl Send {
                 properties: scratch.text.get(record.properties.clone()).unwrap_or_default(),
                 joined: i > 0,
             };
-            pending.push(self.store.prepare_after(&new, pending.last())?);
+            pending.push(match &record.wanted {
+                Some(wanted) => preparing.prepare_walked(&new, wanted)?,
+                None => preparing.prepare(&new)?,
+            });
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use message::name::SCHEDULE_TOPIC;
-use message::properties::{self, Ending, Parsed, names};
+use message::properties::{self, Ending, Parsed, Wanted, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
 use protocol::body::topic::{TopicConfig, TopicFilterType};
@@ -138,6 +138,8 @@ pub(super) struct Record<'a> {
     pub(super) flag: i32,
     pub(super) body: &'a [u8],
     pub(super) properties: Range<usize>,
+    /// What the properties hold, where that is known.
+    pub(super) wanted: Option<Wanted<'a>>,
 }
 
 /// What all plans of one append share.
@@ -231,8 +233,7 @@ impl Send {
         if target.multi_tag {
             flags |= sys_flag::MULTI_TAGS;
         }
-        let text = header.properties.as_deref().unwrap_or("").as_bytes();
-        let text = Parsed::of(text);
+        let text = Parsed::of(header.properties.unwrap_or_default().as_bytes());
         let mut plan = Plan {
             topic: target.topic.clone(),
             queue_id: target.queue_id,
@@ -423,7 +424,7 @@ impl Send {
         &self,
         plan: &mut Plan<'a>,
         delay: Option<i32>,
-        text: &Parsed<'_>,
+        text: &Parsed<'a>,
         header: &SendMessageRequestHeader<'_>,
         frame: &'a Frame,
         settings: &Settings,
@@ -473,6 +474,8 @@ impl Send {
             flag: header.flag.unwrap_or(0),
             body: &frame.body,
             properties,
+            // Else it has another delay, of a text of its own.
+            wanted: (!parked && delay.is_none()).then_some(*wanted),
         });
         Ok(())
     }
@@ -512,6 +515,7 @@ fn plan_batch<'a>(
             flag: entry.flag,
             body: entry.body,
             properties,
+            wanted: None,
         });
     }
     if scratch.records.len() == first {
