@@ -842,17 +842,6 @@ async fn a_light_message_queue_is_pulled_like_a_topic_with_one_queue() {
     assert_eq!(unknown.code, response::TOPIC_NOT_EXIST);
 }
 
-/// Drops the pages of the commitlog from memory, as far as nobody has them mapped.
-fn forget_log(store: &std::path::Path) {
-    for entry in std::fs::read_dir(store.join("commitlog")).unwrap() {
-        let input = format!("if={}", entry.unwrap().path().display());
-        let done = std::process::Command::new("dd")
-            .args([&input, "iflag=nocache", "count=0", "status=none"])
-            .status();
-        assert!(done.unwrap().success());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_left_memory_is_pulled_from_the_disk() {
     // Not where temporary files are: those may be in memory.
@@ -866,7 +855,7 @@ async fn what_has_left_memory_is_pulled_from_the_disk() {
         assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
     }
     fixture.restart().await;
-    forget_log(&fixture.dir.path().join("store"));
+    disk::forget_pages(&fixture.dir.path().join("store/commitlog")).unwrap();
     let mut next = 0;
     while next < 300 {
         let found = fixture.pull(&from("Topic", 0, i64::from(next))).await;
