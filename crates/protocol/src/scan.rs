@@ -160,15 +160,22 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// A word of eight times the same byte.
+pub(crate) const fn every_byte(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// A word whose lowest bit set is in the first zero byte, counted from the least; bits above that may be wrong.
+pub(crate) const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(every_byte(1)) & !word & every_byte(0x80)
+}
+
 /// Appends the unescaped text to `out`. What fastjson takes: the JSON escapes, `\'`, `\v`, `\xHH` and octal digits.
 /// A surrogate without its partner becomes U+FFFD.
 pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     while at < raw.len() {
-        // Runs of what is not escaped are copied whole.
-        let run = memchr::memchr(b'\\', &raw[at..]).unwrap_or(raw.len() - at);
-        out.extend_from_slice(&raw[at..at + run]);
-        at += run;
+        at += copy_plain(&raw[at..], out);
         let Some(kind) = raw.get(at + 1) else { return };
         at += 2;
         match kind {
@@ -207,6 +214,26 @@ pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
             other => out.push(*other),
         }
     }
+}
+
+/// Appends what is before the first backslash and returns its length. Eight bytes at a time: what is between escapes is
+/// short.
+fn copy_plain(raw: &[u8], out: &mut Vec<u8>) -> usize {
+    let (words, rest) = raw.as_chunks::<8>();
+    let mut len = 0;
+    for word in words {
+        let backslashes = zero_bytes(u64::from_le_bytes(*word) ^ every_byte(b'\\'));
+        out.extend_from_slice(word);
+        if backslashes != 0 {
+            let before = backslashes.trailing_zeros() as usize / 8;
+            out.truncate(out.len() - 8 + before);
+            return len + before;
+        }
+        len += 8;
+    }
+    let before = rest.iter().position(|b| *b == b'\\').unwrap_or(rest.len());
+    out.extend_from_slice(&rest[..before]);
+    len + before
 }
 
 /// The second half of a pair, if `\uDC00` to `\uDFFF` stands at `at`.

@@ -13,7 +13,7 @@
 pub mod broker;
 pub mod namesrv;
 
-use crate::encode::FieldWriter;
+use crate::encode::{FieldName, FieldWriter};
 use crate::frame::Fields;
 use std::borrow::Cow;
 
@@ -69,7 +69,7 @@ pub trait DecodeField<'a>: Sized {
 /// The type of one header field, to be written.
 pub trait EncodeField {
     /// Writes it under `name`, or nothing if it is not there.
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>);
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>);
 }
 
 impl<'a> DecodeField<'a> for String {
@@ -123,49 +123,49 @@ impl<'a> DecodeField<'a> for bool {
 }
 
 impl EncodeField for String {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for &str {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for Cow<'_, str> {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for i32 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.int(name, i64::from(*self));
     }
 }
 
 impl EncodeField for i64 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.int(name, *self);
     }
 }
 
 impl EncodeField for f64 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, &java_double(*self));
     }
 }
 
 impl EncodeField for bool {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.flag(name, *self);
     }
 }
 
 impl<T: EncodeField> EncodeField for Option<T> {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         if let Some(value) = self {
             value.encode(name, writer);
         }
@@ -232,7 +232,7 @@ impl<H: EncodeHeader + ?Sized> EncodeHeader for &H {
 impl EncodeHeader for [(&str, &str)] {
     fn encode(&self, writer: &mut FieldWriter<'_>) {
         for (name, value) in self {
-            writer.text(name, value);
+            writer.foreign(name, value);
         }
     }
 }
