@@ -191,15 +191,15 @@ impl Frame {
 
     fn read_json(&mut self, header: Bytes) -> Result<(), FrameError> {
         // Made valid UTF-8 as Java's decoder does it: what is not becomes U+FFFD.
-        self.text = ByteString::try_from(header.clone())
+        let text = ByteString::try_from(header.clone())
             .unwrap_or_else(|_| String::from_utf8_lossy(&header).into_owned().into());
-        let header = self.text.clone();
-        if self.read_plain_json(header.as_bytes()).is_some() {
-            return Ok(());
+        if self.read_plain_json(text.as_bytes()).is_none() {
+            // Something that the quick look does not know: from the start, with all that fastjson takes.
+            self.forget_json();
+            self.read_any_json(text.as_bytes())?;
         }
-        // Something that the quick look does not know: from the start, with all that fastjson takes.
-        self.forget_json();
-        self.read_any_json(header.as_bytes())
+        self.text = text;
+        Ok(())
     }
 
     fn read_any_json(&mut self, header: &[u8]) -> Result<(), FrameError> {
@@ -231,11 +231,9 @@ impl Frame {
             let key = plain.key()?;
             match &header[key] {
                 b"extFields" => self.read_plain_fields(&mut plain)?,
-                b"remark" => {
-                    self.remark = Some(String::from_utf8_lossy(&header[plain.unescaped_text()?]).into_owned())
-                }
+                b"remark" => self.remark = Some(String::from_utf8_lossy(&header[plain.text()?]).into_owned()),
                 b"language" => {
-                    let text = &header[plain.unescaped_text()?];
+                    let text = &header[plain.text()?];
                     self.language = Language::from_text(std::str::from_utf8(text).ok()?);
                 }
                 b"code" => self.code = plain.int()?,
@@ -243,7 +241,7 @@ impl Frame {
                 b"opaque" => self.opaque = plain.int()?,
                 b"version" => self.version = plain.int()?,
                 _ if plain.src.get(plain.pos) == Some(&b'"') => {
-                    plain.unescaped_text()?;
+                    plain.text()?;
                 }
                 _ => {
                     plain.int()?;
@@ -258,6 +256,7 @@ impl Frame {
         (plain.pos == header.len()).then_some(())
     }
 
+    #[inline(always)]
     fn read_plain_fields(&mut self, plain: &mut Plain<'_>) -> Option<()> {
         plain.take(b'{')?;
         // A second extFields object replaces the first, as a second value of any key does.
@@ -286,7 +285,7 @@ impl Frame {
             let value = if src[end] == b'"' {
                 piece(start..end, false)
             } else {
-                end = marks.end_of_escaped(end)?;
+                (marks, end) = marks.end_of_escaped(end)?;
                 self.unescaped_piece(&src[start..end])
             };
             self.fields.push((piece(name_start..name_end, false), value));
@@ -318,7 +317,8 @@ impl Frame {
         let start = self.unescaped.len();
         self.unescaped.reserve(raw.len());
         unescape(raw, &mut self.unescaped);
-        if std::str::from_utf8(&self.unescaped[start..]).is_err() {
+        let unescaped = &self.unescaped[start..];
+        if !unescaped.is_ascii() && std::str::from_utf8(unescaped).is_err() {
             let repaired = String::from_utf8_lossy(&self.unescaped[start..]).into_owned();
             self.unescaped.truncate(start);
             self.unescaped.extend_from_slice(repaired.as_bytes());
@@ -388,9 +388,10 @@ impl Frame {
         if !remark.is_empty() {
             self.remark = Some(String::from_utf8_lossy(&header[remark]).into_owned());
         }
-        let block = header.slice(reader.long_text("an extension block longer than the header")?);
-        self.text = text_at_front(&block);
-        let mut entries = Reader { src: &block, pos: 0 };
+        let block = reader.long_text("an extension block longer than the header")?;
+        self.text = text_at_front(&header, block.clone());
+        let block = &header[block];
+        let mut entries = Reader { src: block, pos: 0 };
         self.fields = Vec::with_capacity(FIELDS_USUAL);
         while entries.pos < block.len() {
             let key_len = u16::from_be_bytes(entries.array("an entry cut short")?) as usize;
@@ -398,29 +399,36 @@ impl Frame {
             let value = entries.long_text("a value longer than its block")?;
             // Java decodes a value of no bytes to null, which is a field that is not there.
             if !value.is_empty() {
-                let key = self.binary_piece(&block, key);
-                let value = self.binary_piece(&block, value);
+                let key = self.binary_piece(block, key);
+                let value = self.binary_piece(block, value);
                 self.push_field(key, value)?;
             }
         }
         Ok(())
     }
 
+    #[inline]
     fn binary_piece(&mut self, block: &[u8], range: Range<usize>) -> Piece {
         if self.text.get(range.clone()).is_some() {
-            return piece(range, false);
+            piece(range, false)
+        } else {
+            self.repaired_piece(&block[range])
         }
+    }
+
+    #[inline(never)]
+    fn repaired_piece(&mut self, bytes: &[u8]) -> Piece {
         let start = self.unescaped.len();
         self.unescaped
-            .extend_from_slice(String::from_utf8_lossy(&block[range]).as_bytes());
+            .extend_from_slice(String::from_utf8_lossy(bytes).as_bytes());
         piece(start..self.unescaped.len(), true)
     }
 }
 
 /// As much of the block as is text. Mostly that is all of it: a length is none only where its last byte is above 127.
-fn text_at_front(block: &Bytes) -> ByteString {
-    ByteString::try_from(block.clone())
-        .or_else(|e| ByteString::try_from(block.slice(..e.valid_up_to())))
+fn text_at_front(header: &Bytes, block: Range<usize>) -> ByteString {
+    ByteString::try_from(header.slice(block.clone()))
+        .or_else(|e| ByteString::try_from(header.slice(block.start..block.start + e.valid_up_to())))
         .unwrap_or_default()
 }
 
@@ -575,37 +583,29 @@ impl<'a> Plain<'a> {
         (self.byte()? == wanted).then_some(())
     }
 
-    /// A name without escapes and the colon behind it.
+    /// A name and the colon behind it.
+    #[inline(always)]
     fn key(&mut self) -> Option<Range<usize>> {
-        let range = self.unescaped_text()?;
+        let range = self.text()?;
         self.take(b':')?;
         Some(range)
     }
 
-    fn unescaped_text(&mut self) -> Option<Range<usize>> {
-        let (range, escaped) = self.text()?;
-        (!escaped).then_some(range)
-    }
-
-    /// A quoted text, without its quotes, and whether it has escapes.
+    /// A quoted text that has no escapes, without its quotes.
     #[inline(always)]
-    fn text(&mut self) -> Option<(Range<usize>, bool)> {
+    fn text(&mut self) -> Option<Range<usize>> {
         self.take(b'"')?;
         // The quote just taken.
         self.marks.next()?;
         let start = self.pos;
-        let mark = self.marks.next()?;
-        let escaped = self.src[mark] != b'"';
-        let end = if escaped {
-            self.marks.end_of_escaped(mark)?
-        } else {
-            mark
-        };
-        self.pos = end + 1;
-        Some((start..end, escaped))
+        let end = self.marks.next()?;
+        self.pos = end;
+        self.take(b'"')?;
+        Some(start..end)
     }
 
     /// A whole number of 32 bits.
+    #[inline(always)]
     fn int(&mut self) -> Option<i32> {
         let negative = self.src.get(self.pos) == Some(&b'-');
         self.pos += usize::from(negative);
@@ -659,14 +659,14 @@ impl<'a> Marks<'a> {
     }
 
     /// The quote that ends a text whose first backslash is known.
-    fn end_of_escaped(&mut self, mut backslash: usize) -> Option<usize> {
+    fn end_of_escaped(mut self, mut backslash: usize) -> Option<(Self, usize)> {
         loop {
             let mut mark = self.next()?;
             if mark == backslash + 1 {
                 mark = self.next()?;
             }
             if self.src[mark] == b'"' {
-                return Some(mark);
+                return Some((self, mark));
             }
             backslash = mark;
         }
@@ -715,21 +715,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    #[inline]
     fn range(&mut self, len: usize, what: &'static str) -> Result<Range<usize>, FrameError> {
-        let end = self.pos.checked_add(len).filter(|end| *end <= self.src.len());
-        let end = end.ok_or(FrameError::Binary(what))?;
-        let range = self.pos..end;
-        self.pos = end;
-        Ok(range)
+        if len > self.src.len() - self.pos {
+            return Err(FrameError::Binary(what));
+        }
+        let start = self.pos;
+        self.pos += len;
+        Ok(start..self.pos)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
-        let range = self.range(N, what)?;
-        let mut out = [0; N];
-        out.copy_from_slice(&self.src[range]);
-        Ok(out)
+        let array = self.src[self.pos..]
+            .first_chunk()
+            .ok_or(FrameError::Binary(what))?;
+        self.pos += N;
+        Ok(*array)
     }
 
+    #[inline]
     fn long_text(&mut self, what: &'static str) -> Result<Range<usize>, FrameError> {
         let len = i32::from_be_bytes(self.array(what)?);
         let len = usize::try_from(len).map_err(|_| FrameError::Binary(what))?;
@@ -807,6 +812,46 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn marks_are_the_quotes_and_backslashes(text in "[a\"\\\\]{0,9}(x{0,70}[\"\\\\]?){0,5}") {
+            let mut marks = Marks::new(text.as_bytes());
+            let found: Vec<_> = std::iter::from_fn(|| marks.next()).collect();
+            let wanted: Vec<_> = text.bytes().enumerate().filter(|(_, b)| matches!(b, b'"' | b'\\')).collect();
+            prop_assert_eq!(found, wanted.into_iter().map(|(at, _)| at).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn fields_of_a_binary_header_are_made_text_each_by_itself(
+            // Some lengths are no text, some texts are none, and some are only together with what is beside them.
+            entries in proptest::collection::vec(
+                ("[a-zé]{0,3}[\u{80}-\u{ff}]?", proptest::collection::vec(any::<u8>(), 1..4), 0..300usize, 0..3usize), 0..8)
+        ) {
+            let entries: Vec<(Vec<u8>, Vec<u8>)> = entries.into_iter().map(|(name, odd, len, kind)| {
+                let value = match kind {
+                    0 => odd,
+                    1 => vec![b'v'; len + 1],
+                    _ => [odd.as_slice(), &vec![b'v'; len]].concat(),
+                };
+                // A name cut inside a letter is no text either.
+                let cut = if kind == 2 { name.len().saturating_sub(1) } else { name.len() };
+                (name.as_bytes()[..cut].to_vec(), value)
+            }).collect();
+            let mut block = Vec::new();
+            for (name, value) in &entries {
+                block.extend_from_slice(&(name.len() as u16).to_be_bytes());
+                block.extend_from_slice(name);
+                block.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                block.extend_from_slice(value);
+            }
+            let mut header = vec![0; 17];
+            header.extend_from_slice(&(block.len() as u32).to_be_bytes());
+            header.extend_from_slice(&block);
+            let frame = Frame::from_parts(SerializeType::RocketMq, header.into(), Bytes::new()).expect("sound");
+            let wanted = entries.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+            let found: Vec<_> = frame.fields().map(|(name, value)| (name.into(), value.into())).collect();
+            prop_assert_eq!(found, wanted.collect::<Vec<_>>());
+        }
+
         #[test]
         fn both_readers_agree_on_damaged_headers(
             changes in proptest::collection::vec((0..SEND.len(), any::<u8>(), 0..4usize), 0..4)

@@ -244,9 +244,23 @@ fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
 
 fn hex(raw: &[u8], at: usize, digits: usize) -> Option<u32> {
     raw.get(at..at + digits)?.iter().try_fold(0, |value, digit| {
-        Some(value << 4 | char::from(*digit).to_digit(16)?)
+        let digit = HEX_DIGITS[usize::from(*digit)];
+        (digit < 16).then_some(value << 4 | u32::from(digit))
     })
 }
+
+/// What each byte is as a hexadecimal digit; 16 for none.
+const HEX_DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let letter = b"0123456789abcdef"[digit];
+        table[letter as usize] = digit as u8;
+        table[letter.to_ascii_uppercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 fn push_char(c: Option<char>, out: &mut Vec<u8>) {
     let mut buf = [0; 4];
@@ -260,6 +274,7 @@ fn push_char(c: Option<char>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn tokens(text: &str) -> Result<Vec<Token>, JsonError> {
         let mut scanner = Scanner::new(text.as_bytes());
@@ -308,6 +323,25 @@ mod tests {
             let mut out = Vec::new();
             unescape(raw.as_bytes(), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        for byte in 0..=255 {
+            let digit = char::from(byte).to_digit(16).unwrap_or(16);
+            assert_eq!(u32::from(HEX_DIGITS[usize::from(byte)]), digit, "{byte}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_escaped_is_unescaped(text in "([a-zé]{0,20}[\"\\\\\u{0}-\u{1f}]?){0,6}") {
+            let json = serde_json::to_vec(&text).expect("JSON");
+            // Behind what was there already.
+            let mut out = b"before".to_vec();
+            unescape(&json[1..json.len() - 1], &mut out);
+            prop_assert_eq!(String::from_utf8_lossy(&out), format!("before{text}"));
         }
     }
 }

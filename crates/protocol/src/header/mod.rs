@@ -93,17 +93,34 @@ impl<'a> DecodeField<'a> for Cow<'a, str> {
     }
 }
 
+/// What most numbers in headers are: flags, queues, counts.
+#[inline]
+fn one_digit(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [digit @ b'0'..=b'9'] => Some(digit - b'0'),
+        _ => None,
+    }
+}
+
 impl<'a> DecodeField<'a> for i32 {
     const EXPECTED: &'static str = "32-bit number";
+    #[inline]
     fn decode(text: &'a str) -> Option<Self> {
-        text.parse().ok()
+        match one_digit(text) {
+            Some(digit) => Some(i32::from(digit)),
+            None => text.parse().ok(),
+        }
     }
 }
 
 impl<'a> DecodeField<'a> for i64 {
     const EXPECTED: &'static str = "64-bit number";
+    #[inline]
     fn decode(text: &'a str) -> Option<Self> {
-        text.parse().ok()
+        match one_digit(text) {
+            Some(digit) => Some(i64::from(digit)),
+            None => text.parse().ok(),
+        }
     }
 }
 
@@ -275,21 +292,28 @@ pub mod read {
     use super::{DecodeField, HeaderError};
 
     /// A field that must be of its type.
+    #[inline]
     pub fn strict<'a, T: DecodeField<'a>>(
         field: &'static str,
         text: &'a str,
     ) -> Result<Option<T>, HeaderError> {
         match T::decode(text) {
             Some(value) => Ok(Some(value)),
-            None => Err(HeaderError::IllTyped {
-                field,
-                expected: T::EXPECTED,
-                value: text.chars().take(64).collect(),
-            }),
+            None => Err(ill_typed(field, T::EXPECTED, text)),
+        }
+    }
+
+    #[cold]
+    fn ill_typed(field: &'static str, expected: &'static str, text: &str) -> HeaderError {
+        HeaderError::IllTyped {
+            field,
+            expected,
+            value: text.chars().take(64).collect(),
         }
     }
 
     /// A field that may be missing: an empty text where a number belongs counts as missing (some clients send it so).
+    #[inline]
     pub fn lenient<'a, T: DecodeField<'a>>(
         field: &'static str,
         text: &'a str,
@@ -298,5 +322,19 @@ pub mod read {
             return Ok(None);
         }
         strict(field, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whole_numbers_are_what_rust_takes(text in "[+-]?[0-9]{0,3}|[+-]?[0-9]{9,20}|.{0,3}") {
+            prop_assert_eq!(<i32 as DecodeField>::decode(&text), text.parse().ok());
+            prop_assert_eq!(<i64 as DecodeField>::decode(&text), text.parse().ok());
+        }
     }
 }
