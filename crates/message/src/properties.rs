@@ -114,6 +114,11 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+/// Whether a zero byte is in `text`.
+pub fn has_nul(text: &[u8]) -> bool {
+    memchr::memchr(0, text).is_some()
+}
+
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
 pub fn get<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     pairs(text)

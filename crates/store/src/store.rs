@@ -122,8 +122,10 @@ impl<D: Disk> Store<D> {
                 max,
             });
         }
-        // Callers check names for the client's sake; this is for the file system's.
-        name::check_any_topic(new.topic)?;
+        // Callers check names for the client's sake; this is for the file system's. The topic before was a name.
+        if before.is_none_or(|before| before.fields.topic != new.topic) {
+            name::check_any_topic(new.topic)?;
+        }
         let fields = Fields {
             version,
             topic: new.topic,
@@ -149,7 +151,7 @@ impl<D: Disk> Store<D> {
                 len: fields.stored_properties_len(),
             });
         }
-        if new.properties.contains(&0) {
+        if properties::has_nul(new.properties) {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
@@ -234,9 +236,6 @@ impl<D: Disk> Store<D> {
                     .for_each(|record| record.result = Some(Err(error.clone())));
                 break;
             }
-        }
-        if let Some(file) = &appending.file {
-            file.file.publish((appending.position - file.start) as u64);
         }
         if self.log.written() != appending.position {
             self.log.set_written(appending.position);
@@ -698,7 +697,7 @@ impl<D: Disk> Store<D> {
     }
 }
 
-/// Gives the records of a run their places and writes them, all in one. Only under the append lock.
+/// Gives the records of a run their places, writes them, all in one, and publishes them. Only under the append lock.
 fn write_run<F: MappedFile>(
     file: &LogFile<F>,
     position: i64,
@@ -710,17 +709,19 @@ fn write_run<F: MappedFile>(
     let len: usize = run.iter().map(|record| record.len).sum();
     if run.iter().any(|record| record.multi.is_some()) {
         // They have become longer since.
-        return file.file.write_with(at, len as u64, |out| {
+        file.file.write_with(at, len as u64, |out| {
             place_run(position, run, now, |record, place, at| {
                 record.encode(place, &mut out[at..at + record.len]);
             });
-        });
+        })?;
+        file.file.publish(at + len as u64);
+        return Ok(());
     }
     let bytes = &mut encoded[run[0].encoded_at..][..len];
     place_run(position, run, now, |record, place, at| {
         record.fields.set_place(place, &mut bytes[at..at + record.len]);
     });
-    file.file.write(at, bytes)
+    file.file.write_and_publish(at, bytes)
 }
 
 /// Gives the records of a run their places; `put` is told each one's, and where in the run it starts.

@@ -495,10 +495,13 @@ fn hostile_records_touch_no_other_path() {
     ] {
         let new = record(topic, 0, b"x", b"");
         if queue_id == 0 && queue_offset == 0 {
-            assert!(
-                matches!(store.prepare(&new), Err(store::Illegal::Name(_))),
-                "{topic}"
-            );
+            let before = store.prepare(&record("T", 0, b"x", b"")).unwrap();
+            for before in [None, Some(&before)] {
+                assert!(
+                    matches!(store.prepare_after(&new, before), Err(store::Illegal::Name(_))),
+                    "{topic}"
+                );
+            }
         }
         let fields = fields(topic, queue_id, b"KEYS\x01../k");
         let place = Place {
