@@ -3,8 +3,11 @@
 //! Without `--rate` every one of `-w` workers sends its next message when the last is answered: that finds the highest
 //! rate. With `--rate` messages are due at set times and the latency counts from when a message was due, not from when it
 //! was sent, so that a broker that stalls is charged for everything that had to wait (no coordinated omission).
+//!
+//! What the producer delays (`-d true`) the consumer counts twice: the time since it was sent, and how late it was.
 
 use crate::histogram::Histogram;
+use crate::lateness;
 use crate::observed::{Used, used};
 use crate::output::{block_on, complain, print, stopped};
 use clap::{Arg, ArgMatches, value_parser};
@@ -48,6 +51,16 @@ fn text(id: &'static str, short: char, default: &'static str, help: &'static str
 pub(crate) fn producer_arguments() -> Vec<Arg> {
     let mut arguments = sending_arguments();
     arguments.push(number("batchSize", None, "1", "Messages in one request"));
+    let delay = Arg::new("delayEnable").long("delayEnable").short('d');
+    let delay = delay.value_name("BOOL").value_parser(value_parser!(bool));
+    arguments.push(delay.default_value("false").help("Send with a delay level"));
+    let level = number(
+        "delayLevel",
+        Some('e'),
+        "1",
+        "The level, from 1 (1 s) to 18 (2 h)",
+    );
+    arguments.push(level.value_parser(value_parser!(u64).range(lateness::LEVELS)));
     arguments
 }
 
@@ -111,11 +124,26 @@ fn given_text(matches: &ArgMatches, id: &str) -> String {
     matches.get_one::<String>(id).cloned().unwrap_or_default()
 }
 
+/// The level of what is sent; batches have none.
+fn delay_level(matches: &ArgMatches) -> Option<u64> {
+    let enabled = matches.try_get_one::<bool>("delayEnable").ok().flatten();
+    enabled
+        .is_some_and(|enabled| *enabled)
+        .then(|| given(matches, "delayLevel"))
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// What is counted while messages go.
 #[derive(Default)]
 struct Counters {
     /// Of the whole measurement.
     all: Histogram,
+    /// How much later than due those came that were delayed.
+    late: Histogram,
     /// Of the interval that runs.
     interval: Histogram,
     messages: AtomicU64,
@@ -125,6 +153,7 @@ struct Counters {
 impl Counters {
     fn clear(&self) {
         self.all.clear();
+        self.late.clear();
         self.interval.clear();
         self.messages.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
@@ -144,7 +173,13 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
         message = message.property("benchmark", &"p".repeat(property));
     }
     let batch = given(matches, "batchSize").max(1);
-    let messages: Arc<Vec<Message>> = Arc::new(vec![message; batch as usize]);
+    let request = Arc::new(Request {
+        messages: vec![message; batch as usize],
+        delay_level: delay_level(matches),
+    });
+    if batch > 1 && request.delay_level.is_some() {
+        return Err(Error::BadMessage("a batch has no delay level".to_owned()));
+    }
     let mut producers = Vec::new();
     for _ in 0..given(matches, "connections").max(1) {
         let mut settings = ProducerSettings::new(namesrv, "benchmark_producer");
@@ -153,7 +188,7 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
         settings.retries = 0;
         let producer = Producer::start(settings).await?;
         // Finds out whether there is a route at all, and opens the connection.
-        send(&producer, &messages).await?;
+        request.send(&producer).await?;
         producers.push(Arc::new(producer));
     }
     let counters = Arc::new(Counters::default());
@@ -168,7 +203,7 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
         for _ in 0..given(matches, "threadCount").max(1) {
             let worker = Worker {
                 producer: Arc::clone(producer),
-                messages: Arc::clone(&messages),
+                request: Arc::clone(&request),
                 counters: Arc::clone(&counters),
                 left: Arc::clone(&left),
                 due: due.clone(),
@@ -188,10 +223,23 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
     Ok(())
 }
 
-async fn send(producer: &Producer, messages: &[Message]) -> Result<(), Error> {
-    match messages {
-        [one] => producer.send(one).await.map(drop),
-        many => producer.send_batch(many).await.map(drop),
+/// What every request sends.
+struct Request {
+    messages: Vec<Message>,
+    delay_level: Option<u64>,
+}
+
+impl Request {
+    async fn send(&self, producer: &Producer) -> Result<(), Error> {
+        let sent = match (self.messages.as_slice(), self.delay_level) {
+            ([one], Some(level)) => {
+                let delayed = lateness::delayed(one.clone(), level, now());
+                producer.send(&delayed).await
+            }
+            ([one], None) => producer.send(one).await,
+            (many, _) => producer.send_batch(many).await,
+        };
+        sent.map(drop)
     }
 }
 
@@ -224,7 +272,7 @@ fn pace(rate: u64, batch: u64, stop: &CancellationToken) -> Option<Due> {
 
 struct Worker {
     producer: Arc<Producer>,
-    messages: Arc<Vec<Message>>,
+    request: Arc<Request>,
     counters: Arc<Counters>,
     left: Arc<AtomicU64>,
     due: Option<Due>,
@@ -253,13 +301,13 @@ impl Worker {
                     }
                 }
             };
-            match send(&self.producer, &self.messages).await {
+            match self.request.send(&self.producer).await {
                 Ok(()) => {
                     self.counters.all.add(start.elapsed());
                     self.counters.interval.add(start.elapsed());
                     self.counters
                         .messages
-                        .fetch_add(self.messages.len() as u64, Ordering::Relaxed);
+                        .fetch_add(self.request.messages.len() as u64, Ordering::Relaxed);
                 }
                 Err(e) => {
                     let failed = self.counters.failed.fetch_add(1, Ordering::Relaxed) + 1;
@@ -286,8 +334,11 @@ async fn consume_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
     let counters = Arc::new(Counters::default());
     let counted = Arc::clone(&counters);
     let listener = move |messages: &[Received]| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = now();
         for message in messages {
+            if let Some(late) = lateness::lateness(|name| message.property(name), now) {
+                counted.late.add(late);
+            }
             let born = Duration::from_millis(u64::try_from(message.born_timestamp).unwrap_or(0));
             let latency = now.saturating_sub(born);
             counted.all.add(latency);
@@ -352,7 +403,7 @@ async fn measure(
     let elapsed = start.elapsed();
     let after = observed.map(used);
     stop.cancel();
-    summary(what, counters, elapsed);
+    print(&summary(what, counters, elapsed));
     if let (Some(before), Some(after)) = (before, after) {
         observed_line(before, after, counters.messages.load(Ordering::Relaxed));
     }
@@ -374,19 +425,31 @@ fn progress(what: &str, counters: &Counters, before: u64, elapsed: Duration) {
     counters.interval.clear();
 }
 
-fn summary(what: &str, counters: &Counters, elapsed: Duration) {
+fn summary(what: &str, counters: &Counters, elapsed: Duration) -> String {
     let count = counters.messages.load(Ordering::Relaxed);
-    print(&format!(
-        "{what} total: {count} messages in {:.2} s, {:.0} a second; latency ms p50 {:.3} p99 {:.3} p99.9 {:.3} max \
-         {:.3}; failed {}",
+    let mut text = format!(
+        "{what} total: {count} messages in {:.2} s, {:.0} a second; latency {}; failed {}",
         elapsed.as_secs_f64(),
         count as f64 / elapsed.as_secs_f64().max(1e-9),
-        milliseconds(counters.all.quantile(0.5)),
-        milliseconds(counters.all.quantile(0.99)),
-        milliseconds(counters.all.quantile(0.999)),
-        milliseconds(counters.all.max()),
+        quantiles(&counters.all),
         counters.failed.load(Ordering::Relaxed)
-    ));
+    );
+    let delayed = counters.late.count();
+    if delayed > 0 {
+        let late = quantiles(&counters.late);
+        text.push_str(&format!("\n{what} delayed: {delayed} messages; lateness {late}"));
+    }
+    text
+}
+
+fn quantiles(of: &Histogram) -> String {
+    format!(
+        "ms p50 {:.3} p99 {:.3} p99.9 {:.3} max {:.3}",
+        milliseconds(of.quantile(0.5)),
+        milliseconds(of.quantile(0.99)),
+        milliseconds(of.quantile(0.999)),
+        milliseconds(of.max())
+    )
 }
 
 fn observed_line(before: Result<Used, String>, after: Result<Used, String>, messages: u64) {
@@ -401,5 +464,48 @@ fn observed_line(before: Result<Used, String>, after: Result<Used, String>, mess
             ));
         }
         (Err(e), _) | (_, Err(e)) => complain(&format!("the broker's process cannot be observed: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Command;
+
+    fn level_of(arguments: Vec<Arg>, line: &[&str]) -> Option<u64> {
+        let command = Command::new("load").no_binary_name(true).args(arguments);
+        delay_level(&command.try_get_matches_from(line).expect("a command line"))
+    }
+
+    #[test]
+    fn the_level_counts_where_delay_is_enabled() {
+        let producer = |line| level_of(producer_arguments(), line);
+        assert_eq!(producer(&[]), None);
+        assert_eq!(producer(&["-e", "3"]), None);
+        assert_eq!(producer(&["-d", "false", "-e", "3"]), None);
+        assert_eq!(producer(&["-d", "true"]), Some(1));
+        assert_eq!(
+            producer(&["--delayEnable", "true", "--delayLevel", "18"]),
+            Some(18)
+        );
+        assert_eq!(level_of(batch_producer_arguments(), &[]), None);
+        let command = Command::new("load")
+            .no_binary_name(true)
+            .args(producer_arguments());
+        assert!(command.try_get_matches_from(["-d", "true", "-e", "19"]).is_err());
+    }
+
+    #[test]
+    fn lateness_is_told_where_something_was_delayed() {
+        let counters = Counters::default();
+        counters.messages.store(2, Ordering::Relaxed);
+        counters.all.add(Duration::from_millis(1250));
+        let text = summary("Consume", &counters, Duration::from_secs(1));
+        assert!(!text.contains("lateness"), "{text}");
+        counters.late.add(Duration::from_millis(250));
+        let text = summary("Consume", &counters, Duration::from_secs(1));
+        let line =
+            "Consume delayed: 1 messages; lateness ms p50 250.000 p99 250.000 p99.9 250.000 max 250.000";
+        assert_eq!(text.lines().last(), Some(line));
     }
 }

@@ -7,6 +7,7 @@ mod benchmark;
 mod check_store;
 pub mod command;
 pub mod histogram;
+mod lateness;
 pub mod observed;
 mod output;
 mod quickstart;

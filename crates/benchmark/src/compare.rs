@@ -1,8 +1,6 @@
 //! Ours beside Java's: all run at the same time on the same settings, each row is measured in turns, A B A B.
 
 use std::io;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use cluster::{Cluster, Flavour, Jvm};
@@ -13,8 +11,9 @@ use crate::rows::{self, Figure, Row};
 use crate::table::{Line, Table};
 use crate::{broker, device};
 
-/// Topics: sends go to one, pulls read another.
+/// Topics: sends go to one, pulls read another. What is delayed has its own: it comes when other loads run.
 const SENT: &str = "Benchmark";
+const DELAYED: &str = "BenchmarkDelayed";
 const HOT: &str = "BenchmarkHot";
 const COLD: &str = "BenchmarkCold";
 /// What lies in the topics that are pulled: 40 MiB and 1 GiB of log.
@@ -61,7 +60,7 @@ pub(crate) fn cluster(flavour: Flavour, sync_flush: bool) -> io::Result<Cluster>
         ("waitTimeMillsInSendQueue", "5000"),
     ];
     let cluster = Cluster::with_jvm(flavour, flavour, Jvm::Large, &tuning);
-    for topic in [SENT, HOT, COLD] {
+    for topic in [SENT, DELAYED, HOT, COLD] {
         broker::create_topic(&cluster.broker.address(), topic)?;
     }
     Ok(cluster)
@@ -101,7 +100,11 @@ fn measure(row: &Row, cluster: &mut Cluster, seconds: u64) -> io::Result<Outcome
     if row.cold {
         return measure_cold(row, cluster);
     }
-    let topic = if row.kind == Kind::Pull { HOT } else { SENT };
+    let topic = match row.kind {
+        Kind::Pull => HOT,
+        Kind::Delayed => DELAYED,
+        _ => SENT,
+    };
     if row.kind == Kind::Pull {
         fill(cluster, HOT, HOT_MESSAGES)?;
     }
@@ -126,35 +129,13 @@ fn measure_cold(row: &Row, cluster: &mut Cluster) -> io::Result<Outcome> {
         2,
     )
     .run()?;
-    forget_pages(&cluster.broker.store())?;
+    disk::forget_pages(&cluster.broker.store())?;
     let once = Load {
         warm_up: Duration::ZERO,
         once: true,
         ..load(row, cluster, COLD, 0)
     };
     once.run()
-}
-
-/// Asks the kernel to drop the pages of every file below `dir` that nobody has mapped and touched.
-pub(crate) fn forget_pages(dir: &Path) -> io::Result<()> {
-    Command::new("sync").arg("-f").arg(dir).status()?;
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            forget_pages(&path)?;
-        } else {
-            let output = Command::new("dd")
-                .arg(format!("if={}", path.display()))
-                .args(["iflag=nocache", "count=0", "status=none"])
-                .output()?;
-            if !output.status.success() {
-                return Err(io::Error::other(
-                    String::from_utf8_lossy(&output.stderr).into_owned(),
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What a row gave: the outcomes of each side, and what the bare device loop reached beside ours.

@@ -37,12 +37,16 @@ pub(crate) struct SendShape<'a> {
     pub(crate) batch: usize,
     pub(crate) serialize_type: SerializeType,
     pub(crate) oneway: bool,
+    pub(crate) delay_level: Option<u32>,
 }
 
 impl SendFrame {
     pub(crate) fn new(shape: SendShape<'_>, queue_id: i32) -> SendFrame {
         let body = vec![b'x'; shape.size.max(8)];
-        let own = format!("UNIQ_KEY\u{1}{KEY}\u{2}WAIT\u{1}true");
+        let mut own = format!("UNIQ_KEY\u{1}{KEY}\u{2}WAIT\u{1}true");
+        if let Some(level) = shape.delay_level {
+            own.push_str(&format!("\u{2}DELAY\u{1}{level}"));
+        }
         let is_batch = shape.batch > 1;
         let (code, body, properties) = if is_batch {
             let mut chain = Vec::new();
@@ -62,7 +66,7 @@ impl SendFrame {
             sys_flag: Some(0),
             born_timestamp: now_ms(),
             flag: Some(0),
-            properties: Some(properties.into()),
+            properties: Some(&properties),
             reconsume_times: Some(0),
             unit_mode: Some(false),
             batch: Some(is_batch),
@@ -264,6 +268,7 @@ mod tests {
                     batch,
                     serialize_type,
                     oneway: false,
+                    delay_level: None,
                 };
                 let mut out = Vec::new();
                 let mut send = SendFrame::new(shape, 5);
@@ -283,6 +288,26 @@ mod tests {
                     assert_eq!(found, 1, "{key} {serialize_type:?} {batch}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_delayed_send_says_its_level() {
+        for (delay_level, expected) in [(None, None), (Some(1), Some(&b"1"[..]))] {
+            let shape = SendShape {
+                topic: "T",
+                size: 100,
+                batch: 1,
+                serialize_type: SerializeType::Json,
+                oneway: false,
+                delay_level,
+            };
+            let mut out = Vec::new();
+            SendFrame::new(shape, 5).push(&mut out, 7, 1, None);
+            let frame = Frame::decode(Bytes::from(out).slice(4..)).expect("a frame");
+            let header: SendMessageRequestHeader<'_> = frame.header().expect("its header");
+            let properties = header.properties.unwrap_or_default();
+            assert_eq!(message::properties::get(properties.as_bytes(), "DELAY"), expected);
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::io::ErrorKind::WouldBlock;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use admin::histogram::Histogram;
@@ -38,6 +38,34 @@ pub(crate) enum Kind {
     Pull,
     /// Sends at a rate; measured until a pull that waited has brought the message.
     EndToEnd,
+    /// The same with delay level 1; measured is how much later than due the message came.
+    Delayed,
+}
+
+/// Delay level 1 of every broker here.
+const DELAY_LEVEL: u32 = 1;
+const DELAY: Duration = Duration::from_secs(1);
+
+impl Kind {
+    /// Does a consumer wait for what is sent?
+    fn is_received(self) -> bool {
+        matches!(self, Kind::EndToEnd | Kind::Delayed)
+    }
+
+    /// How long the broker keeps a message from its consumers.
+    fn delay(self) -> Duration {
+        match self {
+            Kind::Delayed => DELAY,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// What the times in messages count from: one for all loads, as what is delayed may come while the next one runs.
+static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn nanos() -> u64 {
+    BASE.elapsed().as_nanos() as u64
 }
 
 /// A load.
@@ -99,7 +127,6 @@ type Worker = JoinHandle<io::Result<()>>;
 /// Counters of all connections; they count only while `measuring`.
 struct Shared {
     load: Load,
-    base: Instant,
     measuring: AtomicBool,
     stop: AtomicBool,
     /// Running number of the last message, for its key.
@@ -112,15 +139,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn nanos(&self) -> u64 {
-        self.base.elapsed().as_nanos() as u64
-    }
-
     fn done(&self, messages: usize, since_nanos: u64) {
         if self.measuring.load(Relaxed) {
             self.messages.fetch_add(messages as u64, Relaxed);
             self.latency
-                .add(Duration::from_nanos(self.nanos().saturating_sub(since_nanos)));
+                .add(Duration::from_nanos(nanos().saturating_sub(since_nanos)));
         } else {
             self.beside.fetch_add(messages as u64, Relaxed);
         }
@@ -159,7 +182,6 @@ impl Load {
     async fn drive(&self) -> io::Result<Outcome> {
         let shared = Arc::new(Shared {
             load: self.clone(),
-            base: Instant::now(),
             // What reads once has no warm-up.
             measuring: AtomicBool::new(self.once),
             stop: AtomicBool::new(false),
@@ -170,7 +192,7 @@ impl Load {
             latency: Histogram::default(),
         });
         let mut workers: Vec<Worker> = Vec::new();
-        if self.kind == Kind::EndToEnd {
+        if self.kind.is_received() {
             let stream = connect(&self.address).await?;
             workers.push(tokio::spawn(Puller::new(stream, &shared, true)?.run()));
         }
@@ -182,7 +204,7 @@ impl Load {
                 Kind::Send if self.rate == 0 => {
                     workers.push(tokio::spawn(Sender::new(stream, &shared, connection).run()));
                 }
-                Kind::Send | Kind::Oneway | Kind::EndToEnd => {
+                Kind::Send | Kind::Oneway | Kind::EndToEnd | Kind::Delayed => {
                     let paced_connection = Arc::new(PacedConnection::new(stream));
                     paced.push(Arc::clone(&paced_connection));
                     workers.push(tokio::spawn(paced_connection.read(Arc::clone(&shared))));
@@ -193,7 +215,7 @@ impl Load {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || pace(&shared, &paced))
         });
-        tokio::time::sleep(self.warm_up).await;
+        tokio::time::sleep(self.warm_up + self.kind.delay()).await;
         let mut outcome = self.measure(&shared, &mut workers).await;
         shared.stop.store(true, Relaxed);
         for worker in workers {
@@ -280,6 +302,7 @@ impl Load {
             batch: self.batch,
             serialize_type: self.serialize_type,
             oneway: self.kind == Kind::Oneway,
+            delay_level: (self.kind == Kind::Delayed).then_some(DELAY_LEVEL),
         };
         (0..QUEUES)
             .map(|queue| SendFrame::new(shape, queue as i32))
@@ -382,7 +405,7 @@ impl Sender {
     async fn run(mut self) -> io::Result<()> {
         let mut buffers = Buffers::new();
         for slot in 0..self.since.len() {
-            self.since[slot] = self.shared.nanos();
+            self.since[slot] = nanos();
             self.push(&mut buffers.out, slot);
         }
         loop {
@@ -399,7 +422,7 @@ impl Sender {
                 } else {
                     shared.refuse(&answer);
                 }
-                since[answer.slot] = shared.nanos();
+                since[answer.slot] = nanos();
                 *turn += 1;
                 frames[*turn % QUEUES].push(out, answer.slot, shared.next_number(), None);
             })?;
@@ -413,7 +436,7 @@ struct Puller {
     shared: Arc<Shared>,
     offsets: Vec<i64>,
     since: Vec<u64>,
-    /// The broker may hold the pulls; what they bring is as old as its stamp says.
+    /// The broker may hold the pulls; what they bring was sent when its stamp says.
     waits: bool,
 }
 
@@ -436,13 +459,13 @@ impl Puller {
 
     async fn run(mut self) -> io::Result<()> {
         let (shared, waits) = (Arc::clone(&self.shared), self.waits);
-        let topic = shared.load.topic;
+        let (topic, delay) = (shared.load.topic, shared.load.kind.delay().as_nanos() as u64);
         let push = |out: &mut Vec<u8>, slot: usize, offset: i64| {
             frames::push_pull(out, topic, slot, (slot % QUEUES) as i32, offset, waits);
         };
         let mut buffers = Buffers::new();
         for slot in 0..self.offsets.len() {
-            self.since[slot] = shared.nanos();
+            self.since[slot] = nanos();
             push(&mut buffers.out, slot, self.offsets[slot]);
         }
         let mut left = self.offsets.len();
@@ -460,7 +483,7 @@ impl Puller {
                 if found && waits {
                     for record in answer.records() {
                         if let Some(stamp) = frames::stamp_of(record) {
-                            shared.done(1, stamp);
+                            shared.done(1, stamp + delay);
                         }
                     }
                 } else if found {
@@ -473,7 +496,7 @@ impl Puller {
                 }
                 // At the end of the queue the next pull begins at its start.
                 offsets[slot] = if found || waits { next } else { 0 };
-                since[slot] = shared.nanos();
+                since[slot] = nanos();
                 push(out, slot, offsets[slot]);
             })?;
         }
@@ -484,7 +507,7 @@ impl Puller {
 /// A connection at a set rate: the pacer writes, a task reads.
 struct PacedConnection {
     stream: TcpStream,
-    /// When the message of each slot was due, ns since the load began.
+    /// When the message of each slot was due, ns since [`BASE`].
     due: Vec<AtomicU64>,
 }
 
@@ -517,16 +540,16 @@ fn pace(shared: &Shared, connections: &[Arc<PacedConnection>]) -> io::Result<()>
     let between = 1_000_000_000 / shared.load.rate.max(1);
     let mut frames = shared.load.frames();
     let mut buffers: Vec<Buffers> = connections.iter().map(|_| Buffers::new()).collect();
-    let stamped = shared.load.kind == Kind::EndToEnd;
-    let mut due = shared.nanos();
+    let stamped = shared.load.kind.is_received();
+    let mut due = nanos();
     let mut count = 0;
     while !shared.stop.load(Relaxed) {
-        let now = shared.nanos();
+        let now = nanos();
         if due > now {
             std::thread::sleep(Duration::from_nanos(due - now));
         }
         // All that is due by now, each connection's in one write.
-        let now = shared.nanos();
+        let now = nanos();
         while due <= now {
             let at = count % connections.len();
             let slot = count / connections.len() % PACED_SLOTS;
@@ -616,5 +639,18 @@ mod tests {
             ..load(&cluster, Kind::Pull, 0)
         };
         assert_eq!(pull.run().unwrap().messages, stored());
+    }
+
+    #[test]
+    fn lateness_counts_from_when_a_message_was_due() {
+        let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+        broker::create_topic(&cluster.broker.address(), TOPIC).unwrap();
+        let outcome = load(&cluster, Kind::Delayed, 1000).run().unwrap();
+        assert!(outcome.messages > 0.0, "{outcome:?}");
+        let [p50, .., max] = outcome.latency_ms;
+        // Nothing would be late if nothing had been delayed.
+        assert!(max > 0.0, "{outcome:?}");
+        let delay = DELAY.as_secs_f64() * 1000.0;
+        assert!(p50 < delay, "it does not count from the sending: {outcome:?}");
     }
 }

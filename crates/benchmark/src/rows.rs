@@ -245,6 +245,22 @@ fn rates_and_pulls() -> Vec<Row> {
             )
         },
         Row {
+            kind: Kind::Delayed,
+            rate: 1_000,
+            ..send(
+                "lateness after delay level 1 at 1,000/s",
+                4,
+                16,
+                &[
+                    (Rate, None),
+                    (P50, None),
+                    (P99, None),
+                    (Max, None),
+                    (CpuPerMillion, None),
+                ],
+            )
+        },
+        Row {
             kind: Kind::Pull,
             ..send(
                 "pull 32 at a time, 1 x 16, hot",

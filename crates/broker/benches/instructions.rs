@@ -359,7 +359,7 @@ fn send_frame(bytes: &mut Vec<u8>, row: &Row, i: usize) {
         sys_flag: Some(0),
         born_timestamp: 1_700_000_000_000,
         flag: Some(0),
-        properties: Some(properties.into()),
+        properties: Some(&properties),
         reconsume_times: Some(0),
         unit_mode: Some(false),
         batch: Some(code == request::SEND_BATCH_MESSAGE),

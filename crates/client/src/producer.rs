@@ -262,7 +262,7 @@ impl Producer {
             sys_flag: Some(parcel.sys_flag),
             born_timestamp: now_ms(),
             flag: Some(parcel.flag),
-            properties: Some(parcel.properties.as_str().into()),
+            properties: Some(&parcel.properties),
             reconsume_times: Some(0),
             unit_mode: Some(false),
             batch: Some(parcel.batch),

@@ -25,6 +25,7 @@ mod error;
 mod faults;
 mod machine;
 mod mmap;
+mod page_cache;
 mod region;
 mod reserved;
 #[cfg(feature = "sim")]
@@ -36,6 +37,7 @@ pub use error::{Error, Operation, Result};
 pub use faults::Faults;
 pub use machine::{local_offset_ms, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
+pub use page_cache::forget_pages;
 pub use region::MappedSlice;
 #[cfg(feature = "sim")]
 pub use sim::{SimClock, SimDisk, SimRandom};

@@ -30,26 +30,51 @@ pub enum IdError {
     Port(i32),
 }
 
-impl fmt::Display for OffsetMessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 56];
-        let mut len = 0;
-        let mut put = |bytes: &[u8]| {
-            for byte in bytes {
-                text[len] = HEX[usize::from(byte >> 4)];
-                text[len + 1] = HEX[usize::from(byte & 15)];
-                len += 2;
-            }
+/// Characters of the longest id.
+pub const TEXT_MAX: usize = 56;
+
+impl OffsetMessageId {
+    /// The id as text, written into `buffer`.
+    pub fn text<'b>(&self, buffer: &'b mut [u8; TEXT_MAX]) -> &'b str {
+        let mut bytes = [0u8; TEXT_MAX / 2];
+        let address_len = match self.store_host.ip() {
+            IpAddr::V4(ip) => put(&mut bytes, 0, &ip.octets()),
+            IpAddr::V6(ip) => put(&mut bytes, 0, &ip.octets()),
         };
-        match self.store_host.ip() {
-            IpAddr::V4(ip) => put(&ip.octets()),
-            IpAddr::V6(ip) => put(&ip.octets()),
+        let port = i32::from(self.store_host.port()).to_be_bytes();
+        let port_end = put(&mut bytes, address_len, &port);
+        let len = put(&mut bytes, port_end, &self.physical_offset.to_be_bytes());
+        let (pairs, _) = buffer.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(&bytes[..len]) {
+            *pair = HEX_PAIRS[usize::from(*byte)];
         }
-        put(&i32::from(self.store_host.port()).to_be_bytes());
-        put(&self.physical_offset.to_be_bytes());
-        f.write_str(std::str::from_utf8(&text[..len]).unwrap_or_default())
+        std::str::from_utf8(&buffer[..2 * len]).unwrap_or_default()
     }
 }
+
+/// Copies `from` to `at`; returns the place behind it.
+fn put(bytes: &mut [u8; TEXT_MAX / 2], at: usize, from: &[u8]) -> usize {
+    let end = at + from.len();
+    bytes[at..end].copy_from_slice(from);
+    end
+}
+
+impl fmt::Display for OffsetMessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text(&mut [0; TEXT_MAX]))
+    }
+}
+
+/// The two digits of each byte.
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 

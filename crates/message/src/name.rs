@@ -97,13 +97,14 @@ pub fn check_group(name: &str) -> Result<(), NameError> {
 }
 
 fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
-    if name.trim().is_empty() {
-        return Err(NameError::Blank(kind));
-    }
-    if !name.bytes().all(is_name_byte) {
-        return Err(NameError::Character {
-            kind,
-            name: name.chars().take(max).collect(),
+    if !name.bytes().all(is_name_byte) || name.is_empty() {
+        return Err(if name.trim().is_empty() {
+            NameError::Blank(kind)
+        } else {
+            NameError::Character {
+                kind,
+                name: name.chars().take(max).collect(),
+            }
         });
     }
     // Only ASCII is left, so bytes are characters.
@@ -115,8 +116,20 @@ fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
 
 /// Whether a name may hold this byte.
 pub fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'_' | b'-')
+    NAME_BYTES[usize::from(byte)]
 }
+
+/// Every send asks for each letter of its topic.
+const NAME_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < allowed.len() {
+        let letter = byte as u8;
+        allowed[byte] = letter.is_ascii_alphanumeric() || matches!(letter, b'%' | b'|' | b'_' | b'-');
+        byte += 1;
+    }
+    allowed
+};
 
 /// Whether `topic` belongs to the system: never cleaned away, never deleted by mistake.
 pub fn is_system_topic(topic: &str) -> bool {

@@ -4,6 +4,7 @@
 //! are dropped on reading. Where a name comes twice the last one counts, as in Java's map.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Byte between name and value.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;
@@ -76,47 +77,136 @@ pub mod names {
 /// Walks the pairs of a properties text in their order, duplicates included.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
-    rest: &'a [u8],
+    text: &'a [u8],
+    /// Where the next pair starts.
+    start: usize,
+    separators: Separators<'a>,
 }
 
 /// The pairs of `text`, in their order; malformed ones are left out.
 pub fn pairs(text: &[u8]) -> Pairs<'_> {
-    Pairs { rest: text }
+    Pairs {
+        text,
+        start: 0,
+        separators: Separators::of(text),
+    }
 }
 
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a [u8], &'a [u8]);
+/// Where a pair stands in its text.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: usize,
+    /// The separator between name and value.
+    middle: usize,
+    /// End of the value.
+    end: usize,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // Names are a few letters: a loop is quicker than a search that is good at long texts.
-            let name_len = self
-                .rest
-                .iter()
-                .position(|&byte| byte == NAME_VALUE_SEPARATOR || byte == PAIR_SEPARATOR)
-                .unwrap_or(self.rest.len());
-            let (name, behind) = self.rest.split_at(name_len);
-            let Some((&separator, value)) = behind.split_first() else {
-                self.rest = &[];
-                return None;
-            };
-            if separator == PAIR_SEPARATOR {
-                self.rest = value;
+impl Span {
+    fn name(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.middle]
+    }
+
+    fn value(self, text: &[u8]) -> &[u8] {
+        &text[self.middle + 1..self.end]
+    }
+}
+
+impl Pairs<'_> {
+    #[inline]
+    fn next_span(&mut self) -> Option<Span> {
+        while self.start < self.text.len() {
+            let start = self.start;
+            // What stands behind the last separator without a value is no pair.
+            let (middle, kind) = self.separators.next()?;
+            self.start = middle + 1;
+            if kind == PAIR_SEPARATOR {
                 continue;
             }
-            let value_len = memchr::memchr(PAIR_SEPARATOR, value).unwrap_or(value.len());
-            self.rest = value.get(value_len + 1..).unwrap_or_default();
-            if name_len > 0 && value_len > 0 {
-                return Some((name, &value[..value_len]));
+            // The name's end in a value is a part of it.
+            let end = loop {
+                match self.separators.next() {
+                    Some((_, NAME_VALUE_SEPARATOR)) => {}
+                    Some((end, _)) => break end,
+                    None => break self.text.len(),
+                }
+            };
+            self.start = end + 1;
+            if start < middle && middle + 1 < end {
+                return Some(Span { start, middle, end });
             }
         }
         None
     }
 }
 
-/// Whether a zero byte is in `text`.
-pub fn has_nul(text: &[u8]) -> bool {
-    memchr::memchr(0, text).is_some()
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let span = self.next_span()?;
+        Some((span.name(self.text), span.value(self.text)))
+    }
+}
+
+/// The separators of a text and where they stand. Eight bytes at a time: names and values are too short for searches
+/// that are good at long texts.
+#[derive(Clone, Debug)]
+struct Separators<'a> {
+    text: &'a [u8],
+    /// Where the word starts that comes after that of `found`.
+    next: usize,
+    /// Has the highest bit of each byte set that may be a separator.
+    found: u64,
+}
+
+impl<'a> Separators<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Separators {
+            text,
+            next: 0,
+            found: 0,
+        }
+    }
+
+    /// The bytes of `word` below 3.
+    #[inline]
+    fn in_word(word: [u8; 8]) -> u64 {
+        const LOW_BITS: u64 = u64::from_ne_bytes([0x7F; 8]);
+        const TO_HIGH: u64 = u64::from_ne_bytes([0x80 - (PAIR_SEPARATOR + 1); 8]);
+        let word = u64::from_le_bytes(word);
+        !(((word & LOW_BITS) + TO_HIGH) | word) & !LOW_BITS
+    }
+}
+
+impl Iterator for Separators<'_> {
+    type Item = (usize, u8);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u8)> {
+        loop {
+            while self.found == 0 {
+                let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
+                self.next += 8;
+                self.found = Self::in_word(match rest.first_chunk::<8>() {
+                    Some(word) => *word,
+                    None => {
+                        // Filled up with what is no separator.
+                        let mut word = [b' '; 8];
+                        word[..rest.len()].copy_from_slice(rest);
+                        word
+                    }
+                });
+            }
+            let at = self.next - 8 + self.found.trailing_zeros() as usize / 8;
+            self.found &= self.found - 1;
+            // A zero byte is none.
+            if let kind @ (NAME_VALUE_SEPARATOR | PAIR_SEPARATOR) = self.text[at] {
+                return Some((at, kind));
+            }
+        }
+    }
 }
 
 /// The value of `name`, or `None`. Where the name comes twice the last one counts.
@@ -145,6 +235,8 @@ pub struct Wanted<'a> {
     pub wait: Option<&'a [u8]>,
     /// DELAY
     pub delay: Option<&'a [u8]>,
+    /// TRAN_MSG
+    pub prepared: Option<&'a [u8]>,
 }
 
 impl<'a> Wanted<'a> {
@@ -152,21 +244,33 @@ impl<'a> Wanted<'a> {
     pub fn of(text: &'a [u8]) -> Self {
         let mut wanted = Wanted::default();
         for (name, value) in pairs(text) {
-            match name {
-                b"TAGS" => wanted.tags = Some(value),
-                b"KEYS" => wanted.keys = Some(value),
-                b"UNIQ_KEY" => wanted.uniq_key = Some(value),
-                b"WAIT" => wanted.wait = Some(value),
-                b"DELAY" => wanted.delay = Some(value),
-                _ => {}
-            }
+            wanted.take(name, value);
         }
         wanted
+    }
+
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        let place = match name {
+            b"TAGS" => &mut self.tags,
+            b"KEYS" => &mut self.keys,
+            b"UNIQ_KEY" => &mut self.uniq_key,
+            b"WAIT" => &mut self.wait,
+            b"DELAY" => &mut self.delay,
+            b"TRAN_MSG" => &mut self.prepared,
+            _ => return,
+        };
+        *place = Some(value);
     }
 
     /// Whether the sender waits for flush and replication: always, unless WAIT is `false`.
     pub fn waits(&self) -> bool {
         self.wait != Some(b"false")
+    }
+
+    /// Whether this is a half message: TRAN_MSG is `true`, in any case of letters.
+    pub fn is_half(&self) -> bool {
+        self.prepared
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"true"))
     }
 }
 
@@ -186,9 +290,7 @@ pub fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     if name.is_empty() || value.is_empty() {
         return;
     }
-    if out.last().is_some_and(|&last| last != PAIR_SEPARATOR) {
-        out.push(PAIR_SEPARATOR);
-    }
+    separate(out, 0);
     out.extend_from_slice(name);
     out.push(NAME_VALUE_SEPARATOR);
     out.extend_from_slice(value);
@@ -206,50 +308,135 @@ pub fn finish(out: &mut Vec<u8>, ending: Ending) {
     }
 }
 
-/// Writes the pairs of `text` to the end of `out` (which holds whole pairs or nothing), each name once with its
-/// last value, without the names in `without`, then the pairs of `with`, which replace those of `text`.
-///
-/// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
+/// [`Parsed::rebuild`] of a text that is looked at for nothing else.
 pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
-    let replaced = |name: &[u8]| {
-        without.iter().any(|other| other.as_bytes() == name)
-            || with.iter().any(|(other, _)| other.as_bytes() == name)
-    };
-    let mut few: [(&[u8], &[u8]); FEW] = [(&[], &[]); FEW];
-    let mut count = 0;
-    for pair in pairs(text) {
-        match few.get_mut(count) {
-            Some(slot) => *slot = pair,
-            None => break,
-        }
-        count += 1;
-    }
-    if count < FEW {
-        // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
-        let few = &few[..count];
-        for (index, (name, value)) in few.iter().enumerate() {
-            let superseded = few[index + 1..].iter().any(|(later, _)| later == name);
-            if !superseded && !replaced(name) {
-                push(out, name, value);
-            }
-        }
-    } else {
-        let mut last: HashMap<&[u8], usize> = HashMap::new();
-        last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
-        for (index, (name, value)) in pairs(text).enumerate() {
-            if last.get(name) == Some(&index) && !replaced(name) {
-                push(out, name, value);
-            }
-        }
-    }
-    for (name, value) in with {
-        push(out, name.as_bytes(), value.as_bytes());
-    }
-    finish(out, ending);
+    Parsed::of(text).rebuild(without, with, ending, out);
 }
 
 /// Pairs that are looked at without a map.
-const FEW: usize = 32;
+const FEW: usize = 16;
+
+/// A properties text and what one walk found in it.
+pub struct Parsed<'a> {
+    text: &'a [u8],
+    wanted: Wanted<'a>,
+    /// The first pairs.
+    few: [Span; FEW],
+    /// How many pairs there are.
+    count: usize,
+}
+
+impl<'a> Parsed<'a> {
+    /// Walks `text` once.
+    pub fn of(text: &'a [u8]) -> Self {
+        let mut parsed = Parsed {
+            text,
+            wanted: Wanted::default(),
+            few: [Span::default(); FEW],
+            count: 0,
+        };
+        let mut walk = pairs(text);
+        while let Some(span) = walk.next_span() {
+            parsed.wanted.take(span.name(text), span.value(text));
+            if let Some(slot) = parsed.few.get_mut(parsed.count) {
+                *slot = span;
+            }
+            parsed.count += 1;
+        }
+        parsed
+    }
+
+    /// The values that most look for.
+    pub fn wanted(&self) -> &Wanted<'a> {
+        &self.wanted
+    }
+
+    /// Writes the pairs to the end of `out`, as a text of its own, each name once with its last value, without the names
+    /// in `without`, then the pairs of `with`, which replace those of the text.
+    ///
+    /// This is what Java's parse-into-a-map-and-write-again does to a properties text, with a defined order.
+    pub fn rebuild(&self, without: &[&str], with: &[(&str, &str)], ending: Ending, out: &mut Vec<u8>) {
+        let replaced = |name: &[u8]| {
+            without.iter().any(|other| other.as_bytes() == name)
+                || with.iter().any(|(other, _)| other.as_bytes() == name)
+        };
+        let text = self.text;
+        let start = out.len();
+        let mut kept = Kept {
+            text,
+            run: 0..0,
+            out,
+            start,
+        };
+        if let Some(few) = self.few.get(..self.count) {
+            // A quadratic look for duplicates is quickest for honest texts; thousands of pairs get a map.
+            for (index, span) in few.iter().enumerate() {
+                let name = span.name(text);
+                let superseded = few[index + 1..].iter().any(|later| later.name(text) == name);
+                if !superseded && !replaced(name) {
+                    kept.take(*span);
+                }
+            }
+        } else {
+            let mut last: HashMap<&[u8], usize> = HashMap::new();
+            last.extend(pairs(text).enumerate().map(|(index, (name, _))| (name, index)));
+            let mut walk = pairs(text);
+            let mut index = 0;
+            while let Some(span) = walk.next_span() {
+                let name = span.name(text);
+                if last.get(name) == Some(&index) && !replaced(name) {
+                    kept.take(span);
+                }
+                index += 1;
+            }
+        }
+        kept.copy();
+        for (name, value) in with {
+            if !name.is_empty() && !value.is_empty() {
+                separate(out, start);
+                out.extend_from_slice(name.as_bytes());
+                out.push(NAME_VALUE_SEPARATOR);
+                out.extend_from_slice(value.as_bytes());
+            }
+        }
+        if out.len() > start {
+            finish(out, ending);
+        }
+    }
+}
+
+/// Pairs on their way from one text to another: those that stand together are copied together.
+struct Kept<'a> {
+    text: &'a [u8],
+    run: Range<usize>,
+    out: &'a mut Vec<u8>,
+    /// Where the other text begins.
+    start: usize,
+}
+
+impl Kept<'_> {
+    fn take(&mut self, span: Span) {
+        if self.run.end != span.start {
+            self.copy();
+            self.run.start = span.start;
+        }
+        self.run.end = self.text.len().min(span.end + 1);
+    }
+
+    fn copy(&mut self) {
+        if !self.run.is_empty() {
+            separate(self.out, self.start);
+            self.out.extend_from_slice(&self.text[self.run.clone()]);
+        }
+    }
+}
+
+/// Ends the last pair of the text that begins at `start`, so that another can follow.
+fn separate(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start && out.last() != Some(&PAIR_SEPARATOR) {
+        out.push(PAIR_SEPARATOR);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -316,6 +503,11 @@ mod tests {
         out.clear();
         rebuild(b"", &[], &[("A", "")], Ending::Separator, &mut out);
         assert_eq!(out, b"");
+        // Behind another text it is a text of its own, and leaves the other as it is.
+        out.extend_from_slice(b"A\x01b");
+        rebuild(b"", &[], &[], Ending::Separator, &mut out);
+        rebuild(b"C\x01d", &[], &[("E", "f")], Ending::Bare, &mut out);
+        assert_eq!(out, b"A\x01bC\x01d\x02E\x01f");
     }
 
     #[test]
@@ -325,7 +517,20 @@ mod tests {
         assert!(!Wanted::of(b"WAIT\x01false").waits());
     }
 
+    #[test]
+    fn a_half_message_says_true() {
+        assert!(Wanted::of(b"TRAN_MSG\x01True").is_half());
+        assert!(!Wanted::of(b"TRAN_MSG\x01yes").is_half() && !Wanted::of(b"TAGS\x01true").is_half());
+    }
+
     proptest! {
+        #[test]
+        fn separators_are_found_where_a_loop_finds_them(text in proptest::collection::vec(prop_oneof![0u8..5, 0x7Eu8..0x84, any::<u8>()], 0..40)) {
+            let found: Vec<_> = Separators::of(&text).collect();
+            let one_by_one = text.iter().copied().enumerate().filter(|(_, byte)| matches!(byte, 1 | 2));
+            prop_assert_eq!(found, one_by_one.collect::<Vec<_>>());
+        }
+
         #[test]
         fn any_bytes_are_walked_and_rebuilt(text in proptest::collection::vec(0u8..6, 0..300)) {
             let mut map = HashMap::new();
@@ -334,6 +539,7 @@ mod tests {
             rebuild(&text, &[], &[], Ending::Separator, &mut out);
             let again: Vec<_> = pairs(&out).collect();
             prop_assert_eq!(again.len(), map.len());
+            prop_assert_eq!(*Parsed::of(&text).wanted(), Wanted::of(&text));
             for (name, value) in again {
                 prop_assert_eq!(map.get(name), Some(&value));
             }

@@ -12,6 +12,8 @@ use crate::ext::{self, Ext, ExtUnit};
 use crate::index::TopicHash;
 use crate::log::file_name;
 use crate::settings::StoreSettings;
+
+use arc_swap::ArcSwap;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
@@ -713,10 +715,20 @@ pub(crate) struct Queues<F> {
     topics: RwLock<std::collections::HashMap<Arc<str>, Arc<Topic<F>>>>,
 }
 
-struct Topic<F> {
-    name: Arc<str>,
-    /// In order of id.
-    queues: RwLock<Vec<Arc<Queue<F>>>>,
+/// The queues of one topic.
+pub(crate) struct Topic<F> {
+    pub(crate) name: Arc<str>,
+    /// In order of id. Read for every record by every processor: nobody writes to it for that. Changed under the lock of
+    /// all topics only.
+    queues: ArcSwap<Vec<Arc<Queue<F>>>>,
+}
+
+impl<F> Topic<F> {
+    pub(crate) fn queue(&self, id: i32) -> Option<Arc<Queue<F>>> {
+        let queues = self.queues.load();
+        let index = queues.binary_search_by_key(&id, |queue| queue.id).ok()?;
+        queues.get(index).cloned()
+    }
 }
 
 impl<F: MappedFile> Queues<F> {
@@ -729,11 +741,12 @@ impl<F: MappedFile> Queues<F> {
         }
     }
 
+    pub(crate) fn topic(&self, topic: &str) -> Option<Arc<Topic<F>>> {
+        self.topics.read().get(topic).cloned()
+    }
+
     pub(crate) fn get(&self, topic: &str, id: i32) -> Option<Arc<Queue<F>>> {
-        let topics = self.topics.read();
-        let queues = topics.get(topic)?.queues.read();
-        let index = queues.binary_search_by_key(&id, |queue| queue.id).ok()?;
-        queues.get(index).cloned()
+        self.topics.read().get(topic)?.queue(id)
     }
 
     pub(crate) fn get_or_new(&self, topic: &str, id: i32) -> Arc<Queue<F>> {
@@ -757,18 +770,20 @@ impl<F: MappedFile> Queues<F> {
                 let name: Arc<str> = topic.into();
                 let entry = Arc::new(Topic {
                     name: name.clone(),
-                    queues: RwLock::default(),
+                    queues: ArcSwap::default(),
                 });
                 topics.insert(name, entry.clone());
                 entry
             }
         };
-        let mut queues = entry.queues.write();
+        let queues = entry.queues.load();
         match queues.binary_search_by_key(&id, |queue| queue.id) {
             Ok(index) => queues[index].clone(),
             Err(index) => {
                 let queue = Arc::new(make(entry.name.clone()));
-                queues.insert(index, queue.clone());
+                let mut more = Vec::clone(&queues);
+                more.insert(index, queue.clone());
+                entry.queues.store(Arc::new(more));
                 if message::name::is_lmq(topic) {
                     self.lmq.fetch_add(1, Ordering::Relaxed);
                 }
@@ -780,7 +795,7 @@ impl<F: MappedFile> Queues<F> {
     /// Takes a topic out.
     pub(crate) fn remove(&self, topic: &str) -> Vec<Arc<Queue<F>>> {
         let removed = self.topics.write().remove(topic);
-        let queues = removed.map_or_else(Vec::new, |topic| topic.queues.read().clone());
+        let queues = removed.map_or_else(Vec::new, |topic| topic.queues.load().to_vec());
         if message::name::is_lmq(topic) {
             self.lmq.fetch_sub(queues.len(), Ordering::Relaxed);
         }
@@ -797,7 +812,7 @@ impl<F: MappedFile> Queues<F> {
         self.topics
             .read()
             .values()
-            .flat_map(|topic| topic.queues.read().clone())
+            .flat_map(|topic| topic.queues.load().to_vec())
             .collect()
     }
 
@@ -810,7 +825,7 @@ impl<F: MappedFile> Queues<F> {
     pub(crate) fn ids(&self, topic: &str) -> Vec<i32> {
         let topics = self.topics.read();
         topics.get(topic).map_or_else(Vec::new, |topic| {
-            topic.queues.read().iter().map(|queue| queue.id).collect()
+            topic.queues.load().iter().map(|queue| queue.id).collect()
         })
     }
 }

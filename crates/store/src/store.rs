@@ -1,9 +1,9 @@
 //! The store as a whole: the shared state, and appending, flushing, preparing, stopping.
 
-use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Illegal, NewRecord, Pending};
+use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::dispatch::{Dispatching, Fresh};
-use crate::index::{Index, KeyHashes, RememberedQueue};
+use crate::index::{Index, RememberedQueue};
 use crate::latch::{Latch, Latched};
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -11,8 +11,8 @@ use crate::queue::{QueueFiles, Queues};
 use crate::settings::{FlushType, StoreSettings};
 use crate::tuned::Tuned;
 use disk::{Disk, MappedFile, MappedSlice};
-use message::record::{self, Fields, Place, Version};
-use message::{hash, name, properties, sys_flag};
+use message::record::{self, Place};
+use message::{name, sys_flag};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -86,109 +86,6 @@ pub(crate) struct Appending<D: Disk> {
 }
 
 impl<D: Disk> Store<D> {
-    /// Checks a message and does everything for it that needs no lock.
-    pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
-        self.prepare_after(new, None)
-    }
-
-    /// The same for one that may be joined to the record `before` it: then that one's queue is its queue, too.
-    pub fn prepare_after<'a>(
-        &self,
-        new: &NewRecord<'a>,
-        before: Option<&Pending<'_, D::File>>,
-    ) -> Result<Pending<'a, D::File>, Illegal> {
-        let settings = &self.settings;
-        let body_len = new.body.len();
-        let max = self.tuned.max_message_size();
-        if body_len as i64 > max {
-            return Err(Illegal::Body { len: body_len, max });
-        }
-        if new.queue_id < 0 {
-            return Err(Illegal::QueueId(new.queue_id));
-        }
-        let version = if settings.auto_version {
-            Version::for_topic(new.topic)
-        } else {
-            Version::V1
-        };
-        let max = if version == Version::V1 {
-            name::TOPIC_MAX_LEN
-        } else {
-            name::RETRY_TOPIC_MAX_LEN
-        };
-        if new.topic.len() > max {
-            return Err(Illegal::Topic {
-                len: new.topic.len(),
-                max,
-            });
-        }
-        // Callers check names for the client's sake; this is for the file system's. The topic before was a name.
-        if before.is_none_or(|before| before.fields.topic != new.topic) {
-            name::check_any_topic(new.topic)?;
-        }
-        let fields = Fields {
-            version,
-            topic: new.topic,
-            queue_id: new.queue_id,
-            flag: new.flag,
-            sys_flag: new.sys_flag,
-            born_timestamp: new.born_timestamp,
-            born_host: new.born_host,
-            store_host: new.store_host,
-            reconsume_times: new.reconsume_times,
-            prepared_transaction_offset: new.prepared_transaction_offset,
-            body: new.body,
-            body_crc: if new.body.is_empty() {
-                0
-            } else {
-                record::body_crc(new.body)
-            },
-            properties: new.properties,
-            append_crc: settings.append_crc,
-        };
-        if fields.stored_properties_len() > properties::MAX_LEN_BYTES {
-            return Err(Illegal::Properties {
-                len: fields.stored_properties_len(),
-            });
-        }
-        if properties::has_nul(new.properties) {
-            return Err(Illegal::PropertiesNul);
-        }
-        let len = fields.encoded_len();
-        let max = self.tuned.max_record_bytes();
-        if len as i64 > max {
-            return Err(Illegal::Record { len, max });
-        }
-        let wanted = properties::Wanted::of(new.properties);
-        if settings.lmq {
-            self.check_lmq_number(new.topic, new.queue_id)?;
-        }
-        let multi = match settings.multi_dispatch {
-            true => self.multi_of(new, &fields)?,
-            false => None,
-        };
-        let queue = match before.filter(|_| new.joined) {
-            Some(before) => before.queue.clone(),
-            None => self.queues.get_or_new(new.topic, new.queue_id),
-        };
-        let key_hashes = match settings.index {
-            true => KeyHashes::of(queue.topic_hash, &wanted, new.sys_flag),
-            false => Some(KeyHashes::NONE),
-        };
-        Ok(Pending {
-            fields,
-            len,
-            encoded_at: 0,
-            key_hashes,
-            tags_code: wanted.tags.map_or(0, hash::tags_code),
-            delay_ms: self.settings.delay_ms(new.topic, wanted.delay),
-            queue,
-            joined: new.joined,
-            multi,
-            result: None,
-        })
-    }
-
     /// Appends all of `pending` under one short lock and sets each one's `result`.
     ///
     /// `now` is the store time in ms. Under SYNC_FLUSH a record counts only when [`Store::flushed`] has reached its

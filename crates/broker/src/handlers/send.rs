@@ -75,8 +75,9 @@ pub fn is_send(frame: &Frame) -> bool {
 impl Send {
     /// Serves the sends at the front of `requests`.
     pub fn handle(&self, requests: &mut VecDeque<Request>) {
-        let mut frames = Vec::new();
-        let mut responders = Vec::new();
+        let most = requests.len().min(SENDS_PER_APPEND);
+        let mut frames = Vec::with_capacity(most);
+        let mut responders = Vec::with_capacity(most);
         while frames.len() < SENDS_PER_APPEND && requests.front().is_some_and(|r| is_send(&r.frame)) {
             let Some(Request { frame, responder }) = requests.pop_front() else {
                 break;
@@ -120,9 +121,10 @@ impl Send {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
         let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
+        let mut preparing = self.store.preparing();
         for (plan, responder) in plans.iter().zip(responders) {
             let first = pending.len();
-            match self.prepare(plan, scratch, &mut pending) {
+            match self.prepare(plan, scratch, &mut preparing, &mut pending) {
                 Ok(()) => stored.push((plan, responder, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
@@ -142,13 +144,18 @@ impl Send {
         if !settings.is_sync_flush() {
             self.arrivals.dispatch(pending.len());
         }
+        // Before the answers: who has one may ask for the counters.
+        let (records, bytes) = pending
+            .iter()
+            .filter(|record| matches!(record.result, Some(Ok(_))))
+            .fold((0, 0), |(records, bytes), record| {
+                (records + 1, bytes + record.record_len() as u64)
+            });
+        self.stats.stored(records, bytes, took_ms);
         for (plan, responder, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();
             match outcome(results) {
-                Ok(placed) => {
-                    self.stats.stored(placed.records, placed.bytes, took_ms);
-                    self.answer(plan, responder, placed, settings, now);
-                }
+                Ok(placed) => self.answer(plan, responder, placed, settings, now),
                 Err(e) => self.refuse(
                     responder,
                     &Error::Append {
@@ -165,6 +172,7 @@ impl Send {
         &self,
         plan: &'a Plan<'_>,
         scratch: &'a Scratch<'_>,
+        preparing: &mut store::Preparing<'_, crate::Disk>,
         pending: &mut Vec<crate::Pending<'a>>,
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
@@ -183,7 +191,10 @@ impl Send {
                 properties: scratch.text.get(record.properties.clone()).unwrap_or_default(),
                 joined: i > 0,
             };
-            pending.push(self.store.prepare_after(&new, pending.last())?);
+            pending.push(match &record.wanted {
+                Some(wanted) => preparing.prepare_walked(&new, wanted)?,
+                None => preparing.prepare(&new)?,
+            });
         }
         Ok(())
     }
@@ -253,14 +264,11 @@ struct Placed {
     queue_offset: i64,
     physical: Physical,
     end: i64,
-    records: u64,
-    bytes: u64,
 }
 
 /// Sums up the results of one request's records: they are all stored or none is.
 fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
-    let bytes = results.iter().map(|p| p.record_len() as u64).sum();
-    let records = results.len() as u64;
+    let records = results.len();
     let mut placed: Vec<Appended> = Vec::new();
     let mut only = None;
     for pending in results {
@@ -283,7 +291,5 @@ fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
         queue_offset: first.queue_offset.0,
         physical,
         end: last.end.0,
-        records,
-        bytes,
     })
 }

@@ -168,7 +168,7 @@ pub(crate) fn to<'a>(topic: &'a str, queue_id: i32, text: &'a str) -> SendMessag
         sys_flag: Some(0),
         born_timestamp: 1_700_000_000_000,
         flag: Some(0),
-        properties: Some(Cow::Borrowed(text)),
+        properties: Some(text),
         reconsume_times: Some(0),
         unit_mode: Some(false),
         batch: None,

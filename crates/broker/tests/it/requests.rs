@@ -7,9 +7,13 @@ use std::time::Duration;
 use broker::settings::FlushDiskType;
 use message::{batch, properties};
 use protocol::code::{request, response};
+use protocol::encode::encode_request;
 use protocol::header::Short;
 use protocol::header::broker::*;
+use protocol::{Frame, SerializeType};
 use remoting::{Body, Connection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::fixture::*;
 
@@ -66,6 +70,44 @@ async fn what_is_sent_can_be_pulled_at_once() {
         )
         .await;
     assert_eq!(nowhere.code, response::SYSTEM_ERROR);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sends_that_come_together_are_stored_like_those_that_come_alone() {
+    let fixture = Fixture::new(|_| {}).await;
+    let texts = ["KEYS\x01k1\x02WAIT\x01true", "TAGS\x01A\x02", "", "KEYS\x01k2"];
+    let (mut frames, mut opaque) = (Vec::new(), 0);
+    let places = [("Together", 0), ("Elsewhere", 0), ("Together", 1)];
+    for (topic, queue) in places.into_iter().chain([("Together", 9)]) {
+        for text in texts {
+            let header = to(topic, queue, text);
+            opaque += 1;
+            let (kind, code) = (SerializeType::Json, request::SEND_MESSAGE_V2);
+            encode_request(&mut frames, kind, code, opaque, false, &Short(&header), 4);
+            frames.extend_from_slice(b"body");
+        }
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", fixture.port)).await.unwrap();
+    stream.write_all(&frames).await.unwrap();
+    for _ in 0..16 {
+        let mut frame = vec![0; stream.read_u32().await.unwrap() as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        let answer = Frame::decode(frame.into()).unwrap();
+        // Only the last four name a queue that there is not.
+        let known = answer.opaque <= 12;
+        assert_eq!(answer.code == response::SUCCESS, known, "{:?}", answer.remark);
+    }
+    for (topic, queue) in places {
+        let found = fixture.pull(&from(topic, queue, 0)).await;
+        let stored: Vec<_> = records(&found.body)
+            .iter()
+            .map(|r| r.properties().to_vec())
+            .collect();
+        let cluster = "CLUSTER\x01DefaultCluster";
+        let expected = ["KEYS\x01k1\x02", "TAGS\x01A\x02", "", "KEYS\x01k2\x02"];
+        let expected = expected.map(|text| format!("{text}{cluster}").into_bytes());
+        assert_eq!(stored, expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -800,17 +842,6 @@ async fn a_light_message_queue_is_pulled_like_a_topic_with_one_queue() {
     assert_eq!(unknown.code, response::TOPIC_NOT_EXIST);
 }
 
-/// Drops the pages of the commitlog from memory, as far as nobody has them mapped.
-fn forget_log(store: &std::path::Path) {
-    for entry in std::fs::read_dir(store.join("commitlog")).unwrap() {
-        let input = format!("if={}", entry.unwrap().path().display());
-        let done = std::process::Command::new("dd")
-            .args([&input, "iflag=nocache", "count=0", "status=none"])
-            .status();
-        assert!(done.unwrap().success());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_left_memory_is_pulled_from_the_disk() {
     // Not where temporary files are: those may be in memory.
@@ -824,7 +855,7 @@ async fn what_has_left_memory_is_pulled_from_the_disk() {
         assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
     }
     fixture.restart().await;
-    forget_log(&fixture.dir.path().join("store"));
+    disk::forget_pages(&fixture.dir.path().join("store/commitlog")).unwrap();
     let mut next = 0;
     while next < 300 {
         let found = fixture.pull(&from("Topic", 0, i64::from(next))).await;

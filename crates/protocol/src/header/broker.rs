@@ -37,7 +37,7 @@ pub struct SendMessageRequestHeader<'a> {
     pub flag: Option<i32>,
     /// Properties text: name 0x01 value 0x02 …
     #[header(short = "i")]
-    pub properties: Option<Cow<'a, str>>,
+    pub properties: Option<&'a str>,
     /// How often the message was consumed before.
     #[header(short = "j")]
     pub reconsume_times: Option<i32>,

@@ -2,25 +2,7 @@
 
 use crate::harness::*;
 use disk::MmapDisk;
-use std::path::Path;
-use std::process::Command;
 use store::{FlushType, QueueOffset, Store, StoreSettings};
-
-/// Asks the kernel to drop the pages of every file below `dir`. All of them are synced.
-fn forget_pages(dir: &Path) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            forget_pages(&path);
-        } else {
-            let input = format!("if={}", path.display());
-            let done = Command::new("dd")
-                .args([&input, "iflag=nocache", "count=0", "status=none"])
-                .status();
-            assert!(done.unwrap().success());
-        }
-    }
-}
 
 #[test]
 fn a_read_that_would_wait_for_the_device_is_known_before() {
@@ -54,7 +36,7 @@ fn a_read_that_would_wait_for_the_device_is_known_before() {
     drop(store);
 
     let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
-    forget_pages(dir.path());
+    disk::forget_pages(dir.path()).unwrap();
     assert!(is_cold(&store, 300));
     let mut next = 300;
     while next < 340 {

@@ -1,11 +1,10 @@
 //! The answer to a send: made when the record has its place, sent when the record is as safe as was asked for.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use message::id::OffsetMessageId;
+use message::id::{OffsetMessageId, TEXT_MAX};
 use protocol::code::response;
 use protocol::header::broker::SendMessageResponseHeader;
 use remoting::{Body, Responder};
@@ -41,21 +40,22 @@ pub enum Physical {
 impl Answer {
     /// Sends the answer; `code` is SUCCESS or one of the codes that are successes to the client as well.
     pub fn send(self, code: i32) {
-        let mut ids = String::with_capacity(32);
-        match &self.physical {
-            Physical::One(at) => self.write_id(*at, &mut ids),
+        let mut buffer = [0; TEXT_MAX];
+        let ids = match &self.physical {
+            Physical::One(at) => Cow::Borrowed(self.id(*at).text(&mut buffer)),
             Physical::Many(all) => {
-                ids.reserve(33 * all.len());
+                let mut ids = String::with_capacity(33 * all.len());
                 for (i, at) in all.iter().enumerate() {
                     if i > 0 {
                         ids.push(',');
                     }
-                    self.write_id(*at, &mut ids);
+                    ids.push_str(self.id(*at).text(&mut buffer));
                 }
+                Cow::Owned(ids)
             }
-        }
+        };
         let header = SendMessageResponseHeader {
-            msg_id: Cow::Borrowed(&ids),
+            msg_id: ids,
             queue_id: self.queue_id,
             queue_offset: self.queue_offset,
             transaction_id: None,
@@ -71,12 +71,11 @@ impl Answer {
         self.responder.reply(code, None, &header, Body::Empty);
     }
 
-    fn write_id(&self, physical_offset: i64, out: &mut String) {
-        let id = OffsetMessageId {
+    fn id(&self, physical_offset: i64) -> OffsetMessageId {
+        OffsetMessageId {
             store_host: self.store_host,
             physical_offset,
-        };
-        write!(out, "{id}").expect("writing to a String does not fail");
+        }
     }
 
     /// Refuses: the message may be in the log, but it is not as safe as was asked for and never will be.

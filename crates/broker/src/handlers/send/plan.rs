@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use message::name::SCHEDULE_TOPIC;
-use message::properties::{self, Ending, Wanted, names};
+use message::properties::{self, Ending, Parsed, Wanted, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
 use protocol::body::topic::{TopicConfig, TopicFilterType};
@@ -138,13 +138,38 @@ pub(super) struct Record<'a> {
     pub(super) flag: i32,
     pub(super) body: &'a [u8],
     pub(super) properties: Range<usize>,
+    /// What the properties hold, where that is known.
+    pub(super) wanted: Option<Wanted<'a>>,
 }
 
-/// Buffers shared by all plans of one append.
+/// What all plans of one append share.
 #[derive(Default)]
 pub(super) struct Scratch<'a> {
     pub(super) text: Vec<u8>,
     pub(super) records: Vec<Record<'a>>,
+    /// The topic of the last plan: most reads bring sends to one topic only, and every look into the table touches memory
+    /// that all connections write.
+    last: Option<Known<'a>>,
+}
+
+/// A topic that may be sent to.
+#[derive(Clone)]
+struct Known<'a> {
+    name: Cow<'a, str>,
+    write_queues: i32,
+    read_queues: i32,
+    multi_tag: bool,
+}
+
+impl<'a> Known<'a> {
+    fn new(name: &Cow<'a, str>, config: &TopicConfig) -> Self {
+        Known {
+            name: name.clone(),
+            write_queues: config.write_queue_nums,
+            read_queues: config.read_queue_nums,
+            multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
+        }
+    }
 }
 
 impl Scratch<'_> {
@@ -180,7 +205,7 @@ pub(super) struct Plan<'a> {
 struct Target<'a> {
     topic: Cow<'a, str>,
     queue_id: i32,
-    config: std::sync::Arc<TopicConfig>,
+    multi_tag: bool,
     created: Option<Change>,
     /// Level that replaces the message's own.
     delay: Option<i32>,
@@ -197,7 +222,7 @@ impl Send {
     ) -> Result<Plan<'a>, Error> {
         let header: SendMessageRequestHeader<'a> = frame.header()?;
         self.check_broker(&header, settings, now)?;
-        let target = self.target(&header, frame, peer, settings, now)?;
+        let target = self.target(&header, frame, peer, settings, now, &mut scratch.last)?;
         let is_batch = header.batch == Some(true);
         if frame.body.len() > settings.store.max_message_size.max(0) as usize {
             return Err(Error::TooLong {
@@ -205,10 +230,10 @@ impl Send {
             });
         }
         let mut flags = header.sys_flag.unwrap_or(0);
-        if target.config.topic_filter_type == TopicFilterType::MultiTag {
+        if target.multi_tag {
             flags |= sys_flag::MULTI_TAGS;
         }
-        let text = header.properties.as_deref().unwrap_or("").as_bytes();
+        let text = Parsed::of(header.properties.unwrap_or_default().as_bytes());
         let mut plan = Plan {
             topic: target.topic.clone(),
             queue_id: target.queue_id,
@@ -218,13 +243,13 @@ impl Send {
             born_host: peer,
             reconsume_times: header.reconsume_times.unwrap_or(0),
             records: scratch.records.len()..scratch.records.len(),
-            waits: Wanted::of(text).waits(),
+            waits: text.wanted().waits(),
             created: target.created,
         };
         if is_batch {
-            plan_batch(text, frame, flags, settings, scratch)?;
+            plan_batch(&text, frame, flags, settings, scratch)?;
         } else {
-            self.plan_single(&mut plan, target.delay, text, &header, frame, settings, scratch)?;
+            self.plan_single(&mut plan, target.delay, &text, &header, frame, settings, scratch)?;
         }
         plan.records.end = scratch.records.len();
         Ok(plan)
@@ -258,16 +283,14 @@ impl Send {
         peer: SocketAddr,
         settings: &Settings,
         now: i64,
+        last: &mut Option<Known<'a>>,
     ) -> Result<Target<'a>, Error> {
-        name::check_topic(&header.topic)?;
-        if !name::may_be_sent_to(&header.topic) {
-            return Err(Error::ReservedTopic(header.topic.to_string()));
-        }
-        let (config, created) = match self.topics.get(&header.topic) {
-            Some(config) => (config, None),
-            None => self.create(header, settings, now)?,
+        let (known, created) = match last.take().filter(|known| known.name == header.topic) {
+            Some(known) => (known, None),
+            None => self.known(header, settings, now)?,
         };
-        let queues = config.write_queue_nums.max(config.read_queue_nums);
+        let known = last.insert(known);
+        let queues = known.write_queues.max(known.read_queues);
         if header.queue_id >= queues {
             let topic = header.topic.to_string();
             return Err(Error::Queue {
@@ -279,12 +302,12 @@ impl Send {
         }
         let queue_id = match header.queue_id {
             asked @ 0.. => asked,
-            _ => self.any_queue(config.write_queue_nums),
+            _ => self.any_queue(known.write_queues),
         };
         let target = Target {
             topic: header.topic.clone(),
             queue_id,
-            config,
+            multi_tag: known.multi_tag,
             created,
             delay: None,
         };
@@ -295,6 +318,24 @@ impl Send {
             }
             _ => Ok(target),
         }
+    }
+
+    /// The topic a send names, checked; made where it is not there and may be.
+    fn known<'a>(
+        &self,
+        header: &SendMessageRequestHeader<'a>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(Known<'a>, Option<Change>), Error> {
+        name::check_topic(&header.topic)?;
+        if !name::may_be_sent_to(&header.topic) {
+            return Err(Error::ReservedTopic(header.topic.to_string()));
+        }
+        let (config, created) = match self.topics.get(&header.topic) {
+            Some(config) => (config, None),
+            None => self.create(header, settings, now)?,
+        };
+        Ok((Known::new(&header.topic, &config), created))
     }
 
     /// A consumer's own resend: after the last retry it goes to the dead letters.
@@ -327,7 +368,7 @@ impl Send {
         Ok(Target {
             topic: Cow::Owned(dead),
             queue_id: 0,
-            config,
+            multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
             created,
             delay: Some(0),
         })
@@ -383,15 +424,14 @@ impl Send {
         &self,
         plan: &mut Plan<'a>,
         delay: Option<i32>,
-        text: &[u8],
+        text: &Parsed<'a>,
         header: &SendMessageRequestHeader<'_>,
         frame: &'a Frame,
         settings: &Settings,
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
-        let wanted = Wanted::of(text);
-        let transaction = properties::get(text, names::TRANSACTION_PREPARED);
-        if transaction.is_some_and(|v| v.eq_ignore_ascii_case(b"true")) {
+        let wanted = text.wanted();
+        if wanted.is_half() {
             return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
         }
         let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
@@ -412,7 +452,7 @@ impl Send {
                 (names::REAL_TOPIC, plan.topic.as_ref()),
                 (names::REAL_QUEUE_ID, queue.as_str()),
             ];
-            properties::rebuild(text, &[], &with, Ending::Bare, &mut scratch.text);
+            text.rebuild(&[], &with, Ending::Bare, &mut scratch.text);
             plan.topic = Cow::Borrowed(SCHEDULE_TOPIC);
             plan.queue_id = level - 1;
         } else {
@@ -422,7 +462,7 @@ impl Send {
                 (names::DELAY, zero.as_deref().unwrap_or("")),
             ];
             let with = if zero.is_some() { &with[..] } else { &with[..1] };
-            properties::rebuild(text, &[names::WAIT], with, Ending::Bare, &mut scratch.text);
+            text.rebuild(&[names::WAIT], with, Ending::Bare, &mut scratch.text);
         }
         let properties = start..scratch.text.len();
         if properties.len() > PROPERTIES_MAX {
@@ -434,6 +474,8 @@ impl Send {
             flag: header.flag.unwrap_or(0),
             body: &frame.body,
             properties,
+            // Else it has another delay, of a text of its own.
+            wanted: (!parked && delay.is_none()).then_some(*wanted),
         });
         Ok(())
     }
@@ -441,19 +483,19 @@ impl Send {
 
 /// Splits a batch; its outer properties are added to each message's own.
 fn plan_batch<'a>(
-    outer: &[u8],
+    outer: &Parsed<'_>,
     frame: &'a Frame,
     flags: i32,
     settings: &Settings,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
-    let delayed = Wanted::of(outer).delay.and_then(parse_int).unwrap_or(0) > 0;
+    let delayed = outer.wanted().delay.and_then(parse_int).unwrap_or(0) > 0;
     if delayed || sys_flag::transaction_type(flags) != 0 {
         return Err(Error::BatchKind);
     }
     let mut shared = Vec::new();
     let with = [(names::CLUSTER, settings.broker.broker_cluster_name.as_str())];
-    properties::rebuild(outer, &[], &with, Ending::Bare, &mut shared);
+    outer.rebuild(&[], &with, Ending::Bare, &mut shared);
     let first = scratch.records.len();
     for entry in batch::entries(&frame.body) {
         let entry = entry?;
@@ -473,6 +515,7 @@ fn plan_batch<'a>(
             flag: entry.flag,
             body: entry.body,
             properties,
+            wanted: None,
         });
     }
     if scratch.records.len() == first {

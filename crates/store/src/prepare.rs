@@ -1,0 +1,150 @@
+//! What is done for a record before any lock is taken: checks, sums, its queue.
+
+use crate::append::{Illegal, NewRecord, Pending};
+use crate::index::KeyHashes;
+use crate::queue::{Queue, Topic};
+use crate::store::Store;
+use disk::Disk;
+use message::properties::{self, Wanted};
+use message::record::{self, Fields, Version};
+use message::{hash, name};
+use std::sync::Arc;
+
+/// Prepares records one after the other, and remembers the topic of the last: those of one request, and mostly those of
+/// one read, go to one topic, and each look into the table of topics touches memory that all processors write.
+pub struct Preparing<'s, D: Disk> {
+    store: &'s Store<D>,
+    topic: Option<Arc<Topic<D::File>>>,
+}
+
+impl<D: Disk> Store<D> {
+    /// Checks a message and does everything for it that needs no lock.
+    pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.preparing().prepare(new)
+    }
+
+    /// The same for several.
+    pub fn preparing(&self) -> Preparing<'_, D> {
+        Preparing {
+            store: self,
+            topic: None,
+        }
+    }
+}
+
+impl<D: Disk> Preparing<'_, D> {
+    /// Checks a message and does everything for it that needs no lock.
+    pub fn prepare<'a>(&mut self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.prepare_walked(new, &Wanted::of(new.properties))
+    }
+
+    /// The same where the caller has walked the properties text and knows what it holds.
+    pub fn prepare_walked<'a>(
+        &mut self,
+        new: &NewRecord<'a>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Pending<'a, D::File>, Illegal> {
+        let store = self.store;
+        let settings = &store.settings;
+        let body_len = new.body.len();
+        let max = store.tuned.max_message_size();
+        if body_len as i64 > max {
+            return Err(Illegal::Body { len: body_len, max });
+        }
+        if new.queue_id < 0 {
+            return Err(Illegal::QueueId(new.queue_id));
+        }
+        let version = if settings.auto_version {
+            Version::for_topic(new.topic)
+        } else {
+            Version::V1
+        };
+        let max = if version == Version::V1 {
+            name::TOPIC_MAX_LEN
+        } else {
+            name::RETRY_TOPIC_MAX_LEN
+        };
+        if new.topic.len() > max {
+            return Err(Illegal::Topic {
+                len: new.topic.len(),
+                max,
+            });
+        }
+        if !self.is_last(new.topic) {
+            // Callers check names for the client's sake; this is for the file system's.
+            name::check_any_topic(new.topic)?;
+        }
+        let fields = Fields {
+            version,
+            topic: new.topic,
+            queue_id: new.queue_id,
+            flag: new.flag,
+            sys_flag: new.sys_flag,
+            born_timestamp: new.born_timestamp,
+            born_host: new.born_host,
+            store_host: new.store_host,
+            reconsume_times: new.reconsume_times,
+            prepared_transaction_offset: new.prepared_transaction_offset,
+            body: new.body,
+            body_crc: if new.body.is_empty() {
+                0
+            } else {
+                record::body_crc(new.body)
+            },
+            properties: new.properties,
+            append_crc: settings.append_crc,
+        };
+        if fields.stored_properties_len() > properties::MAX_LEN_BYTES {
+            return Err(Illegal::Properties {
+                len: fields.stored_properties_len(),
+            });
+        }
+        if new.properties.contains(&0) {
+            return Err(Illegal::PropertiesNul);
+        }
+        let len = fields.encoded_len();
+        let max = store.tuned.max_record_bytes();
+        if len as i64 > max {
+            return Err(Illegal::Record { len, max });
+        }
+        if settings.lmq {
+            store.check_lmq_number(new.topic, new.queue_id)?;
+        }
+        let multi = match settings.multi_dispatch {
+            true => store.multi_of(new, &fields)?,
+            false => None,
+        };
+        let queue = self.queue(new.topic, new.queue_id);
+        let key_hashes = match settings.index {
+            true => KeyHashes::of(queue.topic_hash, wanted, new.sys_flag),
+            false => Some(KeyHashes::NONE),
+        };
+        Ok(Pending {
+            fields,
+            len,
+            encoded_at: 0,
+            key_hashes,
+            tags_code: wanted.tags.map_or(0, hash::tags_code),
+            delay_ms: settings.delay_ms(new.topic, wanted.delay),
+            queue,
+            joined: new.joined,
+            multi,
+            result: None,
+        })
+    }
+
+    fn is_last(&self, topic: &str) -> bool {
+        self.topic.as_ref().is_some_and(|last| *last.name == *topic)
+    }
+
+    fn queue(&mut self, topic: &str, id: i32) -> Arc<Queue<D::File>> {
+        let queues = &self.store.queues;
+        if !self.is_last(topic) {
+            self.topic = queues.topic(topic);
+        }
+        match self.topic.as_ref().and_then(|topic| topic.queue(id)) {
+            Some(queue) => queue,
+            None => queues.get_or_new(topic, id),
+        }
+    }
+}
