@@ -201,6 +201,8 @@ fn sends() -> Vec<Row> {
             serialize_type: SerializeType::RocketMq,
             ..send("send 16 x 16, ROCKETMQ headers", 16, 16, PLAIN)
         },
+        // Beside the same load under SYNC_FLUSH: what the processors take without the device.
+        send("send 16 x 64", 16, 64, PLAIN),
         Row {
             kind: Kind::Oneway,
             // Java's broker closes the connections of those who send oneway as fast as they can.

@@ -249,6 +249,18 @@ impl<'a> Wanted<'a> {
         wanted
     }
 
+    /// What a text says that is followed by one that says `later`.
+    pub fn followed_by(self, later: &Self) -> Self {
+        Wanted {
+            tags: later.tags.or(self.tags),
+            keys: later.keys.or(self.keys),
+            uniq_key: later.uniq_key.or(self.uniq_key),
+            wait: later.wait.or(self.wait),
+            delay: later.delay.or(self.delay),
+            prepared: later.prepared.or(self.prepared),
+        }
+    }
+
     fn take(&mut self, name: &[u8], value: &'a [u8]) {
         let place = match name {
             b"TAGS" => &mut self.tags,
@@ -543,6 +555,19 @@ mod tests {
             for (name, value) in again {
                 prop_assert_eq!(map.get(name), Some(&value));
             }
+        }
+
+        #[test]
+        fn two_texts_say_what_the_one_made_of_them_says(
+            parts in proptest::collection::vec(prop_oneof![
+                Just("TAGS"), Just("KEYS"), Just("DELAY"), Just("\x01"), Just("\x02"), Just("a"), Just("\x01b\x02")], 0..20),
+            at in 0..20usize,
+        ) {
+            let (first, second) = parts.split_at(at.min(parts.len()));
+            let (first, second) = (first.concat(), second.concat());
+            let whole = format!("{first}\x02{second}");
+            let wanted = Wanted::of(first.as_bytes()).followed_by(&Wanted::of(second.as_bytes()));
+            prop_assert_eq!(wanted, Wanted::of(whole.as_bytes()));
         }
     }
 }

@@ -11,10 +11,14 @@
 //! | `#[header(default)]` | a missing field takes its type's default value |
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+
 use proc_macro::TokenStream;
-use proc_macro2::TokenStream as Tokens;
+use proc_macro2::{Span, TokenStream as Tokens};
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, LitStr, Type, parse_macro_input};
+use syn::{
+    Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, LitByteStr, LitStr, Type, parse_macro_input,
+};
 
 /// Derives `protocol::header::DecodeHeader` and `protocol::header::EncodeHeader`.
 #[proc_macro_derive(Header, attributes(header))]
@@ -81,6 +85,14 @@ fn header_field(field: &Field) -> Result<HeaderField, Error> {
             Ok(())
         })?;
     }
+    for name in [Some(&parsed.java), parsed.short.as_ref()].into_iter().flatten() {
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(Error::new_spanned(
+                field,
+                "a name on the wire is of letters, digits and _",
+            ));
+        }
+    }
     Ok(parsed)
 }
 
@@ -109,17 +121,17 @@ fn decode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Result<Tokens, Er
         None => (quote!('frame), quote!()),
     };
     let slots: Vec<Ident> = (0..fields.len()).map(|i| format_ident!("field_{i}")).collect();
-    let arms = fields.iter().zip(&slots).map(|(field, slot)| {
+    let arms = fields.iter().zip(&slots).enumerate().map(|(i, (field, slot))| {
         let java = &field.java;
-        let short = field.short.iter();
         let ty = option_inner(&field.ty).unwrap_or(&field.ty);
         let read = if field.optional || field.default {
             quote!(lenient)
         } else {
             quote!(strict)
         };
-        quote!(#java #(| #short)* => #slot = ::protocol::header::read::#read::<#ty>(#java, text)?,)
+        quote!(#i => #slot = ::protocol::header::read::#read::<#ty>(#java, text)?,)
     });
+    let which = which_field(fields);
     let build = fields.iter().zip(&slots).map(|(field, slot)| {
         let (ident, java) = (&field.ident, &field.java);
         if field.optional {
@@ -134,11 +146,11 @@ fn decode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Result<Tokens, Er
         #[automatically_derived]
         impl<#frame> ::protocol::header::DecodeHeader<#frame> for #name #own {
             fn decode(
-                fields: ::protocol::frame::Fields<#frame>,
+                mut fields: ::protocol::frame::Fields<#frame>,
             ) -> ::std::result::Result<Self, ::protocol::header::HeaderError> {
                 #(let mut #slots = ::std::option::Option::None;)*
-                for (name, text) in fields {
-                    match name {
+                while let ::std::option::Option::Some((name, text)) = fields.next_named() {
+                    match #which {
                         #(#arms)*
                         _ => { let _ = text; }
                     }
@@ -149,13 +161,38 @@ fn decode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Result<Tokens, Er
     })
 }
 
+/// The field's number by its name, [`usize::MAX`] for a name that the header does not have. By length first: that leaves few
+/// to compare, and a comparison of a known length costs little.
+fn which_field(fields: &[HeaderField]) -> Tokens {
+    let mut by_len: BTreeMap<usize, Vec<Tokens>> = BTreeMap::new();
+    for (i, field) in fields.iter().enumerate() {
+        for name in [Some(&field.java), field.short.as_ref()].into_iter().flatten() {
+            let bytes = LitByteStr::new(name.as_bytes(), Span::call_site());
+            let tests = by_len.entry(name.len()).or_default();
+            tests.push(quote!(if *name == *#bytes { #i } else));
+        }
+    }
+    let (lens, tests): (Vec<_>, Vec<_>) = by_len.into_iter().unzip();
+    quote!(match name.len() {
+        #(#lens => #(#tests)* { usize::MAX },)*
+        _ => usize::MAX,
+    })
+}
+
 fn encode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Tokens {
     let name = &input.ident;
     let (impl_generics, ty_generics, _) = input.generics.split_for_impl();
     let writes = fields.iter().map(|field| {
-        let (ident, java) = (&field.ident, &field.java);
-        let short = field.short.as_ref().unwrap_or(java);
-        quote!(::protocol::header::EncodeField::encode(&self.#ident, writer.pick(#java, #short), writer);)
+        let ident = &field.ident;
+        let long = field_name(&field.java);
+        let name = match &field.short {
+            Some(short) => {
+                let short = field_name(short);
+                quote!(writer.pick(#long, #short))
+            }
+            None => long,
+        };
+        quote!(::protocol::header::EncodeField::encode(&self.#ident, #name, writer);)
     });
     quote! {
         #[automatically_derived]
@@ -166,6 +203,15 @@ fn encode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Tokens {
             }
         }
     }
+}
+
+/// The name as the writer wants it.
+fn field_name(name: &str) -> Tokens {
+    let json = format!(",\"{name}\":\"");
+    // A field that Rust can name is not longer than 16 bits say.
+    let binary = [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
+    let binary = LitByteStr::new(&binary, Span::call_site());
+    quote!(const { ::protocol::encode::FieldName::new(#json, #binary) })
 }
 
 /// The `T` of an `Option<T>`.

@@ -139,7 +139,7 @@ fn encode_ours(out: &mut Vec<u8>, head: &Head<'_>, header: &dyn EncodeHeader, bo
 
 fn write_json<H: EncodeHeader + ?Sized>(out: &mut Vec<u8>, head: &Head<'_>, header: &H) {
     out.extend_from_slice(b"{\"code\":");
-    put_int(out, i64::from(head.code));
+    put_int(out, head.code);
     if header.is_present() {
         out.extend_from_slice(b",\"extFields\":{");
         header.encode(&mut FieldWriter {
@@ -150,17 +150,17 @@ fn write_json<H: EncodeHeader + ?Sized>(out: &mut Vec<u8>, head: &Head<'_>, head
         out.push(b'}');
     }
     out.extend_from_slice(b",\"flag\":");
-    put_int(out, i64::from(head.flag));
+    put_int(out, head.flag);
     out.extend_from_slice(b",\"language\":\"");
     out.extend_from_slice(head.language.name().as_bytes());
     out.extend_from_slice(b"\",\"opaque\":");
-    put_int(out, i64::from(head.opaque));
+    put_int(out, head.opaque);
     if let Some(remark) = head.remark {
         out.extend_from_slice(b",\"remark\":");
         put_json_text(out, remark);
     }
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
-    put_int(out, i64::from(head.version));
+    put_int(out, head.version);
     out.push(b'}');
 }
 
@@ -189,6 +189,28 @@ enum Form {
     Binary,
 }
 
+/// The name of a field of ours, in the form in which it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldName {
+    json: &'static str,
+    binary: &'static [u8],
+}
+
+impl FieldName {
+    /// `json` is the name, of letters that need no escapes, between `,"` and `":"`; `binary` the name behind its two bytes
+    /// of length. For derived code.
+    #[doc(hidden)]
+    pub const fn new(json: &'static str, binary: &'static [u8]) -> Self {
+        FieldName { json, binary }
+    }
+
+    /// With the first quote of the value behind it, and a comma before it unless it is the first.
+    fn json(self, first: bool) -> &'static [u8] {
+        let json = self.json.as_bytes();
+        if first { &json[1..] } else { json }
+    }
+}
+
 /// Where a header writes its fields.
 pub struct FieldWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -198,54 +220,71 @@ pub struct FieldWriter<'a> {
 
 impl FieldWriter<'_> {
     /// The name to write: the short one inside [`crate::header::Short`].
-    pub fn pick(&self, long: &'static str, short: &'static str) -> &'static str {
+    pub fn pick(&self, long: FieldName, short: FieldName) -> FieldName {
         if self.short { short } else { long }
     }
 
     /// Writes a text field.
-    pub fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: FieldName, value: &str) {
         match &mut self.form {
             Form::Json { first } => {
-                let first = std::mem::take(first);
-                put_name(self.out, name, first);
+                self.out.extend_from_slice(name.json(std::mem::take(first)));
+                put_escaped(self.out, value.as_bytes());
+                self.out.push(b'"');
+            }
+            Form::Binary => {
+                self.out.extend_from_slice(name.binary);
+                put_binary_value(self.out, value.as_bytes());
+            }
+        }
+    }
+
+    /// Writes a text field whose name is not ours but another frame's, and may hold anything.
+    pub fn foreign(&mut self, name: &str, value: &str) {
+        match &mut self.form {
+            Form::Json { first } => {
+                if !std::mem::take(first) {
+                    self.out.push(b',');
+                }
+                put_json_text(self.out, name);
+                self.out.push(b':');
                 put_json_text(self.out, value);
             }
             Form::Binary => {
                 // A name longer than its 16-bit length cannot be said; Java has none beyond thirty letters.
-                let Ok(name_len) = u16::try_from(name.len()) else {
+                let Ok(len) = u16::try_from(name.len()) else {
                     return;
                 };
-                self.out.extend_from_slice(&name_len.to_be_bytes());
+                self.out.extend_from_slice(&len.to_be_bytes());
                 self.out.extend_from_slice(name.as_bytes());
-                self.out.extend_from_slice(&(value.len() as u32).to_be_bytes());
-                self.out.extend_from_slice(value.as_bytes());
+                put_binary_value(self.out, value.as_bytes());
             }
         }
     }
 
     /// Writes a whole number as its decimal text.
-    pub fn int(&mut self, name: &str, value: i64) {
-        let mut digits = [0; 20];
-        self.plain(name, int_text(value, &mut digits));
-    }
-
-    /// A text that needs no escapes.
-    fn plain(&mut self, name: &str, value: &str) {
-        match &mut self.form {
-            Form::Json { first } => {
-                let first = std::mem::take(first);
-                put_name(self.out, name, first);
-                self.out.push(b'"');
-                self.out.extend_from_slice(value.as_bytes());
-                self.out.push(b'"');
-            }
-            Form::Binary => self.text(name, value),
-        }
+    pub fn int(&mut self, name: FieldName, value: i64) {
+        self.plain(name, int_text(value, &mut [0; 20]));
     }
 
     /// Writes `true` or `false`.
-    pub fn flag(&mut self, name: &str, value: bool) {
-        self.plain(name, if value { "true" } else { "false" });
+    pub fn flag(&mut self, name: FieldName, value: bool) {
+        self.plain(name, if value { b"true" } else { b"false" });
+    }
+
+    /// A text that needs no escapes.
+    fn plain(&mut self, name: FieldName, value: &[u8]) {
+        match &mut self.form {
+            Form::Json { first } => {
+                self.out.extend_from_slice(name.json(std::mem::take(first)));
+                self.out.extend_from_slice(value);
+                self.out.push(b'"');
+            }
+            Form::Binary => {
+                self.out.extend_from_slice(name.binary);
+                put_binary_value(self.out, value);
+            }
+        }
     }
 }
 
@@ -253,7 +292,7 @@ impl FieldWriter<'_> {
 impl EncodeHeader for crate::frame::Fields<'_> {
     fn encode(&self, writer: &mut FieldWriter<'_>) {
         for (name, value) in self.clone() {
-            writer.text(name, value);
+            writer.foreign(name, value);
         }
     }
 }
@@ -264,22 +303,26 @@ impl EncodeHeader for Frame {
     }
 }
 
-/// The name of a field and its colon, with a comma before it unless it is the first. Names come from our own tables, or
-/// from another frame's header, which may hold anything.
-fn put_name(out: &mut Vec<u8>, name: &str, first: bool) {
-    if !first {
-        out.push(b',');
+fn put_binary_value(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    out.extend_from_slice(value);
+}
+
+fn put_int(out: &mut Vec<u8>, value: i32) {
+    out.extend_from_slice(int_text(i64::from(value), &mut [0; 20]));
+}
+
+#[inline]
+fn int_text(value: i64, buf: &mut [u8; 20]) -> &[u8] {
+    if let 0..=9 = value {
+        // Most are: codes, flags, queues.
+        buf[0] = b'0' + value as u8;
+        return &buf[..1];
     }
-    put_json_text(out, name);
-    out.push(b':');
+    long_int_text(value, buf)
 }
 
-fn put_int(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    out.extend_from_slice(int_text(value, &mut digits).as_bytes());
-}
-
-fn int_text(value: i64, buf: &mut [u8; 20]) -> &str {
+fn long_int_text(value: i64, buf: &mut [u8; 20]) -> &[u8] {
     let mut at = buf.len();
     let mut rest = value.unsigned_abs();
     loop {
@@ -294,69 +337,96 @@ fn int_text(value: i64, buf: &mut [u8; 20]) -> &str {
         at -= 1;
         buf[at] = b'-';
     }
-    std::str::from_utf8(&buf[at..]).unwrap_or("0")
+    &buf[at..]
 }
 
 /// A JSON string with Java's escapes: what must be escaped is, `/` and letters beyond ASCII are not.
 pub(crate) fn put_json_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    if is_plain(bytes) {
-        out.extend_from_slice(bytes);
-    } else {
-        put_escaped(out, bytes);
-    }
+    put_escaped(out, text.as_bytes());
     out.push(b'"');
 }
 
-/// Whether nothing must be escaped; eight bytes at a time.
-fn is_plain(bytes: &[u8]) -> bool {
-    const LOW: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().all(|word| {
-        let word = u64::from_ne_bytes(*word);
-        let quote = below(word ^ (LOW * u64::from(b'"')), 1);
-        let backslash = below(word ^ (LOW * u64::from(b'\\')), 1);
-        // Wrong alarms after a true one do no harm, and there is none without one.
-        (below(word, 0x20) | quote | backslash) == 0
-    }) && !rest.iter().any(|b| must_be_escaped(*b))
+/// What is between the quotes.
+fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        put_with_escapes(out, text);
+    }
+}
+
+#[cold]
+fn put_with_escapes(out: &mut Vec<u8>, text: &[u8]) {
+    let mut start = 0;
+    for (at, b) in text.iter().enumerate().filter(|(_, b)| must_be_escaped(**b)) {
+        out.extend_from_slice(&text[start..at]);
+        start = at + 1;
+        put_escape(out, *b);
+    }
+    out.extend_from_slice(&text[start..]);
+}
+
+/// Whether nothing must be escaped; eight bytes at a time, the last eight whatever is left.
+fn is_plain(text: &[u8]) -> bool {
+    let plain = |word: &[u8; 8]| !word.iter().fold(false, |found, b| found | must_be_escaped(*b));
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().all(plain) && plain(last),
+        None => !text.iter().any(|b| must_be_escaped(*b)),
+    }
 }
 
 fn must_be_escaped(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    let mut start = 0;
-    for (at, b) in bytes.iter().enumerate() {
-        if !must_be_escaped(*b) {
-            continue;
+fn put_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let letter = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0C => b'f',
+        _ => {
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
+            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
         }
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0C => out.extend_from_slice(b"\\f"),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                out.extend_from_slice(&[
-                    b'\\',
-                    b'u',
-                    b'0',
-                    b'0',
-                    HEX[usize::from(b >> 4)],
-                    HEX[usize::from(b & 15)],
-                ]);
+    };
+    out.extend_from_slice(&[b'\\', letter]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_json_text_reads_back(text in "[ -~]{0,40}|(.|[\"\\\\\u{0}-\u{1f}]){0,40}") {
+            let mut out = Vec::new();
+            put_json_text(&mut out, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("JSON"), text);
+        }
+
+        #[test]
+        fn one_byte_to_escape_is_seen_wherever_it_is(len in 0..40usize, at in 0..40usize, byte in 0..0x20u8) {
+            let mut text = vec![b'x'; len];
+            prop_assert!(is_plain(&text));
+            for byte in [byte, b'"', b'\\'].into_iter().filter(|_| at < len) {
+                text[at] = byte;
+                prop_assert!(!is_plain(&text));
+            }
+        }
+
+        #[test]
+        fn whole_numbers_are_written_as_rust_writes_them(value: i64, small in -1000..1000i64) {
+            for value in [value, small, i64::MIN, i64::MAX] {
+                let mut digits = [0; 20];
+                let digits = int_text(value, &mut digits);
+                prop_assert_eq!(std::str::from_utf8(digits), Ok(&*value.to_string()));
             }
         }
     }
-    out.extend_from_slice(&bytes[start..]);
 }

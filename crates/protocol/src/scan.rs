@@ -160,15 +160,22 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// A word of eight times the same byte.
+pub(crate) const fn every_byte(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// A word whose lowest bit set is in the first zero byte, counted from the least; bits above that may be wrong.
+pub(crate) const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(every_byte(1)) & !word & every_byte(0x80)
+}
+
 /// Appends the unescaped text to `out`. What fastjson takes: the JSON escapes, `\'`, `\v`, `\xHH` and octal digits.
 /// A surrogate without its partner becomes U+FFFD.
 pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     while at < raw.len() {
-        // Runs of what is not escaped are copied whole.
-        let run = memchr::memchr(b'\\', &raw[at..]).unwrap_or(raw.len() - at);
-        out.extend_from_slice(&raw[at..at + run]);
-        at += run;
+        at += copy_plain(&raw[at..], out);
         let Some(kind) = raw.get(at + 1) else { return };
         at += 2;
         match kind {
@@ -209,6 +216,26 @@ pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends what is before the first backslash and returns its length. Eight bytes at a time: what is between escapes is
+/// short.
+fn copy_plain(raw: &[u8], out: &mut Vec<u8>) -> usize {
+    let (words, rest) = raw.as_chunks::<8>();
+    let mut len = 0;
+    for word in words {
+        let backslashes = zero_bytes(u64::from_le_bytes(*word) ^ every_byte(b'\\'));
+        out.extend_from_slice(word);
+        if backslashes != 0 {
+            let before = backslashes.trailing_zeros() as usize / 8;
+            out.truncate(out.len() - 8 + before);
+            return len + before;
+        }
+        len += 8;
+    }
+    let before = rest.iter().position(|b| *b == b'\\').unwrap_or(rest.len());
+    out.extend_from_slice(&rest[..before]);
+    len + before
+}
+
 /// The second half of a pair, if `\uDC00` to `\uDFFF` stands at `at`.
 fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
     raw.get(at..at + 2).filter(|start| *start == b"\\u")?;
@@ -217,9 +244,23 @@ fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
 
 fn hex(raw: &[u8], at: usize, digits: usize) -> Option<u32> {
     raw.get(at..at + digits)?.iter().try_fold(0, |value, digit| {
-        Some(value << 4 | char::from(*digit).to_digit(16)?)
+        let digit = HEX_DIGITS[usize::from(*digit)];
+        (digit < 16).then_some(value << 4 | u32::from(digit))
     })
 }
+
+/// What each byte is as a hexadecimal digit; 16 for none.
+const HEX_DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let letter = b"0123456789abcdef"[digit];
+        table[letter as usize] = digit as u8;
+        table[letter.to_ascii_uppercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 fn push_char(c: Option<char>, out: &mut Vec<u8>) {
     let mut buf = [0; 4];
@@ -233,6 +274,7 @@ fn push_char(c: Option<char>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn tokens(text: &str) -> Result<Vec<Token>, JsonError> {
         let mut scanner = Scanner::new(text.as_bytes());
@@ -281,6 +323,25 @@ mod tests {
             let mut out = Vec::new();
             unescape(raw.as_bytes(), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        for byte in 0..=255 {
+            let digit = char::from(byte).to_digit(16).unwrap_or(16);
+            assert_eq!(u32::from(HEX_DIGITS[usize::from(byte)]), digit, "{byte}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_escaped_is_unescaped(text in "([a-zé]{0,20}[\"\\\\\u{0}-\u{1f}]?){0,6}") {
+            let json = serde_json::to_vec(&text).expect("JSON");
+            // Behind what was there already.
+            let mut out = b"before".to_vec();
+            unescape(&json[1..json.len() - 1], &mut out);
+            prop_assert_eq!(String::from_utf8_lossy(&out), format!("before{text}"));
         }
     }
 }

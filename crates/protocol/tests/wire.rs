@@ -262,10 +262,8 @@ proptest! {
         prop_assert_eq!(frame.remark.as_deref(), head.remark);
         prop_assert_eq!(&frame.body[..], &body[..]);
         prop_assert_eq!(frame.header::<Sample<'_>>().expect("header"), sample);
-        // Relayed as it is, it says the same.
-        let relayed = encode_frame(&head, &frame, &body).expect("fits");
-        let relayed = Frame::decode(relayed.slice(4..)).expect("ours");
-        prop_assert!(relayed.fields().eq(frame.fields()));
+        // Relayed as it is, it is the same.
+        prop_assert_eq!(encode_frame(&head, &frame, &body).expect("fits"), bytes);
     }
 
     #[test]

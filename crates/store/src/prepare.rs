@@ -10,11 +10,12 @@ use message::record::{self, Fields, Version};
 use message::{hash, name};
 use std::sync::Arc;
 
-/// Prepares records one after the other, and remembers the topic of the last: those of one request, and mostly those of
+/// Prepares records one after the other, and remembers topic and queue of the last: those of one request, and mostly those of
 /// one read, go to one topic, and each look into the table of topics touches memory that all processors write.
 pub struct Preparing<'s, D: Disk> {
     store: &'s Store<D>,
     topic: Option<Arc<Topic<D::File>>>,
+    queue: Option<Arc<Queue<D::File>>>,
 }
 
 impl<D: Disk> Store<D> {
@@ -28,6 +29,7 @@ impl<D: Disk> Store<D> {
         Preparing {
             store: self,
             topic: None,
+            queue: None,
         }
     }
 }
@@ -99,7 +101,7 @@ impl<D: Disk> Preparing<'_, D> {
                 len: fields.stored_properties_len(),
             });
         }
-        if new.properties.contains(&0) {
+        if memchr::memchr(0, new.properties).is_some() {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
@@ -139,12 +141,15 @@ impl<D: Disk> Preparing<'_, D> {
 
     fn queue(&mut self, topic: &str, id: i32) -> Arc<Queue<D::File>> {
         let queues = &self.store.queues;
-        if !self.is_last(topic) {
+        let same_topic = self.is_last(topic);
+        if let Some(last) = self.queue.as_ref().filter(|last| same_topic && last.id == id) {
+            return last.clone();
+        }
+        if !same_topic {
             self.topic = queues.topic(topic);
         }
-        match self.topic.as_ref().and_then(|topic| topic.queue(id)) {
-            Some(queue) => queue,
-            None => queues.get_or_new(topic, id),
-        }
+        let known = self.topic.as_ref().and_then(|topic| topic.queue(id));
+        let queue = known.unwrap_or_else(|| queues.get_or_new(topic, id));
+        self.queue.insert(queue).clone()
     }
 }

@@ -87,7 +87,7 @@ impl Send {
         }
         let now = self.clock.now_ms();
         let settings = self.settings.load();
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::for_sends(most);
         let mut plans = Vec::with_capacity(frames.len());
         for (frame, slot) in frames.iter().zip(&mut responders) {
             let Some(responder) = slot.as_ref() else { continue };

@@ -13,7 +13,7 @@
 pub mod broker;
 pub mod namesrv;
 
-use crate::encode::FieldWriter;
+use crate::encode::{FieldName, FieldWriter};
 use crate::frame::Fields;
 use std::borrow::Cow;
 
@@ -69,7 +69,7 @@ pub trait DecodeField<'a>: Sized {
 /// The type of one header field, to be written.
 pub trait EncodeField {
     /// Writes it under `name`, or nothing if it is not there.
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>);
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>);
 }
 
 impl<'a> DecodeField<'a> for String {
@@ -93,17 +93,34 @@ impl<'a> DecodeField<'a> for Cow<'a, str> {
     }
 }
 
+/// What most numbers in headers are: flags, queues, counts.
+#[inline]
+fn one_digit(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [digit @ b'0'..=b'9'] => Some(digit - b'0'),
+        _ => None,
+    }
+}
+
 impl<'a> DecodeField<'a> for i32 {
     const EXPECTED: &'static str = "32-bit number";
+    #[inline]
     fn decode(text: &'a str) -> Option<Self> {
-        text.parse().ok()
+        match one_digit(text) {
+            Some(digit) => Some(i32::from(digit)),
+            None => text.parse().ok(),
+        }
     }
 }
 
 impl<'a> DecodeField<'a> for i64 {
     const EXPECTED: &'static str = "64-bit number";
+    #[inline]
     fn decode(text: &'a str) -> Option<Self> {
-        text.parse().ok()
+        match one_digit(text) {
+            Some(digit) => Some(i64::from(digit)),
+            None => text.parse().ok(),
+        }
     }
 }
 
@@ -123,49 +140,49 @@ impl<'a> DecodeField<'a> for bool {
 }
 
 impl EncodeField for String {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for &str {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for Cow<'_, str> {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, self);
     }
 }
 
 impl EncodeField for i32 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.int(name, i64::from(*self));
     }
 }
 
 impl EncodeField for i64 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.int(name, *self);
     }
 }
 
 impl EncodeField for f64 {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.text(name, &java_double(*self));
     }
 }
 
 impl EncodeField for bool {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         writer.flag(name, *self);
     }
 }
 
 impl<T: EncodeField> EncodeField for Option<T> {
-    fn encode(&self, name: &'static str, writer: &mut FieldWriter<'_>) {
+    fn encode(&self, name: FieldName, writer: &mut FieldWriter<'_>) {
         if let Some(value) = self {
             value.encode(name, writer);
         }
@@ -232,7 +249,7 @@ impl<H: EncodeHeader + ?Sized> EncodeHeader for &H {
 impl EncodeHeader for [(&str, &str)] {
     fn encode(&self, writer: &mut FieldWriter<'_>) {
         for (name, value) in self {
-            writer.text(name, value);
+            writer.foreign(name, value);
         }
     }
 }
@@ -275,21 +292,28 @@ pub mod read {
     use super::{DecodeField, HeaderError};
 
     /// A field that must be of its type.
+    #[inline]
     pub fn strict<'a, T: DecodeField<'a>>(
         field: &'static str,
         text: &'a str,
     ) -> Result<Option<T>, HeaderError> {
         match T::decode(text) {
             Some(value) => Ok(Some(value)),
-            None => Err(HeaderError::IllTyped {
-                field,
-                expected: T::EXPECTED,
-                value: text.chars().take(64).collect(),
-            }),
+            None => Err(ill_typed(field, T::EXPECTED, text)),
+        }
+    }
+
+    #[cold]
+    fn ill_typed(field: &'static str, expected: &'static str, text: &str) -> HeaderError {
+        HeaderError::IllTyped {
+            field,
+            expected,
+            value: text.chars().take(64).collect(),
         }
     }
 
     /// A field that may be missing: an empty text where a number belongs counts as missing (some clients send it so).
+    #[inline]
     pub fn lenient<'a, T: DecodeField<'a>>(
         field: &'static str,
         text: &'a str,
@@ -298,5 +322,19 @@ pub mod read {
             return Ok(None);
         }
         strict(field, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whole_numbers_are_what_rust_takes(text in "[+-]?[0-9]{0,3}|[+-]?[0-9]{9,20}|.{0,3}") {
+            prop_assert_eq!(<i32 as DecodeField>::decode(&text), text.parse().ok());
+            prop_assert_eq!(<i64 as DecodeField>::decode(&text), text.parse().ok());
+        }
     }
 }

@@ -143,7 +143,6 @@ pub(super) struct Record<'a> {
 }
 
 /// What all plans of one append share.
-#[derive(Default)]
 pub(super) struct Scratch<'a> {
     pub(super) text: Vec<u8>,
     pub(super) records: Vec<Record<'a>>,
@@ -172,7 +171,20 @@ impl<'a> Known<'a> {
     }
 }
 
+/// Room made for the properties of each send, and for those of all at most, bytes.
+const TEXT_ROOM: usize = 128;
+const TEXT_ROOM_MAX: usize = 16 << 10;
+
 impl Scratch<'_> {
+    /// With room for so many sends.
+    pub(super) fn for_sends(sends: usize) -> Self {
+        Scratch {
+            text: Vec::with_capacity((sends * TEXT_ROOM).min(TEXT_ROOM_MAX)),
+            records: Vec::with_capacity(sends),
+            last: None,
+        }
+    }
+
     pub(super) fn mark(&self) -> (usize, usize) {
         (self.text.len(), self.records.len())
     }
@@ -483,7 +495,7 @@ impl Send {
 
 /// Splits a batch; its outer properties are added to each message's own.
 fn plan_batch<'a>(
-    outer: &Parsed<'_>,
+    outer: &Parsed<'a>,
     frame: &'a Frame,
     flags: i32,
     settings: &Settings,
@@ -515,7 +527,7 @@ fn plan_batch<'a>(
             flag: entry.flag,
             body: entry.body,
             properties,
-            wanted: None,
+            wanted: Some(Wanted::of(entry.properties).followed_by(outer.wanted())),
         });
     }
     if scratch.records.len() == first {
