@@ -1,25 +1,8 @@
 //! Java's `String.hashCode`, on which tag filters and key indexes stand.
 
-/// 31 to the seventh power and down to the zeroth.
-const POWERS: [i32; 8] = {
-    let (mut powers, mut at) = ([1i32; 8], 7);
-    while at > 0 {
-        powers[at - 1] = powers[at].wrapping_mul(31);
-        at -= 1;
-    }
-    powers
-};
-/// 31 to the eighth power.
-const EIGHTH: i32 = POWERS[0].wrapping_mul(31);
-
 /// Java's `String.hashCode`: over UTF-16 code units, `h = 31 * h + unit`, wrapping.
 pub fn java_hash(text: &str) -> i32 {
-    if text.is_ascii() {
-        return ascii(0, text.as_bytes());
-    }
-    text.encode_utf16().fold(0, |hash: i32, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
+    JavaHash::new().update(text.as_bytes()).finish()
 }
 
 /// Like [`java_hash`], for bytes that should be UTF-8; each malformed part counts as U+FFFD, as Java decodes it.
@@ -39,16 +22,19 @@ impl JavaHash {
 
     /// The hash with `text` added at the end.
     pub fn update(self, text: &[u8]) -> Self {
-        if text.is_ascii() {
-            return JavaHash(ascii(self.0, text));
+        match ascii(self.0, text) {
+            Some(hash) => JavaHash(hash),
+            None => self.update_by_units(text),
         }
+    }
+
+    #[cold]
+    fn update_by_units(self, text: &[u8]) -> Self {
         let mut hash = self.0;
         for chunk in text.utf8_chunks() {
-            for unit in chunk.valid().encode_utf16() {
-                hash = hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-            }
+            hash = chunk.valid().encode_utf16().fold(hash, step);
             if !chunk.invalid().is_empty() {
-                hash = hash.wrapping_mul(31).wrapping_add(0xFFFD);
+                hash = step(hash, 0xFFFD);
             }
         }
         JavaHash(hash)
@@ -60,19 +46,38 @@ impl JavaHash {
     }
 }
 
-/// The hash with ASCII added at the end. Eight letters at a time, which do not wait for one another.
-fn ascii(mut hash: i32, text: &[u8]) -> i32 {
-    let (eights, rest) = text.as_chunks::<8>();
-    for eight in eights {
-        let letters = eight.iter().zip(&POWERS);
-        let sum = letters.fold(0, |sum: i32, (letter, power)| {
-            sum.wrapping_add(power.wrapping_mul(i32::from(*letter)))
-        });
-        hash = hash.wrapping_mul(EIGHTH).wrapping_add(sum);
+fn step(hash: i32, unit: u16) -> i32 {
+    hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+}
+
+/// The hash with ASCII added at the end; `None` if it is not ASCII.
+fn ascii(mut hash: i32, text: &[u8]) -> Option<i32> {
+    let (eights, rest) = text.as_chunks();
+    let mut bits = 0;
+    for letters in eights {
+        bits |= u64::from_ne_bytes(*letters);
+        hash = hash
+            .wrapping_mul(31i32.wrapping_pow(8))
+            .wrapping_add(eight(*letters));
     }
-    rest.iter().fold(hash, |hash, letter| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(*letter))
-    })
+    for &letter in rest {
+        bits |= u64::from(letter);
+        hash = step(hash, letter.into());
+    }
+    (bits & u64::from_ne_bytes([0x80; 8]) == 0).then_some(hash)
+}
+
+/// The hash of eight letters: of each two, then of each four, then of all, none of which waits for the hash before them.
+fn eight(letters: [u8; 8]) -> i32 {
+    const BYTES: u64 = 0x00FF_00FF_00FF_00FF;
+    const SHORTS: u64 = 0x0000_FFFF_0000_FFFF;
+    // The first letter is the lowest byte; no sum is too long for its place.
+    let word = u64::from_le_bytes(letters);
+    let twos = (word & BYTES) * 31 + (word >> 8 & BYTES);
+    let fours = (twos & SHORTS) * 31u64.pow(2) + (twos >> 16 & SHORTS);
+    (fours as i32)
+        .wrapping_mul(31i32.pow(4))
+        .wrapping_add((fours >> 32) as i32)
 }
 
 /// The `tagsCode` of a TAGS property: its Java hash, sign-extended; 0 for no tag.
@@ -124,6 +129,15 @@ mod tests {
             assert_eq!(java_hash(&text[..len]), each);
             let (first, rest) = text.as_bytes()[..len].split_at(len / 3);
             assert_eq!(JavaHash::new().update(first).update(rest).finish(), each);
+        }
+    }
+
+    #[test]
+    fn letters_outside_ascii_count_wherever_they_stand() {
+        for at in 0..20 {
+            let text = format!("{}é{}", "a".repeat(at), "b".repeat(19 - at));
+            let each = text.encode_utf16().fold(0, step);
+            assert_eq!(java_hash(&text), each, "{at}");
         }
     }
 

@@ -12,6 +12,9 @@
 //! Then the slots (i32 each, number of the newest entry of the chain), then entries of 20 bytes: key hash i32,
 //! physical offset i64, seconds since beginTimestamp i32, previous entry of the slot i32. Entry 0 is never used.
 //! (RocketMQ 4.9.8, IndexFile, IndexHeader, IndexService)
+//!
+//! What is to be entered comes from memory, where dispatch leaves the hashes of each record's keys, and from the log where
+//! that has a gap. It is entered in rounds: all slots of a round first, then its entries by one write.
 
 use crate::latch::Latched;
 use crate::log::Step;

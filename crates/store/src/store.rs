@@ -134,9 +134,6 @@ impl<D: Disk> Store<D> {
                 break;
             }
         }
-        if let Some(file) = &appending.file {
-            file.file.publish((appending.position - file.start) as u64);
-        }
         if self.log.written() != appending.position {
             self.log.set_written(appending.position);
             self.log
@@ -597,7 +594,7 @@ impl<D: Disk> Store<D> {
     }
 }
 
-/// Gives the records of a run their places and writes them, all in one. Only under the append lock.
+/// Gives the records of a run their places, writes them, all in one, and publishes them. Only under the append lock.
 fn write_run<F: MappedFile>(
     file: &LogFile<F>,
     position: i64,
@@ -609,17 +606,19 @@ fn write_run<F: MappedFile>(
     let len: usize = run.iter().map(|record| record.len).sum();
     if run.iter().any(|record| record.multi.is_some()) {
         // They have become longer since.
-        return file.file.write_with(at, len as u64, |out| {
+        file.file.write_with(at, len as u64, |out| {
             place_run(position, run, now, |record, place, at| {
                 record.encode(place, &mut out[at..at + record.len]);
             });
-        });
+        })?;
+        file.file.publish(at + len as u64);
+        return Ok(());
     }
     let bytes = &mut encoded[run[0].encoded_at..][..len];
     place_run(position, run, now, |record, place, at| {
         record.fields.set_place(place, &mut bytes[at..at + record.len]);
     });
-    file.file.write(at, bytes)
+    file.file.write_and_publish(at, bytes)
 }
 
 /// Gives the records of a run their places; `put` is told each one's, and where in the run it starts.

@@ -495,10 +495,15 @@ fn hostile_records_touch_no_other_path() {
     ] {
         let new = record(topic, 0, b"x", b"");
         if queue_id == 0 && queue_offset == 0 {
-            assert!(
-                matches!(store.prepare(&new), Err(store::Illegal::Name(_))),
-                "{topic}"
-            );
+            // The second time behind a good one.
+            let mut preparing = store.preparing();
+            for good in [None, Some(record("T", 0, b"x", b""))] {
+                assert!(good.is_none_or(|good| preparing.prepare(&good).is_ok()));
+                assert!(
+                    matches!(preparing.prepare(&new), Err(store::Illegal::Name(_))),
+                    "{topic}"
+                );
+            }
         }
         let fields = fields(topic, queue_id, b"KEYS\x01../k");
         let place = Place {
