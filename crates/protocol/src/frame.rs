@@ -69,16 +69,39 @@ pub enum FrameError {
 }
 
 /// Where a name or a value is: in the frame's own text or, when it was not there as it is to be read, among the unescaped.
+///
+/// A header has at most 2^24 bytes, and unescaping never makes more than three of one: the start's highest bit is free to
+/// say which of the two it is.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     start: u32,
     end: u32,
-    unescaped: bool,
 }
 
 impl Piece {
+    const UNESCAPED: u32 = 1 << 31;
+
+    fn of_text(range: Range<usize>) -> Self {
+        Piece {
+            start: range.start as u32,
+            end: range.end as u32,
+        }
+    }
+
+    fn of_unescaped(range: Range<usize>) -> Self {
+        let Piece { start, end } = Piece::of_text(range);
+        Piece {
+            start: start | Piece::UNESCAPED,
+            end,
+        }
+    }
+
+    fn is_unescaped(self) -> bool {
+        self.start & Piece::UNESCAPED != 0
+    }
+
     fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
+        (self.start & !Piece::UNESCAPED) as usize..self.end as usize
     }
 }
 
@@ -283,12 +306,12 @@ impl Frame {
                 return None;
             }
             let value = if src[end] == b'"' {
-                piece(start..end, false)
+                Piece::of_text(start..end)
             } else {
                 (marks, end) = marks.end_of_escaped(end)?;
                 self.unescaped_piece(&src[start..end])
             };
-            self.fields.push((piece(name_start..name_end, false), value));
+            self.fields.push((Piece::of_text(name_start..name_end), value));
             match src[end + 1..] {
                 [b',', b'"', ..] => {
                     marks.next()?;
@@ -323,7 +346,7 @@ impl Frame {
             self.unescaped.truncate(start);
             self.unescaped.extend_from_slice(repaired.as_bytes());
         }
-        piece(start..self.unescaped.len(), true)
+        Piece::of_unescaped(start..self.unescaped.len())
     }
 
     fn set_json_member(&mut self, key: &[u8], value: &Token, header: &[u8]) {
@@ -359,7 +382,7 @@ impl Frame {
             let value = match value {
                 Token::Text { .. } | Token::Bare(_) => self.piece(scanner.src, &value),
                 // An object or array where a text belongs is kept as its own text, as fastjson does.
-                _ => piece(start..end, false),
+                _ => Piece::of_text(start..end),
             };
             self.push_field(name, value)?;
         }
@@ -369,8 +392,8 @@ impl Frame {
     fn piece(&mut self, src: &[u8], token: &Token) -> Piece {
         match token {
             Token::Text { range, escaped: true } => self.unescaped_piece(&src[range.clone()]),
-            Token::Text { range, .. } | Token::Bare(range) => piece(range.clone(), false),
-            _ => piece(0..0, false),
+            Token::Text { range, .. } | Token::Bare(range) => Piece::of_text(range.clone()),
+            _ => Piece::of_text(0..0),
         }
     }
 
@@ -392,7 +415,8 @@ impl Frame {
         self.text = text_at_front(&header, block.clone());
         let block = &header[block];
         let mut entries = Reader { src: block, pos: 0 };
-        self.fields = Vec::with_capacity(FIELDS_USUAL);
+        // None has fewer than seven bytes.
+        self.fields = Vec::with_capacity(FIELDS_USUAL.min(block.len() / 7));
         while entries.pos < block.len() {
             let key_len = u16::from_be_bytes(entries.array("an entry cut short")?) as usize;
             let key = entries.range(key_len, "a key longer than its block")?;
@@ -410,7 +434,7 @@ impl Frame {
     #[inline]
     fn binary_piece(&mut self, block: &[u8], range: Range<usize>) -> Piece {
         if self.text.get(range.clone()).is_some() {
-            piece(range, false)
+            Piece::of_text(range)
         } else {
             self.repaired_piece(&block[range])
         }
@@ -421,7 +445,7 @@ impl Frame {
         let start = self.unescaped.len();
         self.unescaped
             .extend_from_slice(String::from_utf8_lossy(bytes).as_bytes());
-        piece(start..self.unescaped.len(), true)
+        Piece::of_unescaped(start..self.unescaped.len())
     }
 }
 
@@ -459,7 +483,7 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn store(&self, piece: Piece) -> &'a str {
-        if piece.unescaped {
+        if piece.is_unescaped() {
             self.unescaped
         } else {
             self.text
@@ -502,15 +526,6 @@ fn header_extent(bytes: &[u8]) -> Result<(SerializeType, usize), FrameError> {
         .first_chunk::<4>()
         .ok_or(FrameError::Short { len: bytes.len() })?;
     split_word(u32::from_be_bytes(*word), bytes.len())
-}
-
-fn piece(range: Range<usize>, unescaped: bool) -> Piece {
-    // A header has at most 2^24 bytes and unescaping never makes more than three of one.
-    Piece {
-        start: range.start as u32,
-        end: range.end as u32,
-        unescaped,
-    }
 }
 
 /// The next key and the first token of its value; `None` at the object's end. Stray commas are skipped.
