@@ -126,7 +126,7 @@ pub struct Frame {
     pub body: Bytes,
     /// A JSON header, or of the fields of a binary one as much as is text together with the lengths in between.
     text: ByteString,
-    unescaped: Vec<u8>,
+    unescaped: String,
     fields: Vec<(Piece, Piece)>,
 }
 
@@ -163,7 +163,7 @@ impl Frame {
             serialize_type,
             body,
             text: ByteString::new(),
-            unescaped: Vec::new(),
+            unescaped: String::new(),
             fields: Vec::new(),
         };
         match serialize_type {
@@ -197,7 +197,7 @@ impl Frame {
     pub fn fields(&self) -> Fields<'_> {
         Fields {
             text: &self.text,
-            unescaped: std::str::from_utf8(&self.unescaped).unwrap_or_default(),
+            unescaped: &self.unescaped,
             pieces: self.fields.iter(),
         }
     }
@@ -216,7 +216,7 @@ impl Frame {
         // Made valid UTF-8 as Java's decoder does it: what is not becomes U+FFFD.
         let text = ByteString::try_from(header.clone())
             .unwrap_or_else(|_| String::from_utf8_lossy(&header).into_owned().into());
-        if self.read_plain_json(text.as_bytes()).is_none() {
+        if self.read_plain_json(&text).is_none() {
             // Something that the quick look does not know: from the start, with all that fastjson takes.
             self.forget_json();
             self.read_any_json(text.as_bytes())?;
@@ -247,18 +247,15 @@ impl Frame {
 
     /// Reads the form in which clients write headers: no blanks, double quotes, no object but extFields, no
     /// null. `None` for everything else, with some of it read.
-    fn read_plain_json(&mut self, header: &[u8]) -> Option<()> {
-        let mut plain = Plain::new(header);
+    fn read_plain_json(&mut self, header: &str) -> Option<()> {
+        let mut plain = Plain::new(header.as_bytes());
         plain.take(b'{')?;
         loop {
             let key = plain.key()?;
-            match &header[key] {
+            match &plain.src[key] {
                 b"extFields" => self.read_plain_fields(&mut plain)?,
-                b"remark" => self.remark = Some(String::from_utf8_lossy(&header[plain.text()?]).into_owned()),
-                b"language" => {
-                    let text = &header[plain.text()?];
-                    self.language = Language::from_text(std::str::from_utf8(text).ok()?);
-                }
+                b"remark" => self.remark = Some(header[plain.text()?].to_owned()),
+                b"language" => self.language = Language::from_text(&header[plain.text()?]),
                 b"code" => self.code = plain.int()?,
                 b"flag" => self.flag = plain.int()?,
                 b"opaque" => self.opaque = plain.int()?,
@@ -337,14 +334,16 @@ impl Frame {
     }
 
     fn unescaped_piece(&mut self, raw: &[u8]) -> Piece {
+        let mut unescaped = Vec::with_capacity(raw.len());
+        unescape(raw, &mut unescaped);
+        // An escape may name half a letter, or begin within one.
+        let text = String::from_utf8(unescaped)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         let start = self.unescaped.len();
-        self.unescaped.reserve(raw.len());
-        unescape(raw, &mut self.unescaped);
-        let unescaped = &self.unescaped[start..];
-        if !unescaped.is_ascii() && std::str::from_utf8(unescaped).is_err() {
-            let repaired = String::from_utf8_lossy(&self.unescaped[start..]).into_owned();
-            self.unescaped.truncate(start);
-            self.unescaped.extend_from_slice(repaired.as_bytes());
+        if start == 0 {
+            self.unescaped = text;
+        } else {
+            self.unescaped.push_str(&text);
         }
         Piece::of_unescaped(start..self.unescaped.len())
     }
@@ -415,7 +414,7 @@ impl Frame {
         self.text = text_at_front(&header, block.clone());
         let block = &header[block];
         let mut entries = Reader { src: block, pos: 0 };
-        // None has fewer than seven bytes.
+        // No field has fewer than seven bytes.
         self.fields = Vec::with_capacity(FIELDS_USUAL.min(block.len() / 7));
         while entries.pos < block.len() {
             let key_len = u16::from_be_bytes(entries.array("an entry cut short")?) as usize;
@@ -443,8 +442,7 @@ impl Frame {
     #[inline(never)]
     fn repaired_piece(&mut self, bytes: &[u8]) -> Piece {
         let start = self.unescaped.len();
-        self.unescaped
-            .extend_from_slice(String::from_utf8_lossy(bytes).as_bytes());
+        self.unescaped.push_str(&String::from_utf8_lossy(bytes));
         Piece::of_unescaped(start..self.unescaped.len())
     }
 }
@@ -781,7 +779,7 @@ mod tests {
         let (mut quick, mut whole) = (blank(), blank());
         quick.text = header.clone();
         whole.text = header.clone();
-        let plain = quick.read_plain_json(text).is_some();
+        let plain = quick.read_plain_json(&header).is_some();
         if plain {
             whole.read_any_json(text).expect("what the quick reader took");
             assert_eq!(told(&quick), told(&whole), "{}", String::from_utf8_lossy(text));

@@ -243,10 +243,12 @@ fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
 }
 
 fn hex(raw: &[u8], at: usize, digits: usize) -> Option<u32> {
-    raw.get(at..at + digits)?.iter().try_fold(0, |value, digit| {
-        let digit = HEX_DIGITS[usize::from(*digit)];
-        (digit < 16).then_some(value << 4 | u32::from(digit))
-    })
+    let digits = raw
+        .get(at..at + digits)?
+        .iter()
+        .map(|d| HEX_DIGITS[usize::from(*d)]);
+    let (value, all) = digits.fold((0, 0), |(value, all), d| (value << 4 | u32::from(d), all | d));
+    (all < 16).then_some(value)
 }
 
 /// What each byte is as a hexadecimal digit; 16 for none.
