@@ -319,6 +319,8 @@ mod tests {
             (r"\ud83d\ude00!", "😀!"),
             (r"\ud83d!", "\u{FFFD}!"),
             (r"\uZZ", "\u{FFFD}"),
+            (r"\uZZZZ\u00fG\xG1!", "\u{FFFD}\u{FFFD}\u{FFFD}!"),
+            (r"\u00Ff\xfF", "\u{FF}\u{FF}"),
             (r"\x41\1", "A\u{1}"),
         ];
         for (raw, expected) in table {
