@@ -9,6 +9,8 @@
 //! | `#[header(short = "a")]` | second name, accepted on input, written by `protocol::header::Short` |
 //! | `#[header(optional)]` | documents an `Option<T>`; such a field may be missing with or without it |
 //! | `#[header(default)]` | a missing field takes its type's default value |
+//!
+//! Names on the wire are of letters, digits and `_`: nothing in them is ever escaped, so they are written as they are.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -86,10 +88,11 @@ fn header_field(field: &Field) -> Result<HeaderField, Error> {
         })?;
     }
     for name in [Some(&parsed.java), parsed.short.as_ref()].into_iter().flatten() {
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !plain || name.len() > 255 {
             return Err(Error::new_spanned(
                 field,
-                "a name on the wire is of letters, digits and _",
+                "a name on the wire is of letters, digits and _, and not long",
             ));
         }
     }
@@ -208,8 +211,8 @@ fn encode_impl(input: &DeriveInput, fields: &[HeaderField]) -> Tokens {
 /// The name as the writer wants it.
 fn field_name(name: &str) -> Tokens {
     let json = format!(",\"{name}\":\"");
-    // A field that Rust can name is not longer than 16 bits say.
-    let binary = [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
+    // `header_field` takes no name that is longer.
+    let binary = [&[0, name.len() as u8], name.as_bytes()].concat();
     let binary = LitByteStr::new(&binary, Span::call_site());
     quote!(const { ::protocol::encode::FieldName::new(#json, #binary) })
 }

@@ -243,10 +243,12 @@ fn low_surrogate(raw: &[u8], at: usize) -> Option<u32> {
 }
 
 fn hex(raw: &[u8], at: usize, digits: usize) -> Option<u32> {
-    raw.get(at..at + digits)?.iter().try_fold(0, |value, digit| {
-        let digit = HEX_DIGITS[usize::from(*digit)];
-        (digit < 16).then_some(value << 4 | u32::from(digit))
-    })
+    let digits = raw
+        .get(at..at + digits)?
+        .iter()
+        .map(|d| HEX_DIGITS[usize::from(*d)]);
+    let (value, all) = digits.fold((0, 0), |(value, all), d| (value << 4 | u32::from(d), all | d));
+    (all < 16).then_some(value)
 }
 
 /// What each byte is as a hexadecimal digit; 16 for none.
@@ -317,6 +319,8 @@ mod tests {
             (r"\ud83d\ude00!", "😀!"),
             (r"\ud83d!", "\u{FFFD}!"),
             (r"\uZZ", "\u{FFFD}"),
+            (r"\uZZZZ\u00fG\xG1!", "\u{FFFD}\u{FFFD}\u{FFFD}!"),
+            (r"\u00Ff\xfF", "\u{FF}\u{FF}"),
             (r"\x41\1", "A\u{1}"),
         ];
         for (raw, expected) in table {
