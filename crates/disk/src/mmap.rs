@@ -482,9 +482,8 @@ impl MappedFile for MmapFile {
         let inner = &self.inner;
         let mut state = lock(&inner.state);
         inner.write(&mut state, at, bytes)?;
-        inner
-            .published
-            .fetch_max(at + bytes.len() as u64, Ordering::AcqRel);
+        // Only under the lock, and the write was above it: it does not go back.
+        inner.published.store(at + bytes.len() as u64, Ordering::Release);
         Ok(())
     }
 
