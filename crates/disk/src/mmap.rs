@@ -488,7 +488,15 @@ impl MappedFile for MmapFile {
     }
 
     fn write_by_call(&self, at: u64, bytes: &[u8]) -> Result<()> {
-        self.inner.call(&mut lock(&self.inner.state), at, bytes)
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        // A process that has no descriptor left can still store into what is mapped.
+        let Ok(file) = inner.handle(&state) else {
+            return inner.write(&mut state, at, bytes);
+        };
+        inner.begin_write(&mut state, at, bytes.len())?;
+        file.write_all_at(bytes, at)
+            .map_err(inner.error(Operation::Write))
     }
 
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
