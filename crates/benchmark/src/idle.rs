@@ -49,14 +49,16 @@ fn measure(cluster: &Cluster) -> io::Result<[f64; 2]> {
         };
         let before = resident()?;
         let mut clients = Vec::new();
+        let began = tokio::time::Instant::now();
         for number in 0..CONNECTIONS {
             let mut stream = TcpStream::connect(cluster.broker.address()).await?;
             let heartbeat = heartbeat(number);
             stream.write_all(&heartbeat).await?;
             wait_for_answer(&mut stream).await?;
-            clients.push(tokio::spawn(live(stream, heartbeat, number)));
+            let first = began + EACH.mul_f64(number as f64 / CONNECTIONS as f64);
+            clients.push(tokio::spawn(live(stream, heartbeat, first)));
         }
-        // Connecting is over; from here each sends one heartbeat.
+        // Connecting is over; each sends one heartbeat within what is measured.
         tokio::time::sleep(SETTLE).await;
         let (cpu_before, started) = (cpu()?, std::time::Instant::now());
         tokio::time::sleep(EACH).await;
@@ -75,10 +77,10 @@ fn measure(cluster: &Cluster) -> io::Result<[f64; 2]> {
     })
 }
 
-/// Sends a heartbeat every 30 s, spread over that time by the client's number, and takes in what comes.
-async fn live(mut stream: TcpStream, heartbeat: Vec<u8>, number: usize) -> io::Result<()> {
-    let first = EACH.mul_f64(number as f64 / CONNECTIONS as f64);
-    let mut due = tokio::time::interval_at(tokio::time::Instant::now() + first, EACH);
+/// Sends a heartbeat every 30 s and takes in what comes. The first are as far from each other as all that follow, however
+/// long the connecting takes.
+async fn live(mut stream: TcpStream, heartbeat: Vec<u8>, first: tokio::time::Instant) -> io::Result<()> {
+    let mut due = tokio::time::interval_at(first, EACH);
     let mut answers = [0; 512];
     loop {
         tokio::select! {

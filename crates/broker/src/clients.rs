@@ -3,6 +3,7 @@
 //! Rules: RocketMQ 4.9.8, ProducerManager, ConsumerManager, ConsumerGroupInfo, ClientHousekeepingService. A member is a
 //! connection; it stays while it sends heartbeats and its connection is open.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -36,7 +37,61 @@ pub struct Member {
     pub seen_ms: i64,
 }
 
+/// A heartbeat: who sent it and when.
+#[derive(Clone, Copy)]
+pub struct Heard<'a> {
+    /// `ip@instance`.
+    pub client_id: &'a str,
+    /// The connection it came by.
+    pub conn: &'a Arc<Connection>,
+    /// The client's language.
+    pub language: Language,
+    /// The client's version number.
+    pub version: i32,
+    /// ms since 1970.
+    pub now: i64,
+}
+
+/// A group's members by the numbers of their connections.
+type Members = HashMap<u64, Member>;
+
+/// Takes in a heartbeat; true if its sender has joined by it. Nearly all come from members that are known and unchanged:
+/// nothing is made for those.
+fn hear(members: &mut Members, heard: Heard<'_>) -> bool {
+    let is_full = members.len() >= MEMBERS_MAX;
+    match members.entry(heard.conn.id()) {
+        Entry::Occupied(mut known) => {
+            let known = known.get_mut();
+            if known.is_sender_of(heard) {
+                known.seen_ms = heard.now;
+            } else {
+                *known = Member::of(heard);
+            }
+            false
+        }
+        Entry::Vacant(_) if is_full => false,
+        Entry::Vacant(place) => {
+            place.insert(Member::of(heard));
+            true
+        }
+    }
+}
+
 impl Member {
+    fn of(heard: Heard<'_>) -> Self {
+        Member {
+            client_id: Arc::from(heard.client_id),
+            conn: Arc::clone(heard.conn),
+            language: heard.language,
+            version: heard.version,
+            seen_ms: heard.now,
+        }
+    }
+
+    fn is_sender_of(&self, heard: Heard<'_>) -> bool {
+        (&*self.client_id, self.language, self.version) == (heard.client_id, heard.language, heard.version)
+    }
+
     fn listed(&self) -> ClientConnection {
         ClientConnection {
             client_addr: self.conn.peer().to_string(),
@@ -75,12 +130,13 @@ fn tag_filter(data: &SubscriptionData) -> TagFilter {
     }
 }
 
+#[derive(Default)]
 struct ConsumerGroup {
     consume_type: ConsumeType,
     model: MessageModel,
     from_where: ConsumeFromWhere,
     subscriptions: HashMap<String, Arc<Subscription>>,
-    members: HashMap<u64, Member>,
+    members: Members,
 }
 
 /// What a pull needs to know of its group.
@@ -109,36 +165,31 @@ pub struct Consumers {
 impl Consumers {
     /// Takes in one group of a heartbeat. `keep_subscriptions`: the heartbeat left them out as unchanged. A notice
     /// comes back when the members or the topics of the group changed.
-    pub fn register(&self, data: &ConsumerData, member: Member, keep_subscriptions: bool) -> Option<Notice> {
-        let (conn_id, group_name) = (member.conn.id(), data.group_name.as_str());
+    pub fn register(
+        &self,
+        data: &ConsumerData,
+        heard: Heard<'_>,
+        keep_subscriptions: bool,
+    ) -> Option<Notice> {
+        let group_name = data.group_name.as_str();
         let mut groups = self.groups.write();
-        if groups.len() >= GROUPS_MAX && !groups.contains_key(group_name) {
-            return None;
-        }
-        let group = groups
-            .entry(group_name.to_owned())
-            .or_insert_with(|| ConsumerGroup {
-                consume_type: data.consume_type,
-                model: data.message_model,
-                from_where: data.consume_from_where,
-                subscriptions: HashMap::new(),
-                members: HashMap::new(),
-            });
+        let is_full = groups.len() >= GROUPS_MAX;
+        let group = match groups.get_mut(group_name) {
+            Some(known) => known,
+            None if is_full => return None,
+            None => groups.entry(group_name.to_owned()).or_default(),
+        };
         group.consume_type = data.consume_type;
         group.model = data.message_model;
         group.from_where = data.consume_from_where;
-        let joined = if group.members.len() < MEMBERS_MAX || group.members.contains_key(&conn_id) {
-            group.members.insert(conn_id, member).is_none()
-        } else {
-            false
-        };
+        let joined = hear(&mut group.members, heard);
         let resubscribed = !keep_subscriptions && group.subscribe(&data.subscription_data_set);
         let notice = (joined || resubscribed).then(|| group.notice(group_name));
         drop(groups);
         if joined {
             self.by_connection
                 .lock()
-                .entry(conn_id)
+                .entry(heard.conn.id())
                 .or_default()
                 .insert(group_name.to_owned());
         }
@@ -284,20 +335,20 @@ impl ConsumerGroup {
 /// Producer groups.
 #[derive(Default)]
 pub struct Producers {
-    groups: RwLock<HashMap<String, HashMap<u64, Member>>>,
+    groups: RwLock<HashMap<String, Members>>,
 }
 
 impl Producers {
     /// Takes in one group of a heartbeat.
-    pub fn register(&self, group: &str, member: Member) {
+    pub fn register(&self, group: &str, heard: Heard<'_>) {
         let mut groups = self.groups.write();
-        if groups.len() >= GROUPS_MAX && !groups.contains_key(group) {
-            return;
-        }
-        let members = groups.entry(group.to_owned()).or_default();
-        if members.len() < MEMBERS_MAX || members.contains_key(&member.conn.id()) {
-            members.insert(member.conn.id(), member);
-        }
+        let is_full = groups.len() >= GROUPS_MAX;
+        let members = match groups.get_mut(group) {
+            Some(known) => known,
+            None if is_full => return,
+            None => groups.entry(group.to_owned()).or_default(),
+        };
+        hear(members, heard);
     }
 
     /// Takes a client's connection out of a group.
@@ -347,5 +398,56 @@ impl Producers {
                 .map(Member::listed)
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remoting::{Client, ClientSettings};
+    use tokio::net::TcpListener;
+
+    fn heard<'a>(client_id: &'a str, conn: &'a Arc<Connection>, now: i64) -> Heard<'a> {
+        Heard {
+            client_id,
+            conn,
+            language: Language::Java,
+            version: 1,
+            now,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_lives_as_long_as_it_is_heard_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let client = Client::new(ClientSettings::default());
+        let conn = client.connection(&address).await.unwrap();
+        let (consumers, producers) = (Consumers::default(), Producers::default());
+        let data = ConsumerData {
+            group_name: "g".into(),
+            ..ConsumerData::default()
+        };
+        let beat = |heard: Heard<'_>| {
+            producers.register("p", heard);
+            consumers.register(&data, heard, false).is_some()
+        };
+        let expired = |now| (consumers.expired(now).len(), producers.expired(now).len());
+        assert!(beat(heard("a", &conn, 0)), "it has joined");
+        assert_eq!(expired(MEMBER_EXPIRES_MS), (0, 0));
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1), (1, 1));
+        assert!(!beat(heard("a", &conn, 1000)), "it is there already");
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1000), (0, 0));
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1001), (1, 1));
+        // Another client may use the connection, or the client be another version.
+        let newer = Heard {
+            version: 2,
+            ..heard("b", &conn, 2000)
+        };
+        assert!(!beat(newer), "the connection is no other");
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 2000), (0, 0));
+        assert_eq!(consumers.client_ids("g"), Some(vec!["b".to_owned()]));
+        let listed = producers.connection_list("p").unwrap();
+        assert_eq!((listed.len(), listed[0].version), (1, 2));
     }
 }

@@ -95,7 +95,7 @@ fn send_request_by_letters() {
         assert!(frame.is_oneway());
         assert_eq!(&frame.body[..], b"Hello");
         assert_eq!(
-            header.properties.as_deref(),
+            header.properties,
             Some("UNIQ_KEY\u{1}ABC\u{2}WAIT\u{1}true\u{2}TAGS\u{1}中文")
         );
         assert_eq!(

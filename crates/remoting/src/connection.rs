@@ -157,9 +157,10 @@ impl Connection {
         }
     }
 
-    /// Does anything wait for the peer to read?
+    /// Does anything wait for the peer to read? The task takes what is in the outbox at once, so there is no need to look
+    /// there.
     pub(crate) fn has_unwritten(&self) -> bool {
-        self.unwritten.load(Ordering::Relaxed) > 0 || self.outbox.lock().bytes > 0
+        self.unwritten.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn outbox(&self) -> &Mutex<Outbox> {

@@ -190,24 +190,49 @@ async fn sweep(open: Open, seconds: Arc<AtomicU32>, limits: Arc<Limits>, stop: C
             () = tokio::time::sleep(SWEEP) => {}
         }
         let now = seconds.fetch_add(1, Ordering::Relaxed) + 1;
-        let connections: Vec<_> = open.lock().values().cloned().collect();
-        for conn in connections {
-            let silent = now.saturating_sub(conn.active_at.load(Ordering::Relaxed));
-            if !conn.has_unwritten() {
-                conn.wrote_at.store(now, Ordering::Relaxed);
-            }
-            let stuck = now.saturating_sub(conn.wrote_at.load(Ordering::Relaxed));
-            if idle > 0 && silent > idle {
-                conn.metrics.closed_idle.fetch_add(1, Ordering::Relaxed);
-                conn.close("it was silent for too long");
-            } else if stall > 0 && stuck > stall {
-                conn.metrics.closed_stalled.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(
-                    "connection of {} closed: it takes none of its answers",
-                    conn.peer()
-                );
-                conn.close("it does not read");
+        let overdue: Vec<_> = open
+            .lock()
+            .values()
+            .filter_map(|conn| Some((overdue(conn, now, idle, stall)?, Arc::clone(conn))))
+            .collect();
+        for (why, conn) in overdue {
+            match why {
+                Overdue::Silent => {
+                    conn.metrics.closed_idle.fetch_add(1, Ordering::Relaxed);
+                    conn.close("it was silent for too long");
+                }
+                Overdue::Stuck => {
+                    conn.metrics.closed_stalled.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        "connection of {} closed: it takes none of its answers",
+                        conn.peer()
+                    );
+                    conn.close("it does not read");
+                }
             }
         }
+    }
+}
+
+/// Why a connection is closed.
+enum Overdue {
+    Silent,
+    Stuck,
+}
+
+/// Looks at one of perhaps very many connections that sleep. Loads and a store and no more, so that the processor waits for
+/// the memory of several at once: taking a reference and a lock of each cost more than twice as much.
+fn overdue(conn: &Connection, now: u32, idle: u32, stall: u32) -> Option<Overdue> {
+    if !conn.has_unwritten() {
+        conn.wrote_at.store(now, Ordering::Relaxed);
+    }
+    let silent = now.saturating_sub(conn.active_at.load(Ordering::Relaxed));
+    let stuck = now.saturating_sub(conn.wrote_at.load(Ordering::Relaxed));
+    if idle > 0 && silent > idle {
+        Some(Overdue::Silent)
+    } else if stall > 0 && stuck > stall {
+        Some(Overdue::Stuck)
+    } else {
+        None
     }
 }

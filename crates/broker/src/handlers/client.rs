@@ -16,7 +16,7 @@ use protocol::header::broker::{
 };
 use remoting::{Body, Connection, Request};
 
-use crate::clients::{Consumers, Member, Notice, Producers};
+use crate::clients::{Consumers, Heard, Notice, Producers};
 use crate::groups::GroupTable;
 use crate::settings::Settings;
 use crate::topics::{TopicTable, perm};
@@ -84,20 +84,20 @@ impl Client {
         if data.client_id.is_empty() {
             return refuse(responder, &Error::NoClientId);
         }
-        let member = Member {
-            client_id: Arc::from(data.client_id.as_str()),
-            conn: Arc::clone(responder.connection()),
+        let heard = Heard {
+            client_id: &data.client_id,
+            conn: responder.connection(),
             language: frame.language,
             version: frame.version,
-            seen_ms: self.clock.now_ms(),
+            now: self.clock.now_ms(),
         };
         // Unlike Java 4.9 the answer says that the short heartbeat form is understood, as 5.x does.
         let mut subscription_changed = false;
         for group in &data.consumer_data_set {
-            subscription_changed |= self.join(group, member.clone(), data.without_sub);
+            subscription_changed |= self.join(group, heard, data.without_sub);
         }
         for group in &data.producer_data_set {
-            self.producers.register(&group.group_name, member.clone());
+            self.producers.register(&group.group_name, heard);
         }
         let answer = HeartbeatResponseHeader {
             support_heartbeat_v2: true,
@@ -107,8 +107,8 @@ impl Client {
     }
 
     /// Takes in one consumer group; true if the client must send its subscriptions in full.
-    fn join(&self, data: &ConsumerData, member: Member, without_sub: bool) -> bool {
-        let now = member.seen_ms;
+    fn join(&self, data: &ConsumerData, heard: Heard<'_>, without_sub: bool) -> bool {
+        let now = heard.now;
         let auto_create = self.settings.load().broker.auto_create_subscription_group;
         let config = self.groups.find(&data.group_name, auto_create, now);
         if let Some(config) = &config {
@@ -127,7 +127,7 @@ impl Client {
             }
         }
         let unknown = without_sub && !self.consumers.knows(&data.group_name);
-        if let Some(notice) = self.consumers.register(data, member, without_sub) {
+        if let Some(notice) = self.consumers.register(data, heard, without_sub) {
             self.notify(notice);
         }
         unknown

@@ -51,9 +51,11 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     if body.is_empty() {
         return Err(BodyError::Missing);
     }
-    // serde would take {"$ref": …} for an object of which it knows no field.
+    // serde would take {"$ref": …} for an object of which it knows no field. One look whether all of it is UTF-8 costs
+    // less than one at each of its many short texts.
     if !contains(body, b"$ref")
-        && let Ok(value) = serde_json::from_slice(body)
+        && let Ok(text) = std::str::from_utf8(body)
+        && let Ok(value) = serde_json::from_str(text)
     {
         return Ok(value);
     }
@@ -65,7 +67,7 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|w| w == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }
 
 /// Strict JSON; map keys quoted.
@@ -399,6 +401,9 @@ mod tests {
         for text in table {
             assert_eq!(read::<Sample>(text.as_bytes()).expect(text), sample());
         }
+        // What is no UTF-8 is replaced where it matters and passed over where it does not.
+        let name = read::<Sample>(b"{\"name\":\"a\xFF\",\"other\":\"\xFF\"}").expect("a name");
+        assert_eq!(name.name, "a\u{FFFD}");
         assert!(matches!(read::<Sample>(b""), Err(BodyError::Missing)));
         for bad in ["{", "{a}", "[1,2]", "{\"list\":3}", "nonsense", "{a:b}"] {
             assert!(read::<Sample>(bad.as_bytes()).is_err(), "{bad}");
