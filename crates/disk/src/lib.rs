@@ -177,7 +177,8 @@ pub trait MappedFile: Send + Sync + 'static {
         Ok(())
     }
     /// Writes `bytes` at `at` by a call to the system, whatever the file's way is otherwise: pages that are new are not
-    /// filled with zeros first, one fault after the other. Worth it for a page and more.
+    /// filled with zeros first, one fault after the other. Worth it for a page and more. Where a descriptor cannot be had it
+    /// is [`MappedFile::write`].
     fn write_by_call(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.write(at, bytes)
     }

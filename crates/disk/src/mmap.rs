@@ -482,14 +482,21 @@ impl MappedFile for MmapFile {
         let inner = &self.inner;
         let mut state = lock(&inner.state);
         inner.write(&mut state, at, bytes)?;
-        inner
-            .published
-            .fetch_max(at + bytes.len() as u64, Ordering::AcqRel);
+        // Only under the lock, and the write was above it: it does not go back.
+        inner.published.store(at + bytes.len() as u64, Ordering::Release);
         Ok(())
     }
 
     fn write_by_call(&self, at: u64, bytes: &[u8]) -> Result<()> {
-        self.inner.call(&mut lock(&self.inner.state), at, bytes)
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        // A process that has no descriptor left can still store into what is mapped.
+        let Ok(file) = inner.handle(&state) else {
+            return inner.write(&mut state, at, bytes);
+        };
+        inner.begin_write(&mut state, at, bytes.len())?;
+        file.write_all_at(bytes, at)
+            .map_err(inner.error(Operation::Write))
     }
 
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {

@@ -272,6 +272,24 @@ fn more_files_than_may_be_mapped() {
 }
 
 #[test]
+fn a_write_by_call_needs_no_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mapped");
+    let file = MmapDisk::new(2).create(&path, 100_000, OPTIONS).unwrap();
+    file.reserve(0..50_000).unwrap();
+    file.write(0, b"mapped").unwrap();
+    // It cannot be opened any more, as if the process had no descriptor left.
+    std::fs::remove_file(&path).unwrap();
+    file.write_by_call(10, &[7; 9_000]).unwrap();
+    let mut bytes = [0; 9_011];
+    file.read(0, &mut bytes).unwrap();
+    assert!(bytes == [&b"mapped\0\0\0\0"[..], &[7; 9_000], b"\0"].concat()[..]);
+    file.publish(50_000);
+    let error = file.write_by_call(60_000, b"x").unwrap_err();
+    assert_eq!(error.operation, Operation::Open);
+}
+
+#[test]
 fn a_big_file_takes_only_the_blocks_it_needs() {
     use std::os::unix::fs::MetadataExt;
     let dir = tempfile::tempdir().unwrap();

@@ -228,3 +228,23 @@ pub struct DiskFull {
     /// The level in the settings, percent.
     pub threshold: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_buffers_are_kept_and_no_large_ones() {
+        let buffers = Buffers::default();
+        assert!(buffers.take().is_empty());
+        buffers.give(vec![0; BUFFER_LEN_KEPT + 1]);
+        assert!(buffers.take().is_empty());
+        for len in 1..=BUFFERS_KEPT + 3 {
+            buffers.give(vec![0; len]);
+        }
+        let kept: Vec<_> = std::iter::repeat_with(|| buffers.take().len())
+            .take_while(|&len| len > 0)
+            .collect();
+        assert_eq!(kept, (1..=BUFFERS_KEPT).rev().collect::<Vec<_>>());
+    }
+}
