@@ -646,10 +646,12 @@ impl<D: Disk> Store<D> {
             end: index.position,
         };
         while round.end < until {
-            let start = round.end;
-            let log_until = self.add_remembered(index, &mut round, until);
-            if round.end == start {
-                self.add_from_log(&mut round, log_until)?;
+            while round.end < until && !round.is_full() {
+                let start = round.end;
+                let log_until = self.add_remembered(index, &mut round, until);
+                if round.end == start {
+                    self.add_from_log(&mut round, log_until)?;
+                }
             }
             match index.enter(&self.disk, &round) {
                 Err(error) if error.is_full() => {
