@@ -42,6 +42,7 @@ pub use region::MappedSlice;
 #[cfg(feature = "sim")]
 pub use sim::{SimClock, SimDisk, SimRandom};
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::path::Path;
 
@@ -174,6 +175,20 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write_and_publish(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.write(at, bytes)?;
         self.publish(at + bytes.len() as u64);
+        Ok(())
+    }
+    /// Writes `parts` one after the other from `at` on, then publishes all below their end. Where writes are calls it is one
+    /// call, and nothing is copied together for it. `parts` is used up. A full disk is an error here and nothing is changed.
+    fn write_parts_and_publish(&self, at: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        // For all of them or, on a full disk, for none.
+        self.reserve(at..at + len as u64)?;
+        let mut end = at;
+        for part in parts {
+            self.write(end, part)?;
+            end += part.len() as u64;
+        }
+        self.publish(end);
         Ok(())
     }
     /// Writes `bytes` at `at` by a call to the system, whatever the file's way is otherwise: pages that are new are not

@@ -8,7 +8,7 @@ use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Us
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -428,6 +428,34 @@ fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
+/// Most parts that one call takes.
+const PARTS_MAX: usize = libc::UIO_MAXIOV as usize;
+
+fn write_all_parts_at(file: &File, mut parts: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        let count = parts.len().min(PARTS_MAX) as libc::c_int;
+        // SAFETY: an `IoSlice` is an `iovec` by its documentation, `count` of them lie behind the pointer, and what they
+        // point to is borrowed for longer than the call.
+        let written =
+            unsafe { libc::pwritev(file.as_raw_fd(), parts.as_ptr().cast(), count, at as libc::off_t) };
+        match usize::try_from(written) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                at += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 impl MappedFile for MmapFile {
     fn len(&self) -> u64 {
         self.inner.len
@@ -484,6 +512,29 @@ impl MappedFile for MmapFile {
         inner.write(&mut state, at, bytes)?;
         // Only under the lock, and the write was above it: it does not go back.
         inner.published.store(at + bytes.len() as u64, Ordering::Release);
+        Ok(())
+    }
+
+    fn write_parts_and_publish(&self, at: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        let inner = &self.inner;
+        let mut state = lock(&inner.state);
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        match inner.options.writes {
+            Writes::Stores => inner.store(&mut state, at, len, |mut out| {
+                for part in parts {
+                    let (here, behind) = out.split_at_mut(part.len());
+                    here.copy_from_slice(part);
+                    out = behind;
+                }
+            })?,
+            Writes::Calls | Writes::CallsAndSyncs => {
+                inner.begin_write(&mut state, at, len)?;
+                let file = inner.handle(&state)?;
+                write_all_parts_at(&file, parts, at).map_err(inner.error(Operation::Write))?;
+            }
+        }
+        // Only under the lock, and the write was above it: it does not go back.
+        inner.published.store(at + len as u64, Ordering::Release);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage, Writes};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -111,6 +111,35 @@ fn each_way_of_writing_leaves_the_same_bytes() {
         let beyond = catch_unwind(AssertUnwindSafe(|| file.write_by_call(99_999, b"xx")));
         assert!(below.is_err() && hidden.is_err() && beyond.is_err());
         assert_eq!(file.published(), 15_000);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn parts_are_written_one_after_the_other() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let file = disk.create(&dir.join("parts"), 50_000, options).unwrap();
+        file.write_parts_and_publish(0, &mut []).unwrap();
+        file.write(5, b"beside").unwrap();
+        // More of them than one call takes, and some with nothing in them.
+        let texts: Vec<_> = (0..3_000usize)
+            .map(|number| number.to_string().repeat(number % 5))
+            .collect();
+        let mut parts: Vec<_> = texts.iter().map(|text| IoSlice::new(text.as_bytes())).collect();
+        file.write_parts_and_publish(11, &mut parts).unwrap();
+        let whole = texts.concat();
+        let end = 11 + whole.len() as u64;
+        assert_eq!(file.published(), end);
+        assert_eq!(file.slice(5..11).unwrap().unwrap()[..], *b"beside");
+        assert!(file.slice(11..end).unwrap().unwrap()[..] == *whole.as_bytes());
+        let parts = || [IoSlice::new(b"x"), IoSlice::new(b"y")];
+        let hidden = catch_unwind(AssertUnwindSafe(|| {
+            file.write_parts_and_publish(end - 1, &mut parts())
+        }));
+        let beyond = catch_unwind(AssertUnwindSafe(|| {
+            file.write_parts_and_publish(49_999, &mut parts())
+        }));
+        assert!(hidden.is_err() && beyond.is_err());
     }
     both(|check| with!(check, test));
 }

@@ -166,10 +166,32 @@ impl Fields<'_> {
     /// When `out` has another length, or a V1 topic is over 127 bytes, or the properties over 32,767: the caller
     /// checked these before it reserved the place.
     pub fn encode(&self, place: Place, out: &mut [u8]) {
+        self.encode_with(self.body, place, out);
+        if self.append_crc {
+            write_crc_property(out);
+        }
+    }
+
+    /// Writes all of the record but its body, which stands [`Fields::body_at`] bytes behind the start. Not for records with
+    /// a CRC property, which covers the body.
+    ///
+    /// # Panics
+    /// As [`Fields::encode`], and when there is a CRC property.
+    pub fn encode_around_body(&self, place: Place, out: &mut [u8]) {
+        assert!(!self.append_crc, "the CRC property covers the body");
+        self.encode_with(&[], place, out);
+    }
+
+    /// Where in the record the body starts.
+    pub fn body_at(&self) -> usize {
+        72 + host_len(self.born_host) + host_len(self.store_host)
+    }
+
+    fn encode_with(&self, body: &[u8], place: Place, out: &mut [u8]) {
         let total = self.encoded_len();
         assert_eq!(
             out.len(),
-            total,
+            total - self.body.len() + body.len(),
             "a record is encoded into exactly its own length"
         );
         assert!(
@@ -195,7 +217,7 @@ impl Fields<'_> {
         writer.i32(self.reconsume_times);
         writer.i64(self.prepared_transaction_offset);
         writer.i32(self.body.len() as i32);
-        writer.bytes(self.body);
+        writer.bytes(body);
         match self.version {
             Version::V1 => {
                 assert!(
@@ -209,11 +231,8 @@ impl Fields<'_> {
         writer.bytes(self.topic.as_bytes());
         writer.bytes(&(self.stored_properties_len() as i16).to_be_bytes());
         writer.bytes(self.properties);
-        if self.append_crc {
-            if self.needs_separator() {
-                writer.bytes(&[crate::properties::PAIR_SEPARATOR]);
-            }
-            write_crc_property(out);
+        if self.append_crc && self.needs_separator() {
+            writer.bytes(&[crate::properties::PAIR_SEPARATOR]);
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::queue::Queue;
 use disk::MappedFile;
 use message::record::{Fields, Place};
 use parking_lot::Mutex;
+use std::io::IoSlice;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ pub struct Pending<'a, F: MappedFile> {
     pub(crate) fields: Fields<'a>,
     pub(crate) len: usize,
     /// Where it stands among the encoded records of an append.
-    pub(crate) encoded_at: usize,
+    pub(crate) encoded: Range<usize>,
     pub(crate) tags_code: i64,
     /// Set for a record of the delay topic: its unit holds the time it is due instead of the tagsCode.
     pub(crate) delay_ms: Option<i64>,
@@ -70,6 +72,12 @@ impl<F: MappedFile> Pending<'_, F> {
 }
 
 impl<F: MappedFile> Pending<'_, F> {
+    /// Whether its body goes into the log from where it is, without a copy: a part more of a write costs as much as the
+    /// copy of a short body. The CRC of a whole record is made of one piece, and one that names queues is encoded late.
+    pub(crate) fn is_split(&self) -> bool {
+        self.fields.body.len() >= SPLIT_FROM && !self.fields.append_crc && self.multi.is_none()
+    }
+
     /// Writes the record as it is in the log.
     pub(crate) fn encode(&self, place: Place, out: &mut [u8]) {
         match &self.multi {
@@ -84,17 +92,44 @@ impl<F: MappedFile> Pending<'_, F> {
 pub(crate) fn encode<F: MappedFile>(pending: &mut [Pending<'_, F>], out: &mut Vec<u8>) {
     let mut len = 0;
     for record in pending.iter_mut().filter(|record| record.multi.is_none()) {
-        record.encoded_at = len;
-        len += record.len;
+        let body_len = if record.is_split() {
+            record.fields.body.len()
+        } else {
+            0
+        };
+        record.encoded = len..len + record.len - body_len;
+        len = record.encoded.end;
     }
     // Zeros are written once: a buffer does not become shorter.
     if out.len() < len {
         out.resize(len, 0);
     }
     for record in pending.iter().filter(|record| record.multi.is_none()) {
-        record.encode(OPEN, &mut out[record.encoded_at..][..record.len]);
+        let out = &mut out[record.encoded.clone()];
+        match record.is_split() {
+            true => record.fields.encode_around_body(OPEN, out),
+            false => record.encode(OPEN, out),
+        }
     }
 }
+
+/// The parts of a run whose records, as far as they were encoded, are `encoded`: they and the bodies in between.
+pub(crate) fn parts<'p, F: MappedFile>(run: &'p [Pending<'_, F>], encoded: &'p [u8]) -> Vec<IoSlice<'p>> {
+    let start = run.first().map_or(0, |record| record.encoded.start);
+    let mut parts = Vec::with_capacity(2 * run.len() + 1);
+    let mut from = 0;
+    for record in run.iter().filter(|record| record.is_split()) {
+        let body_at = record.encoded.start - start + record.fields.body_at();
+        parts.push(IoSlice::new(&encoded[from..body_at]));
+        parts.push(IoSlice::new(record.fields.body));
+        from = body_at;
+    }
+    parts.push(IoSlice::new(&encoded[from..]));
+    parts
+}
+
+/// Bodies of so many bytes are not copied to be written: from here on that is not dearer.
+const SPLIT_FROM: usize = 1024;
 
 /// The place of a record that has none yet.
 const OPEN: Place = Place {

@@ -124,7 +124,7 @@ impl<D: Disk> Preparing<'_, D> {
         Ok(Pending {
             fields,
             len,
-            encoded_at: 0,
+            encoded: 0..0,
             key_hashes,
             tags_code: wanted.tags.map_or(0, hash::tags_code),
             delay_ms: settings.delay_ms(new.topic, wanted.delay),

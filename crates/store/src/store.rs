@@ -614,11 +614,18 @@ fn write_run<F: MappedFile>(
         file.file.publish(at + len as u64);
         return Ok(());
     }
-    let bytes = &mut encoded[run[0].encoded_at..][..len];
-    place_run(position, run, now, |record, place, at| {
-        record.fields.set_place(place, &mut bytes[at..at + record.len]);
+    place_run(position, run, now, |record, place, _| {
+        record
+            .fields
+            .set_place(place, &mut encoded[record.encoded.clone()]);
     });
-    file.file.write_and_publish(at, bytes)
+    let bytes = &encoded[run[0].encoded.start..run[run.len() - 1].encoded.end];
+    match run.iter().any(Pending::is_split) {
+        true => file
+            .file
+            .write_parts_and_publish(at, &mut append::parts(run, bytes)),
+        false => file.file.write_and_publish(at, bytes),
+    }
 }
 
 /// Gives the records of a run their places; `put` is told each one's, and where in the run it starts.

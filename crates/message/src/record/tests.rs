@@ -94,6 +94,30 @@ fn a_place_set_later_is_the_one_encoded() {
 }
 
 #[test]
+fn a_record_is_written_around_its_body() {
+    for (born_host, store_host) in [
+        ("1.2.3.4:5", "1.2.3.4:5"),
+        ("[fe80::1]:5", "1.2.3.4:5"),
+        ("1.2.3.4:5", "[fe80::1]:5"),
+    ] {
+        let mut fields = sample("T", b"hello", b"TAGS\x01a");
+        fields.born_host = born_host.parse().unwrap();
+        fields.store_host = store_host.parse().unwrap();
+        let whole = encoded(&fields);
+        let place = view(&whole);
+        let place = Place {
+            queue_offset: place.queue_offset(),
+            physical_offset: place.physical_offset(),
+            store_timestamp: place.store_timestamp(),
+        };
+        let mut around = vec![0; whole.len() - fields.body.len()];
+        fields.encode_around_body(place, &mut around);
+        around.splice(fields.body_at()..fields.body_at(), fields.body.iter().copied());
+        assert_eq!(around, whole);
+    }
+}
+
+#[test]
 fn fields_come_back() {
     let mut fields = sample("T", b"hello", b"TAGS\x01a");
     fields.born_host = "[fe80::1]:5000".parse().unwrap();

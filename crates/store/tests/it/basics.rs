@@ -584,6 +584,53 @@ fn the_real_disk_does_the_same() {
     check(&store);
 }
 
+/// Bodies of every length around that from which they are not copied, and in one append.
+fn bodies_of_many_lengths(disk: MmapDisk, settings: &StoreSettings) {
+    let bodies: Vec<Vec<u8>> = (0..60usize)
+        .map(|number| (0..number * number).map(|at| (at * 7 + number) as u8).collect())
+        .collect();
+    let (store, _) = Store::open(disk.clone(), settings.clone(), NOW).unwrap();
+    for round in 0..3 {
+        let records: Vec<_> = bodies
+            .iter()
+            .enumerate()
+            .map(|(number, body)| record("T", (number % 2) as i32, body, b"TAGS\x01a"))
+            .collect();
+        let sent = try_send(&store, &records, NOW);
+        settle(&store);
+        for (appended, body) in sent.into_iter().zip(&bodies) {
+            let appended = appended.unwrap();
+            let slice = store.record_at(appended.physical_offset).unwrap();
+            let Ok(Entry::Record(view)) = decode(&slice, Check::Body) else {
+                panic!("no record in round {round}");
+            };
+            assert!(view.body() == &body[..] && view.properties().starts_with(b"TAGS\x01a"));
+            assert_eq!(view.physical_offset(), appended.physical_offset.0);
+        }
+    }
+    drop(store);
+    let (store, report) = Store::open(disk, settings.clone(), NOW).unwrap();
+    assert!(!report.clean && report.log_cut.is_none(), "{report:?}");
+    assert_eq!(drain(&store, "T", 1).len(), 90);
+}
+
+#[test]
+fn bodies_that_are_not_copied_are_stored_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, flush_type) in [FlushType::Async, FlushType::Sync].into_iter().enumerate() {
+        for append_crc in [false, true] {
+            let settings = StoreSettings {
+                commitlog_file_size: 64 * 1024,
+                max_message_size: 10_000,
+                flush_type,
+                append_crc,
+                ..StoreSettings::below(dir.path().join(format!("{number}{append_crc}")))
+            };
+            bodies_of_many_lengths(MmapDisk::new(3), &settings);
+        }
+    }
+}
+
 #[test]
 fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
     use message::record::Place;
