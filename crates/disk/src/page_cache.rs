@@ -11,10 +11,15 @@ use std::path::Path;
 pub fn forget_pages(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.is_dir() {
-            forget_pages(&path)?;
+        let forgotten = if path.is_dir() {
+            forget_pages(&path)
         } else {
-            forget(&File::open(path)?)?;
+            File::open(path).and_then(|file| forget(&file))
+        };
+        match forgotten {
+            // Whoever owns the files may replace one meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            forgotten => forgotten?,
         }
     }
     Ok(())
