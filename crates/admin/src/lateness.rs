@@ -7,21 +7,17 @@
 use client::Message;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use store::DELAY_LEVELS_S;
 
 /// µs since 1970.
 const DUE: &str = "benchmark_due";
-/// `messageDelayLevel` of a broker that is not told otherwise, s.
-const DELAYS: [u64; 18] = [
-    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
-];
-
 /// Levels there are.
-pub(crate) const LEVELS: RangeInclusive<u64> = 1..=DELAYS.len() as u64;
+pub(crate) const LEVELS: RangeInclusive<u64> = 1..=DELAY_LEVELS_S.len() as u64;
 
 /// The message with a level, and with the time at which it is due; `now`: since 1970.
 pub(crate) fn delayed(message: Message, level: u64, now: Duration) -> Message {
     let level = level.clamp(*LEVELS.start(), *LEVELS.end());
-    let due = now + Duration::from_secs(DELAYS[level as usize - 1]);
+    let due = now + Duration::from_secs(DELAY_LEVELS_S[level as usize - 1].unsigned_abs());
     message
         .delay_level(level as u32)
         .property(DUE, &due.as_micros().to_string())

@@ -48,5 +48,5 @@ pub use queue::Queue;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
 pub use recover::{LogCut, OpenError, RecoveryReport};
 pub use retention::{Health, Removed};
-pub use settings::{FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
+pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;

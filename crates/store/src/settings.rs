@@ -14,6 +14,12 @@ pub enum FlushType {
     Sync,
 }
 
+/// Delays of the delay levels of a broker that is not told otherwise, level 1 first, s (RocketMQ 4.9.8,
+/// MessageStoreConfig.messageDelayLevel).
+pub const DELAY_LEVELS_S: [i64; 18] = [
+    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
+];
+
 /// Everything the store has to know. `Default` has Java's values for a store below `store/`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreSettings {
@@ -138,11 +144,7 @@ impl StoreSettings {
             disk_warning_percent: 90,
             clean_forcibly: true,
             delete_batch_max: 10,
-            delay_levels_ms: [
-                1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
-            ]
-            .map(|seconds| seconds * 1000)
-            .into(),
+            delay_levels_ms: DELAY_LEVELS_S.map(|seconds| seconds * 1000).into(),
             log_reserve_step_bytes: 64 << 20,
         }
     }

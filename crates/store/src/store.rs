@@ -603,9 +603,9 @@ fn write_run<F: MappedFile>(
     now: i64,
 ) -> disk::Result<()> {
     let at = (position - file.start) as u64;
-    let len: usize = run.iter().map(|record| record.len).sum();
     if run.iter().any(|record| record.multi.is_some()) {
         // They have become longer since.
+        let len: usize = run.iter().map(|record| record.len).sum();
         file.file.write_with(at, len as u64, |out| {
             place_run(position, run, now, |record, place, at| {
                 record.encode(place, &mut out[at..at + record.len]);
