@@ -2,6 +2,9 @@
 //!
 //! Order of one turn: write what is ready, read what is there, serve it, write again. The task sleeps when neither
 //! direction can move; a push into the outbox from elsewhere wakes it.
+//!
+//! A read that filled its buffer is followed by another before anything is served: a burst is one append, one flush and
+//! one write of answers, not one more for its last few requests.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,10 +25,12 @@ use crate::{Request, Responder, Service};
 
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 64 * 1024;
+/// Reads that are served together.
+const READS_TOGETHER: usize = 4;
 /// Buffers one worker thread keeps for the next connection that has something to read.
-const POOLED: usize = 4;
-/// Reads in a row before the task lets others run.
-const READS_PER_TURN: usize = 16;
+const POOLED: usize = READS_TOGETHER + 1;
+/// Rounds of reading and serving before the task lets others run.
+const ROUNDS_PER_TURN: usize = 4;
 
 thread_local! {
     /// Read buffers that no connection needs now: a sleeping connection holds none.
@@ -69,6 +74,8 @@ pub(crate) struct Task<S> {
     /// The server's coarse clock, s.
     pub(crate) seconds: Arc<AtomicU32>,
     buffer: BytesMut,
+    /// Buffers that hold `requests` and nothing else.
+    full: Vec<BytesMut>,
     requests: VecDeque<Request>,
     /// Pieces taken from the outbox and not yet written.
     writing: Pieces,
@@ -95,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             service,
             seconds,
             buffer: BytesMut::new(),
+            full: Vec::new(),
             requests: VecDeque::new(),
             writing: Pieces::default(),
             unflushed: 0,
@@ -144,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 outbox.waker = Some(cx.waker().clone());
             }
         }
-        for _ in 0..READS_PER_TURN {
+        for _ in 0..ROUNDS_PER_TURN {
             if !self.conn.is_open() {
                 return Err(End::Closed);
             }
@@ -160,21 +168,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             if self.must_pause() {
                 return Ok(());
             }
-            match self.poll_read(cx) {
+            let read = self.poll_requests(cx);
+            // Also before an end: what came whole before it has been asked.
+            if !self.requests.is_empty() {
+                self.serve();
+                self.full.drain(..).for_each(give_buffer);
+            }
+            match read {
                 Poll::Pending => {
                     if self.buffer.is_empty() && self.buffer.capacity() > 0 {
                         give_buffer(std::mem::take(&mut self.buffer));
                     }
                     return Ok(());
                 }
-                Poll::Ready(Err(e)) => return Err(End::Io(e)),
-                Poll::Ready(Ok(0)) => self.peer_done = true,
-                Poll::Ready(Ok(_)) => {
-                    if let Err(end) = self.take_frames() {
-                        // Answers to what came whole before the damage, as far as the socket takes them.
-                        let _last_words = self.poll_write(cx);
-                        return Err(end);
-                    }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => {
+                    // Answers to what was just served, as far as the socket takes them.
+                    let _last_words = self.poll_write(cx);
+                    return Err(end);
                 }
             }
         }
@@ -240,9 +251,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         Poll::Ready(Ok(read))
     }
 
-    /// Cuts all whole frames out of the buffer, hands answers to who asked and requests to the service.
-    fn take_frames(&mut self) -> Result<(), End> {
-        let damaged = loop {
+    /// Reads, and cuts frames out of what came, as long as reads fill their buffers. Pending: the socket has no more for
+    /// now, whether or not requests were cut before it said so.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            match ready!(self.poll_read(cx)) {
+                Err(e) => return Poll::Ready(Err(End::Io(e))),
+                Ok(0) => {
+                    self.peer_done = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(_) => {}
+            }
+            let has_more = self.buffer.len() == self.buffer.capacity();
+            self.cut_frames()?;
+            let is_enough = self.full.len() + 1 == READS_TOGETHER
+                || self.conn.requests_in_flight() >= self.conn.limits.requests_in_flight_max;
+            if !has_more || is_enough || self.requests.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut next = take_buffer();
+            next.extend_from_slice(&self.buffer);
+            self.buffer.clear();
+            self.full.push(std::mem::replace(&mut self.buffer, next));
+        }
+    }
+
+    /// Cuts all whole frames out of the buffer; answers go to who asked.
+    fn cut_frames(&mut self) -> Result<(), End> {
+        loop {
             match cut(&mut self.buffer, &self.conn.limits) {
                 Ok(Cut::Frame(frame)) if frame.is_response() => self.conn.answered(frame),
                 Ok(Cut::Frame(frame)) => {
@@ -251,15 +288,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                     let responder = Responder::new(Arc::clone(&self.conn), opaque, kind, oneway);
                     self.requests.push_back(Request { frame, responder });
                 }
-                Ok(Cut::Partial) => break None,
-                Err(e) => break Some(e),
+                Ok(Cut::Partial) => return Ok(()),
+                Err(e) => return Err(End::Damaged(e)),
             }
-        };
-        if !self.requests.is_empty() {
-            self.serve();
         }
-        // What came whole before the damage has been served.
-        damaged.map_or(Ok(()), |e| Err(End::Damaged(e)))
     }
 
     fn serve(&mut self) {

@@ -27,9 +27,14 @@ const FLUSH_STEP: i64 = 4 << 20;
 const PREPARE_STEP: i64 = 256 << 10;
 /// Runs of so many bytes need no zeros before them: they make pages that are as large, and write them once.
 const LARGE_RUN: i64 = 16 << 10;
+/// Groups of so many bytes that are synced together need none either. Where nothing was written before, each sync has the
+/// file's metadata to write as well; that costs less than to give the device all of a large group twice.
+const LARGE_GROUP: i64 = 128 << 10;
 /// How far ahead of the writer the log is made ready, at most and at least, bytes.
 const POPULATE_MAX: i64 = 32 << 20;
 const POPULATE_MIN: i64 = 1 << 20;
+/// How far ahead it goes without zeros where syncs are waited for: the next groups may be small ones, which need them.
+const BARE_MAX: i64 = 4 << 20;
 
 /// The commitlog with its queues, index and checkpoint. Shared in an `Arc`; every method may be called from any
 /// thread. Locks, in the order in which they are taken: flush, consumequeue flush, index, dispatch, append.
@@ -64,8 +69,9 @@ pub struct Store<D: Disk> {
     prepared_from: AtomicI64,
     /// Where the log ended when the store was opened.
     pub(crate) opened_at: i64,
-    /// Runs of records that were appended since then.
-    runs: AtomicI64,
+    /// In how many portions it has grown since it was made ready: runs of records, or groups that one sync made durable
+    /// where somebody waits for it.
+    portions: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
@@ -233,7 +239,9 @@ impl<D: Disk> Store<D> {
                 file.modified_ms.store(now, Ordering::Relaxed);
                 appending.position += len;
                 appending.timestamp = now;
-                self.runs.fetch_add(1, Ordering::Relaxed);
+                if self.settings.flush_type == FlushType::Async {
+                    self.portions.fetch_add(1, Ordering::Relaxed);
+                }
                 self.remember(run);
                 Ok(())
             }
@@ -407,6 +415,9 @@ impl<D: Disk> Store<D> {
         }
         self.log.flushed_timestamp.store(timestamp, Ordering::Release);
         self.log.set_flushed(target);
+        if self.settings.flush_type == FlushType::Sync {
+            self.portions.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(PhysicalOffset(target))
     }
 
@@ -433,16 +444,21 @@ impl<D: Disk> Store<D> {
     /// tens of milliseconds where the machine has to find them first.
     pub fn prepare_ahead(&self, now: i64, rest: &mut dyn FnMut()) {
         let written = self.log.written();
-        let ahead = self.ahead(written);
-        let goal = written + ahead;
-        let are_large = self.came(written) >= self.runs.swap(0, Ordering::Relaxed) * LARGE_RUN;
-        let step = match self.settings.flush_type {
-            FlushType::Async => PREPARE_STEP,
-            // Each one ends with a sync.
-            FlushType::Sync => POPULATE_MAX,
+        let (large, step) = match self.settings.flush_type {
+            FlushType::Async => (LARGE_RUN, PREPARE_STEP),
+            // Each step ends with a sync.
+            FlushType::Sync => (LARGE_GROUP, POPULATE_MAX),
         };
+        // Before the first portion is complete nothing is known of their size.
+        let portions = self.portions.swap(0, Ordering::Relaxed).max(1);
+        let are_large = self.came(written) >= portions * large;
+        let ahead = match self.settings.flush_type {
+            FlushType::Sync if are_large => self.ahead(written).min(BARE_MAX),
+            _ => self.ahead(written),
+        };
+        let goal = written + ahead;
         let mut populate = |file: &LogFile<D::File>, mut at: i64, to: i64| {
-            if are_large && self.settings.flush_type == FlushType::Async && at < to {
+            if are_large && at < to {
                 return file.file.reserve(at as u64..to as u64);
             }
             while at < to {
@@ -472,7 +488,7 @@ impl<D: Disk> Store<D> {
             tracing::warn!(%error, "cannot prepare the commitlog ahead");
         }
         self.prepared_from.store(written, Ordering::Relaxed);
-        self.prepared.store(goal, Ordering::Relaxed);
+        self.prepared.fetch_max(goal, Ordering::Relaxed);
     }
 
     /// Stops taking appends, makes everything durable, and leaves the directory as a clean stop does. The lock is
@@ -584,7 +600,7 @@ impl<D: Disk> Store<D> {
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
             opened_at: end,
-            runs: AtomicI64::new(0),
+            portions: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),

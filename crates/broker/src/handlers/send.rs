@@ -20,7 +20,7 @@ use plan::{Plan, Scratch};
 use protocol::Frame;
 use protocol::code::{request, response};
 use remoting::{Request, Responder};
-use store::{AppendError, Appended, Illegal, NewRecord};
+use store::{AppendError, Illegal, NewRecord};
 
 use crate::Store;
 use crate::arrivals::Arrivals;
@@ -268,24 +268,22 @@ struct Placed {
 
 /// Sums up the results of one request's records: they are all stored or none is.
 fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
-    let records = results.len();
-    let mut placed: Vec<Appended> = Vec::new();
-    let mut only = None;
-    for pending in results {
-        let appended = pending.result.take().unwrap_or(Err(AppendError::ShutDown))?;
-        match records {
-            1 => only = Some(appended),
-            _ => placed.push(appended),
+    let mut places = results
+        .iter_mut()
+        .map(|pending| pending.result.take().unwrap_or(Err(AppendError::ShutDown)));
+    let first = places.next().unwrap_or(Err(AppendError::ShutDown))?;
+    let mut last = first;
+    let physical = match places.len() {
+        0 => Physical::One(first.physical_offset.0),
+        others => {
+            let mut all = Vec::with_capacity(1 + others);
+            all.push(first.physical_offset.0);
+            for place in places {
+                last = place?;
+                all.push(last.physical_offset.0);
+            }
+            Physical::Many(all)
         }
-    }
-    let (first, last) = match (only, placed.first(), placed.last()) {
-        (Some(one), ..) => (one, one),
-        (None, Some(first), Some(last)) => (*first, *last),
-        _ => return Err(AppendError::ShutDown),
-    };
-    let physical = match only {
-        Some(one) => Physical::One(one.physical_offset.0),
-        None => Physical::Many(placed.iter().map(|a| a.physical_offset.0).collect()),
     };
     Ok(Placed {
         queue_offset: first.queue_offset.0,

@@ -511,6 +511,15 @@ fn plan_batch<'a>(
     let first = scratch.records.len();
     for entry in batch::entries(&frame.body) {
         let entry = entry?;
+        if scratch.records.len() == first {
+            // Those that follow are mostly as long. What cannot be is bounded by what came.
+            let likely =
+                frame.body.len() / (batch::OVERHEAD_BYTES + entry.body.len() + entry.properties.len()) + 1;
+            scratch.records.reserve(likely);
+            scratch
+                .text
+                .reserve((likely * (entry.properties.len() + shared.len() + 1)).min(TEXT_ROOM_MAX));
+        }
         let start = scratch.text.len();
         scratch.text.extend_from_slice(entry.properties);
         if scratch.text.len() > start && scratch.text.last() != Some(&properties::PAIR_SEPARATOR) {
