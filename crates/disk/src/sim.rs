@@ -165,6 +165,7 @@ struct World {
     /// Bytes of blocks that can be had.
     capacity: Option<u64>,
     used: u64,
+    populated: u64,
     usage: Option<Usage>,
     now_ms: i64,
 }
@@ -224,6 +225,11 @@ impl SimDisk {
     pub fn set_free(&self, bytes: Option<u64>) {
         let mut world = lock(&self.world);
         world.capacity = bytes.map(|bytes| world.used + bytes);
+    }
+
+    /// Bytes that [`MappedFile::populate`] was asked for so far, of all files.
+    pub fn populated(&self) -> u64 {
+        lock(&self.world).populated
     }
 
     /// What [`Disk::usage`] says from now on.
@@ -708,7 +714,9 @@ impl MappedFile for SimFile {
     }
 
     fn populate(&self, range: Range<u64>) -> Result<()> {
-        self.reserve(range.start.min(self.len())..range.end.min(self.len()))
+        let range = range.start.min(self.len())..range.end.min(self.len());
+        lock(&self.disk.world).populated += range.end - range.start;
+        self.reserve(range)
     }
 
     fn zero_from(&self, from: u64) -> Result<()> {

@@ -377,3 +377,124 @@ impl Buf for Pieces {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    use parking_lot::Mutex;
+    use protocol::encode::encode_frame;
+    use protocol::{Head, Language, SerializeType};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Echoes, and notes how many requests came together.
+    #[derive(Default)]
+    struct Counting(Mutex<Vec<usize>>);
+
+    impl Service for Counting {
+        fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+            self.0.lock().push(requests.len());
+            for Request { frame, responder } in requests.drain(..) {
+                responder.reply(0, None, &(), crate::Body::Bytes(frame.body));
+            }
+        }
+
+        fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    fn requests(count: i32, body_len: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for opaque in 0..count {
+            let head = Head {
+                code: 10,
+                language: Language::Java,
+                version: 0,
+                opaque,
+                flag: 0,
+                remark: None,
+                serialize_type: SerializeType::Json,
+            };
+            bytes.extend_from_slice(&encode_frame(&head, &(), &vec![opaque as u8; body_len]).unwrap());
+        }
+        bytes
+    }
+
+    /// Gives a connection all of `sent` at once and then the end; returns the sizes of what was served together, and what
+    /// was answered.
+    async fn serve(sent: &[u8]) -> (Vec<usize>, Vec<u8>) {
+        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        theirs.write_all(sent).await.unwrap();
+        let address = ([127, 0, 0, 1], 1).into();
+        let conn = Connection::new(address, address, Arc::default(), Arc::default());
+        let service = Arc::new(Counting::default());
+        let mut task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
+        // A turn that does not finish wakes itself; there is nothing else to wait for.
+        for _ in 0..100 {
+            std::future::poll_fn(|cx| {
+                assert!(task.poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        let mut answered = Vec::new();
+        drop(task);
+        theirs.read_to_end(&mut answered).await.unwrap();
+        (std::mem::take(&mut service.0.lock()), answered)
+    }
+
+    fn answers(bytes: &[u8]) -> Vec<(i32, Vec<u8>)> {
+        let mut buffer = BytesMut::from(bytes);
+        std::iter::from_fn(|| match cut(&mut buffer, &crate::Limits::default()) {
+            Ok(Cut::Frame(frame)) => Some((frame.opaque, frame.body.to_vec())),
+            _ => None,
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_several_reads_is_served_together() {
+        // More than two buffers.
+        let (together, answered) = serve(&requests(120, 1024)).await;
+        assert_eq!(together, [120]);
+        let expected: Vec<_> = (0..120).map(|i| (i, vec![i as u8; 1024])).collect();
+        assert_eq!(answers(&answered), expected);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_few_reads_are_served_together() {
+        let (together, answered) = serve(&requests(1000, 1024)).await;
+        assert_eq!(together.iter().sum::<usize>(), 1000);
+        let most = READS_TOGETHER * 2 * READ_BYTES / 1024;
+        assert!(together.len() > 1 && together.iter().all(|&n| n <= most), "{together:?}");
+        assert_eq!(answers(&answered).len(), 1000);
+    }
+
+    #[tokio::test]
+    async fn a_frame_longer_than_a_read_is_put_together() {
+        let sent = [requests(3, 1024), requests(1, 1 << 20), requests(2, 10)].concat();
+        let (together, answered) = serve(&sent).await;
+        assert_eq!(together.iter().sum::<usize>(), 6);
+        let bodies: Vec<_> = answers(&answered).into_iter().map(|(_, body)| body).collect();
+        let lens: Vec<_> = bodies.iter().map(Vec::len).collect();
+        assert_eq!(lens, [1024, 1024, 1024, 1 << 20, 10, 10]);
+        assert!(bodies[3].iter().all(|&byte| byte == 0));
+    }
+
+    #[tokio::test]
+    async fn what_came_whole_before_damage_is_served() {
+        let mut sent = requests(100, 1024);
+        sent.extend_from_slice(&[0, 0, 0, 1, 9]);
+        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        theirs.write_all(&sent).await.unwrap();
+        let address = ([127, 0, 0, 1], 1).into();
+        let conn = Connection::new(address, address, Arc::default(), Arc::default());
+        let service = Arc::new(Counting::default());
+        let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
+        task.run().await;
+        let mut answered = Vec::new();
+        theirs.read_to_end(&mut answered).await.unwrap();
+        assert_eq!(*service.0.lock(), [100]);
+        assert_eq!(answers(&answered).len(), 100);
+    }
+}

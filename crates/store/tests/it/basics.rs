@@ -107,6 +107,37 @@ fn sync_flush_shows_only_what_is_durable() {
 }
 
 #[test]
+fn zeros_go_before_small_groups_and_not_before_large_ones() {
+    let settings = StoreSettings {
+        commitlog_file_size: 64 << 20,
+        log_reserve_step_bytes: 64 << 20,
+        ..small(FlushType::Sync)
+    };
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings);
+    // Sends groups of so many records of 1 KiB, 4 MiB in all; returns how much of the log got zeros ahead meanwhile.
+    let zeros_before_groups_of = |group: usize| {
+        let before = disk.populated();
+        for _ in 0..4096 / group {
+            for _ in 0..group {
+                send(&store, record("T", 0, &[1; 1024], b""), NOW);
+            }
+            store.flush(0).unwrap();
+            if store.needs_preparation() {
+                store.prepare_ahead(NOW, &mut || {});
+            }
+        }
+        disk.populated() - before
+    };
+    assert!(zeros_before_groups_of(1) >= 4 << 20);
+    // What lies ahead from before is used up first.
+    zeros_before_groups_of(512);
+    assert_eq!(zeros_before_groups_of(512), 0);
+    zeros_before_groups_of(1);
+    assert!(zeros_before_groups_of(1) >= 3 << 20);
+}
+
+#[test]
 fn flush_waits_for_enough_pages() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
     send(&store, record("T", 0, &[1; 5000], b""), NOW);
