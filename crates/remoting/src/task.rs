@@ -466,7 +466,10 @@ mod tests {
         let (together, answered) = serve(&requests(1000, 1024)).await;
         assert_eq!(together.iter().sum::<usize>(), 1000);
         let most = READS_TOGETHER * 2 * READ_BYTES / 1024;
-        assert!(together.len() > 1 && together.iter().all(|&n| n <= most), "{together:?}");
+        assert!(
+            together.len() > 1 && together.iter().all(|&n| n <= most),
+            "{together:?}"
+        );
         assert_eq!(answers(&answered).len(), 1000);
     }
 

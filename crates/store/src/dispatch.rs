@@ -285,7 +285,7 @@ impl<D: Disk> Store<D> {
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
             let queue = self.queues.get_or_new(name, id);
-            if !queue.deleted.load(Ordering::Acquire) {
+            if !queue.is_deleted() {
                 let put = queue.put_named(disk, files, index, unit, multi::is_dispatched(view.topic()));
                 self.tell(&queue, index, unit, view.store_timestamp(), put, on)?;
             }
@@ -323,7 +323,7 @@ impl<D: Disk> Store<D> {
                     let end = view.physical_offset() + view.total_len() as i64;
                     let timestamp = view.store_timestamp();
                     if let Some((queue, unit)) = self.queue_of(&view)
-                        && !queue.deleted.load(Ordering::Acquire)
+                        && !queue.is_deleted()
                     {
                         self.put_unit(&queue, view.queue_offset(), unit, timestamp, on)?;
                     }

@@ -24,9 +24,7 @@ impl<D: Disk> Store<D> {
         let dispatched = self.dispatched.load(Ordering::Acquire);
         let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
         let mut dirty = self.queues.all();
-        dirty.retain(|queue| {
-            queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.deleted.load(Ordering::Acquire)
-        });
+        dirty.retain(|queue| queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.is_deleted());
         if dirty.len() > ONE_BY_ONE_MAX {
             let ends: Vec<i64> = dirty.iter().map(|queue| queue.begin_flush()).collect();
             if self.queue_files.ext {
@@ -44,7 +42,7 @@ impl<D: Disk> Store<D> {
             for queue in dirty {
                 let flushed = queue.flush(&self.disk, &self.queue_files);
                 // The topic may have been deleted meanwhile, files and all.
-                if !queue.deleted.load(Ordering::Acquire) {
+                if !queue.is_deleted() {
                     self.latch.guard(flushed)?;
                 }
             }

@@ -133,7 +133,7 @@ impl<D: Disk> Store<D> {
             }
             if let Some(multi) = &mut record.multi {
                 for (queue, offset) in &mut multi.places {
-                    if queue.deleted.load(Ordering::Acquire) {
+                    if queue.is_deleted() {
                         return false;
                     }
                     offset.0 = next_of(&nexts, queue);

@@ -167,7 +167,7 @@ impl<D: Disk> Store<D> {
         }
         let mut count = 0;
         for queue in self.queues.all() {
-            if queue.deleted.load(Ordering::Acquire) || !self.latch.guard(queue.starts_before(min))? {
+            if queue.is_deleted() || !self.latch.guard(queue.starts_before(min))? {
                 continue;
             }
             self.latch.guard(queue.correct_min(min))?;
