@@ -14,6 +14,7 @@ use crate::language::Language;
 use crate::scan::{JsonError, Scanner, Token, every_byte, unescape};
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// How many extension fields a frame may carry. RocketMQ's largest header has some twenty.
@@ -126,8 +127,57 @@ pub struct Frame {
     pub body: Bytes,
     /// A JSON header, or of the fields of a binary one as much as is text together with the lengths in between.
     text: ByteString,
+    table: Table,
+}
+
+/// The fields of a frame, and their text where that is not the frame's own. Dropped, it leaves its room to the next frame of
+/// its thread.
+#[derive(Debug, Clone, Default)]
+struct Table {
     unescaped: String,
     fields: Vec<(Piece, Piece)>,
+}
+
+/// Tables a thread keeps: those of a few reads.
+const TABLES_KEPT: usize = 256;
+/// Room of the largest that is kept: text in bytes, and fields.
+const TEXT_KEPT: usize = 1024;
+const FIELDS_KEPT: usize = 2 * FIELDS_USUAL;
+
+thread_local! {
+    static TABLES: RefCell<Vec<Table>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Table {
+    /// An empty one, with the room of an earlier one if there is any.
+    fn take() -> Table {
+        TABLES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.unescaped.clear();
+        self.fields.clear();
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let room = (self.unescaped.capacity(), self.fields.capacity());
+        if room == (0, 0) || room.0 > TEXT_KEPT || room.1 > FIELDS_KEPT {
+            return;
+        }
+        // A thread that ends keeps nothing.
+        let _ = TABLES.try_with(|tables| {
+            let mut tables = tables.borrow_mut();
+            if tables.len() < TABLES_KEPT {
+                self.clear();
+                tables.push(Table {
+                    unescaped: std::mem::take(&mut self.unescaped),
+                    fields: std::mem::take(&mut self.fields),
+                });
+            }
+        });
+    }
 }
 
 impl Frame {
@@ -163,8 +213,7 @@ impl Frame {
             serialize_type,
             body,
             text: ByteString::new(),
-            unescaped: String::new(),
-            fields: Vec::new(),
+            table: Table::take(),
         };
         match serialize_type {
             SerializeType::Json => frame.read_json(header)?,
@@ -197,16 +246,16 @@ impl Frame {
     pub fn fields(&self) -> Fields<'_> {
         Fields {
             text: &self.text,
-            unescaped: &self.unescaped,
-            pieces: self.fields.iter(),
+            unescaped: &self.table.unescaped,
+            pieces: self.table.fields.iter(),
         }
     }
 
     fn push_field(&mut self, name: Piece, value: Piece) -> Result<(), FrameError> {
-        if self.fields.len() >= FIELDS_MAX {
+        if self.table.fields.len() >= FIELDS_MAX {
             return Err(FrameError::Fields);
         }
-        self.fields.push((name, value));
+        self.table.fields.push((name, value));
         Ok(())
     }
 
@@ -280,12 +329,12 @@ impl Frame {
     fn read_plain_fields(&mut self, plain: &mut Plain<'_>) -> Option<()> {
         plain.take(b'{')?;
         // A second extFields object replaces the first, as a second value of any key does.
-        self.fields.clear();
+        self.table.fields.clear();
         if plain.src.get(plain.pos) == Some(&b'}') {
             plain.pos += 1;
             return Some(());
         }
-        self.fields = Vec::with_capacity(FIELDS_USUAL);
+        self.table.fields.reserve(FIELDS_USUAL);
         plain.take(b'"')?;
         let src = plain.src;
         let mut marks = plain.marks;
@@ -299,7 +348,7 @@ impl Frame {
             marks.next()?;
             let start = name_end + 3;
             let mut end = marks.next()?;
-            if self.fields.len() == FIELDS_MAX {
+            if self.table.fields.len() == FIELDS_MAX {
                 return None;
             }
             let value = if src[end] == b'"' {
@@ -308,7 +357,9 @@ impl Frame {
                 (marks, end) = marks.end_of_escaped(end)?;
                 self.unescaped_piece(&src[start..end])
             };
-            self.fields.push((Piece::of_text(name_start..name_end), value));
+            self.table
+                .fields
+                .push((Piece::of_text(name_start..name_end), value));
             match src[end + 1..] {
                 [b',', b'"', ..] => {
                     marks.next()?;
@@ -329,23 +380,28 @@ impl Frame {
         (self.code, self.version, self.opaque, self.flag) = (0, 0, 0, 0);
         self.language = Language::Java;
         self.remark = None;
-        self.unescaped.clear();
-        self.fields.clear();
+        self.table.clear();
     }
 
     fn unescaped_piece(&mut self, raw: &[u8]) -> Piece {
-        let mut unescaped = Vec::with_capacity(raw.len());
+        let all = &mut self.table.unescaped;
+        let start = all.len();
+        // Mostly there is one such field, which is written where it stays.
+        let mut unescaped = match start {
+            0 => std::mem::take(all).into_bytes(),
+            _ => Vec::new(),
+        };
+        unescaped.reserve(raw.len());
         unescape(raw, &mut unescaped);
         // An escape may name half a letter, or begin within one.
         let text = String::from_utf8(unescaped)
             .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        let start = self.unescaped.len();
         if start == 0 {
-            self.unescaped = text;
+            *all = text;
         } else {
-            self.unescaped.push_str(&text);
+            all.push_str(&text);
         }
-        Piece::of_unescaped(start..self.unescaped.len())
+        Piece::of_unescaped(start..all.len())
     }
 
     fn set_json_member(&mut self, key: &[u8], value: &Token, header: &[u8]) {
@@ -367,7 +423,7 @@ impl Frame {
 
     fn read_json_fields(&mut self, scanner: &mut Scanner<'_>) -> Result<(), FrameError> {
         // A second extFields object replaces the first, as a second value of any key does.
-        self.fields.clear();
+        self.table.fields.clear();
         while let Some((key, value)) = next_member(scanner)? {
             let start = match &value {
                 Token::Text { range, .. } | Token::Bare(range) => range.start,
@@ -415,7 +471,7 @@ impl Frame {
         let block = &header[block];
         let mut entries = Reader { src: block, pos: 0 };
         // No field has fewer than seven bytes.
-        self.fields = Vec::with_capacity(FIELDS_USUAL.min(block.len() / 7));
+        self.table.fields.reserve(FIELDS_USUAL.min(block.len() / 7));
         while entries.pos < block.len() {
             let key_len = u16::from_be_bytes(entries.array("an entry cut short")?) as usize;
             let key = entries.range(key_len, "a key longer than its block")?;
@@ -441,9 +497,10 @@ impl Frame {
 
     #[inline(never)]
     fn repaired_piece(&mut self, bytes: &[u8]) -> Piece {
-        let start = self.unescaped.len();
-        self.unescaped.push_str(&String::from_utf8_lossy(bytes));
-        Piece::of_unescaped(start..self.unescaped.len())
+        let all = &mut self.table.unescaped;
+        let start = all.len();
+        all.push_str(&String::from_utf8_lossy(bytes));
+        Piece::of_unescaped(start..all.len())
     }
 }
 
@@ -840,6 +897,51 @@ mod tests {
             let text = format!(r#"{{"code":10,"extFields":{{{fields}}}}}"#);
             assert!(!compare(text.as_bytes()), "{text}");
         }
+    }
+
+    fn json(fields: usize) -> Frame {
+        let fields: Vec<_> = (0..fields).map(|i| format!(r#""f{i}":"a\n{i}""#)).collect();
+        let header = format!(r#"{{"code":10,"extFields":{{{}}}}}"#, fields.join(","));
+        Frame::from_parts(SerializeType::Json, header.into(), Bytes::new()).expect("a header")
+    }
+
+    fn kept() -> usize {
+        TABLES.with_borrow(Vec::len)
+    }
+
+    #[test]
+    fn the_room_of_a_frame_is_the_next_ones() {
+        let first = json(3);
+        assert_eq!(kept(), 0);
+        drop(first);
+        assert_eq!(kept(), 1);
+        let second = json(1);
+        assert_eq!(kept(), 0);
+        assert_eq!(second.fields().collect::<Vec<_>>(), [("f0", "a\n0")]);
+        // Frames without fields have no room to leave.
+        drop(blank());
+        assert_eq!(kept(), 0);
+    }
+
+    #[test]
+    fn few_tables_are_kept_and_no_large_ones() {
+        drop(json(FIELDS_MAX));
+        assert_eq!(kept(), 0);
+        drop(
+            std::iter::repeat_with(|| json(2))
+                .take(TABLES_KEPT + 9)
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(kept(), TABLES_KEPT);
+        let long = format!(r#"{{"extFields":{{"a":"\n{}"}}}}"#, "x".repeat(TEXT_KEPT));
+        let long = Frame::from_parts(SerializeType::Json, long.into(), Bytes::new());
+        assert_eq!(kept(), TABLES_KEPT - 1);
+        drop(long.expect("a header"));
+        assert_eq!(kept(), TABLES_KEPT - 1);
+        // Given to another thread, it is that one's.
+        let frame = json(2);
+        std::thread::spawn(move || drop(frame)).join().expect("no panic");
+        assert_eq!(kept(), TABLES_KEPT - 2);
     }
 
     proptest! {
