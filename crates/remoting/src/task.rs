@@ -170,11 +170,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             }
             let read = self.poll_requests(cx);
             // Also before an end: what came whole before it has been asked.
-            if !self.requests.is_empty() {
+            let served = !self.requests.is_empty();
+            if served {
                 self.serve();
                 self.full.drain(..).for_each(give_buffer);
             }
             match read {
+                // Not to sleep on the answers.
+                Poll::Pending if served => {}
                 Poll::Pending => {
                     if self.buffer.is_empty() && self.buffer.capacity() > 0 {
                         give_buffer(std::mem::take(&mut self.buffer));
@@ -386,6 +389,8 @@ mod tests {
     use parking_lot::Mutex;
     use protocol::encode::encode_frame;
     use protocol::{Head, Language, SerializeType};
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Wake, Waker};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Echoes, and notes how many requests came together.
@@ -401,6 +406,14 @@ mod tests {
         }
 
         fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
     }
 
     fn requests(count: i32, body_len: usize) -> Vec<u8> {
@@ -429,13 +442,11 @@ mod tests {
         let conn = Connection::new(address, address, Arc::default(), Arc::default());
         let service = Arc::new(Counting::default());
         let mut task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
-        // A turn that does not finish wakes itself; there is nothing else to wait for.
-        for _ in 0..100 {
-            std::future::poll_fn(|cx| {
-                assert!(task.poll(cx).is_pending());
-                Poll::Ready(())
-            })
-            .await;
+        // Nothing else happens: what is not done when it no longer wakes itself would never be done.
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&woken));
+        while woken.0.swap(false, Ordering::AcqRel) {
+            assert!(task.poll(&mut Context::from_waker(&waker)).is_pending());
         }
         let mut answered = Vec::new();
         drop(task);
@@ -459,6 +470,17 @@ mod tests {
         assert_eq!(together, [120]);
         let expected: Vec<_> = (0..120).map(|i| (i, vec![i as u8; 1024])).collect();
         assert_eq!(answers(&answered), expected);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fills_its_buffer_and_was_the_last_is_answered() {
+        let mut sent = requests(50, 1024);
+        let overhead = requests(1, 0).len();
+        sent.extend(requests(1, READ_BYTES - sent.len() - overhead));
+        assert_eq!(sent.len(), READ_BYTES);
+        let (together, answered) = serve(&sent).await;
+        assert_eq!(together, [51]);
+        assert_eq!(answers(&answered).len(), 51);
     }
 
     #[tokio::test]
