@@ -909,39 +909,48 @@ mod tests {
         TABLES.with_borrow(Vec::len)
     }
 
+    /// Runs it on a thread that has kept nothing yet.
+    fn on_new_thread(test: fn()) {
+        std::thread::spawn(test).join().expect("no panic");
+    }
+
     #[test]
     fn the_room_of_a_frame_is_the_next_ones() {
-        let first = json(3);
-        assert_eq!(kept(), 0);
-        drop(first);
-        assert_eq!(kept(), 1);
-        let second = json(1);
-        assert_eq!(kept(), 0);
-        assert_eq!(second.fields().collect::<Vec<_>>(), [("f0", "a\n0")]);
-        // Frames without fields have no room to leave.
-        drop(blank());
-        assert_eq!(kept(), 0);
+        on_new_thread(|| {
+            let first = json(3);
+            assert_eq!(kept(), 0);
+            drop(first);
+            assert_eq!(kept(), 1);
+            let second = json(1);
+            assert_eq!(kept(), 0);
+            assert_eq!(second.fields().collect::<Vec<_>>(), [("f0", "a\n0")]);
+            // Frames without fields have no room to leave.
+            drop(blank());
+            assert_eq!(kept(), 0);
+        });
     }
 
     #[test]
     fn few_tables_are_kept_and_no_large_ones() {
-        drop(json(FIELDS_MAX));
-        assert_eq!(kept(), 0);
-        drop(
-            std::iter::repeat_with(|| json(2))
-                .take(TABLES_KEPT + 9)
-                .collect::<Vec<_>>(),
-        );
-        assert_eq!(kept(), TABLES_KEPT);
-        let long = format!(r#"{{"extFields":{{"a":"\n{}"}}}}"#, "x".repeat(TEXT_KEPT));
-        let long = Frame::from_parts(SerializeType::Json, long.into(), Bytes::new());
-        assert_eq!(kept(), TABLES_KEPT - 1);
-        drop(long.expect("a header"));
-        assert_eq!(kept(), TABLES_KEPT - 1);
-        // Given to another thread, it is that one's.
-        let frame = json(2);
-        std::thread::spawn(move || drop(frame)).join().expect("no panic");
-        assert_eq!(kept(), TABLES_KEPT - 2);
+        on_new_thread(|| {
+            drop(json(FIELDS_MAX));
+            assert_eq!(kept(), 0);
+            drop(
+                std::iter::repeat_with(|| json(2))
+                    .take(TABLES_KEPT + 9)
+                    .collect::<Vec<_>>(),
+            );
+            assert_eq!(kept(), TABLES_KEPT);
+            let long = format!(r#"{{"extFields":{{"a":"\n{}"}}}}"#, "x".repeat(TEXT_KEPT));
+            let long = Frame::from_parts(SerializeType::Json, long.into(), Bytes::new());
+            assert_eq!(kept(), TABLES_KEPT - 1);
+            drop(long.expect("a header"));
+            assert_eq!(kept(), TABLES_KEPT - 1);
+            // Given to another thread, it is that one's.
+            let frame = json(2);
+            std::thread::spawn(move || drop(frame)).join().expect("no panic");
+            assert_eq!(kept(), TABLES_KEPT - 2);
+        });
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! Comparing what was sent with what was received.
 
-use cluster::{Client, Cluster, Event, Language};
+use cluster::{Broker, Client, Cluster, Event, Language, Wire};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a client may take for ten thousand messages on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -26,6 +26,37 @@ pub(crate) fn without_first(events: Vec<Event>) -> Vec<Event> {
         .into_iter()
         .filter(|event| event.body != "first-0")
         .collect()
+}
+
+const QUERY_CONSUMER_OFFSET: i32 = 14;
+const GET_MAX_OFFSET: i32 = 30;
+
+/// Of each of a topic's four queues: its end, and where the group is (-1: nowhere).
+pub(crate) fn progress(broker: &Broker, topic: &str, group: &str) -> Vec<(i64, i64)> {
+    let mut wire = Wire::connect(&broker.address()).unwrap();
+    let mut ask = |code, queue| {
+        let fields = [("consumerGroup", group), ("topic", topic), ("queueId", queue)];
+        let answer = wire.ask(code, &fields, b"").unwrap();
+        answer
+            .field("offset")
+            .map_or(-1, |offset| offset.parse().unwrap())
+    };
+    ["0", "1", "2", "3"]
+        .map(|queue| (ask(GET_MAX_OFFSET, queue), ask(QUERY_CONSUMER_OFFSET, queue)))
+        .to_vec()
+}
+
+/// Waits until the broker has been told that the group has consumed everything. Clients say so in their own time, every five
+/// seconds; one that is stopped before has received more than it says.
+pub(crate) fn wait_until_told(broker: &Broker, topic: &str, group: &str) {
+    let started = Instant::now();
+    while progress(broker, topic, group)
+        .iter()
+        .any(|(end, offset)| end != offset)
+    {
+        assert!(started.elapsed() < LONG, "{:?}", progress(broker, topic, group));
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Starts a client against a cluster.

@@ -1,32 +1,12 @@
 //! A broker's whole folder changes hands between running brokers, ours and Java's: messages, topics, and how far groups are.
 
 use crate::check::*;
-use cluster::{Broker, Client, Flavour, NameServer, Wire};
+use cluster::{Broker, Client, Flavour, NameServer};
 use std::path::Path;
-use std::time::Instant;
 
-const QUERY_CONSUMER_OFFSET: i32 = 14;
-const GET_MAX_OFFSET: i32 = 30;
-const QUEUES: [&str; 4] = ["0", "1", "2", "3"];
-
-/// Of each queue: its end, and where the group is (-1: nowhere).
+/// Of each queue: its end, and where the group is.
 fn places(broker: &Broker) -> Vec<(i64, i64)> {
-    let mut wire = Wire::connect(&broker.address()).unwrap();
-    let mut ask = |code, queue| {
-        let fields = [
-            ("consumerGroup", "readers"),
-            ("topic", "Handed"),
-            ("queueId", queue),
-        ];
-        let answer = wire.ask(code, &fields, b"").unwrap();
-        answer
-            .field("offset")
-            .map_or(-1, |offset| offset.parse().unwrap())
-    };
-    QUEUES
-        .iter()
-        .map(|queue| (ask(GET_MAX_OFFSET, queue), ask(QUERY_CONSUMER_OFFSET, queue)))
-        .collect()
+    progress(broker, "Handed", "readers")
 }
 
 /// Sends messages `from..from + 20` and consumes until the broker has been told that they are.
@@ -43,12 +23,7 @@ fn send_and_consume(dir: &Path, namesrv: &NameServer, broker: &Broker, from: usi
     let sent = of(&Client::start(JAVA_4, dir, "send", &options).finish(LONG), "sent");
     assert_eq!(sent.len(), 20);
     consumer.wait_count("received", 20, LONG);
-    // A client says so in its own time, every five seconds.
-    let started = Instant::now();
-    while places(broker).iter().any(|(end, offset)| end != offset) {
-        assert!(started.elapsed() < LONG, "{:?}", places(broker));
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    wait_until_told(broker, "Handed", "readers");
     let mut received: Vec<String> = of(&consumer.stop(), "received")
         .into_iter()
         .map(|event| event.body)

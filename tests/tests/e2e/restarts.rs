@@ -13,6 +13,7 @@ fn clean(language: Language) {
     let first = send(language, &cluster, &options);
     let consumer = client(language, &cluster, "consume", &[("topic", "T"), ("group", "g")]);
     consumer.wait_count("received", 5001, LONG);
+    wait_until_told(&cluster.broker, "T", "g");
     let before = without_first(of(&consumer.stop(), "received"));
     assert_same(&first, &before);
 
