@@ -5,11 +5,14 @@
 //! was sent, so that a broker that stalls is charged for everything that had to wait (no coordinated omission).
 //!
 //! What the producer delays (`-d true`) the consumer counts twice: the time since it was sent, and how late it was.
+//!
+//! With `--against` two brokers are loaded in turns, A B A B, and compared.
 
 use crate::histogram::Histogram;
 use crate::lateness;
 use crate::observed::{Used, used};
 use crate::output::{block_on, complain, print, stopped};
+use crate::turns::{Figures, Side, in_turns};
 use clap::{Arg, ArgMatches, value_parser};
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
@@ -26,7 +29,12 @@ const DUE_MAX: usize = 1 << 20;
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-fn number(id: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> Arg {
+pub(crate) fn number(
+    id: &'static str,
+    short: Option<char>,
+    default: &'static str,
+    help: &'static str,
+) -> Arg {
     let arg = Arg::new(id)
         .long(id)
         .value_name("N")
@@ -71,7 +79,7 @@ pub(crate) fn batch_producer_arguments() -> Vec<Arg> {
 }
 
 fn sending_arguments() -> Vec<Arg> {
-    vec![
+    let mut arguments = vec![
         text("topic", 't', "BenchmarkTest", "Topic"),
         number(
             "threadCount",
@@ -91,32 +99,24 @@ fn sending_arguments() -> Vec<Arg> {
         number("rate", None, "0", "Messages a second, 0: as many as go"),
         number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
         number("warmUp", None, "0", "Seconds to send before measuring"),
-        number(
-            "observe",
-            None,
-            "0",
-            "Process id of the broker, for its CPU time and memory",
-        ),
-    ]
+    ];
+    arguments.extend(crate::turns::arguments());
+    arguments
 }
 
 pub(crate) fn consumer_arguments() -> Vec<Arg> {
-    vec![
+    let mut arguments = vec![
         text("topic", 't', "BenchmarkTest", "Topic"),
         text("group", 'g', "benchmark_consumer", "Consumer group"),
         text("expression", 'e', "*", "Tags, separated by ||"),
         number("threadCount", Some('w'), "20", "Threads that consume"),
         number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
-        number(
-            "observe",
-            None,
-            "0",
-            "Process id of the broker, for its CPU time and memory",
-        ),
-    ]
+    ];
+    arguments.extend(crate::turns::arguments());
+    arguments
 }
 
-fn given(matches: &ArgMatches, id: &str) -> u64 {
+pub(crate) fn given(matches: &ArgMatches, id: &str) -> u64 {
     matches.get_one::<u64>(id).copied().unwrap_or(0)
 }
 
@@ -147,24 +147,34 @@ struct Counters {
     /// Of the interval that runs.
     interval: Histogram,
     messages: AtomicU64,
+    /// Of bodies.
+    bytes: AtomicU64,
     failed: AtomicU64,
 }
 
 impl Counters {
+    fn count(&self, messages: usize, bytes: usize) {
+        self.messages.fetch_add(messages as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     fn clear(&self) {
         self.all.clear();
         self.late.clear();
         self.interval.clear();
         self.messages.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
     }
 }
 
 pub(crate) fn produce(matches: &ArgMatches, namesrv: &str) -> Result<(), String> {
-    block_on(produce_async(matches, namesrv))
+    block_on(in_turns(matches, namesrv, async |side| {
+        produce_async(matches, side).await
+    }))
 }
 
-async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error> {
+async fn produce_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figures>, Error> {
     let topic = given_text(matches, "topic");
     let body = vec![b'a'; given(matches, "messageSize").max(1) as usize];
     let mut message = Message::new(topic.as_str(), body);
@@ -182,7 +192,7 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
     }
     let mut producers = Vec::new();
     for _ in 0..given(matches, "connections").max(1) {
-        let mut settings = ProducerSettings::new(namesrv, "benchmark_producer");
+        let mut settings = ProducerSettings::new(side.namesrv.as_str(), "benchmark_producer");
         // What is measured is the broker, not the packing of a body of equal letters.
         settings.compress_from = usize::MAX;
         settings.retries = 0;
@@ -213,14 +223,14 @@ async fn produce_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
         }
     }
     let ended = async { while workers.join_next().await.is_some() {} };
-    measure(matches, "Send", &counters, &stop, ended).await;
+    let figures = measure(matches, side, "Send", &counters, &stop, ended).await;
     drop(workers);
     for producer in producers {
         if let Some(producer) = Arc::into_inner(producer) {
             producer.shutdown().await;
         }
     }
-    Ok(())
+    Ok(figures)
 }
 
 /// What every request sends.
@@ -305,9 +315,9 @@ impl Worker {
                 Ok(()) => {
                     self.counters.all.add(start.elapsed());
                     self.counters.interval.add(start.elapsed());
-                    self.counters
-                        .messages
-                        .fetch_add(self.request.messages.len() as u64, Ordering::Relaxed);
+                    let messages = &self.request.messages;
+                    let bytes = messages.iter().map(|message| message.body.len()).sum();
+                    self.counters.count(messages.len(), bytes);
                 }
                 Err(e) => {
                     let failed = self.counters.failed.fetch_add(1, Ordering::Relaxed) + 1;
@@ -321,12 +331,14 @@ impl Worker {
 }
 
 pub(crate) fn consume(matches: &ArgMatches, namesrv: &str) -> Result<(), String> {
-    block_on(consume_async(matches, namesrv))
+    block_on(in_turns(matches, namesrv, async |side| {
+        consume_async(matches, side).await
+    }))
 }
 
-async fn consume_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error> {
+async fn consume_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figures>, Error> {
     let group = given_text(matches, "group");
-    let settings = PushConsumerSettings::new(namesrv, group);
+    let settings = PushConsumerSettings::new(side.namesrv.as_str(), group);
     let mut settings = settings.subscribe(&given_text(matches, "topic"), &given_text(matches, "expression"));
     settings.from = ConsumeFromWhere::LastOffset;
     settings.threads = given(matches, "threadCount").max(1) as usize;
@@ -344,26 +356,28 @@ async fn consume_async(matches: &ArgMatches, namesrv: &str) -> Result<(), Error>
             counted.all.add(latency);
             counted.interval.add(latency);
         }
-        counted
-            .messages
-            .fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let bytes = messages.iter().map(|message| message.body.len()).sum();
+        counted.count(messages.len(), bytes);
         Consumed::Success
     };
     let consumer = PushConsumer::start(settings, listener).await?;
     let stop = CancellationToken::new();
-    measure(matches, "Consume", &counters, &stop, std::future::pending()).await;
+    let ended = std::future::pending();
+    let figures = measure(matches, side, "Consume", &counters, &stop, ended).await;
     consumer.shutdown().await;
-    Ok(())
+    Ok(figures)
 }
 
-/// Lets the workers warm up, then reports until the time is over, everything is sent, or a signal comes.
+/// Lets the workers warm up, then reports until the time is over, everything is sent, or a signal comes; then there are no
+/// figures.
 async fn measure(
     matches: &ArgMatches,
+    side: &Side,
     what: &str,
     counters: &Counters,
     stop: &CancellationToken,
     ended: impl Future<Output = ()>,
-) {
+) -> Option<Figures> {
     let mut ended = std::pin::pin!(ended);
     let warm_up = matches
         .try_get_one::<u64>("warmUp")
@@ -372,15 +386,15 @@ async fn measure(
         .copied()
         .unwrap_or(0);
     tokio::select! {
-        () = stopped() => return stop.cancel(),
-        () = &mut ended => return,
+        () = stopped() => {
+            stop.cancel();
+            return None;
+        }
+        () = &mut ended => return None,
         () = tokio::time::sleep(Duration::from_secs(warm_up)) => {}
     }
     counters.clear();
-    let observed = u32::try_from(given(matches, "observe"))
-        .ok()
-        .filter(|pid| *pid > 0);
-    let before = observed.map(used);
+    let before = side.observed.map(used);
     let start = Instant::now();
     let seconds = given(matches, "seconds");
     let end = if seconds == 0 {
@@ -389,23 +403,51 @@ async fn measure(
         Duration::from_secs(seconds)
     };
     let mut signal = std::pin::pin!(stopped());
-    let mut over = false;
+    let (mut over, mut interrupted) = (false, false);
     while !over {
         let (lap, sent) = (Instant::now(), counters.messages.load(Ordering::Relaxed));
         let pause = PROGRESS.min(end.saturating_sub(start.elapsed()));
         tokio::select! {
-            () = &mut signal => over = true,
+            () = &mut signal => (over, interrupted) = (true, true),
             () = &mut ended => over = true,
             () = tokio::time::sleep(pause) => over = start.elapsed() >= end,
         }
         progress(what, counters, sent, lap.elapsed());
     }
     let elapsed = start.elapsed();
-    let after = observed.map(used);
+    let after = side.observed.map(used);
     stop.cancel();
     print(&summary(what, counters, elapsed));
-    if let (Some(before), Some(after)) = (before, after) {
-        observed_line(before, after, counters.messages.load(Ordering::Relaxed));
+    let use_of_broker = match (before, after) {
+        (Some(Ok(before)), Some(Ok(after))) => Some((before, after)),
+        (Some(Err(e)), _) | (_, Some(Err(e))) => {
+            complain(&format!("the broker's process cannot be observed: {e}"));
+            None
+        }
+        _ => None,
+    };
+    let figures = figures(counters, elapsed, use_of_broker);
+    if let (Some(cpu), Some(peak)) = (figures.cpu_per_million, figures.peak_mib) {
+        print(&format!(
+            "Broker: {cpu:.2} CPU seconds per million messages, peak memory {peak:.1} MiB"
+        ));
+    }
+    (!interrupted).then_some(figures)
+}
+
+fn figures(counters: &Counters, elapsed: Duration, use_of_broker: Option<(Used, Used)>) -> Figures {
+    let seconds = elapsed.as_secs_f64().max(1e-9);
+    let messages = counters.messages.load(Ordering::Relaxed);
+    let millions = messages.max(1) as f64 / 1e6;
+    let of_broker = |value: fn(Used, Used) -> f64| use_of_broker.map(|(before, after)| value(before, after));
+    Figures {
+        rate: messages as f64 / seconds,
+        mb_per_second: counters.bytes.load(Ordering::Relaxed) as f64 / 1e6 / seconds,
+        quantiles_ms: [0.5, 0.99, 0.999].map(|share| milliseconds(counters.all.quantile(share))),
+        max_ms: milliseconds(counters.all.max()),
+        cpu_per_million: of_broker(|before, after| (after.cpu - before.cpu).as_secs_f64())
+            .map(|s| s / millions),
+        peak_mib: of_broker(|_, after| after.peak_bytes as f64 / f64::from(1 << 20)),
     }
 }
 
@@ -428,9 +470,10 @@ fn progress(what: &str, counters: &Counters, before: u64, elapsed: Duration) {
 fn summary(what: &str, counters: &Counters, elapsed: Duration) -> String {
     let count = counters.messages.load(Ordering::Relaxed);
     let mut text = format!(
-        "{what} total: {count} messages in {:.2} s, {:.0} a second; latency {}; failed {}",
+        "{what} total: {count} messages in {:.2} s, {:.0} a second, {:.1} MB/s; latency {}; failed {}",
         elapsed.as_secs_f64(),
         count as f64 / elapsed.as_secs_f64().max(1e-9),
+        counters.bytes.load(Ordering::Relaxed) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-9),
         quantiles(&counters.all),
         counters.failed.load(Ordering::Relaxed)
     );
@@ -450,21 +493,6 @@ fn quantiles(of: &Histogram) -> String {
         milliseconds(of.quantile(0.999)),
         milliseconds(of.max())
     )
-}
-
-fn observed_line(before: Result<Used, String>, after: Result<Used, String>, messages: u64) {
-    match (before, after) {
-        (Ok(before), Ok(after)) => {
-            let cpu = (after.cpu - before.cpu).as_secs_f64();
-            let million = messages.max(1) as f64 / 1e6;
-            let peak = after.peak_bytes as f64 / f64::from(1 << 20);
-            print(&format!(
-                "Broker: {:.2} CPU seconds per million messages, peak memory {peak:.1} MiB",
-                cpu / million
-            ));
-        }
-        (Err(e), _) | (_, Err(e)) => complain(&format!("the broker's process cannot be observed: {e}")),
-    }
 }
 
 #[cfg(test)]

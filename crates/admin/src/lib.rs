@@ -11,3 +11,4 @@ mod lateness;
 pub mod observed;
 mod output;
 mod quickstart;
+mod turns;

@@ -14,6 +14,7 @@ mod config_files;
 mod consumers;
 mod full_disk;
 mod hand_over;
+mod load;
 mod mixed;
 mod restarts;
 mod scripts;
