@@ -12,7 +12,7 @@ use crate::histogram::Histogram;
 use crate::lateness;
 use crate::observed::{Used, used};
 use crate::output::{block_on, complain, print, stopped};
-use crate::turns::{Figures, Side, in_turns};
+use crate::turns::{self, Figures, Side, in_turns};
 use clap::{Arg, ArgMatches, value_parser};
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
@@ -100,7 +100,7 @@ fn sending_arguments() -> Vec<Arg> {
         number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
         number("warmUp", None, "0", "Seconds to send before measuring"),
     ];
-    arguments.extend(crate::turns::arguments());
+    arguments.extend(turns::arguments());
     arguments
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn consumer_arguments() -> Vec<Arg> {
         number("threadCount", Some('w'), "20", "Threads that consume"),
         number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
     ];
-    arguments.extend(crate::turns::arguments());
+    arguments.extend(turns::arguments());
     arguments
 }
 
@@ -368,8 +368,8 @@ async fn consume_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figur
     Ok(figures)
 }
 
-/// Lets the workers warm up, then reports until the time is over, everything is sent, or a signal comes; then there are no
-/// figures.
+/// Lets the workers warm up, then reports until the time is over, everything is sent, or a signal comes. No figures if a signal
+/// came, or everything was sent while they warmed up.
 async fn measure(
     matches: &ArgMatches,
     side: &Side,
@@ -417,7 +417,6 @@ async fn measure(
     let elapsed = start.elapsed();
     let after = side.observed.map(used);
     stop.cancel();
-    print(&summary(what, counters, elapsed));
     let use_of_broker = match (before, after) {
         (Some(Ok(before)), Some(Ok(after))) => Some((before, after)),
         (Some(Err(e)), _) | (_, Some(Err(e))) => {
@@ -427,6 +426,7 @@ async fn measure(
         _ => None,
     };
     let figures = figures(counters, elapsed, use_of_broker);
+    print(&summary(what, counters, elapsed, &figures));
     if let (Some(cpu), Some(peak)) = (figures.cpu_per_million, figures.peak_mib) {
         print(&format!(
             "Broker: {cpu:.2} CPU seconds per million messages, peak memory {peak:.1} MiB"
@@ -467,13 +467,13 @@ fn progress(what: &str, counters: &Counters, before: u64, elapsed: Duration) {
     counters.interval.clear();
 }
 
-fn summary(what: &str, counters: &Counters, elapsed: Duration) -> String {
-    let count = counters.messages.load(Ordering::Relaxed);
+fn summary(what: &str, counters: &Counters, elapsed: Duration, figures: &Figures) -> String {
     let mut text = format!(
-        "{what} total: {count} messages in {:.2} s, {:.0} a second, {:.1} MB/s; latency {}; failed {}",
+        "{what} total: {} messages in {:.2} s, {:.0} a second, {:.1} MB/s; latency {}; failed {}",
+        counters.messages.load(Ordering::Relaxed),
         elapsed.as_secs_f64(),
-        count as f64 / elapsed.as_secs_f64().max(1e-9),
-        counters.bytes.load(Ordering::Relaxed) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-9),
+        figures.rate,
+        figures.mb_per_second,
         quantiles(&counters.all),
         counters.failed.load(Ordering::Relaxed)
     );
@@ -523,15 +523,20 @@ mod tests {
         assert!(command.try_get_matches_from(["-d", "true", "-e", "19"]).is_err());
     }
 
+    fn told(counters: &Counters) -> String {
+        let second = Duration::from_secs(1);
+        summary("Consume", counters, second, &figures(counters, second, None))
+    }
+
     #[test]
     fn lateness_is_told_where_something_was_delayed() {
         let counters = Counters::default();
         counters.messages.store(2, Ordering::Relaxed);
         counters.all.add(Duration::from_millis(1250));
-        let text = summary("Consume", &counters, Duration::from_secs(1));
+        let text = told(&counters);
         assert!(!text.contains("lateness"), "{text}");
         counters.late.add(Duration::from_millis(250));
-        let text = summary("Consume", &counters, Duration::from_secs(1));
+        let text = told(&counters);
         let line =
             "Consume delayed: 1 messages; lateness ms p50 250.000 p99 250.000 p99.9 250.000 max 250.000";
         assert_eq!(text.lines().last(), Some(line));

@@ -1,7 +1,7 @@
 //! Loading one broker, or two in turns to compare them.
 
 use crate::benchmark::{given, number};
-use crate::output::print;
+use crate::output::{complain, print};
 use clap::{Arg, ArgMatches};
 use client::Error;
 
@@ -63,7 +63,7 @@ pub(crate) fn arguments() -> [Arg; 4] {
 }
 
 /// Measures the broker behind `namesrv`, or it and the one it is to be compared with, in turns. `run` gives no figures when
-/// it was stopped.
+/// it ended before it was measured.
 pub(crate) async fn in_turns(
     matches: &ArgMatches,
     namesrv: &str,
@@ -91,7 +91,10 @@ pub(crate) async fn in_turns(
             print(&format!("-- round {round}, {}", side.namesrv));
             match run(side).await? {
                 Some(figures) => found.push(figures),
-                None => return Ok(()),
+                None => {
+                    complain("nothing is compared: this turn ended before it was measured");
+                    return Ok(());
+                }
             }
         }
         if let [one, other] = found[..] {
@@ -104,16 +107,18 @@ pub(crate) async fn in_turns(
 
 /// The median over the rounds of each figure's ratio.
 fn ratios(rounds: &[(Figures, Figures)]) -> String {
-    let mut of_figures: [(&str, Vec<f64>); 8] = Default::default();
-    for (one, other) in rounds {
-        for (at, ((name, one), (_, other))) in one.named().into_iter().zip(other.named()).enumerate() {
-            of_figures[at].0 = name;
-            if let (Some(one), Some(other)) = (one, other.filter(|other| *other > 0.0)) {
-                of_figures[at].1.push(one / other);
-            }
-        }
-    }
-    let told = of_figures.into_iter().filter_map(|(name, mut ratios)| {
+    let both: Vec<_> = rounds
+        .iter()
+        .map(|(one, other)| (one.named(), other.named()))
+        .collect();
+    let Some((names, _)) = both.first() else {
+        return String::new();
+    };
+    let told = names.iter().enumerate().filter_map(|(at, (name, _))| {
+        let of_rounds = both
+            .iter()
+            .filter_map(|(one, other)| Some(one[at].1? / other[at].1.filter(|v| *v > 0.0)?));
+        let mut ratios: Vec<f64> = of_rounds.collect();
         ratios.sort_by(f64::total_cmp);
         let (low, high) = (ratios.len().checked_sub(1)? / 2, ratios.len() / 2);
         Some(format!("{name} {:.3}", f64::midpoint(ratios[low], ratios[high])))

@@ -391,7 +391,7 @@ mod tests {
     use protocol::{Head, Language, SerializeType};
     use std::sync::atomic::AtomicBool;
     use std::task::{Wake, Waker};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     /// Echoes, and notes how many requests came together.
     #[derive(Default)]
@@ -433,15 +433,20 @@ mod tests {
         bytes
     }
 
-    /// Gives a connection all of `sent` at once and then the end; returns the sizes of what was served together, and what
-    /// was answered.
-    async fn serve(sent: &[u8]) -> (Vec<usize>, Vec<u8>) {
+    /// A connection to which all of `sent` has come, its service, and the other end.
+    async fn connection(sent: &[u8]) -> (Task<DuplexStream>, Arc<Counting>, DuplexStream) {
         let (ours, mut theirs) = tokio::io::duplex(4 << 20);
         theirs.write_all(sent).await.unwrap();
         let address = ([127, 0, 0, 1], 1).into();
         let conn = Connection::new(address, address, Arc::default(), Arc::default());
         let service = Arc::new(Counting::default());
-        let mut task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
+        let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
+        (task, service, theirs)
+    }
+
+    /// Lets a connection do what it can with `sent`; returns the sizes of what was served together, and what was answered.
+    async fn serve(sent: &[u8]) -> (Vec<usize>, Vec<u8>) {
+        let (mut task, service, mut theirs) = connection(sent).await;
         // Nothing else happens: what is not done when it no longer wakes itself would never be done.
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -510,12 +515,7 @@ mod tests {
     async fn what_came_whole_before_damage_is_served() {
         let mut sent = requests(100, 1024);
         sent.extend_from_slice(&[0, 0, 0, 1, 9]);
-        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
-        theirs.write_all(&sent).await.unwrap();
-        let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(address, address, Arc::default(), Arc::default());
-        let service = Arc::new(Counting::default());
-        let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
+        let (task, service, mut theirs) = connection(&sent).await;
         task.run().await;
         let mut answered = Vec::new();
         theirs.read_to_end(&mut answered).await.unwrap();

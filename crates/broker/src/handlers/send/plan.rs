@@ -174,6 +174,8 @@ impl<'a> Known<'a> {
 /// Room made for the properties of each send, and for those of all at most, bytes.
 const TEXT_ROOM: usize = 128;
 const TEXT_ROOM_MAX: usize = 16 << 10;
+/// Records of a batch that room is made for at once, at most: its first entry may be the only short one.
+const RECORDS_ROOM_MAX: usize = 1024;
 
 impl Scratch<'_> {
     /// With room for so many sends.
@@ -512,9 +514,9 @@ fn plan_batch<'a>(
     for entry in batch::entries(&frame.body) {
         let entry = entry?;
         if scratch.records.len() == first {
-            // Those that follow are mostly as long. What cannot be is bounded by what came.
-            let likely =
-                frame.body.len() / (batch::OVERHEAD_BYTES + entry.body.len() + entry.properties.len()) + 1;
+            // Those that follow are mostly as long.
+            let entry_len = batch::OVERHEAD_BYTES + entry.body.len() + entry.properties.len();
+            let likely = (frame.body.len() / entry_len + 1).min(RECORDS_ROOM_MAX);
             scratch.records.reserve(likely);
             scratch
                 .text
