@@ -111,6 +111,12 @@ pub(crate) fn consumer_arguments() -> Vec<Arg> {
         text("expression", 'e', "*", "Tags, separated by ||"),
         number("threadCount", Some('w'), "20", "Threads that consume"),
         number("seconds", None, "0", "Seconds to measure, 0: until stopped"),
+        number(
+            "warmUp",
+            None,
+            "0",
+            "Seconds to consume before measuring: what waited for the group is not counted",
+        ),
     ];
     arguments.extend(turns::arguments());
     arguments
@@ -379,12 +385,7 @@ async fn measure(
     ended: impl Future<Output = ()>,
 ) -> Option<Figures> {
     let mut ended = std::pin::pin!(ended);
-    let warm_up = matches
-        .try_get_one::<u64>("warmUp")
-        .ok()
-        .flatten()
-        .copied()
-        .unwrap_or(0);
+    let warm_up = given(matches, "warmUp");
     tokio::select! {
         () = stopped() => {
             stop.cancel();
