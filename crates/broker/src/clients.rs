@@ -14,7 +14,7 @@ use protocol::body::broker::{
     ClientConnection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel,
     SubscriptionData,
 };
-use remoting::Connection;
+use remoting::Peer;
 
 /// How long a member lives without a heartbeat, ms.
 pub const MEMBER_EXPIRES_MS: i64 = 120_000;
@@ -28,7 +28,7 @@ pub struct Member {
     /// `ip@instance`.
     pub client_id: Arc<str>,
     /// Its connection.
-    pub conn: Arc<Connection>,
+    pub conn: Arc<dyn Peer>,
     /// Its language.
     pub language: Language,
     /// Its version number.
@@ -43,7 +43,7 @@ pub struct Heard<'a> {
     /// `ip@instance`.
     pub client_id: &'a str,
     /// The connection it came by.
-    pub conn: &'a Arc<Connection>,
+    pub conn: &'a Arc<dyn Peer>,
     /// The client's language.
     pub language: Language,
     /// The client's version number.
@@ -94,7 +94,7 @@ impl Member {
 
     fn listed(&self) -> ClientConnection {
         ClientConnection {
-            client_addr: self.conn.peer().to_string(),
+            client_addr: self.conn.address().to_string(),
             client_id: self.client_id.to_string(),
             language: self.language.name().to_owned(),
             version: self.version,
@@ -152,7 +152,7 @@ pub struct Notice {
     /// The group.
     pub group: String,
     /// Everybody to tell.
-    pub members: Vec<Arc<Connection>>,
+    pub members: Vec<Arc<dyn Peer>>,
 }
 
 /// Consumer groups.
@@ -226,7 +226,7 @@ impl Consumers {
     }
 
     /// Members that have not sent a heartbeat for [`MEMBER_EXPIRES_MS`]; closing them takes them out.
-    pub fn expired(&self, now: i64) -> Vec<Arc<Connection>> {
+    pub fn expired(&self, now: i64) -> Vec<Arc<dyn Peer>> {
         let groups = self.groups.read();
         let members = groups.values().flat_map(|g| g.members.values());
         members
@@ -379,7 +379,7 @@ impl Producers {
     }
 
     /// Members that have not sent a heartbeat for [`MEMBER_EXPIRES_MS`].
-    pub fn expired(&self, now: i64) -> Vec<Arc<Connection>> {
+    pub fn expired(&self, now: i64) -> Vec<Arc<dyn Peer>> {
         let groups = self.groups.read();
         let members = groups.values().flat_map(HashMap::values);
         members
@@ -407,7 +407,7 @@ mod tests {
     use remoting::{Client, ClientSettings};
     use tokio::net::TcpListener;
 
-    fn heard<'a>(client_id: &'a str, conn: &'a Arc<Connection>, now: i64) -> Heard<'a> {
+    fn heard<'a>(client_id: &'a str, conn: &'a Arc<dyn Peer>, now: i64) -> Heard<'a> {
         Heard {
             client_id,
             conn,
@@ -422,7 +422,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let client = Client::new(ClientSettings::default());
-        let conn = client.connection(&address).await.unwrap();
+        let conn: Arc<dyn Peer> = client.connection(&address).await.unwrap();
         let (consumers, producers) = (Consumers::default(), Producers::default());
         let data = ConsumerData {
             group_name: "g".into(),

@@ -58,7 +58,7 @@ impl Service for Port {
     }
 
     fn closed(&self, conn: &Arc<Connection>) {
-        self.handlers.client.closed(conn);
+        self.handlers.client.closed(conn.as_ref());
     }
 }
 

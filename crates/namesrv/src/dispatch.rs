@@ -26,7 +26,7 @@ impl Service for Dispatch {
     }
 
     fn closed(&self, conn: &Arc<Connection>) {
-        self.brokers.closed(conn);
+        self.brokers.closed(conn.as_ref());
     }
 }
 

@@ -10,7 +10,7 @@ use protocol::body::namesrv::{
 };
 use protocol::body::{DataVersion, TopicConfig, TopicList};
 use protocol::header::namesrv::{BrokerIdentity, MinBrokerIdChange, RegisterBrokerRequestHeader};
-use remoting::Connection;
+use remoting::Peer;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct Registration<'a> {
     /// Length and hash of the body's bytes, to know it again.
     pub fingerprint: (usize, u64),
     /// The connection that, when it closes, takes the broker away.
-    pub connection: &'a Arc<Connection>,
+    pub connection: &'a Arc<dyn Peer>,
     /// Now.
     pub now: Instant,
     /// `deleteTopicWithBrokerRegistration`.
@@ -111,7 +111,7 @@ struct Live {
     seen: Instant,
     alive_for: Duration,
     version: DataVersion,
-    connection: Arc<Connection>,
+    connection: Arc<dyn Peer>,
     ha_server_addr: String,
     /// Fingerprint of the last table taken whole, and the number of removals then: the same table again changes nothing.
     known: Option<((usize, u64), u64)>,
@@ -150,7 +150,7 @@ impl RouteTable {
         &self,
         header: &RegisterBrokerRequestHeader,
         fingerprint: (usize, u64),
-        connection: &Arc<Connection>,
+        connection: &Arc<dyn Peer>,
         now: Instant,
     ) -> Option<Registered> {
         let mut tables = self.tables.write();
@@ -185,13 +185,13 @@ impl RouteTable {
     }
 
     /// The brokers of a connection that closed.
-    pub fn brokers_of(&self, connection: &Connection) -> Vec<BrokerIdentity> {
+    pub fn brokers_of(&self, connection: &dyn Peer) -> Vec<BrokerIdentity> {
         let tables = self.tables.read();
         tables.identities(|live| live.connection.id() == connection.id())
     }
 
     /// The brokers not heard of for too long, and their connections.
-    pub fn expired(&self, now: Instant) -> Vec<(BrokerIdentity, Arc<Connection>)> {
+    pub fn expired(&self, now: Instant) -> Vec<(BrokerIdentity, Arc<dyn Peer>)> {
         let tables = self.tables.read();
         let gone = |live: &Live| now.saturating_duration_since(live.seen) > live.alive_for;
         let identities = tables.identities(gone);

@@ -163,6 +163,12 @@ impl Connection {
         self.unwritten.load(Ordering::Relaxed) > 0
     }
 
+    /// Does more wait to be written than may?
+    pub(crate) fn is_congested(&self) -> bool {
+        let waiting = self.unwritten.load(Ordering::Relaxed) + self.outbox.lock().bytes;
+        waiting > self.limits.outbox_max_bytes
+    }
+
     pub(crate) fn outbox(&self) -> &Mutex<Outbox> {
         &self.outbox
     }

@@ -11,6 +11,7 @@
 mod client;
 mod connection;
 mod cutter;
+mod peer;
 mod responder;
 mod server;
 mod settings;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
+pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};
 pub use server::Server;
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, ServerSettings};
@@ -43,6 +45,10 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// A panic answers the requests that were taken and not answered with SYSTEM_ERROR; the rest are handed in again.
     fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>);
+
+    /// Called after the answers of what was served have been offered to the socket: the place for work that others wait
+    /// for and the peer does not.
+    fn served(&self) {}
 
     /// The connection is gone.
     fn closed(&self, conn: &Arc<Connection>);

@@ -10,7 +10,7 @@ use protocol::version::V4_9_8;
 use protocol::{EncodeHeader, Head, Language, SerializeType};
 use serde::Serialize;
 
-use crate::Connection;
+use crate::{Peer, Reply};
 
 /// The body of a frame.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +49,7 @@ impl From<Vec<u8>> for Body {
 /// The one chance to answer a request, from any thread, now or much later. Dropped without an answer it answers
 /// SYSTEM_ERROR. A oneway request is never answered, whatever is called.
 pub struct Responder {
-    conn: Arc<Connection>,
+    peer: Arc<dyn Peer>,
     opaque: i32,
     serialize_type: SerializeType,
     oneway: bool,
@@ -58,19 +58,15 @@ pub struct Responder {
 
 impl fmt::Debug for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Responder({} to {})", self.opaque, self.conn.peer())
+        write!(f, "Responder({} to {})", self.opaque, self.peer.address())
     }
 }
 
 impl Responder {
-    pub(crate) fn new(
-        conn: Arc<Connection>,
-        opaque: i32,
-        serialize_type: SerializeType,
-        oneway: bool,
-    ) -> Self {
+    /// For one request of `peer`, with the number and the form of header that the answer repeats.
+    pub fn new(peer: Arc<dyn Peer>, opaque: i32, serialize_type: SerializeType, oneway: bool) -> Self {
         Self {
-            conn,
+            peer,
             opaque,
             serialize_type,
             oneway,
@@ -109,16 +105,15 @@ impl Responder {
         self.oneway
     }
 
-    /// Where the request came from.
-    pub fn connection(&self) -> &Arc<Connection> {
-        &self.conn
+    /// Who sent the request.
+    pub fn peer(&self) -> &Arc<dyn Peer> {
+        &self.peer
     }
 
     fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answered = true;
-        self.conn.request_done();
         if self.oneway {
-            return;
+            return self.peer.finish(None);
         }
         let head = Head {
             code,
@@ -129,7 +124,7 @@ impl Responder {
             remark,
             serialize_type: self.serialize_type,
         };
-        self.conn.push(&head, header, body);
+        self.peer.finish(Some(Reply { head, header, body }));
     }
 }
 

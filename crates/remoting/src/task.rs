@@ -21,7 +21,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::connection::Connection;
 use crate::cutter::{Cut, Damaged, cut};
-use crate::{Request, Responder, Service};
+use crate::{Peer, Request, Responder, Service};
 
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -174,6 +174,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             if served {
                 self.serve();
                 self.full.drain(..).for_each(give_buffer);
+                if let Poll::Ready(Err(e)) = self.poll_write(cx) {
+                    return Err(End::Io(e));
+                }
+                guarded(&self.conn, || self.service.served());
             }
             match read {
                 // Not to sleep on the answers.
@@ -288,7 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 Ok(Cut::Frame(frame)) => {
                     self.conn.request_started();
                     let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
-                    let responder = Responder::new(Arc::clone(&self.conn), opaque, kind, oneway);
+                    let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
+                    let responder = Responder::new(peer, opaque, kind, oneway);
                     self.requests.push_back(Request { frame, responder });
                 }
                 Ok(Cut::Partial) => return Ok(()),
@@ -305,16 +310,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             .fetch_add(self.requests.len() as u64, Ordering::Relaxed);
         while !self.requests.is_empty() {
             let before = self.requests.len();
-            let served = catch_unwind(AssertUnwindSafe(|| {
-                self.service.serve(&self.conn, &mut self.requests)
-            }));
-            if served.is_err() {
-                let panics = self.conn.metrics.panics.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!(
-                    "a request of {} made its handler panic (panic number {panics})",
-                    self.conn.peer()
-                );
-            }
+            let (conn, requests) = (&self.conn, &mut self.requests);
+            guarded(conn, || self.service.serve(conn, requests));
             if self.requests.len() == before {
                 // The service did not even take it; its responder answers SYSTEM_ERROR.
                 self.requests.pop_front();
@@ -345,6 +342,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             self.conn.wrote_at.store(seconds, Ordering::Relaxed);
             self.conn.active_at.store(seconds, Ordering::Relaxed);
         }
+    }
+}
+
+/// Calls the service; a panic of it is counted and ends nothing else.
+fn guarded(conn: &Connection, call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        let panics = conn.metrics.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(
+            "a request of {} made its handler panic (panic number {panics})",
+            conn.peer()
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use protocol::header::broker::{
     ConsumerGroupRequestHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedRequestHeader,
     UnregisterClientRequestHeader,
 };
-use remoting::{Body, Connection, Request};
+use remoting::{Body, Peer, Request};
 
 use crate::clients::{Consumers, Heard, Notice, Producers};
 use crate::groups::GroupTable;
@@ -86,7 +86,7 @@ impl Client {
         }
         let heard = Heard {
             client_id: &data.client_id,
-            conn: responder.connection(),
+            conn: responder.peer(),
             language: frame.language,
             version: frame.version,
             now: self.clock.now_ms(),
@@ -140,7 +140,7 @@ impl Client {
             Ok(header) => header,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        let conn_id = responder.connection().id();
+        let conn_id = responder.peer().id();
         if let Some(group) = header.producer_group.as_deref() {
             self.producers.unregister(group, conn_id);
         }
@@ -190,7 +190,7 @@ impl Client {
     }
 
     /// A connection is gone: its client leaves every group.
-    pub fn closed(&self, conn: &Connection) {
+    pub fn closed(&self, conn: &dyn Peer) {
         self.producers.closed(conn.id());
         for notice in self.consumers.closed(conn.id()) {
             self.notify(notice);
@@ -221,7 +221,7 @@ impl Client {
         };
         for conn in notice.members {
             if let Err(e) = conn.oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &header, Body::Empty) {
-                tracing::debug!("{} not told of group {}: {e}", conn.peer(), notice.group);
+                tracing::debug!("{} not told of group {}: {e}", conn.address(), notice.group);
             }
         }
     }

@@ -72,7 +72,7 @@ impl Waiting for HeldPull {
     }
 
     fn is_alive(&self) -> bool {
-        self.responder.connection().is_open()
+        self.responder.peer().is_open()
     }
 }
 
@@ -172,7 +172,7 @@ impl Pull {
     }
 
     fn run(self: &Arc<Self>, header: PullMessageRequestHeader<'_>, responder: Responder, pass: Pass) {
-        let (group, filter) = match self.check(&header, responder.connection().peer()) {
+        let (group, filter) = match self.check(&header, responder.peer().address()) {
             Ok(checked) => checked,
             Err(e) => return refuse(responder, &e),
         };

@@ -92,7 +92,7 @@ impl Send {
         for (frame, slot) in frames.iter().zip(&mut responders) {
             let Some(responder) = slot.as_ref() else { continue };
             let mark = scratch.mark();
-            let peer = responder.connection().peer();
+            let peer = responder.peer().address();
             let planned = catch_unwind(AssertUnwindSafe(|| {
                 self.plan(frame, peer, &settings, now, &mut scratch)
             }));

@@ -15,7 +15,7 @@ use protocol::header::namesrv::{
     QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterBrokerResponseHeader,
     WipedWritePermission,
 };
-use remoting::{Body, Client, Connection, Request};
+use remoting::{Body, Client, Peer, Request};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,7 +53,7 @@ impl Brokers {
         if crc != 0 && crc != protocol::body_crc32(&frame.body) {
             return refuse(responder, &"crc32 not match");
         }
-        match self.enter(&header, &frame, responder.connection()) {
+        match self.enter(&header, &frame, responder.peer()) {
             Ok(registered) => {
                 let Registered {
                     ha_server_addr,
@@ -75,7 +75,7 @@ impl Brokers {
         &self,
         header: &RegisterBrokerRequestHeader,
         frame: &Frame,
-        connection: &Arc<Connection>,
+        connection: &Arc<dyn Peer>,
     ) -> Result<Registered, String> {
         let (now, fingerprint) = (Instant::now(), fingerprint(frame, header));
         if let Some(registered) = self.routes.refresh(header, fingerprint, connection, now) {
@@ -98,7 +98,7 @@ impl Brokers {
         let registered = self.routes.register(registration).map_err(|e| e.to_string())?;
         if !connection.is_open() {
             // It closed while a large table was read: nobody will come to take it away any more.
-            self.closed(connection);
+            self.closed(connection.as_ref());
         }
         Ok(registered)
     }
@@ -121,10 +121,10 @@ impl Brokers {
     }
 
     /// A connection closed: its brokers are gone at once.
-    pub fn closed(&self, connection: &Connection) {
+    pub fn closed(&self, connection: &dyn Peer) {
         let brokers = self.routes.brokers_of(connection);
         if !brokers.is_empty() {
-            tracing::info!("the broker's channel destroyed, {}", connection.peer());
+            tracing::info!("the broker's channel destroyed, {}", connection.address());
             self.remove(&brokers);
         }
     }
@@ -239,7 +239,7 @@ impl Brokers {
         let wipe_topic_count = self
             .routes
             .set_permission(&header.broker_name, Permission::WipeWrite);
-        let (name, peer) = (&header.broker_name, responder.connection().peer());
+        let (name, peer) = (&header.broker_name, responder.peer().address());
         tracing::info!("wipe write perm of broker[{name}], client: {peer}, {wipe_topic_count}");
         responder.reply(
             response::SUCCESS,
@@ -254,7 +254,7 @@ impl Brokers {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, BrokerPermission<'_>);
         let add_topic_count = self.routes.set_permission(&header.broker_name, Permission::Add);
-        let (name, peer) = (&header.broker_name, responder.connection().peer());
+        let (name, peer) = (&header.broker_name, responder.peer().address());
         tracing::info!("add write perm of broker[{name}], client: {peer}, {add_topic_count}");
         responder.reply(
             response::SUCCESS,

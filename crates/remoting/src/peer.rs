@@ -1,0 +1,75 @@
+//! The other end of a request, whatever carries it.
+
+use std::net::SocketAddr;
+
+use protocol::{EncodeHeader, Head};
+
+use crate::{Body, Closed, Connection};
+
+/// The answer to one request, before it is encoded.
+pub struct Reply<'a> {
+    /// Code, opaque, remark and the form of the header.
+    pub head: Head<'a>,
+    /// The typed header.
+    pub header: &'a dyn EncodeHeader,
+    /// The body.
+    pub body: Body,
+}
+
+/// Who sent a request, and where its answer goes. A [`Connection`] is one; a simulation or another front brings its own.
+pub trait Peer: Send + Sync + 'static {
+    /// A number no other peer of this process has.
+    fn id(&self) -> u64;
+
+    /// Its address.
+    fn address(&self) -> SocketAddr;
+
+    /// Can it still be written to?
+    fn is_open(&self) -> bool;
+
+    /// Does more wait for it to read than may? What makes large answers refuses to make more of them.
+    fn is_congested(&self) -> bool;
+
+    /// Ends the talk; what waits to be written is lost.
+    fn close(&self, reason: &str);
+
+    /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request.
+    fn finish(&self, reply: Option<Reply<'_>>);
+
+    /// Sends a request that nobody answers.
+    fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed>;
+}
+
+impl Peer for Connection {
+    fn id(&self) -> u64 {
+        self.id()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.peer()
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open()
+    }
+
+    fn is_congested(&self) -> bool {
+        self.is_congested()
+    }
+
+    fn close(&self, reason: &str) {
+        self.close(reason);
+    }
+
+    fn finish(&self, reply: Option<Reply<'_>>) {
+        // Into the outbox before it is counted as done: a connection that drains closes when all are done.
+        if let Some(Reply { head, header, body }) = reply {
+            self.push(&head, header, body);
+        }
+        self.request_done();
+    }
+
+    fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
+        self.oneway(code, header, body)
+    }
+}
