@@ -11,6 +11,8 @@
 mod client;
 mod connection;
 mod cutter;
+#[cfg(feature = "memory-peer")]
+mod memory_peer;
 mod peer;
 mod responder;
 mod server;
@@ -22,6 +24,8 @@ use std::sync::Arc;
 
 pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
+#[cfg(feature = "memory-peer")]
+pub use memory_peer::MemoryPeer;
 pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};
 pub use server::Server;
