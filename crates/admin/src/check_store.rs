@@ -192,7 +192,7 @@ mod tests {
             };
             store.append(&mut [store.prepare(&new).unwrap()], NOW);
         }
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
         store.shutdown().unwrap();
         drop(store);
         let log = root.join("commitlog");

@@ -126,8 +126,8 @@ pub async fn start_on(settings: Settings, disk: Disk) -> Result<Broker, StartErr
     let tasks = TaskTracker::new();
     let stopping = Arc::new(AtomicBool::new(false));
     let threads = spawn_threads(&parts, &stopping).map_err(StartError::Thread)?;
-    // What recovery found but did not dispatch.
-    parts.arrivals.dispatch_all();
+    // What recovery found and gave no units.
+    parts.arrivals.reput_all();
     spawn_savers(&parts, &tasks, &stop);
     spawn_tickers(&parts, &tasks, &stop);
     let registration = Arc::clone(&parts.registration);
@@ -444,7 +444,7 @@ fn spawn_threads(parts: &Arc<Parts>, stopping: &Arc<AtomicBool>) -> std::io::Res
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     Ok(vec![
         thread("flush").spawn(move || flusher.run())?,
-        thread("dispatch").spawn(move || {
+        thread("reput").spawn(move || {
             // A pull that is woken there may go on in the runtime.
             let _inside = runtime.enter();
             arrivals.run(&ends);

@@ -26,8 +26,8 @@ mod faults;
 mod machine;
 mod mmap;
 mod page_cache;
+mod ranges;
 mod region;
-mod reserved;
 #[cfg(feature = "sim")]
 pub mod sim;
 

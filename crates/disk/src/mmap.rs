@@ -2,8 +2,8 @@
 #![allow(unsafe_code)] // System calls, and the promises that `region` asks for.
 
 use crate::error::at;
+use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
-use crate::reserved::{Reserved, stretch};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -77,7 +77,7 @@ impl MmapDisk {
                 state: Mutex::new(State {
                     file: file.filter(|_| options.pinned).map(Arc::new),
                     region: None,
-                    reserved: Reserved::default(),
+                    reserved: BlockRanges::default(),
                     written: 0,
                     zeroed: 0,
                     forgotten: false,
@@ -148,7 +148,7 @@ struct State {
     /// Kept for pinned files only: 100,000 queues have more files than a process may have descriptors.
     file: Option<Arc<File>>,
     region: Option<Arc<Region>>,
-    reserved: Reserved,
+    reserved: BlockRanges,
     /// End of the last write.
     written: u64,
     /// End of the zeros that were written ahead.

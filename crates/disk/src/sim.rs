@@ -8,8 +8,8 @@
 //! Randomness comes from seeds only, so a run can be repeated.
 #![allow(unsafe_code)] // The promises that `region` asks for; the same as in `mmap`.
 
+use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, PAGE, Region};
-use crate::reserved::{Reserved, stretch};
 use crate::{Clock, DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -91,7 +91,7 @@ struct NodeState {
     len_is_durable: bool,
     /// Pages written since their last sync.
     dirty: BTreeSet<usize>,
-    reserved: Reserved,
+    reserved: BlockRanges,
     published: u64,
     modified_ms: i64,
 }
@@ -117,7 +117,7 @@ impl Node {
                 durable: bytes,
                 len_is_durable: durable,
                 dirty,
-                reserved: Reserved::default(),
+                reserved: BlockRanges::default(),
                 published: 0,
                 modified_ms: 0,
             }),

@@ -1,4 +1,4 @@
-//! Appending: what goes in, what comes out, and why not.
+//! LogWriter: what goes in, what comes out, and why not.
 
 use crate::index::KeyHashes;
 use crate::latch::Latched;

@@ -3,9 +3,9 @@
 //! For a directory that no broker has open. What it finds is said, not repaired: the next start of a broker recovers by
 //! the rules in [`crate::recover`].
 
-use crate::dispatch::{has_unit, unit_of};
 use crate::log::{Log, LogFile, Step, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
+use crate::reput::{has_unit, unit_of};
 use crate::settings::{SettingsError, StoreSettings};
 use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, RecordError, View, decode};

@@ -59,7 +59,7 @@ impl ExtUnit {
     }
 }
 
-/// The extension of one queue. Written by whoever holds the dispatch lock, read by everyone.
+/// The extension of one queue. Written by whoever holds the reput lock, read by everyone.
 #[derive(Debug)]
 pub(crate) struct Ext<F> {
     file_size: i64,
@@ -179,7 +179,7 @@ impl<F: MappedFile> Ext<F> {
     }
 
     /// Appends a unit and returns its address; `None` for one that does not fit a file, or when no address is left. Only
-    /// under the dispatch lock.
+    /// under the reput lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
         disk: &D,

@@ -16,12 +16,12 @@ impl<D: Disk> Store<D> {
     /// Java: every `flushIntervalConsumeQueue` 1 s with 2 pages; every 60 s, and at the stop, with 0 and the
     /// checkpoint.
     pub fn flush_consumequeues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Latched> {
-        let _flushing = self.flushing_queues.lock();
+        let _one_at_a_time = self.queue_flush_lock.lock();
         self.latch.check()?;
-        // Taken before the queues are flushed: what is dispatched meanwhile is not vouched for. The position first:
+        // Taken before the queues are flushed: what reput does meanwhile is not vouched for. The position first:
         // the time may then be that of a later record, so the time is read before it.
-        let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
-        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let timestamp = self.reput_timestamp.load(Ordering::Acquire);
+        let reput_end = self.reput_end.load(Ordering::Acquire);
         let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
         let mut dirty = self.queues.all();
         dirty.retain(|queue| queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.is_deleted());
@@ -48,21 +48,21 @@ impl<D: Disk> Store<D> {
             }
         }
         if save_checkpoint {
-            self.save_checkpoint(dispatched, timestamp)?;
+            self.save_checkpoint(reput_end, timestamp)?;
         }
         Ok(())
     }
 
-    fn save_checkpoint(&self, dispatched: i64, dispatched_timestamp: i64) -> Result<(), Latched> {
+    fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64) -> Result<(), Latched> {
         let mut checkpoint = self.checkpoint.lock();
         let (file, content) = &mut *checkpoint;
         let flushed_timestamp = self.log.flushed_timestamp.load(Ordering::Acquire);
         let flushed = self.log.flushed();
-        // A dispatched record always starts where the one before ends, but a flushed end can lie inside a later one
-        // only if it is beyond what was dispatched: the smaller of the two is the start of a record.
-        content.vouched = Some(dispatched.min(flushed));
+        // Reput always ends where a record does, but a flushed end can lie inside a later one
+        // only if it is beyond what reput has done: the smaller of the two is the start of a record.
+        content.vouched = Some(reput_end.min(flushed));
         content.physic_timestamp = content.physic_timestamp.max(flushed_timestamp);
-        content.logics_timestamp = content.logics_timestamp.max(dispatched_timestamp);
+        content.logics_timestamp = content.logics_timestamp.max(reput_timestamp);
         // 5.x without a controller sets this anew at its start; up to here it is true.
         content.confirmed = flushed;
         self.latch.guard(file.save(content))

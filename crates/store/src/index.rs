@@ -13,7 +13,7 @@
 //! physical offset i64, seconds since beginTimestamp i32, previous entry of the slot i32. Entry 0 is never used.
 //! (RocketMQ 4.9.8, IndexFile, IndexHeader, IndexService)
 //!
-//! What is to be entered comes from memory, where dispatch leaves the hashes of each record's keys, and from the log where
+//! What is to be entered comes from memory, where reput leaves the hashes of each record's keys, and from the log where
 //! that has a gap. It is entered in rounds: all slots of a round first, then its entries by one write.
 
 use crate::latch::Latched;
@@ -607,14 +607,14 @@ fn next_digits(path: &std::path::Path) -> Option<String> {
 }
 
 impl<D: Disk> Store<D> {
-    /// Indexes what was dispatched since the last call. For a background thread: key queries see a message a moment
+    /// Indexes what has units since the last call. For a background thread: key queries see a message a moment
     /// after it can be consumed, as in Java. A full disk is no error: the rest waits for the next call.
     pub fn build_index(&self) -> Result<(), Latched> {
         let mut guard = self.index.lock();
         let Some(index) = guard.as_mut() else {
             return Ok(());
         };
-        let until = self.dispatched.load(Ordering::Acquire);
+        let until = self.reput_end.load(Ordering::Acquire);
         index.position = index.position.max(self.log.min());
         if index.position >= until {
             return Ok(());
@@ -671,7 +671,7 @@ impl<D: Disk> Store<D> {
         if !index.remembered.is_empty() {
             return log_until;
         }
-        // All of it at once, so that whoever dispatches does not wait here.
+        // All of it at once, so that whoever reputs does not wait here.
         std::mem::swap(&mut index.remembered, &mut *self.remembered.lock());
         round.add_remembered(&mut index.remembered, until)
     }
@@ -721,7 +721,7 @@ impl<D: Disk> Store<D> {
         begin: i64,
         end: i64,
     ) -> disk::Result<Vec<PhysicalOffset>> {
-        let max = max.min(self.tuned.query_max());
+        let max = max.min(self.live.query_max());
         let mut candidates = Vec::new();
         if let Some(index) = self.index.lock().as_ref() {
             // Hashes collide rarely; a few more candidates than wanted make up for it.
@@ -765,9 +765,9 @@ impl<D: Disk> Store<D> {
         })
     }
 
-    /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every dispatch.
+    /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every reput.
     pub fn index_lags(&self) -> bool {
-        self.settings.index && self.indexed.load(Ordering::Acquire) < self.dispatched.load(Ordering::Acquire)
+        self.settings.index && self.indexed.load(Ordering::Acquire) < self.reput_end.load(Ordering::Acquire)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct LogFile<F> {
     pub(crate) modified_ms: AtomicI64,
 }
 
-/// The log's files and its three watermarks. Appending and flushing are elsewhere; this is what all sides share.
+/// The log's files and its three watermarks. LogWriter and flushing are elsewhere; this is what all sides share.
 pub(crate) struct Log<D: Disk> {
     pub(crate) file_size: i64,
     dirs: Vec<PathBuf>,
@@ -117,7 +117,7 @@ impl<D: Disk> Log<D> {
 
     /// Sets the end of what was appended; its bytes are published.
     pub(crate) fn set_written(&self, end: i64) {
-        // Sequentially consistent with the dispatch lock: whoever fails to get that lock made its records visible
+        // Sequentially consistent with the reput lock: whoever fails to get that lock made its records visible
         // before, and whoever held it looks again after.
         self.written.store(end, Ordering::SeqCst);
     }

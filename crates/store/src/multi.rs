@@ -1,7 +1,7 @@
 //! Multi-dispatch: a message that is in more queues than its own (`enableMultiDispatch`, `enableLmq`).
 //!
 //! The property INNER_MULTI_DISPATCH names queues, separated by commas. At the append the message gets its index in each,
-//! in the property INNER_MULTI_QUEUE_OFFSET, and at dispatch a unit in each. A light message queue (`%LMQ%…`) is queue 0 of
+//! in the property INNER_MULTI_QUEUE_OFFSET, and at reput a unit in each. A light message queue (`%LMQ%…`) is queue 0 of
 //! its name, another name stands for the queue of the message's own number (RocketMQ 4.9.8, MultiDispatch).
 //!
 //! Unlike Java 4.9 and like 5.x, copies that the system makes for itself (retry, delay, half messages) are not dispatched
@@ -30,7 +30,7 @@ pub(crate) struct Multi<F> {
 }
 
 /// Whether messages of a topic are dispatched to the queues they name (5.x, MultiDispatchUtils).
-pub(crate) fn is_dispatched(topic: &str) -> bool {
+pub(crate) fn is_multi_dispatched(topic: &str) -> bool {
     !topic.starts_with(name::RETRY_PREFIX)
         && !topic.starts_with(name::SYSTEM_TOPIC_PREFIX)
         && ![name::SCHEDULE_TOPIC, name::HALF_TOPIC, name::OP_HALF_TOPIC].contains(&topic)
@@ -81,7 +81,7 @@ impl<D: Disk> Store<D> {
             return Ok(None);
         };
         let mut places = Vec::new();
-        if is_dispatched(new.topic) && sys_flag::is_queued(new.sys_flag) {
+        if is_multi_dispatched(new.topic) && sys_flag::is_queued(new.sys_flag) {
             for queue in split(queues) {
                 name::check_any_topic(queue)?;
                 let id = queue_id(queue, new.queue_id, lmq);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Prepares records one after the other, and remembers topic and queue of the last: those of one request, and mostly those of
 /// one read, go to one topic, and each look into the table of topics touches memory that all processors write.
-pub struct Preparing<'s, D: Disk> {
+pub struct Preparer<'s, D: Disk> {
     store: &'s Store<D>,
     topic: Option<Arc<Topic<D::File>>>,
     queue: Option<Arc<Queue<D::File>>>,
@@ -21,12 +21,12 @@ pub struct Preparing<'s, D: Disk> {
 impl<D: Disk> Store<D> {
     /// Checks a message and does everything for it that needs no lock.
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
-        self.preparing().prepare(new)
+        self.preparer().prepare(new)
     }
 
     /// The same for several.
-    pub fn preparing(&self) -> Preparing<'_, D> {
-        Preparing {
+    pub fn preparer(&self) -> Preparer<'_, D> {
+        Preparer {
             store: self,
             topic: None,
             queue: None,
@@ -34,7 +34,7 @@ impl<D: Disk> Store<D> {
     }
 }
 
-impl<D: Disk> Preparing<'_, D> {
+impl<D: Disk> Preparer<'_, D> {
     /// Checks a message and does everything for it that needs no lock.
     pub fn prepare<'a>(&mut self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
         self.prepare_walked(new, &Wanted::of(new.properties))
@@ -49,7 +49,7 @@ impl<D: Disk> Preparing<'_, D> {
         let store = self.store;
         let settings = &store.settings;
         let body_len = new.body.len();
-        let max = store.tuned.max_message_size();
+        let max = store.live.max_message_size();
         if body_len as i64 > max {
             return Err(Illegal::Body { len: body_len, max });
         }
@@ -105,7 +105,7 @@ impl<D: Disk> Preparing<'_, D> {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
-        let max = store.tuned.max_record_bytes();
+        let max = store.live.max_record_bytes();
         if len as i64 > max {
             return Err(Illegal::Record { len, max });
         }

@@ -142,7 +142,7 @@ pub(crate) struct QueueFile<F> {
 
 /// One queue of a topic.
 ///
-/// `next` belongs to whoever holds the append lock, the files to whoever holds the dispatch lock; everyone may
+/// `next` belongs to whoever holds the append lock, the files to whoever holds the reput lock; everyone may
 /// read below `end`.
 #[derive(Debug)]
 pub struct Queue<F> {
@@ -372,7 +372,7 @@ impl<F: MappedFile> Queue<F> {
         })
     }
 
-    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the dispatch
+    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the reput
     /// lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
@@ -410,7 +410,7 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// Puts units that follow one another behind the end, by one write: as many as the last file takes. 0 if something about
-    /// them needs [`Queue::put`]. Not for units with an extension. Only under the dispatch lock; `bytes` is room to work in.
+    /// them needs [`Queue::put`]. Not for units with an extension. Only under the reput lock; `bytes` is room to work in.
     pub(crate) fn put_run(
         &self,
         first: i64,

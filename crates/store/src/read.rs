@@ -1,9 +1,9 @@
 //! Reading a queue: what a pull asks the store.
 
-use crate::dispatch::unit_of;
 use crate::ext;
 use crate::offset::QueueOffset;
 use crate::queue::{Queue, UNIT, Unit};
+use crate::reput::unit_of;
 use crate::store::Store;
 use disk::{Disk, MappedSlice};
 use filter::TagFilter;
@@ -82,7 +82,7 @@ pub struct ReadLimits {
 impl<D: Disk> Store<D> {
     /// Reads messages of a queue from `offset` on into `out`: adjacent records come as one slice.
     ///
-    /// Takes no lock that an append or dispatch holds while it works. The scan ends at the end of a queue file, after
+    /// Takes no lock that an append or reput holds while it works. The scan ends at the end of a queue file, after
     /// max(16,000, 20 * max_messages) bytes of units, at the caller's limits, or at the transfer limits for records in
     /// memory or on disk, whichever is first; the first message is always given.
     pub fn read(
@@ -158,7 +158,7 @@ impl<D: Disk> Store<D> {
         let mut units = units.chunks_exact(UNIT as usize).map(Unit::decode);
         let Some(first) = units.next() else { return false };
         let from = first.physical;
-        let window = self.log.written() - self.tuned.memory_window_bytes();
+        let window = self.log.written() - self.live.memory_window_bytes();
         if !first.is_valid() || from >= self.opened_at.max(window) {
             return false;
         }
@@ -200,7 +200,7 @@ impl<D: Disk> Store<D> {
                 scanned += 1;
                 continue;
             }
-            let on_disk = log_end - unit.physical > self.tuned.memory_window_bytes();
+            let on_disk = log_end - unit.physical > self.live.memory_window_bytes();
             if self.is_full(result, limits, i64::from(unit.size), on_disk) {
                 break;
             }
@@ -234,7 +234,7 @@ impl<D: Disk> Store<D> {
             }
         }
         result.next_begin_offset = offset.plus(scanned);
-        result.far_behind = log_end - last_physical > self.tuned.memory_window_bytes();
+        result.far_behind = log_end - last_physical > self.live.memory_window_bytes();
         Ok(())
     }
 
@@ -256,7 +256,7 @@ impl<D: Disk> Store<D> {
         if result.count == 0 {
             return false;
         }
-        let (most_bytes, most_count) = self.tuned.transfer(on_disk);
+        let (most_bytes, most_count) = self.live.transfer(on_disk);
         let bytes = (result.bytes as i64).saturating_add(size);
         result.count as i64 >= i64::from(limits.max_messages.min(most_count))
             || bytes > most_bytes.min(limits.max_bytes)

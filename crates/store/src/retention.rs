@@ -2,8 +2,8 @@
 
 use crate::append::DiskFull;
 use crate::latch::Latched;
+use crate::live_settings::Retention;
 use crate::store::Store;
-use crate::tuned::Retention;
 use disk::{Disk, MappedFile};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -73,7 +73,7 @@ impl<D: Disk> Store<D> {
                 return;
             }
         };
-        let levels = self.tuned.retention();
+        let levels = self.live.retention();
         let warning = levels.disk_warning_percent;
         let places = [
             (log, &self.settings.commitlog_dirs[0]),
@@ -123,7 +123,7 @@ impl<D: Disk> Store<D> {
         if manual {
             self.delete_runs.fetch_sub(1, Ordering::AcqRel);
         }
-        let rules = self.tuned.retention();
+        let rules = self.live.retention();
         let due = rules.delete_when.contains(&hour) || highest > rules.disk_max_used_percent || manual;
         if due {
             let forced = rules.clean_forcibly && highest > rules.disk_clean_forcibly_percent;
@@ -137,17 +137,17 @@ impl<D: Disk> Store<D> {
     fn delete_log_files(&self, now: i64, forced: bool, rules: &Retention) -> Result<Vec<PathBuf>, Latched> {
         let files = self.log.files();
         let flushed = self.log.flushed();
-        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let reput_end = self.reput_end.load(Ordering::Acquire);
         let age = rules.file_reserved_hours.saturating_mul(HOUR_MS);
         let mut paths = Vec::new();
-        // Never the last file, nor one that has something in it that still has to be flushed or dispatched.
+        // Never the last file, nor one that has something in it that still has to be flushed or given its units.
         for file in files
             .iter()
             .take(files.len().saturating_sub(1))
             .take(rules.delete_batch_max)
         {
             let expired = now >= file.modified_ms.load(Ordering::Relaxed).saturating_add(age);
-            if !(expired || forced) || file.start + self.log.file_size > flushed.min(dispatched) {
+            if !(expired || forced) || file.start + self.log.file_size > flushed.min(reput_end) {
                 break;
             }
             self.log.retain(|other| other.start != file.start);

@@ -208,7 +208,7 @@ impl Flusher {
     fn flush(&self, least_pages: i32) {
         match self.store.flush(i64::from(least_pages)) {
             Ok(end) => {
-                self.arrivals.dispatch_all();
+                self.arrivals.reput_all();
                 self.waiters.flushed(end.0);
             }
             Err(latched) => self.waiters.fail_all(&latched.to_string()),

@@ -1,8 +1,8 @@
 //! What happens after messages became visible: queue units are built and waiting pulls run again.
 //!
-//! Whoever advanced the visible end (a connection's task after its append, the flush thread after its sync) dispatches up
+//! Whoever advanced the visible end (a connection's task after its append, the flush thread after its sync) reputs up
 //! to it, so a record is readable before its sender has its answer. What others made visible meanwhile is left to the
-//! `dispatch` thread: under load there is always more, and a connection's task that went on would never serve its
+//! `reput` thread: under load there is always more, and a connection's task that went on would never serve its
 //! connection again.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::hold::Hold;
 use message::name::SCHEDULE_TOPIC;
 use tokio::sync::Notify;
 
-/// Records that a connection's task dispatches, at least, before it goes back to its connection.
+/// Records that a connection's task reputs, at least, before it goes back to its connection.
 const INLINE: usize = 64;
 
 /// Builds queue units and wakes pulls.
@@ -33,37 +33,37 @@ pub struct Arrivals {
     pub parked: Arc<Notify>,
     /// Prepares the log ahead.
     pub allocate: Arc<Wake>,
-    /// Dispatches what is left.
+    /// Reputs what is left.
     pub rest: Arc<Wake>,
 }
 
 impl Arrivals {
-    /// Dispatches what is visible now, on a connection's task that made `own` records visible.
-    pub fn dispatch(&self, own: usize) {
-        if self.dispatch_once(own.max(INLINE)) {
+    /// Reputs what is visible now, on a connection's task that made `own` records visible.
+    pub fn reput(&self, own: usize) {
+        if self.reput_once(own.max(INLINE)) {
             self.rest.nudge();
         }
     }
 
-    /// Dispatches everything that is visible now, on a thread that may take its time.
-    pub fn dispatch_all(&self) {
-        if self.dispatch_once(usize::MAX) {
+    /// Reputs everything that is visible now, on a thread that may take its time.
+    pub fn reput_all(&self) {
+        if self.reput_once(usize::MAX) {
             self.rest.nudge();
         }
     }
 
-    /// The dispatch thread's body.
+    /// The reput thread's body.
     pub fn run(&self, stopping: &AtomicBool) {
         while !stopping.load(Ordering::Acquire) {
             self.rest.wait(Duration::from_secs(60));
-            while self.dispatch_once(usize::MAX) {}
+            while self.reput_once(usize::MAX) {}
         }
     }
 
     /// True if there is more that nobody is at.
-    fn dispatch_once(&self, most: usize) -> bool {
+    fn reput_once(&self, most: usize) -> bool {
         let (mut woken, mut parked) = (Vec::new(), false);
-        let dispatched = self.store.dispatch_some(most, &mut |unit| {
+        let more = self.store.reput_some(most, &mut |unit| {
             parked |= unit.topic == SCHEDULE_TOPIC;
             if !self.hold.is_empty() {
                 let end = unit.queue_offset.0 + 1;
@@ -74,8 +74,8 @@ impl Arrivals {
                 );
             }
         });
-        let more = dispatched.unwrap_or_else(|latched| {
-            tracing::debug!("dispatch: {latched}");
+        let more = more.unwrap_or_else(|latched| {
+            tracing::debug!("reput: {latched}");
             false
         });
         if parked {
@@ -87,7 +87,7 @@ impl Arrivals {
         if self.store.needs_preparation() {
             self.allocate.nudge();
         }
-        // Outside the dispatch lock: a pull may take its time.
+        // Outside the reput lock: a pull may take its time.
         for held in woken {
             self.pull.again(held);
         }

@@ -266,7 +266,7 @@ impl Delivery {
         }
         if delivered > 0 {
             self.waiters.nudge();
-            self.arrivals.dispatch_all();
+            self.arrivals.reput_all();
         }
         Ok(next_due)
     }

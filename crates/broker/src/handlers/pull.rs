@@ -363,7 +363,7 @@ impl Pull {
         let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
         match self.hold.put(&topic, queue_id, held) {
             Ok(()) => {
-                // A message may have come between the read and the put; its dispatch did not see this pull.
+                // A message may have come between the read and the put; its reput did not see this pull.
                 let end = self.store.queue_max_offset(&topic, queue_id).0;
                 for pull in self.hold.take(&topic, queue_id, end, None) {
                     self.again(pull);

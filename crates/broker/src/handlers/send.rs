@@ -121,10 +121,10 @@ impl Send {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
         let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
-        let mut preparing = self.store.preparing();
+        let mut preparer = self.store.preparer();
         for (plan, responder) in plans.iter().zip(responders) {
             let first = pending.len();
-            match self.prepare(plan, scratch, &mut preparing, &mut pending) {
+            match self.prepare(plan, scratch, &mut preparer, &mut pending) {
                 Ok(()) => stored.push((plan, responder, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
@@ -140,9 +140,9 @@ impl Send {
         }
         self.store.append(&mut pending, now);
         let took_ms = (self.clock.now_ms() - now).max(0) as u64;
-        // Under SYNC_FLUSH nothing new is visible yet; the flush thread dispatches after its sync.
+        // Under SYNC_FLUSH nothing new is visible yet; the flush thread reputs after its sync.
         if !settings.is_sync_flush() {
-            self.arrivals.dispatch(pending.len());
+            self.arrivals.reput(pending.len());
         }
         // Before the answers: who has one may ask for the counters.
         let (records, bytes) = pending
@@ -172,7 +172,7 @@ impl Send {
         &self,
         plan: &'a Plan<'_>,
         scratch: &'a Scratch<'_>,
-        preparing: &mut store::Preparing<'_, crate::Disk>,
+        preparer: &mut store::Preparer<'_, crate::Disk>,
         pending: &mut Vec<crate::Pending<'a>>,
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
@@ -192,8 +192,8 @@ impl Send {
                 joined: i > 0,
             };
             pending.push(match &record.wanted {
-                Some(wanted) => preparing.prepare_walked(&new, wanted)?,
-                None => preparing.prepare(&new)?,
+                Some(wanted) => preparer.prepare_walked(&new, wanted)?,
+                None => preparer.prepare(&new)?,
             });
         }
         Ok(())

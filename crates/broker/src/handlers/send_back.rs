@@ -231,7 +231,7 @@ impl SendBack {
         if settings.is_sync_flush() {
             self.waiters.nudge();
         } else {
-            self.arrivals.dispatch(1);
+            self.arrivals.reput(1);
         }
         Ok(())
     }

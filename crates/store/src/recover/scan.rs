@@ -5,11 +5,11 @@
 //! several at once.
 
 use super::{LogCut, OpenError, RecoveryReport};
-use crate::dispatch::{has_unit, unit_of};
 use crate::log::{Log, Step};
 use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{Put, QueueFiles, Queues};
+use crate::reput::{has_unit, unit_of};
 use crate::settings::StoreSettings;
 use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
@@ -258,8 +258,8 @@ impl<D: Disk> Scan<'_, D> {
             if mine(name, id) {
                 let unit = unit_of(view, self.settings);
                 let queue = self.queues.get_or_new(name, id);
-                let dispatched = multi::is_dispatched(view.topic());
-                let put = queue.put_named(self.disk, self.queue_files, index, unit, dispatched)?;
+                let multi_dispatched = multi::is_multi_dispatched(view.topic());
+                let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched)?;
                 built += u64::from(put == Put::Done);
             }
         }

@@ -1,4 +1,4 @@
-//! Random lives of a store against a model: append, flush, roll, dispatch, checkpoint, kill, pull the plug, reopen.
+//! Random lives of a store against a model: append, flush, roll, reput, checkpoint, kill, pull the plug, reopen.
 //!
 //! `SEED=17 cargo test -p store crash -- --nocapture` replays one seed with what it does printed;
 //! `SEEDS=20000` runs more than the usual number.
@@ -99,7 +99,7 @@ impl Life {
         match self.random.below(100) {
             0..45 => self.append(),
             45..65 => self.flush(),
-            65..75 => self.dispatch(),
+            65..75 => self.reput(),
             75..80 => self.checkpoint(),
             80..83 => {
                 self.say(|| "index".into());
@@ -198,9 +198,9 @@ impl Life {
         }
     }
 
-    fn dispatch(&mut self) {
-        let result = self.store().dispatch(&mut |_| {});
-        self.say(|| format!("dispatch: {result:?} to {}", self.store().dispatched()));
+    fn reput(&mut self) {
+        let result = self.store().reput(&mut |_| {});
+        self.say(|| format!("reput: {result:?} to {}", self.store().reput_end()));
         assert!(result.is_ok() || self.broken);
     }
 
@@ -365,7 +365,7 @@ fn live(seed: u64, loud: bool) {
     life.disk.set_free(None);
     if !life.broken {
         life.flush();
-        life.dispatch();
+        life.reput();
         life.check();
         for (&(topic, queue), sent) in &life.model {
             assert_eq!(
@@ -427,7 +427,7 @@ fn the_same_seed_lives_the_same_life() {
         (
             life.disk.operations(),
             life.store().max_physical(),
-            life.store().dispatched(),
+            life.store().reput_end(),
             life.acknowledged,
         )
     };

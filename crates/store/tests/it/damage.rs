@@ -496,11 +496,11 @@ fn hostile_records_touch_no_other_path() {
         let new = record(topic, 0, b"x", b"");
         if queue_id == 0 && queue_offset == 0 {
             // The second time behind a good one.
-            let mut preparing = store.preparing();
+            let mut preparer = store.preparer();
             for good in [None, Some(record("T", 0, b"x", b""))] {
-                assert!(good.is_none_or(|good| preparing.prepare(&good).is_ok()));
+                assert!(good.is_none_or(|good| preparer.prepare(&good).is_ok()));
                 assert!(
-                    matches!(preparing.prepare(&new), Err(store::Illegal::Name(_))),
+                    matches!(preparer.prepare(&new), Err(store::Illegal::Name(_))),
                     "{topic}"
                 );
             }

@@ -97,7 +97,7 @@ pub(crate) fn send<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> A
     try_send(store, &[new], now).remove(0).unwrap()
 }
 
-/// Sends, flushes and dispatches.
+/// Sends, flushes and reputs.
 pub(crate) fn send_through<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> Appended {
     let appended = send(store, new, now);
     settle(store);
@@ -106,7 +106,7 @@ pub(crate) fn send_through<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i
 
 pub(crate) fn settle<D: Disk>(store: &Store<D>) {
     store.flush(0).unwrap();
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
 }
 
 pub(crate) const ALL: ReadLimits = ReadLimits {

@@ -121,7 +121,7 @@ impl Runtime {
         put("commitLogMaxOffset", max.to_string());
         put(
             "dispatchBehindBytes",
-            (max - store.dispatched().0).max(0).to_string(),
+            (max - store.reput_end().0).max(0).to_string(),
         );
         put("dispatchMaxBuffer", "0".to_owned());
         put(

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 /// A set of byte ranges, kept joined.
 #[derive(Debug, Default)]
-pub(crate) struct Reserved(Vec<Range<u64>>);
+pub(crate) struct BlockRanges(Vec<Range<u64>>);
 
-impl Reserved {
+impl BlockRanges {
     /// Whether all of `range` has blocks.
     pub(crate) fn covers(&self, range: &Range<u64>) -> bool {
         range.is_empty()
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn ranges_join_and_cut() {
-        let mut reserved = Reserved::default();
+        let mut reserved = BlockRanges::default();
         assert!(reserved.covers(&(5..5)) && !reserved.covers(&(0..1)));
         reserved.add(0..10);
         reserved.add(20..30);

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 /// What appends and reads look at, one number each, so that a look costs nothing; what retention looks at, together.
-pub(crate) struct Tuned {
+pub(crate) struct LiveSettings {
     max_message_size: AtomicI64,
     max_record_bytes: AtomicI64,
     transfer_bytes_in_memory: AtomicI64,
@@ -45,7 +45,7 @@ impl Retention {
     }
 }
 
-impl Tuned {
+impl LiveSettings {
     pub(crate) fn of(settings: &StoreSettings) -> Self {
         Self {
             max_message_size: AtomicI64::new(settings.max_message_size),
@@ -100,36 +100,35 @@ impl<D: Disk> Store<D> {
     /// Takes over from `settings` what may change while the store is open: the longest message, the limits of reads and
     /// queries, and everything about retention and the disk's levels. The rest is left as it was at the start.
     pub fn tune(&self, settings: &StoreSettings) {
-        let tuned = &self.tuned;
+        let live = &self.live;
         let longest = settings.max_message_size;
-        tuned.max_message_size.store(longest, Ordering::Relaxed);
+        live.max_message_size.store(longest, Ordering::Relaxed);
         let record = StoreSettings {
             max_message_size: longest,
             ..self.settings.clone()
         };
-        tuned
-            .max_record_bytes
+        live.max_record_bytes
             .store(record.max_record_bytes(), Ordering::Relaxed);
         for (number, value) in [
             (
-                &tuned.transfer_bytes_in_memory,
+                &live.transfer_bytes_in_memory,
                 settings.max_transfer_bytes_in_memory,
             ),
-            (&tuned.transfer_bytes_on_disk, settings.max_transfer_bytes_on_disk),
-            (&tuned.memory_window_bytes, settings.memory_window_bytes),
+            (&live.transfer_bytes_on_disk, settings.max_transfer_bytes_on_disk),
+            (&live.memory_window_bytes, settings.memory_window_bytes),
         ] {
             number.store(value, Ordering::Relaxed);
         }
         for (number, value) in [
             (
-                &tuned.transfer_count_in_memory,
+                &live.transfer_count_in_memory,
                 settings.max_transfer_count_in_memory,
             ),
-            (&tuned.transfer_count_on_disk, settings.max_transfer_count_on_disk),
+            (&live.transfer_count_on_disk, settings.max_transfer_count_on_disk),
         ] {
             number.store(value, Ordering::Relaxed);
         }
-        tuned.query_max.store(settings.query_max, Ordering::Relaxed);
-        *tuned.retention.write() = Retention::of(settings);
+        live.query_max.store(settings.query_max, Ordering::Relaxed);
+        *live.retention.write() = Retention::of(settings);
     }
 }

@@ -1,8 +1,8 @@
-//! Dispatch: from the log into the consumequeues.
+//! Reput: from the log into the consumequeues.
 //!
-//! One dispatcher at a time; whoever holds the lock also takes what others appended meanwhile, and looks once more
+//! One at a time; whoever holds the lock also takes what others appended meanwhile, and looks once more
 //! after giving the lock up, so that nothing is left behind. What was just appended comes from memory; after a
-//! start, or when dispatch fell far behind, from the log itself.
+//! start, or when reput fell far behind, from the log itself.
 
 use crate::index::{self, KeyHashes, Remembered};
 use crate::latch::Latched;
@@ -22,7 +22,7 @@ const ROUND: usize = 256;
 
 /// A message that became readable.
 #[derive(Clone, Copy, Debug)]
-pub struct Dispatched<'a> {
+pub struct Arrival<'a> {
     /// Its topic.
     pub topic: &'a str,
     /// Its queue.
@@ -71,17 +71,17 @@ impl<F> Fresh<F> {
     }
 }
 
-/// What belongs to whoever dispatches.
-pub(crate) struct Dispatching<D: Disk> {
+/// What belongs to whoever reputs.
+pub(crate) struct Reput<D: Disk> {
     pub(crate) position: i64,
     round: Vec<Fresh<D::File>>,
     /// Where units that are written together are put together.
     units: Vec<u8>,
 }
 
-impl<D: Disk> Dispatching<D> {
+impl<D: Disk> Reput<D> {
     pub(crate) fn at(position: i64) -> Self {
-        Dispatching {
+        Reput {
             position,
             round: Vec::new(),
             units: Vec::new(),
@@ -89,7 +89,7 @@ impl<D: Disk> Dispatching<D> {
     }
 }
 
-/// Why dispatch stopped early.
+/// Why reput stopped early.
 #[derive(Debug)]
 enum Stop {
     /// No space for a consumequeue file; the next call tries again.
@@ -102,40 +102,40 @@ impl<D: Disk> Store<D> {
     /// True if more became visible meanwhile that nobody is at: somebody must call again. It does not go on by itself,
     /// because under load there would always be more and the caller would never get back to its own work.
     ///
-    /// Returns false at once when somebody else is at it. `on` is called under the dispatch lock: it may read, but not
-    /// dispatch, append or delete. A full disk is no error here: the rest waits for the next call.
-    pub fn dispatch(&self, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<bool, Latched> {
-        self.dispatch_some(usize::MAX, on)
+    /// Returns false at once when somebody else is at it. `on` is called under the reput lock: it may read, but not
+    /// reput, append or delete. A full disk is no error here: the rest waits for the next call.
+    pub fn reput(&self, on: &mut impl FnMut(&Arrival<'_>)) -> Result<bool, Latched> {
+        self.reput_some(usize::MAX, on)
     }
 
-    /// [`Self::dispatch`] of at most `most` records (a stretch that must be read from the log counts as one). For callers
+    /// [`Self::reput`] of at most `most` records (a stretch that must be read from the log counts as one). For callers
     /// with other work to do, because a unit that is the first of its queue waits until the disk has made a file.
-    pub fn dispatch_some(&self, most: usize, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<bool, Latched> {
+    pub fn reput_some(&self, most: usize, on: &mut impl FnMut(&Arrival<'_>)) -> Result<bool, Latched> {
         let goal = self.visible().0;
         let mut left = most;
-        while left > 0 && self.dispatched.load(Ordering::SeqCst) < goal {
-            let Some(mut dispatching) = self.dispatching.try_lock() else {
+        while left > 0 && self.reput_end.load(Ordering::SeqCst) < goal {
+            let Some(mut reput) = self.reput.try_lock() else {
                 return Ok(false);
             };
-            match self.dispatch_locked(&mut dispatching, goal, &mut left, on) {
+            match self.reput_locked(&mut reput, goal, &mut left, on) {
                 Ok(()) => {}
                 Err(Stop::NoSpace(error)) => {
-                    tracing::warn!(%error, "dispatch waits for space");
+                    tracing::warn!(%error, "reput waits for space");
                     return Ok(false);
                 }
                 Err(Stop::Latched(latched)) => return Err(latched),
             }
         }
         // Looked at after the lock is free: whoever found it taken had made its records visible before.
-        Ok(self.dispatched.load(Ordering::SeqCst) < self.visible().0)
+        Ok(self.reput_end.load(Ordering::SeqCst) < self.visible().0)
     }
 
-    fn dispatch_locked(
+    fn reput_locked(
         &self,
-        state: &mut Dispatching<D>,
+        state: &mut Reput<D>,
         goal: i64,
         left: &mut usize,
-        on: &mut impl FnMut(&Dispatched<'_>),
+        on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
         loop {
             if *left == 0 || state.position >= goal {
@@ -147,13 +147,13 @@ impl<D: Disk> Store<D> {
             // A stretch read from the log counts as one: it is rare, and its records are not counted beforehand.
             *left = left.saturating_sub(state.round.len().max(1));
             if state.round.is_empty() {
-                self.dispatch_from_log(state, log_until, on)?;
+                self.reput_from_log(state, log_until, on)?;
                 continue;
             }
             let mut round = std::mem::take(&mut state.round);
             let mut result = Ok(());
             for run in round.chunk_by(Fresh::is_followed_by) {
-                result = self.dispatch_run(run, &mut state.units, on);
+                result = self.reput_run(run, &mut state.units, on);
                 if result.is_err() {
                     // What is left of the round will be read from the log.
                     break;
@@ -167,9 +167,9 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Moves fresh records that start at the dispatch position into the round. If there are none, says up to where
+    /// Moves fresh records that start at the reput position into the round. If there are none, says up to where
     /// the log has to be read instead.
-    fn take_round(&self, state: &mut Dispatching<D>, limit: i64, most: usize) -> i64 {
+    fn take_round(&self, state: &mut Reput<D>, limit: i64, most: usize) -> i64 {
         let mut fresh = self.fresh.lock();
         let mut position = state.position;
         while let Some(front) = fresh.front() {
@@ -189,7 +189,7 @@ impl<D: Disk> Store<D> {
             .map_or(limit, |front| front.physical.clamp(position, limit))
     }
 
-    /// Keeps what the index needs of the records of a round. Before they count as dispatched, which is when the index
+    /// Keeps what the index needs of the records of a round. Before they count as reput, which is when the index
     /// wants them.
     fn remember_keys(&self, round: &[Fresh<D::File>]) {
         if !self.settings.index {
@@ -209,18 +209,18 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    fn advance(&self, state: &mut Dispatching<D>, position: i64, timestamp: i64) {
+    fn advance(&self, state: &mut Reput<D>, position: i64, timestamp: i64) {
         state.position = position;
-        self.dispatched_timestamp.store(timestamp, Ordering::Release);
-        self.dispatched.store(position, Ordering::SeqCst);
+        self.reput_timestamp.store(timestamp, Ordering::Release);
+        self.reput_end.store(position, Ordering::SeqCst);
     }
 
     /// Records that follow one another in the log and in a queue, or one that has no place in any.
-    fn dispatch_run(
+    fn reput_run(
         &self,
         run: &[Fresh<D::File>],
         bytes: &mut Vec<u8>,
-        on: &mut impl FnMut(&Dispatched<'_>),
+        on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
         let mut rest = run;
         while let Some(first) = rest.first()
@@ -241,7 +241,7 @@ impl<D: Disk> Store<D> {
                 continue;
             }
             for fresh in put {
-                on(&dispatched(
+                on(&arrival(
                     queue,
                     fresh.queue_offset,
                     fresh.unit(),
@@ -266,7 +266,7 @@ impl<D: Disk> Store<D> {
         queue_offset: i64,
         unit: Unit,
         store_timestamp: i64,
-        on: &mut impl FnMut(&Dispatched<'_>),
+        on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
         let put = queue.put(
             &self.disk,
@@ -279,14 +279,14 @@ impl<D: Disk> Store<D> {
     }
 
     /// Puts units into the queues that a record names besides its own.
-    fn put_multi(&self, view: &View<'_>, on: &mut impl FnMut(&Dispatched<'_>)) -> Result<(), Stop> {
+    fn put_multi(&self, view: &View<'_>, on: &mut impl FnMut(&Arrival<'_>)) -> Result<(), Stop> {
         let unit = unit_of(view, &self.settings);
         let (disk, files) = (&self.disk, &self.queue_files);
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
             let queue = self.queues.get_or_new(name, id);
             if !queue.is_deleted() {
-                let put = queue.put_named(disk, files, index, unit, multi::is_dispatched(view.topic()));
+                let put = queue.put_named(disk, files, index, unit, multi::is_multi_dispatched(view.topic()));
                 self.tell(&queue, index, unit, view.store_timestamp(), put, on)?;
             }
         }
@@ -300,19 +300,19 @@ impl<D: Disk> Store<D> {
         unit: Unit,
         store_timestamp: i64,
         put: disk::Result<Put>,
-        on: &mut impl FnMut(&Dispatched<'_>),
+        on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
         if put.map_err(|error| self.stop_for(error))? == Put::Done {
-            on(&dispatched(queue, queue_offset, unit, store_timestamp));
+            on(&arrival(queue, queue_offset, unit, store_timestamp));
         }
         Ok(())
     }
 
-    fn dispatch_from_log(
+    fn reput_from_log(
         &self,
-        state: &mut Dispatching<D>,
+        state: &mut Reput<D>,
         until: i64,
-        on: &mut impl FnMut(&Dispatched<'_>),
+        on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
         let mut walk = self.log.walk(state.position, until);
         loop {
@@ -334,7 +334,7 @@ impl<D: Disk> Store<D> {
                 }
                 Step::End => {
                     let position = walk.position.min(until).max(state.position);
-                    let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
+                    let timestamp = self.reput_timestamp.load(Ordering::Acquire);
                     // Nothing but the end of a file lies between: without this the walk would start there for ever.
                     self.advance(
                         state,
@@ -352,7 +352,7 @@ impl<D: Disk> Store<D> {
                     let at = walk.position;
                     tracing::error!(position = at, %error, "the commitlog changed under us; the rest of the file is skipped");
                     let next = self.log.next_file(at).min(until);
-                    let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
+                    let timestamp = self.reput_timestamp.load(Ordering::Acquire);
                     self.advance(state, next, timestamp);
                     return Ok(());
                 }
@@ -373,8 +373,8 @@ impl<D: Disk> Store<D> {
     }
 }
 
-fn dispatched<F>(queue: &Queue<F>, queue_offset: i64, unit: Unit, store_timestamp: i64) -> Dispatched<'_> {
-    Dispatched {
+fn arrival<F>(queue: &Queue<F>, queue_offset: i64, unit: Unit, store_timestamp: i64) -> Arrival<'_> {
+    Arrival {
         topic: &queue.topic,
         queue_id: queue.id,
         queue_offset: QueueOffset(queue_offset),
@@ -418,7 +418,7 @@ impl<F: MappedFile> Queue<F> {
         })
     }
 
-    /// Puts the unit of a record that names this queue, which is not the record's own. `dispatched` is whether such records
+    /// Puts the unit of a record that names this queue, which is not the record's own. `multi_dispatched` is whether such records
     /// are: the place of one that is not may be that of the message it is a copy of, so that only the next place of the
     /// queue is believed.
     pub(crate) fn put_named<D: Disk<File = F>>(
@@ -427,12 +427,12 @@ impl<F: MappedFile> Queue<F> {
         files: &crate::queue::QueueFiles,
         index: i64,
         unit: Unit,
-        dispatched: bool,
+        multi_dispatched: bool,
     ) -> disk::Result<Put> {
         let end = self.end();
         // Queues of topics are not cut for what another topic's record says.
-        let cut = dispatched && name::is_lmq(&self.topic);
-        if (index < end && !cut) || (index != end && !dispatched) {
+        let cut = multi_dispatched && name::is_lmq(&self.topic);
+        if (index < end && !cut) || (index != end && !multi_dispatched) {
             return Ok(Put::Repeat);
         }
         // Java writes no extension for these.

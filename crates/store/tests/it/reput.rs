@@ -1,4 +1,4 @@
-//! Dispatch: units that are written together are those that the log says, each told once and in the log's order.
+//! Reput: units that are written together are those that the log says, each told once and in the log's order.
 
 use crate::harness::*;
 use disk::{SimDisk, SimRandom};
@@ -19,7 +19,7 @@ fn queues_from_the_log(disk: &SimDisk, settings: &StoreSettings) -> BTreeMap<Pat
     let disk = disk.kill();
     queue_files(&disk).keys().for_each(|path| disk.take(path));
     let (store, _) = open(&disk, settings);
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
     queue_files(&disk)
 }
 
@@ -67,7 +67,7 @@ fn runs_of_units_are_those_of_the_log_whatever_comes_between() {
                 }
             }
             let most = [usize::MAX, 7][random.below(2) as usize];
-            let mut tell = |unit: &store::Dispatched<'_>| {
+            let mut tell = |unit: &store::Arrival<'_>| {
                 let place = (unit.topic.to_owned(), unit.queue_id, unit.queue_offset.0);
                 assert!(
                     store.queue_max_offset(&place.0, place.1).0 > place.2,
@@ -75,13 +75,13 @@ fn runs_of_units_are_those_of_the_log_whatever_comes_between() {
                 );
                 told.push((unit.physical_offset, place));
             };
-            store.dispatch_some(most, &mut tell).unwrap();
+            store.reput_some(most, &mut tell).unwrap();
             disk.set_free(None);
             if turn == 59 {
-                store.dispatch(&mut tell).unwrap();
+                store.reput(&mut tell).unwrap();
             }
         }
-        assert_eq!(store.dispatched(), store.max_physical());
+        assert_eq!(store.reput_end(), store.max_physical());
         told.retain(|(_, (topic, ..))| topic != "%LMQ%x");
         assert!(told == sent, "seed {seed}");
         assert!(
@@ -107,7 +107,7 @@ fn a_run_into_a_queue_that_is_deleted_meanwhile_is_not_told() {
     let after = send(&store, record("T", 0, b"y", b""), NOW);
     let mut told = Vec::new();
     store
-        .dispatch(&mut |unit| told.push((unit.queue_offset.0, unit.physical_offset)))
+        .reput(&mut |unit| told.push((unit.queue_offset.0, unit.physical_offset)))
         .unwrap();
     assert_eq!(told, [(0, after.physical_offset)]);
     assert_ne!(after.physical_offset, PhysicalOffset(0));
