@@ -1,14 +1,14 @@
-//! Two threads around the store: `allocate` makes room ahead of the appends, `care` builds the index, flushes queue
+//! Two threads around the store: `allocate` makes room ahead of the appends, `maintenance` builds the index, flushes queue
 //! files, saves the checkpoint and deletes what has expired. Both wait for the disk so that nobody else has to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use disk::Clock;
-use parking_lot::{Condvar, Mutex};
+use disk::{Clock, Disk};
+use store::Store;
 
-use crate::Store;
+use super::Wake;
 use crate::settings::Settings;
 
 /// How often expired files are looked for (`cleanResourceInterval`), and when first.
@@ -19,55 +19,14 @@ const PREPARE_EACH: Duration = Duration::from_millis(1);
 /// The index takes what came within this time together: woken for every append it would cost more than the index does.
 const INDEX_EACH: Duration = Duration::from_millis(5);
 
-/// Wakes a thread; any number of nudges while it works are one.
-#[derive(Default)]
-pub struct Wake {
-    wanted: AtomicBool,
-    lock: Mutex<()>,
-    work: Condvar,
-}
-
-impl Wake {
-    /// Asks the thread to look. Cheap when it has been asked already.
-    pub fn nudge(&self) {
-        if !self.wanted.swap(true, Ordering::AcqRel) {
-            let _held = self.lock.lock();
-            self.work.notify_one();
-        }
-    }
-
-    /// Sleeps until it is asked for, or for `limit`; asked, it lets `gather` pass first. Nudges of that time cost nobody a
-    /// system call.
-    pub(crate) fn wait_and_gather(&self, limit: Duration, gather: Duration) {
-        let mut held = self.lock.lock();
-        if !self.wanted.load(Ordering::Acquire) {
-            self.work.wait_for(&mut held, limit);
-        }
-        drop(held);
-        if self.wanted.load(Ordering::Acquire) {
-            std::thread::sleep(gather.min(limit));
-        }
-        self.wanted.store(false, Ordering::Release);
-    }
-
-    /// Sleeps until it is asked for, or for `limit`.
-    pub(crate) fn wait(&self, limit: Duration) {
-        let mut held = self.lock.lock();
-        if !self.wanted.load(Ordering::Acquire) {
-            self.work.wait_for(&mut held, limit);
-        }
-        self.wanted.store(false, Ordering::Release);
-    }
-}
-
 /// What both threads need.
-pub struct Care {
-    /// What is cared for.
-    pub store: Arc<Store>,
+pub struct Maintenance<D: Disk> {
+    /// What is maintained.
+    pub store: Arc<Store<D>>,
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
-    /// Wakes the care thread.
-    pub care: Arc<Wake>,
+    /// Wakes the maintenance thread.
+    pub maintenance: Arc<Wake>,
     /// Wakes the allocate thread.
     pub allocate: Arc<Wake>,
     /// Set when the broker stops.
@@ -76,20 +35,20 @@ pub struct Care {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Care {
+impl<D: Disk> Maintenance<D> {
     /// The allocate thread's body.
     pub fn run_allocate(&self) {
         while !self.stopping.load(Ordering::Acquire) {
             self.allocate.wait(Duration::from_secs(60));
             if self.store.needs_preparation() {
                 self.store
-                    .prepare_ahead(self.clock.now_ms(), &mut || std::thread::sleep(PREPARE_EACH));
+                    .prepare_ahead(self.clock.now_ms(), &mut || self.allocate.pause(PREPARE_EACH));
             }
         }
     }
 
-    /// The care thread's body.
-    pub fn run_care(&self) {
+    /// The maintenance thread's body.
+    pub fn run_maintenance(&self) {
         let start = Instant::now();
         let (mut last_flush, mut last_checkpoint) = (start, start);
         // Java's first run is a minute after the start.
@@ -98,7 +57,7 @@ impl Care {
             let settings = self.settings.snapshot();
             let flush_each = millis(settings.store.flush_interval_consume_queue);
             let left = flush_each.saturating_sub(last_flush.elapsed());
-            self.care
+            self.maintenance
                 .wait_and_gather(left.max(Duration::from_millis(1)), INDEX_EACH);
             if self.store.index_lags() {
                 // A failure is latched and logged by the store; health says so.

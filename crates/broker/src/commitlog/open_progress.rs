@@ -11,9 +11,9 @@ const EACH: Duration = Duration::from_secs(1);
 const THREADS_MAX: usize = 16;
 
 /// A thread a task.
-pub struct Threads;
+pub struct OpenThreads;
 
-impl Parallel for Threads {
+impl Parallel for OpenThreads {
     fn width(&self) -> usize {
         std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
     }
@@ -33,15 +33,15 @@ impl Parallel for Threads {
 }
 
 /// Says how far the opening is, in the log and on the terminal: somebody waits there.
-pub struct Watch {
+pub struct OpenProgress {
     started: Instant,
     next: Mutex<Instant>,
 }
 
-impl Watch {
+impl OpenProgress {
     /// Starts to watch.
     pub fn new(started: Instant) -> Self {
-        Watch {
+        Self {
             started,
             next: Mutex::new(started + EACH),
         }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn it_says_how_far_it_is_once_a_second() {
         let start = Instant::now();
-        let watch = Watch::new(start);
+        let watch = OpenProgress::new(start);
         let log = |done: u64| Progress {
             phase: Phase::Log,
             done: done << 20,
@@ -118,13 +118,13 @@ mod tests {
         let task = || {
             count.fetch_add(1, Ordering::Relaxed);
         };
-        Threads.run(
+        OpenThreads.run(
             (0..5)
                 .map(|_| Box::new(task) as Box<dyn FnOnce() + Send>)
                 .collect(),
         );
         assert_eq!(count.into_inner(), 5);
-        Threads.run(Vec::new());
-        assert!(Threads.width() >= 1);
+        OpenThreads.run(Vec::new());
+        assert!(OpenThreads.width() >= 1);
     }
 }

@@ -1,96 +1,95 @@
-//! What happens after messages became visible: queue units are built and waiting pulls run again.
+//! Reput: queue units are built for what became visible, and who waits for messages hears of them.
 //!
-//! Whoever advanced the visible end (a connection's task after its append, the flush thread after its sync) reputs up
+//! Whoever advanced the visible end (a connection's task after its append, the flush thread after its sync) builds units up
 //! to it, so a record is readable before its sender has its answer. What others made visible meanwhile is left to the
-//! `reput` thread: under load there is always more, and a connection's task that went on would never serve its
-//! connection again.
+//! `reput` thread: under load there is always more, and a connection's task that went on would never serve its connection
+//! again.
+//!
+//! Listeners are told of each message at once and act on it later, in [`Reput::wake`]: after the producer's own answer is
+//! on its way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::Store;
-use crate::care::Wake;
-use crate::handlers::pull::{HeldPull, Pull};
-use crate::hold::Hold;
-use message::name::SCHEDULE_TOPIC;
-use tokio::sync::Notify;
+use disk::Disk;
+use store::{Arrival, Store};
 
-/// Records that a connection's task reputs, at least, before it goes back to its connection.
+use super::Wake;
+
+/// Records that a connection's task builds units for, at least, before it goes back to its connection.
 const INLINE: usize = 64;
+/// How long the reput thread sleeps when nobody asks for it.
+const IDLE: Duration = Duration::from_secs(60);
 
-/// Builds queue units and wakes pulls.
-pub struct Arrivals {
-    /// Where the units are built.
-    pub store: Arc<Store>,
-    /// Who waits.
-    pub hold: Arc<Hold<HeldPull>>,
-    /// Runs them again.
-    pub pull: Arc<Pull>,
-    /// Builds the index.
-    pub care: Arc<Wake>,
-    /// Looks at the delayed messages.
-    pub parked: Arc<Notify>,
-    /// Prepares the log ahead.
-    pub allocate: Arc<Wake>,
-    /// Reputs what is left.
-    pub rest: Arc<Wake>,
+/// Somebody who waits for messages: held pulls, the delivery of delayed messages.
+pub trait ArrivalListener: Send + Sync + 'static {
+    /// A message became readable. Called under the reput lock: notes it and no more.
+    fn arrived(&self, arrival: &Arrival<'_>);
+
+    /// Acts on what was noted. Called often: cheap when there is nothing.
+    fn wake(&self);
 }
 
-impl Arrivals {
-    /// Reputs what is visible now, on a connection's task that made `own` records visible.
-    pub fn reput(&self, own: usize) {
-        if self.reput_once(own.max(INLINE)) {
+/// Builds queue units and tells the listeners.
+pub struct Reput<D: Disk> {
+    /// Where the units are built.
+    pub store: Arc<Store<D>>,
+    /// Who hears of messages.
+    pub listeners: Vec<Arc<dyn ArrivalListener>>,
+    /// Wakes the thread that goes on with what is left.
+    pub rest: Arc<Wake>,
+    /// Wakes the thread that builds the index.
+    pub maintenance: Arc<Wake>,
+    /// Wakes the thread that prepares the log ahead.
+    pub allocate: Arc<Wake>,
+}
+
+impl<D: Disk> Reput<D> {
+    /// Builds units for what is visible now, on a connection's task that made `own` records visible.
+    pub fn some(&self, own: usize) {
+        if self.once(own.max(INLINE)) {
             self.rest.nudge();
         }
     }
 
-    /// Reputs everything that is visible now, on a thread that may take its time.
-    pub fn reput_all(&self) {
-        if self.reput_once(usize::MAX) {
+    /// Builds units for everything that is visible now, on a thread that may take its time.
+    pub fn all(&self) {
+        if self.once(usize::MAX) {
             self.rest.nudge();
         }
+    }
+
+    /// Lets the listeners act.
+    pub fn wake(&self) {
+        self.listeners.iter().for_each(|listener| listener.wake());
     }
 
     /// The reput thread's body.
     pub fn run(&self, stopping: &AtomicBool) {
         while !stopping.load(Ordering::Acquire) {
-            self.rest.wait(Duration::from_secs(60));
-            while self.reput_once(usize::MAX) {}
+            self.rest.wait(IDLE);
+            while self.once(usize::MAX) {}
+            self.wake();
         }
     }
 
     /// True if there is more that nobody is at.
-    fn reput_once(&self, most: usize) -> bool {
-        let (mut woken, mut parked) = (Vec::new(), false);
-        let more = self.store.reput_some(most, &mut |unit| {
-            parked |= unit.topic == SCHEDULE_TOPIC;
-            if !self.hold.is_empty() {
-                let end = unit.queue_offset.0 + 1;
-                woken.append(
-                    &mut self
-                        .hold
-                        .take(unit.topic, unit.queue_id, end, Some(unit.tags_code)),
-                );
+    fn once(&self, most: usize) -> bool {
+        let more = self.store.reput_some(most, &mut |arrival| {
+            for listener in &self.listeners {
+                listener.arrived(arrival);
             }
         });
-        let more = more.unwrap_or_else(|latched| {
-            tracing::debug!("reput: {latched}");
-            false
-        });
-        if parked {
-            self.parked.notify_one();
-        }
         if self.store.index_lags() {
-            self.care.nudge();
+            self.maintenance.nudge();
         }
         if self.store.needs_preparation() {
             self.allocate.nudge();
         }
-        // Outside the reput lock: a pull may take its time.
-        for held in woken {
-            self.pull.again(held);
-        }
-        more
+        more.unwrap_or_else(|latched| {
+            tracing::debug!("reput: {latched}");
+            false
+        })
     }
 }

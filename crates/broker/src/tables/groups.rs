@@ -13,8 +13,9 @@ use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::body::topic::DataVersion;
 use serde::Deserialize;
 
-use crate::attributes::{self, Attributes};
-use crate::persist::{self, Change, LoadError, Saver};
+use super::attributes::{self, Attributes};
+use super::config_file::{self, LoadError};
+use super::saver::{Change, ConfigFile, Saver};
 
 /// Most groups one broker keeps.
 pub const GROUPS_MAX: usize = 1_000_000;
@@ -64,7 +65,7 @@ impl GroupTable {
     /// Loads the file at `path` and adds the groups that are always there.
     pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
-        let mut file: SubscriptionGroupTable = persist::load(disk, &path)?.content(&saver);
+        let mut file: SubscriptionGroupTable = config_file::load(disk, &path)?.content(&saver);
         let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
         for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
             group.group_name = key;
@@ -179,10 +180,15 @@ impl GroupTable {
             .collect();
         file
     }
+}
 
-    /// Who writes the file.
-    pub fn saver(&self) -> &Saver {
+impl ConfigFile for GroupTable {
+    fn saver(&self) -> &Saver {
         &self.saver
+    }
+
+    fn text(&self, _now_ms: i64) -> Vec<u8> {
+        config_file::pretty(&self.file())
     }
 }
 

@@ -12,7 +12,8 @@ use parking_lot::RwLock;
 use protocol::body::broker::ConsumerOffsetTable;
 use protocol::body::topic::DataVersion;
 
-use crate::persist::{self, LoadError, Saver};
+use super::config_file::{self, LoadError};
+use super::saver::{ConfigFile, Saver};
 
 /// Separates topic and group in the file's keys.
 const SEPARATOR: char = '@';
@@ -59,7 +60,7 @@ impl OffsetTable {
     /// Loads the file at `path`; `lmq` is `enableLmq`.
     pub fn load<D: Disk>(disk: &D, path: PathBuf, lmq: bool) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
-        let file: ConsumerOffsetTable = persist::load(disk, &path)?.content(&saver);
+        let file: ConsumerOffsetTable = config_file::load(disk, &path)?.content(&saver);
         let mut state = State {
             version: file.data_version,
             ..State::default()
@@ -197,18 +198,18 @@ impl OffsetTable {
         }
         file
     }
+}
 
-    /// The file's text, of a new version if it has one: each writing follows a change.
-    pub fn text(&self, now: i64) -> Vec<u8> {
-        if let Some(version) = &mut self.state.write().version {
-            *version = version.next(now);
-        }
-        persist::pretty(&self.file())
+impl ConfigFile for OffsetTable {
+    fn saver(&self) -> &Saver {
+        &self.saver
     }
 
-    /// Who writes the file.
-    pub fn saver(&self) -> &Saver {
-        &self.saver
+    fn text(&self, now_ms: i64) -> Vec<u8> {
+        if let Some(version) = &mut self.state.write().version {
+            *version = version.next(now_ms);
+        }
+        config_file::pretty(&self.file())
     }
 }
 
@@ -223,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join(file_name(true));
         let disk = MmapDisk::default();
-        let golden = include_str!("../tests/golden/java-5.3.3/lmqConsumerOffset.json");
+        let golden = include_str!("../../tests/golden/java-5.3.3/lmqConsumerOffset.json");
         std::fs::write(&path, golden).expect("a temporary file");
         let table = OffsetTable::load(&disk, path.clone(), true).expect("as Java wrote it");
         assert_eq!(table.get("group", "Orders", 0), Some(12));

@@ -1,23 +1,22 @@
-//! The JSON files under `store/config/`: loading with Java's fallback to `.bak`, and saving off the request path.
+//! Saving the JSON files under `store/config/` off the request path.
 //!
 //! A table marks itself changed and goes on; one task a file writes the newest state, so that a thousand changes in a
-//! row cost a handful of writes. Who must not answer before the change is on disk waits for its number.
+//! row cost a handful of writes. Who must not answer before a change is on disk leaves what is to be done then.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use disk::Disk;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::watermark::Watermark;
 
 /// Number of a change to a table; grows by one with each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Change(u64);
+pub struct Change(i64);
 
-/// Why a file could not be saved.
+/// Why a change is not known to be on disk.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{path} could not be written: {cause}")]
 pub struct SaveError {
@@ -27,15 +26,26 @@ pub struct SaveError {
     pub cause: String,
 }
 
-/// Longest configuration file that is read: a million topics with long names fit.
-const FILE_MAX_BYTES: u64 = 1 << 30;
+/// What is done when a change is on disk, or could not be written; it is tried again later then.
+pub type WhenSaved = Box<dyn FnOnce(Result<(), SaveError>) + Send>;
 
 /// Tells which changes of a table are on disk.
 pub struct Saver {
     path: PathBuf,
-    changed: AtomicU64,
+    changed: AtomicI64,
     wake: Notify,
-    saved: watch::Sender<(u64, Option<SaveError>)>,
+    saved: Watermark<WhenSaved>,
+    /// One write at a time: an older state must not replace a newer one.
+    writing: Mutex<()>,
+}
+
+/// A table with a file under `config/`.
+pub trait ConfigFile: Send + Sync + 'static {
+    /// Which of its changes are on disk.
+    fn saver(&self) -> &Saver;
+
+    /// What is to be written now; of a new version where the file has one, since each writing follows a change.
+    fn text(&self, now_ms: i64) -> Vec<u8>;
 }
 
 impl Saver {
@@ -43,9 +53,10 @@ impl Saver {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
-            changed: AtomicU64::new(0),
+            changed: AtomicI64::new(0),
             wake: Notify::new(),
-            saved: watch::channel((0, None)).0,
+            saved: Watermark::new(0),
+            writing: Mutex::default(),
         }
     }
 
@@ -61,219 +72,171 @@ impl Saver {
         change
     }
 
-    /// Notes a change, to be written with the next one or when [`Saver::run`]'s period is over.
+    /// Notes a change, to be written with the next one or when the file's period is over.
     pub fn touch_later(&self) -> Change {
         Change(self.changed.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
-    /// Waits until `change` is on disk. An error says that a try to write it failed; it is tried again later.
-    pub async fn saved(&self, change: Change) -> Result<(), SaveError> {
-        let mut saved = self.saved.subscribe();
-        let state = saved
-            .wait_for(|(version, error)| *version >= change.0 || error.is_some())
-            .await;
-        match state {
-            Ok(state) if state.0 >= change.0 => Ok(()),
-            Ok(state) => Err(state.1.clone().unwrap_or_else(|| self.stopped())),
-            Err(_) => Err(self.stopped()),
+    /// Is this change on disk?
+    pub fn is_saved(&self, change: Change) -> bool {
+        self.saved.reached() >= change.0
+    }
+
+    /// Is there a change that is not on disk?
+    pub fn is_behind(&self) -> bool {
+        self.saved.reached() < self.changed.load(Ordering::Acquire)
+    }
+
+    /// Does `then` when `change` is on disk, when a try to write it failed, or at `deadline_ms`.
+    pub fn when_saved(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
+        if let Some(then) = self.saved.park(change.0, now_ms, deadline_ms, then) {
+            then(Ok(()));
         }
     }
 
-    fn stopped(&self) -> SaveError {
+    /// Gives those that have waited too long an error.
+    pub fn expire(&self, now_ms: i64) {
+        for then in self.saved.take_expired(now_ms) {
+            then(Err(self.error("it took too long")));
+        }
+    }
+
+    /// Waits until somebody waits for a change.
+    pub async fn wait_for_any(&self) {
+        self.saved.wait_for_any().await;
+    }
+
+    /// Waits until a change is to be written soon.
+    pub async fn wait_for_change(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Nobody writes any more.
+    pub fn stop(&self) {
+        for then in self.saved.take_all() {
+            then(Err(self.error("the broker is stopping")));
+        }
+    }
+
+    fn error(&self, cause: &str) -> SaveError {
         SaveError {
             path: self.path.display().to_string(),
-            cause: "the broker is stopping".to_owned(),
+            cause: cause.to_owned(),
         }
     }
+}
 
-    /// Writes the newest state whenever it changed: at once after [`Saver::touch`], and each `period` if given. Ends
-    /// after a last write when `stop` is cancelled.
-    pub async fn run<D: Disk + Clone>(
-        &self,
-        disk: D,
-        render: impl Fn() -> Vec<u8>,
-        period: Option<Duration>,
-        stop: CancellationToken,
-    ) {
-        loop {
-            let stopping = match period {
-                Some(period) => tokio::select! {
-                    () = stop.cancelled() => true,
-                    () = self.wake.notified() => false,
-                    () = tokio::time::sleep(period) => false,
-                },
-                None => tokio::select! {
-                    () = stop.cancelled() => true,
-                    () = self.wake.notified() => false,
-                },
-            };
-            let failed = self.write(&disk, &render).await.is_err();
-            if stopping {
-                return;
+/// Writes the newest state of `file` if it has changed, and tells who waits. Waits for the disk.
+pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(), SaveError> {
+    let saver = file.saver();
+    let writing = saver.writing.lock();
+    // Before the text is made: a change that comes meanwhile may be in it and is written again.
+    let version = saver.changed.load(Ordering::Acquire);
+    if saver.saved.reached() >= version {
+        return Ok(());
+    }
+    let written = disk.write_small(&saver.path, &file.text(now_ms), true);
+    drop(writing);
+    match written {
+        Ok(()) => {
+            for then in saver.saved.advance(version) {
+                then(Ok(()));
             }
-            if failed {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(Duration::from_secs(1)) => self.wake.notify_one(),
-                }
+            Ok(())
+        }
+        Err(e) => {
+            let error = saver.error(&e.to_string());
+            tracing::error!("{error}");
+            for then in saver.saved.take_all() {
+                then(Err(error.clone()));
             }
-        }
-    }
-
-    async fn write<D: Disk + Clone>(&self, disk: &D, render: &impl Fn() -> Vec<u8>) -> Result<(), SaveError> {
-        let version = self.changed.load(Ordering::Acquire);
-        if self.saved.borrow().0 >= version {
-            return Ok(());
-        }
-        let (disk, path, text) = (disk.clone(), self.path.clone(), render());
-        let written = tokio::task::spawn_blocking(move || disk.write_small(&path, &text, true)).await;
-        let cause = match written {
-            Ok(Ok(())) => {
-                self.saved.send_replace((version, None));
-                return Ok(());
-            }
-            Ok(Err(e)) => e.to_string(),
-            Err(e) => e.to_string(),
-        };
-        let error = SaveError {
-            path: self.path.display().to_string(),
-            cause,
-        };
-        tracing::error!("{error}");
-        self.saved.send_modify(|state| state.1 = Some(error.clone()));
-        Err(error)
-    }
-}
-
-/// Why the broker does not start with what is under `config/`.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The disk.
-    #[error("{0}")]
-    Disk(#[from] disk::Error),
-    /// The table is there, but in RocksDB.
-    #[error(
-        "{directory} holds a table in RocksDB and there is no {file}: this broker keeps tables in files. Write the file \
-         with the old broker's `mqadmin rocksDBConfigToJson`, or move the directory away to start without what it holds"
-    )]
-    RocksDb {
-        /// Where RocksDB is.
-        directory: String,
-        /// The file that is missing.
-        file: String,
-    },
-    /// Neither the file nor its backup can be read.
-    #[error(
-        "{path} can not be read ({why}), nor can {backup} ({backup_why}); mend one of them, or move both away to start \
-         without what they hold"
-    )]
-    Damaged {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-        /// Its backup.
-        backup: String,
-        /// What is wrong with that.
-        backup_why: String,
-    },
-}
-
-/// What was found of a configuration file.
-pub enum Found<T> {
-    /// The file itself.
-    File(T),
-    /// Its backup only; the file is to be written again.
-    Backup(T),
-    /// Nothing that can be read.
-    Nothing,
-}
-
-impl<T: Default> Found<T> {
-    /// The content, an empty table if there is none; has `saver` write a file again that only its backup was left of.
-    pub fn content(self, saver: &Saver) -> T {
-        match self {
-            Found::File(content) => content,
-            Found::Backup(content) => {
-                saver.touch();
-                content
-            }
-            Found::Nothing => T::default(),
+            Err(error)
         }
     }
 }
 
-/// What is wrong with a file, and what it holds.
-struct Damage {
-    why: String,
-    content: Vec<u8>,
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use std::sync::Arc;
 
-/// Reads a configuration file of JSON by Java's rule (RocketMQ 4.9.8, ConfigManager.load): the file, else its `.bak`;
-/// a damaged backup refuses the start, and if there is no backup the table is empty.
-///
-/// Unlike Java: a damaged file is moved to `<file>.damaged`, so that the next save does not destroy what an operator
-/// might mend by hand, nor put it in place of the backup.
-pub fn load<D: Disk, T: DeserializeOwned>(disk: &D, path: &Path) -> Result<Found<T>, LoadError> {
-    let read = |path: &Path| -> disk::Result<Option<Result<T, Damage>>> {
-        let content = disk.read_small(path, FILE_MAX_BYTES)?;
-        let content = content.filter(|text| !text.iter().all(u8::is_ascii_whitespace));
-        Ok(content.map(|content| {
-            protocol::body::read(&content).map_err(|e| Damage {
-                why: e.to_string(),
-                content,
-            })
-        }))
-    };
-    let damage = match read(path)? {
-        Some(Ok(content)) => return Ok(Found::File(content)),
-        Some(Err(damage)) => Some(damage),
-        None => None,
-    };
-    let backup = with_suffix(path, ".bak");
-    let found = match (read(&backup)?, &damage) {
-        (Some(Ok(content)), None) => {
-            tracing::warn!("{} is missing or empty, its backup is used", path.display());
-            Found::Backup(content)
-        }
-        (Some(Ok(content)), Some(Damage { why, .. })) => {
-            tracing::error!("{} is damaged ({why}), its backup is used", path.display());
-            Found::Backup(content)
-        }
-        (Some(Err(of_backup)), damage) => {
-            let missing = || "it is missing or empty".to_owned();
-            return Err(LoadError::Damaged {
-                path: path.display().to_string(),
-                why: damage.as_ref().map_or_else(missing, |damage| damage.why.clone()),
-                backup: backup.display().to_string(),
-                backup_why: of_backup.why,
-            });
-        }
-        (None, Some(Damage { why, .. })) => {
-            tracing::error!(
-                "{} is damaged ({why}) and has no backup: the start is without what it holds",
-                path.display()
-            );
-            Found::Nothing
-        }
-        (None, None) => Found::Nothing,
-    };
-    if let Some(Damage { content, .. }) = damage {
-        let aside = with_suffix(path, ".damaged");
-        tracing::error!("what was damaged is kept as {}", aside.display());
-        disk.write_small(&aside, &content, false)?;
-        disk.remove_file(path)?;
+    use disk::SimDisk;
+
+    use super::*;
+
+    struct Counter {
+        saver: Saver,
+        value: Mutex<i64>,
     }
-    Ok(found)
-}
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
+    impl ConfigFile for Counter {
+        fn saver(&self) -> &Saver {
+            &self.saver
+        }
 
-/// The text of a configuration file, in fastjson's indented form.
-pub fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    protocol::body::write_pretty(value).into()
+        fn text(&self, _now_ms: i64) -> Vec<u8> {
+            self.value.lock().to_string().into_bytes()
+        }
+    }
+
+    fn counter() -> (Counter, SimDisk) {
+        let disk = SimDisk::new();
+        disk.create_dirs(Path::new("/config")).unwrap();
+        let saver = Saver::new("/config/counter".into());
+        let value = Mutex::new(0);
+        (Counter { saver, value }, disk)
+    }
+
+    fn notes() -> (Arc<Mutex<Vec<bool>>>, impl Fn() -> WhenSaved) {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let made = Arc::clone(&notes);
+        (notes, move || {
+            let notes = Arc::clone(&made);
+            Box::new(move |saved: Result<(), SaveError>| notes.lock().push(saved.is_ok()))
+        })
+    }
+
+    #[test]
+    fn who_waits_hears_after_the_file_is_written() {
+        let (file, disk) = counter();
+        let (notes, note) = notes();
+        *file.value.lock() = 7;
+        let change = file.saver.touch();
+        file.saver.when_saved(change, 0, 1000, note());
+        assert!(notes.lock().is_empty() && file.saver.is_behind());
+        save(&file, &disk, 0).unwrap();
+        assert_eq!(*notes.lock(), [true]);
+        assert_eq!(disk.content(Path::new("/config/counter")).unwrap(), b"7");
+        file.saver.when_saved(change, 0, 1000, note());
+        assert_eq!(*notes.lock(), [true, true], "it is there already");
+        assert!(file.saver.is_saved(change) && !file.saver.is_behind());
+    }
+
+    #[test]
+    fn a_failed_write_is_told_and_tried_again() {
+        let (file, disk) = counter();
+        let (notes, note) = notes();
+        let change = file.saver.touch();
+        file.saver.when_saved(change, 0, 1000, note());
+        disk.fail_nth(1);
+        assert!(save(&file, &disk, 0).is_err());
+        assert_eq!(*notes.lock(), [false]);
+        assert!(!file.saver.is_saved(change));
+        save(&file, &disk, 0).unwrap();
+        assert!(file.saver.is_saved(change));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let (file, _disk) = counter();
+        let (notes, note) = notes();
+        let change = file.saver.touch();
+        file.saver.when_saved(change, 0, 1000, note());
+        file.saver.expire(999);
+        assert!(notes.lock().is_empty());
+        file.saver.expire(1000);
+        file.saver.when_saved(change, 0, 1000, note());
+        file.saver.stop();
+        assert_eq!(*notes.lock(), [false, false]);
+    }
 }

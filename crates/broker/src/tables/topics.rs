@@ -12,8 +12,10 @@ use parking_lot::RwLock;
 use protocol::body::topic::{DataVersion, TopicConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes;
-use crate::persist::{self, Change, LoadError, SaveError, Saver};
+use super::attributes;
+use super::config_file::{self, LoadError};
+use super::saver::{Change, ConfigFile, SaveError, Saver, WhenSaved};
+use crate::watermark::Watermark;
 
 /// Permission bits of a topic or broker.
 pub mod perm {
@@ -73,10 +75,23 @@ pub enum NotCreated {
     Attribute(#[from] attributes::Error),
 }
 
+/// A topic as a request finds it.
+pub struct TopicState {
+    /// Its settings.
+    pub config: Arc<TopicConfig>,
+    /// The change that made them so, if it is not on disk yet: until then nobody may be told that something is safe in
+    /// this topic.
+    pub unsaved: Option<Change>,
+    /// It was made by this call.
+    pub made: bool,
+}
+
 struct Entry {
     config: Arc<TopicConfig>,
     /// Number of the change that made it what it is; the topics of the start have 1.
     changed: u64,
+    /// The same as the file counts; the topics of the start have 0, since a crash leaves them there.
+    change: Change,
 }
 
 struct State {
@@ -95,11 +110,11 @@ pub struct TopicTable {
     saver: Saver,
     changed: tokio::sync::watch::Sender<u64>,
     /// Every name server that could be reached knows the topics up to this change.
-    told: tokio::sync::watch::Sender<u64>,
+    announced: Watermark<WhenSaved>,
 }
 
-/// How long the maker of a topic waits for the name servers to know it.
-const TOLD_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long the maker of a topic waits for the name servers to know it, ms.
+const ANNOUNCED_WITHIN_MS: i64 = 1000;
 
 fn topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
     TopicConfig {
@@ -137,7 +152,7 @@ impl TopicTable {
     /// Loads the file at `path` over the topics that are always there (the file wins).
     pub fn load<D: Disk>(disk: &D, path: PathBuf, id: &Identity, now: i64) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
-        let file: TopicFile = persist::load(disk, &path)?.content(&saver);
+        let file: TopicFile = config_file::load(disk, &path)?.content(&saver);
         let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
         let mut system = Vec::new();
         for t in start_topics(id) {
@@ -147,6 +162,7 @@ impl TopicTable {
                 Entry {
                     config: Arc::new(t),
                     changed: 1,
+                    change: Change::default(),
                 },
             );
         }
@@ -161,6 +177,7 @@ impl TopicTable {
                 Entry {
                     config: Arc::new(t),
                     changed: 1,
+                    change: Change::default(),
                 },
             );
         }
@@ -178,7 +195,7 @@ impl TopicTable {
             lmq: id.lmq,
             saver,
             changed: tokio::sync::watch::channel(0).0,
-            told: tokio::sync::watch::channel(0).0,
+            announced: Watermark::new(0),
         };
         table.saver.touch();
         Ok(table)
@@ -191,6 +208,28 @@ impl TopicTable {
             return Some(Arc::new(topic(name, 1, perm::READ | perm::WRITE)));
         }
         found
+    }
+
+    /// The topic and whether it is on disk.
+    pub fn state_of(&self, name: &str) -> Option<TopicState> {
+        let state = self.state.read();
+        if let Some(entry) = state.topics.get(name) {
+            return Some(self.known(entry));
+        }
+        drop(state);
+        self.get(name).map(|config| TopicState {
+            config,
+            unsaved: None,
+            made: false,
+        })
+    }
+
+    fn known(&self, entry: &Entry) -> TopicState {
+        TopicState {
+            config: Arc::clone(&entry.config),
+            unsaved: Some(entry.change).filter(|change| !self.saver.is_saved(*change)),
+            made: false,
+        }
     }
 
     /// Is this a topic that belongs to RocketMQ itself?
@@ -212,10 +251,10 @@ impl TopicTable {
         unit: i32,
         auto_create: bool,
         now: i64,
-    ) -> Result<(Arc<TopicConfig>, Option<Change>), NotCreated> {
+    ) -> Result<TopicState, NotCreated> {
         let mut state = self.state.write();
-        if let Some(t) = state.topics.get(name) {
-            return Ok((Arc::clone(&t.config), None));
+        if let Some(entry) = state.topics.get(name) {
+            return Ok(self.known(entry));
         }
         let refused = || NotCreated::Template(template.to_owned());
         let pattern = &state.topics.get(template).ok_or_else(refused)?.config;
@@ -230,7 +269,7 @@ impl TopicTable {
         );
         made.topic_sys_flag = unit;
         made.topic_filter_type = pattern.topic_filter_type;
-        self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
+        self.make(&mut state, made, now)
     }
 
     /// Makes a topic the broker itself needs, such as a retry topic; or gives the one that is there.
@@ -241,17 +280,26 @@ impl TopicTable {
         perm: i32,
         unit: i32,
         now: i64,
-    ) -> Result<(Arc<TopicConfig>, Option<Change>), NotCreated> {
-        if let Some(t) = self.get(name) {
-            return Ok((t, None));
+    ) -> Result<TopicState, NotCreated> {
+        if let Some(known) = self.state_of(name) {
+            return Ok(known);
         }
         let mut state = self.state.write();
-        if let Some(t) = state.topics.get(name) {
-            return Ok((Arc::clone(&t.config), None));
+        if let Some(entry) = state.topics.get(name) {
+            return Ok(self.known(entry));
         }
         let mut made = topic(name, queues, perm);
         made.topic_sys_flag = unit;
-        self.insert(&mut state, made, now).map(|(t, c)| (t, Some(c)))
+        self.make(&mut state, made, now)
+    }
+
+    fn make(&self, state: &mut State, config: TopicConfig, now: i64) -> Result<TopicState, NotCreated> {
+        let (config, change) = self.insert(state, config, now)?;
+        Ok(TopicState {
+            config,
+            unsaved: Some(change),
+            made: true,
+        })
     }
 
     /// Makes a topic or overwrites its settings. Its attributes are what a request wants changed; all others stay, so
@@ -278,6 +326,7 @@ impl TopicTable {
         let entry = Entry {
             config: Arc::clone(&config),
             changed: state.changes,
+            change,
         };
         state.topics.insert(Arc::from(config.topic_name.as_str()), entry);
         Ok((config, change))
@@ -303,7 +352,7 @@ impl TopicTable {
         if wrong.is_empty() {
             return;
         }
-        self.note_change(&mut state, now);
+        let change = self.note_change(&mut state, now);
         let changed = state.changes;
         for old in wrong {
             let mut new = (*old).clone();
@@ -313,6 +362,7 @@ impl TopicTable {
                 Entry {
                     config: Arc::new(new),
                     changed,
+                    change,
                 },
             );
         }
@@ -380,20 +430,55 @@ impl TopicTable {
         }
     }
 
-    /// Who writes the file.
-    pub fn saver(&self) -> &Saver {
-        &self.saver
+    /// Is this change on disk?
+    pub fn is_saved(&self, change: Change) -> bool {
+        self.saver.is_saved(change)
     }
 
-    /// Waits until a change is on disk and the name servers know it, as far as they can be reached: whoever made a topic
-    /// may ask for its route at once (RocketMQ 4.9.8, TopicConfigManager.createTopicInSendMessageMethod).
-    pub async fn settled(&self, change: Change) -> Result<(), SaveError> {
+    /// Does `then` when a change is on disk, could not be written, or is not by `deadline_ms`.
+    pub fn when_saved(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
+        self.saver.when_saved(change, now_ms, deadline_ms, then);
+    }
+
+    /// As [`TopicTable::when_saved`], and when the name servers know it, as far as they can be reached: whoever made a
+    /// topic may ask for its route at once (RocketMQ 4.9.8, TopicConfigManager.createTopicInSendMessageMethod). A name
+    /// server that does not answer holds nobody up for long; it hears of the topic when it is back.
+    pub fn when_settled(
+        self: &Arc<Self>,
+        change: Change,
+        now_ms: i64,
+        deadline_ms: i64,
+        then: WhenSaved,
+    ) {
+        let table = Arc::clone(self);
         let number = self.changes();
-        self.saver.saved(change).await?;
-        let mut told = self.told.subscribe();
-        // A name server that does not answer holds nobody up for long; it hears of the topic when it is back.
-        let _late = tokio::time::timeout(TOLD_WITHIN, told.wait_for(|known| *known >= number)).await;
-        Ok(())
+        let when_announced = move |saved: Result<(), SaveError>| match saved {
+            Ok(()) => {
+                let late = now_ms + ANNOUNCED_WITHIN_MS;
+                if let Some(then) = table.announced.park(number as i64, now_ms, late, then) {
+                    then(Ok(()));
+                }
+            }
+            Err(e) => then(Err(e)),
+        };
+        self.saver
+            .when_saved(change, now_ms, deadline_ms, Box::new(when_announced));
+    }
+
+    /// Ends waits whose time is over.
+    pub fn expire(&self, now_ms: i64) {
+        self.saver.expire(now_ms);
+        for then in self.announced.take_expired(now_ms) {
+            then(Ok(()));
+        }
+    }
+
+    /// Waits until somebody waits for the file or the name servers.
+    pub async fn wait_for_any(&self) {
+        tokio::select! {
+            () = self.saver.wait_for_any() => {}
+            () = self.announced.wait_for_any() => {}
+        }
     }
 
     /// The number of the last change.
@@ -403,15 +488,23 @@ impl TopicTable {
 
     /// The name servers know the topics up to this change, or cannot be reached.
     pub fn set_told(&self, change: u64) {
-        self.told.send_if_modified(|known| {
-            let more = *known < change;
-            *known = change.max(*known);
-            more
-        });
+        for then in self.announced.advance(i64::try_from(change).unwrap_or(i64::MAX)) {
+            then(Ok(()));
+        }
     }
 
     /// Ticks with every change, for whoever registers the broker.
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+}
+
+impl ConfigFile for TopicTable {
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    fn text(&self, _now_ms: i64) -> Vec<u8> {
+        config_file::pretty(&self.file())
     }
 }

@@ -21,15 +21,16 @@ pub mod rocksdb;
 pub mod timer_check;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use disk::Disk;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::groups::GroupTable;
-use crate::persist::{self, LoadError, Saver};
-use crate::topics::TopicTable;
+use super::config_file::{LoadError, load, pretty};
+use super::saver::{ConfigFile, Saver};
+use super::{GroupTable, TopicTable};
 use counts::{TimerMetrics, TransactionMetrics};
 use filters::{Bloom, Filters};
 use order_info::OrderInfo;
@@ -37,15 +38,15 @@ use queue_mapping::QueueMappings;
 use request_modes::RequestModes;
 
 /// One file: its table and who writes it.
-pub struct Kept<T> {
+pub struct DormantFile<T> {
     table: Mutex<T>,
     saver: Saver,
 }
 
-impl<T: Default + DeserializeOwned + Serialize> Kept<T> {
+impl<T: Default + DeserializeOwned + Serialize> DormantFile<T> {
     fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
-        let table = Mutex::new(persist::load(disk, &path)?.content(&saver));
+        let table = Mutex::new(load(disk, &path)?.content(&saver));
         Ok(Self { table, saver })
     }
 
@@ -62,45 +63,37 @@ impl<T: Default + DeserializeOwned + Serialize> Kept<T> {
     }
 }
 
-/// A file of which only the saver and the text matter to whoever writes it.
-pub trait KeptFile: Send + Sync {
-    /// Who writes it.
-    fn saver(&self) -> &Saver;
-    /// What is written.
-    fn text(&self) -> Vec<u8>;
-}
-
-impl<T: Default + DeserializeOwned + Serialize + Send> KeptFile for Kept<T> {
+impl<T: Default + DeserializeOwned + Serialize + Send + 'static> ConfigFile for DormantFile<T> {
     fn saver(&self) -> &Saver {
         &self.saver
     }
 
-    fn text(&self) -> Vec<u8> {
-        self.look(persist::pretty)
+    fn text(&self, _now_ms: i64) -> Vec<u8> {
+        self.look(pretty)
     }
 }
 
 /// All of them.
-pub struct KeptFiles {
-    filters: Kept<Filters>,
-    order_info: Kept<OrderInfo>,
-    queue_mappings: Kept<QueueMappings>,
-    request_modes: Kept<RequestModes>,
-    timer_metrics: Kept<TimerMetrics>,
-    transaction_metrics: Kept<TransactionMetrics>,
+pub struct DormantFiles {
+    filters: Arc<DormantFile<Filters>>,
+    order_info: Arc<DormantFile<OrderInfo>>,
+    queue_mappings: Arc<DormantFile<QueueMappings>>,
+    request_modes: Arc<DormantFile<RequestModes>>,
+    timer_metrics: Arc<DormantFile<TimerMetrics>>,
+    transaction_metrics: Arc<DormantFile<TransactionMetrics>>,
 }
 
-impl KeptFiles {
+impl DormantFiles {
     /// Loads what is in the directory `config`; `now` in ms.
     pub fn load<D: Disk>(disk: &D, config: &Path, bloom: Bloom, now: i64) -> Result<Self, LoadError> {
         let file = |name: &str| config.join(name);
         let kept = Self {
-            filters: Kept::load(disk, file("consumerFilter.json"))?,
-            order_info: Kept::load(disk, file("consumerOrderInfo.json"))?,
-            queue_mappings: Kept::load(disk, file("topicQueueMapping.json"))?,
-            request_modes: Kept::load(disk, file("messageRequestMode.json"))?,
-            timer_metrics: Kept::load(disk, file("timermetrics"))?,
-            transaction_metrics: Kept::load(disk, file("transactionMetrics"))?,
+            filters: Arc::new(DormantFile::load(disk, file("consumerFilter.json"))?),
+            order_info: Arc::new(DormantFile::load(disk, file("consumerOrderInfo.json"))?),
+            queue_mappings: Arc::new(DormantFile::load(disk, file("topicQueueMapping.json"))?),
+            request_modes: Arc::new(DormantFile::load(disk, file("messageRequestMode.json"))?),
+            timer_metrics: Arc::new(DormantFile::load(disk, file("timermetrics"))?),
+            transaction_metrics: Arc::new(DormantFile::load(disk, file("transactionMetrics"))?),
         };
         kept.filters.change(|filters| filters.take_over(bloom, now));
         timer_check::check(disk, &file("timercheck"))?;
@@ -110,7 +103,7 @@ impl KeptFiles {
 
     /// Says what is there and does nothing.
     fn tell(&self) {
-        let idle = |file: &dyn KeptFile, entries: usize, why: &str| {
+        let idle = |file: &dyn ConfigFile, entries: usize, why: &str| {
             if entries > 0 {
                 let path = file.saver().path().display();
                 tracing::warn!("{path}: {entries} entries are kept; {why}");
@@ -118,29 +111,29 @@ impl KeptFiles {
         };
         let filters = self.filters.look(Filters::len);
         idle(
-            &self.filters,
+            &*self.filters,
             filters,
             "SQL92 filters are not part of this release",
         );
         let orders = self.order_info.look(|t| t.table.len());
-        idle(&self.order_info, orders, "POP is not part of this release");
+        idle(&*self.order_info, orders, "POP is not part of this release");
         let mappings = self.queue_mappings.look(|t| t.topic_queue_mapping_info_map.len());
         idle(
-            &self.queue_mappings,
+            &*self.queue_mappings,
             mappings,
             "static topics are served like any other",
         );
         let modes = self.request_modes.look(|t| t.message_request_mode_map.len());
-        idle(&self.request_modes, modes, "POP is not part of this release");
+        idle(&*self.request_modes, modes, "POP is not part of this release");
         let timers = self.timer_metrics.look(|t| t.timing_count.len());
         idle(
-            &self.timer_metrics,
+            &*self.timer_metrics,
             timers,
             "timed messages are not delivered by this release",
         );
         let transactions = self.transaction_metrics.look(|t| t.transaction_count.len());
         idle(
-            &self.transaction_metrics,
+            &*self.transaction_metrics,
             transactions,
             "transactions are not part of this release",
         );
@@ -161,17 +154,14 @@ impl KeptFiles {
     }
 
     /// Every file, for whoever writes them.
-    pub fn files(&self) -> [&dyn KeptFile; KeptFiles::COUNT] {
-        [
-            &self.filters,
-            &self.order_info,
-            &self.queue_mappings,
-            &self.request_modes,
-            &self.timer_metrics,
-            &self.transaction_metrics,
+    pub fn files(&self) -> Vec<Arc<dyn ConfigFile>> {
+        vec![
+            Arc::clone(&self.filters) as Arc<dyn ConfigFile>,
+            Arc::clone(&self.order_info) as _,
+            Arc::clone(&self.queue_mappings) as _,
+            Arc::clone(&self.request_modes) as _,
+            Arc::clone(&self.timer_metrics) as _,
+            Arc::clone(&self.transaction_metrics) as _,
         ]
     }
-
-    /// How many files [`KeptFiles::files`] gives.
-    pub const COUNT: usize = 6;
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use disk::Disk;
 
-use crate::persist::LoadError;
+use crate::tables::LoadError;
 
 /// Directory below `config/`, and the file that would hold the same.
 const DIRECTORIES: [(&str, &str); 6] = [

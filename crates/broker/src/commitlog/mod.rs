@@ -1,0 +1,20 @@
+//! What surrounds the store's commitlog in a broker: the one way to append, the acknowledgements that wait for what was
+//! appended to be safe, the building of queues, who hears of arrivals, and the threads' bodies.
+
+mod acknowledgement;
+mod appender;
+mod flush;
+mod hold;
+mod maintenance;
+mod open_progress;
+mod reput;
+mod wake;
+
+pub use acknowledgement::{Acknowledgements, Answer, Physical, SendAnswer, Waiter};
+pub use appender::{Appender, Stored};
+pub use flush::Flusher;
+pub use hold::{HELD_MAX_BYTES, Held, Hold, Key, Waiting};
+pub use maintenance::Maintenance;
+pub use open_progress::{OpenProgress, OpenThreads};
+pub use reput::{ArrivalListener, Reput};
+pub use wake::Wake;
