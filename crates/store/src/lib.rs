@@ -37,7 +37,7 @@ mod retention;
 mod settings;
 mod store;
 
-pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
+pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};

@@ -24,6 +24,81 @@ impl<D: Disk> Store<D> {
         self.preparer().prepare(new)
     }
 
+    /// Whether the store would take a message, were it given to [`Store::prepare`] now. Nothing is made for it, no queue either.
+    ///
+    /// For a message that is parked in another topic first: what could not be stored in its own topic later is to be refused
+    /// while its sender still listens.
+    pub fn check_record(&self, new: &NewRecord<'_>) -> Result<(), Illegal> {
+        let fields = self.checked_fields(new)?;
+        name::check_any_topic(new.topic)?;
+        if self.settings.multi_dispatch {
+            self.check_multi(new, &fields)?;
+        }
+        Ok(())
+    }
+
+    /// The fields of a message without the CRC of its body; refused where a record can not hold them.
+    fn checked_fields<'a>(&self, new: &NewRecord<'a>) -> Result<Fields<'a>, Illegal> {
+        let settings = &self.settings;
+        let body_len = new.body.len();
+        let max = self.live.max_message_size();
+        if body_len as i64 > max {
+            return Err(Illegal::Body { len: body_len, max });
+        }
+        if new.queue_id < 0 {
+            return Err(Illegal::QueueId(new.queue_id));
+        }
+        let version = if settings.auto_version {
+            Version::for_topic(new.topic)
+        } else {
+            Version::V1
+        };
+        let max = if version == Version::V1 {
+            name::TOPIC_MAX_LEN
+        } else {
+            name::RETRY_TOPIC_MAX_LEN
+        };
+        if new.topic.len() > max {
+            return Err(Illegal::Topic {
+                len: new.topic.len(),
+                max,
+            });
+        }
+        let fields = Fields {
+            version,
+            topic: new.topic,
+            queue_id: new.queue_id,
+            flag: new.flag,
+            sys_flag: new.sys_flag,
+            born_timestamp: new.born_timestamp,
+            born_host: new.born_host,
+            store_host: new.store_host,
+            reconsume_times: new.reconsume_times,
+            prepared_transaction_offset: new.prepared_transaction_offset,
+            body: new.body,
+            body_crc: 0,
+            properties: new.properties,
+            append_crc: settings.append_crc,
+        };
+        if fields.stored_properties_len() > properties::MAX_LEN_BYTES {
+            return Err(Illegal::Properties {
+                len: fields.stored_properties_len(),
+            });
+        }
+        if memchr::memchr(0, new.properties).is_some() {
+            return Err(Illegal::PropertiesNul);
+        }
+        let len = fields.encoded_len();
+        let max = self.live.max_record_bytes();
+        if len as i64 > max {
+            return Err(Illegal::Record { len, max });
+        }
+        if settings.lmq {
+            self.check_lmq_number(new.topic, new.queue_id)?;
+        }
+        Ok(fields)
+    }
+
     /// The same for several.
     pub fn preparer(&self) -> Preparer<'_, D> {
         Preparer {
@@ -48,70 +123,12 @@ impl<D: Disk> Preparer<'_, D> {
     ) -> Result<Pending<'a, D::File>, Illegal> {
         let store = self.store;
         let settings = &store.settings;
-        let body_len = new.body.len();
-        let max = store.live.max_message_size();
-        if body_len as i64 > max {
-            return Err(Illegal::Body { len: body_len, max });
-        }
-        if new.queue_id < 0 {
-            return Err(Illegal::QueueId(new.queue_id));
-        }
-        let version = if settings.auto_version {
-            Version::for_topic(new.topic)
-        } else {
-            Version::V1
-        };
-        let max = if version == Version::V1 {
-            name::TOPIC_MAX_LEN
-        } else {
-            name::RETRY_TOPIC_MAX_LEN
-        };
-        if new.topic.len() > max {
-            return Err(Illegal::Topic {
-                len: new.topic.len(),
-                max,
-            });
-        }
+        let mut fields = store.checked_fields(new)?;
         if !self.is_last(new.topic) {
             // Callers check names for the client's sake; this is for the file system's.
             name::check_any_topic(new.topic)?;
         }
-        let fields = Fields {
-            version,
-            topic: new.topic,
-            queue_id: new.queue_id,
-            flag: new.flag,
-            sys_flag: new.sys_flag,
-            born_timestamp: new.born_timestamp,
-            born_host: new.born_host,
-            store_host: new.store_host,
-            reconsume_times: new.reconsume_times,
-            prepared_transaction_offset: new.prepared_transaction_offset,
-            body: new.body,
-            body_crc: if new.body.is_empty() {
-                0
-            } else {
-                record::body_crc(new.body)
-            },
-            properties: new.properties,
-            append_crc: settings.append_crc,
-        };
-        if fields.stored_properties_len() > properties::MAX_LEN_BYTES {
-            return Err(Illegal::Properties {
-                len: fields.stored_properties_len(),
-            });
-        }
-        if memchr::memchr(0, new.properties).is_some() {
-            return Err(Illegal::PropertiesNul);
-        }
-        let len = fields.encoded_len();
-        let max = store.live.max_record_bytes();
-        if len as i64 > max {
-            return Err(Illegal::Record { len, max });
-        }
-        if settings.lmq {
-            store.check_lmq_number(new.topic, new.queue_id)?;
-        }
+        fields.body_crc = record::body_crc(new.body);
         let multi = match settings.multi_dispatch {
             true => store.multi_of(new, &fields)?,
             false => None,
@@ -122,8 +139,8 @@ impl<D: Disk> Preparer<'_, D> {
             false => Some(KeyHashes::NONE),
         };
         Ok(Pending {
+            len: fields.encoded_len(),
             fields,
-            len,
             encoded: 0..0,
             key_hashes,
             tags_code: wanted.tags.map_or(0, hash::tags_code),

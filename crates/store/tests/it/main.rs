@@ -5,6 +5,7 @@
 
 mod basics;
 mod cold;
+mod copies;
 mod crash;
 mod damage;
 mod ext;
