@@ -66,6 +66,11 @@ impl Budget {
         self.name
     }
 
+    /// Its limit, bytes.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Acquire)

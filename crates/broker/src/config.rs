@@ -7,9 +7,10 @@ use disk::{Clock, Disk};
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
 use settings::{Live, Properties, Refused};
+use store::Store;
 
 use crate::settings::{BrokerRole, FlushDiskType, Settings};
-use crate::{Disk as BrokerDisk, Store, store_settings};
+use crate::store_settings;
 
 impl Settings {
     /// Is this broker a slave?
@@ -48,22 +49,17 @@ pub enum UpdateError {
 }
 
 /// The settings in force, their version and their file; and the store, which has to be told of some.
-pub struct ConfigStore {
+pub struct ConfigStore<D: Disk> {
     live: Arc<Live<Settings>>,
-    store: Arc<Store>,
+    store: Arc<Store<D>>,
     version: Mutex<DataVersion>,
-    disk: BrokerDisk,
+    disk: D,
     clock: Arc<dyn Clock>,
 }
 
-impl ConfigStore {
+impl<D: Disk> ConfigStore<D> {
     /// Around the settings the broker started with.
-    pub fn new(
-        live: Arc<Live<Settings>>,
-        store: Arc<Store>,
-        disk: BrokerDisk,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(live: Arc<Live<Settings>>, store: Arc<Store<D>>, disk: D, clock: Arc<dyn Clock>) -> Self {
         let version = DataVersion {
             timestamp: clock.now_ms(),
             ..DataVersion::default()

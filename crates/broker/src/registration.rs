@@ -21,9 +21,8 @@ use remoting::{Body, Client, Connection};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::Store;
 use crate::settings::Settings;
-use crate::topics::{TopicTable, perm};
+use crate::tables::{TopicTable, perm};
 
 /// Bodies above this many bytes are sent compressed: an uncompressed one of 60,000 topics does not fit a frame.
 const COMPRESS_ABOVE: usize = 4 << 20;
@@ -51,7 +50,7 @@ pub struct Registration {
     settings: Arc<settings::Live<Settings>>,
     topics: Arc<TopicTable>,
     client: Client,
-    store: Arc<Store>,
+    writable: Box<dyn Fn() -> bool + Send + Sync>,
     announced: watch::Sender<u64>,
     told: Mutex<HashMap<String, Told>>,
     /// For each name server, the last change of the topics that it was told of or could not be told of.
@@ -72,13 +71,13 @@ impl Registration {
     pub fn new(
         settings: Arc<settings::Live<Settings>>,
         topics: Arc<TopicTable>,
-        store: Arc<Store>,
+        writable: Box<dyn Fn() -> bool + Send + Sync>,
         client: Client,
     ) -> Self {
         Self {
             settings,
             topics,
-            store,
+            writable,
             client,
             announced: watch::channel(0).0,
             told: Mutex::default(),
@@ -89,11 +88,7 @@ impl Registration {
     /// brokerPermission, without the right to write while the store takes nothing, because the disk has failed or is
     /// full: producers must go elsewhere. (Unlike Java, which lets them run into refusals.)
     fn permission(&self, settings: &Settings) -> i32 {
-        let lost = if self.store.health().is_writable() {
-            0
-        } else {
-            perm::WRITE
-        };
+        let lost = if (self.writable)() { 0 } else { perm::WRITE };
         settings.broker.broker_permission & !lost
     }
 

@@ -85,16 +85,15 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: Kv { config: kv },
         settings: requests,
     };
-    let server = Server::bind(server_settings, Arc::new(dispatch))
-        .await
-        .map_err(|e| {
-            StartError::Bind(launch::bind_failure(
-                "brokers and clients",
-                "listenPort",
-                &address.to_string(),
-                &e,
-            ))
-        })?;
+    let bound = Server::bind(server_settings).map_err(|e| {
+        StartError::Bind(launch::bind_failure(
+            "brokers and clients",
+            "listenPort",
+            &address.to_string(),
+            &e,
+        ))
+    })?;
+    let server = bound.serve(Arc::new(dispatch));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(sweep(sweeper, scan, stop.clone()));
     tracing::info!("The Name Server serves on {}", server.local_addr());

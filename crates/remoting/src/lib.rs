@@ -28,7 +28,7 @@ pub use connection::{Closed, Connection};
 pub use memory_peer::MemoryPeer;
 pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};
-pub use server::Server;
+pub use server::{Bound, Server};
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, ServerSettings};
 
 use protocol::Frame;

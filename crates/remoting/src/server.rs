@@ -43,8 +43,8 @@ struct Acceptor {
 }
 
 impl Server {
-    /// Starts to listen. Must be called inside a tokio runtime.
-    pub async fn bind(settings: ServerSettings, service: Arc<dyn Service>) -> io::Result<Server> {
+    /// Takes the port. Must be called inside a tokio runtime. Peers may connect from now on; they are served later.
+    pub fn bind(settings: ServerSettings) -> io::Result<Bound> {
         let socket = match settings.bind {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -59,6 +59,34 @@ impl Server {
         socket.bind(settings.bind)?;
         let listener = socket.listen(settings.backlog.max(1))?;
         let local = listener.local_addr()?;
+        Ok(Bound {
+            listener,
+            local,
+            settings,
+        })
+    }
+}
+
+/// A port that is taken and not served yet.
+pub struct Bound {
+    listener: TcpListener,
+    local: SocketAddr,
+    settings: ServerSettings,
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves it. Must be called inside a tokio runtime.
+    pub fn serve(self, service: Arc<dyn Service>) -> Server {
+        let Bound {
+            listener,
+            local,
+            settings,
+        } = self;
         let (stop, tasks, open) = (CancellationToken::new(), TaskTracker::new(), Open::default());
         let seconds = Arc::new(AtomicU32::new(0));
         let limits = Arc::new(settings.limits.clone());
@@ -84,14 +112,16 @@ impl Server {
                 () = acceptor.run() => {}
             }
         });
-        Ok(Server {
+        Server {
             local,
             stop,
             tasks,
             open,
-        })
+        }
     }
+}
 
+impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local

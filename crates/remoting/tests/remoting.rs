@@ -84,15 +84,10 @@ async fn start(change: impl FnOnce(&mut ServerSettings)) -> Fixture {
     let metrics = Arc::clone(&settings.metrics);
     let (held_to, held) = mpsc::unbounded_channel();
     let (closed_to, closed) = mpsc::unbounded_channel();
-    let server = Server::bind(
-        settings,
-        Arc::new(TestService {
-            held: held_to,
-            closed: closed_to,
-        }),
-    )
-    .await
-    .unwrap();
+    let server = Server::bind(settings).unwrap().serve(Arc::new(TestService {
+        held: held_to,
+        closed: closed_to,
+    }));
     Fixture {
         server,
         metrics,

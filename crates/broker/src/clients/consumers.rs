@@ -28,7 +28,11 @@ const TAG_BYTES: usize = 48;
 
 impl Subscription {
     fn new(data: SubscriptionData, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
-        let tags = data.tags_set.iter().map(|tag| tag.len() + TAG_BYTES).sum::<usize>();
+        let tags = data
+            .tags_set
+            .iter()
+            .map(|tag| tag.len() + TAG_BYTES)
+            .sum::<usize>();
         let texts = 2 * data.topic.len() + 2 * data.sub_string.len() + data.expression_type.len();
         let share = budget.take(SUBSCRIPTION_BYTES + texts + tags + 8 * data.code_set.len())?;
         let filter = if data.expression_type == "TAG" || data.expression_type.is_empty() {
@@ -279,4 +283,3 @@ impl ConsumerGroup {
         }
     }
 }
-

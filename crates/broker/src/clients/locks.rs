@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn a_queue_has_one_holder_until_it_is_freed_or_expires() {
         let locks = QueueLocks::new(Budget::new("TEST", 1 << 20));
-        let lock = |group: &str, client: &str, queues, now| locks.lock(group, client, queues, now).expect("room");
+        let lock =
+            |group: &str, client: &str, queues, now| locks.lock(group, client, queues, now).expect("room");
         assert_eq!(
             lock("G", "a", vec![queue(0), queue(1)], 0),
             vec![queue(0), queue(1)]

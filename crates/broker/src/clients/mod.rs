@@ -18,6 +18,8 @@ pub use producers::Producers;
 
 use crate::budget::Budget;
 
+/// Longest client id, bytes: an address, a process number, an instance name.
+pub const CLIENT_ID_MAX_LEN: usize = 1024;
 /// Bytes that heartbeats may occupy.
 const HEARTBEATS_MAX_BYTES: usize = 256 << 20;
 /// Bytes that queue locks may occupy.
@@ -127,7 +129,11 @@ mod tests {
             };
             let entered = consumers.register(&data, heard("a", &conn, 0), false);
             refused += usize::from(entered.is_err());
-            refused += usize::from(producers.register(&data.group_name, heard("a", &conn, 0)).is_err());
+            refused += usize::from(
+                producers
+                    .register(&data.group_name, heard("a", &conn, 0))
+                    .is_err(),
+            );
         }
         assert!(refused > 1000, "{refused}");
         // A newer subscription takes the place of the older one, in the budget as well.
@@ -139,7 +145,9 @@ mod tests {
         };
         // Both are there for a moment: room for that is made first.
         consumers.unregister("g1", conn.id());
-        consumers.register(&again, heard("a", &conn, 1), false).expect("room");
+        consumers
+            .register(&again, heard("a", &conn, 1), false)
+            .expect("room");
         assert!(budget.used() < before);
         consumers.closed(conn.id());
         producers.closed(conn.id());

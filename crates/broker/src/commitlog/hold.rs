@@ -114,10 +114,7 @@ impl<P: Waiting> Hold<P> {
             Err(exhausted) => return Err((held, exhausted)),
         };
         let key = (held.offset, self.next.fetch_add(1, Ordering::Relaxed));
-        let entry = Entry {
-            held,
-            _share: share,
-        };
+        let entry = Entry { held, _share: share };
         let mut shard = self.shard(topic).lock();
         match shard.get_mut(topic) {
             Some(queues) => {
@@ -240,7 +237,14 @@ mod tests {
         Hold::new(Budget::new("TEST", 100_000))
     }
 
-    fn put(hold: &Hold<Wish>, queue_id: i32, offset: i64, deadline_ms: i64, tag: Option<i64>, alive: bool) -> Key {
+    fn put(
+        hold: &Hold<Wish>,
+        queue_id: i32,
+        offset: i64,
+        deadline_ms: i64,
+        tag: Option<i64>,
+        alive: bool,
+    ) -> Key {
         let held = Held {
             offset,
             deadline_ms,
@@ -261,7 +265,11 @@ mod tests {
         put(&hold, 0, 5, 1000, None, true);
         put(&hold, 0, 5, 1000, Some(7), true);
         put(&hold, 1, 0, 1000, None, true);
-        assert_eq!(taken(&hold, "T", 0, 5, 7), 0, "offset 4 is not what they wait for");
+        assert_eq!(
+            taken(&hold, "T", 0, 5, 7),
+            0,
+            "offset 4 is not what they wait for"
+        );
         assert_eq!(taken(&hold, "U", 0, 9, 7), 0);
         assert_eq!(taken(&hold, "T", 0, 6, 8), 1, "the tag filter keeps the other");
         assert_eq!(taken(&hold, "T", 0, 7, 7), 1);

@@ -11,7 +11,7 @@ mod reput;
 mod wake;
 
 pub use acknowledgement::{Acknowledgements, Answer, Physical, SendAnswer, Waiter};
-pub use appender::{Appender, Stored};
+pub use appender::{Appender, StoreError, Stored};
 pub use flush::Flusher;
 pub use hold::{HELD_MAX_BYTES, Held, Hold, Key, Waiting};
 pub use maintenance::Maintenance;

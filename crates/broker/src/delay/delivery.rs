@@ -1,149 +1,69 @@
-//! Delayed messages: the level table, and the task that delivers what is due.
-//!
-//! A message with a DELAY property waits in SCHEDULE_TOPIC_XXXX, queue level - 1; its queue unit holds the due time in
-//! the place of the tagsCode. Rules: RocketMQ 4.9.8, ScheduleMessageService (reference: behaviours.md §1). Progress is
-//! kept by level in `config/delayOffset.json`; what was delivered but not yet noted there when the broker dies is
-//! delivered again.
+//! The delivery of what is due.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use disk::{Clock, Disk, MappedSlice};
 use filter::TagFilter;
+use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
-use parking_lot::Mutex;
-use protocol::body::topic::DataVersion;
-use serde::{Deserialize, Serialize};
-use store::{AppendError, Illegal, NewRecord, QueueOffset, ReadLimits};
-use tokio_util::sync::CancellationToken;
+use store::{AppendError, Arrival, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits};
+use tokio::sync::Notify;
 
-use crate::Store;
-use crate::arrivals::Arrivals;
-use crate::flush::FlushWaiters;
-use crate::persist::{self, LoadError, Saver};
-use message::name::SCHEDULE_TOPIC;
+use super::{DelayLevels, DelayOffsets};
+use crate::commitlog::{Appender, ArrivalListener, StoreError};
 
 /// When a message that could not be delivered is tried again, ms.
 const RETRY_MS: i64 = 100;
-/// Longest sleep: the wall clock may be set forward meanwhile.
-const IDLE_LOOK: Duration = Duration::from_secs(5);
+/// Longest time until the next look, ms: the wall clock may be set forward meanwhile.
+const IDLE_MS: i64 = 5_000;
 /// Messages read at once.
 const READ_MAX: i32 = 32;
 /// Most messages delivered of one level before the next has its turn.
 const ROUND_MAX: usize = 1024;
 
-/// The delays of the levels, ms; level 1 first (`messageDelayLevel`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DelayLevels(Vec<i64>);
+/// Wakes the delivery when a message is parked.
+#[derive(Default)]
+pub struct ParkedListener {
+    arrived: AtomicBool,
+    parked: Notify,
+}
 
-/// A `messageDelayLevel` that cannot be read.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("messageDelayLevel: {0:?} is no time such as 10s, 5m, 2h or 1d")]
-pub struct BadLevel(String);
+impl ParkedListener {
+    /// Waits until a message has been parked since the last call.
+    pub async fn wait(&self) {
+        self.parked.notified().await;
+    }
+}
 
-impl DelayLevels {
-    /// Reads `1s 5s 10s …`; units s, m, h, d.
-    pub fn parse(text: &str) -> Result<Self, BadLevel> {
-        let mut levels = Vec::new();
-        for word in text.split_whitespace() {
-            let bad = || BadLevel(word.to_owned());
-            let unit = word.chars().next_back().ok_or_else(bad)?;
-            let unit_ms = match unit {
-                's' => 1000,
-                'm' => 60_000,
-                'h' => 3_600_000,
-                'd' => 86_400_000,
-                _ => return Err(bad()),
-            };
-            let count: u32 = word.trim_end_matches(unit).parse().map_err(|_| bad())?;
-            levels.push(i64::from(count) * unit_ms);
-        }
-        if levels.is_empty() {
-            Err(BadLevel(text.to_owned()))
-        } else {
-            Ok(Self(levels))
+impl ArrivalListener for ParkedListener {
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        if arrival.topic == SCHEDULE_TOPIC {
+            self.arrived.store(true, Ordering::Release);
         }
     }
 
-    /// The highest level.
-    pub fn max(&self) -> i32 {
-        self.0.len() as i32
-    }
-
-    /// All delays, ms.
-    pub fn as_ms(&self) -> &[i64] {
-        &self.0
+    fn wake(&self) {
+        if self.arrived.load(Ordering::Acquire) && self.arrived.swap(false, Ordering::AcqRel) {
+            self.parked.notify_one();
+        }
     }
 }
 
-/// delayOffset.json: level to next offset.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DelayOffsetFile {
-    /// 5.x; 4.9 has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_version: Option<DataVersion>,
-    offset_table: BTreeMap<i32, i64>,
-}
-
-/// How far each level has been delivered.
-pub struct DelayOffsets {
-    file: Mutex<DelayOffsetFile>,
-    saver: Saver,
-}
-
-impl DelayOffsets {
-    /// Loads the file at `path`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
-        let saver = Saver::new(path.clone());
-        let file: DelayOffsetFile = persist::load(disk, &path)?.content(&saver);
-        Ok(Self {
-            file: Mutex::new(file),
-            saver,
-        })
-    }
-
-    /// Next offset of a level.
-    pub fn get(&self, level: i32) -> i64 {
-        self.file.lock().offset_table.get(&level).copied().unwrap_or(0)
-    }
-
-    fn set(&self, level: i32, offset: i64) {
-        self.file.lock().offset_table.insert(level, offset);
-        self.saver.touch_later();
-    }
-
-    /// The file's text, of a new version if it has one: each writing follows a change.
-    pub fn text(&self, now: i64) -> Vec<u8> {
-        let mut file = self.file.lock();
-        file.data_version = file.data_version.map(|version| version.next(now));
-        persist::pretty(&*file)
-    }
-
-    /// Who writes the file.
-    pub fn saver(&self) -> &Saver {
-        &self.saver
-    }
-}
-
-/// Delivers what is due.
-pub struct Delivery {
+/// Delivers what is due. A look is [`Delivery::look`]; whoever calls it decides when.
+pub struct Delivery<D: Disk> {
     /// Where messages wait and go.
-    pub store: Arc<Store>,
-    /// Makes delivered ones visible.
-    pub arrivals: Arc<Arrivals>,
+    pub appender: Arc<Appender<D>>,
     /// Progress.
     pub offsets: Arc<DelayOffsets>,
     /// The delays.
     pub levels: Arc<DelayLevels>,
+    /// Messages that could never be delivered and were passed over.
+    pub undeliverable: AtomicU64,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Asks for a flush under SYNC_FLUSH.
-    pub waiters: Arc<FlushWaiters>,
 }
 
 /// Why a level is left for the next look.
@@ -152,91 +72,92 @@ enum Halt {
     #[error("the queue can not be read: {0}")]
     Read(#[from] disk::Error),
     #[error("{0}")]
-    Illegal(#[from] Illegal),
-    #[error("{0}")]
     Append(#[from] AppendError),
 }
 
-impl Delivery {
-    /// The task's body: sleeps until the next message is due or a new one is parked, until the broker stops.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        // Until when nothing of a level is due: messages of one level are due in the order they came.
-        let mut quiet_until = vec![0i64; self.levels.max() as usize];
-        loop {
-            let now = self.clock.now_ms();
-            let waiting = (1..=self.levels.max())
-                .zip(&quiet_until)
-                .filter(|(level, _)| self.has_waiting(*level));
-            let next = waiting.map(|(_, until)| (*until).max(now)).min();
-            if next.is_none_or(|next| next > now) {
-                let pause = next.map_or(IDLE_LOOK, |next| {
-                    Duration::from_millis((next - now) as u64).min(IDLE_LOOK)
+/// Why a message will never be delivered.
+#[derive(Debug, thiserror::Error)]
+enum Undeliverable {
+    #[error("it names no valid topic and queue")]
+    NoTarget,
+    #[error("half messages are not delayed")]
+    Half,
+    #[error("{0}")]
+    Illegal(#[from] Illegal),
+}
+
+/// How the delivery of one message went.
+enum Outcome {
+    Delivered(PhysicalOffset),
+    PassedOver(Undeliverable),
+}
+
+/// When each level is to be looked at again: messages of one level are due in the order they came.
+#[derive(Debug, Default, Clone)]
+pub struct QuietUntil(Vec<i64>);
+
+impl<D: Disk> Delivery<D> {
+    /// How long nothing is due, ms; 0 if something is. A parked message ends that.
+    pub fn pause_ms(&self, quiet: &QuietUntil) -> i64 {
+        let now = self.clock.now_ms();
+        let waiting = (1..=self.levels.max()).filter(|level| self.has_waiting(*level));
+        let next = waiting
+            .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
+            .min();
+        next.map_or(IDLE_MS, |next| (next - now).clamp(0, IDLE_MS))
+    }
+
+    /// Delivers what is due now. Reading old records may wait for the disk.
+    pub fn look(&self, quiet: &mut QuietUntil) {
+        let now = self.clock.now_ms();
+        quiet.0.resize(self.levels.max() as usize, 0);
+        for (level, until) in (1..=self.levels.max()).zip(&mut quiet.0) {
+            if *until <= now && self.has_waiting(level) {
+                *until = self.round(level).unwrap_or_else(|halt| {
+                    tracing::warn!(level, "delayed messages wait: {halt}");
+                    now + RETRY_MS
                 });
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = self.arrivals.parked.notified() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
-                continue;
-            }
-            // Reading old records may wait for the disk.
-            let this = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || {
-                for (level, until) in (1..=this.levels.max()).zip(&mut quiet_until) {
-                    if *until <= now {
-                        *until = this.look(level, now);
-                    }
-                }
-                quiet_until
-            });
-            match looked.await {
-                Ok(times) => quiet_until = times,
-                Err(e) => {
-                    tracing::error!("delivery of delayed messages: {e}");
-                    quiet_until = vec![now + RETRY_MS; self.levels.max() as usize];
-                }
-            }
-            if stop.is_cancelled() {
-                return;
             }
         }
     }
 
     fn has_waiting(&self, level: i32) -> bool {
-        self.store.queue_max_offset(SCHEDULE_TOPIC, level - 1).0 > self.offsets.get(level)
+        let end = self.appender.store.queue_max_offset(SCHEDULE_TOPIC, level - 1);
+        end.0 > self.offsets.get(level)
     }
 
     /// Delivers what is due of a level; returns when to look again.
-    fn look(&self, level: i32, now: i64) -> i64 {
-        match self.round(level) {
-            Ok(next_due) => next_due,
-            Err(halt) => {
-                tracing::warn!(level, "delayed messages wait: {halt}");
-                now + RETRY_MS
-            }
+    fn round(&self, level: i32) -> Result<i64, Halt> {
+        let mut next_due = 0;
+        let (mut delivered, mut end) = (0, PhysicalOffset(0));
+        let result = self.deliver_due(level, &mut delivered, &mut end, &mut next_due);
+        if delivered > 0 {
+            self.appender.acknowledgements.request_flush();
+            self.appender.reput.all();
+            self.appender.reput.wake();
         }
+        result.map(|()| next_due)
     }
 
-    fn round(&self, level: i32) -> Result<i64, Halt> {
-        let queue_id = level - 1;
-        let (min, max) = self.store.queue_bounds(SCHEDULE_TOPIC, queue_id);
+    fn deliver_due(
+        &self,
+        level: i32,
+        delivered: &mut usize,
+        end: &mut PhysicalOffset,
+        next_due: &mut i64,
+    ) -> Result<(), Halt> {
+        let (store, queue_id) = (&self.appender.store, level - 1);
+        let (min, max) = store.queue_bounds(SCHEDULE_TOPIC, queue_id);
         let mut next = self.offsets.get(level).clamp(min.0, max.0);
-        let delay_ms = self
-            .levels
-            .as_ms()
-            .get(queue_id as usize)
-            .copied()
-            .unwrap_or(1000);
-        let mut delivered = 0;
-        let mut next_due = 0;
-        while delivered < ROUND_MAX && next < max.0 && next_due == 0 {
+        let delay_ms = self.levels.delay_ms(level);
+        while *delivered < ROUND_MAX && next < max.0 && *next_due == 0 {
             let mut slices = Vec::new();
             let limits = ReadLimits {
                 max_messages: READ_MAX,
                 max_bytes: i64::MAX,
             };
             let asked = QueueOffset(next);
-            let read = self.store.read(
+            let read = store.read(
                 SCHEDULE_TOPIC,
                 queue_id,
                 asked,
@@ -247,7 +168,7 @@ impl Delivery {
             if read.count == 0 {
                 // Nothing readable there: go on behind it, as for a record that is gone.
                 next = read.next_begin_offset.0.max(next + 1);
-                self.offsets.set(level, next);
+                self.offsets.set(level, next, *end);
                 continue;
             }
             for view in records(&slices) {
@@ -255,61 +176,54 @@ impl Delivery {
                 // A store time in the future was made by another clock: such a message is due now.
                 let due = view.store_timestamp().saturating_add(delay_ms);
                 if due > now && due <= now + delay_ms {
-                    next_due = due;
+                    *next_due = due;
                     break;
                 }
-                self.deliver(&view, now)?;
+                match self.deliver(&view, now)? {
+                    Outcome::Delivered(copy_end) => *end = copy_end,
+                    Outcome::PassedOver(why) => self.pass_over(&view, &why),
+                }
                 next = view.queue_offset() + 1;
-                delivered += 1;
-                self.offsets.set(level, next);
+                *delivered += 1;
+                self.offsets.set(level, next, *end);
             }
         }
-        if delivered > 0 {
-            self.waiters.nudge();
-            self.arrivals.reput_all();
-        }
-        Ok(next_due)
+        Ok(())
+    }
+
+    /// A message that can never be delivered must not keep those behind it.
+    fn pass_over(&self, view: &View<'_>, why: &Undeliverable) {
+        let count = self.undeliverable.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(
+            "delayed message at {} can not be delivered and is passed over ({count} so far): {why}",
+            view.physical_offset()
+        );
     }
 
     /// Stores the message in the topic it was sent to.
-    fn deliver(&self, view: &View<'_>, now: i64) -> Result<(), Halt> {
+    fn deliver(&self, view: &View<'_>, now: i64) -> Result<Outcome, Halt> {
         let text = view.properties();
         let topic = properties::get_str(text, names::REAL_TOPIC).unwrap_or_default();
         let queue_id = properties::get_str(text, names::REAL_QUEUE_ID).and_then(|q| q.parse::<i32>().ok());
         let (Ok(()), Some(queue_id)) = (name::check_any_topic(topic), queue_id.filter(|q| *q >= 0)) else {
-            tracing::error!(
-                "delayed message at {} names no valid topic and queue, skipped",
-                view.physical_offset()
-            );
-            return Ok(());
+            return Ok(Outcome::PassedOver(Undeliverable::NoTarget));
         };
         if topic == name::HALF_TOPIC {
-            tracing::error!("delayed half message at {} dropped", view.physical_offset());
-            return Ok(());
+            return Ok(Outcome::PassedOver(Undeliverable::Half));
         }
         // The stored text stays as it is, so DELAY, REAL_TOPIC and REAL_QID are seen by the consumer (as in Java).
         let mut kept = Vec::with_capacity(text.len());
-        properties::rebuild(text, &[], &[], Ending::Bare, &mut kept);
-        // A record that Java's broker wrote may hold zero bytes there, which ours does not store.
-        kept.retain(|byte| *byte != 0);
-        let mut pending = [self.store.prepare(&NewRecord {
-            topic,
-            queue_id,
-            flag: view.flag(),
+        store::copy_properties(view, &[], &[], Ending::Bare, &mut kept);
+        let copy = NewRecord {
             sys_flag: view.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
-            born_timestamp: view.born_timestamp(),
-            born_host: view.born_host(),
-            store_host: view.store_host(),
-            reconsume_times: view.reconsume_times(),
-            prepared_transaction_offset: view.prepared_transaction_offset(),
-            body: view.body(),
-            properties: &kept,
-            joined: false,
-        })?];
-        self.store.append(&mut pending, now);
-        let [pending] = pending;
-        pending.result.unwrap_or(Err(AppendError::ShutDown))?;
-        Ok(())
+            ..NewRecord::copy_of(view, topic, queue_id, &kept)
+        };
+        match self.appender.append_one(&copy, now) {
+            Ok(stored) => Ok(Outcome::Delivered(stored.end)),
+            // The topic was deleted while the record was made: the next look makes its queue anew.
+            Err(StoreError::Append(e)) => Err(Halt::Append(e)),
+            Err(StoreError::Illegal(e)) => Ok(Outcome::PassedOver(e.into())),
+        }
     }
 }
 
@@ -325,21 +239,4 @@ fn records(slices: &[MappedSlice]) -> impl Iterator<Item = View<'_>> {
             Some(view)
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn levels_are_read_as_java_writes_them() {
-        let text = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
-        let levels = DelayLevels::parse(text).expect("Java's default");
-        assert_eq!(levels.max(), 18);
-        assert_eq!((levels.as_ms()[0], levels.as_ms()[17]), (1000, 7_200_000));
-        assert_eq!(DelayLevels::parse("1d").expect("a day").as_ms(), [86_400_000]);
-        for bad in ["", "1", "s", "1x", "-1s", "1s 2"] {
-            assert!(DelayLevels::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -38,6 +38,12 @@ impl DelayLevels {
         self.0.len() as i32
     }
 
+    /// The delay of a level, ms. Records of a level that the table no longer has wait a second.
+    pub fn delay_ms(&self, level: i32) -> i64 {
+        let at = usize::try_from(level - 1).ok();
+        at.and_then(|at| self.0.get(at)).copied().unwrap_or(1000)
+    }
+
     /// All delays, ms.
     pub fn as_ms(&self) -> &[i64] {
         &self.0

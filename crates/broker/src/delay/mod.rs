@@ -7,6 +7,6 @@ mod delivery;
 mod levels;
 mod offsets;
 
-pub use delivery::{Delivery, ParkedListener};
+pub use delivery::{Delivery, ParkedListener, QuietUntil};
 pub use levels::{BadLevel, DelayLevels};
 pub use offsets::{DelayOffsetFile, DelayOffsets};

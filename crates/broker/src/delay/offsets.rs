@@ -42,8 +42,11 @@ struct Level {
 
 impl Level {
     fn settle(&mut self, flushed: PhysicalOffset) -> i64 {
-        while let Some((_, offset)) = self.steps.pop_front_if(|(end, _)| *end <= flushed) {
-            self.durable = offset;
+        while let Some((end, offset)) = self.steps.front()
+            && *end <= flushed
+        {
+            self.durable = *offset;
+            self.steps.pop_front();
         }
         self.durable
     }
@@ -210,7 +213,10 @@ mod tests {
         }
         assert_eq!(offsets.state.lock().levels[&2].steps.len(), STEPS_MAX);
         assert_eq!(written(&offsets, 10), [(2, 10)]);
-        assert_eq!(written(&offsets, 3 * STEPS_MAX as i64), [(2, 3 * STEPS_MAX as i64)]);
+        assert_eq!(
+            written(&offsets, 3 * STEPS_MAX as i64),
+            [(2, 3 * STEPS_MAX as i64)]
+        );
     }
 
     #[test]

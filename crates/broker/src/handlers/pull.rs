@@ -4,26 +4,26 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use disk::{Clock, MappedSlice};
+use disk::{Clock, Disk, MappedSlice};
 use filter::TagFilter;
+use parking_lot::Mutex;
 use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
 use protocol::body::topic::TopicConfig;
 use protocol::code::response;
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
-use store::{QueueOffset, ReadLimits, ReadStatus};
+use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
-use crate::Store;
+use crate::budget::Exhausted;
 use crate::clients::Consumers;
-use crate::groups::GroupTable;
-use crate::hold::{Held, Hold, Waiting};
-use crate::in_flight::InFlight;
-use crate::offsets::OffsetTable;
+use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
+use crate::dispatch::{Lane, MayWait};
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::topics::{TopicTable, perm};
+use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
 
 /// Bits of a pull's sysFlag (RocketMQ 4.9.8, PullSysFlag).
 mod flag {
@@ -36,7 +36,7 @@ mod flag {
 const SUSPEND_MAX_MS: i64 = 3_600_000;
 
 /// What the handler needs.
-pub struct Pull {
+pub struct Pull<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Topics.
@@ -48,13 +48,13 @@ pub struct Pull {
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
     /// Where messages are read.
-    pub store: Arc<Store>,
+    pub store: Arc<Store<D>>,
     /// Where pulls wait.
     pub hold: Arc<Hold<HeldPull>>,
     /// Counters.
     pub stats: Arc<Stats>,
-    /// Pulls that wait for the disk.
-    pub in_flight: InFlight,
+    /// Where pulls of what is not in memory are served.
+    pub lane: Arc<Lane>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -73,6 +73,70 @@ impl Waiting for HeldPull {
 
     fn is_alive(&self) -> bool {
         self.responder.peer().is_open()
+    }
+
+    fn bytes(&self) -> usize {
+        let header = &self.header;
+        let expression = header.subscription.as_deref().map_or(0, str::len);
+        let kind = header.expression_type.as_deref().map_or(0, str::len);
+        let codes = match &self.filter {
+            TagFilter::All => 0,
+            TagFilter::Codes(codes) => 4 * codes.len(),
+        };
+        header.topic.len() + header.consumer_group.len() + expression + kind + codes
+    }
+}
+
+/// Runs held pulls again when messages arrive: those of one reput together, after their producers have their answers.
+pub struct PullListener<D: Disk> {
+    /// Runs them.
+    pull: Arc<Pull<D>>,
+    /// Taken out of the hold and not yet run.
+    woken: Mutex<Vec<HeldPull>>,
+    /// Whether there are any: most looks find none.
+    any: AtomicBool,
+}
+
+impl<D: Disk> PullListener<D> {
+    /// For the pulls that wait in the hold of `pull`.
+    pub fn new(pull: Arc<Pull<D>>) -> Self {
+        Self {
+            pull,
+            woken: Mutex::default(),
+            any: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<D: Disk> ArrivalListener for PullListener<D> {
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        let hold = &self.pull.hold;
+        if hold.is_empty() {
+            return;
+        }
+        let mut woken = self.woken.lock();
+        let end = arrival.queue_offset.0 + 1;
+        hold.take(
+            arrival.topic,
+            arrival.queue_id,
+            end,
+            arrival.tags_code,
+            &mut woken,
+        );
+        if !woken.is_empty() {
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    fn wake(&self) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        self.any.store(false, Ordering::Release);
+        let woken = std::mem::take(&mut *self.woken.lock());
+        for held in woken {
+            self.pull.again(held);
+        }
     }
 }
 
@@ -119,6 +183,8 @@ pub enum Error {
     FilterType(String),
     #[error("the queue can not be read: {0}")]
     Disk(disk::Error),
+    #[error("{0}")]
+    NoRoom(#[from] Exhausted),
 }
 
 impl Error {
@@ -134,6 +200,7 @@ impl Error {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
+            Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
         }
@@ -147,16 +214,7 @@ enum Pass {
     Again,
 }
 
-/// Whose time is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thread {
-    /// A worker's, which has other connections to serve.
-    Worker,
-    /// That of a thread for waiting.
-    MayWait,
-}
-
-impl Pull {
+impl<D: Disk> Pull<D> {
     /// Serves a pull; the answer may come later.
     pub fn handle(self: &Arc<Self>, request: Request) {
         let Request { frame, responder } = request;
@@ -183,13 +241,12 @@ impl Pull {
         {
             // The disk must not hold up a worker.
             let (pull, header) = (Arc::clone(self), header.into_owned());
-            let entered = self.in_flight.enter(self.clock.now_ms());
-            tokio::task::spawn_blocking(move || {
-                let _entered = entered;
-                pull.serve(header, responder, pass, (&group, filter), Thread::MayWait);
+            let bytes = header.subscription.as_deref().map_or(0, str::len);
+            self.lane.serve(responder, bytes, move |responder, may| {
+                pull.serve(header, responder, pass, (&group, filter), Some(may));
             });
         } else {
-            self.serve(header, responder, pass, (&group, filter), Thread::Worker);
+            self.serve(header, responder, pass, (&group, filter), None);
         }
     }
 
@@ -200,7 +257,7 @@ impl Pull {
         responder: Responder,
         pass: Pass,
         (group, filter): (&SubscriptionGroupConfig, TagFilter),
-        thread: Thread,
+        may_wait: Option<MayWait>,
     ) {
         let started_ms = self.clock.now_ms();
         let mut slices = Vec::new();
@@ -260,19 +317,13 @@ impl Pull {
         if slices.is_empty() {
             return responder.reply(code, Some(remark), &answer, Body::Empty);
         }
-        if thread == Thread::MayWait {
-            slices.iter().for_each(fault_in);
-            responder.reply(code, Some(remark), &answer, body(slices));
-        } else if read.far_behind {
+        match may_wait {
+            Some(may) => reply_from_disk(responder, code, remark, &answer, slices, may),
             // Some of it may have left memory since the look at it.
-            let entered = self.in_flight.enter(started_ms);
-            tokio::task::spawn_blocking(move || {
-                slices.iter().for_each(fault_in);
-                drop(entered);
-                responder.reply(code, Some(remark), &answer, body(slices));
-            });
-        } else {
-            responder.reply(code, Some(remark), &answer, body(slices));
+            None if read.far_behind => self.lane.serve(responder, 0, move |responder, may| {
+                reply_from_disk(responder, code, remark, &answer, slices, may);
+            }),
+            None => responder.reply(code, Some(remark), &answer, body(slices)),
         }
     }
 
@@ -340,7 +391,8 @@ impl Pull {
         let Some(offset) = header.commit_offset else {
             return;
         };
-        if self.settings.load().is_slave() {
+        // Unlike Java: an offset that could never be used is not stored.
+        if offset < 0 || self.settings.load().is_slave() {
             return;
         }
         let (group, topic) = (&header.consumer_group, &header.topic);
@@ -362,14 +414,16 @@ impl Pull {
     fn keep(self: &Arc<Self>, held: Held<HeldPull>) {
         let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
         match self.hold.put(&topic, queue_id, held) {
-            Ok(()) => {
+            Ok(key) => {
                 // A message may have come between the read and the put; its reput did not see this pull.
                 let end = self.store.queue_max_offset(&topic, queue_id).0;
-                for pull in self.hold.take(&topic, queue_id, end, None) {
+                if end > key.0
+                    && let Some(pull) = self.hold.take_one(&topic, queue_id, key)
+                {
                     self.again(pull);
                 }
             }
-            Err(full) => self.again(full.pull),
+            Err((held, exhausted)) => refuse(held.pull.responder, &Error::NoRoom(exhausted)),
         }
     }
 }
@@ -434,7 +488,20 @@ fn status_name(status: ReadStatus) -> &'static str {
     }
 }
 
-/// Touches every page, so that the write that follows does not wait for the disk.
+/// Answers with what has to come from the disk first, so that the write that follows does not wait for it.
+fn reply_from_disk(
+    responder: Responder,
+    code: i32,
+    remark: &str,
+    answer: &PullMessageResponseHeader,
+    slices: Vec<MappedSlice>,
+    _: MayWait,
+) {
+    slices.iter().for_each(fault_in);
+    responder.reply(code, Some(remark), answer, body(slices));
+}
+
+/// Touches every page.
 fn fault_in(slice: &MappedSlice) {
     let touched = slice.iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
     std::hint::black_box(touched);

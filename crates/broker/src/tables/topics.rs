@@ -443,13 +443,7 @@ impl TopicTable {
     /// As [`TopicTable::when_saved`], and when the name servers know it, as far as they can be reached: whoever made a
     /// topic may ask for its route at once (RocketMQ 4.9.8, TopicConfigManager.createTopicInSendMessageMethod). A name
     /// server that does not answer holds nobody up for long; it hears of the topic when it is back.
-    pub fn when_settled(
-        self: &Arc<Self>,
-        change: Change,
-        now_ms: i64,
-        deadline_ms: i64,
-        then: WhenSaved,
-    ) {
+    pub fn when_settled(self: &Arc<Self>, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
         let table = Arc::clone(self);
         let number = self.changes();
         let when_announced = move |saved: Result<(), SaveError>| match saved {

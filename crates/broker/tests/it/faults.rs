@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use broker::Disk;
 use broker::settings::{FlushDiskType, Settings};
+use disk::MmapDisk as Disk;
 use disk::Usage;
 use protocol::Frame;
 use protocol::code::{request, response};

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Disk;
 use broker::run::{Broker, start, start_on};
 use broker::settings::Settings;
 use bytes::Bytes;
+use disk::MmapDisk as Disk;
 use message::record::{Check, Entry, View, decode};
 use protocol::body::KvTable;
 use protocol::code::{request, response};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use broker::Disk;
 use broker::settings::{FlushDiskType, Settings};
 use cluster::{Answer, Wire, frame};
+use disk::MmapDisk as Disk;
 use protocol::code::{request, response};
 use protocol::header::broker::*;
 use tempfile::TempDir;

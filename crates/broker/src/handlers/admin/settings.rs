@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use disk::Clock;
+use disk::{Clock, Disk};
 use protocol::code::response;
 use protocol::header::broker::GetBrokerConfigResponseHeader;
 use remoting::{Body, Request};
@@ -10,21 +10,22 @@ use settings::Refused;
 
 use super::{Error, refuse};
 use crate::config::{ConfigStore, UpdateError};
+use crate::dispatch::MayWait;
 use crate::registration::Registration;
 
 /// What the handler needs.
-pub struct SettingsRequests {
+pub struct SettingsRequests<D: Disk> {
     /// The settings in force and the file they are kept in.
-    pub config: Arc<ConfigStore>,
+    pub config: Arc<ConfigStore<D>>,
     /// Tells the name servers of a changed permission.
     pub registration: Arc<Registration>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
 
-impl SettingsRequests {
+impl<D: Disk> SettingsRequests<D> {
     /// UPDATE_BROKER_CONFIG: properties text. Nothing is applied when any key is black-listed or any value is bad.
-    pub fn update(&self, request: Request) {
+    pub fn update(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         if frame.body.is_empty() {
             return responder.ok();
@@ -50,7 +51,7 @@ impl SettingsRequests {
     }
 
     /// GET_BROKER_CONFIG: `key=value` lines.
-    pub fn get(&self, request: Request) {
+    pub fn get(&self, request: Request, _: MayWait) {
         let (version, text) = self.config.text();
         let header = GetBrokerConfigResponseHeader { version };
         request

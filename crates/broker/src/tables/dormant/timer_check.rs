@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn javas_file_is_read_and_others_are_named() {
-        let bytes = include_bytes!("../../tests/golden/java-5.3.3/timercheck");
+        let bytes = include_bytes!("../../../tests/golden/java-5.3.3/timercheck");
         let check = TimerCheck::decode(bytes).expect("as Java wrote it");
         let longs = [
             check.last_read_time_ms,

@@ -1,0 +1,114 @@
+//! The broker's ports. They are bound before the store is opened: a port that is taken must not cost a recovery.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use disk::Disk;
+use remoting::{Bound, Server, Service};
+use tokio::net::TcpSocket;
+
+use super::StartError;
+use crate::dispatch::{Handlers, Port};
+use crate::settings::Settings;
+use crate::store_settings;
+
+/// Sockets that are bound and served by nobody yet.
+pub(super) struct Ports {
+    /// With whether pulls are served there.
+    bound: Vec<(Bound, bool)>,
+}
+
+impl Ports {
+    /// Binds both ports.
+    pub(super) fn bind(settings: &Settings) -> Result<Ports, StartError> {
+        let port = settings.server.listen_port;
+        let ports = [
+            (
+                "the broker",
+                port,
+                true,
+                format!("Is another broker running here? Change listenPort={port} in its file."),
+            ),
+            (
+                "the VIP listener",
+                port - 2,
+                false,
+                format!("It is listenPort - 2; change listenPort={port} so that listenPort - 2 is free too."),
+            ),
+        ];
+        let mut bound = Vec::new();
+        for (what, port, pulls, hint) in ports {
+            let options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
+            let address = options.bind;
+            let socket = Server::bind(options).map_err(|cause| StartError::Bind {
+                what,
+                address,
+                cause,
+                hint,
+            })?;
+            bound.push((socket, pulls));
+        }
+        if let Some(problem) = ha_port_problem(settings) {
+            tracing::warn!("{problem}");
+        }
+        Ok(Ports { bound })
+    }
+
+    /// Serves them.
+    pub(super) fn serve<D: Disk>(self, handlers: &Arc<Handlers<D>>) -> Vec<Server> {
+        let serve = |(bound, pulls): (Bound, bool)| {
+            let handlers = Arc::clone(handlers);
+            let service: Arc<dyn Service> = Arc::new(Port { handlers, pulls });
+            bound.serve(service)
+        };
+        self.bound.into_iter().map(serve).collect()
+    }
+}
+
+/// Says if the port of replication is somebody else's. Nothing listens there in this release, so it is no reason not to
+/// start; several brokers of a guide on one host (10911 and 10912) would meet here.
+fn ha_port_problem(settings: &Settings) -> Option<String> {
+    let port = settings.store.ha_listen_port;
+    let address: SocketAddr = store_settings::server(settings, u16::try_from(port).ok()?)
+        .ok()?
+        .bind;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }
+    .ok()?;
+    // Bound and not listening, it takes the port from nobody.
+    socket.set_reuseaddr(true).ok()?;
+    let cause = socket.bind(address).err()?;
+    Some(format!(
+        "port {port} of replication can not be had: {cause}. It is haListenPort, listenPort + 1 unless it is given; \
+         change listenPort={} or haListenPort.",
+        settings.server.listen_port
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_replication_port_is_named_with_its_setting() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = other.local_addr().unwrap().port();
+        let mut settings = Settings::default();
+        settings.server.bind_address = "127.0.0.1".to_owned();
+        settings.server.listen_port = i32::from(taken) - 1;
+        settings.store.ha_listen_port = i32::from(taken);
+        let problem = ha_port_problem(&settings).unwrap();
+        let parts = [
+            taken.to_string(),
+            format!("listenPort={}", taken - 1),
+            "haListenPort".to_owned(),
+        ];
+        assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
+        drop(other);
+        assert_eq!(ha_port_problem(&settings), None);
+    }
+}
