@@ -5,6 +5,7 @@
 //! start reading at [`handlers::send`] or [`handlers::pull`].
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod budget;
 pub mod cli;
 pub mod clients;

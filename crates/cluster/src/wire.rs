@@ -86,6 +86,12 @@ impl Wire {
         let _ = self.stream.set_write_timeout(Some(within));
     }
 
+    /// Lets reads fail when nothing has come for this long; 20 s unless it is said here.
+    pub fn wait_for_answers(&mut self, within: Duration) {
+        // Fails for zero only.
+        let _ = self.stream.set_read_timeout(Some(within));
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod bad_input;
 mod check;
 mod config_files;
 mod consumers;
+mod first_hour;
 mod full_disk;
 mod hand_over;
 mod load;

@@ -95,6 +95,8 @@ settings! {
     compressed_register: bool = false, java "compressedRegister", since "4.9", applies Live;
     /// Register on every tick even if nothing changed.
     force_register: bool = true, java "forceRegister", since "4.9", applies Live;
+    /// Tell name servers of changed topics one by one.
+    enable_single_topic_register: bool = false, java "enableSingleTopicRegister", since "5.3", applies Live;
     /// Milliseconds between registrations, clamped to 10000..60000.
     register_name_server_period: i32 = 30_000,
         java "registerNameServerPeriod", since "4.9", applies Live, range 1..=i32::MAX;
@@ -132,7 +134,6 @@ settings! {
         "rejectPullConsumerEnable": bool = "false", since "5.3", "pull consumers are always served";
         "channelExpiredTimeout": i64 = "120000", since "5.3", "a client without heartbeats is forgotten after 120 seconds, as in 4.9";
         "validateSystemTopicWhenUpdateTopic": bool = "true", since "5.3", "system topics are always protected";
-        "enableSingleTopicRegister": bool = "false", since "5.3", REGISTER;
         "enableSplitRegistration": bool = "false", since "5.3", REGISTER;
         "splitRegistrationSize": i32 = "800", since "5.3", REGISTER;
         "enableRegisterProducer": bool = "true", since "5.3", "producers of heartbeats are always kept";

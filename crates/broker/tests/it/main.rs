@@ -5,6 +5,7 @@ mod config_files;
 mod faults;
 mod fixture;
 mod live_settings;
+mod name_servers;
 mod queries;
 mod registration;
 mod requests;
