@@ -28,6 +28,8 @@
 #![forbid(unsafe_code)]
 
 mod address;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod launch;
 mod live;
