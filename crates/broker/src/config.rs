@@ -100,6 +100,9 @@ impl<D: Disk> ConfigStore<D> {
         let file = changed.config_file();
         let at_start = self.store.settings().clone();
         self.store.tune(&store_settings::tuned(&changed, at_start));
+        if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
+            tracing::warn!("logLevels: {bad}");
+        }
         self.live.store(changed);
         version.counter += 1;
         version.timestamp = self.clock.now_ms();

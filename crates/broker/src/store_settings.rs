@@ -12,8 +12,8 @@ use crate::delay::DelayLevels;
 use crate::settings::Settings;
 
 /// What the store is told when it is opened.
-pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
-    let s = &settings.store;
+pub fn of(broker: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
+    let s = &broker.store;
     let at_start = StoreSettings {
         commitlog_dirs: s.commit_log_dirs(),
         read_only_commitlog_dirs: s.read_only_commit_log_dirs(),
@@ -24,7 +24,7 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         multi_dispatch: s.enable_multi_dispatch,
         lmq: s.enable_lmq,
         max_lmq_queues: s.max_lmq_consume_queue_num.max(0) as usize,
-        flush_type: if settings.is_sync_flush() {
+        flush_type: if broker.is_sync_flush() {
             FlushType::Sync
         } else {
             FlushType::Async
@@ -32,15 +32,15 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         check_crc_on_recover: s.check_crc_on_recover,
         verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,
-        correct_offsets: !settings.is_slave() || s.offset_check_in_slave,
+        correct_offsets: !broker.is_slave() || s.offset_check_in_slave,
         index: s.message_index_enable,
         index_slots: s.max_hash_slot_num,
         index_entries: s.max_index_num,
-        local_offset_ms: disk::local_offset_ms(clock.now_ms()),
+        local_offset_ms: settings::host::local_offset_ms(clock.now_ms()),
         delay_levels_ms: levels.as_ms().to_vec(),
         ..StoreSettings::below(PathBuf::from(&s.store_path_root_dir))
     };
-    tuned(settings, at_start)
+    tuned(broker, at_start)
 }
 
 /// `base` with everything that may change while the store is open ([`store::Store::tune`]).

@@ -1,7 +1,7 @@
 //! The parts of a broker, made in order; each is given what it needs. No thread, no task, no socket yet: what is here runs
 //! when somebody calls it, which in a simulation is the simulation.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -12,6 +12,7 @@ use settings::Live;
 use store::{RecoveryReport, Store};
 
 use super::StartError;
+use crate::address;
 use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::commitlog::{
@@ -123,7 +124,7 @@ impl<D: Disk + Clone> Parts<D> {
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, now)?;
         loaded.clamp(&store);
-        let store_host = store_host(&settings);
+        let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
         let parts = Builder {
             settings,
@@ -200,16 +201,6 @@ fn identity(settings: &Settings) -> Identity {
             .trace_topic_enable
             .then(|| broker.msg_trace_topic_name.clone()),
     }
-}
-
-/// The address written into records. A placeholder such as `*.*.*.*` (tutorials have it) is no address: 127.0.0.1 then.
-fn store_host(settings: &Settings) -> SocketAddr {
-    let text = settings.broker.broker_ip1.as_str();
-    let ip = text.parse::<IpAddr>().unwrap_or_else(|_| {
-        tracing::warn!("brokerIP1={text} is no IP address; message ids name 127.0.0.1");
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    });
-    SocketAddr::new(ip, settings.server.listen_port as u16)
 }
 
 /// Number of the day at this place, which the totals of `clusterList -m` change with.

@@ -1,6 +1,6 @@
 //! Settings of the broker itself.
 
-use settings::{host, not_blank, settings};
+use settings::{addresses, announced, host, name, not_blank, optional_path, settings};
 
 const REGISTER: &str = "a registration is sent whole";
 const SLOW: &str = "a group that falls behind is never stopped";
@@ -43,9 +43,9 @@ settings! {
     region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies AtStart;
     /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
-        java "rocketmqHome", since "4.9", applies AtStart;
+        java "rocketmqHome", since "4.9", applies AtStart, read optional_path;
     /// Name shared by a master and its slaves; default host name (DEFAULT_BROKER if unknown).
-    broker_name: String = host::name(), java "brokerName", since "4.9", applies AtStart, check not_blank;
+    broker_name: String = host::name(), java "brokerName", since "4.9", applies AtStart, check name;
     /// Read 4 + write 2 bits applied to the whole broker.
     broker_permission: i32 = 6, java "brokerPermission", since "4.9", applies Live, range 0..=7;
     /// Queues of the auto-create template topic TBW102.
@@ -55,18 +55,18 @@ settings! {
     auto_create_topic_enable: bool = true, java "autoCreateTopicEnable", since "4.9", applies Live;
     /// Cluster this broker belongs to.
     broker_cluster_name: String = "DefaultCluster".to_owned(),
-        java "brokerClusterName", since "4.9", applies AtStart, check not_blank;
+        java "brokerClusterName", since "4.9", applies AtStart, check name;
     /// Address announced to clients and name servers.
-    broker_ip1: String = host::address(), java "brokerIP1", since "4.9", applies AtStart, check not_blank;
+    broker_ip1: String = host::address(), java "brokerIP1", since "4.9", applies AtStart, check announced;
     /// Address announced for HA.
-    broker_ip2: String = host::address(), java "brokerIP2", since "4.9", applies AtStart, check not_blank;
+    broker_ip2: String = host::address(), java "brokerIP2", since "4.9", applies AtStart, check announced;
     /// Milliseconds between writes of the offset table.
     flush_consumer_offset_interval: i32 = 5000,
         java "flushConsumerOffsetInterval", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Give the pseudo topic named like the cluster read/write permission.
     cluster_topic_enable: bool = true, java "clusterTopicEnable", since "4.9", applies AtStart;
     /// Name servers, ";"-separated host:port.
-    namesrv_addr: Option<String> = None, java "namesrvAddr", since "4.9", applies Live;
+    namesrv_addr: Option<String> = None, java "namesrvAddr", since "4.9", applies Live, check addresses;
     /// 0 master, >0 slave.
     broker_id: i64 = 0, java "brokerId", since "4.9", applies AtStart, range -1..=i64::MAX;
     /// Create unknown consumer groups on first use.
@@ -118,7 +118,7 @@ settings! {
     config_black_list: String = "configBlackList;brokerConfigPath".to_owned(),
         java "configBlackList", since "4.9", applies AtStart;
     /// Path of the broker's own config file.
-    broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart;
+    broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart, read optional_path;
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;

@@ -51,6 +51,7 @@ fn every_key_of_java_is_known() {
     let known: usize = settings
         .sections()
         .iter()
+        .filter(|section| section.class() != "Log")
         .map(|section| section.rows().len())
         .sum();
     assert_eq!(known, seen.len(), "the table has keys that Java has not");
@@ -125,6 +126,7 @@ fn files_of_tutorials_start_a_broker() {
                 "unknown key `storePathIndex`",
                 "unknown key `storeCheckpoint`",
                 "unknown key `abortFile`",
+                "answered SLAVE_NOT_AVAILABLE",
             ],
         ),
         (
@@ -196,11 +198,9 @@ fn rules_between_settings() {
     );
     for (text, part) in [
         ("brokerRole=SLAVE\n", "Slave's brokerId must be > 0"),
-        (
-            "namesrvAddr=localhost\n",
-            "The Name Server Address[localhost] illegal",
-        ),
-        ("listenPort=2\n", "listenPort must be 3 or more"),
+        ("namesrvAddr=localhost\n", "`localhost` has no port"),
+        ("listenPort=2\n", "listenPort=2 must be 3 or more"),
+        ("listenPort=abc\n", "allowed: 1 to 65535"),
         ("listenPort=0\n", "allowed: 1 to 65535"),
         ("brokerRole=MASTER\n", "ASYNC_MASTER, SYNC_MASTER, SLAVE"),
         ("flushDiskType=ASYNC_MASTER\n", "SYNC_FLUSH, ASYNC_FLUSH"),
@@ -218,6 +218,91 @@ fn rules_between_settings() {
     }
     assert_eq!(read("haListenPort=5\n").0.store.ha_listen_port, 5);
     assert_eq!(read("deleteWhen=04;16\n").0.store.delete_hours(), [4, 16]);
+}
+
+/// Everything that a start refuses, or that cannot work, is refused by the check, with its line.
+#[test]
+fn the_check_refuses_what_the_start_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let file = file.display();
+    for (text, part) in [
+        ("brokerName=broker-a # the first".to_owned(), "starts no comment"),
+        ("brokerClusterName=c // cluster".to_owned(), "starts no comment"),
+        ("brokerName=\"broker-a\"".to_owned(), "without quotes"),
+        ("namesrvAddr=a:1,b:2".to_owned(), "`;` separates"),
+        ("namesrvAddr=http://a:9876".to_owned(), "a scheme"),
+        ("namesrvAddr=<ip>:9876".to_owned(), "no host's name"),
+        ("namesrvAddr=10.0.0:9876".to_owned(), "no IPv4 address"),
+        ("brokerIP1=10.0.0.1:10911".to_owned(), "without a port"),
+        ("brokerIP2=你的ip".to_owned(), "no host's name"),
+        ("bindAddress=eth0".to_owned(), "an IP address of this host"),
+        ("listenPort=65535".to_owned(), "no room"),
+        ("listenPort=2".to_owned(), "3 or more"),
+        ("haListenPort=10911".to_owned(), "taken by this broker itself"),
+        ("haListenPort=10909".to_owned(), "taken by this broker itself"),
+        ("haListenPort=65536".to_owned(), "0 to 65535"),
+        ("mappedFileSizeCommitLog=1024".to_owned(), "4096 to"),
+        ("mapedFileSizeCommitLog=100".to_owned(), "4096 to"),
+        ("mappedFileSizeConsumeQueue=19".to_owned(), "20 to"),
+        (
+            "mappedFileSizeConsumeQueue=2147483640".to_owned(),
+            "to 2147483627",
+        ),
+        ("maxIndexNum=107000000".to_owned(), "maxIndexNum is 107000000"),
+        ("maxMessageSize=2147483647".to_owned(), "to 2147418103"),
+        ("messageDelayLevel=1s 5x".to_owned(), "s, m, h or d"),
+        (format!("storePathRootDir={file}"), "no directory"),
+        (format!("storePathRootDir={file}/store"), "in the way"),
+        (format!("storePathCommitLog={file}"), "no directory"),
+        ("storePathRootDir=\"/data".to_owned(), "without quotes"),
+        ("storePathRootDir=D:/store".to_owned(), "Windows"),
+        (
+            "storePathRootDir=${surely.not.set}/store".to_owned(),
+            "surely.not.set",
+        ),
+        ("storePathRootDir=".to_owned(), "a path"),
+        ("logLevels=debgu".to_owned(), "`debug` is meant?"),
+    ] {
+        let (_, report) = read(&format!("\n{text}\n"));
+        let place = "error: b.properties:2: ";
+        let found = report.to_string();
+        assert!(
+            found
+                .lines()
+                .any(|line| line.starts_with(place) && line.contains(part)),
+            "{text}: {found}"
+        );
+    }
+}
+
+/// Values that can be stored, but not as somebody may expect, are warned of.
+#[test]
+fn what_works_only_in_part_is_warned_of() {
+    for (text, part) in [
+        ("maxMessageSize=16777216", "a frame has at most 16777216 bytes"),
+        (
+            "mappedFileSizeCommitLog=1048576",
+            "takes records of 1048568 bytes",
+        ),
+        ("brokerRole=SYNC_MASTER", "SLAVE_NOT_AVAILABLE"),
+    ] {
+        let (_, report) = read(&format!("\n{text}\n"));
+        let found = report.to_string();
+        assert!(!report.has_errors(), "{found}");
+        assert!(
+            found.starts_with("warning: b.properties:2: ") && found.contains(part),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn a_slave_has_a_name_of_its_own_on_its_host() {
+    let (settings, _) = read("brokerName=broker-a\nbrokerRole=SLAVE\nbrokerId=1\n");
+    assert_eq!(settings.own_name(), "broker-a-slave1");
+    assert_eq!(read("brokerName=broker-a\n").0.own_name(), "broker-a");
 }
 
 #[test]
@@ -306,13 +391,23 @@ fn files_in_conf_have_nothing_odd() {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let (settings, report) = read(&text);
-            let slave = settings.store.broker_role == BrokerRole::Slave;
-            let expected = if slave {
-                "warning: brokerRole=SLAVE: replication is not part of this release; this broker copies nothing\n"
-            } else {
-                ""
+            let expected = match settings.store.broker_role {
+                BrokerRole::Slave => Some("this broker copies nothing"),
+                BrokerRole::SyncMaster => Some("answered SLAVE_NOT_AVAILABLE"),
+                BrokerRole::AsyncMaster => None,
             };
-            assert_eq!(report.to_string(), expected, "{}", path.display());
+            let found = report.to_string();
+            assert_eq!(
+                report.findings.len(),
+                usize::from(expected.is_some()),
+                "{}: {found}",
+                path.display()
+            );
+            assert!(
+                found.contains(expected.unwrap_or_default()),
+                "{}: {found}",
+                path.display()
+            );
             if set == "." {
                 continue;
             }
@@ -323,7 +418,7 @@ fn files_in_conf_have_nothing_odd() {
             }
             let root = settings.store.store_path_root_dir;
             assert!(
-                root.starts_with(&*host::home().to_string_lossy()) && !root.contains("${"),
+                root.starts_with(&*host::home().unwrap().to_string_lossy()) && !root.contains("${"),
                 "{root}"
             );
         }

@@ -351,3 +351,53 @@ pub struct GroupList {
     #[serde(deserialize_with = "de::scalars")]
     pub group_list: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Go client v2.0.0-rc2 sends `PUSH`; Java's broker keeps null for it and serves the client.
+    #[test]
+    fn a_heartbeat_with_names_of_other_clients_is_read() {
+        let text = r#"{"clientID":"127.0.0.1@1","consumerDataSet":[
+            {"groupName":"go","consumeType":"PUSH","messageModel":"Clustering","consumeFromWhere":"ConsumeFromLastOffset"},
+            {"groupName":"old","consumeType":0,"messageModel":"broadcasting","consumeFromWhere":4},
+            {"groupName":"bare","consumeType":"","messageModel":null}]}"#;
+        let heartbeat: HeartbeatData = crate::body::read(text.as_bytes()).expect("Java reads it");
+        let read: Vec<_> = heartbeat
+            .consumer_data_set
+            .iter()
+            .map(|c| {
+                (
+                    c.group_name.as_str(),
+                    c.consume_type,
+                    c.message_model,
+                    c.consume_from_where,
+                )
+            })
+            .collect();
+        assert_eq!(
+            read,
+            [
+                (
+                    "go",
+                    ConsumeType::Passively,
+                    MessageModel::Clustering,
+                    ConsumeFromWhere::LastOffset
+                ),
+                (
+                    "old",
+                    ConsumeType::Actively,
+                    MessageModel::Broadcasting,
+                    ConsumeFromWhere::FirstOffset
+                ),
+                (
+                    "bare",
+                    ConsumeType::Passively,
+                    MessageModel::Clustering,
+                    ConsumeFromWhere::LastOffset
+                ),
+            ]
+        );
+    }
+}
