@@ -29,6 +29,7 @@ pub fn of(broker: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSe
         } else {
             FlushType::Async
         },
+        accept_missing_log: s.accept_missing_commit_log,
         check_crc_on_recover: s.check_crc_on_recover,
         verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,

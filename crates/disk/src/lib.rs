@@ -205,6 +205,9 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R>;
     /// Copies `at..at + out.len()` out, published or not. Does not map a file that is not mapped.
     fn read(&self, at: u64, out: &mut [u8]) -> Result<()>;
+    /// The first position at or after `from` where the file may hold something other than zeros, as far as the file system
+    /// tells without reading: blocks that were reserved and never written are none. `None` if there is nothing more.
+    fn next_data(&self, from: u64) -> Result<Option<u64>>;
     /// A counted reference to published bytes; `None` if the range is not below the published end.
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
     /// Reserves the blocks of a range, so that writing there cannot meet a full disk.

@@ -5,6 +5,7 @@ use crate::error::at;
 use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -589,6 +590,22 @@ impl MappedFile for MmapFile {
         }
         let file = inner.handle(&state)?;
         file.read_exact_at(out, at).map_err(inner.error(Operation::Read))
+    }
+
+    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+        let inner = &self.inner;
+        if from >= inner.len {
+            return Ok(None);
+        }
+        let file = inner.handle(&lock(&inner.state))?;
+        // Everything else is done at positions that are named, so nobody minds where the descriptor stands.
+        match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(from)) {
+            Ok(at) if at < inner.len => Ok(Some(at)),
+            Ok(_) | Err(Errno::NXIO) => Ok(None),
+            // A file system that can not tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(from)),
+            Err(error) => Err(inner.error(Operation::Read)(error.into())),
+        }
     }
 
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>> {

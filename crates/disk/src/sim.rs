@@ -699,6 +699,17 @@ impl MappedFile for SimFile {
         Ok(())
     }
 
+    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+        drop(self.disk.step(Operation::Read, &self.path)?);
+        let _state = lock(&self.node.state);
+        let from = (from as usize).min(self.node.len);
+        // SAFETY: inside the region; writes take the lock that we hold.
+        let rest = unsafe { self.node.live.bytes(from..self.node.len) };
+        let first = rest.iter().position(|&byte| byte != 0);
+        // By blocks, as a file system does.
+        Ok(first.map(|first| ((from + first) / PAGE * PAGE).max(from) as u64))
+    }
+
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>> {
         let state = lock(&self.node.state);
         if range.start > range.end || range.end > state.published {

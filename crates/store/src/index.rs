@@ -686,9 +686,11 @@ impl<D: Disk> Store<D> {
                     round.end = until;
                     break;
                 }
-                Step::Bad(error) => {
-                    tracing::error!(position = round.end, %error, "no record here; the rest of the file is not indexed");
-                    round.end = self.log.next_file(round.end).min(until);
+                Step::Bad(_) => {
+                    // Recovery or reput told of it.
+                    let at = walk.position;
+                    let next = self.latch.guard(self.log.resume(at, i64::MIN))?;
+                    round.end = next.unwrap_or(until).min(until);
                     break;
                 }
             }

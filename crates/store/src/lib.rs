@@ -19,6 +19,7 @@
 mod append;
 pub mod check;
 mod checkpoint;
+mod damage;
 mod ext;
 mod flush;
 mod index;
@@ -38,6 +39,7 @@ mod settings;
 mod store;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
+pub use damage::{Damage, DamageReport};
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};
@@ -45,6 +47,7 @@ pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
+pub use recover::files::MissingLog;
 pub use recover::{LogCut, OpenError, RecoveryReport};
 pub use reput::Arrival;
 pub use retention::{Health, Removed};

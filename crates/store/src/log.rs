@@ -166,6 +166,13 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// Start of the first file that starts behind `position`.
+    fn file_behind(&self, position: i64) -> Option<i64> {
+        let files = self.files.load();
+        let behind = files.partition_point(|file| file.start <= position);
+        files.get(behind).map(|file| file.start)
+    }
+
     /// First position of the file after the one that holds `position`.
     pub(crate) fn next_file(&self, position: i64) -> i64 {
         position - position.rem_euclid(self.file_size) + self.file_size
@@ -270,7 +277,7 @@ pub(crate) enum Step<'a> {
     Record(View<'a>),
     /// Nothing more up to the limit.
     End,
-    /// What lies at the position is no record; the walk cannot go on by itself.
+    /// What lies at the position is no record; [`Log::resume`] tells where the log goes on.
     Bad(RecordError),
 }
 
@@ -296,7 +303,14 @@ impl<D: Disk> Walk<'_, D> {
                 .is_some_and(|(start, slice)| (*start..*start + slice.len() as i64).contains(&self.position));
             if !inside {
                 let Some(slice) = self.log.slice_to_file_end(self.position)? else {
-                    return Ok(Step::End);
+                    // Where files are missing that a setting lets a start do without, the log goes on in the next one.
+                    match self.log.file_behind(self.position) {
+                        Some(next) if self.log.file_at(self.position).is_none() => {
+                            self.position = next;
+                            continue;
+                        }
+                        _ => return Ok(Step::End),
+                    }
                 };
                 self.slice = Some((self.position, slice));
             }

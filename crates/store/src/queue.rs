@@ -167,6 +167,8 @@ pub struct Queue<F> {
     flushed: AtomicI64,
     /// A file was made whose name is not durable yet.
     new_names: AtomicBool,
+    /// What stood behind the end was cleared, and that is not durable yet.
+    cleared: AtomicBool,
     files: RwLock<Vec<Arc<QueueFile<F>>>>,
     /// What its units have no room for, once there is anything.
     ext: OnceLock<Box<Ext<F>>>,
@@ -228,6 +230,7 @@ impl<F: MappedFile> Queue<F> {
             max_physical: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             new_names: AtomicBool::new(false),
+            cleared: AtomicBool::new(false),
             files: RwLock::default(),
             ext: OnceLock::new(),
             leftover: Mutex::new(None),
@@ -275,7 +278,9 @@ impl<F: MappedFile> Queue<F> {
 
     /// Whether units were written since the last flush.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.flushed.load(Ordering::Acquire) < self.end() || self.new_names.load(Ordering::Acquire)
+        self.flushed.load(Ordering::Acquire) < self.end()
+            || self.new_names.load(Ordering::Acquire)
+            || self.cleared.load(Ordering::Acquire)
     }
 
     /// Bytes written since the last flush.
@@ -517,6 +522,8 @@ impl<F: MappedFile> Queue<F> {
             && (from as u64) < leftover.dirty_until.min(file.file.len())
         {
             file.file.zero_from(from as u64)?;
+            // Units of messages that are lost must not come back with the next crash.
+            self.cleared.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -540,12 +547,21 @@ impl<F: MappedFile> Queue<F> {
             self.min.store(queue_offset, Ordering::Release);
         } else {
             filled = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
-            for index in end..filled {
-                self.write(disk, files, index, Unit::PRE_BLANK)?;
-            }
+            self.fill(disk, files, end..filled)?;
         }
-        for index in file_start.max(filled)..queue_offset {
+        self.fill(disk, files, file_start.max(filled)..queue_offset)
+    }
+
+    /// Writes fillers. Each counts at once: should the disk be full before the last, the next try goes on behind it.
+    fn fill<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        places: std::ops::Range<i64>,
+    ) -> disk::Result<()> {
+        for index in places {
             self.write(disk, files, index, Unit::PRE_BLANK)?;
+            self.end.store(index + 1, Ordering::Release);
         }
         Ok(())
     }
@@ -561,6 +577,7 @@ impl<F: MappedFile> Queue<F> {
             if last.start < byte {
                 last.file.unpublish((byte - last.start) as u64)?;
                 last.file.zero_from((byte - last.start) as u64)?;
+                self.cleared.store(true, Ordering::Release);
                 break;
             }
             last.file.forget();
@@ -599,6 +616,10 @@ impl<F: MappedFile> Queue<F> {
                 file.file.sync(start as u64..stop as u64)?;
             }
         }
+        let cleared = self.cleared.swap(false, Ordering::AcqRel);
+        if let Some(last) = self.files.read().last().filter(|_| cleared) {
+            last.file.sync(0..last.file.len())?;
+        }
         if self.new_names.swap(false, Ordering::AcqRel) {
             let dir = files.queue_dir(&self.topic, self.id);
             disk.sync_dir(&dir)?;
@@ -621,6 +642,7 @@ impl<F: MappedFile> Queue<F> {
     pub(crate) fn begin_flush(&self) -> i64 {
         // The flag first: a file made after it is noted again.
         self.new_names.store(false, Ordering::Release);
+        self.cleared.store(false, Ordering::Release);
         if let Some(ext) = self.ext.get() {
             ext.begin_flush();
         }
@@ -634,35 +656,37 @@ impl<F: MappedFile> Queue<F> {
         let (mut low, mut high) = (self.min().max(first), self.end());
         while low < high {
             let middle = low + (high - low) / 2;
-            // Fillers say nothing about the log: the next real unit decides.
-            let mut probe = middle;
-            let mut unit = self.unit(probe)?;
-            while probe + 1 < high && unit.is_none_or(Unit::is_pre_blank) {
-                probe += 1;
-                unit = self.unit(probe)?;
-            }
-            let gone = unit.is_none_or(|unit| unit.physical < log_min);
-            if gone {
-                low = middle + 1;
-            } else {
-                high = middle;
+            // Fillers and missing files say nothing about the log: the next real unit decides.
+            let decides = self.message_behind(middle, high)?;
+            match decides {
+                Some((index, unit)) if unit.physical < log_min => low = index + 1,
+                _ => high = middle,
             }
         }
         // Fillers at the front are no messages either.
-        let mut end_of_fillers = self.end();
-        while low < end_of_fillers {
-            let middle = low + (end_of_fillers - low) / 2;
-            if self.unit(low)?.is_none_or(|unit| !unit.is_pre_blank()) {
-                break;
-            }
-            if self.unit(middle)?.is_some_and(Unit::is_pre_blank) {
-                low = middle + 1;
-            } else {
-                end_of_fillers = middle;
-            }
-        }
-        self.min.fetch_max(low, Ordering::AcqRel);
+        let end = self.end();
+        let first = self.message_behind(low, end)?;
+        self.min
+            .fetch_max(first.map_or(end, |(index, _)| index), Ordering::AcqRel);
         Ok(())
+    }
+
+    /// The first unit of `from..until` that is a message's, with its index.
+    fn message_behind(&self, mut from: i64, until: i64) -> disk::Result<Option<(i64, Unit)>> {
+        while from < until {
+            let Some(units) = self.units(from, (until - from).saturating_mul(UNIT))? else {
+                from = self.next_data(from);
+                continue;
+            };
+            let units = units.chunks_exact(UNIT as usize).map(Unit::decode);
+            let count = units.len() as i64;
+            let found = (from..).zip(units).find(|(_, unit)| !unit.is_pre_blank());
+            if found.is_some() {
+                return Ok(found);
+            }
+            from += count.max(1);
+        }
+        Ok(None)
     }
 
     /// Whether the first readable unit points before `log_min`, so that [`Queue::correct_min`] has something to do.

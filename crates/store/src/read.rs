@@ -65,7 +65,10 @@ pub enum Boundary {
     Lower,
     /// The last message at or before the time.
     Upper,
-    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue).
+    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue); the end of the queue for a
+    /// time after the last one.
+    ///
+    /// Unlike 4.9.8, which gives the last message then: a group that is set to now would consume it again. 5.3.3 gives the end.
     Nearest,
 }
 
@@ -356,7 +359,7 @@ impl<D: Disk> Store<D> {
                     .max(min + 1)
                     - 1
             }
-            Boundary::Nearest if lower == max => max - 1,
+            Boundary::Nearest if lower == max => max,
             Boundary::Nearest if lower == min => min,
             Boundary::Nearest => {
                 let after = self
@@ -374,23 +377,39 @@ impl<D: Disk> Store<D> {
         Ok(QueueOffset(chosen))
     }
 
-    /// The first index in `low..high` whose store time passes `test`, else `high`. A message that is gone counts as
-    /// older than every time.
+    /// The first index in `low..high` whose store time passes `test`, else `high`. Messages that are not there any more say
+    /// nothing: the next one that is decides, and none of them is the answer.
     fn first_where(
         &self,
         queue: &Queue<D::File>,
         mut low: i64,
-        mut high: i64,
+        high: i64,
         test: impl Fn(i64) -> bool,
     ) -> disk::Result<i64> {
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.store_time_in(queue, middle)?.is_some_and(&test) {
-                high = middle;
-            } else {
-                low = middle + 1;
+        let (mut until, mut found) = (high, high);
+        while low < until {
+            let middle = low + (until - low) / 2;
+            match self.first_with_time(queue, middle, until)? {
+                Some((index, time)) if test(time) => (until, found) = (middle, index),
+                Some((index, _)) => low = index + 1,
+                None => until = middle,
             }
         }
-        Ok(low)
+        Ok(found)
+    }
+
+    /// The first message in `from..until` that is there, and its store time.
+    fn first_with_time(
+        &self,
+        queue: &Queue<D::File>,
+        from: i64,
+        until: i64,
+    ) -> disk::Result<Option<(i64, i64)>> {
+        for index in from..until {
+            if let Some(time) = self.store_time_in(queue, index)? {
+                return Ok(Some((index, time)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -348,10 +348,12 @@ impl<D: Disk> Store<D> {
                     return Ok(());
                 }
                 Step::Bad(error) => {
-                    // Published bytes are ours or were checked by recovery: memory or device lie.
+                    // Damage that recovery stepped over, or bytes that changed since.
                     let at = walk.position;
-                    tracing::error!(position = at, %error, "the commitlog changed under us; the rest of the file is skipped");
-                    let next = self.log.next_file(at).min(until);
+                    let next = self.log.resume(at, i64::MIN);
+                    let next = next.map_err(|error| Stop::Latched(self.latch.set(&error)))?;
+                    let next = next.unwrap_or(until).min(until);
+                    tracing::error!("{}", self.log.damage(at, next, error));
                     let timestamp = self.reput_timestamp.load(Ordering::Acquire);
                     self.advance(state, next, timestamp);
                     return Ok(());

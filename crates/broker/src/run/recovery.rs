@@ -24,19 +24,13 @@ pub(super) fn log_recovery(report: &RecoveryReport, consumequeue_file_size: i64)
              {consumequeue_file_size}; they go on with {size}"
         );
     }
-    if report.units_cut > 0 {
-        tracing::warn!(
-            "{} queue units were cut: the log does not vouch for them",
-            report.units_cut
+    if let Some(size) = report.other_log_file_size {
+        tracing::info!(
+            "commitlog files have {size} bytes, which is not what mappedFileSizeCommitLog says; the log goes on with {size}"
         );
     }
-    if let Some(cut) = &report.log_cut {
-        tracing::warn!(
-            "the log was cut at {}: {}; {} bytes behind it were dropped",
-            cut.at,
-            cut.reason,
-            report.log_cut_bytes
-        );
+    for line in report.warnings() {
+        tracing::warn!("{line}");
     }
     for (what, paths) in [
         ("removed", &report.removed),

@@ -78,13 +78,14 @@ pub const HINTS: Hints = Hints {
     aliases: &[
         Alias {
             key: "mapedFileSizeCommitLog",
-            now: Some("mappedFileSizeCommitLog"),
-            known_in: "releases up to 4.5.1; later ones ignore it",
+            // Read, it would give a new store files that Java's broker does not start on with the same settings.
+            now: None,
+            known_in: "releases up to 4.5.1; today's key is mappedFileSizeCommitLog",
         },
         Alias {
             key: "mapedFileSizeConsumeQueue",
-            now: Some("mappedFileSizeConsumeQueue"),
-            known_in: "releases up to 4.5.1; later ones ignore it; in bytes, 20 for each message",
+            now: None,
+            known_in: "releases up to 4.5.1; today's key is mappedFileSizeConsumeQueue, in bytes, 20 for each message",
         },
         Alias {
             key: "haSlaveFallbehindMax",

@@ -92,6 +92,9 @@ settings! {
     /// Largest body in bytes.
     max_message_size: i32 = 4_194_304,
         java "maxMessageSize", since "4.9", applies Live, range 1..=2_147_418_103;
+    /// Start though files of the commit log are missing, and go on without them.
+    accept_missing_commit_log: bool = false,
+        java "acceptMissingCommitLog", since "only here", applies AtStart;
     /// Check body CRC at recovery.
     check_crc_on_recover: bool = true, java "checkCRCOnRecover", since "4.9", applies AtStart;
     /// Commit-log directory; several allowed, separated by ",".
@@ -168,7 +171,7 @@ settings! {
         java "readOnlyCommitLogStorePaths", since "4.9", applies AtStart, read optional_paths;
     /// Append property __CRC32# to every record.
     enabled_append_prop_crc: bool = false, java "enabledAppendPropCRC", since "5.3", applies AtStart;
-    /// Recovery checks the property __CRC32# of every record; a record without it ends the log, as in Java.
+    /// Recovery checks the property __CRC32# of every record; a record without it is stepped over.
     force_verify_prop_crc: bool = false, java "forceVerifyPropCRC", since "5.3", applies AtStart;
     /// Units of consume queues get an extension with tag, store time and filter bitmap.
     enable_consume_queue_ext: bool = false, java "enableConsumeQueueExt", since "4.9", applies AtStart;

@@ -27,6 +27,8 @@ pub(super) struct Loader<'a, D: Disk> {
     pub(super) queues: &'a Queues<D::File>,
     pub(super) log: &'a Log<D>,
     pub(super) limit: i64,
+    /// Units below it were made durable with the log that they point into.
+    pub(super) vouched: Option<i64>,
     pub(super) clean: bool,
     /// Topics that have extensions.
     pub(super) with_ext: BTreeSet<String>,
@@ -169,11 +171,7 @@ impl<D: Disk> Loader<'_, D> {
         let count = found.len();
         for (index, (start, path, entry)) in found.into_iter().enumerate() {
             if start % size != 0 {
-                return Err(OpenError::FileName {
-                    path,
-                    expected: size,
-                    setting,
-                });
+                return Err(OpenError::FileName { path, expected: size });
             }
             // Of a queue any file may count as the last: what the checkpoint vouches for is never short, and the rest is
             // built again.
@@ -298,7 +296,7 @@ impl<D: Disk> Loader<'_, D> {
                     max_physical: 0,
                 });
             }
-            if unit.physical < self.log.min() || self.is_record_of(unit, topic, id, index) {
+            if unit.physical < self.log.min() || self.holds(unit, topic, id, index) {
                 return Ok(Good {
                     units,
                     max_physical: unit.end(),
@@ -312,14 +310,18 @@ impl<D: Disk> Loader<'_, D> {
         })
     }
 
-    fn is_record_of(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
+    /// Whether a unit points at its record. One that is vouched for is believed where the log has no record any more: its place
+    /// was taken, and consumers know that.
+    fn holds(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
         let Ok(record) = self.log.record_at(unit.physical) else {
-            return false;
+            return self.vouched.is_some_and(|vouched| unit.physical < vouched);
         };
-        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
-            return false;
-        };
-        record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+        match decode(&record, Check::Lengths) {
+            Ok(Entry::Record(view)) => {
+                record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+            }
+            _ => false,
+        }
     }
 }
 

@@ -310,7 +310,7 @@ fn offsets_by_time() {
         (2000, 1, 3, 1),
         (4999, 4, 3, 4),
         (5000, 4, 4, 4),
-        (9000, 5, 4, 4),
+        (9000, 5, 4, 5),
     ];
     for (time, lower, upper, nearest) in cases {
         let at = |boundary| store.offset_by_time("T", 0, NOW + time, boundary).unwrap().0;

@@ -6,7 +6,7 @@
 use crate::harness::*;
 use disk::{SimDisk, SimRandom};
 use filter::TagFilter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{FlushType, NewRecord, Store, StoreSettings};
 
@@ -21,6 +21,8 @@ struct Sent {
     body: Vec<u8>,
     end: i64,
     tag: &'static str,
+    /// A power cut tore it, and something sound stands behind it.
+    lost: bool,
 }
 
 const TAGS: [&str; 3] = ["t0", "t1", "t2"];
@@ -41,6 +43,8 @@ struct Life {
     serial: u64,
     /// Queues of a topic; with many of them they are flushed all at once.
     queues: u64,
+    /// Queues that the last power cut may have torn messages of.
+    torn: BTreeSet<(&'static str, i32)>,
     /// A device failure was planned: errors are expected from now on until the next open.
     broken: bool,
 }
@@ -80,6 +84,7 @@ impl Life {
             acknowledged: 0,
             serial: 0,
             queues,
+            torn: BTreeSet::new(),
             broken: false,
         }
     }
@@ -178,12 +183,23 @@ impl Life {
                 continue;
             }
             let queue = self.model.entry(place).or_default();
+            if self.torn.remove(&place) {
+                // The places of torn messages are not given out again.
+                let places = queue.len() as i64..appended.queue_offset.0;
+                queue.extend(places.map(|_| Sent {
+                    body: Vec::new(),
+                    end: 0,
+                    tag,
+                    lost: true,
+                }));
+            }
             assert_eq!(appended.queue_offset.0, queue.len() as i64, "{place:?}");
             for place in light.iter().map(|name| (*name, 0)).chain([place]) {
                 self.model.entry(place).or_default().push(Sent {
                     body: body.clone(),
                     end: appended.end.0,
                     tag,
+                    lost: false,
                 });
             }
         }
@@ -227,15 +243,16 @@ impl Life {
             return;
         }
         for (&(topic, queue), sent) in &self.model {
-            let bodies = drain(self.store(), topic, queue);
-            assert!(bodies.len() <= sent.len(), "{topic} {queue}");
-            for (offset, (body, sent)) in bodies.iter().zip(sent).enumerate() {
-                assert!(
-                    *body == sent.body,
-                    "{topic} {queue} has another message at {offset}"
-                );
-            }
-            self.check_tags(topic, queue, &sent[..bodies.len()]);
+            let max = self.store().queue_max_offset(topic, queue).0;
+            assert!(max <= sent.len() as i64, "{topic} {queue}");
+            let messages = drain_places(self.store(), topic, queue);
+            let expected = (0..max).zip(sent).filter(|(_, sent)| !sent.lost);
+            let expected = expected.map(|(offset, sent)| (offset, &sent.body));
+            assert!(
+                messages.iter().map(|(offset, body)| (*offset, body)).eq(expected),
+                "{topic} {queue} has other messages"
+            );
+            self.check_tags(topic, queue, &sent[..max as usize]);
         }
     }
 
@@ -251,7 +268,7 @@ impl Life {
             assert!(result.next_begin_offset.0 > offset, "{topic} {queue}: {result:?}");
             offset = result.next_begin_offset.0;
         }
-        let tagged = sent.iter().filter(|sent| sent.tag == tag);
+        let tagged = sent.iter().filter(|sent| sent.tag == tag && !sent.lost);
         assert!(
             found.iter().eq(tagged.map(|sent| &sent.body)),
             "{topic} {queue}: messages with {tag}"
@@ -334,7 +351,10 @@ impl Life {
         );
         for (&(topic, queue), sent) in &mut self.model {
             let max = store.queue_max_offset(topic, queue).0;
-            let acknowledged = sent.iter().filter(|sent| sent.end <= self.acknowledged).count();
+            let acknowledged = sent
+                .iter()
+                .rposition(|sent| !sent.lost && sent.end <= self.acknowledged);
+            let acknowledged = acknowledged.map_or(0, |last| last + 1);
             assert!(
                 max >= acknowledged as i64,
                 "{topic} {queue} ends at {max}, {acknowledged} were acknowledged"
@@ -348,7 +368,22 @@ impl Life {
                 );
             }
             sent.truncate(max as usize);
+            let there: BTreeSet<i64> = drain_places(&store, topic, queue)
+                .into_iter()
+                .map(|(offset, _)| offset)
+                .collect();
+            for (offset, sent) in sent.iter_mut().enumerate() {
+                let is_lost = !there.contains(&(offset as i64));
+                assert!(
+                    !is_lost || sent.lost || sent.end > self.acknowledged,
+                    "{topic} {queue}: {offset}, which ends at {}, was acknowledged up to {}; of {max} there are {there:?}",
+                    sent.end,
+                    self.acknowledged
+                );
+                sent.lost |= is_lost;
+            }
         }
+        self.torn = self.model.keys().copied().collect();
         self.seen.clear();
         self.acknowledged = end;
         self.store = Some(store);
@@ -379,8 +414,9 @@ fn live(seed: u64, loud: bool) {
             let indexed = life.store().query_by_key(topic, "k", 64, 0, i64::MAX).unwrap();
             let sent: usize = (0..2)
                 .filter_map(|queue| life.model.get(&(topic, queue)))
-                .map(Vec::len)
-                .sum();
+                .flatten()
+                .filter(|sent| !sent.lost)
+                .count();
             assert!(
                 indexed.len() >= sent.min(64),
                 "{topic}: {} of {sent} in the index",

@@ -12,6 +12,7 @@ mod ext;
 mod golden;
 mod harness;
 mod index;
+mod log_damage;
 mod multi;
 mod reput;
 mod threads;
