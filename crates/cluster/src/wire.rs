@@ -34,6 +34,11 @@ impl Answer {
             .unwrap_or_default()
     }
 
+    /// Bit 0: it is an answer; bit 1: nobody waits for one.
+    pub fn flag(&self) -> i64 {
+        self.header.get("flag").and_then(Value::as_i64).unwrap_or(0)
+    }
+
     /// Which request it answers.
     pub fn opaque(&self) -> i64 {
         self.header.get("opaque").and_then(Value::as_i64).unwrap_or(-1)
