@@ -21,7 +21,7 @@ use crate::handlers::admin::topic::Topic;
 use crate::handlers::client::{Client, LONG_HEARTBEAT_BYTES};
 use crate::handlers::consumer_offset::ConsumerOffset;
 use crate::handlers::lock::Lock;
-use crate::handlers::pull::Pull;
+use crate::handlers::pull::{HeldPull, Pull};
 use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
@@ -99,6 +99,11 @@ impl<D: Disk> Handlers<D> {
                 }
             }
         }
+    }
+
+    /// Runs a held pull once more.
+    pub fn pull_again(&self, held: HeldPull) {
+        self.pull.again(held);
     }
 
     /// A peer is gone.

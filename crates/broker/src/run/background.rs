@@ -170,7 +170,7 @@ async fn expire_pulls<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
         }
         tokio::time::sleep(HOLD_EACH).await;
         for pull in parts.hold.take_expired(parts.clock.now_ms()) {
-            parts.handlers.pull.again(pull);
+            parts.handlers.pull_again(pull);
         }
     }
 }

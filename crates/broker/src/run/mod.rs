@@ -125,7 +125,7 @@ impl<D: Disk + Clone> Broker<D> {
         } = self;
         parts.registration.unregister().await;
         for pull in parts.hold.take_all() {
-            parts.handlers.pull.again(pull);
+            parts.handlers.pull_again(pull);
         }
         for server in servers {
             server.shutdown(CONNECTIONS_STOP).await;

@@ -255,7 +255,7 @@ fn the_check_refuses_what_the_start_refuses() {
         ("haListenPort=10909".to_owned(), "taken by this broker itself"),
         ("haListenPort=65536".to_owned(), "0 to 65535"),
         ("mappedFileSizeCommitLog=1024".to_owned(), "4096 to"),
-        ("mapedFileSizeCommitLog=100".to_owned(), "4096 to"),
+        ("mappedFileSizeCommitLog=100".to_owned(), "4096 to"),
         ("mappedFileSizeConsumeQueue=19".to_owned(), "20 to"),
         (
             "mappedFileSizeConsumeQueue=2147483640".to_owned(),

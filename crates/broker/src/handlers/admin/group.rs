@@ -144,7 +144,8 @@ impl<D: Disk> Group<D> {
                 if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
                     self.tables.offsets.remove_group(&h.group_name);
                 }
-                tracing::info!("group {} deleted by {peer}", h.group_name);
+                // Whatever a file of Java's names its groups: a line of the log stays one line.
+                tracing::info!("group {} deleted by {peer}", h.group_name.escape_debug());
                 Ok(change)
             });
         match outcome {
