@@ -40,7 +40,7 @@ pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use page_cache::forget_pages;
 pub use region::MappedSlice;
 #[cfg(feature = "sim")]
-pub use sim::{SimClock, SimDisk, SimRandom};
+pub use sim::{Injection, SimClock, SimDisk, SimRandom};
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -133,6 +133,9 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> Result<()>;
     /// Removes a directory and all in it; fine if it is not there.
     fn remove_dir_all(&self, path: &Path) -> Result<()>;
+    /// Gives a file or directory another name on the same file system; fine if it is not there. Durable after
+    /// [`Disk::sync_dir`] of both parents.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
     /// Makes the names of a directory durable.
     fn sync_dir(&self, path: &Path) -> Result<()>;
     /// Makes everything of the file system that holds `path` durable, files and names: quicker than syncing many small

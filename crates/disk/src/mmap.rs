@@ -865,19 +865,18 @@ impl Disk for MmapDisk {
         gone(fs::remove_dir_all(path)).map_err(at(Operation::Remove, path))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        gone(fs::rename(from, to)).map_err(at(Operation::Rename, from))
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        File::open(path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(at(Operation::Sync, path))
+        let dir = File::open(path).map_err(at(Operation::Open, path))?;
+        dir.sync_all().map_err(at(Operation::Sync, path))
     }
 
     fn sync_file_system(&self, path: &Path) -> Result<()> {
-        let dir = File::open(path).map_err(at(Operation::Sync, path))?;
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        match unsafe { libc::syncfs(dir.as_raw_fd()) } {
-            0 => Ok(()),
-            _ => Err(Error::new(Operation::Sync, path, io::Error::last_os_error())),
-        }
+        let dir = File::open(path).map_err(at(Operation::Open, path))?;
+        rustix::fs::syncfs(&dir).map_err(|error| Error::new(Operation::Sync, path, error.into()))
     }
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
@@ -887,12 +886,9 @@ impl Disk for MmapDisk {
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()> {
         self.create_dirs(parent(path))?;
         let temporary = with_suffix(path, ".tmp");
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(content)?;
-            file.sync_all()
-        };
-        write().map_err(at(Operation::Write, &temporary))?;
+        let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(at(Operation::Write, &temporary))?;
         if keep_previous {
             let backup = with_suffix(path, ".bak");
             keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;

@@ -287,8 +287,8 @@ pub enum AppendError {
     /// The disk is above its warning level: SERVICE_NOT_AVAILABLE until space comes back.
     #[error(transparent)]
     DiskLevel(#[from] DiskFull),
-    /// No room could be had for the next bytes of the log; the next append tries again.
-    #[error("no space for the commitlog: {0}")]
+    /// No room, or no file, could be had for the next bytes of the log; the next append tries again.
+    #[error("the commitlog can not grow: {0}")]
     NoSpace(String),
     /// The store was shut down.
     #[error("the store has been shut down")]

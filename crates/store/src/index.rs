@@ -16,7 +16,7 @@
 //! What is to be entered comes from memory, where reput leaves the hashes of each record's keys, and from the log where
 //! that has a gap. It is entered in rounds: all slots of a round first, then its entries by one write.
 
-use crate::latch::Latched;
+use crate::latch::{Latched, Undone};
 use crate::log::Step;
 use crate::offset::PhysicalOffset;
 use crate::settings::StoreSettings;
@@ -608,8 +608,14 @@ fn next_digits(path: &std::path::Path) -> Option<String> {
 
 impl<D: Disk> Store<D> {
     /// Indexes what has units since the last call. For a background thread: key queries see a message a moment
-    /// after it can be consumed, as in Java. A full disk is no error: the rest waits for the next call.
+    /// after it can be consumed, as in Java. A full disk, or a file that can not be made now, is no error: the rest waits for
+    /// the next call.
     pub fn build_index(&self) -> Result<(), Latched> {
+        self.enter_keys()
+            .or_else(|undone| undone.until_next_time("the index"))
+    }
+
+    pub(crate) fn enter_keys(&self) -> Result<(), Undone> {
         let mut guard = self.index.lock();
         let Some(index) = guard.as_mut() else {
             return Ok(());
@@ -622,13 +628,10 @@ impl<D: Disk> Store<D> {
         let before = index.full_timestamp;
         let result = self.index_up_to(index, until);
         self.indexed.store(index.position, Ordering::Release);
-        let full = result?;
         if let Some(newest) = index.files.last_mut() {
             self.latch.guard(newest.write_header())?;
         }
-        if full {
-            return Ok(());
-        }
+        result?;
         if index.full_timestamp != before {
             // A file became full and was flushed: from now on a crash keeps it.
             let mut checkpoint = self.checkpoint.lock();
@@ -639,8 +642,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Enters the records below `until`; says whether the disk was full before all were in.
-    fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<bool, Latched> {
+    /// Enters the records below `until`.
+    fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<(), Undone> {
         let mut round = Round {
             keys: Vec::new(),
             end: index.position,
@@ -653,16 +656,10 @@ impl<D: Disk> Store<D> {
                     self.add_from_log(&mut round, log_until)?;
                 }
             }
-            match index.enter(&self.disk, &round) {
-                Err(error) if error.is_full() => {
-                    tracing::warn!(%error, "the index waits for space");
-                    return Ok(true);
-                }
-                result => self.latch.guard(result)?,
-            }
+            self.latch.guard(index.enter(&self.disk, &round))?;
             round.keys.clear();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// [`Round::add_remembered`] of what was taken over before and of what came since.
@@ -677,7 +674,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Adds the next records below `until` as they stand in the log.
-    fn add_from_log(&self, round: &mut Round, until: i64) -> Result<(), Latched> {
+    fn add_from_log(&self, round: &mut Round, until: i64) -> Result<(), Undone> {
         let mut walk = self.log.walk(round.end, until);
         while !round.is_full() {
             match self.latch.guard(walk.next(Check::Lengths))? {
@@ -699,7 +696,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Makes the index files durable; at the stop, as 5.x does. Says in the checkpoint that they are.
-    pub(crate) fn flush_index(&self) -> Result<(), Latched> {
+    pub(crate) fn flush_index(&self) -> Result<(), Undone> {
         let mut guard = self.index.lock();
         let Some(index) = guard.as_mut() else {
             return Ok(());

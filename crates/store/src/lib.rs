@@ -20,6 +20,7 @@ mod append;
 pub mod check;
 mod checkpoint;
 mod damage;
+mod delete_topic;
 mod ext;
 mod flush;
 mod index;

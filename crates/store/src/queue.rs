@@ -580,8 +580,8 @@ impl<F: MappedFile> Queue<F> {
                 self.cleared.store(true, Ordering::Release);
                 break;
             }
-            last.file.forget();
             disk.remove_file(last.file.path())?;
+            last.file.forget();
             files.pop();
         }
         if files.is_empty() {
@@ -616,16 +616,28 @@ impl<F: MappedFile> Queue<F> {
                 file.file.sync(start as u64..stop as u64)?;
             }
         }
-        let cleared = self.cleared.swap(false, Ordering::AcqRel);
-        if let Some(last) = self.files.read().last().filter(|_| cleared) {
-            last.file.sync(0..last.file.len())?;
+        let (cleared, new_names) = (
+            self.cleared.swap(false, Ordering::AcqRel),
+            self.new_names.swap(false, Ordering::AcqRel),
+        );
+        let synced = (|| {
+            if let Some(last) = self.files.read().last().filter(|_| cleared) {
+                last.file.sync(0..last.file.len())?;
+            }
+            if new_names {
+                let dir = files.queue_dir(&self.topic, self.id);
+                disk.sync_dir(&dir)?;
+                disk.sync_dir(&files.dir.join(&*self.topic))?;
+                disk.sync_dir(&files.dir)?;
+            }
+            Ok(())
+        })();
+        if synced.is_err() {
+            // Whatever was to be synced still is.
+            self.cleared.fetch_or(cleared, Ordering::AcqRel);
+            self.new_names.fetch_or(new_names, Ordering::AcqRel);
         }
-        if self.new_names.swap(false, Ordering::AcqRel) {
-            let dir = files.queue_dir(&self.topic, self.id);
-            disk.sync_dir(&dir)?;
-            disk.sync_dir(&files.dir.join(&*self.topic))?;
-            disk.sync_dir(&files.dir)?;
-        }
+        synced?;
         self.flushed.fetch_max(end, Ordering::AcqRel);
         Ok(())
     }
@@ -647,6 +659,15 @@ impl<F: MappedFile> Queue<F> {
             ext.begin_flush();
         }
         self.end()
+    }
+
+    /// When that did not happen: all of it is to be done again.
+    pub(crate) fn abandon_flush(&self) {
+        self.new_names.store(true, Ordering::Release);
+        self.cleared.store(true, Ordering::Release);
+        if let Some(ext) = self.ext.get() {
+            ext.abandon_flush();
+        }
     }
 
     /// Finds the first unit whose record is still in the log, after the log lost its oldest files.

@@ -5,7 +5,7 @@
 //! start, or when reput fell far behind, from the log itself.
 
 use crate::index::{self, KeyHashes, Remembered};
-use crate::latch::Latched;
+use crate::latch::{Latched, Undone};
 use crate::log::Step;
 use crate::multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -92,9 +92,18 @@ impl<D: Disk> Reput<D> {
 /// Why reput stopped early.
 #[derive(Debug)]
 enum Stop {
-    /// No space for a consumequeue file; the next call tries again.
-    NoSpace(disk::Error),
+    /// A consumequeue file can not be had or read now; the next call tries again.
+    Waits(disk::Error),
     Latched(Latched),
+}
+
+impl From<Undone> for Stop {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Latched(latched) => Stop::Latched(latched),
+            Undone::Waits(error) => Stop::Waits(error),
+        }
+    }
 }
 
 impl<D: Disk> Store<D> {
@@ -103,7 +112,8 @@ impl<D: Disk> Store<D> {
     /// because under load there would always be more and the caller would never get back to its own work.
     ///
     /// Returns false at once when somebody else is at it. `on` is called under the reput lock: it may read, but not
-    /// reput, append or delete. A full disk is no error here: the rest waits for the next call.
+    /// reput, append or delete. A full disk, or a file that can not be opened now, is no error here: the rest waits for the
+    /// next call.
     pub fn reput(&self, on: &mut impl FnMut(&Arrival<'_>)) -> Result<bool, Latched> {
         self.reput_some(usize::MAX, on)
     }
@@ -119,8 +129,8 @@ impl<D: Disk> Store<D> {
             };
             match self.reput_locked(&mut reput, goal, &mut left, on) {
                 Ok(()) => {}
-                Err(Stop::NoSpace(error)) => {
-                    tracing::warn!(%error, "reput waits for space");
+                Err(Stop::Waits(error)) => {
+                    tracing::warn!(%error, "reput waits");
                     return Ok(false);
                 }
                 Err(Stop::Latched(latched)) => return Err(latched),
@@ -253,11 +263,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn stop_for(&self, error: disk::Error) -> Stop {
-        if error.is_full() {
-            Stop::NoSpace(error)
-        } else {
-            Stop::Latched(self.latch.set(&error))
-        }
+        self.latch.judge(error).into()
     }
 
     fn put_unit(
@@ -317,7 +323,7 @@ impl<D: Disk> Store<D> {
         let mut walk = self.log.walk(state.position, until);
         loop {
             let step = walk.next(Check::Lengths);
-            let step = step.map_err(|error| Stop::Latched(self.latch.set(&error)))?;
+            let step = step.map_err(|error| self.stop_for(error))?;
             match step {
                 Step::Record(view) => {
                     let end = view.physical_offset() + view.total_len() as i64;
@@ -351,7 +357,7 @@ impl<D: Disk> Store<D> {
                     // Damage that recovery stepped over, or bytes that changed since.
                     let at = walk.position;
                     let next = self.log.resume(at, i64::MIN);
-                    let next = next.map_err(|error| Stop::Latched(self.latch.set(&error)))?;
+                    let next = next.map_err(|error| self.stop_for(error))?;
                     let next = next.unwrap_or(until).min(until);
                     tracing::error!("{}", self.log.damage(at, next, error));
                     let timestamp = self.reput_timestamp.load(Ordering::Acquire);

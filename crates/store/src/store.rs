@@ -3,7 +3,7 @@
 use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::index::{Index, RememberedQueue};
-use crate::latch::{Latch, Latched};
+use crate::latch::{Latch, Latched, Undone};
 use crate::live_settings::LiveSettings;
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -12,12 +12,12 @@ use crate::reput::{Fresh, Reput};
 use crate::settings::{FlushType, StoreSettings};
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Place};
-use message::{name, sys_flag};
+use message::sys_flag;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Most records that wait in memory for their units; beyond it reput reads the log.
 const FRESH_MAX: usize = 8192;
@@ -75,6 +75,10 @@ pub struct Store<D: Disk> {
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
+    /// How many topics were deleted, for the names of what is left of them.
+    pub(crate) deleted_number: AtomicU64,
+    /// There may be files of deleted topics.
+    pub(crate) has_deleted: AtomicBool,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
     pub(crate) _lock: D::Lock,
@@ -246,10 +250,9 @@ impl<D: Disk> Store<D> {
                 Ok(())
             }
             Err(error) => {
-                let error = if error.is_full() {
-                    AppendError::NoSpace(error.to_string())
-                } else {
-                    AppendError::Latched(self.latch.set(&error))
+                let error = match self.latch.judge(error) {
+                    Undone::Waits(error) => AppendError::NoSpace(error.to_string()),
+                    Undone::Latched(latched) => AppendError::Latched(latched),
                 };
                 for record in run.iter_mut().rev() {
                     // A place that was given out before a write call failed is free again.
@@ -394,6 +397,16 @@ impl<D: Disk> Store<D> {
     ///
     /// Appends go on meanwhile. What comes while a sync runs is the next call's: that is the whole of group commit.
     pub fn flush(&self, least_pages: i64) -> Result<PhysicalOffset, Latched> {
+        match self.flush_log(least_pages) {
+            Ok(flushed) => Ok(flushed),
+            Err(undone) => {
+                undone.until_next_time("the sync of the commitlog")?;
+                Ok(self.flushed())
+            }
+        }
+    }
+
+    fn flush_log(&self, least_pages: i64) -> Result<PhysicalOffset, Undone> {
         let _one_at_a_time = self.flush_lock.lock();
         self.latch.check()?;
         // The time first: it must not be that of a record beyond the end we take.
@@ -501,11 +514,22 @@ impl<D: Disk> Store<D> {
             let mut writer = self.writer.lock();
             writer.shut_down = true;
         }
-        self.flush(0)?;
+        match self.finish() {
+            Ok(()) => Ok(()),
+            Err(Undone::Latched(latched)) => Err(latched),
+            Err(Undone::Waits(error)) => {
+                tracing::warn!(%error, "not everything could be finished; the next start does it");
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), Undone> {
+        self.flush_log(0)?;
         self.reput(&mut |_| {})?;
-        self.build_index()?;
+        self.enter_keys()?;
         self.flush_index()?;
-        self.flush_consumequeues(0, true)?;
+        self.flush_queues(0, true)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;
@@ -522,30 +546,6 @@ impl<D: Disk> Store<D> {
             );
         }
         Ok(())
-    }
-
-    /// Deletes all queues of a topic, files and all. Its records stay in the log until they expire.
-    pub fn delete_topic(&self, topic: &str) -> Result<(), Latched> {
-        if name::check_any_topic(topic).is_err() {
-            return Ok(());
-        }
-        let _reput = self.reput.lock();
-        let queues = {
-            let _writer = self.writer.lock();
-            let queues = self.queues.remove(topic);
-            queues
-                .iter()
-                .for_each(|queue| queue.deleted.store(true, Ordering::Release));
-            queues
-        };
-        queues
-            .iter()
-            .flat_map(|queue| queue.take_all())
-            .for_each(|file| file.file.forget());
-        self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))?;
-        self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.ext_dir.join(topic)))
     }
 
     /// Names of the topics that have queues.
@@ -604,6 +604,9 @@ impl<D: Disk> Store<D> {
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),
+            deleted_number: AtomicU64::new(0),
+            // Of a run before.
+            has_deleted: AtomicBool::new(true),
             followed_min: AtomicI64::new(0),
             _lock: lock,
         }

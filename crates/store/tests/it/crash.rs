@@ -4,7 +4,7 @@
 //! `SEEDS=20000` runs more than the usual number.
 
 use crate::harness::*;
-use disk::{SimDisk, SimRandom};
+use disk::{Injection, Operation, SimDisk, SimRandom};
 use filter::TagFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +47,15 @@ struct Life {
     torn: BTreeSet<(&'static str, i32)>,
     /// A device failure was planned: errors are expected from now on until the next open.
     broken: bool,
+    /// Something fails that is no lost data.
+    troubled: bool,
+}
+
+/// What the system says; the numbers of Linux.
+mod libc_like {
+    pub(super) const EIO: i32 = 5;
+    pub(super) const ENOMEM: i32 = 12;
+    pub(super) const EACCES: i32 = 13;
 }
 
 impl Life {
@@ -71,6 +80,7 @@ impl Life {
         let queues = if random.one_in(6) { 60 } else { 2 };
         let disk = SimDisk::new();
         disk.set_now(NOW);
+        disk.set_torn_renames(random.one_in(2));
         let (store, _) = open(&disk, &settings);
         Life {
             seed,
@@ -86,6 +96,7 @@ impl Life {
             queues,
             torn: BTreeSet::new(),
             broken: false,
+            troubled: false,
         }
     }
 
@@ -111,25 +122,88 @@ impl Life {
                 let result = self.store().build_index();
                 assert!(result.is_ok() || self.broken);
             }
-            83..86 => self.store().prepare_ahead(NOW, &mut || {}),
-            86..88 => {
+            83..85 => self.store().prepare_ahead(NOW, &mut || {}),
+            85..87 => self.trouble(),
+            87..88 => self.delete_nothing(),
+            88..89 => {
                 let nth = 1 + self.random.below(12);
                 self.say(|| format!("operation {nth} from now fails"));
                 self.disk.fail_nth(nth);
                 self.broken = true;
             }
-            88..91 => {
+            89..91 => {
                 let free = self.random.below(20_000);
                 self.say(|| format!("{free} bytes left on the disk"));
                 self.disk.set_free(Some(free));
             }
-            91..92 => self.disk.set_free(None),
+            91..92 => {
+                self.disk.set_free(None);
+                self.disk.set_descriptors(true);
+                self.disk.clear_injections();
+                self.troubled = false;
+            }
             92..94 => self.check(),
             94..96 => self.stop(),
             96..98 => self.kill(),
             _ => self.crash(),
         }
         self.look();
+    }
+
+    /// Something fails for a while that is no lost data: whatever needs it is refused or waits, and works again afterwards.
+    fn trouble(&mut self) {
+        self.troubled = true;
+        let injection = |operations: &[Operation], below: &str, errno| Injection {
+            operations: operations.to_vec(),
+            below: below.into(),
+            errno,
+        };
+        let (what, injection) = match self.random.below(5) {
+            0 => {
+                self.say(|| "no descriptors".into());
+                return self.disk.set_descriptors(false);
+            }
+            1 => (
+                "no memory to map",
+                injection(
+                    &[Operation::Reserve, Operation::Create],
+                    "/store",
+                    libc_like::ENOMEM,
+                ),
+            ),
+            2 => (
+                "files can not be made",
+                injection(
+                    &[Operation::Create, Operation::CreateDirectory],
+                    "/store",
+                    libc_like::EACCES,
+                ),
+            ),
+            3 => (
+                "reads fail",
+                injection(&[Operation::Read], "/store", libc_like::EIO),
+            ),
+            _ => (
+                "names can not be removed",
+                injection(
+                    &[Operation::Remove, Operation::Rename],
+                    "/store",
+                    libc_like::EACCES,
+                ),
+            ),
+        };
+        self.say(|| what.into());
+        self.disk.inject(injection);
+    }
+
+    /// Deletes a topic that nobody sends to: only what deleting leaves behind is of interest here.
+    fn delete_nothing(&mut self) {
+        self.say(|| "delete a topic".into());
+        self.store()
+            .delete_topic("other")
+            .unwrap_or_else(|latched| assert!(self.broken, "{latched}"));
+        let more = self.store().remove_deleted();
+        assert!(more.is_ok() || self.broken);
     }
 
     fn append(&mut self) {
@@ -239,7 +313,7 @@ impl Life {
 
     /// Compares every message.
     fn check(&mut self) {
-        if self.broken {
+        if self.broken || self.troubled {
             return;
         }
         for (&(topic, queue), sent) in &self.model {
@@ -343,6 +417,7 @@ impl Life {
         let (store, report) = opened;
         self.say(|| format!("reopened after {cut} failed tries: {report:?}"));
         self.broken = false;
+        self.troubled = false;
         let end = store.max_physical().0;
         assert!(
             end >= self.acknowledged,
@@ -398,7 +473,11 @@ fn live(seed: u64, loud: bool) {
         life.step();
     }
     life.disk.set_free(None);
+    life.disk.set_descriptors(true);
+    life.disk.clear_injections();
+    life.troubled = false;
     if !life.broken {
+        assert_eq!(life.store().latched(), None);
         life.flush();
         life.reput();
         life.check();
