@@ -42,7 +42,7 @@ pub struct Port {
 }
 
 impl Service for Port {
-    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
         while let Some(next) = requests.front() {
             match next.frame.code {
                 request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
@@ -53,6 +53,9 @@ impl Service for Port {
                         self.handlers.route(request, self.pulls);
                     }
                 }
+            }
+            if conn.should_yield() {
+                return;
             }
         }
     }

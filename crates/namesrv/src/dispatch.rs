@@ -19,9 +19,12 @@ pub struct Dispatch {
 }
 
 impl Service for Dispatch {
-    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
         while let Some(request) = requests.pop_front() {
             self.serve_one(request);
+            if conn.should_yield() {
+                return;
+            }
         }
     }
 
