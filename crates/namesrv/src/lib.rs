@@ -10,6 +10,7 @@ pub mod dispatch;
 mod file;
 pub mod handlers;
 pub mod kv;
+pub mod limits;
 pub mod routes;
 pub mod run;
 pub mod settings;

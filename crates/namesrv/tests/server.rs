@@ -769,3 +769,67 @@ async fn sixty_thousand_topics() {
     assert!(peer.route(&names[0]).await.is_some());
     fixture.namesrv.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_is_too_long_is_refused_with_its_length() {
+    let fixture = start(|_| {}).await;
+    let mut peer = fixture.peer(401).await;
+    let long = "x".repeat(2000);
+    let mega = "x".repeat(8 << 20);
+    for (code, fields) in [
+        (request::GET_ROUTEINFO_BY_TOPIC, vec![("topic", mega.as_str())]),
+        (request::GET_TOPICS_BY_CLUSTER, vec![("cluster", &long)]),
+        (request::WIPE_WRITE_PERM_OF_BROKER, vec![("brokerName", &long)]),
+        (
+            request::PUT_KV_CONFIG,
+            vec![("namespace", "n"), ("key", &long), ("value", "v")],
+        ),
+        (
+            request::PUT_KV_CONFIG,
+            vec![("namespace", "n"), ("key", "k"), ("value", &mega)],
+        ),
+        (request::GET_NAMESRV_CONFIG, vec![("never-asked-for", &long)]),
+    ] {
+        let refused = peer.ask(code, &fields).await;
+        let remark = refused.remark.as_deref().unwrap();
+        assert_eq!(refused.code, response::SYSTEM_ERROR, "{code}: {remark}");
+        assert!(
+            remark.contains("bytes, more than") && remark.len() < 200,
+            "{code}: {remark}"
+        );
+    }
+    let refused = peer.register(&broker(&long, 0), &table(1, &[("T", 0)])).await;
+    assert!(
+        refused
+            .remark
+            .as_deref()
+            .unwrap()
+            .contains("brokerName has 2000 bytes"),
+        "{:?}",
+        refused.remark
+    );
+    let refused = peer.register(&broker("a", 0), &table(1, &[(&long, 0)])).await;
+    assert_eq!(refused.code, response::SYSTEM_ERROR);
+    assert!(
+        refused
+            .remark
+            .as_deref()
+            .unwrap()
+            .contains("a topic has 2000 bytes"),
+        "{:?}",
+        refused.remark
+    );
+    let update = format!("productEnvName={}\n", "x".repeat(100_000));
+    let refused = peer
+        .ask_with(request::UPDATE_NAMESRV_CONFIG, &(), update.as_bytes())
+        .await;
+    assert!(
+        refused.remark.as_deref().unwrap().contains("more than 65536"),
+        "{:?}",
+        refused.remark
+    );
+    assert_eq!(
+        peer.register(&broker("a", 0), &table(1, &[("T", 0)])).await.code,
+        response::SUCCESS
+    );
+}
