@@ -38,6 +38,10 @@ impl Wake {
 
     /// Sleeps until it is asked for, or for `limit`; asked, it lets `gather` pass first. Nudges of that time cost nobody a
     /// system call.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own lets more come together"
+    )]
     pub(crate) fn wait_and_gather(&self, limit: Duration, gather: Duration) {
         let mut held = self.lock.lock();
         if !self.wanted.load(Ordering::Acquire) {
@@ -78,6 +82,10 @@ pub struct Care {
 
 impl Care {
     /// The allocate thread's body.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own leaves the device to the writers"
+    )]
     pub fn run_allocate(&self) {
         while !self.stopping.load(Ordering::Acquire) {
             self.allocate.wait(Duration::from_secs(60));

@@ -4,6 +4,10 @@
 //! servers know nothing of one another. Start reading at [`run`], then [`dispatch`], then the handlers; the rules are in
 //! [`routes`].
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 pub mod cli;
 pub mod dispatch;

@@ -1,5 +1,6 @@
 //! Both servers as processes: what signals, surroundings and streams do to them.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use cluster::{Process, free_port, our_program};
 use std::path::{Path, PathBuf};

@@ -7,6 +7,10 @@
 //!
 //! Start reading at `task.rs`.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 mod client;
 mod connection;

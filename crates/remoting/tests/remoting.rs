@@ -1,5 +1,6 @@
 //! A server and raw sockets: what every peer may do, and what it gets.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
