@@ -10,8 +10,6 @@ const NAME_MAX: usize = 1024;
 const VALUE_MAX: usize = 1 << 20;
 /// Most bytes of the key-value configuration together: it is written whole at each change.
 pub(crate) const KV_MAX: usize = 16 << 20;
-/// Most bytes of a change of settings.
-pub(crate) const SETTINGS_MAX: usize = 64 * 1024;
 /// Most bytes of the route tables together.
 pub(crate) const TABLES_MAX: usize = 1 << 30;
 /// What an entry of a table takes besides its names, bytes.

@@ -825,7 +825,7 @@ async fn what_is_too_long_is_refused_with_its_length() {
         .ask_with(request::UPDATE_NAMESRV_CONFIG, &(), update.as_bytes())
         .await;
     assert!(
-        refused.remark.as_deref().unwrap().contains("more than 65536"),
+        refused.remark.as_deref().unwrap().contains("at most 65536 bytes"),
         "{:?}",
         refused.remark
     );

@@ -2,7 +2,6 @@
 
 use super::{refuse, with_body};
 use crate::file;
-use crate::limits::{SETTINGS_MAX, within};
 use crate::settings::Settings;
 use ::settings::{Live, Properties, Refused};
 use parking_lot::Mutex;
@@ -35,9 +34,6 @@ impl SettingsRequests {
         let Request { frame, responder } = request;
         if frame.body.is_empty() {
             return responder.ok();
-        }
-        if let Err(long) = within("a change of settings", frame.body.len(), SETTINGS_MAX) {
-            return refuse(responder, &long);
         }
         if std::str::from_utf8(&frame.body).is_err() {
             return refuse(responder, &"the body is not UTF-8");
