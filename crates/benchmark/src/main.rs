@@ -3,6 +3,7 @@
 //!
 //! To load one broker, whichever it is, there is `mqadmin --class org.apache.rocketmq.example.benchmark.Producer`.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program that measures")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod broker;

@@ -43,6 +43,9 @@ pub enum UpdateError {
     /// A key or value that is refused; nothing was changed.
     #[error("{0}")]
     Refused(#[from] Refused),
+    /// The next start would refuse what the file would say; nothing was changed.
+    #[error("nothing is changed, the next start would refuse it: {0}")]
+    NextStart(String),
     /// The change is in force, the file is not written.
     #[error("the change is in force but not in the file: {0}")]
     NotSaved(#[from] disk::Error),
@@ -81,6 +84,9 @@ impl<D: Disk> ConfigStore<D> {
         let before = changed.broker.broker_permission;
         let black_list = changed.broker.config_black_list.clone();
         let updated = settings::update(&mut changed, &Properties::parse(text.as_bytes()), &black_list)?;
+        changed
+            .check_next_start(&updated.at_next_start)
+            .map_err(UpdateError::NextStart)?;
         for key in &updated.unknown {
             tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
         }

@@ -4,6 +4,10 @@
 //! the name servers, and the threads around the store. [`run`] wires it all; [`dispatch`] is where a request enters;
 //! start reading at [`handlers::send`] or [`handlers::pull`].
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 pub mod address;
 pub mod budget;

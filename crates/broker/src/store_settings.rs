@@ -78,6 +78,7 @@ pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> 
             .map_err(|_| format!("bindAddress={text} is no IP address"))?,
     };
     Ok(ServerSettings {
+        connections_max: process::Descriptors::current().connections_max(),
         backlog: s.server_socket_backlog.max(1) as u32,
         send_buffer_bytes: s.server_socket_snd_buf_size.max(0) as u32,
         receive_buffer_bytes: s.server_socket_rcv_buf_size.max(0) as u32,

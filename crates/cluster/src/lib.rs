@@ -6,6 +6,10 @@
 //!
 //! Start reading at [`Cluster`]. What the clients print is described in `tests/java/driver`.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test harness starts and waits for processes"
+)]
 #![allow(clippy::print_stderr, reason = "a test harness reports on stderr")]
 
 mod absurd;

@@ -18,6 +18,7 @@
 //!   another process does to the files, or a device that fails while a page is read, can: Java's broker dies of
 //!   the same.)
 //! - A mapping lives as long as the last slice of it.
+#![allow(clippy::disallowed_methods, reason = "files are this crate's")]
 
 mod clock;
 mod error;

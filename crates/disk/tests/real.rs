@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 // Helpers of tests may panic.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
 
 use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage, Writes};
 use std::io::{ErrorKind, IoSlice};

@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`init`].
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "log files are this crate's")]
 
 mod format;
 mod levels;

@@ -1,5 +1,7 @@
 //! The log of a process: levels that change, a file that is moved away. One test: a process has one log.
 
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
+
 use logs::{Rotation, Setup, Target};
 use std::path::Path;
 

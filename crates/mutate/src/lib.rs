@@ -7,6 +7,7 @@
 //! A new target: the function; a file in `fuzz/fuzz_targets` and its `[[bin]]` in `fuzz/Cargo.toml`; a folder of its name with
 //! a few inputs in `fuzz/corpus`; a test that calls [`run`]. Inputs that libFuzzer finds are put into that folder.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "kept inputs are files")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

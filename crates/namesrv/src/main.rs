@@ -7,6 +7,7 @@ use process::{Signals, Stop};
 use std::process::ExitCode;
 use std::time::Instant;
 
+#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
     let settings = match cli::start(std::env::args_os()) {
         Ok(settings) => settings,

@@ -144,6 +144,7 @@ fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
 fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
     let given = &settings.server;
     let mut server = ServerSettings::at(address);
+    server.connections_max = process::Descriptors::current().connections_max();
     server.backlog = u32::try_from(given.server_socket_backlog).unwrap_or(server.backlog);
     server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
     server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);

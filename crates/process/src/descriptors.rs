@@ -18,6 +18,12 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
+    /// Those of this process now.
+    pub fn current() -> Descriptors {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED);
+        Descriptors { limit, was: limit }
+    }
+
     /// How many connections may be open at once, so that the rest is left for the store's files.
     pub fn connections_max(&self) -> usize {
         let others = (self.limit / 5).max(OTHERS_LEAST).min(self.limit / 2);

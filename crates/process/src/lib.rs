@@ -5,6 +5,7 @@
 //!
 //! Start reading at [`Signals`].
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "it reads /proc")]
 
 mod descriptors;
 mod signals;

@@ -1,5 +1,6 @@
 //! Both servers as processes: what signals, surroundings and streams do to them.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use cluster::{Process, free_port, our_program};
 use std::path::{Path, PathBuf};
@@ -303,7 +304,8 @@ fn a_mistyped_level_is_reported_and_info_counts() {
             assert!(text.contains(said), "{levels}: {text}");
         }
         process.signal("TERM");
-        assert!(process.wait_exit(WITHIN).success());
+        let status = process.wait_exit(WITHIN);
+        assert!(status.success(), "{status}: {}", process.tail());
         std::fs::remove_file(log).unwrap();
     }
 }
@@ -349,10 +351,11 @@ fn a_container_with_a_folder_of_logs_writes_both() {
         command.env_remove("ROCKETMQ_LOG_TO").env_remove("ROCKETMQ_LOG");
         let process = Process::start("namesrv", command, &home.path().join("out"));
         process.wait_for("a line of the log", WITHIN, |line| {
-            line.contains(" INFO ").then_some(())
+            (line.contains(" INFO ") && line.contains("boot success")).then_some(())
         });
         process.signal("TERM");
-        assert!(process.wait_exit(WITHIN).success());
+        let status = process.wait_exit(WITHIN);
+        assert!(status.success(), "{status}: {}", process.tail());
         let log = home.logs().join("namesrv.log");
         assert_eq!(log.exists(), mounted);
         if mounted {
@@ -384,6 +387,73 @@ fn without_home_the_user_database_says_where_the_store_is() {
     let entry = String::from_utf8(entry.stdout).unwrap();
     let home = entry.split(':').nth(5).unwrap();
     assert_eq!(root, format!("{home}/store"));
+}
+
+/// A thousand clients that do nothing take no descriptor that the store needs, whatever the shell's soft limit is.
+#[tokio::test]
+async fn idle_clients_leave_the_store_its_files() {
+    use protocol::code::response;
+    use protocol::header::broker::SendMessageRequestHeader;
+    // The clients are this process.
+    process::raise_descriptors();
+    for (limit, all_served) in [("ulimit -Sn 1024", true), ("ulimit -n 1024", false)] {
+        let home = Home::new();
+        let (settings, port) = home.settings("broker", "broker", "");
+        let shell = format!("{limit}; exec \"$@\"");
+        let command = home.command(&["sh", "-c", &shell, "sh"], "broker", &settings);
+        let process = Process::start("broker", command, &home.path().join("out"));
+        process.wait_for("the boot line", WITHIN, |line| {
+            line.contains("boot success").then_some(())
+        });
+        let address = format!("127.0.0.1:{port}");
+        let client = remoting::Client::new(remoting::ClientSettings::default());
+        client.connection(&address).await.unwrap();
+        let mut idle = Vec::new();
+        for _ in 0..1100 {
+            idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+        }
+        for topic in ["one", "two", "three"] {
+            let header = SendMessageRequestHeader {
+                producer_group: Some("p".into()),
+                topic: topic.into(),
+                default_topic: Some("TBW102".into()),
+                default_topic_queue_nums: Some(4),
+                queue_id: 0,
+                sys_flag: Some(0),
+                born_timestamp: 1,
+                flag: Some(0),
+                properties: None,
+                reconsume_times: None,
+                unit_mode: None,
+                batch: None,
+                max_reconsume_times: None,
+            };
+            let body = remoting::Body::Bytes(bytes::Bytes::from_static(b"x"));
+            let answer = client
+                .invoke(
+                    &address,
+                    protocol::code::request::SEND_MESSAGE,
+                    &header,
+                    body,
+                    WITHIN,
+                )
+                .await
+                .unwrap();
+            assert_eq!(answer.code, response::SUCCESS, "{limit}: {:?}", answer.remark);
+        }
+        let log = wait_for_line(&home.logs().join("broker.log"), "open files: at most");
+        assert_eq!(
+            log.contains("at most 1024 (the soft limit was 1024)"),
+            !all_served,
+            "{log}"
+        );
+        if !all_served {
+            wait_for_line(&home.logs().join("broker.log"), "refused, 820 are open");
+        }
+        drop(idle);
+        process.signal("TERM");
+        assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+    }
 }
 
 /// By SIGQUIT's page, which holds the levels: `logLevels` of the file, and what an update makes of it.

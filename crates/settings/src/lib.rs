@@ -26,6 +26,10 @@
 //! assert!(report.to_string().contains("answerEnable"));
 //! ```
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it reads the settings file, before anything is served"
+)]
 
 mod address;
 #[doc(hidden)]

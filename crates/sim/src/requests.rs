@@ -25,8 +25,8 @@ pub(crate) enum Asked {
         id: String,
     },
     Commit,
-    Create(String),
-    Delete(String),
+    Create(String, usize),
+    Delete(String, usize),
     Pull {
         topic: String,
         queue_id: i32,

@@ -59,6 +59,10 @@ pub struct World {
     asked: HashMap<i32, Asked>,
     pub(crate) promises: Promises,
     next_id: usize,
+    serial: usize,
+    /// The last request that makes a topic, and the last that deletes it.
+    made_at: HashMap<String, usize>,
+    deleted_at: HashMap<String, usize>,
     steps: usize,
     log: Vec<String>,
 }
@@ -80,6 +84,9 @@ impl World {
             asked: HashMap::new(),
             promises: Promises::default(),
             next_id: 0,
+            serial: 0,
+            made_at: HashMap::new(),
+            deleted_at: HashMap::new(),
             steps: 0,
             log: Vec::new(),
         };
@@ -203,7 +210,7 @@ impl World {
 
     fn serve(&mut self, requests: Vec<Request>) {
         let mut requests = VecDeque::from(requests);
-        self.parts().handlers.serve(&mut requests, true);
+        self.parts().handlers.serve(&mut requests, true, &|| false);
         self.parts().log.reput.wake();
     }
 
@@ -231,7 +238,7 @@ impl World {
             let padding = "x".repeat(self.random.below(600) as usize);
             let id = format!("{}-{padding}", self.next_id);
             self.promises.sent.insert(id.clone());
-            self.promises.gone.remove(&topic);
+            self.makes(&topic);
             let asked = Asked::Send {
                 id: id.clone(),
                 topic: topic.clone(),
@@ -288,14 +295,11 @@ impl World {
     fn change_topic(&mut self) {
         let topic = format!("Passing{}", self.random.below(6));
         let request = if self.random.one_in(2) {
-            self.promises.gone.remove(&topic);
-            let asked = Asked::Create(topic.clone());
+            let asked = Asked::Create(topic.clone(), self.makes(&topic));
             self.note(format!("create {topic}"));
             self.ask(request::UPDATE_AND_CREATE_TOPIC, &requests::create(&topic), b"", asked)
         } else {
-            self.promises.deleted.insert(topic.clone());
-            self.promises.made.remove(&topic);
-            let asked = Asked::Delete(topic.clone());
+            let asked = Asked::Delete(topic.clone(), self.deletes(&topic));
             self.note(format!("delete {topic}"));
             self.ask(request::DELETE_TOPIC_IN_BROKER, &requests::delete(&topic), b"", asked)
         };
@@ -491,16 +495,16 @@ impl World {
                     self.promises.sent_back.insert(id);
                 }
             }
-            Asked::Create(topic) => {
+            Asked::Create(topic, serial) => {
                 self.note(format!("  {topic} made: {} {remark}", frame.code));
-                // What was asked later may have been answered sooner; a deletion in between undoes it.
-                if success && self.parts_know(&topic) {
+                // A deletion that was asked for meanwhile undoes it.
+                if success && self.deleted_at.get(&topic).is_none_or(|at| *at < serial) {
                     self.promises.made.insert(topic);
                 }
             }
-            Asked::Delete(topic) => {
+            Asked::Delete(topic, serial) => {
                 self.note(format!("  {topic} deleted: {} {remark}", frame.code));
-                if success && !self.parts_know(&topic) {
+                if success && self.made_at.get(&topic).is_none_or(|at| *at < serial) {
                     self.promises.gone.insert(topic);
                 }
             }
@@ -509,9 +513,21 @@ impl World {
         }
     }
 
-    fn parts_know(&self, topic: &str) -> bool {
-        let parts = self.parts.as_ref();
-        parts.is_some_and(|parts| parts.tables.topics.get(topic).is_some())
+    /// Notes that a request is about to make a topic.
+    fn makes(&mut self, topic: &str) -> usize {
+        self.serial += 1;
+        self.promises.gone.remove(topic);
+        self.made_at.insert(topic.to_owned(), self.serial);
+        self.serial
+    }
+
+    /// Notes that a request is about to delete a topic.
+    fn deletes(&mut self, topic: &str) -> usize {
+        self.serial += 1;
+        self.promises.deleted.insert(topic.to_owned());
+        self.promises.made.remove(topic);
+        self.deleted_at.insert(topic.to_owned(), self.serial);
+        self.serial
     }
 
     fn acknowledged(&mut self, id: String, topic: String, is_delayed: bool, waits: bool, frame: &Frame) {

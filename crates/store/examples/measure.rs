@@ -11,6 +11,7 @@
 //!
 //! DIR is made and removed, but by `make` and `open`: those are for starts beside Java's (beside-java.sh). Prints one line a figure; compare only figures of one machine and one run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A program to be looked at.
+#![allow(clippy::disallowed_methods, reason = "a program that measures")]
 
 use disk::{Disk, MmapDisk};
 use filter::TagFilter;

@@ -18,10 +18,26 @@ pub struct Preparer<'s, D: Disk> {
     queue: Option<Arc<Queue<D::File>>>,
 }
 
+/// How long a record may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// As `maxMessageSize` says.
+    Senders,
+    /// As a file of the log can hold.
+    File,
+}
+
 impl<D: Disk> Store<D> {
     /// Checks a message and does everything for it that needs no lock.
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
         self.preparer().prepare(new)
+    }
+
+    /// The same for a copy of a record that is stored already. `maxMessageSize` is a limit for senders: where it was lowered
+    /// meanwhile, what was taken before is still delivered.
+    pub fn prepare_copy<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.preparer()
+            .prepare_within(new, &Wanted::of(new.properties), Limit::File)
     }
 
     /// Whether the store would take a message, were it given to [`Store::prepare`] now. Nothing is made for it, no queue either.
@@ -29,7 +45,7 @@ impl<D: Disk> Store<D> {
     /// For a message that is parked in another topic first: what could not be stored in its own topic later is to be refused
     /// while its sender still listens.
     pub fn check_record(&self, new: &NewRecord<'_>) -> Result<(), Illegal> {
-        let fields = self.checked_fields(new)?;
+        let fields = self.checked_fields(new, Limit::Senders)?;
         name::check_any_topic(new.topic)?;
         if self.settings.multi_dispatch {
             self.check_multi(new, &fields)?;
@@ -38,11 +54,11 @@ impl<D: Disk> Store<D> {
     }
 
     /// The fields of a message without the CRC of its body; refused where a record can not hold them.
-    fn checked_fields<'a>(&self, new: &NewRecord<'a>) -> Result<Fields<'a>, Illegal> {
+    fn checked_fields<'a>(&self, new: &NewRecord<'a>, limit: Limit) -> Result<Fields<'a>, Illegal> {
         let settings = &self.settings;
         let body_len = new.body.len();
         let max = self.live.max_message_size();
-        if body_len as i64 > max {
+        if limit == Limit::Senders && body_len as i64 > max {
             return Err(Illegal::Body { len: body_len, max });
         }
         if new.queue_id < 0 {
@@ -89,7 +105,10 @@ impl<D: Disk> Store<D> {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
-        let max = self.live.max_record_bytes();
+        let max = match limit {
+            Limit::Senders => self.live.max_record_bytes(),
+            Limit::File => self.log.file_size - record::BLANK_LEN as i64,
+        };
         if len as i64 > max {
             return Err(Illegal::Record { len, max });
         }
@@ -121,9 +140,18 @@ impl<D: Disk> Preparer<'_, D> {
         new: &NewRecord<'a>,
         wanted: &Wanted<'_>,
     ) -> Result<Pending<'a, D::File>, Illegal> {
+        self.prepare_within(new, wanted, Limit::Senders)
+    }
+
+    fn prepare_within<'a>(
+        &mut self,
+        new: &NewRecord<'a>,
+        wanted: &Wanted<'_>,
+        limit: Limit,
+    ) -> Result<Pending<'a, D::File>, Illegal> {
         let store = self.store;
         let settings = &store.settings;
-        let mut fields = store.checked_fields(new)?;
+        let mut fields = store.checked_fields(new, limit)?;
         if !self.is_last(new.topic) {
             // Callers check names for the client's sake; this is for the file system's.
             name::check_any_topic(new.topic)?;

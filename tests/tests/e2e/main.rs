@@ -4,6 +4,10 @@
 //! does not pass is a wrong test.
 #![forbid(unsafe_code)]
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests make files and wait for processes"
+)]
+#![allow(
     clippy::unwrap_used,
     reason = "helpers of tests stand outside #[test] functions"
 )]

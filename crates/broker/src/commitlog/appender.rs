@@ -72,9 +72,9 @@ impl<D: Disk> Appender<D> {
         self.stats.stored(records, bytes, took_ms);
     }
 
-    /// Appends one record of the broker's own.
-    pub fn append_one(&self, record: &NewRecord<'_>, now: i64) -> Result<Stored, StoreError> {
-        let mut pending = [self.store.prepare(record)?];
+    /// Appends a copy of a record that is stored already.
+    pub fn append_copy(&self, record: &NewRecord<'_>, now: i64) -> Result<Stored, StoreError> {
+        let mut pending = [self.store.prepare_copy(record)?];
         self.append(&mut pending, now);
         let [pending] = pending;
         let first = pending.result.unwrap_or(Err(AppendError::ShutDown))?;

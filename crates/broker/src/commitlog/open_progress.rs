@@ -51,7 +51,7 @@ impl OpenProgress {
     pub fn note(&self, progress: Progress) {
         if let Some(line) = self.line(progress, Instant::now()) {
             tracing::info!("{line}");
-            announce(&line);
+            logs::announce(&line);
         }
     }
 
@@ -77,11 +77,6 @@ impl OpenProgress {
             ),
         })
     }
-}
-
-#[expect(clippy::print_stdout, reason = "who starts a broker by hand waits for it")]
-fn announce(line: &str) {
-    println!("{line}");
 }
 
 #[cfg(test)]

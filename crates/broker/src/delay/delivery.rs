@@ -218,7 +218,7 @@ impl<D: Disk> Delivery<D> {
             sys_flag: view.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
             ..NewRecord::copy_of(view, topic, queue_id, &kept)
         };
-        match self.appender.append_one(&copy, now) {
+        match self.appender.append_copy(&copy, now) {
             Ok(stored) => Ok(Outcome::Delivered(stored.end)),
             // The topic was deleted while the record was made: the next look makes its queue anew.
             Err(StoreError::Append(e)) => Err(Halt::Append(e)),

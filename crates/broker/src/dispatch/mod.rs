@@ -64,8 +64,9 @@ pub struct Port<D: Disk> {
 }
 
 impl<D: Disk> Service for Port<D> {
-    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
-        self.handlers.serve(requests, self.pulls);
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+        self.handlers
+            .serve(requests, self.pulls, &|| conn.should_yield());
     }
 
     fn served(&self) {
@@ -78,8 +79,14 @@ impl<D: Disk> Service for Port<D> {
 }
 
 impl<D: Disk> Handlers<D> {
-    /// Serves requests that came together, in order; sends that follow one another are appended together.
-    pub fn serve(self: &Arc<Self>, requests: &mut VecDeque<Request>, pulls: bool) {
+    /// Serves requests that came together, in order; sends that follow one another are appended together. Where the peer
+    /// should read its answers first, the rest stays for later.
+    pub fn serve(
+        self: &Arc<Self>,
+        requests: &mut VecDeque<Request>,
+        pulls: bool,
+        should_yield: &dyn Fn() -> bool,
+    ) {
         let pass = self.gate.look();
         while let Some(next) = requests.front() {
             if let Some(Refusal { code, remark }) = pass.refusal(next) {
@@ -97,6 +104,9 @@ impl<D: Disk> Handlers<D> {
                         self.route(request, pulls);
                     }
                 }
+            }
+            if should_yield() {
+                return;
             }
         }
     }

@@ -245,7 +245,7 @@ impl<D: Disk> SendBack<D> {
             prepared_transaction_offset: 0,
             ..NewRecord::copy_of(view, topic, queue_id, &text)
         };
-        let stored = self.appender.append_one(&copy, now)?;
+        let stored = self.appender.append_copy(&copy, now)?;
         Ok(Copy {
             stored,
             topic: target.topic,

@@ -60,7 +60,7 @@ pub enum StartError {
 /// A running broker.
 pub struct Broker<D: Disk = MmapDisk> {
     supervisor: Supervisor,
-    servers: Vec<Server>,
+    server: Server,
     parts: Arc<Parts<D>>,
 }
 
@@ -81,7 +81,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     };
     let supervisor = Supervisor::new(Arc::new(supervisor::abort));
     background::start_threads(&parts, &supervisor).map_err(StartError::Thread)?;
-    let servers = ports.serve(&parts.handlers);
+    let server = ports.serve(&parts.handlers);
     // What recovery found and built no units for.
     parts.log.reput.all();
     background::start_savers(&parts, &supervisor);
@@ -93,7 +93,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     background::start_registration(&parts, &supervisor);
     Ok(Broker {
         supervisor,
-        servers,
+        server,
         parts,
     })
 }
@@ -120,16 +120,14 @@ impl<D: Disk + Clone> Broker<D> {
     pub async fn stop(self) {
         let Broker {
             supervisor,
-            servers,
+            server,
             parts,
         } = self;
         parts.registration.unregister().await;
         for pull in parts.hold.take_all() {
             parts.handlers.pull_again(pull);
         }
-        for server in servers {
-            server.shutdown(CONNECTIONS_STOP).await;
-        }
+        server.shutdown(CONNECTIONS_STOP).await;
         if !supervisor.stop_tasks(TASKS_STOP).await {
             tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");
         }

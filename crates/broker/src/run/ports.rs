@@ -14,55 +14,48 @@ use crate::store_settings;
 
 /// Sockets that are bound and served by nobody yet.
 pub(super) struct Ports {
-    /// With whether pulls are served there.
-    bound: Vec<(Bound, bool)>,
+    main: Bound,
+    /// The VIP port, `listenPort` - 2.
+    vip: Bound,
 }
 
 impl Ports {
     /// Binds both ports.
     pub(super) fn bind(settings: &Settings) -> Result<Ports, StartError> {
         let port = settings.server.listen_port;
-        let ports = [
-            (
-                "the broker",
-                port,
-                true,
-                format!("Is another broker running here? Change listenPort={port} in its file."),
-            ),
-            (
-                "the VIP listener",
-                port - 2,
-                false,
-                format!("It is listenPort - 2; change listenPort={port} so that listenPort - 2 is free too."),
-            ),
-        ];
-        let mut bound = Vec::new();
-        for (what, port, pulls, hint) in ports {
-            let options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
-            let address = options.bind;
-            let socket = Server::bind(options).map_err(|cause| StartError::Bind {
-                what,
-                address,
-                cause,
-                hint,
-            })?;
-            bound.push((socket, pulls));
-        }
+        let hint = format!("Is another broker running here? Change listenPort={port} in its file.");
+        let main = bind("the broker", settings, port, hint)?;
+        let hint =
+            format!("It is listenPort - 2; change listenPort={port} so that listenPort - 2 is free too.");
+        let vip = bind("the VIP listener", settings, port - 2, hint)?;
         if let Some(problem) = ha_port_problem(settings) {
             tracing::warn!("{problem}");
         }
-        Ok(Ports { bound })
+        Ok(Ports { main, vip })
     }
 
-    /// Serves them.
-    pub(super) fn serve<D: Disk>(self, handlers: &Arc<Handlers<D>>) -> Vec<Server> {
-        let serve = |(bound, pulls): (Bound, bool)| {
+    /// Serves them; both stop together.
+    pub(super) fn serve<D: Disk>(self, handlers: &Arc<Handlers<D>>) -> Server {
+        let service = |pulls| -> Arc<dyn Service> {
             let handlers = Arc::clone(handlers);
-            let service: Arc<dyn Service> = Arc::new(Port { handlers, pulls });
-            bound.serve(service)
+            Arc::new(Port { handlers, pulls })
         };
-        self.bound.into_iter().map(serve).collect()
+        let server = self.main.serve(service(true));
+        server.also(self.vip, service(false));
+        server
     }
+}
+
+/// Takes a port; `hint` says which setting to change where it can not be had.
+fn bind(what: &'static str, settings: &Settings, port: i32, hint: String) -> Result<Bound, StartError> {
+    let options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
+    let address = options.bind;
+    Server::bind(options).map_err(|cause| StartError::Bind {
+        what,
+        address,
+        cause,
+        hint,
+    })
 }
 
 /// Says if the port of replication is somebody else's. Nothing listens there in this release, so it is no reason not to

@@ -8,7 +8,7 @@ use crate::delay::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
 use remoting::Limits;
-use settings::{Report, Severity, check_addresses, host};
+use settings::{Group, Report, Severity, check_addresses, host};
 use std::path::Path;
 
 /// What a send has in its frame besides the body, bytes: header and properties.
@@ -22,6 +22,34 @@ impl Settings {
         self.check_ports(report);
         self.check_places(report);
         self.check_sizes(report);
+    }
+
+    /// Whether a start with these settings would refuse once `changes` stand in the file, too.
+    ///
+    /// # Errors
+    /// What it would say.
+    pub fn check_next_start(&self, changes: &[(String, String)]) -> Result<(), String> {
+        let mut next = self.clone();
+        if next.store.ha_listen_port == next.server.listen_port.saturating_add(1) {
+            // It was not given, and follows the other.
+            next.store.ha_listen_port = 0;
+        }
+        for (key, value) in changes {
+            for section in next.sections_mut() {
+                section.set(key, value).map_err(|bad| format!("`{key}`: {bad}"))?;
+            }
+        }
+        let mut report = Report::default();
+        next.complete(&Settings::default(), &mut report);
+        let errors = report
+            .at_least(Severity::Error)
+            .map(|finding| finding.text.clone());
+        let errors: Vec<String> = errors.collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors.join("; "))
+        }
     }
 
     fn check_name_servers(&self, report: &mut Report) {

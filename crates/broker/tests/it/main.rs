@@ -1,5 +1,6 @@
 //! A whole broker in this process, asked over its sockets.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 mod config_files;
 mod every_code;

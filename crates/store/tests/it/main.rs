@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 // Helpers of tests may panic, and a replayed seed prints what it does.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
 
 mod basics;
 mod cold;
