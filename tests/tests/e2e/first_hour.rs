@@ -82,6 +82,8 @@ impl Machine {
                 "--mount",
                 "--pid",
                 "--fork",
+                // What is left running ends with it, also when a test gives up.
+                "--kill-child",
                 "--mount-proc",
             ])
             .args(shell)
@@ -494,4 +496,24 @@ XML
     );
     assert_eq!(ran.count("namesrv.log"), 5, "{}", ran.text);
     ran.has(&["warning: the folder of /usr/local/rocketmq/conf/rmq.namesrv.logback.xml is not known: ${no.such.thing}"]);
+}
+
+/// `nohup` servers go on when the terminal is closed.
+#[test]
+fn a_closed_terminal_ends_no_server_under_nohup() {
+    let ran = Machine::new().run(
+        r#"
+        cd /usr/local/rocketmq/bin
+        nohup sh mqnamesrv >/root/namesrv.out 2>&1 &
+        namesrv=$!
+        nohup sh mqbroker -n 127.0.0.1:9876 >/root/broker.out 2>&1 &
+        broker=$!
+        wait_for "boot success" /root/namesrv.out
+        wait_for "boot success" /root/broker.out
+        kill -HUP $namesrv $broker
+        NAMESRV_ADDR=127.0.0.1:9876 sh tools.sh org.apache.rocketmq.example.quickstart.Producer
+        sh mqshutdown broker
+        "#,
+    );
+    ran.has(&["sendStatus=SEND_OK", "has stopped."]);
 }
