@@ -304,6 +304,8 @@ fn the_guide_with_boot_scripts() {
         NAMESRV_ADDR=peer1:9876 sh tools.sh org.apache.rocketmq.example.quickstart.Producer
         ./mqshutdown namesrv
         ./mqshutdown broker
+        # The lines of the start before are no sign of this one.
+        rm namesrv.log broker.log
         ./mqnamesrv > namesrv.log &
         ./mqbroker -c ../conf/broker.conf -n "peer1:9876;peer2:9876;peer3:9876"  >  broker.log &
         wait_for "boot success" broker.log
@@ -470,6 +472,8 @@ fn an_edited_log_folder_is_honoured() {
         unset ROCKETMQ_LOG_TO
         cd /usr/local/rocketmq/conf
         started() {
+            # The line of the start before is no sign of this one.
+            rm -f /root/out
             sh ../bin/mqnamesrv "$@" >/root/out 2>&1 &
             wait_for "boot success" /root/out
             kill $!
