@@ -521,3 +521,41 @@ fn a_closed_terminal_ends_no_server_under_nohup() {
     );
     ran.has(&["sendStatus=SEND_OK", "has stopped."]);
 }
+
+/// Files with a byte order mark and line ends of Windows, paths with blanks and quotes, variables that are set and empty, names
+/// that a shell could run.
+#[test]
+fn odd_files_paths_names_and_variables() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        unset ROCKETMQ_LOG_TO
+        mv /usr/local/rocketmq "/usr/local/o'ne \"two\" \$x"
+        ln -s "o'ne \"two\" \$x" /usr/local/current
+        cd /usr/local
+        export NAMESRV_ADDR= ROCKETMQ_HOME= ROCKETMQ_LOG_TO= CARGO_TARGET_DIR= CDPATH=/usr
+        sh current/bin/mqnamesrv --log-to stdout >/root/namesrv.out 2>&1 &
+        file="/root/it's \$(touch injected) broker.conf"
+        printf '\357\273\277brokerName=broker-x\r\nlistenPort=20911\r\nnamesrvAddr=127.0.0.1:9876\r\n' >"$file"
+        sh current/bin/mqbroker --log-to stdout -c "$file" >/root/broker.out 2>&1 &
+        wait_for "boot success" /root/namesrv.out
+        wait_for "boot success" /root/broker.out
+        cat /root/broker.out
+        NAMESRV_ADDR=127.0.0.1:9876 sh current/bin/tools.sh org.apache.rocketmq.example.quickstart.Producer
+        for name in '' 'x$(touch /root/injected)' '`touch /root/injected`' '-c' '*' '.*'; do
+            sh current/bin/mqshutdown broker "$name" && exit 1
+        done
+        sh current/bin/mqshutdown broker "${file##*/}"
+        ls /root /usr/local
+        "#,
+    );
+    assert_eq!(ran.count("sendStatus=SEND_OK"), 1000, "{}", ran.text);
+    ran.has(&[
+        "The broker[broker-x, ",
+        ":20911] boot success. serializeType=JSON and name server is 127.0.0.1:9876",
+        "No mqbroker named \"\" running.",
+        "broker-x, port 20911, started with /root/it's $(touch injected) broker.conf",
+        "has stopped.",
+    ]);
+    assert!(!ran.text.contains("\ninjected"), "{}", ran.text);
+}
