@@ -130,13 +130,18 @@ impl Wire {
         })
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer; what the server asks or tells meanwhile is skipped.
     ///
     /// # Errors
     /// As [`Wire::write`] and [`Wire::read`].
     pub fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         self.write(&frame(code, 7, fields, body))?;
-        self.read()
+        loop {
+            let answer = self.read()?;
+            if answer.flag() & 1 == 1 {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Waits until the other side closes the connection; false if it sends something, or does nothing, instead.

@@ -82,6 +82,8 @@ impl Machine {
                 "--mount",
                 "--pid",
                 "--fork",
+                // What is left running ends with it, also when a test gives up.
+                "--kill-child",
                 "--mount-proc",
             ])
             .args(shell)
@@ -302,6 +304,8 @@ fn the_guide_with_boot_scripts() {
         NAMESRV_ADDR=peer1:9876 sh tools.sh org.apache.rocketmq.example.quickstart.Producer
         ./mqshutdown namesrv
         ./mqshutdown broker
+        # The lines of the start before are no sign of this one.
+        rm namesrv.log broker.log
         ./mqnamesrv > namesrv.log &
         ./mqbroker -c ../conf/broker.conf -n "peer1:9876;peer2:9876;peer3:9876"  >  broker.log &
         wait_for "boot success" broker.log
@@ -423,18 +427,24 @@ fn quickstart_says_what_it_does_and_where_the_data_is() {
 #[test]
 fn quickstart_without_cargo_and_with_pipes_that_complain() {
     let machine = Machine::new();
+    fs::copy(repository().join("release"), machine.path("release")).unwrap();
     let ran = machine.run(
         r#"
         cd /usr/local/rocketmq
         trap '' PIPE
         bin/quickstart --once
         touch Cargo.toml
-        PATH=/usr/bin:/bin; command -v cargo && exit 1
-        bin/quickstart --once && exit 1
+        mkdir /root/few
+        for tool in sh dirname; do ln -s "$(command -v $tool)" /root/few/; done
+        PATH=/root/few bin/quickstart --once && exit 1
+        PATH=/root/few sh "$MACHINE/release" && exit 1
         exit 0
         "#,
     );
-    ran.has(&["building it needs cargo, which is not in PATH"]);
+    ran.has(&[
+        "building it needs cargo, which is not in PATH",
+        "Building needs cargo, which is not in PATH",
+    ]);
     assert!(!ran.text.contains("write error"), "{}", ran.text);
 }
 
@@ -468,6 +478,8 @@ fn an_edited_log_folder_is_honoured() {
         unset ROCKETMQ_LOG_TO
         cd /usr/local/rocketmq/conf
         started() {
+            # The line of the start before is no sign of this one.
+            rm -f /root/out
             sh ../bin/mqnamesrv "$@" >/root/out 2>&1 &
             wait_for "boot success" /root/out
             kill $!
@@ -494,4 +506,62 @@ XML
     );
     assert_eq!(ran.count("namesrv.log"), 5, "{}", ran.text);
     ran.has(&["warning: the folder of /usr/local/rocketmq/conf/rmq.namesrv.logback.xml is not known: ${no.such.thing}"]);
+}
+
+/// `nohup` servers go on when the terminal is closed.
+#[test]
+fn a_closed_terminal_ends_no_server_under_nohup() {
+    let ran = Machine::new().run(
+        r#"
+        cd /usr/local/rocketmq/bin
+        nohup sh mqnamesrv >/root/namesrv.out 2>&1 &
+        namesrv=$!
+        nohup sh mqbroker -n 127.0.0.1:9876 >/root/broker.out 2>&1 &
+        broker=$!
+        wait_for "boot success" /root/namesrv.out
+        wait_for "boot success" /root/broker.out
+        kill -HUP $namesrv $broker
+        NAMESRV_ADDR=127.0.0.1:9876 sh tools.sh org.apache.rocketmq.example.quickstart.Producer
+        sh mqshutdown broker
+        "#,
+    );
+    ran.has(&["sendStatus=SEND_OK", "has stopped."]);
+}
+
+/// Files with a byte order mark and line ends of Windows, paths with blanks and quotes, variables that are set and empty, names
+/// that a shell could run.
+#[test]
+fn odd_files_paths_names_and_variables() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        unset ROCKETMQ_LOG_TO
+        mv /usr/local/rocketmq "/usr/local/o'ne \"two\" \$x"
+        ln -s "o'ne \"two\" \$x" /usr/local/current
+        cd /usr/local
+        export NAMESRV_ADDR= ROCKETMQ_HOME= ROCKETMQ_LOG_TO= CARGO_TARGET_DIR= CDPATH=/usr
+        sh current/bin/mqnamesrv --log-to stdout >/root/namesrv.out 2>&1 &
+        file="/root/it's \$(touch injected) broker.conf"
+        printf '\357\273\277brokerName=broker-x\r\nlistenPort=20911\r\nnamesrvAddr=127.0.0.1:9876\r\n' >"$file"
+        sh current/bin/mqbroker --log-to stdout -c "$file" >/root/broker.out 2>&1 &
+        wait_for "boot success" /root/namesrv.out
+        wait_for "boot success" /root/broker.out
+        cat /root/broker.out
+        NAMESRV_ADDR=127.0.0.1:9876 sh current/bin/tools.sh org.apache.rocketmq.example.quickstart.Producer
+        for name in '' 'x$(touch /root/injected)' '`touch /root/injected`' '-c' '*' '.*'; do
+            sh current/bin/mqshutdown broker "$name" && exit 1
+        done
+        sh current/bin/mqshutdown broker "${file##*/}"
+        ls /root /usr/local
+        "#,
+    );
+    assert_eq!(ran.count("sendStatus=SEND_OK"), 1000, "{}", ran.text);
+    ran.has(&[
+        "The broker[broker-x, ",
+        ":20911] boot success. serializeType=JSON and name server is 127.0.0.1:9876",
+        "No mqbroker named \"\" running.",
+        "broker-x, port 20911, started with /root/it's $(touch injected) broker.conf",
+        "has stopped.",
+    ]);
+    assert!(!ran.text.contains("\ninjected"), "{}", ran.text);
 }

@@ -21,6 +21,7 @@ mod full_disk;
 mod hand_over;
 mod load;
 mod mixed;
+mod name_servers;
 mod restarts;
 mod scripts;
 mod sends;

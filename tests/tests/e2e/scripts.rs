@@ -156,7 +156,7 @@ fn start_and_shut_down() {
     let (code, said) = release.shutdown(&["broker", "nobody"]);
     assert_eq!(code, Some(255), "{said}");
     assert!(
-        said.starts_with("No mqbroker named nobody running. From "),
+        said.starts_with("No mqbroker named \"nobody\" running. From "),
         "{said}"
     );
     for (name, process) in [("broker-a", &one), ("broker-b", &two), ("broker-c", &three)] {
