@@ -58,6 +58,8 @@ pub struct World {
     peer: Arc<MemoryPeer>,
     asked: HashMap<i32, Asked>,
     pub(crate) promises: Promises,
+    /// A power cut may have left damage between sound records.
+    pub(crate) had_power_cut: bool,
     next_id: usize,
     serial: usize,
     /// The last request that makes a topic, and the last that deletes it.
@@ -83,6 +85,7 @@ impl World {
             peer: MemoryPeer::new(([127, 0, 0, 1], 4000).into()),
             asked: HashMap::new(),
             promises: Promises::default(),
+            had_power_cut: false,
             next_id: 0,
             serial: 0,
             made_at: HashMap::new(),
@@ -413,7 +416,6 @@ impl World {
         let flushed = self.parts().log.store.flushed().0;
         self.note(format!("{end:?}, flushed up to {flushed}"));
         let parts = self.parts.take().expect("a broker runs between steps");
-        let latched = parts.log.store.latched().is_some();
         match end {
             End::Stop => {
                 for pull in parts.hold.take_all() {
@@ -422,7 +424,7 @@ impl World {
                 let closed = parts.close();
                 drop(parts);
                 self.hear_after_end(end);
-                if closed.is_err() && !latched {
+                if closed.is_err() && self.disk.failed().is_none() {
                     self.fail("a sound store can not be closed");
                 }
                 self.disk = self.disk.kill();
@@ -434,6 +436,7 @@ impl World {
             }
             End::PowerCut => {
                 self.disk = self.disk.crash(self.random.next_u64());
+                self.had_power_cut = true;
                 drop(parts);
                 self.hear_after_end(end);
                 self.lose_unflushed(flushed);
@@ -539,6 +542,8 @@ impl World {
             self.fail(&format!("no message id: {}", header.msg_id));
         };
         let (queue_id, queue_offset) = (header.queue_id, header.queue_offset);
+        let physical = place.physical_offset;
+        self.note(format!("    at {topic} {queue_id} {queue_offset}, physical {physical}"));
         self.promises.acknowledged.push(Acknowledged {
             id,
             topic,

@@ -150,12 +150,15 @@ impl GroupTable {
         Ok(self.note_change(&mut state, now))
     }
 
-    /// Takes a group out; none if it was not there.
-    pub fn remove(&self, group: &str, now: i64) -> Option<Change> {
+    /// Takes a group out. The change that comes back is the one which whoever asked for it must wait for: where the group is
+    /// not there any more, that may still be missing on disk.
+    pub fn remove(&self, group: &str, now: i64) -> Change {
         let mut state = self.state.write();
-        state.groups.remove(group)?;
+        if state.groups.remove(group).is_none() {
+            return self.saver.latest();
+        }
         state.file.forbidden_table.remove(group);
-        Some(self.note_change(&mut state, now))
+        self.note_change(&mut state, now)
     }
 
     fn note_change(&self, state: &mut State, now: i64) -> Change {

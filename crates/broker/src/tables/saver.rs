@@ -77,6 +77,11 @@ impl Saver {
         Change(self.changed.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
+    /// The last change so far.
+    pub fn latest(&self) -> Change {
+        Change(self.changed.load(Ordering::Acquire))
+    }
+
     /// Is this change on disk?
     pub fn is_saved(&self, change: Change) -> bool {
         self.saved.reached() >= change.0

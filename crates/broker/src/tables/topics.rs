@@ -333,11 +333,14 @@ impl TopicTable {
         Ok((config, change))
     }
 
-    /// Takes a topic out; none if it was not there.
-    pub fn remove(&self, name: &str, now: i64) -> Option<Change> {
+    /// Takes a topic out. The change that comes back is the one which whoever asked for it must wait for: where the topic is
+    /// not there any more, that may still be missing on disk.
+    pub fn remove(&self, name: &str, now: i64) -> Change {
         let mut state = self.state.write();
-        state.topics.remove(name)?;
-        Some(self.note_change(&mut state, now))
+        match state.topics.remove(name) {
+            Some(_) => self.note_change(&mut state, now),
+            None => self.saver.latest(),
+        }
     }
 
     /// Marks exactly the topics named in the name server's order configuration as ordered.

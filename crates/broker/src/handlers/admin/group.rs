@@ -149,10 +149,7 @@ impl<D: Disk> Group<D> {
                 Ok(change)
             });
         match outcome {
-            Ok(Some(change)) => {
-                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms())
-            }
-            Ok(None) => responder.ok(),
+            Ok(change) => answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }

@@ -231,8 +231,7 @@ impl<D: Disk> Topic<D> {
                 Ok(change)
             });
         match outcome {
-            Ok(Some(change)) => answer_when_saved(responder, &*self.topics, change, self.clock.now_ms()),
-            Ok(None) => responder.ok(),
+            Ok(change) => answer_when_saved(responder, &*self.topics, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }
