@@ -27,6 +27,7 @@ mod faults;
 mod machine;
 mod mmap;
 mod page_cache;
+mod published;
 mod ranges;
 mod region;
 #[cfg(feature = "sim")]
@@ -42,6 +43,14 @@ pub use page_cache::forget_pages;
 pub use region::MappedSlice;
 #[cfg(feature = "sim")]
 pub use sim::{Injection, SimClock, SimDisk, SimRandom};
+
+/// What [`published`] is made of.
+mod atomics {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}
+
+#[cfg(test)]
+mod modelled;
 
 use std::io::IoSlice;
 use std::ops::Range;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // System calls, and the promises that `region` asks for.
 
 use crate::error::at;
+use crate::published::Published;
 use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
@@ -15,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
@@ -72,7 +73,7 @@ impl MmapDisk {
                 path: path.to_path_buf(),
                 len,
                 options,
-                published: AtomicU64::new(published),
+                published: Published::new(published),
                 pinned: OnceLock::new(),
                 used: AtomicBool::new(false),
                 state: Mutex::new(State {
@@ -136,7 +137,7 @@ struct Inner {
     path: PathBuf,
     len: u64,
     options: MapOptions,
-    published: AtomicU64,
+    published: Published,
     /// The mapping of a pinned file, readable without the lock.
     pinned: OnceLock<Arc<Region>>,
     /// Used since the pool looked last.
@@ -242,7 +243,7 @@ impl Inner {
     fn begin_write(&self, state: &mut State, at: u64, len: usize) -> Result<u64> {
         let end = at.checked_add(len as u64).filter(|&end| end <= self.len);
         let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", self.path.display()));
-        let published = self.published.load(Ordering::Acquire);
+        let published = self.published.end();
         assert!(
             at >= published,
             "write at {at} below the published end {published} of {}",
@@ -324,7 +325,7 @@ impl Inner {
         while at < range.end {
             let end = range.end.min((at / ZEROS_STEP + 1) * ZEROS_STEP);
             let mut state = lock(&self.state);
-            let from = at.max(state.written).max(self.published.load(Ordering::Acquire));
+            let from = at.max(state.written).max(self.published.end());
             if from < end && state.zeroed < end {
                 let zeros = &ZEROS[..(end - from) as usize];
                 file.write_all_at(zeros, from)
@@ -479,7 +480,7 @@ impl MappedFile for MmapFile {
     }
 
     fn published(&self) -> u64 {
-        self.inner.published.load(Ordering::Acquire)
+        self.inner.published.end()
     }
 
     fn publish(&self, end: u64) {
@@ -490,29 +491,21 @@ impl MappedFile for MmapFile {
         );
         // Under the lock, so that a write that is going on is finished first.
         let _state = lock(&self.inner.state);
-        self.inner.published.fetch_max(end, Ordering::AcqRel);
+        self.inner.published.publish(end);
     }
 
     fn unpublish(&self, end: u64) -> Result<()> {
         let state = lock(&self.inner.state);
-        let before = self.inner.published.load(Ordering::Acquire);
-        if end >= before {
-            return Ok(());
-        }
-        // `slice` counts itself first and looks at the end afterwards, we the other way round: with the two fences
-        // at least one of us sees the other.
-        self.inner.published.store(end, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
         let region = self.inner.pinned.get().or(state.region.as_ref());
-        if region.is_some_and(|region| Arc::strong_count(region) > 1) {
-            self.inner.published.store(before, Ordering::SeqCst);
-            return Err(Error::new(
+        let is_in_use = || region.is_some_and(|region| Arc::strong_count(region) > 1);
+        match self.inner.published.take_back(end, is_in_use) {
+            true => Ok(()),
+            false => Err(Error::new(
                 Operation::Unpublish,
                 &self.inner.path,
                 ErrorKind::WouldBlock.into(),
-            ));
+            )),
         }
-        Ok(())
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
@@ -524,7 +517,7 @@ impl MappedFile for MmapFile {
         let mut state = lock(&inner.state);
         inner.write(&mut state, at, bytes)?;
         // Only under the lock, and the write was above it: it does not go back.
-        inner.published.store(at + bytes.len() as u64, Ordering::Release);
+        inner.published.publish(at + bytes.len() as u64);
         Ok(())
     }
 
@@ -547,7 +540,7 @@ impl MappedFile for MmapFile {
             }
         }
         // Only under the lock, and the write was above it: it does not go back.
-        inner.published.store(at + len as u64, Ordering::Release);
+        inner.published.publish(at + len as u64);
         Ok(())
     }
 
@@ -614,9 +607,8 @@ impl MappedFile for MmapFile {
             Some(region) => region.clone(),
             None => inner.region(&mut lock(&inner.state))?.clone(),
         };
-        // See `unpublish`. (For files that are not pinned the count is taken under the lock.)
-        fence(Ordering::SeqCst);
-        if range.start > range.end || range.end > self.published() {
+        // Counted before the end is looked at. (For files that are not pinned the count is taken under the lock.)
+        if range.start > range.end || !inner.published.covers(range.end) {
             return Ok(None);
         }
         // SAFETY: published lies inside the mapping; bytes below it are not written, and `unpublish` refuses

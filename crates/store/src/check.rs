@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 /// How many faults are kept; all are counted.
 const FAULTS_KEPT: usize = 20;
@@ -213,6 +213,7 @@ fn open_log<D: Disk>(
         files.push(Arc::new(LogFile {
             start,
             file,
+            named: AtomicBool::new(true),
             modified_ms: AtomicI64::new(entry.modified_ms),
         }));
     }

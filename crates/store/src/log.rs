@@ -8,7 +8,7 @@ use message::record::{self, Check, Entry, RecordError, View};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// One file of the log.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct LogFile<F> {
     /// Position of its first byte.
     pub(crate) start: i64,
     pub(crate) file: F,
+    /// Its name survives a power cut. No byte of it counts as durable before.
+    pub(crate) named: AtomicBool,
     /// Last modification when it was loaded, or when it was filled: what retention looks at.
     pub(crate) modified_ms: AtomicI64,
 }
@@ -219,7 +221,13 @@ impl<D: Disk> Log<D> {
         Ok(file)
     }
 
+    /// Makes a file. Waits for no device, because an append may wait for this: what bounds it is how long the file system takes
+    /// to enter a name. Its name becomes durable by [`Log::make_durable`], before the first sync of what is in it. Only where a
+    /// whole file was filled since the last flush is that one's name waited for: of two files the earlier must not be missing.
     fn create(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
+        if let Some(last) = self.files.load().last() {
+            self.make_durable(disk, last)?;
+        }
         // Java goes round the directories in order of the file's number (MultiPathMappedFileQueue).
         let dir = &self.dirs[(start / self.file_size) as usize % self.dirs.len()];
         disk.create_dirs(dir)?;
@@ -227,32 +235,60 @@ impl<D: Disk> Log<D> {
         // Only the log's end is ever made, so what may lie there is a leftover of a try that failed.
         disk.remove_file(&path)?;
         let file = disk.create(&path, self.file_size as u64, self.options)?;
-        // A record is not durable before the name of its file is.
-        file.sync(0..0)?;
-        disk.sync_dir(dir)?;
-        Ok(Arc::new(LogFile {
+        let file = Arc::new(LogFile {
             start,
             file,
+            named: AtomicBool::new(false),
             modified_ms: AtomicI64::new(now),
-        }))
+        });
+        if self.dirs.len() > 1 || self.files.load().is_empty() {
+            // Nothing orders names of several file systems, and one that is missing between two others would refuse a start. So
+            // would queue files without any log file.
+            Self::name(disk, &file)?;
+        }
+        Ok(file)
+    }
+
+    fn name(disk: &D, file: &LogFile<D::File>) -> disk::Result<()> {
+        file.file.sync(0..0)?;
+        if let Some(dir) = file.file.path().parent() {
+            disk.sync_dir(dir)?;
+        }
+        file.named.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the names of all files up to `file` durable, the oldest first.
+    pub(crate) fn make_durable(&self, disk: &D, file: &LogFile<D::File>) -> disk::Result<()> {
+        if file.named.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let files = self.files();
+        let before = files.iter().filter(|other| other.start < file.start);
+        before
+            .map(|other| &**other)
+            .chain([file])
+            .filter(|file| !file.named.load(Ordering::Acquire))
+            .try_for_each(|file| Self::name(disk, file))
     }
 
     /// The file after the last one, made if it is not there yet.
     pub(crate) fn make_spare(&self, disk: &D, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
-        let mut spare = self.spare.lock();
-        let start = self
-            .files
-            .load()
-            .last()
-            .map_or(0, |last| last.start + self.file_size);
-        match &*spare {
-            Some(spare) if spare.start == start => Ok(spare.clone()),
-            _ => {
-                let made = self.create(disk, start, now)?;
-                *spare = Some(made.clone());
-                Ok(made)
+        let made = {
+            let mut spare = self.spare.lock();
+            let start = self
+                .files
+                .load()
+                .last()
+                .map_or(0, |last| last.start + self.file_size);
+            match &*spare {
+                Some(spare) if spare.start == start => spare.clone(),
+                _ => spare.insert(self.create(disk, start, now)?).clone(),
             }
-        }
+        };
+        // Without the lock: an append that needs the file now takes it as it is.
+        self.make_durable(disk, &made)?;
+        Ok(made)
     }
 
     /// Takes the file made ahead away, to remove it.

@@ -165,7 +165,7 @@ pub struct Queue<F> {
     pub(crate) max_physical: AtomicI64,
     /// Units below this one are durable.
     flushed: AtomicI64,
-    /// A file was made whose name is not durable yet.
+    /// A file was made or removed, and that is not durable yet.
     new_names: AtomicBool,
     /// What stood behind the end was cleared, and that is not durable yet.
     cleared: AtomicBool,
@@ -272,8 +272,18 @@ impl<F: MappedFile> Queue<F> {
         self.min.load(Ordering::Acquire)
     }
 
+    /// One behind the last unit.
+    ///
+    /// Sequentially consistent, as [`Queue::set_end`] is: a request that waits for messages is put where reput finds it, and
+    /// looks at the end once more; reput sets the end, and looks who waits. Were one of the two looks earlier than what was
+    /// said before it, both could see nothing, and the request would sleep through a message.
     pub(crate) fn end(&self) -> i64 {
-        self.end.load(Ordering::Acquire)
+        self.end.load(Ordering::SeqCst)
+    }
+
+    /// Sets the end; its units are written.
+    fn set_end(&self, end: i64) {
+        self.end.store(end, Ordering::SeqCst);
     }
 
     /// Whether units were written since the last flush.
@@ -410,7 +420,7 @@ impl<F: MappedFile> Queue<F> {
             self.write(disk, files, queue_offset, unit)?;
         }
         self.max_physical.store(unit.end(), Ordering::Relaxed);
-        self.end.store(queue_offset + 1, Ordering::Release);
+        self.set_end(queue_offset + 1);
         Ok(Put::Done)
     }
 
@@ -446,7 +456,7 @@ impl<F: MappedFile> Queue<F> {
         }
         last.file.write_and_publish(at as u64, bytes)?;
         self.max_physical.store(max_physical, Ordering::Relaxed);
-        self.end.store(first + count as i64, Ordering::Release);
+        self.set_end(first + count as i64);
         Ok(count)
     }
 
@@ -561,7 +571,7 @@ impl<F: MappedFile> Queue<F> {
     ) -> disk::Result<()> {
         for index in places {
             self.write(disk, files, index, Unit::PRE_BLANK)?;
-            self.end.store(index + 1, Ordering::Release);
+            self.set_end(index + 1);
         }
         Ok(())
     }
@@ -581,6 +591,7 @@ impl<F: MappedFile> Queue<F> {
                 break;
             }
             disk.remove_file(last.file.path())?;
+            self.new_names.store(true, Ordering::Release);
             last.file.forget();
             files.pop();
         }
@@ -588,7 +599,7 @@ impl<F: MappedFile> Queue<F> {
             self.min.store(index, Ordering::Release);
         }
         self.min.fetch_min(index, Ordering::AcqRel);
-        self.end.store(index, Ordering::Release);
+        self.set_end(index);
         self.flushed.fetch_min(index, Ordering::AcqRel);
         Ok(())
     }
@@ -621,8 +632,11 @@ impl<F: MappedFile> Queue<F> {
             self.new_names.swap(false, Ordering::AcqRel),
         );
         let synced = (|| {
-            if let Some(last) = self.files.read().last().filter(|_| cleared) {
-                last.file.sync(0..last.file.len())?;
+            if cleared {
+                let files = self.files.read().clone();
+                files
+                    .iter()
+                    .try_for_each(|file| file.file.sync(0..file.file.len()))?;
             }
             if new_names {
                 let dir = files.queue_dir(&self.topic, self.id);
@@ -659,6 +673,11 @@ impl<F: MappedFile> Queue<F> {
             ext.begin_flush();
         }
         self.end()
+    }
+
+    /// Notes that recovery removed files: should they come back with the next crash, their units would be believed.
+    pub(crate) fn note_removed_files(&self) {
+        self.new_names.store(true, Ordering::Release);
     }
 
     /// When that did not happen: all of it is to be done again.

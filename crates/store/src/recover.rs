@@ -30,7 +30,7 @@ use scan::Scan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -308,6 +308,7 @@ impl<D: Disk> Recovery<'_, D> {
             files.push(Arc::new(LogFile {
                 start,
                 file,
+                named: AtomicBool::new(true),
                 modified_ms: AtomicI64::new(entry.modified_ms),
             }));
         }

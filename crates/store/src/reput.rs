@@ -111,6 +111,10 @@ impl<D: Disk> Store<D> {
     /// True if more became visible meanwhile that nobody is at: somebody must call again. It does not go on by itself,
     /// because under load there would always be more and the caller would never get back to its own work.
     ///
+    /// Before `on` is told of a message the end of its queue is behind it, sequentially consistent. Whoever lets a request wait
+    /// must do as much: first put it where `on` finds it, by a sequentially consistent store (or fence) that a look of `on`
+    /// reads, and then look at [`Store::queue_max_offset`] again.
+    ///
     /// Returns false at once when somebody else is at it. `on` is called under the reput lock: it may read, but not
     /// reput, append or delete. A full disk, or a file that can not be opened now, is no error here: the rest waits for the
     /// next call.

@@ -419,6 +419,9 @@ impl<D: Disk> Store<D> {
         for file in self.log.files().iter() {
             let mut at = (from - file.start).max(0);
             let end = (target - file.start).min(self.log.file_size);
+            if at < end {
+                self.latch.guard(self.log.make_durable(&self.disk, file))?;
+            }
             // In steps: a thread that writes pages back inside the kernel leaves its processor to nobody.
             while at < end {
                 let step_end = end.min((at / FLUSH_STEP + 1) * FLUSH_STEP);

@@ -126,6 +126,9 @@ impl<D: Disk> Loader<'_, D> {
                     loaded.max_physical,
                 )
             });
+            if loaded.lost_files {
+                queue.note_removed_files();
+            }
             if let Some(leftover) = loaded.leftover {
                 queue.set_leftover(leftover);
                 found.unclear.push(queue.clone());
@@ -207,6 +210,7 @@ impl<D: Disk> Loader<'_, D> {
         let file_size = found_size(self.file_size, UNIT, &sizes);
         let (mut files, mut allocated) =
             self.open_files(found, file_size, "mappedFileSizeConsumeQueue", report)?;
+        let mut lost_files = false;
         // From the last file backwards: the first one with a unit that holds.
         while let Some(last) = files.last() {
             let front = Front::of(last)?;
@@ -239,11 +243,13 @@ impl<D: Disk> Loader<'_, D> {
                         || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min(),
                     files,
                     leftover,
+                    lost_files,
                 });
             }
             last.file.forget();
             self.disk.remove_file(last.file.path())?;
             files.pop();
+            lost_files = true;
             // Of the files before, what they have is not known: look closer.
             allocated = u64::MAX;
         }
@@ -254,6 +260,7 @@ impl<D: Disk> Loader<'_, D> {
             max_physical: 0,
             first_is_alive: true,
             leftover: None,
+            lost_files,
         })
     }
 
@@ -339,6 +346,8 @@ struct LoadedQueue<F> {
     /// The first unit points into the log.
     first_is_alive: bool,
     leftover: Option<Leftover>,
+    /// Files were removed.
+    lost_files: bool,
 }
 
 /// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.

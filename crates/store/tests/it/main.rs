@@ -15,5 +15,6 @@ mod harness;
 mod index;
 mod log_damage;
 mod multi;
+mod refusals;
 mod reput;
 mod threads;
