@@ -148,6 +148,10 @@ fn signals_that_ask_for_no_stop_are_survived() {
         for part in ["state: memory ", "state: open files ", "state: log levels info"] {
             assert!(page.contains(part), "{page}");
         }
+        if program == "namesrv" {
+            server.wait_for_log("state: routes: 0 topics, 0 broker names");
+            server.wait_for_log("state: network: 0 connections");
+        }
         server.stop();
     }
 }
@@ -494,6 +498,11 @@ async fn levels_change_by_a_request() {
         assert_eq!(answer.code, code, "{:?}", answer.remark);
     }
     wait_for_line(&log, "log levels are info,remoting=debug");
+    // The second request, as a line at debug.
+    wait_for_line(
+        &log,
+        &format!("request {} of 127.0.0.1", request::UPDATE_NAMESRV_CONFIG),
+    );
     let kept = std::fs::read_to_string(&settings).unwrap();
     assert!(kept.contains("logLevels=info,remoting=debug"), "{kept}");
     process.signal("TERM");
