@@ -564,7 +564,7 @@ fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> Regist
         broker_name: settings.broker.broker_name.clone(),
         broker_addr: settings.broker_addr(),
         cluster_name: settings.broker.broker_cluster_name.clone(),
-        ha_server_addr: format!("{}:{}", settings.broker.broker_ip2, settings.store.ha_listen_port),
+        ha_server_addr: settings.ha_addr(),
         broker_id: settings.broker.broker_id,
         compressed: Some(compressed),
         body_crc32: Some(body_crc32(body)),

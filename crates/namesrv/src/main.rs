@@ -5,7 +5,6 @@ use namesrv::settings::{BOOT_SUCCESS, Settings};
 use namesrv::{cli, run};
 use process::{Signals, Stop};
 use std::process::ExitCode;
-use std::time::Instant;
 
 #[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
@@ -33,18 +32,18 @@ fn no_runtime(error: std::io::Error) -> String {
 }
 
 async fn serve(settings: Settings) -> Result<(), String> {
-    let started = Instant::now();
     // Before the line that tells scripts it is up, so that no signal after it is missed.
     let mut signals = Signals::watch().map_err(|e| format!("signals cannot be watched: {e}"))?;
     let namesrv = run::start(settings).await.map_err(|e| e.to_string())?;
     tracing::info!("{BOOT_SUCCESS}");
     logs::announce(BOOT_SUCCESS);
-    let state = || process::page(started);
-    let Stop(name) = signals.stop(state).await;
+    let state = namesrv.state();
+    let page = || state.page();
+    let Stop(name) = signals.stop(page).await;
     tracing::info!("{name} received, stopping");
     tokio::select! {
         () = namesrv.shutdown() => {}
-        never = signals.while_stopping(state) => match never {},
+        never = signals.while_stopping(page) => match never {},
     }
     Ok(())
 }

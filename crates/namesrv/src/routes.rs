@@ -378,6 +378,19 @@ impl RouteTable {
         Ok(())
     }
 
+    /// How much there is, for a page of state.
+    pub fn figures(&self) -> String {
+        let tables = self.tables.read();
+        format!(
+            "{} topics, {} broker names with {} live brokers, {} clusters, about {} KiB",
+            tables.topics.len(),
+            tables.brokers.len(),
+            tables.live.len(),
+            tables.clusters.len(),
+            tables.bytes / 1024
+        )
+    }
+
     /// Names of all topics.
     pub fn all_topics(&self) -> TopicList {
         self.topics_where(|_| true)

@@ -7,7 +7,7 @@ use crate::routes::RouteTable;
 use crate::settings::Settings;
 use ::settings::{Live, launch};
 use protocol::code::request;
-use remoting::{Client, ClientSettings, LargeFrames, Server, ServerSettings};
+use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,9 +41,32 @@ pub enum StartError {
 /// A running name server.
 pub struct Namesrv {
     server: Server,
+    state: State,
     client: Client,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// Gives the page of state of a running name server. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    started: Instant,
+    routes: Arc<RouteTable>,
+    metrics: Arc<Metrics>,
+    room: Arc<Room>,
+}
+
+impl State {
+    /// The page: what the kernel says of the process, and what the name server holds.
+    pub fn page(&self) -> String {
+        format!(
+            "{}routes: {}\nnetwork: {}, {} bytes of requests held\n",
+            process::page(self.started),
+            self.routes.figures(),
+            self.metrics,
+            self.room.held()
+        )
+    }
 }
 
 /// Starts a name server. When this returns it serves. Needs a tokio runtime.
@@ -57,6 +80,10 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings));
     let server_settings = server_settings(&settings, address);
+    let (metrics, room) = (
+        Arc::clone(&server_settings.metrics),
+        Arc::clone(&server_settings.room),
+    );
     let scan = Duration::from_millis(
         u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000),
     );
@@ -66,6 +93,12 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: kv.clone(),
         settings: Arc::clone(&settings),
         client: client.clone(),
+    };
+    let state = State {
+        started: Instant::now(),
+        routes: Arc::clone(&routes),
+        metrics,
+        room,
     };
     let topics = Topics {
         routes,
@@ -99,6 +132,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     tracing::info!("The Name Server serves on {}", server.local_addr());
     Ok(Namesrv {
         server,
+        state,
         client,
         stop,
         tasks,
@@ -115,6 +149,11 @@ async fn sweep(brokers: Brokers, every: Duration, stop: CancellationToken) {
 }
 
 impl Namesrv {
+    /// What SIGQUIT asks for.
+    pub fn state(&self) -> State {
+        self.state.clone()
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()

@@ -148,6 +148,10 @@ fn signals_that_ask_for_no_stop_are_survived() {
         for part in ["state: memory ", "state: open files ", "state: log levels info"] {
             assert!(page.contains(part), "{page}");
         }
+        if program == "namesrv" {
+            server.wait_for_log("state: routes: 0 topics, 0 broker names");
+            server.wait_for_log("state: network: 0 connections");
+        }
         server.stop();
     }
 }
@@ -456,6 +460,71 @@ async fn idle_clients_leave_the_store_its_files() {
     }
 }
 
+/// 48 KB of requests for the largest answer once made 890 MB of them, and others waited for seconds.
+#[tokio::test]
+async fn a_peer_that_does_not_read_costs_little() {
+    use protocol::code::{request, response};
+    use tokio::io::AsyncWriteExt;
+    let home = Home::new();
+    let (settings, port) = home.settings("broker", "broker", "");
+    let config = home.path().join("broker/store/config");
+    std::fs::create_dir_all(&config).unwrap();
+    let topics = (0..20_000).map(|i| format!("\"topic-{i}\":{{\"topicName\":\"topic-{i}\"}}"));
+    let topics = topics.collect::<Vec<_>>().join(",");
+    std::fs::write(
+        config.join("topics.json"),
+        format!("{{\"topicConfigTable\":{{{topics}}}}}"),
+    )
+    .unwrap();
+    let process = Process::start(
+        "broker",
+        home.command(&["setsid"], "broker", &settings),
+        &home.path().join("out"),
+    );
+    process.wait_for("the boot line", WITHIN, |line| {
+        line.contains("boot success").then_some(())
+    });
+    let before = process.resident_kib().unwrap();
+
+    let mut deaf = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let head = protocol::Head {
+        code: request::GET_ALL_TOPIC_CONFIG,
+        language: protocol::Language::Java,
+        version: 0,
+        opaque: 1,
+        flag: 0,
+        remark: None,
+        serialize_type: protocol::SerializeType::Json,
+    };
+    let asked = protocol::encode::encode_frame(&head, &(), b"").unwrap();
+    deaf.write_all(&asked.repeat(48_000 / asked.len())).await.unwrap();
+
+    let client = remoting::Client::new(remoting::ClientSettings::default());
+    let address = format!("127.0.0.1:{port}");
+    for _ in 0..20 {
+        let answer = client
+            .invoke(
+                &address,
+                request::GET_BROKER_CONFIG,
+                &(),
+                remoting::Body::Empty,
+                WITHIN,
+            )
+            .await
+            .unwrap();
+        assert_eq!(answer.code, response::SUCCESS);
+    }
+    // What is to come of the requests has come: the deaf one's are not served on.
+    process.signal("QUIT");
+    wait_for_line(&home.logs().join("broker.log"), "state: thread ");
+    let more = process.resident_kib().unwrap().saturating_sub(before);
+    assert!(more < 100 * 1024, "{more} KiB more");
+    drop(deaf);
+    process.signal("TERM");
+    let status = process.wait_exit(WITHIN);
+    assert!(status.success(), "{status}: {}", process.tail());
+}
+
 /// By SIGQUIT's page, which holds the levels: `logLevels` of the file, and what an update makes of it.
 #[tokio::test]
 async fn levels_change_by_a_request() {
@@ -494,6 +563,11 @@ async fn levels_change_by_a_request() {
         assert_eq!(answer.code, code, "{:?}", answer.remark);
     }
     wait_for_line(&log, "log levels are info,remoting=debug");
+    // The second request, as a line at debug.
+    wait_for_line(
+        &log,
+        &format!("request {} of 127.0.0.1", request::UPDATE_NAMESRV_CONFIG),
+    );
     let kept = std::fs::read_to_string(&settings).unwrap();
     assert!(kept.contains("logLevels=info,remoting=debug"), "{kept}");
     process.signal("TERM");

@@ -189,9 +189,50 @@ pub struct Metrics {
     pub panics: AtomicU64,
 }
 
+/// For a page of state: what is open, and each count that is not nothing.
+impl std::fmt::Display for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        write!(
+            f,
+            "{} connections, {} requests so far",
+            now(&self.connections),
+            now(&self.requests)
+        )?;
+        for (count, what) in [
+            (&self.connections_refused, "connections refused at the limit"),
+            (&self.accepts_failed, "times no connection could be accepted"),
+            (&self.frames_damaged, "connections closed for damaged frames"),
+            (&self.closed_idle, "connections closed for silence"),
+            (&self.closed_stalled, "connections closed for not reading"),
+            (&self.closed_crowded, "connections closed for want of room"),
+            (&self.reads_paused, "pauses of reading"),
+            (&self.requests_refused, "requests refused for want of room"),
+            (&self.answers_too_large, "answers too large"),
+            (&self.answers_late, "answers that came too late"),
+            (&self.panics, "panics"),
+        ] {
+            let count = now(count);
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_that_are_nothing_are_not_shown() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.to_string(), "0 connections, 0 requests so far");
+        metrics.panics.fetch_add(2, Ordering::Relaxed);
+        metrics.requests.fetch_add(7, Ordering::Relaxed);
+        assert_eq!(metrics.to_string(), "0 connections, 7 requests so far, 2 panics");
+    }
 
     #[test]
     fn the_last_eighth_is_for_small_requests() {

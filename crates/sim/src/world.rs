@@ -155,7 +155,10 @@ impl World {
             progress: &|_| {},
         };
         match Parts::assemble(self.settings(), surroundings, &helpers) {
-            Ok((parts, _)) => {
+            Ok((parts, report)) => {
+                for line in report.warnings() {
+                    self.note(format!("  {line}"));
+                }
                 // No name server is there to be told.
                 parts.tables.topics.set_told(u64::MAX);
                 parts.log.reput.all();

@@ -13,6 +13,7 @@ pub use store::{BrokerRole, FlushDiskType, StoreSection};
 use logs::LogSection;
 use settings::launch::{self, Exit, Launch};
 use settings::{Alias, Group, Hints, NotAKey, Report, Section, host};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 /// All settings of a broker. Readers take one snapshot from a [`settings::Live`] a request.
@@ -205,7 +206,12 @@ fn absolute(path: &Path) -> String {
 impl Settings {
     /// The address given to clients and name servers.
     pub fn broker_addr(&self) -> String {
-        format!("{}:{}", self.broker.broker_ip1, self.server.listen_port)
+        address(&self.broker.broker_ip1, self.server.listen_port)
+    }
+
+    /// Where slaves replicate from.
+    pub fn ha_addr(&self) -> String {
+        address(&self.broker.broker_ip2, self.store.ha_listen_port)
     }
 
     /// The broker's name on this host: a slave has its master's name and a number.
@@ -279,6 +285,14 @@ impl StoreSection {
             .split(';')
             .filter_map(|hour| hour.trim().parse().ok())
             .collect()
+    }
+}
+
+/// A host and a port; an IPv6 address gets its brackets.
+fn address(host: &str, port: i32) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]:{port}"),
+        Err(_) => format!("{host}:{port}"),
     }
 }
 

@@ -355,6 +355,21 @@ fn boot_lines() {
 }
 
 #[test]
+fn an_announced_ipv6_address_has_brackets() {
+    for (given, announced) in [
+        ("::1", "[::1]:10911"),
+        ("[::1]", "[::1]:10911"),
+        ("10.0.0.1", "10.0.0.1:10911"),
+        ("mq.example.com", "mq.example.com:10911"),
+    ] {
+        let (settings, report) = read(&format!("brokerIP1={given}\n"));
+        assert!(!report.has_errors(), "{report}");
+        assert_eq!(settings.broker_addr(), announced);
+    }
+    assert_eq!(read("brokerIP2=::1\n").0.ha_addr(), "[::1]:10912");
+}
+
+#[test]
 fn printed_settings() {
     let launch = Launch {
         action: Action::PrintAll,
