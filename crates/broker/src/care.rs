@@ -122,6 +122,9 @@ impl Care {
     }
 
     fn retain(&self) {
+        if let Err(latched) = self.store.remove_deleted() {
+            tracing::debug!("deleted topics: {latched}");
+        }
         match self.store.tick_retention(self.clock.now_ms()) {
             Ok(removed) => {
                 for path in &removed.log {

@@ -9,6 +9,7 @@ mod copies;
 mod crash;
 mod damage;
 mod ext;
+mod fuzz;
 mod golden;
 mod harness;
 mod index;
