@@ -19,6 +19,11 @@
 //!   the same.)
 //! - A mapping lives as long as the last slice of it.
 
+#![cfg_attr(
+    test,
+    allow(clippy::duplicate_mod, reason = "`published` is tested with other atomics")
+)]
+
 mod clock;
 mod error;
 #[cfg(feature = "faults")]
