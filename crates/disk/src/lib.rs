@@ -19,6 +19,10 @@
 //!   the same.)
 //! - A mapping lives as long as the last slice of it.
 #![allow(clippy::disallowed_methods, reason = "files are this crate's")]
+#![cfg_attr(
+    test,
+    allow(clippy::duplicate_mod, reason = "`published` is tested with other atomics")
+)]
 
 mod clock;
 mod error;

@@ -3,14 +3,11 @@
 
 /// Physical memory in bytes; `None` if the kernel does not say.
 pub fn physical_memory_bytes() -> Option<u64> {
-    // SAFETY: sysconf takes a number and returns one.
-    let (pages, size) = unsafe {
-        (
-            libc::sysconf(libc::_SC_PHYS_PAGES),
-            libc::sysconf(libc::_SC_PAGESIZE),
-        )
-    };
-    u64::try_from(pages).ok()?.checked_mul(u64::try_from(size).ok()?)
+    let info = rustix::system::sysinfo();
+    // Unsigned longs, of which one may be shorter than 64 bits.
+    #[allow(clippy::useless_conversion)]
+    let (units, size) = (u64::from(info.totalram), u64::from(info.mem_unit));
+    units.checked_mul(size).filter(|bytes| *bytes > 0)
 }
 
 /// Offset of local time from UTC at `now_ms` (ms since 1970), in ms; 0 if the time is out of range.

@@ -6,14 +6,13 @@ use crate::published::Published;
 use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
-use rustix::io::Errno;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -373,21 +372,17 @@ fn allocate_or_less(file: &File, wanted: Range<u64>, least: Range<u64>) -> io::R
 
 /// Gives a range its blocks without changing a byte of it.
 fn allocate(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let (start, len) = (
-        range.start as libc::off_t,
-        (range.end - range.start) as libc::off_t,
-    );
-    loop {
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        if unsafe { libc::fallocate(file.as_raw_fd(), 0, start, len) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => return allocate_by_writing(file, range),
-            _ => return Err(error),
-        }
+    let allocated = retry_on_intr(|| {
+        fallocate(
+            file,
+            FallocateFlags::empty(),
+            range.start,
+            range.end - range.start,
+        )
+    });
+    match allocated {
+        Err(Errno::OPNOTSUPP) => allocate_by_writing(file, range),
+        allocated => Ok(allocated?),
     }
 }
 
@@ -403,22 +398,10 @@ fn allocate_by_writing(file: &File, range: &Range<u64>) -> io::Result<()> {
 }
 
 fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    let (start, len) = (
-        range.start as libc::off_t,
-        (range.end - range.start) as libc::off_t,
-    );
-    loop {
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        if unsafe { libc::fallocate(file.as_raw_fd(), mode, start, len) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => break,
-            _ => return Err(error),
-        }
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| fallocate(file, mode, range.start, range.end - range.start)) {
+        Err(Errno::OPNOTSUPP) => {}
+        cleared => return Ok(cleared?),
     }
     let zeros = [0u8; 64 * 1024];
     let mut at = range.start;
@@ -430,23 +413,11 @@ fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Most parts that one call takes.
-const PARTS_MAX: usize = libc::UIO_MAXIOV as usize;
+/// Most parts that one call takes (Linux: UIO_MAXIOV).
+const PARTS_MAX: usize = 1024;
 
 fn write_all_parts_at(file: &File, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
-    write_all_parts(parts, at, |parts, at| {
-        // SAFETY: an `IoSlice` is an `iovec` by its documentation, as many as are named lie behind the pointer, and what they
-        // point to is borrowed for longer than the call.
-        let written = unsafe {
-            libc::pwritev(
-                file.as_raw_fd(),
-                parts.as_ptr().cast(),
-                parts.len() as libc::c_int,
-                at as libc::off_t,
-            )
-        };
-        usize::try_from(written).map_err(|_| io::Error::last_os_error())
-    })
+    write_all_parts(parts, at, |parts, at| Ok(rustix::io::pwritev(file, parts, at)?))
 }
 
 /// Writes all `parts` by calls of `write`, which takes at most [`PARTS_MAX`] of them and may write less than it is given.
@@ -928,14 +899,8 @@ impl Disk for MmapDisk {
             .ancestors()
             .find(|path| path.exists())
             .unwrap_or(Path::new("."));
-        let name = CString::new(there.as_os_str().as_bytes());
-        let name = name.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
-        // SAFETY: all-zero is a valid value of this plain C struct.
-        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: a terminated string and a struct, both of which outlive the call.
-        if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } != 0 {
-            return Err(Error::new(Operation::Usage, path, io::Error::last_os_error()));
-        }
+        let stat = rustix::fs::statvfs(there);
+        let stat = stat.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
         Ok(Usage {
             used: stat
                 .f_blocks

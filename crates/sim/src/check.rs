@@ -23,7 +23,10 @@ impl World {
         for view in records(body) {
             let found = found(&view);
             if !self.promises.sent.contains(&found.body) {
-                self.fail(&format!("a consumer was given what nobody sent: {:?}", found.body));
+                self.fail(&format!(
+                    "a consumer was given what nobody sent: {:?}",
+                    found.body
+                ));
             }
             let place = (topic.to_owned(), queue_id, found.queue_offset);
             self.promises.seen.insert(place, found.body);
@@ -60,7 +63,10 @@ impl World {
             }
             if self.parts().tables.topics.get(&message.topic).is_none() {
                 let id = short(&message.id);
-                self.fail(&format!("message {id} was acknowledged, and its topic {} is unknown", message.topic));
+                self.fail(&format!(
+                    "message {id} was acknowledged, and its topic {} is unknown",
+                    message.topic
+                ));
             }
             if message.is_delayed {
                 continue;
@@ -106,7 +112,10 @@ impl World {
                 while next < max.0 {
                     let found = self.read(&topic, queue_id, next, 32);
                     if found.is_empty() && end != End::PowerCut && !self.had_power_cut {
-                        self.fail(&format!("{topic} {queue_id}: nothing at {next}, the end is {}", max.0));
+                        self.fail(&format!(
+                            "{topic} {queue_id}: nothing at {next}, the end is {}",
+                            max.0
+                        ));
                     }
                     if found.is_empty() {
                         next += 1;
@@ -116,7 +125,9 @@ impl World {
                         let in_order = at == next || (at > next && self.had_power_cut);
                         if !in_order || !self.promises.sent.contains(body) {
                             let body = short(body);
-                            self.fail(&format!("{topic} {queue_id}: {body:?} at {at} where {next} was asked"));
+                            self.fail(&format!(
+                                "{topic} {queue_id}: {body:?} at {at} where {next} was asked"
+                            ));
                         }
                         next = at + 1;
                     }
@@ -140,7 +151,9 @@ impl World {
             if let Some(offset) = offsets.get(GROUP, topic, *queue_id)
                 && !committed.contains(&offset)
             {
-                self.fail(&format!("{topic} {queue_id}: offset {offset} was never committed"));
+                self.fail(&format!(
+                    "{topic} {queue_id}: offset {offset} was never committed"
+                ));
             }
         }
     }
@@ -154,7 +167,12 @@ impl World {
             by_topic.insert(topic, bodies);
         }
         let has = |topic: &str, id: &str| by_topic.get(topic).is_some_and(|bodies| bodies.contains(id));
-        for message in self.promises.acknowledged.iter().filter(|message| message.is_delayed) {
+        for message in self
+            .promises
+            .acknowledged
+            .iter()
+            .filter(|message| message.is_delayed)
+        {
             let deleted = self.promises.deleted.contains(&message.topic);
             if !deleted && !has(&message.topic, &message.id) {
                 self.fail(&format!(
@@ -167,7 +185,10 @@ impl World {
         let (retry, dead) = (name::retry_topic(GROUP), name::dlq_topic(GROUP));
         for id in &self.promises.sent_back {
             if !has(&retry, id) && !has(&dead, id) {
-                self.fail(&format!("message {} was sent back, SUCCESS, and never came again", short(id)));
+                self.fail(&format!(
+                    "message {} was sent back, SUCCESS, and never came again",
+                    short(id)
+                ));
             }
         }
     }
@@ -194,7 +215,14 @@ impl World {
             max_bytes: i64::MAX,
         };
         let store = &self.parts().log.store;
-        let read = store.read(topic, queue_id, QueueOffset(offset), limits, &TagFilter::All, &mut slices);
+        let read = store.read(
+            topic,
+            queue_id,
+            QueueOffset(offset),
+            limits,
+            &TagFilter::All,
+            &mut slices,
+        );
         if let Err(e) = read {
             self.fail(&format!("{topic} {queue_id} can not be read: {e}"));
         }

@@ -109,7 +109,11 @@ impl World {
 
     /// Names the seed and the step of what did not hold.
     pub(crate) fn fail(&self, what: &str) -> ! {
-        let shown = if std::env::var_os("SEED").is_some() { usize::MAX } else { 12 };
+        let shown = if std::env::var_os("SEED").is_some() {
+            usize::MAX
+        } else {
+            12
+        };
         let last: Vec<_> = self.log.iter().rev().take(shown).rev().cloned().collect();
         panic!(
             "seed {} step {} ({:?}): {what}\nthe last steps:\n{}",
@@ -204,7 +208,9 @@ impl World {
         let (finished, asked) = (self.peer.finished(), self.log.len());
         if !self.asked.is_empty() {
             let open: Vec<_> = self.asked.values().collect();
-            self.fail(&format!("without an answer ({finished} of about {asked}): {open:?}"));
+            self.fail(&format!(
+                "without an answer ({finished} of about {asked}): {open:?}"
+            ));
         }
     }
 
@@ -270,7 +276,9 @@ impl World {
         };
         let header = requests::pull(&topic, queue_id, offset, suspend);
         let request = self.ask(request::PULL_MESSAGE, &header, b"", asked);
-        self.note(format!("pull {topic} {queue_id} from {offset}, may wait: {suspend}"));
+        self.note(format!(
+            "pull {topic} {queue_id} from {offset}, may wait: {suspend}"
+        ));
         self.serve(vec![request]);
     }
 
@@ -284,7 +292,11 @@ impl World {
         let asked = Asked::SendBack { id: of.id.clone() };
         let header = requests::send_back(of.physical, level);
         let request = self.ask(request::CONSUMER_SEND_MSG_BACK, &header, b"", asked);
-        self.note(format!("send back {} at {}, level {level}", short(&of.id), of.physical));
+        self.note(format!(
+            "send back {} at {}, level {level}",
+            short(&of.id),
+            of.physical
+        ));
         self.serve(vec![request]);
     }
 
@@ -303,21 +315,40 @@ impl World {
         let request = if self.random.one_in(2) {
             let asked = Asked::Create(topic.clone(), self.makes(&topic));
             self.note(format!("create {topic}"));
-            self.ask(request::UPDATE_AND_CREATE_TOPIC, &requests::create(&topic), b"", asked)
+            self.ask(
+                request::UPDATE_AND_CREATE_TOPIC,
+                &requests::create(&topic),
+                b"",
+                asked,
+            )
         } else {
             let asked = Asked::Delete(topic.clone(), self.deletes(&topic));
             self.note(format!("delete {topic}"));
-            self.ask(request::DELETE_TOPIC_IN_BROKER, &requests::delete(&topic), b"", asked)
+            self.ask(
+                request::DELETE_TOPIC_IN_BROKER,
+                &requests::delete(&topic),
+                b"",
+                asked,
+            )
         };
         self.serve(vec![request]);
     }
 
     /// An operator lowers the limit of messages below what is parked, or lifts it again.
     fn change_limit(&mut self) {
-        let limit = if self.random.one_in(2) { 100 } else { MAX_MESSAGE_BYTES };
+        let limit = if self.random.one_in(2) {
+            100
+        } else {
+            MAX_MESSAGE_BYTES
+        };
         let text = format!("maxMessageSize={limit}\n");
         self.note(text.trim().to_owned());
-        let request = self.ask(request::UPDATE_BROKER_CONFIG, &(), text.as_bytes(), Asked::Settings);
+        let request = self.ask(
+            request::UPDATE_BROKER_CONFIG,
+            &(),
+            text.as_bytes(),
+            Asked::Settings,
+        );
         self.serve(vec![request]);
     }
 
@@ -337,7 +368,10 @@ impl World {
         let (file, _) = &parts.files[number];
         let path = file.saver().path().display().to_string();
         let saved = save(file.as_ref(), &self.disk, self.clock.now_ms());
-        self.note(format!("save {path}: {}", if saved.is_ok() { "done" } else { "failed" }));
+        self.note(format!(
+            "save {path}: {}",
+            if saved.is_ok() { "done" } else { "failed" }
+        ));
     }
 
     fn pass_time(&mut self) {
@@ -546,7 +580,9 @@ impl World {
         };
         let (queue_id, queue_offset) = (header.queue_id, header.queue_offset);
         let physical = place.physical_offset;
-        self.note(format!("    at {topic} {queue_id} {queue_offset}, physical {physical}"));
+        self.note(format!(
+            "    at {topic} {queue_id} {queue_offset}, physical {physical}"
+        ));
         self.promises.acknowledged.push(Acknowledged {
             id,
             topic,

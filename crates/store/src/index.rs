@@ -325,13 +325,13 @@ impl<D: Disk> Index<D> {
     /// Opens what is there. After an unclean stop only the files are kept that were full and flushed, which the
     /// checkpoint says by the time `vouched`; the rest is removed. So is, unlike Java, a file of a wrong length, or
     /// one with records that the log lost, with all that follow, instead of refusing to start: everything can be made
-    /// again from the log.
+    /// again from the log. Returns how many were removed, too.
     pub(crate) fn load(
         disk: &D,
         settings: &StoreSettings,
         vouched: Option<i64>,
         log_end: i64,
-    ) -> disk::Result<Self> {
+    ) -> disk::Result<(Self, usize)> {
         let mut index = Index {
             dir: settings.index_dir(),
             slots: settings.index_slots,
@@ -343,7 +343,7 @@ impl<D: Disk> Index<D> {
             remembered: RememberedQueue::new(),
         };
         let len = index.len();
-        let mut keep = true;
+        let (mut keep, mut removed) = (true, 0);
         for entry in disk.list(&index.dir)? {
             let path = index.dir.join(&entry.name);
             if entry.is_dir || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -373,9 +373,10 @@ impl<D: Disk> Index<D> {
             if !keep {
                 tracing::info!(file = %path.display(), "index file removed, its part of the log is indexed again");
                 disk.remove_file(&path)?;
+                removed += 1;
             }
         }
-        Ok(index)
+        Ok((index, removed))
     }
 
     /// Decides where indexing goes on, once the log is known. After a clean stop the record at the newest entry has

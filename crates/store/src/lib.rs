@@ -23,6 +23,8 @@ mod damage;
 mod delete_topic;
 mod ext;
 mod flush;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod index;
 mod latch;
 mod live_settings;
@@ -49,7 +51,7 @@ pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
 pub use recover::files::MissingLog;
-pub use recover::{LogCut, OpenError, RecoveryReport};
+pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};
 pub use reput::Arrival;
 pub use retention::{Health, Removed};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};

@@ -712,7 +712,7 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// The first unit of `from..until` that is a message's, with its index.
-    fn message_behind(&self, mut from: i64, until: i64) -> disk::Result<Option<(i64, Unit)>> {
+    pub(crate) fn message_behind(&self, mut from: i64, until: i64) -> disk::Result<Option<(i64, Unit)>> {
         while from < until {
             let Some(units) = self.units(from, (until - from).saturating_mul(UNIT))? else {
                 from = self.next_data(from);
@@ -763,10 +763,13 @@ impl<F: MappedFile> Queue<F> {
         files
     }
 
-    /// Where reading goes on when there is no data at `index`: the start of the next file there is, at most `end`.
+    /// Where reading goes on when there is no data at `index`: the start of the next file there is, else the end.
     pub(crate) fn next_data(&self, index: i64) -> i64 {
-        let per_file = self.file_size / UNIT;
-        index - index % per_file + per_file
+        let files = self.files.read();
+        let behind = files.partition_point(|file| file.start <= index.saturating_mul(UNIT));
+        files
+            .get(behind)
+            .map_or_else(|| self.end(), |file| file.start / UNIT)
     }
 }
 

@@ -297,6 +297,13 @@ impl<D: Disk> Store<D> {
         self.queue_bounds(topic, queue_id).1
     }
 
+    /// An offset that somebody saved, brought into what the queue has: where reading can go on. A log that was lost or cut since
+    /// has fewer messages than the offset counts; retention may have taken those it points at.
+    pub fn clamp_offset(&self, topic: &str, queue_id: i32, saved: QueueOffset) -> QueueOffset {
+        let (min, max) = self.queue_bounds(topic, queue_id);
+        saved.clamp(min, max)
+    }
+
     /// Store time of a queue's message, ms; `None` if there is no such message (any more).
     pub fn store_time(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> disk::Result<Option<i64>> {
         let Some(queue) = self.queues.get(topic, queue_id) else {
@@ -405,10 +412,12 @@ impl<D: Disk> Store<D> {
         from: i64,
         until: i64,
     ) -> disk::Result<Option<(i64, i64)>> {
-        for index in from..until {
+        let mut from = from;
+        while let Some((index, _)) = queue.message_behind(from, until)? {
             if let Some(time) = self.store_time_in(queue, index)? {
                 return Ok(Some((index, time)));
             }
+            from = index + 1;
         }
         Ok(None)
     }

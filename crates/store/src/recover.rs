@@ -28,6 +28,7 @@ use message::record::{Check, Entry, RecordError, decode};
 use queues::Loader;
 use scan::Scan;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -90,6 +91,10 @@ fn texts(missing: &[MissingLog]) -> String {
 pub struct RecoveryReport {
     /// The last stop was clean.
     pub clean: bool,
+    /// Positions that were saved and pointed beyond what is there.
+    pub brought_in: Vec<BroughtIn>,
+    /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
+    pub index_files_removed: usize,
     /// Log files found.
     pub log_files: usize,
     /// Bytes of a log file, where that is not what the settings say: the log keeps to it.
@@ -130,6 +135,27 @@ pub struct RecoveryReport {
     pub ignored: Vec<PathBuf>,
 }
 
+/// A saved position that was brought into what it points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BroughtIn {
+    /// Whose position it is.
+    pub what: &'static str,
+    /// What was saved.
+    pub saved: i64,
+    /// What counts.
+    pub now: i64,
+}
+
+impl fmt::Display for BroughtIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BroughtIn { what, saved, now } = self;
+        write!(
+            f,
+            "{what} said {saved}, which is not there; it goes on from {now}"
+        )
+    }
+}
+
 /// Where and why the log was cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogCut {
@@ -162,6 +188,11 @@ impl RecoveryReport {
         }
         if let Some(why) = &self.cut_off_lost {
             lines.push(format!("what was cut off the log could not be kept: {why}"));
+        }
+        lines.extend(self.brought_in.iter().map(ToString::to_string));
+        if self.index_files_removed > 0 {
+            let count = self.index_files_removed;
+            lines.push(format!("{count} index files are made again from the commitlog"));
         }
         if self.units_cut > 0 {
             let cut = self.units_cut;
@@ -243,11 +274,14 @@ impl<D: Disk> Store<D> {
         let timestamp = recovery.run(&log, &checkpoint, &checkpoint_file, now)?;
         log.written_timestamp.store(timestamp, Ordering::Relaxed);
         log.flushed_timestamp.store(timestamp, Ordering::Relaxed);
-        let Recovery { queues, report, .. } = recovery;
+        let Recovery {
+            queues, mut report, ..
+        } = recovery;
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let mut index = Index::load(&disk, &settings, vouched, log.written())?;
+            let (mut index, removed) = Index::load(&disk, &settings, vouched, log.written())?;
+            report.index_files_removed = removed;
             index.resume(clean, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
@@ -343,7 +377,12 @@ impl<D: Disk> Recovery<'_, D> {
             (false, Some(vouched)) => vouched,
             (false, None) => self.java_start(log, checkpoint),
         };
-        if checkpoint.vouched.is_some_and(|vouched| vouched > limit) {
+        if let Some(saved) = checkpoint.vouched.filter(|vouched| *vouched > limit) {
+            self.report.brought_in.push(BroughtIn {
+                what: "the checkpoint's position in the commitlog",
+                saved,
+                now: limit,
+            });
             self.withdraw(checkpoint, file, limit)?;
         }
         let (highest, with_units, unclear) = self.load_queues(log, limit, vouched)?;
@@ -368,7 +407,7 @@ impl<D: Disk> Recovery<'_, D> {
         };
         // Where a clean stop left the log, nothing is behind its end.
         let clean_end = vouched.filter(|_| self.report.clean);
-        let lost = scan.run(&mut self.report, clean_end, checkpoint.min_timestamp())?;
+        let lost = scan.run(&mut self.report, clean_end)?;
         let timestamp = lost.timestamp.max(checkpoint.physic_timestamp);
         self.end_log(log, now)?;
         for queue in self.queues.all() {
@@ -486,7 +525,8 @@ impl<D: Disk> Recovery<'_, D> {
             if let Some(unit) = queue.unit(end - 1)?
                 && unit.physical < limit
             {
-                max_physical = unit.end();
+                // A unit of a damaged file may say that its record is longer than the log: no message would get a unit any more.
+                max_physical = unit.end().min(limit);
                 break;
             }
             end -= 1;

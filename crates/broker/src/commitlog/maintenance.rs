@@ -81,6 +81,9 @@ impl<D: Disk> Maintenance<D> {
     }
 
     fn retain(&self) {
+        if let Err(latched) = self.store.remove_deleted() {
+            tracing::debug!("deleted topics: {latched}");
+        }
         match self.store.tick_retention(self.clock.now_ms()) {
             Ok(removed) => {
                 for path in &removed.log {

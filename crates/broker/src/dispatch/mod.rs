@@ -65,8 +65,7 @@ pub struct Port<D: Disk> {
 
 impl<D: Disk> Service for Port<D> {
     fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
-        self.handlers
-            .serve(requests, self.pulls, &|| conn.should_yield());
+        self.handlers.serve(requests, self.pulls, &|| conn.should_yield());
     }
 
     fn served(&self) {

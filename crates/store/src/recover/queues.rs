@@ -216,7 +216,8 @@ impl<D: Disk> Loader<'_, D> {
             let front = Front::of(last)?;
             let counted = front.count_units(self.limit)?;
             let good = self.verified(&front, topic, id, counted)?;
-            report.units_cut += (counted - good.units) as u64;
+            let lost = front.units_from(counted, self.log.written());
+            report.units_cut += (counted - good.units + lost) as u64;
             // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
             if good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0) {
                 let cut = (good.units * UNIT) as u64;
@@ -321,7 +322,7 @@ impl<D: Disk> Loader<'_, D> {
     /// was taken, and consumers know that.
     fn holds(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
         let Ok(record) = self.log.record_at(unit.physical) else {
-            return self.vouched.is_some_and(|vouched| unit.physical < vouched);
+            return self.vouched.is_some_and(|vouched| unit.end() <= vouched);
         };
         match decode(&record, Check::Lengths) {
             Ok(Entry::Record(view)) => {
@@ -395,6 +396,15 @@ impl<'a, F: MappedFile> Front<'a, F> {
                 false => u64::MAX,
             },
         }
+    }
+
+    /// How many units follow unit `index` that point behind the log, as far as they were read already.
+    fn units_from(&self, index: i64, log_end: i64) -> i64 {
+        let rest = self.units.get((index * UNIT) as usize..).unwrap_or_default();
+        let units = rest.chunks_exact(UNIT as usize).map(Unit::decode);
+        units
+            .take_while(|unit| unit.is_valid() && !unit.is_pre_blank() && unit.physical >= log_end)
+            .count() as i64
     }
 
     /// Whether no unit follows at `at`, and no byte in what was read already.

@@ -55,13 +55,11 @@ enum Stop {
 }
 
 impl<D: Disk> Scan<'_, D> {
-    /// Reads the log from `report.scan_start` to its end. Where `clean_end` is, an end needs no proof. No record is older than
-    /// `not_before`, ms.
+    /// Reads the log from `report.scan_start` to its end. Where `clean_end` is, an end needs no proof.
     pub(super) fn run(
         &self,
         report: &mut RecoveryReport,
         clean_end: Option<i64>,
-        not_before: i64,
     ) -> Result<Scanned, OpenError> {
         let mut walk = self.log.walk(report.scan_start, self.log.written());
         let total = (self.log.written() - report.scan_start).max(0) as u64;
@@ -113,7 +111,7 @@ impl<D: Disk> Scan<'_, D> {
                     if report.end_is_vouched {
                         return Ok(scanned);
                     }
-                    let Some(next) = self.log.resume(at, scanned.timestamp.max(not_before))? else {
+                    let Some(next) = self.log.resume(at, scanned.timestamp)? else {
                         report.log_cut = (!is_blank).then_some(LogCut { at, reason });
                         return Ok(scanned);
                     };

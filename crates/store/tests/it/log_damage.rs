@@ -6,7 +6,7 @@ use disk::{Disk, SimDisk, SimRandom};
 use message::record::RecordError;
 use std::path::{Path, PathBuf};
 use store::check::{CheckSummary, Fault};
-use store::{PhysicalOffset, RecoveryReport, Store, StoreSettings};
+use store::{PhysicalOffset, QueueOffset, RecoveryReport, Store, StoreSettings};
 
 /// 60 messages in T-0 over six log files, stopped; where each lies.
 fn sixty() -> (SimDisk, Vec<i64>) {
@@ -501,6 +501,40 @@ fn a_forgotten_directory_refuses_the_start() {
     );
     let (store, _) = open(&disk, &dirs(&["/b", "/a"]));
     assert_eq!(drain(&store, "T", 0).len(), 15);
+}
+
+#[test]
+fn saved_positions_are_brought_into_what_is_there() {
+    // The log lost its end since checkpoint, queues and index were written.
+    let disk = stopped();
+    let end = checked(&disk).log_end;
+    disk.take(Path::new(SECOND_LOG));
+    let accepting = StoreSettings {
+        accept_missing_log: true,
+        ..settings()
+    };
+    let (store, report) = open(&disk, &accepting);
+    assert_eq!((drain(&store, "T", 0).len(), report.log_end), (27, 16384));
+    assert_eq!((report.brought_in.len(), report.units_cut), (1, 3), "{report:?}");
+    let told = report.brought_in[0];
+    assert_eq!(told.saved, end);
+    assert!(told.now <= report.log_end);
+    assert!(report.index_files_removed > 0);
+    let lines = report.warnings();
+    assert!(
+        lines.contains(&format!(
+            "the checkpoint's position in the commitlog said {end}, which is not there; it goes on from {}",
+            told.now
+        )),
+        "{lines:?}"
+    );
+    store.build_index().unwrap();
+    assert_eq!(store.query_by_key("T", "k26", 9, 0, i64::MAX).unwrap().len(), 1);
+    assert_eq!(store.query_by_key("T", "k27", 9, 0, i64::MAX).unwrap(), []);
+    for (saved, expected) in [(0, 0), (-5, 0), (26, 26), (27, 27), (30, 27), (i64::MAX, 27)] {
+        assert_eq!(store.clamp_offset("T", 0, QueueOffset(saved)).0, expected);
+    }
+    assert_eq!(store.clamp_offset("Gone", 3, QueueOffset(30)).0, 0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod copies;
 mod crash;
 mod damage;
 mod ext;
+mod fuzz;
 mod golden;
 mod harness;
 mod index;
