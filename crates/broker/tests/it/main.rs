@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod config_files;
+mod delay_offset;
 mod every_code;
 mod faults;
 mod fixture;
