@@ -183,3 +183,21 @@ fn a_topic_of_many_queues_is_deleted_beside_others() {
         Vec::new()
     });
 }
+
+/// Settings that are written to the disk over and over.
+#[test]
+fn settings_are_changed_beside_others() {
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    flooded(&cluster, |broker| {
+        let mut wire = connect(broker);
+        for _ in 0..5 {
+            let asked =
+                (0..64).flat_map(|opaque| frame(UPDATE_CONFIG, opaque, &[], b"maxMessageSize=4194304\n"));
+            wire.write(&asked.collect::<Vec<_>>()).unwrap();
+            for _ in 0..64 {
+                assert_eq!(wire.read().unwrap().code(), 0);
+            }
+        }
+        vec![wire]
+    });
+}
