@@ -28,6 +28,7 @@ fn every_request_has_one_answer_whatever_is_in_it() {
     assert!(asker.asked() > 15_000, "{}", asker.asked());
     let own = dir.path().join("namesrv");
     watched.check(&[&own, &dir.path().join("namesrv.out")], 200);
+    watched.check_log();
     // It serves as before.
     let mut wire = Wire::connect(&namesrv.address()).unwrap();
     let answer = wire.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", "Nowhere")], b"");

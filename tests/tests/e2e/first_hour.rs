@@ -24,19 +24,19 @@ cd
 wait_for() { until grep -q -- "$1" "$2" 2>/dev/null; do sleep 0.1; done; }
 "#;
 
-struct Machine {
+pub(crate) struct Machine {
     dir: tempfile::TempDir,
 }
 
 /// How a script ended and everything it printed.
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Machine {
     /// A machine with a release unpacked at `/usr/local/rocketmq`.
-    fn new() -> Machine {
+    pub(crate) fn new() -> Machine {
         let machine = Machine {
             dir: tempfile::Builder::new()
                 .prefix("rocketmq-machine-")
@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    fn run(&self, script: &str) -> Ran {
+    pub(crate) fn run(&self, script: &str) -> Ran {
         let ran = self.run_with(&["sh"], script);
         assert_eq!(ran.code, Some(0), "{}", ran.text);
         ran
@@ -117,11 +117,11 @@ impl Machine {
 }
 
 impl Ran {
-    fn count(&self, part: &str) -> usize {
+    pub(crate) fn count(&self, part: &str) -> usize {
         self.text.matches(part).count()
     }
 
-    fn has(&self, parts: &[&str]) {
+    pub(crate) fn has(&self, parts: &[&str]) {
         for part in parts {
             assert!(self.text.contains(part), "{part:?} is missing:\n{}", self.text);
         }

@@ -12,6 +12,13 @@
     reason = "helpers of tests stand outside #[test] functions"
 )]
 
+mod asks;
+mod attack_answers;
+mod attack_crash;
+mod attack_delay;
+mod attack_floods;
+mod attack_operator;
+mod attack_scarcity;
 mod bad_input;
 mod check;
 mod config_files;

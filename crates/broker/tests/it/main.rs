@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 mod config_files;
+mod delay_offset;
 mod every_code;
 mod faults;
 mod fixture;
