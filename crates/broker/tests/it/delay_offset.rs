@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use broker::Disk;
+use disk::MmapDisk as Disk;
 use broker::settings::FlushDiskType;
 use protocol::code::response;
 use serde_json::Value;
