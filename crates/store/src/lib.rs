@@ -49,7 +49,7 @@ pub use offset::{PhysicalOffset, QueueOffset};
 pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
-pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
+pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};
 pub use reput::Arrival;

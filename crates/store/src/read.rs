@@ -7,7 +7,7 @@ use crate::reput::unit_of;
 use crate::store::Store;
 use disk::{Disk, MappedSlice};
 use filter::TagFilter;
-use message::record::{Check, Entry, decode};
+use message::record::{Check, Entry, RecordError, View, decode};
 
 /// A scan looks at this many bytes of units at least.
 const SCAN_MIN_BYTES: i64 = 16_000;
@@ -80,6 +80,27 @@ pub struct ReadLimits {
     /// Most bytes (5.x `maxMsgBytes`); `i64::MAX` for no limit of the caller's own. The first message is always
     /// given.
     pub max_bytes: i64,
+}
+
+/// The records in what [`Store::read`] gave, one after the other. One whose parts do not add up any more is an error, and the
+/// next one follows: a read gives only bytes that begin with their own length and position.
+pub fn records(slices: &[MappedSlice]) -> impl Iterator<Item = Result<View<'_>, RecordError>> {
+    slices.iter().flat_map(|slice| {
+        let mut rest: &[u8] = slice;
+        std::iter::from_fn(move || {
+            let len = i32::from_be_bytes(*rest.first_chunk()?);
+            let (record, behind) = rest.split_at(usize::try_from(len).ok()?.clamp(1, rest.len()));
+            rest = behind;
+            Some(match decode(record, Check::Lengths) {
+                Ok(Entry::Record(view)) => Ok(view),
+                Ok(Entry::Blank { left }) => Err(RecordError::Length {
+                    what: "record",
+                    len: left.into(),
+                }),
+                Err(error) => Err(error),
+            })
+        })
+    })
 }
 
 impl<D: Disk> Store<D> {

@@ -186,6 +186,20 @@ fn damage_below_what_a_clean_stop_vouches_for_costs_what_it_hit() {
 }
 
 #[test]
+fn a_record_whose_parts_do_not_add_up_hides_none_behind_it() {
+    let (disk, positions) = sixty();
+    // The length of the body; the record's own length and position are as they were.
+    patch_log(&disk, positions[20] + 84, &[0x7F]);
+    let (store, _) = open(&disk, &settings());
+    let (result, slices) = read(&store, "T", 0, 19);
+    let found: Vec<_> = store::records(&slices).collect();
+    assert_eq!(found.len(), result.count as usize);
+    let places: Vec<_> = found.iter().flatten().map(|view| view.queue_offset()).collect();
+    assert_eq!(places[..3], [19, 21, 22]);
+    assert_eq!(found.iter().filter(|record| record.is_err()).count(), 1);
+}
+
+#[test]
 fn times_are_found_around_damage() {
     let (disk, positions) = sixty();
     for place in [29, 30, 31, 59] {
