@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Clock;
-use remoting::{Limits, ServerSettings};
+use remoting::{Limits, Room, ServerSettings};
 use store::{FlushType, StoreSettings};
 
 use crate::delay::DelayLevels;
@@ -68,6 +69,12 @@ pub fn tuned(settings: &Settings, base: StoreSettings) -> StoreSettings {
     }
 }
 
+/// Bytes of requests that may be held: an eighth of the memory, within reason.
+fn room_bytes() -> usize {
+    let memory = disk::physical_memory_bytes().unwrap_or(4 << 30);
+    (memory / 8).clamp(64 << 20, 512 << 20) as usize
+}
+
 /// What a listener on `port` is told.
 pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> {
     let s = &settings.server;
@@ -79,6 +86,7 @@ pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> 
     };
     Ok(ServerSettings {
         connections_max: process::Descriptors::current().connections_max(),
+        room: Arc::new(Room::of(room_bytes())),
         backlog: s.server_socket_backlog.max(1) as u32,
         send_buffer_bytes: s.server_socket_snd_buf_size.max(0) as u32,
         receive_buffer_bytes: s.server_socket_rcv_buf_size.max(0) as u32,

@@ -3,7 +3,8 @@
 //! | Signal | Does |
 //! |---|---|
 //! | TERM, INT | a clean stop; once more: nothing, the stop goes on |
-//! | HUP | with a terminal: a clean stop (it was closed). Without one: the log files are opened anew. Ignored at start (nohup): nothing |
+//! | HUP | with a terminal: a clean stop (it was closed). Without one: the log files are opened anew |
+//! | INT, HUP that were ignored at the start (`nohup`, `&` in a script) | nothing, as in the JVM |
 //! | QUIT | a page of state in the log |
 //! | USR1, USR2, ALRM, VTALRM, PROF, IO, PWR, XCPU | a line in the log |
 //! | XFSZ | nothing: the write that was too long fails with its error |
@@ -30,13 +31,15 @@ const DEADLY: [(&str, i32); 8] = [
 ];
 const XFSZ: i32 = 25;
 const HUP: u32 = 1;
+const INT: u32 = 2;
 
 /// The signals of a server. From [`Signals::watch`] to the end of the process none of the table above ends it.
 pub struct Signals {
     terminate: Signal,
-    interrupt: Signal,
     quit: Signal,
-    /// `None`: ignored since before the start, as nohup does; it stays so.
+    /// `None`: ignored since before the start, as a shell does for what a script leaves in the background; it stays so.
+    interrupt: Option<Signal>,
+    /// `None`: the same, as nohup does.
     hang_up: Option<Signal>,
     file_size: Signal,
     deadly: Vec<(&'static str, Signal)>,
@@ -49,20 +52,20 @@ impl Signals {
     /// # Errors
     /// The kernel refuses a handler.
     pub fn watch() -> io::Result<Signals> {
-        let ignored = status_mask("SigIgn").is_some_and(|mask| mask & (1 << (HUP - 1)) != 0);
+        let ignored = status_mask("SigIgn").unwrap_or(0);
+        let unless_ignored = |number: u32, kind| match ignored & (1 << (number - 1)) {
+            0 => signal(kind).map(Some),
+            _ => Ok(None),
+        };
         let deadly = DEADLY.into_iter().map(|(name, number)| {
             let watched = signal(SignalKind::from_raw(number))?;
             Ok((name, watched))
         });
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            interrupt: unless_ignored(INT, SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
-            hang_up: if ignored {
-                None
-            } else {
-                Some(signal(SignalKind::hangup())?)
-            },
+            hang_up: unless_ignored(HUP, SignalKind::hangup())?,
             file_size: signal(SignalKind::from_raw(XFSZ))?,
             deadly: deadly.collect::<io::Result<_>>()?,
             terminal: has_terminal(),
@@ -96,7 +99,7 @@ impl Signals {
         let terminal = self.terminal;
         tokio::select! {
             _ = self.terminate.recv() => Event::Stop(Stop("SIGTERM")),
-            _ = self.interrupt.recv() => Event::Stop(Stop("SIGINT")),
+            () = received(&mut self.interrupt) => Event::Stop(Stop("SIGINT")),
             _ = self.quit.recv() => Event::State,
             () = received(&mut self.hang_up) => if terminal {
                 Event::Stop(Stop("SIGHUP"))

@@ -190,16 +190,19 @@ fn hup_without_a_terminal_opens_the_log_anew() {
     }
 }
 
+/// As `nohup` leaves HUP, and `&` in a script INT.
 #[test]
-fn hup_under_nohup_does_nothing() {
+fn signals_that_were_ignored_at_the_start_stay_so() {
+    let shell = ["setsid", "sh", "-c", "trap '' INT; exec nohup \"$@\"", "sh"];
     for program in SERVERS {
         let home = Home::new();
-        let server = home.start_with(&["setsid", "nohup"], program, program);
+        let server = home.start_with(&shell, program, program);
         server.process.signal("HUP");
-        // Signals of one process come in any order; the page is written when the other would have been seen.
+        server.process.signal("INT");
+        // The page is written when the others would have been seen.
         server.process.signal("QUIT");
         let log = server.wait_for_log("state: thread ");
-        assert!(!log.contains("SIGHUP"), "{log}");
+        assert!(!log.contains("SIGHUP") && !log.contains("SIGINT"), "{log}");
         server.stop();
     }
 }

@@ -390,6 +390,15 @@ fn printed_settings() {
             exit.text
         );
     }
+    let printed: BTreeSet<&str> = exit
+        .text
+        .lines()
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    let settings = Settings::default();
+    for row in settings.sections().iter().flat_map(|section| section.rows()) {
+        assert!(printed.contains(row.shown), "{} is not printed", row.shown);
+    }
     let important = load(&Launch {
         action: Action::PrintImportant,
         ..Launch::default()
