@@ -19,8 +19,10 @@ use super::Wake;
 
 /// Records that a connection's task builds units for, at least, before it goes back to its connection.
 const INLINE: usize = 64;
-/// How long the reput thread sleeps when nobody asks for it.
+/// How long the reput thread sleeps when nobody asks for it; and when a queue file could not be had, for want of space or
+/// descriptors, until it is tried again.
 const IDLE: Duration = Duration::from_secs(60);
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Somebody who waits for messages: held pulls, the delivery of delayed messages.
 pub trait ArrivalListener: Send + Sync + 'static {
@@ -68,7 +70,8 @@ impl<D: Disk> Reput<D> {
     /// The reput thread's body.
     pub fn run(&self, stopping: &AtomicBool) {
         while !stopping.load(Ordering::Acquire) {
-            self.rest.wait(IDLE);
+            let is_behind = self.store.reput_end() < self.store.visible();
+            self.rest.wait(if is_behind { AGAIN_AFTER } else { IDLE });
             while self.once(usize::MAX) {}
             self.wake();
         }

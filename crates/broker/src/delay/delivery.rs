@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use disk::{Clock, Disk, MappedSlice};
+use disk::{Clock, Disk};
 use filter::TagFilter;
 use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
-use message::record::{Check, Entry, View, decode};
+use message::record::{RecordError, View};
 use message::{name, sys_flag};
 use store::{AppendError, Arrival, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
@@ -84,6 +84,8 @@ enum Undeliverable {
     Half,
     #[error("{0}")]
     Illegal(#[from] Illegal),
+    #[error("{0}")]
+    Damaged(#[from] RecordError),
 }
 
 /// How the delivery of one message went.
@@ -171,8 +173,15 @@ impl<D: Disk> Delivery<D> {
                 self.offsets.set(level, next, *end);
                 continue;
             }
-            for view in records(&slices) {
+            for record in store::records(&slices) {
                 let now = self.clock.now_ms();
+                let view = match record {
+                    Ok(view) => view,
+                    Err(damage) => {
+                        self.pass_over(&format!("level {level} behind offset {next}"), &damage.into());
+                        continue;
+                    }
+                };
                 // A store time in the future was made by another clock: such a message is due now.
                 let due = view.store_timestamp().saturating_add(delay_ms);
                 if due > now && due <= now + delay_ms {
@@ -181,10 +190,15 @@ impl<D: Disk> Delivery<D> {
                 }
                 match self.deliver(&view, now)? {
                     Outcome::Delivered(copy_end) => *end = copy_end,
-                    Outcome::PassedOver(why) => self.pass_over(&view, &why),
+                    Outcome::PassedOver(why) => self.pass_over(&view.physical_offset().to_string(), &why),
                 }
                 next = view.queue_offset() + 1;
                 *delivered += 1;
+                self.offsets.set(level, next, *end);
+            }
+            if *next_due == 0 && next < read.next_begin_offset.0 {
+                // The last ones could not be read.
+                next = read.next_begin_offset.0;
                 self.offsets.set(level, next, *end);
             }
         }
@@ -192,11 +206,10 @@ impl<D: Disk> Delivery<D> {
     }
 
     /// A message that can never be delivered must not keep those behind it.
-    fn pass_over(&self, view: &View<'_>, why: &Undeliverable) {
+    fn pass_over(&self, place: &str, why: &Undeliverable) {
         let count = self.undeliverable.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(
-            "delayed message at {} can not be delivered and is passed over ({count} so far): {why}",
-            view.physical_offset()
+            "delayed message at {place} can not be delivered and is passed over ({count} so far): {why}"
         );
     }
 
@@ -225,18 +238,4 @@ impl<D: Disk> Delivery<D> {
             Err(StoreError::Illegal(e)) => Ok(Outcome::PassedOver(e.into())),
         }
     }
-}
-
-/// The records in slices of adjacent ones.
-fn records(slices: &[MappedSlice]) -> impl Iterator<Item = View<'_>> {
-    slices.iter().flat_map(|slice| {
-        let mut rest: &[u8] = slice;
-        std::iter::from_fn(move || {
-            let Ok(Entry::Record(view)) = decode(rest, Check::Lengths) else {
-                return None;
-            };
-            rest = rest.get(view.total_len()..).unwrap_or_default();
-            Some(view)
-        })
-    })
 }

@@ -183,6 +183,8 @@ pub enum Error {
     FilterType(String),
     #[error("the queue can not be read: {0}")]
     Disk(disk::Error),
+    #[error("the messages can not be read from the disk: {0}")]
+    Unreadable(std::io::Error),
     #[error("{0}")]
     NoRoom(#[from] Exhausted),
 }
@@ -190,9 +192,11 @@ pub enum Error {
 impl Error {
     fn code(&self) -> i32 {
         match self {
-            Error::Header(_) | Error::Queue { .. } | Error::FilterType(_) | Error::Disk(_) => {
-                response::SYSTEM_ERROR
-            }
+            Error::Header(_)
+            | Error::Queue { .. }
+            | Error::FilterType(_)
+            | Error::Disk(_)
+            | Error::Unreadable(_) => response::SYSTEM_ERROR,
             Error::BrokerUnreadable(_)
             | Error::GroupDisabled(_)
             | Error::TopicUnreadable(_)
@@ -488,7 +492,8 @@ fn status_name(status: ReadStatus) -> &'static str {
     }
 }
 
-/// Answers with what has to come from the disk first, so that the write that follows does not wait for it.
+/// Answers with what has to come from the disk first, so that the write that follows does not wait for it. A page that can
+/// not be read is an answer here; met by the write, it would end the process.
 fn reply_from_disk(
     responder: Responder,
     code: i32,
@@ -497,12 +502,8 @@ fn reply_from_disk(
     slices: Vec<MappedSlice>,
     _: MayWait,
 ) {
-    slices.iter().for_each(fault_in);
-    responder.reply(code, Some(remark), answer, body(slices));
-}
-
-/// Touches every page.
-fn fault_in(slice: &MappedSlice) {
-    let touched = slice.iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
-    std::hint::black_box(touched);
+    match slices.iter().try_for_each(MappedSlice::fetch) {
+        Ok(()) => responder.reply(code, Some(remark), answer, body(slices)),
+        Err(e) => refuse(responder, &Error::Unreadable(e)),
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use disk::MmapDisk as Disk;
 use broker::settings::FlushDiskType;
+use disk::MmapDisk as Disk;
 use protocol::code::response;
 use serde_json::Value;
 use tempfile::TempDir;
