@@ -6,7 +6,7 @@ use crate::queue::{Queue, UNIT, Unit};
 use crate::reput::unit_of;
 use crate::store::Store;
 use disk::{Disk, MappedSlice};
-use filter::TagFilter;
+use filter::{Filter, Verdict};
 use message::record::{Check, Entry, RecordError, View, decode};
 
 /// A scan looks at this many bytes of units at least.
@@ -82,6 +82,14 @@ pub struct ReadLimits {
     pub max_bytes: i64,
 }
 
+/// What a filter says of a record; one whose parts do not add up is left to the consumer.
+fn is_wanted(filter: &dyn Filter, record: &[u8]) -> bool {
+    match decode(record, Check::Lengths) {
+        Ok(Entry::Record(view)) => filter.by_record(&view),
+        _ => true,
+    }
+}
+
 /// The records in what [`Store::read`] gave, one after the other. One whose parts do not add up any more is an error, and the
 /// next one follows: a read gives only bytes that begin with their own length and position.
 pub fn records(slices: &[MappedSlice]) -> impl Iterator<Item = Result<View<'_>, RecordError>> {
@@ -115,7 +123,7 @@ impl<D: Disk> Store<D> {
         queue_id: i32,
         offset: QueueOffset,
         limits: ReadLimits,
-        filter: &TagFilter,
+        filter: &dyn Filter,
         out: &mut Vec<MappedSlice>,
     ) -> disk::Result<ReadResult> {
         let mut result = ReadResult {
@@ -208,7 +216,7 @@ impl<D: Disk> Store<D> {
         units: &MappedSlice,
         offset: QueueOffset,
         limits: ReadLimits,
-        filter: &TagFilter,
+        filter: &dyn Filter,
         out: &mut Vec<MappedSlice>,
         result: &mut ReadResult,
     ) -> disk::Result<()> {
@@ -237,7 +245,8 @@ impl<D: Disk> Store<D> {
             } else {
                 unit.tags_code
             };
-            if !filter.matches(tags_code) {
+            let verdict = filter.by_unit(tags_code);
+            if verdict == Verdict::Unwanted {
                 continue;
             }
             let Some(slice) = self.record_of(unit)? else {
@@ -249,6 +258,9 @@ impl<D: Disk> Store<D> {
                 }
                 continue;
             };
+            if verdict == Verdict::AskRecord && !is_wanted(filter, &slice) {
+                continue;
+            }
             result.count += 1;
             result.bytes += slice.len() as u64;
             result.status = ReadStatus::Found;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use filter::TagFilter;
+use filter::{Filter, TagFilter};
 use parking_lot::{Mutex, RwLock};
 use protocol::body::broker::{
     ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel, SubscriptionData,
@@ -18,7 +18,7 @@ pub struct Subscription {
     /// As the client sent it.
     pub data: SubscriptionData,
     /// Its tags, ready to match.
-    pub filter: TagFilter,
+    pub filter: Arc<dyn Filter>,
     _share: Share,
 }
 
@@ -36,9 +36,9 @@ impl Subscription {
         let texts = 2 * data.topic.len() + 2 * data.sub_string.len() + data.expression_type.len();
         let share = budget.take(SUBSCRIPTION_BYTES + texts + tags + 8 * data.code_set.len())?;
         let filter = if data.expression_type == "TAG" || data.expression_type.is_empty() {
-            tag_filter(&data)
+            tag_filter(&data).into()
         } else {
-            TagFilter::All
+            filter::all()
         };
         Ok(Self {
             data,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use disk::{Clock, Disk, MappedSlice};
-use filter::TagFilter;
+use filter::{Filter, TagFilter, Verdict};
 use parking_lot::Mutex;
 use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
 use protocol::body::topic::TopicConfig;
@@ -63,12 +63,12 @@ pub struct Pull<D: Disk> {
 pub struct HeldPull {
     header: PullMessageRequestHeader<'static>,
     responder: Responder,
-    filter: TagFilter,
+    filter: Arc<dyn Filter>,
 }
 
 impl Waiting for HeldPull {
     fn wants(&self, tags_code: i64) -> bool {
-        self.filter.matches(tags_code)
+        self.filter.by_unit(tags_code) != Verdict::Unwanted
     }
 
     fn is_alive(&self) -> bool {
@@ -79,11 +79,7 @@ impl Waiting for HeldPull {
         let header = &self.header;
         let expression = header.subscription.as_deref().map_or(0, str::len);
         let kind = header.expression_type.as_deref().map_or(0, str::len);
-        let codes = match &self.filter {
-            TagFilter::All => 0,
-            TagFilter::Codes(codes) => 4 * codes.len(),
-        };
-        header.topic.len() + header.consumer_group.len() + expression + kind + codes
+        header.topic.len() + header.consumer_group.len() + expression + kind + self.filter.bytes()
     }
 }
 
@@ -260,7 +256,7 @@ impl<D: Disk> Pull<D> {
         header: PullMessageRequestHeader<'_>,
         responder: Responder,
         pass: Pass,
-        (group, filter): (&SubscriptionGroupConfig, TagFilter),
+        (group, filter): (&SubscriptionGroupConfig, Arc<dyn Filter>),
         may_wait: Option<MayWait>,
     ) {
         let started_ms = self.clock.now_ms();
@@ -278,7 +274,7 @@ impl<D: Disk> Pull<D> {
             header.queue_id,
             asked,
             limits,
-            &filter,
+            &*filter,
             &mut slices,
         ) {
             Ok(read) => read,
@@ -336,7 +332,7 @@ impl<D: Disk> Pull<D> {
         &self,
         header: &PullMessageRequestHeader<'_>,
         peer: SocketAddr,
-    ) -> Result<(Arc<SubscriptionGroupConfig>, TagFilter), Error> {
+    ) -> Result<(Arc<SubscriptionGroupConfig>, Arc<dyn Filter>), Error> {
         let settings = self.settings.load();
         if settings.broker.broker_permission & perm::READ == 0 {
             return Err(Error::BrokerUnreadable(settings.broker.broker_ip1.clone()));
@@ -362,12 +358,14 @@ impl<D: Disk> Pull<D> {
         &self,
         header: &PullMessageRequestHeader<'_>,
         group: &SubscriptionGroupConfig,
-    ) -> Result<TagFilter, Error> {
+    ) -> Result<Arc<dyn Filter>, Error> {
         if header.sys_flag & flag::SUBSCRIPTION != 0 {
             let kind = header.expression_type.as_deref().unwrap_or("TAG");
             let text = header.subscription.as_deref().unwrap_or("");
             return match kind {
-                "TAG" | "" => TagFilter::parse(text).map_err(|e| Error::Subscription(e.to_string())),
+                "TAG" | "" => TagFilter::parse(text)
+                    .map(Into::into)
+                    .map_err(|e| Error::Subscription(e.to_string())),
                 "SQL92" if text.trim().is_empty() => {
                     Err(Error::Subscription("the SQL92 expression is blank".into()))
                 }
@@ -386,7 +384,7 @@ impl<D: Disk> Pull<D> {
             return Err(Error::SubscriptionOld);
         }
         match subscription.data.expression_type.as_str() {
-            "TAG" | "" => Ok(subscription.filter.clone()),
+            "TAG" | "" => Ok(Arc::clone(&subscription.filter)),
             other => Err(Error::FilterType(other.to_owned())),
         }
     }

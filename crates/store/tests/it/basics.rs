@@ -2,8 +2,8 @@
 
 use crate::harness::*;
 use disk::{MmapDisk, SimDisk, Usage};
-use filter::TagFilter;
-use message::record::{Check, Entry, decode};
+use filter::{Filter, TagFilter, Verdict};
+use message::record::{Check, Entry, View, decode};
 use std::path::Path;
 use store::{
     AppendError, Boundary, FlushType, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits,
@@ -701,4 +701,37 @@ fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
         }
         assert_eq!(found, indexes);
     }
+}
+
+/// Wants bodies of one length, which no unit tells.
+#[derive(Debug)]
+struct BodyLength(usize);
+
+impl Filter for BodyLength {
+    fn by_unit(&self, _tags_code: i64) -> Verdict {
+        Verdict::AskRecord
+    }
+
+    fn by_record(&self, record: &View<'_>) -> bool {
+        record.body().len() == self.0
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_filter_that_the_unit_does_not_decide_is_asked_about_the_record() {
+    let store = open(&SimDisk::new(), &small(FlushType::Async)).0;
+    for body in [&b"a"[..], b"bb", b"c", b"ddd", b"ee"] {
+        send_through(&store, record("T", 0, body, b""), NOW);
+    }
+    let (result, slices) = read_with(&store, "T", 0, 0, ALL, &BodyLength(2));
+    assert_eq!((result.status, result.count), (ReadStatus::Found, 2));
+    assert_eq!(result.next_begin_offset, QueueOffset(5));
+    let bodies: Vec<_> = records(&slices).iter().map(|view| view.body().to_vec()).collect();
+    assert_eq!(bodies, [b"bb".to_vec(), b"ee".to_vec()]);
+    let (result, _) = read_with(&store, "T", 0, 0, ALL, &BodyLength(7));
+    assert_eq!((result.status, result.count), (ReadStatus::NoMatchedMessage, 0));
 }

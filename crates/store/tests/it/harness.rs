@@ -1,7 +1,7 @@
 //! Short ways to open a store, send and read.
 
 use disk::{Disk, MappedSlice, SimDisk};
-use filter::TagFilter;
+use filter::{Filter, TagFilter};
 use message::properties::get_str;
 use message::record::{Check, Entry, Fields, Version, View, body_crc, decode};
 use std::net::SocketAddr;
@@ -129,7 +129,7 @@ pub(crate) fn read_with<D: Disk>(
     queue_id: i32,
     offset: i64,
     limits: ReadLimits,
-    filter: &TagFilter,
+    filter: &dyn Filter,
 ) -> (ReadResult, Vec<MappedSlice>) {
     let mut out = Vec::new();
     let result = store
