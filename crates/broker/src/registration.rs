@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use message::name::AUTO_CREATE_TOPIC;
 use parking_lot::Mutex;
 use protocol::body::namesrv::{QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData, body_crc32};
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
@@ -27,6 +28,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{TopicTable, perm};
 
@@ -55,10 +57,36 @@ struct Told {
     connection: Arc<Connection>,
     /// Topics up to this change are known there.
     up_to: u64,
-    /// brokerPermission that was told.
-    permission: i32,
+    /// What every topic was told with.
+    rights: Rights,
     /// Whether it forgets the topics that a registration lacks, if it was asked since it was told everything.
     forgets: Option<bool>,
+}
+
+/// What this broker lets clients do, whatever a topic's own permission is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    /// brokerPermission; without the right to write while the store takes nothing.
+    permission: i32,
+    /// autoCreateTopicEnable.
+    new_topics: bool,
+}
+
+impl Rights {
+    /// A topic's permission as name servers are told. A broker without write permission hides it from producers in every
+    /// topic (5.x: the bits of both). One that makes no topics hides the template of new ones, which producers of a topic
+    /// that is not there take their brokers from: unlike Java, which draws them to where they are refused.
+    fn shown(self, topic: &TopicConfig) -> i32 {
+        let own = match self.new_topics || topic.topic_name != AUTO_CREATE_TOPIC {
+            true => topic.perm,
+            false => topic.perm & perm::READ,
+        };
+        if self.permission == (perm::READ | perm::WRITE) {
+            own
+        } else {
+            own & self.permission
+        }
+    }
 }
 
 /// What is known of one name server.
@@ -138,11 +166,14 @@ impl Registration {
         }
     }
 
-    /// brokerPermission, without the right to write while the store takes nothing, because the disk has failed or is
-    /// full: producers must go elsewhere. (Unlike Java, which lets them run into refusals.)
-    fn permission(&self, settings: &Settings) -> i32 {
+    /// Without the right to write while the store takes nothing, because the disk has failed or is full: producers must go
+    /// elsewhere. (Unlike Java, which lets them run into refusals.)
+    fn rights(&self, settings: &Settings) -> Rights {
         let lost = if (self.writable)() { 0 } else { perm::WRITE };
-        settings.broker.broker_permission & !lost
+        Rights {
+            permission: settings.broker.broker_permission & !lost,
+            new_topics: settings.broker.auto_create_topic_enable,
+        }
     }
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
@@ -220,10 +251,10 @@ impl Registration {
         let (mut changes, mut announced) = (self.topics.subscribe(), self.announced.subscribe());
         // What has changed since the first registration, or all.
         changes.mark_changed();
-        let mut next_full = Instant::now() + self.period();
+        let mut last_full = Instant::now();
         loop {
             let full = tokio::select! {
-                () = tokio::time::sleep_until(next_full) => true,
+                () = self.period_after(last_full) => true,
                 _ = announced.changed() => true,
                 _ = changes.changed() => {
                     tokio::time::sleep(GATHER).await;
@@ -234,7 +265,7 @@ impl Registration {
                 () = self.lost(address) => false,
             };
             if full {
-                next_full = Instant::now() + self.period();
+                last_full = Instant::now();
             }
             self.tell_and_say(address, full).await;
         }
@@ -282,6 +313,15 @@ impl Registration {
         Duration::from_millis(ms as u64)
     }
 
+    /// Ends a period after `last`; looks meanwhile whether the period has changed.
+    async fn period_after(&self, last: Instant) {
+        while let left = (last + self.period()).saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            tokio::time::sleep(left.min(LOOK_EACH)).await;
+        }
+    }
+
     /// Ends a while after the connection to a name server was lost.
     async fn lost(&self, address: &str) {
         loop {
@@ -307,9 +347,9 @@ impl Registration {
         let known = self
             .told(address)
             .filter(|t| t.connection.id() == connection.id());
-        let permission = self.permission(&settings);
+        let rights = self.rights(&settings);
         let since = match &known {
-            Some(told) if !full && told.permission == permission => told.up_to,
+            Some(told) if !full && told.rights == rights => told.up_to,
             _ => 0,
         };
         let (mut version, mut topics, mut up_to) = self.topics.changed_since(since);
@@ -334,12 +374,12 @@ impl Registration {
         let no_increments = settings.broker.enable_single_topic_register || forgets == Some(true);
         let singly = since > 0 && no_increments;
         let entered =
-            singly && topics.len() <= ONE_BY_ONE_MAX && self.enter(&connection, &topics, permission).await;
+            singly && topics.len() <= ONE_BY_ONE_MAX && self.enter(&connection, &topics, rights).await;
         if !entered {
             if singly {
                 (version, topics, up_to) = self.topics.changed_since(0);
             }
-            let (body, compressed) = encode(topics, version, permission, &settings);
+            let (body, compressed) = encode(topics, version, rights, &settings);
             let header = register_header(&settings, compressed, &body);
             let order = self
                 .register(address, &connection, &header, body, timeout)
@@ -354,7 +394,7 @@ impl Registration {
         let told = Told {
             connection,
             up_to,
-            permission,
+            rights,
             forgets,
         };
         self.servers.lock().entry(address.to_owned()).or_default().told = Some(told);
@@ -384,14 +424,14 @@ impl Registration {
 
     /// REGISTER_TOPIC_IN_NAMESRV for each of these topics (RocketMQ 5.3, BrokerOuterAPI.registerSingleTopicAll). False if one
     /// was not entered: a name server of 4.9 does not know the request, and answers nothing.
-    async fn enter(&self, connection: &Connection, topics: &[Arc<TopicConfig>], permission: i32) -> bool {
+    async fn enter(&self, connection: &Connection, topics: &[Arc<TopicConfig>], rights: Rights) -> bool {
         let broker_name = self.settings.load().broker.broker_name.clone();
         let refused = AtomicBool::new(false);
         let entered = topics.iter().map(|topic| {
             let route = TopicRouteData {
                 queue_datas: vec![QueueData {
                     broker_name: broker_name.clone(),
-                    perm: shown_permission(topic, permission),
+                    perm: rights.shown(topic),
                     read_queue_nums: topic.read_queue_nums,
                     topic_sys_flag: topic.topic_sys_flag,
                     write_queue_nums: topic.write_queue_nums,
@@ -487,6 +527,15 @@ impl Registration {
     }
 }
 
+/// Name servers are told what every topic lets clients do.
+impl SettingsListener for Registration {
+    fn changed(&self, change: &SettingsChange) {
+        if change.concerns(|s| (s.broker.broker_permission, s.broker.auto_create_topic_enable)) {
+            self.announce(change.now_ms);
+        }
+    }
+}
+
 /// Whether a name server has `deleteTopicWithBrokerRegistration`. One that does not say has not: 4.9 knows nothing of it.
 async fn forgets_topics(connection: &Connection) -> bool {
     let asked = connection.invoke(request::GET_NAMESRV_CONFIG, &(), Body::Empty, SHORT);
@@ -522,25 +571,15 @@ async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
     .await;
 }
 
-/// A topic's permission as name servers are told. A broker without write permission hides it from producers in every topic
-/// (5.x: the bits of both).
-fn shown_permission(topic: &TopicConfig, permission: i32) -> i32 {
-    if permission == (perm::READ | perm::WRITE) {
-        topic.perm
-    } else {
-        topic.perm & permission
-    }
-}
-
 fn encode(
     topics: Vec<Arc<TopicConfig>>,
     version: DataVersion,
-    permission: i32,
+    rights: Rights,
     settings: &Settings,
 ) -> (Bytes, bool) {
     let shown = topics.into_iter().map(|t| {
         let mut config = (*t).clone();
-        config.perm = shown_permission(&t, permission);
+        config.perm = rights.shown(&t);
         (config.topic_name.clone(), config)
     });
     let wrapper = TopicConfigTable {
@@ -606,7 +645,27 @@ mod tests {
             ..TopicConfig::default()
         };
         for (own, broker, shown) in [(6, 6, 6), (7, 6, 7), (6, 4, 4), (4, 2, 0), (7, 4, 4)] {
-            assert_eq!(shown_permission(&topic(own), broker), shown, "{own} {broker}");
+            let rights = Rights {
+                permission: broker,
+                new_topics: false,
+            };
+            assert_eq!(rights.shown(&topic(own)), shown, "{own} {broker}");
+        }
+    }
+
+    #[test]
+    fn the_template_of_new_topics_is_hidden_where_none_are_made() {
+        let template = TopicConfig {
+            topic_name: AUTO_CREATE_TOPIC.to_owned(),
+            perm: 7,
+            ..TopicConfig::default()
+        };
+        for (new_topics, permission, shown) in [(true, 6, 7), (false, 6, 4), (true, 4, 4), (false, 2, 0)] {
+            let rights = Rights {
+                permission,
+                new_topics,
+            };
+            assert_eq!(rights.shown(&template), shown, "{rights:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use remoting::{Body, Responder};
 use store::PhysicalOffset;
 
 use super::Wake;
+use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{Change, SaveError, TopicTable};
 use crate::watermark::Watermark;
@@ -177,6 +178,13 @@ impl Acknowledgements {
     /// Waits until somebody waits for a flush.
     pub async fn wait_for_any(&self) {
         self.flushed.wait_for_any().await;
+    }
+}
+
+/// The flush thread sleeps by the old interval.
+impl SettingsListener for Acknowledgements {
+    fn changed(&self, _change: &SettingsChange) {
+        self.request_flush();
     }
 }
 

@@ -33,10 +33,12 @@ impl<D: Disk> Flusher<D> {
     pub fn run(&self) {
         let mut last_thorough = Instant::now();
         while !self.stopping.load(Ordering::Acquire) {
+            let interval_ms = self.settings.load().store.flush_interval_commit_log;
+            let interval = Duration::from_millis(interval_ms.max(1) as u64);
+            self.acknowledgements.flush_request().wait(interval);
+            // What counts may have changed meanwhile.
             let settings = self.settings.snapshot();
             let sync = settings.is_sync_flush();
-            let interval = Duration::from_millis(settings.store.flush_interval_commit_log.max(1) as u64);
-            self.acknowledgements.flush_request().wait(interval);
             let thorough = last_thorough.elapsed()
                 >= Duration::from_millis(settings.store.flush_commit_log_thorough_interval.max(0) as u64);
             let least_pages = match sync || thorough {

@@ -54,17 +54,18 @@ impl<D: Disk> Maintenance<D> {
         // Java's first run is a minute after the start.
         let mut last_retention = start + RETENTION_AFTER - RETENTION_EACH;
         while !self.stopping.load(Ordering::Acquire) {
-            let settings = self.settings.snapshot();
-            let flush_each = millis(settings.store.flush_interval_consume_queue);
-            let left = flush_each.saturating_sub(last_flush.elapsed());
+            let flush_each = || millis(self.settings.load().store.flush_interval_consume_queue);
+            let left = flush_each().saturating_sub(last_flush.elapsed());
             self.maintenance
                 .wait_and_gather(left.max(Duration::from_millis(1)), INDEX_EACH);
             if self.store.index_lags() {
                 // A failure is latched and logged by the store; health says so.
                 let _latched = self.store.build_index();
             }
-            if last_flush.elapsed() >= flush_each {
+            if last_flush.elapsed() >= flush_each() {
                 last_flush = Instant::now();
+                // What counts may have changed while it slept.
+                let settings = self.settings.snapshot();
                 let thorough =
                     last_checkpoint.elapsed() >= millis(settings.store.flush_consume_queue_thorough_interval);
                 if thorough {

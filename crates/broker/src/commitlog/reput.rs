@@ -16,6 +16,7 @@ use disk::Disk;
 use store::{Arrival, Store};
 
 use super::Wake;
+use crate::config::{SettingsChange, SettingsListener};
 
 /// Records that a connection's task builds units for, at least, before it goes back to its connection.
 const INLINE: usize = 64;
@@ -94,5 +95,12 @@ impl<D: Disk> Reput<D> {
             tracing::debug!("reput: {latched}");
             false
         })
+    }
+}
+
+/// The maintenance thread sleeps by the old interval.
+impl<D: Disk> SettingsListener for Reput<D> {
+    fn changed(&self, _change: &SettingsChange) {
+        self.maintenance.nudge();
     }
 }

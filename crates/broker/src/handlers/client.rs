@@ -234,6 +234,9 @@ impl Client {
 
     /// Tells every member that the group changed, so that they share its queues anew.
     fn notify(&self, notice: Notice) {
+        if !self.settings.load().broker.notify_consumer_ids_changed_enable {
+            return;
+        }
         let config = self.groups.get(&notice.group);
         if !config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
             return;

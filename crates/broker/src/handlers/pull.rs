@@ -20,6 +20,7 @@ use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 use crate::budget::Exhausted;
 use crate::clients::Consumers;
 use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
+use crate::config::{SettingsChange, SettingsListener};
 use crate::dispatch::{Lane, MayWait};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -131,6 +132,26 @@ impl<D: Disk> ArrivalListener for PullListener<D> {
         self.any.store(false, Ordering::Release);
         let woken = std::mem::take(&mut *self.woken.lock());
         for held in woken {
+            self.pull.again(held);
+        }
+    }
+}
+
+/// How long pulls wait, and whether they may: those that wait by the old rules are answered, and come back under the new.
+impl<D: Disk> SettingsListener for PullListener<D> {
+    fn changed(&self, change: &SettingsChange) {
+        if !change.concerns(|s| {
+            let broker = &s.broker;
+            let long = broker.long_polling_enable;
+            (
+                long,
+                broker.short_polling_time_mills,
+                broker.broker_permission & perm::READ,
+            )
+        }) {
+            return;
+        }
+        for held in self.pull.hold.take_all() {
             self.pull.again(held);
         }
     }

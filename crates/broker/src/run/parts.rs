@@ -18,7 +18,7 @@ use crate::clients::Clients;
 use crate::commitlog::{
     Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
 };
-use crate::config::ConfigStore;
+use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::{DelayLevels, DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers, Lane, Lanes, Workers};
 use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
@@ -228,8 +228,9 @@ impl<D: Disk + Clone> Builder<D> {
         let lanes = self.lanes();
         let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
         let pull = self.pull(&clients, &hold, &lanes, &stats);
+        let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
         let parked = Arc::new(ParkedListener::default());
-        let log = self.log(&pull, &parked, &stats, &stopping);
+        let log = self.log(&pulls, &parked, &stats, &stopping);
         let delivery = Arc::new(Delivery {
             appender: Arc::clone(&log.appender),
             offsets: Arc::clone(&self.loaded.delay_offsets),
@@ -273,7 +274,7 @@ impl<D: Disk + Clone> Builder<D> {
                 store: Arc::clone(&self.store),
                 clock: Arc::clone(&self.clock),
             },
-            settings: self.settings_requests(&registration),
+            settings: self.settings_requests(&registration, &pulls, &log),
             runtime: Runtime {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&log.appender),
@@ -339,13 +340,12 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn log(
         &self,
-        pull: &Arc<Pull<D>>,
+        pulls: &Arc<PullListener<D>>,
         parked: &Arc<ParkedListener>,
         stats: &Arc<Stats>,
         stopping: &Arc<AtomicBool>,
     ) -> Log<D> {
-        let pulls = Arc::new(PullListener::new(Arc::clone(pull)));
-        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![pulls, Arc::clone(parked) as _];
+        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
         let reput = Arc::new(Reput {
             store: Arc::clone(&self.store),
             listeners,
@@ -440,16 +440,28 @@ impl<D: Disk + Clone> Builder<D> {
         }
     }
 
-    fn settings_requests(&self, registration: &Arc<Registration>) -> SettingsRequests<D> {
+    fn settings_requests(
+        &self,
+        registration: &Arc<Registration>,
+        pulls: &Arc<PullListener<D>>,
+        log: &Log<D>,
+    ) -> SettingsRequests<D> {
+        // The topics before the registration, which tells of them.
+        let listeners: Vec<Arc<dyn SettingsListener>> = vec![
+            Arc::clone(&self.loaded.tables.topics) as _,
+            Arc::clone(registration) as _,
+            Arc::clone(pulls) as _,
+            Arc::clone(&log.appender.acknowledgements) as _,
+            Arc::clone(&log.reput) as _,
+        ];
         SettingsRequests {
             config: Arc::new(ConfigStore::new(
                 Arc::clone(&self.settings),
                 Arc::clone(&self.store),
+                listeners,
                 self.disk.clone(),
                 Arc::clone(&self.clock),
             )),
-            registration: Arc::clone(registration),
-            clock: Arc::clone(&self.clock),
         }
     }
 

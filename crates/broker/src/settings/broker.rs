@@ -51,7 +51,7 @@ settings! {
     /// Queues of the auto-create template topic TBW102.
     default_topic_queue_nums: i32 = 8,
         java "defaultTopicQueueNums", since "4.9", applies AtStart, range 1..=10_000;
-    /// Create TBW102 at start so that senders can create topics.
+    /// Let senders create topics, after the pattern of TBW102; name servers are told.
     auto_create_topic_enable: bool = true, java "autoCreateTopicEnable", since "4.9", applies Live;
     /// Cluster this broker belongs to.
     broker_cluster_name: String = "DefaultCluster".to_owned(),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::attributes;
 use super::config_file::{self, LoadError};
 use super::saver::{Change, ConfigFile, SaveError, Saver, WhenSaved};
+use crate::config::{SettingsChange, SettingsListener};
 use crate::watermark::Watermark;
 
 /// Permission bits of a topic or broker.
@@ -127,6 +128,15 @@ fn topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
     }
 }
 
+/// What new topics are made after.
+fn template(queues: i32) -> TopicConfig {
+    topic(
+        AUTO_CREATE_TOPIC,
+        queues,
+        perm::INHERIT | perm::READ | perm::WRITE,
+    )
+}
+
 /// The topics a broker makes at its start (reference: wire.md §14, 4.9 column).
 fn start_topics(id: &Identity) -> Vec<TopicConfig> {
     let rw = perm::READ | perm::WRITE;
@@ -141,7 +151,7 @@ fn start_topics(id: &Identity) -> Vec<TopicConfig> {
         topic(&format!("{}_REPLY_TOPIC", id.cluster), 1, rw),
     ];
     if id.auto_create {
-        topics.push(topic(AUTO_CREATE_TOPIC, id.default_queues, perm::INHERIT | rw));
+        topics.push(template(id.default_queues));
     }
     if let Some(trace) = &id.trace_topic {
         topics.push(topic(trace, 1, rw));
@@ -200,6 +210,16 @@ impl TopicTable {
         };
         table.saver.touch();
         Ok(table)
+    }
+
+    /// Makes the template of new topics if it is not there: Java has one only if autoCreateTopicEnable was on at the start.
+    fn make_template(&self, queues: i32, now: i64) {
+        let mut state = self.state.write();
+        if !state.topics.contains_key(AUTO_CREATE_TOPIC)
+            && let Err(e) = self.insert(&mut state, template(queues), now)
+        {
+            tracing::warn!("topics can not be made on first use: {e}");
+        }
     }
 
     /// The topic's settings.
@@ -494,6 +514,15 @@ impl TopicTable {
     /// Ticks with every change, for whoever registers the broker.
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+}
+
+impl SettingsListener for TopicTable {
+    fn changed(&self, change: &SettingsChange) {
+        let broker = &change.after.broker;
+        if broker.auto_create_topic_enable {
+            self.make_template(broker.default_topic_queue_nums, change.now_ms);
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn sync_flush(settings: &mut Settings) {
 
 impl Fixture {
     /// Permission of the topic's queues as the name server tells it; none if it does not know the topic.
-    async fn registered_permission(&self, namesrv: &str, topic: &str) -> Option<i64> {
+    pub(crate) async fn registered_permission(&self, namesrv: &str, topic: &str) -> Option<i64> {
         let header = GetRouteInfo {
             topic: topic.into(),
             accept_standard_json_only: None,

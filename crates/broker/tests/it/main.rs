@@ -7,6 +7,8 @@ mod delay_offset;
 mod every_code;
 mod faults;
 mod fixture;
+mod live_flush;
+mod live_retention;
 mod live_settings;
 mod name_servers;
 mod queries;

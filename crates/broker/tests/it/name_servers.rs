@@ -19,21 +19,22 @@ use crate::registration::name_server;
 
 /// What a name server of a test does with a request.
 #[derive(Clone, Copy, PartialEq)]
-enum Reply {
+pub(crate) enum Reply {
     Success,
     SuccessAndClose,
     Nothing,
 }
 
 /// A name server that answers as it is told, and notes what it was asked.
-struct Scripted {
-    address: String,
-    asked: watch::Receiver<Vec<i64>>,
+pub(crate) struct Scripted {
+    pub(crate) address: String,
+    /// The headers of the requests.
+    asked: watch::Receiver<Vec<Value>>,
     connections: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
 }
 
 impl Scripted {
-    async fn start(reply: fn(i64) -> Reply) -> Scripted {
+    pub(crate) async fn start(reply: fn(i64) -> Reply) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, asked) = watch::channel(Vec::new());
@@ -54,13 +55,30 @@ impl Scripted {
     }
 
     async fn wait_for(&mut self, code: i32) {
-        let asked = self.asked.wait_for(|codes| codes.contains(&i64::from(code)));
+        self.wait_until(|headers| headers.iter().any(|header| header["code"] == code))
+            .await;
+    }
+
+    /// Waits until what it was asked is as it should be.
+    pub(crate) async fn wait_until(&mut self, is_so: impl FnMut(&Vec<Value>) -> bool) {
+        let asked = self.asked.wait_for(is_so);
         tokio::time::timeout(WITHIN, asked).await.unwrap().unwrap();
     }
 
-    fn codes(&self) -> Vec<i64> {
-        self.asked.borrow().clone()
+    /// How often it was asked this.
+    pub(crate) fn count(&self, code: i32) -> usize {
+        count(&self.asked.borrow(), code)
     }
+
+    fn codes(&self) -> Vec<i64> {
+        let code = |header: &Value| header["code"].as_i64().unwrap();
+        self.asked.borrow().iter().map(code).collect()
+    }
+}
+
+/// How many of these requests have this code.
+pub(crate) fn count(headers: &[Value], code: i32) -> usize {
+    headers.iter().filter(|header| header["code"] == code).count()
 }
 
 impl Drop for Scripted {
@@ -71,7 +89,7 @@ impl Drop for Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, asked: Arc<watch::Sender<Vec<i64>>>, reply: fn(i64) -> Reply) {
+async fn serve(mut stream: TcpStream, asked: Arc<watch::Sender<Vec<Value>>>, reply: fn(i64) -> Reply) {
     while let Ok(len) = stream.read_u32().await {
         let mut frame = vec![0; len as usize];
         if stream.read_exact(&mut frame).await.is_err() {
@@ -80,7 +98,7 @@ async fn serve(mut stream: TcpStream, asked: Arc<watch::Sender<Vec<i64>>>, reply
         let header_len = u32::from_be_bytes([0, frame[1], frame[2], frame[3]]) as usize;
         let header: Value = serde_json::from_slice(&frame[4..4 + header_len]).unwrap();
         let code = header["code"].as_i64().unwrap();
-        asked.send_modify(|codes| codes.push(code));
+        asked.send_modify(|headers| headers.push(header.clone()));
         let reply = reply(code);
         if reply == Reply::Nothing {
             continue;
@@ -111,7 +129,7 @@ async fn knows(client: &Client, namesrv: &str, topic: &str) -> bool {
     answer.is_ok_and(|answer| answer.code == response::SUCCESS)
 }
 
-async fn wait_until(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
         assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
@@ -220,6 +238,8 @@ async fn an_old_name_server_is_told_of_single_topics_all_the_same() {
     fixture.stop().await;
 }
 
+pub(crate) const NAME_SERVERS: [&str; 1] = ["namesrvAddr"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn name_servers_change_while_the_broker_runs() {
     const SOON: Duration = Duration::from_secs(5);
@@ -232,13 +252,14 @@ async fn name_servers_change_while_the_broker_runs() {
     let [one, two] = ports.map(|port| format!("127.0.0.1:{port}"));
     let fixture = Fixture::in_folder(dir, |_| {}).await;
     fixture.send(&to("Topic", 0, ""), b"x").await;
+    let changes = Tested::new(&NAME_SERVERS);
     let known = async |address: &str, is_known: bool, within: Duration| {
         wait_until(address, within, async || {
             knows(&fixture.client, address, "Topic").await == is_known
         })
         .await;
     };
-    fixture.set(&format!("namesrvAddr={one}\n")).await;
+    changes.set(&fixture, &format!("namesrvAddr={one}\n")).await;
     known(&one, true, SOON).await;
     assert!(!knows(&fixture.client, &two, "Topic").await);
     fixture.set(&format!("namesrvAddr={one};{two}\n")).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use disk::{Clock, Disk};
+use disk::Disk;
 use protocol::code::response;
 use protocol::header::broker::GetBrokerConfigResponseHeader;
 use remoting::{Body, Request};
@@ -11,16 +11,11 @@ use settings::Refused;
 use super::{Error, refuse};
 use crate::config::{ConfigStore, UpdateError};
 use crate::dispatch::MayWait;
-use crate::registration::Registration;
 
 /// What the handler needs.
 pub struct SettingsRequests<D: Disk> {
     /// The settings in force and the file they are kept in.
     pub config: Arc<ConfigStore<D>>,
-    /// Tells the name servers of a changed permission.
-    pub registration: Arc<Registration>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
 }
 
 impl<D: Disk> SettingsRequests<D> {
@@ -40,12 +35,7 @@ impl<D: Disk> SettingsRequests<D> {
             Err(e) => Err(Error::Value(format!("the body is not UTF-8: {e}"))),
         };
         match outcome {
-            Ok(announce) => {
-                if announce {
-                    self.registration.announce(self.clock.now_ms());
-                }
-                responder.ok();
-            }
+            Ok(()) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
     }
