@@ -60,6 +60,8 @@ pub struct Delivery<D: Disk> {
     pub offsets: Arc<DelayOffsets>,
     /// The delays.
     pub levels: Arc<DelayLevels>,
+    /// The highest level that messages may wait in: in a table that was shortened, above its own highest.
+    highest: i32,
     /// Messages that could never be delivered and were passed over.
     pub undeliverable: AtomicU64,
     /// Time.
@@ -99,10 +101,30 @@ enum Outcome {
 pub struct QuietUntil(Vec<i64>);
 
 impl<D: Disk> Delivery<D> {
+    /// Nothing is delivered yet. What waits in levels that `levels` no longer has is delivered too (unlike Java, where it
+    /// waits for ever).
+    pub fn new(
+        appender: Arc<Appender<D>>,
+        offsets: Arc<DelayOffsets>,
+        levels: Arc<DelayLevels>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let queues = appender.store.queue_ids(SCHEDULE_TOPIC);
+        let parked = queues.last().map_or(0, |queue_id| queue_id + 1);
+        Self {
+            highest: levels.max().max(parked),
+            appender,
+            offsets,
+            levels,
+            undeliverable: AtomicU64::new(0),
+            clock,
+        }
+    }
+
     /// How long nothing is due, ms; 0 if something is. A parked message ends that.
     pub fn pause_ms(&self, quiet: &QuietUntil) -> i64 {
         let now = self.clock.now_ms();
-        let waiting = (1..=self.levels.max()).filter(|level| self.has_waiting(*level));
+        let waiting = (1..=self.highest).filter(|level| self.has_waiting(*level));
         let next = waiting
             .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
             .min();
@@ -112,8 +134,8 @@ impl<D: Disk> Delivery<D> {
     /// Delivers what is due now. Reading old records may wait for the disk.
     pub fn look(&self, quiet: &mut QuietUntil) {
         let now = self.clock.now_ms();
-        quiet.0.resize(self.levels.max() as usize, 0);
-        for (level, until) in (1..=self.levels.max()).zip(&mut quiet.0) {
+        quiet.0.resize(self.highest as usize, 0);
+        for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
             if *until <= now && self.has_waiting(level) {
                 *until = self.round(level).unwrap_or_else(|halt| {
                     tracing::warn!(level, "delayed messages wait: {halt}");

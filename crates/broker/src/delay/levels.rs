@@ -38,10 +38,11 @@ impl DelayLevels {
         self.0.len() as i32
     }
 
-    /// The delay of a level, ms. Records of a level that the table no longer has wait a second.
+    /// The delay of a level, ms. A level above the highest counts as the highest, for messages that were parked when the
+    /// table was longer as for those that are sent now.
     pub fn delay_ms(&self, level: i32) -> i64 {
-        let at = usize::try_from(level - 1).ok();
-        at.and_then(|at| self.0.get(at)).copied().unwrap_or(1000)
+        let at = usize::try_from(level.min(self.max()) - 1).ok();
+        at.and_then(|at| self.0.get(at)).copied().unwrap_or(0)
     }
 
     /// All delays, ms.
@@ -60,6 +61,10 @@ mod tests {
         let levels = DelayLevels::parse(text).expect("Java's default");
         assert_eq!(levels.max(), 18);
         assert_eq!((levels.as_ms()[0], levels.as_ms()[17]), (1000, 7_200_000));
+        assert_eq!(
+            [1, 18, 19, 99].map(|level| levels.delay_ms(level)),
+            [1000, 7_200_000, 7_200_000, 7_200_000]
+        );
         assert_eq!(DelayLevels::parse("1d").expect("a day").as_ms(), [86_400_000]);
         for bad in ["", "1", "s", "1x", "-1s", "1s 2"] {
             assert!(DelayLevels::parse(bad).is_err(), "{bad}");

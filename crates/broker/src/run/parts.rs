@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use disk::{Clock, Disk};
 use remoting::Client;
@@ -231,13 +231,12 @@ impl<D: Disk + Clone> Builder<D> {
         let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
         let parked = Arc::new(ParkedListener::default());
         let log = self.log(&pulls, &parked, &stats, &stopping);
-        let delivery = Arc::new(Delivery {
-            appender: Arc::clone(&log.appender),
-            offsets: Arc::clone(&self.loaded.delay_offsets),
-            levels: Arc::clone(&self.levels),
-            undeliverable: AtomicU64::new(0),
-            clock: Arc::clone(&self.clock),
-        });
+        let delivery = Arc::new(Delivery::new(
+            Arc::clone(&log.appender),
+            Arc::clone(&self.loaded.delay_offsets),
+            Arc::clone(&self.levels),
+            Arc::clone(&self.clock),
+        ));
         let store = Arc::clone(&self.store);
         let registration = Arc::new(Registration::new(
             Arc::clone(&self.settings),

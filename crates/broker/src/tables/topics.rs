@@ -62,6 +62,30 @@ pub struct Identity {
     pub trace_topic: Option<String>,
 }
 
+impl Identity {
+    /// Gives a topic of the file what settings say of it and nobody else can: operators cannot change these topics (unlike
+    /// Java, where the settings of the broker's first start count for ever). True if that changed something.
+    fn settles(&self, topic: &mut TopicConfig) -> bool {
+        let before = (topic.read_queue_nums, topic.write_queue_nums, topic.perm);
+        let name = topic.topic_name.as_str();
+        if name == AUTO_CREATE_TOPIC && self.auto_create {
+            topic.read_queue_nums = self.default_queues;
+            topic.write_queue_nums = self.default_queues;
+        } else if name == self.cluster {
+            topic.perm = switched(self.cluster_topic);
+        } else if name == self.broker {
+            topic.perm = switched(self.broker_topic);
+        }
+        before != (topic.read_queue_nums, topic.write_queue_nums, topic.perm)
+    }
+}
+
+/// Permission of the topics that are named like the cluster and the broker.
+fn switched(on: bool) -> i32 {
+    let rw = perm::READ | perm::WRITE;
+    perm::INHERIT | if on { rw } else { 0 }
+}
+
 /// Why a topic could not be made for a send.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotCreated {
@@ -140,7 +164,6 @@ fn template(queues: i32) -> TopicConfig {
 /// The topics a broker makes at its start (reference: wire.md §14, 4.9 column).
 fn start_topics(id: &Identity) -> Vec<TopicConfig> {
     let rw = perm::READ | perm::WRITE;
-    let switched = |on: bool| perm::INHERIT | if on { rw } else { 0 };
     let mut topics = vec![
         topic("SELF_TEST_TOPIC", 1, rw),
         topic("BenchmarkTest", 1024, rw),
@@ -165,6 +188,7 @@ impl TopicTable {
         let saver = Saver::new(path.clone());
         let file: TopicFile = config_file::load(disk, &path)?.content(&saver);
         let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
+        let mut version = file.data_version;
         let mut system = Vec::new();
         for t in start_topics(id) {
             system.push(t.topic_name.clone());
@@ -183,6 +207,10 @@ impl TopicTable {
                 continue;
             }
             t.topic_name = key;
+            if id.settles(&mut t) {
+                tracing::info!(topic = %t.topic_name, "queues and permission of today's settings take the file's place");
+                version = version.next(now);
+            }
             topics.insert(
                 Arc::from(t.topic_name.as_str()),
                 Entry {
@@ -192,7 +220,6 @@ impl TopicTable {
                 },
             );
         }
-        let mut version = file.data_version;
         if version.timestamp == 0 {
             version.timestamp = now;
         }

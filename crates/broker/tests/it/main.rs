@@ -15,3 +15,4 @@ mod queries;
 mod registration;
 mod requests;
 mod sync_flush;
+mod yesterday;
