@@ -35,9 +35,7 @@ use crate::stats::Stats;
 use crate::store_settings;
 use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
-use crate::tables::{
-    ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, offset_file_name,
-};
+use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
 
 /// Threads of the lanes: two operators at once, as many searches as Java's query pool has threads
 /// (`queryMessageThreadPoolNums`, on two cores), and enough pulls to keep a disk busy.
@@ -156,7 +154,7 @@ impl Loaded {
         let lmq = settings.store.enable_lmq;
         let topics = TopicTable::load(disk, file("topics.json"), &identity(settings), now)?;
         let groups = GroupTable::load(disk, file("subscriptionGroup.json"), now)?;
-        let offsets = OffsetTable::load(disk, file(offset_file_name(lmq)), lmq)?;
+        let offsets = OffsetTable::load(disk, &config_dir, lmq)?;
         let bloom = Bloom::of(
             settings.broker.expect_consumer_num_use_filter,
             settings.broker.max_error_rate_of_bloom_filter,

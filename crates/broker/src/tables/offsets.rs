@@ -5,7 +5,7 @@
 //! accepted. The file is written each `flushConsumerOffsetInterval` and at stop.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::Path;
 
 use disk::Disk;
 use parking_lot::RwLock;
@@ -48,7 +48,7 @@ pub struct OffsetTable {
 }
 
 /// Name of the file that the offsets are in; with `enableLmq` it is another one, which has all of them.
-pub fn file_name(lmq: bool) -> &'static str {
+fn file_name(lmq: bool) -> &'static str {
     if lmq {
         "lmqConsumerOffset.json"
     } else {
@@ -56,11 +56,46 @@ pub fn file_name(lmq: bool) -> &'static str {
     }
 }
 
+/// What the files in `config_dir` hold. The one that was written last counts: where `enableLmq` has just been switched, the
+/// other one. (Unlike Java, where every group then begins anew, or where it was when the setting was last as it is now.)
+fn newest<D: Disk>(
+    disk: &D,
+    config_dir: &Path,
+    lmq: bool,
+    saver: &Saver,
+) -> Result<ConsumerOffsetTable, LoadError> {
+    let entries = disk.list(config_dir)?;
+    let written = |lmq| {
+        let name = file_name(lmq);
+        let is_it = |found: &str| matches!(found.strip_prefix(name), Some("" | ".bak"));
+        let files = entries.iter().filter(|entry| is_it(&entry.name));
+        files.map(|entry| entry.modified_ms).max()
+    };
+    let own = config_file::load(disk, saver.path())?.content(saver);
+    if written(!lmq) <= written(lmq) {
+        return Ok(own);
+    }
+    let other = config_dir.join(file_name(!lmq));
+    tracing::warn!(
+        "consumer offsets are taken from {}: enableLmq was switched, and it is newer than {}",
+        other.display(),
+        saver.path().display()
+    );
+    let mut file: ConsumerOffsetTable = config_file::load(disk, &other)?.content(saver);
+    saver.touch();
+    // Nobody could read light queues meanwhile.
+    for (key, offset) in own.lmq_offset_table.unwrap_or_default() {
+        let queues = file.offset_table.entry(key);
+        queues.or_insert_with(|| BTreeMap::from([(0, offset)]));
+    }
+    Ok(file)
+}
+
 impl OffsetTable {
-    /// Loads the file at `path`; `lmq` is `enableLmq`.
-    pub fn load<D: Disk>(disk: &D, path: PathBuf, lmq: bool) -> Result<Self, LoadError> {
-        let saver = Saver::new(path.clone());
-        let file: ConsumerOffsetTable = config_file::load(disk, &path)?.content(&saver);
+    /// Loads what is in `config_dir`; `lmq` is `enableLmq`.
+    pub fn load<D: Disk>(disk: &D, config_dir: &Path, lmq: bool) -> Result<Self, LoadError> {
+        let saver = Saver::new(config_dir.join(file_name(lmq)));
+        let file = newest(disk, config_dir, lmq, &saver)?;
         let mut state = State {
             version: file.data_version,
             ..State::default()
@@ -76,7 +111,10 @@ impl OffsetTable {
                     let added = topics.insert(topic.to_owned(), queues).is_none();
                     state.pairs += usize::from(added);
                 }
-                None => tracing::warn!("{}: key {key:?} is no topic@group, left out", path.display()),
+                None => {
+                    let path = saver.path().display();
+                    tracing::warn!("{path}: key {key:?} is no topic@group, left out");
+                }
             }
         }
         Ok(Self {
@@ -226,7 +264,7 @@ mod tests {
         let disk = MmapDisk::default();
         let golden = include_str!("../../tests/golden/java-5.3.3/lmqConsumerOffset.json");
         std::fs::write(&path, golden).expect("a temporary file");
-        let table = OffsetTable::load(&disk, path.clone(), true).expect("as Java wrote it");
+        let table = OffsetTable::load(&disk, dir.path(), true).expect("as Java wrote it");
         assert_eq!(table.get("group", "Orders", 0), Some(12));
         assert_eq!(table.get("group", "Orders", 1), None);
         for queue_id in [0, 7] {
@@ -244,7 +282,7 @@ mod tests {
             "offsetTable": {"Orders@group": {"0": 12, "1": 5}},
         });
         assert_eq!(read, expected);
-        let again = OffsetTable::load(&disk, path, true).expect("as we wrote it");
+        let again = OffsetTable::load(&disk, dir.path(), true).expect("as we wrote it");
         assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), Some(43));
         again.remove_group("%LMQ%group");
         assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), None);

@@ -106,3 +106,45 @@ async fn topics_of_the_broker_itself_follow_the_settings_of_each_start() {
     assert_eq!(queues(&fixture, "TBW102").await, (8, 8, 7));
     assert_eq!(queues(&fixture, "broker-a").await, (1, 1, 7));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_stay_when_light_queues_are_switched_on_and_off() {
+    let light = |on: bool| move |s: &mut Settings| s.store.enable_lmq = on;
+    let mut fixture = Fixture::new(|_| {}).await;
+    for _ in 0..5 {
+        fixture.send(&to("Topic", 0, ""), b"x").await;
+    }
+    let commit = async |fixture: &Fixture, group: &str, topic: &str, offset: i64| {
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed(group),
+            topic: Cow::Borrowed(topic),
+            queue_id: 0,
+            commit_offset: offset,
+        };
+        let answer = fixture.ask(request::UPDATE_CONSUMER_OFFSET, &header, "").await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    };
+    let committed = async |fixture: &Fixture, group: &str, topic: &str| {
+        let header = QueryConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed(group),
+            topic: Cow::Borrowed(topic),
+            queue_id: 0,
+            set_zero_if_not_found: Some(false),
+        };
+        let answer = fixture.ask(request::QUERY_CONSUMER_OFFSET, &header, "").await;
+        answer.header::<OffsetResponseHeader>().unwrap().offset
+    };
+    commit(&fixture, "g", "Topic", 1).await;
+    for (round, on) in [true, false, true].into_iter().enumerate() {
+        let offset = round as i64 + 1;
+        fixture = fixture.again(light(on)).await;
+        assert_eq!(committed(&fixture, "g", "Topic").await, offset);
+        if round > 0 {
+            assert_eq!(committed(&fixture, "%LMQ%g", "%LMQ%q").await, 7);
+        }
+        commit(&fixture, "g", "Topic", offset + 1).await;
+        if on {
+            commit(&fixture, "%LMQ%g", "%LMQ%q", 7).await;
+        }
+    }
+}
