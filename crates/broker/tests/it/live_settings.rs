@@ -300,6 +300,28 @@ async fn pulls_wait_by_todays_rules_also_those_that_wait_already() {
     assert!(took >= Duration::from_millis(1500), "{took:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_kept_in_the_file_reaches_those_who_wait_all_the_same() {
+    let fixture = Fixture::new(|_| {}).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    // A folder where the file should be.
+    std::fs::create_dir(fixture.dir.path().join("broker.conf")).unwrap();
+    let change = async {
+        wait_until("a pull waits", WITHIN, async || {
+            fixture.runtime().await["pullHoldSize"] == "1"
+        })
+        .await;
+        fixture
+            .ask(request::UPDATE_BROKER_CONFIG, &(), "brokerPermission=2\n")
+            .await
+    };
+    let ((held, _), answer) = tokio::join!(pull_end(&fixture, LONG_MS), change);
+    assert_eq!(held.code, response::NO_PERMISSION);
+    let (code, remark) = refused(&answer);
+    assert_ne!(code, response::SUCCESS);
+    assert!(remark.contains("in force but not in the file"), "{remark}");
+}
+
 const PERMISSION: [&str; 1] = ["brokerPermission"];
 
 #[tokio::test(flavor = "multi_thread")]
