@@ -195,6 +195,15 @@ impl<P: Waiting> Hold<P> {
         expired
     }
 
+    /// Takes out everything that waits for a topic.
+    pub fn take_topic(&self, topic: &str) -> Vec<P> {
+        let queues = self.shard(topic).lock().remove(topic).unwrap_or_default();
+        let entries = queues.into_values().flat_map(BTreeMap::into_values);
+        let all: Vec<P> = entries.map(|entry| entry.held.pull).collect();
+        self.held.fetch_sub(all.len(), Ordering::SeqCst);
+        all
+    }
+
     /// Takes out everything, for the stop.
     pub fn take_all(&self) -> Vec<P> {
         let mut all = Vec::new();

@@ -103,6 +103,13 @@ impl<D: Disk> PullListener<D> {
             any: AtomicBool::new(false),
         }
     }
+
+    /// A topic has changed or is gone: who waits for it hears what is so now.
+    pub fn topic_changed(&self, topic: &str) {
+        for held in self.pull.hold.take_topic(topic) {
+            self.pull.again(held);
+        }
+    }
 }
 
 impl<D: Disk> ArrivalListener for PullListener<D> {

@@ -263,7 +263,7 @@ impl<D: Disk + Clone> Builder<D> {
                 locks: Arc::clone(&clients.locks),
                 clock: Arc::clone(&self.clock),
             },
-            topic: self.topic(&clients),
+            topic: self.topic(&clients, &pulls),
             group: Group {
                 settings: Arc::clone(&self.settings),
                 tables: self.loaded.tables.clone(),
@@ -425,13 +425,15 @@ impl<D: Disk + Clone> Builder<D> {
         }
     }
 
-    fn topic(&self, clients: &Clients) -> Topic<D> {
+    fn topic(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Topic<D> {
+        let pulls = Arc::clone(pulls);
         Topic {
             settings: Arc::clone(&self.settings),
             topics: Arc::clone(&self.loaded.tables.topics),
             store: Arc::clone(&self.store),
             consumers: Arc::clone(&clients.consumers),
             offsets: Arc::clone(&self.loaded.tables.offsets),
+            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
             dormant: Arc::clone(&self.loaded.dormant),
             clock: Arc::clone(&self.clock),
         }

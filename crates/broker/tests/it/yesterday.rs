@@ -148,3 +148,54 @@ async fn offsets_stay_when_light_queues_are_switched_on_and_off() {
         }
     }
 }
+
+/// A pull that waits for ten minutes is answered when its topic changes, with what is so now.
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_hear_at_once_that_their_topic_is_closed_or_gone() {
+    let fixture = Fixture::new(|_| {}).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    let waiting = PullMessageRequestHeader {
+        sys_flag: 6,
+        suspend_timeout_millis: Some(600_000),
+        ..from("Topic", 0, 1)
+    };
+    let topic = |perm: i32| CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+        default_topic: Some(Cow::Borrowed("TBW102")),
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: None,
+    };
+    let gone = TopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+    };
+    for (perm, code) in [
+        (Some(6), response::PULL_NOT_FOUND),
+        (Some(2), response::NO_PERMISSION),
+        (None, response::TOPIC_NOT_EXIST),
+    ] {
+        let change = async {
+            wait_until("a pull waits", WITHIN, async || {
+                fixture.runtime().await["pullHoldSize"] == "1"
+            })
+            .await;
+            let answer = match perm {
+                Some(perm) => {
+                    let header = topic(perm);
+                    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &header, "").await
+                }
+                None => fixture.ask(request::DELETE_TOPIC_IN_BROKER, &gone, "").await,
+            };
+            assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+        };
+        let (held, ()) = tokio::join!(fixture.pull(&waiting), change);
+        assert_eq!(held.code, code, "{:?}", held.remark);
+        // For the next pull.
+        let open = topic(6);
+        fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &open, "").await;
+    }
+}

@@ -41,6 +41,8 @@ pub struct Topic<D: Disk> {
     pub consumers: Arc<Consumers>,
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
+    /// Has the pulls answered that wait for a topic.
+    pub answer_waiting: Box<dyn Fn(&str) + Send + Sync>,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
     /// Time.
@@ -106,7 +108,10 @@ impl<D: Disk> Topic<D> {
             "topic {} made or changed by {peer}: {} read queues, {} write queues, perm {}",
             config.topic_name, config.read_queue_nums, config.write_queue_nums, config.perm
         );
+        let name = config.topic_name.clone();
         let change = self.topics.put(config, self.clock.now_ms())?;
+        // They wait by the old permission and number of queues.
+        (self.answer_waiting)(&name);
         tracing::info!("{line}");
         Ok(change)
     }
@@ -227,6 +232,8 @@ impl<D: Disk> Topic<D> {
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
                 self.offsets.remove_topic(&h.topic);
                 self.dormant.topic_deleted(&h.topic, self.clock.now_ms());
+                // If it is made again they would wait behind its end.
+                (self.answer_waiting)(&h.topic);
                 tracing::info!("topic {} deleted by {peer}", h.topic);
                 Ok(change)
             });
