@@ -5,6 +5,8 @@
 # JAVA_OPT is ignored. The script remains for those who start it directly; mqbroker does the same.
 
 self=$0
+# bash looks for a script in PATH, too, and keeps no more than the name.
+case $self in */*) ;; *) [ -e "$self" ] || self=$(command -v -- "$self") || self=$0 ;; esac
 while [ -h "$self" ]; do
     link=$(readlink "$self")
     case $link in /*) self=$link ;; *) self=$(dirname -- "$self")/$link ;; esac
@@ -15,5 +17,4 @@ JAVA_OPT=""
 if [ "${1-}" = "org.apache.rocketmq.broker.BrokerStartup" ]; then
     shift
 fi
-program=$(find_program broker) || exit 1
-exec "$program" "$@"
+become_server broker "$@"

@@ -4,6 +4,8 @@
 # The name server comes from the environment variable NAMESRV_ADDR.
 
 self=$0
+# bash looks for a script in PATH, too, and keeps no more than the name.
+case $self in */*) ;; *) [ -e "$self" ] || self=$(command -v -- "$self") || self=$0 ;; esac
 while [ -h "$self" ]; do
     link=$(readlink "$self")
     case $link in /*) self=$link ;; *) self=$(dirname -- "$self")/$link ;; esac
@@ -16,6 +18,7 @@ if [ $# -eq 0 ]; then
 fi
 program=$(find_program mqadmin) || exit 1
 case $1 in
+    -h | --help) exec "$program" --help ;;
     org.apache.rocketmq.tools.command.MQAdminStartup)
         shift
         exec "$program" "$@"

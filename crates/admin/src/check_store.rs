@@ -27,8 +27,8 @@ fn command() -> Command {
             Arg::new("commitlog")
                 .short('l')
                 .long("commitlog")
-                .value_name("DIR")
-                .help("The broker's storePathCommitLog [default: DIR/commitlog]"),
+                .value_name("DIRS")
+                .help("The broker's storePathCommitLog, directories separated by commas [default: DIR/commitlog]"),
         )
         .arg(
             Arg::new("dump")
@@ -48,10 +48,13 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
         }
     };
-    let path = |name| matches.get_one::<String>(name).map(PathBuf::from);
-    let root = path("directory").unwrap_or_default();
-    let log = path("commitlog").unwrap_or_else(|| root.join("commitlog"));
-    match look(&root, &log, matches.get_flag("dump")) {
+    let text_of = |name| matches.get_one::<String>(name);
+    let root = text_of("directory").map(PathBuf::from).unwrap_or_default();
+    let logs = match text_of("commitlog") {
+        Some(dirs) => dirs.split(',').map(PathBuf::from).collect(),
+        None => vec![root.join("commitlog")],
+    };
+    match look(&root, &logs, matches.get_flag("dump")) {
         Ok(summary) => {
             output::print(&text(&summary));
             ExitCode::from(u8::from(summary.faults > 0))
@@ -63,14 +66,20 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn look(root: &Path, log: &Path, dump: bool) -> Result<CheckSummary, String> {
+fn look(root: &Path, logs: &[PathBuf], dump: bool) -> Result<CheckSummary, String> {
     let disk = MmapDisk::default();
     let mut settings = StoreSettings::below(root);
-    settings.commitlog_dirs = vec![log.to_path_buf()];
+    settings.commitlog_dirs = logs.to_vec();
     // The files themselves say how large they are: that saves reading the broker's settings.
-    let size = file_size(&disk, log)?;
-    settings.commitlog_file_size =
-        size.ok_or_else(|| format!("there is no commitlog file in {}", log.display()))?;
+    for log in logs {
+        if let Some(size) = file_size(&disk, log)? {
+            settings.commitlog_file_size = size;
+            break;
+        }
+    }
+    if !root.is_dir() {
+        return Err(format!("there is no directory {}", root.display()));
+    }
     if let Some(size) = queue_file_size(&disk, &settings.consumequeue_dir())? {
         settings.consumequeue_file_size = size;
     }
@@ -192,10 +201,10 @@ mod tests {
             };
             store.append(&mut [store.prepare(&new).unwrap()], NOW);
         }
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
         store.shutdown().unwrap();
         drop(store);
-        let log = root.join("commitlog");
+        let log = [root.join("commitlog")];
         let summary = look(&root, &log, false).unwrap();
         assert_eq!(
             text(&summary),
@@ -214,7 +223,12 @@ mod tests {
         let summary = look(&root, &log, false).unwrap();
         assert_eq!(summary.faults, 2);
         assert!(text(&summary).ends_with("consumequeue A 0: unit 0 points at 9, where its message is not"));
-        let missing = look(&root, &root.join("nothing"), false).unwrap_err();
-        assert!(missing.starts_with("there is no commitlog file in "));
+        // What a start would say.
+        let summary = look(&root, &[root.join("nothing")], false).unwrap();
+        let told = text(&summary);
+        assert!(told.contains("there is no commitlog file in "), "{told}");
+        assert!(told.contains("; a start is refused"), "{told}");
+        let missing = look(&root.join("nothing"), &log, false).unwrap_err();
+        assert!(missing.starts_with("there is no directory "));
     }
 }

@@ -46,6 +46,16 @@ const PROGRAMS: [Program; 5] = [
     },
 ];
 
+fn usage() -> String {
+    let known: String = PROGRAMS
+        .iter()
+        .map(|program| format!("  {}\n      {}\n", program.class, program.about))
+        .collect();
+    format!(
+        "Usage: mqadmin checkStore -d DIR [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
+    )
+}
+
 /// Runs a command line and gives the process's exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter().skip(1);
@@ -53,23 +63,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if first.as_ref().is_some_and(|command| command == "checkStore") {
         return check_store::run(args);
     }
-    let program = match (&first, args.next()) {
-        (Some(option), Some(class)) if option == "--class" => PROGRAMS.iter().find(|p| class == p.class),
-        _ => None,
-    };
+    let class = first.as_ref().filter(|option| *option == "--class");
+    let class = class.and_then(|_| args.next());
+    let program = PROGRAMS
+        .iter()
+        .find(|program| class.as_ref().is_some_and(|class| class == program.class));
     let Some(program) = program else {
-        let known: String = PROGRAMS
-            .iter()
-            .map(|p| format!("  {}\n      {}\n", p.class, p.about))
-            .collect();
-        let usage = format!(
-            "Usage: mqadmin checkStore -d DIR [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
-        );
-        if first.is_some_and(|option| option == "-h" || option == "--help") {
-            output::print(&usage);
+        if first
+            .as_ref()
+            .is_some_and(|word| word == "-h" || word == "--help" || word == "help")
+        {
+            output::print(&usage());
             return ExitCode::SUCCESS;
         }
-        output::complain(&usage);
+        let unknown = match (&first, &class) {
+            (_, Some(class)) => format!("There is no program for the class {}.\n", class.display()),
+            (Some(word), None) if word != "--class" => format!("There is no command {}.\n", word.display()),
+            _ => String::new(),
+        };
+        output::complain(&format!("{unknown}{}", usage()));
         return ExitCode::FAILURE;
     };
     let command = Command::new(program.class)

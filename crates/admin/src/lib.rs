@@ -2,6 +2,7 @@
 //!
 //! Knows the client library and no server (and the store, for the offline check). Start at [`command`].
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "programs that are run by hand")]
 
 mod benchmark;
 mod check_store;

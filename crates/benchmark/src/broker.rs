@@ -12,7 +12,12 @@ const CREATE_TOPIC: i32 = 17;
 
 /// Makes a topic of eight queues.
 pub(crate) fn create_topic(address: &str, topic: &str) -> io::Result<()> {
-    let queues = QUEUES.to_string();
+    create_topic_of(address, topic, QUEUES)
+}
+
+/// Makes a topic.
+pub(crate) fn create_topic_of(address: &str, topic: &str, queues: usize) -> io::Result<()> {
+    let queues = queues.to_string();
     let fields = [
         ("topic", topic),
         ("defaultTopic", "TBW102"),

@@ -3,6 +3,7 @@
 //!
 //! To load one broker, whichever it is, there is `mqadmin --class org.apache.rocketmq.example.benchmark.Producer`.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program that measures")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod broker;
@@ -13,6 +14,7 @@ mod idle;
 mod load;
 mod page_cache;
 mod rows;
+mod slow;
 mod starts;
 mod table;
 
@@ -108,6 +110,7 @@ fn run(plan: &Plan, write: bool) -> io::Result<()> {
     let mut table = Table::new(&names, has_goals);
     compare::run(plan, &mut table)?;
     starts::run(plan, &mut table)?;
+    slow::run(plan, &mut table)?;
     idle::run(plan, &mut table)?;
     if write {
         let arguments: Vec<String> = std::env::args().skip(1).map(quoted).collect();

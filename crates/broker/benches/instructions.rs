@@ -10,6 +10,7 @@
 //! divided by the difference of the numbers is the cost of one, so that start and stop cancel out. The client's work is a
 //! patch of each message's key and a look at each answer's length. What the kernel does is not counted.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a bench starts programs")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 

@@ -2,9 +2,14 @@
 
 use crate::settings::{Settings, load};
 use ::settings::launch::{self, Exit};
-use logs::{Rotation, Target};
+use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+/// The modules of this program that log.
+const MODULES: &[&str] = &[
+    "broker", "disk", "logs", "process", "protocol", "remoting", "settings", "store",
+];
 
 /// Reads the command line and the settings, starts the log, and reports what is odd: warnings to stderr, everything to the log.
 ///
@@ -13,11 +18,16 @@ use std::process::ExitCode;
 pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitCode> {
     let launch = launch::parse("mqbroker", "RocketMQ broker", args).map_err(Exit::print)?;
     let loaded = load(&launch).map_err(Exit::print)?;
-    logs::init(
-        "broker",
-        Rotation::BROKER,
-        &Target::choose(launch.log_to.as_deref()),
-    );
+    let name = loaded.settings.own_name();
+    logs::init(&Setup {
+        stem: "broker",
+        who: Some(&name),
+        own_folder: &name,
+        rotation: Rotation::BROKER,
+        target: Target::choose(launch.log_to.as_deref()),
+        levels: &loaded.settings.log.log_levels,
+        modules: MODULES,
+    });
     loaded.report.announce();
     Ok(loaded.settings)
 }

@@ -1,15 +1,16 @@
 //! The settings while the broker runs: read by everybody, changed by UPDATE_BROKER_CONFIG, kept in the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
-use settings::{Live, Properties, Refused};
+use settings::{Live, Properties, Refused, Updated};
+use store::Store;
 
 use crate::settings::{BrokerRole, FlushDiskType, Settings};
-use crate::{Disk as BrokerDisk, Store, store_settings};
+use crate::store_settings;
 
 impl Settings {
     /// Is this broker a slave?
@@ -42,26 +43,54 @@ pub enum UpdateError {
     /// A key or value that is refused; nothing was changed.
     #[error("{0}")]
     Refused(#[from] Refused),
+    /// The next start would refuse what the file would say; nothing was changed.
+    #[error("nothing is changed, the next start would refuse it: {0}")]
+    NextStart(String),
     /// The change is in force, the file is not written.
     #[error("the change is in force but not in the file: {0}")]
     NotSaved(#[from] disk::Error),
 }
 
-/// The settings in force, their version and their file; and the store, which has to be told of some.
-pub struct ConfigStore {
+/// What an update changed.
+pub struct SettingsChange {
+    /// In force until now.
+    pub before: Arc<Settings>,
+    /// In force from now on.
+    pub after: Arc<Settings>,
+    /// When, ms since 1970.
+    pub now_ms: i64,
+}
+
+impl SettingsChange {
+    /// Whether what `of` picks is another than before.
+    pub fn concerns<T: PartialEq>(&self, of: impl Fn(&Settings) -> T) -> bool {
+        of(&self.before) != of(&self.after)
+    }
+}
+
+/// Somebody who reads settings too seldom to notice a change at once, or who keeps what an old setting made.
+pub trait SettingsListener: Send + Sync {
+    /// The settings have changed, or been written again as they were. No lock is held.
+    fn changed(&self, change: &SettingsChange);
+}
+
+/// The settings in force, their version and their file; and who has to be told of some: the store and the listeners.
+pub struct ConfigStore<D: Disk> {
     live: Arc<Live<Settings>>,
-    store: Arc<Store>,
+    store: Arc<Store<D>>,
+    listeners: Vec<Arc<dyn SettingsListener>>,
     version: Mutex<DataVersion>,
-    disk: BrokerDisk,
+    disk: D,
     clock: Arc<dyn Clock>,
 }
 
-impl ConfigStore {
-    /// Around the settings the broker started with.
+impl<D: Disk> ConfigStore<D> {
+    /// Around the settings the broker started with. The listeners are told in their order.
     pub fn new(
         live: Arc<Live<Settings>>,
-        store: Arc<Store>,
-        disk: BrokerDisk,
+        store: Arc<Store<D>>,
+        listeners: Vec<Arc<dyn SettingsListener>>,
+        disk: D,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let version = DataVersion {
@@ -71,20 +100,34 @@ impl ConfigStore {
         Self {
             live,
             store,
+            listeners,
             version: Mutex::new(version),
             disk,
             clock,
         }
     }
 
-    /// Applies properties text and keeps it in the file. True if something that name servers are told has changed.
-    pub fn update(&self, text: &str) -> Result<bool, UpdateError> {
+    /// Applies properties text, keeps it in the file and tells the listeners.
+    pub fn update(&self, text: &str) -> Result<(), UpdateError> {
+        let (change, saved) = self.apply(text)?;
+        // What could not be written is in force all the same.
+        for listener in &self.listeners {
+            listener.changed(&change);
+        }
+        Ok(saved?)
+    }
+
+    /// Everything but the listeners; second, whether the file could be written.
+    fn apply(&self, text: &str) -> Result<(SettingsChange, Result<(), disk::Error>), UpdateError> {
         // One update at a time: the lock also guards the file.
         let mut version = self.version.lock();
-        let mut changed = (*self.live.snapshot()).clone();
-        let before = changed.broker.broker_permission;
+        let before = self.live.snapshot();
+        let mut changed = (*before).clone();
         let black_list = changed.broker.config_black_list.clone();
         let updated = settings::update(&mut changed, &Properties::parse(text.as_bytes()), &black_list)?;
+        changed
+            .check_next_start(&updated.at_next_start)
+            .map_err(UpdateError::NextStart)?;
         for key in &updated.unknown {
             tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
         }
@@ -100,17 +143,28 @@ impl ConfigStore {
                 tracing::info!("UPDATE_BROKER_CONFIG: {key}={value} {what}");
             }
         }
-        let announce = changed.broker.broker_permission != before;
         let file = changed.config_file();
         let at_start = self.store.settings().clone();
         self.store.tune(&store_settings::tuned(&changed, at_start));
+        if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
+            tracing::warn!("logLevels: {bad}");
+        }
         self.live.store(changed);
         version.counter += 1;
         version.timestamp = self.clock.now_ms();
-        let old = self.disk.read_small(&file, FILE_MAX_BYTES)?.unwrap_or_default();
+        let change = SettingsChange {
+            before,
+            after: self.live.snapshot(),
+            now_ms: version.timestamp,
+        };
+        Ok((change, self.keep(&file, &updated)))
+    }
+
+    /// Writes what the file should keep.
+    fn keep(&self, file: &Path, updated: &Updated) -> Result<(), disk::Error> {
+        let old = self.disk.read_small(file, FILE_MAX_BYTES)?.unwrap_or_default();
         let new = settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
-        self.disk.write_small(&file, new.as_bytes(), true)?;
-        Ok(announce)
+        self.disk.write_small(file, new.as_bytes(), true)
     }
 
     /// The version as JSON, and all settings as `key=value` lines.

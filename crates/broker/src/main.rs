@@ -1,14 +1,15 @@
 //! The broker's binary: command line, log, runtime, signals. Everything else is in the library.
 
+use process::{Signals, Stop};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
-
+#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
     let settings = match broker::cli::start(std::env::args_os()) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    process::raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("broker")
@@ -21,41 +22,28 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             tracing::error!("{text}");
-            complain(&text);
+            logs::complain(&text);
             ExitCode::FAILURE
         }
     }
 }
 
 async fn serve(settings: broker::settings::Settings) -> Result<(), String> {
-    let failed = |e: std::io::Error| format!("signals can not be watched: {e}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut signals = Signals::watch().map_err(|e| format!("signals can not be watched: {e}"))?;
     let line = settings.boot_success();
     let running = broker::run::start(settings)
         .await
         .map_err(|e| format!("the broker does not start: {e}"))?;
     tracing::info!("{line}");
-    announce(&line);
+    logs::announce(&line);
+    let state = running.state();
+    let page = || state.page();
+    let Stop(name) = signals.stop(&page).await;
+    tracing::info!("{name} received, stopping");
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = running.stop() => {}
+        never = signals.while_stopping(&page) => match never {},
     }
-    tracing::info!("asked to stop");
-    running.stop().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "tutorials and scripts wait for this line")]
-fn announce(line: &str) {
-    println!("{line}");
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the last words of a start that failed belong on the terminal"
-)]
-fn complain(text: &str) {
-    eprintln!("{text}");
 }

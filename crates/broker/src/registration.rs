@@ -4,36 +4,51 @@
 //! (RocketMQ 4.9.8, BrokerController.registerBrokerAll). A change sends only the changed topics, and only over a
 //! connection on which this name server has had the full table: a name server that was restarted in between would
 //! take the increment's version for that of its own, incomplete table. (Unlike Java, which has that hole.)
+//!
+//! A name server with `deleteTopicWithBrokerRegistration` takes every registration for the whole table. Changed topics
+//! reach it one by one (REGISTER_TOPIC_IN_NAMESRV), as they reach every name server under `enableSingleTopicRegister`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use message::name::AUTO_CREATE_TOPIC;
 use parking_lot::Mutex;
-use protocol::body::namesrv::{RegisterBrokerBody, TopicConfigTable, body_crc32};
+use protocol::body::namesrv::{QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData, body_crc32};
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
 use protocol::header::namesrv::{
-    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterTopic,
 };
 use remoting::{Body, Client, Connection};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Store;
+use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
-use crate::topics::{TopicTable, perm};
+use crate::tables::{TopicTable, perm};
 
 /// Bodies above this many bytes are sent compressed: an uncompressed one of 60,000 topics does not fit a frame.
 const COMPRESS_ABOVE: usize = 4 << 20;
 /// Changes within this time are sent together.
 const GATHER: Duration = Duration::from_millis(5);
+/// More changed topics than this are not told one by one: the whole table is shorter then.
+const ONE_BY_ONE_MAX: usize = 64;
 
 /// How often a lost name server is tried again.
 const RECONNECT: Duration = Duration::from_secs(2);
+/// How often it is looked whether `namesrvAddr` names others.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// How often a name server that is away is mentioned.
+const MENTION_EACH: Duration = Duration::from_secs(60);
 /// How long the first registration may hold up "boot success".
 pub const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// How long a name server may take to answer what it may not know, or a good-bye: it may be mute.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// What one name server was told.
 #[derive(Debug, Clone)]
@@ -42,8 +57,68 @@ struct Told {
     connection: Arc<Connection>,
     /// Topics up to this change are known there.
     up_to: u64,
-    /// brokerPermission that was told.
+    /// What every topic was told with.
+    rights: Rights,
+    /// Whether it forgets the topics that a registration lacks, if it was asked since it was told everything.
+    forgets: Option<bool>,
+}
+
+/// What this broker lets clients do, whatever a topic's own permission is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    /// brokerPermission; without the right to write while the store takes nothing.
     permission: i32,
+    /// autoCreateTopicEnable.
+    new_topics: bool,
+}
+
+impl Rights {
+    /// A topic's permission as name servers are told. A broker without write permission hides it from producers in every
+    /// topic (5.x: the bits of both). One that makes no topics hides the template of new ones, which producers of a topic
+    /// that is not there take their brokers from: unlike Java, which draws them to where they are refused.
+    fn shown(self, topic: &TopicConfig) -> i32 {
+        let own = match self.new_topics || topic.topic_name != AUTO_CREATE_TOPIC {
+            true => topic.perm,
+            false => topic.perm & perm::READ,
+        };
+        if self.permission == (perm::READ | perm::WRITE) {
+            own
+        } else {
+            own & self.permission
+        }
+    }
+}
+
+/// What is known of one name server.
+#[derive(Debug, Default)]
+struct NameServer {
+    told: Option<Told>,
+    /// The connection that last carried a registration, answered or not: a good-bye belongs behind it.
+    asked: Option<Arc<Connection>>,
+    /// The last change of the topics that it was told of or could not be told of.
+    tried: u64,
+    /// When the log last said that it is away.
+    mentioned: Option<Instant>,
+}
+
+impl NameServer {
+    /// Whether the log is to say at `now` that it is away: at once, and each minute while that lasts.
+    fn is_to_be_mentioned(&mut self, now: Instant) -> bool {
+        let due = self
+            .mentioned
+            .is_none_or(|last| now.duration_since(last) >= MENTION_EACH);
+        if due {
+            self.mentioned = Some(now);
+        }
+        due
+    }
+}
+
+/// A task that keeps one name server told.
+struct Kept {
+    /// Ends it with a good-bye.
+    removed: CancellationToken,
+    task: AbortHandle,
 }
 
 /// Keeps the name servers informed.
@@ -51,11 +126,13 @@ pub struct Registration {
     settings: Arc<settings::Live<Settings>>,
     topics: Arc<TopicTable>,
     client: Client,
-    store: Arc<Store>,
+    writable: Box<dyn Fn() -> bool + Send + Sync>,
     announced: watch::Sender<u64>,
-    told: Mutex<HashMap<String, Told>>,
-    /// For each name server, the last change of the topics that it was told of or could not be told of.
-    tried: Mutex<HashMap<String, u64>>,
+    servers: Mutex<HashMap<String, NameServer>>,
+    /// Nothing is registered any more.
+    ended: CancellationToken,
+    /// [`Registration::run`] is at work.
+    running: watch::Sender<bool>,
 }
 
 /// Why a name server does not know this broker.
@@ -65,6 +142,8 @@ enum Error {
     Invoke(#[from] remoting::InvokeError),
     #[error("it answered {code}: {remark}")]
     Answer { code: i32, remark: String },
+    #[error("the broker stops")]
+    Stops,
 }
 
 impl Registration {
@@ -72,29 +151,29 @@ impl Registration {
     pub fn new(
         settings: Arc<settings::Live<Settings>>,
         topics: Arc<TopicTable>,
-        store: Arc<Store>,
+        writable: Box<dyn Fn() -> bool + Send + Sync>,
         client: Client,
     ) -> Self {
         Self {
             settings,
             topics,
-            store,
+            writable,
             client,
             announced: watch::channel(0).0,
-            told: Mutex::default(),
-            tried: Mutex::default(),
+            servers: Mutex::default(),
+            ended: CancellationToken::new(),
+            running: watch::channel(false).0,
         }
     }
 
-    /// brokerPermission, without the right to write while the store takes nothing, because the disk has failed or is
-    /// full: producers must go elsewhere. (Unlike Java, which lets them run into refusals.)
-    fn permission(&self, settings: &Settings) -> i32 {
-        let lost = if self.store.health().is_writable() {
-            0
-        } else {
-            perm::WRITE
-        };
-        settings.broker.broker_permission & !lost
+    /// Without the right to write while the store takes nothing, because the disk has failed or is full: producers must go
+    /// elsewhere. (Unlike Java, which lets them run into refusals.)
+    fn rights(&self, settings: &Settings) -> Rights {
+        let lost = if (self.writable)() { 0 } else { perm::WRITE };
+        Rights {
+            permission: settings.broker.broker_permission & !lost,
+            new_topics: settings.broker.auto_create_topic_enable,
+        }
     }
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
@@ -103,27 +182,79 @@ impl Registration {
         self.announced.send_modify(|n| *n += 1);
     }
 
-    /// The task's body: ends when the broker stops. Each name server has a loop of its own, so that one that is away
-    /// does not hold up what the others should know.
-    pub async fn run(&self, stop: CancellationToken) {
-        let addresses = self.settings.load().broker.namesrv_addrs();
-        if addresses.is_empty() {
-            self.topics.set_told(u64::MAX);
+    /// The task's body: ends when the broker stops. Each name server has a task of its own, so that one that is away
+    /// does not hold up what the others should know. Follows `namesrvAddr`: one that is new there is told, one that is
+    /// gone gets a good-bye.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.running.send_replace(true);
+        let mut changes = self.topics.subscribe();
+        let mut look = tokio::time::interval(LOOK_EACH);
+        let mut tasks = JoinSet::new();
+        let mut kept = HashMap::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.ended.cancelled() => break,
+                _ = look.tick() => self.follow(&mut kept, &mut tasks),
+                // With no name server there is nobody whom the maker of a topic has to wait for.
+                _ = changes.changed() => self.settle(),
+                // One that panicked is started again by the next look.
+                Some(_) = tasks.join_next() => {}
+            }
         }
-        let tried = |address: &String| (address.clone(), 0);
-        *self.tried.lock() = addresses.iter().map(tried).collect();
-        join_all(addresses.iter().map(|address| self.keep_told(address, &stop))).await;
+        tasks.shutdown().await;
+        self.running.send_replace(false);
     }
 
-    async fn keep_told(&self, address: &str, stop: &CancellationToken) {
+    /// Starts a task for each name server that has none, and ends those of name servers that are gone from the settings.
+    fn follow(self: &Arc<Self>, kept: &mut HashMap<String, Kept>, tasks: &mut JoinSet<()>) {
+        let wanted = self.settings.load().broker.namesrv_addrs();
+        kept.retain(|address, kept| {
+            if !wanted.contains(address) {
+                kept.removed.cancel();
+            }
+            !kept.task.is_finished()
+        });
+        for address in wanted {
+            // A task that is still saying good-bye ends first.
+            if kept.contains_key(&address) {
+                continue;
+            }
+            self.servers.lock().entry(address.clone()).or_default();
+            let removed = CancellationToken::new();
+            let (this, name, token) = (Arc::clone(self), address.clone(), removed.clone());
+            let task = tasks.spawn(async move { this.keep_until(&name, &token).await });
+            kept.insert(address, Kept { removed, task });
+        }
+        self.settle();
+    }
+
+    async fn keep_until(&self, address: &str, removed: &CancellationToken) {
+        tokio::select! {
+            () = removed.cancelled() => {}
+            () = self.keep_told(address) => return,
+        }
+        tracing::info!("name server {address} is not in namesrvAddr any more");
+        let asked = self
+            .servers
+            .lock()
+            .remove(address)
+            .and_then(|server| server.asked);
+        self.settle();
+        if let Some(connection) = asked {
+            self.say_good_bye(address, &connection).await;
+            connection.close("its name server is not ours any more");
+        }
+    }
+
+    async fn keep_told(&self, address: &str) {
         let (mut changes, mut announced) = (self.topics.subscribe(), self.announced.subscribe());
-        let mut next_full = tokio::time::Instant::now() + self.period();
-        // Told once when it goes away and once when it is back, not each time.
-        let mut away = false;
+        // What has changed since the first registration, or all.
+        changes.mark_changed();
+        let mut last_full = Instant::now();
         loop {
             let full = tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(next_full) => true,
+                () = self.period_after(last_full) => true,
                 _ = announced.changed() => true,
                 _ = changes.changed() => {
                     tokio::time::sleep(GATHER).await;
@@ -134,28 +265,41 @@ impl Registration {
                 () = self.lost(address) => false,
             };
             if full {
-                next_full = tokio::time::Instant::now() + self.period();
+                last_full = Instant::now();
             }
-            let reached = self.topics.changes();
-            let told = self.tell(address, full).await;
-            self.tried(address, reached);
-            match told {
-                Ok(()) => away = false,
-                Err(e) if !std::mem::replace(&mut away, true) => {
-                    tracing::warn!("name server {address} does not know this broker: {e}");
-                }
-                Err(e) => tracing::debug!("name server {address}: {e}"),
-            }
+            self.tell_and_say(address, full).await;
         }
     }
 
-    /// Notes that a name server was told of the topics up to a change, or could not be told.
-    fn tried(&self, address: &str, changes: u64) {
-        let mut tried = self.tried.lock();
-        tried.insert(address.to_owned(), changes);
-        if let Some(all) = tried.values().min() {
-            self.topics.set_told(*all);
+    /// Tells one name server and leaves a line if it can not be told.
+    async fn tell_and_say(&self, address: &str, full: bool) {
+        let reached = self.topics.changes();
+        let told = self.tell(address, full).await;
+        let mut servers = self.servers.lock();
+        let server = servers.entry(address.to_owned()).or_default();
+        server.tried = reached;
+        match told {
+            Ok(()) => server.mentioned = None,
+            Err(Error::Stops) => {}
+            Err(e) if server.is_to_be_mentioned(Instant::now()) => {
+                tracing::warn!("name server {address} does not know this broker: {e}");
+            }
+            Err(e) => tracing::debug!("name server {address}: {e}"),
         }
+        drop(servers);
+        self.settle();
+    }
+
+    /// Those who wait until the name servers know a topic wait no longer than for what all of them were told, or could not
+    /// be told.
+    fn settle(&self) {
+        let tried = self.servers.lock().values().map(|server| server.tried).min();
+        self.topics
+            .set_told(tried.unwrap_or_else(|| self.topics.changes()));
+    }
+
+    fn told(&self, address: &str) -> Option<Told> {
+        self.servers.lock().get(address)?.told.clone()
     }
 
     /// `registerNameServerPeriod`, between Java's bounds.
@@ -169,12 +313,20 @@ impl Registration {
         Duration::from_millis(ms as u64)
     }
 
+    /// Ends a period after `last`; looks meanwhile whether the period has changed.
+    async fn period_after(&self, last: Instant) {
+        while let left = (last + self.period()).saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            tokio::time::sleep(left.min(LOOK_EACH)).await;
+        }
+    }
+
     /// Ends a while after the connection to a name server was lost.
     async fn lost(&self, address: &str) {
         loop {
             tokio::time::sleep(RECONNECT).await;
-            let told = self.told.lock().get(address).cloned();
-            if told.is_none_or(|t| !t.connection.is_open()) {
+            if self.told(address).is_none_or(|t| !t.connection.is_open()) {
                 return;
             }
         }
@@ -183,29 +335,28 @@ impl Registration {
     /// Registers everywhere, all name servers at once.
     pub async fn tell_all(&self) {
         let addresses = self.settings.load().broker.namesrv_addrs();
-        let told = addresses.iter().map(|address| async move {
-            if let Err(e) = self.tell(address, true).await {
-                tracing::warn!("name server {address} does not know this broker: {e}");
-            }
-        });
-        join_all(told).await;
+        join_all(addresses.iter().map(|address| self.tell_and_say(address, true))).await;
     }
 
     async fn tell(&self, address: &str, full: bool) -> Result<(), Error> {
         let settings = self.settings.snapshot();
-        let timeout = Duration::from_millis(settings.broker.register_broker_timeout_mills.max(1) as u64);
         let connection = self.client.connection(address).await?;
-        let before = self.told.lock().get(address).cloned();
-        let known = before.filter(|t| t.connection.id() == connection.id());
-        let permission = self.permission(&settings);
+        if self.ended.is_cancelled() {
+            return Err(Error::Stops);
+        }
+        let known = self
+            .told(address)
+            .filter(|t| t.connection.id() == connection.id());
+        let rights = self.rights(&settings);
         let since = match &known {
-            Some(told) if !full && told.permission == permission => told.up_to,
+            Some(told) if !full && told.rights == rights => told.up_to,
             _ => 0,
         };
-        let (version, topics, up_to) = self.topics.changed_since(since);
+        let (mut version, mut topics, mut up_to) = self.topics.changed_since(since);
         if since > 0 && topics.is_empty() {
             return Ok(());
         }
+        let timeout = Duration::from_millis(settings.broker.register_broker_timeout_mills.max(1) as u64);
         if full
             && known.is_some()
             && !settings.broker.force_register
@@ -215,37 +366,99 @@ impl Registration {
         {
             return Ok(());
         }
-        let (body, compressed) = encode(topics, version, permission, &settings);
-        let header = register_header(&settings, compressed, &body);
-        let frame = connection
-            .invoke(request::REGISTER_BROKER, &header, Body::Bytes(body), timeout)
-            .await?;
-        if frame.code != response::SUCCESS {
-            let remark = frame.remark.as_deref().unwrap_or_default().to_owned();
-            return Err(Error::Answer {
-                code: frame.code,
-                remark,
-            });
+        let forgets = match &known {
+            Some(told) if since > 0 && told.forgets.is_some() => told.forgets,
+            Some(_) if since > 0 => Some(forgets_topics(&connection).await),
+            _ => None,
+        };
+        let no_increments = settings.broker.enable_single_topic_register || forgets == Some(true);
+        let singly = since > 0 && no_increments;
+        let entered =
+            singly && topics.len() <= ONE_BY_ONE_MAX && self.enter(&connection, &topics, rights).await;
+        if !entered {
+            if singly {
+                (version, topics, up_to) = self.topics.changed_since(0);
+            }
+            let (body, compressed) = encode(topics, version, rights, &settings);
+            let header = register_header(&settings, compressed, &body);
+            let order = self
+                .register(address, &connection, &header, body, timeout)
+                .await?;
+            if since == 0 || singly {
+                self.take_order_config(&order);
+            }
         }
         if known.is_none() {
             tracing::info!("registered at name server {address}");
         }
         let told = Told {
-            connection: Arc::clone(&connection),
+            connection,
             up_to,
-            permission,
+            rights,
+            forgets,
         };
-        self.told.lock().insert(address.to_owned(), told);
-        if since == 0 {
-            self.take_order_config(&frame.body);
-        }
+        self.servers.lock().entry(address.to_owned()).or_default().told = Some(told);
         Ok(())
+    }
+
+    /// REGISTER_BROKER; gives the answer's body.
+    async fn register(
+        &self,
+        address: &str,
+        connection: &Arc<Connection>,
+        header: &RegisterBrokerRequestHeader,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, Error> {
+        // A good-bye, or the end of registering, comes before this or behind it.
+        let asked = {
+            let mut servers = self.servers.lock();
+            if self.ended.is_cancelled() {
+                return Err(Error::Stops);
+            }
+            servers.entry(address.to_owned()).or_default().asked = Some(Arc::clone(connection));
+            connection.invoke(request::REGISTER_BROKER, header, Body::Bytes(body), timeout)
+        };
+        Ok(succeeded(asked.await?)?.body)
+    }
+
+    /// REGISTER_TOPIC_IN_NAMESRV for each of these topics (RocketMQ 5.3, BrokerOuterAPI.registerSingleTopicAll). False if one
+    /// was not entered: a name server of 4.9 does not know the request, and answers nothing.
+    async fn enter(&self, connection: &Connection, topics: &[Arc<TopicConfig>], rights: Rights) -> bool {
+        let broker_name = self.settings.load().broker.broker_name.clone();
+        let refused = AtomicBool::new(false);
+        let entered = topics.iter().map(|topic| {
+            let route = TopicRouteData {
+                queue_datas: vec![QueueData {
+                    broker_name: broker_name.clone(),
+                    perm: rights.shown(topic),
+                    read_queue_nums: topic.read_queue_nums,
+                    topic_sys_flag: topic.topic_sys_flag,
+                    write_queue_nums: topic.write_queue_nums,
+                }],
+                ..TopicRouteData::default()
+            };
+            let header = RegisterTopic {
+                topic: topic.topic_name.as_str().into(),
+            };
+            let body = Body::Bytes(protocol::body::write(&route));
+            let asked = connection.invoke(request::REGISTER_TOPIC_IN_NAMESRV, &header, body, SHORT);
+            let refused = &refused;
+            async move {
+                if let Err(e) = asked.await.map_err(Error::from).and_then(succeeded) {
+                    tracing::debug!("{} was not entered by itself: {e}", topic.topic_name);
+                    refused.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        join_all(entered).await;
+        !refused.into_inner()
     }
 
     /// Asks whether the name server's table is another than ours (forceRegister=false).
     async fn is_outdated(
         &self,
-        connection: &remoting::Connection,
+        connection: &Connection,
         settings: &Settings,
         version: &DataVersion,
         timeout: Duration,
@@ -278,27 +491,70 @@ impl Registration {
         }
     }
 
-    /// Says good-bye everywhere.
+    /// Ends registering and says good-bye everywhere. A name server that is mute or gone holds this up for a second at
+    /// most.
     pub async fn unregister(&self) {
-        let settings = self.settings.snapshot();
-        let header = identity(&settings);
-        let known: Vec<String> = self.told.lock().keys().cloned().collect();
-        let gone = known.iter().map(|address| {
-            let header = &header;
-            async move {
-                let timeout = Duration::from_secs(3);
-                let asked = self
-                    .client
-                    .invoke(address, request::UNREGISTER_BROKER, header, Body::Empty, timeout)
-                    .await;
-                match asked {
-                    Ok(_) => tracing::info!("unregistered at name server {address}"),
-                    Err(e) => tracing::warn!("not unregistered at name server {address}: {e}"),
-                }
-            }
-        });
-        join_all(gone).await;
+        self.ended.cancel();
+        // Under the lock: whoever is about to register has seen the end, or has written before the good-byes.
+        let known: Vec<_> = self
+            .servers
+            .lock()
+            .drain()
+            .filter_map(|(address, server)| Some((address, server.asked?)))
+            .collect();
+        join_all(
+            known
+                .iter()
+                .map(|(address, asked)| self.say_good_bye(address, asked)),
+        )
+        .await;
+        let mut running = self.running.subscribe();
+        // Its tasks are ended where they wait; one that encodes a table is not waited for longer.
+        let _late = tokio::time::timeout(SHORT, running.wait_for(|running| !running)).await;
     }
+
+    /// UNREGISTER_BROKER over the connection that registered. One that is closed has said good-bye already.
+    async fn say_good_bye(&self, address: &str, connection: &Connection) {
+        if !connection.is_open() {
+            return;
+        }
+        let header = identity(&self.settings.snapshot());
+        let asked = connection.invoke(request::UNREGISTER_BROKER, &header, Body::Empty, SHORT);
+        match asked.await {
+            Ok(_) => tracing::info!("unregistered at name server {address}"),
+            Err(e) => tracing::warn!("not unregistered at name server {address}: {e}"),
+        }
+    }
+}
+
+/// Name servers are told what every topic lets clients do.
+impl SettingsListener for Registration {
+    fn changed(&self, change: &SettingsChange) {
+        if change.concerns(|s| (s.broker.broker_permission, s.broker.auto_create_topic_enable)) {
+            self.announce(change.now_ms);
+        }
+    }
+}
+
+/// Whether a name server has `deleteTopicWithBrokerRegistration`. One that does not say has not: 4.9 knows nothing of it.
+async fn forgets_topics(connection: &Connection) -> bool {
+    let asked = connection.invoke(request::GET_NAMESRV_CONFIG, &(), Body::Empty, SHORT);
+    asked.await.is_ok_and(|answer| {
+        let text = String::from_utf8_lossy(&answer.body);
+        text.lines()
+            .any(|line| line.trim() == "deleteTopicWithBrokerRegistration=true")
+    })
+}
+
+fn succeeded(answer: protocol::Frame) -> Result<protocol::Frame, Error> {
+    if answer.code == response::SUCCESS {
+        return Ok(answer);
+    }
+    let remark = answer.remark.as_deref().unwrap_or_default().to_owned();
+    Err(Error::Answer {
+        code: answer.code,
+        remark,
+    })
 }
 
 /// Runs all futures at once.
@@ -318,16 +574,12 @@ async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
 fn encode(
     topics: Vec<Arc<TopicConfig>>,
     version: DataVersion,
-    permission: i32,
+    rights: Rights,
     settings: &Settings,
 ) -> (Bytes, bool) {
-    let restricted = permission != (perm::READ | perm::WRITE);
     let shown = topics.into_iter().map(|t| {
         let mut config = (*t).clone();
-        if restricted {
-            // A broker without write permission hides it from producers in every topic (5.x: the bits of both).
-            config.perm &= permission;
-        }
+        config.perm = rights.shown(&t);
         (config.topic_name.clone(), config)
     });
     let wrapper = TopicConfigTable {
@@ -351,7 +603,7 @@ fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> Regist
         broker_name: settings.broker.broker_name.clone(),
         broker_addr: settings.broker_addr(),
         cluster_name: settings.broker.broker_cluster_name.clone(),
-        ha_server_addr: format!("{}:{}", settings.broker.broker_ip2, settings.store.ha_listen_port),
+        ha_server_addr: settings.ha_addr(),
         broker_id: settings.broker.broker_id,
         compressed: Some(compressed),
         body_crc32: Some(body_crc32(body)),
@@ -365,5 +617,55 @@ fn identity(settings: &Settings) -> BrokerIdentity {
         broker_addr: settings.broker_addr(),
         cluster_name: settings.broker.broker_cluster_name.clone(),
         broker_id: settings.broker.broker_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_server_that_is_away_is_mentioned_once_a_minute() {
+        let mut server = NameServer::default();
+        let start = Instant::now();
+        let mentioned: Vec<u64> = (0..=250)
+            .filter(|second| server.is_to_be_mentioned(start + Duration::from_secs(*second)))
+            .collect();
+        assert_eq!(mentioned, [0, 60, 120, 180, 240]);
+        // Back and away again: that is news.
+        server.mentioned = None;
+        assert!(server.is_to_be_mentioned(start + Duration::from_secs(251)));
+        assert!(!server.is_to_be_mentioned(start + Duration::from_secs(252)));
+    }
+
+    #[test]
+    fn a_restricted_broker_takes_its_right_from_every_topic() {
+        let topic = |perm| TopicConfig {
+            perm,
+            ..TopicConfig::default()
+        };
+        for (own, broker, shown) in [(6, 6, 6), (7, 6, 7), (6, 4, 4), (4, 2, 0), (7, 4, 4)] {
+            let rights = Rights {
+                permission: broker,
+                new_topics: false,
+            };
+            assert_eq!(rights.shown(&topic(own)), shown, "{own} {broker}");
+        }
+    }
+
+    #[test]
+    fn the_template_of_new_topics_is_hidden_where_none_are_made() {
+        let template = TopicConfig {
+            topic_name: AUTO_CREATE_TOPIC.to_owned(),
+            perm: 7,
+            ..TopicConfig::default()
+        };
+        for (new_topics, permission, shown) in [(true, 6, 7), (false, 6, 4), (true, 4, 4), (false, 2, 0)] {
+            let rights = Rights {
+                permission,
+                new_topics,
+            };
+            assert_eq!(rights.shown(&template), shown, "{rights:?}");
+        }
     }
 }

@@ -2,18 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Clock;
-use remoting::{Limits, ServerSettings};
+use remoting::{Limits, Room, ServerSettings};
 use store::{FlushType, StoreSettings};
 
 use crate::delay::DelayLevels;
 use crate::settings::Settings;
 
 /// What the store is told when it is opened.
-pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
-    let s = &settings.store;
+pub fn of(broker: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
+    let s = &broker.store;
     let at_start = StoreSettings {
         commitlog_dirs: s.commit_log_dirs(),
         read_only_commitlog_dirs: s.read_only_commit_log_dirs(),
@@ -24,23 +25,24 @@ pub fn of(settings: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> Store
         multi_dispatch: s.enable_multi_dispatch,
         lmq: s.enable_lmq,
         max_lmq_queues: s.max_lmq_consume_queue_num.max(0) as usize,
-        flush_type: if settings.is_sync_flush() {
+        flush_type: if broker.is_sync_flush() {
             FlushType::Sync
         } else {
             FlushType::Async
         },
+        accept_missing_log: s.accept_missing_commit_log,
         check_crc_on_recover: s.check_crc_on_recover,
         verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,
-        correct_offsets: !settings.is_slave() || s.offset_check_in_slave,
+        correct_offsets: !broker.is_slave() || s.offset_check_in_slave,
         index: s.message_index_enable,
         index_slots: s.max_hash_slot_num,
         index_entries: s.max_index_num,
-        local_offset_ms: disk::local_offset_ms(clock.now_ms()),
+        local_offset_ms: settings::host::local_offset_ms(clock.now_ms()),
         delay_levels_ms: levels.as_ms().to_vec(),
         ..StoreSettings::below(PathBuf::from(&s.store_path_root_dir))
     };
-    tuned(settings, at_start)
+    tuned(broker, at_start)
 }
 
 /// `base` with everything that may change while the store is open ([`store::Store::tune`]).
@@ -67,6 +69,12 @@ pub fn tuned(settings: &Settings, base: StoreSettings) -> StoreSettings {
     }
 }
 
+/// Bytes of requests that may be held: an eighth of the memory, within reason.
+fn room_bytes() -> usize {
+    let memory = disk::physical_memory_bytes().unwrap_or(4 << 30);
+    (memory / 8).clamp(64 << 20, 512 << 20) as usize
+}
+
 /// What a listener on `port` is told.
 pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> {
     let s = &settings.server;
@@ -77,6 +85,8 @@ pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> 
             .map_err(|_| format!("bindAddress={text} is no IP address"))?,
     };
     Ok(ServerSettings {
+        connections_max: process::Descriptors::current().connections_max(),
+        room: Arc::new(Room::of(room_bytes())),
         backlog: s.server_socket_backlog.max(1) as u32,
         send_buffer_bytes: s.server_socket_snd_buf_size.max(0) as u32,
         receive_buffer_bytes: s.server_socket_rcv_buf_size.max(0) as u32,

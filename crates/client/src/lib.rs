@@ -12,6 +12,10 @@
 //! # Ok(()) }
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 mod allocate;
 mod consumer;

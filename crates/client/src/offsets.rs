@@ -1,5 +1,9 @@
 //! Offsets of a broadcasting consumer, which it keeps itself: `FOLDER/CLIENT/GROUP/offsets.json`, in the form of RocketMQ's
 //! LocalFileOffsetStore, `{"offsetTable":{{queue}:offset}}` with the queue as quoted text.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program that consumes says when offsets are kept"
+)]
 
 use crate::Error;
 use parking_lot::Mutex;

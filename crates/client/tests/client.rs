@@ -1,5 +1,6 @@
 //! The client library against a whole name server and broker in this process.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, MessageModel, Producer, ProducerSettings, PullConsumer,

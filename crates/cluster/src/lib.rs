@@ -6,8 +6,13 @@
 //!
 //! Start reading at [`Cluster`]. What the clients print is described in `tests/java/driver`.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test harness starts and waits for processes"
+)]
 #![allow(clippy::print_stderr, reason = "a test harness reports on stderr")]
 
+mod absurd;
 mod build;
 mod clients;
 mod ports;
@@ -15,6 +20,7 @@ mod process;
 mod servers;
 mod wire;
 
+pub use absurd::{Asker, RequestCode, Watched, request_codes};
 pub use build::{java_classes, java_servers, our_program, repository};
 pub use clients::{Client, Event, Language, java_mqadmin};
 pub use ports::free_port;

@@ -34,6 +34,11 @@ impl Answer {
             .unwrap_or_default()
     }
 
+    /// Bit 0: it is an answer; bit 1: nobody waits for one.
+    pub fn flag(&self) -> i64 {
+        self.header.get("flag").and_then(Value::as_i64).unwrap_or(0)
+    }
+
     /// Which request it answers.
     pub fn opaque(&self) -> i64 {
         self.header.get("opaque").and_then(Value::as_i64).unwrap_or(-1)
@@ -86,6 +91,12 @@ impl Wire {
         let _ = self.stream.set_write_timeout(Some(within));
     }
 
+    /// Lets reads fail when nothing has come for this long; 20 s unless it is said here.
+    pub fn wait_for_answers(&mut self, within: Duration) {
+        // Fails for zero only.
+        let _ = self.stream.set_read_timeout(Some(within));
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors
@@ -119,13 +130,18 @@ impl Wire {
         })
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer; what the server asks or tells meanwhile is skipped.
     ///
     /// # Errors
     /// As [`Wire::write`] and [`Wire::read`].
     pub fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         self.write(&frame(code, 7, fields, body))?;
-        self.read()
+        loop {
+            let answer = self.read()?;
+            if answer.flag() & 1 == 1 {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Waits until the other side closes the connection; false if it sends something, or does nothing, instead.

@@ -82,6 +82,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether bytes that were given to the disk may be lost: a write, a sync or a clearing failed for another reason than a
+    /// full disk. After it nothing is known about the file. Every other error leaves the file as it was: a descriptor, memory
+    /// or a permission was missing, and the same may work later.
+    pub fn may_lose_data(&self) -> bool {
+        matches!(
+            self.operation,
+            Operation::Write | Operation::Sync | Operation::Zero
+        ) && !self.is_full()
+    }
+}
+
 /// For `map_err`: `.map_err(at(Operation::Open, path))`.
 pub(crate) fn at(operation: Operation, path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
     move |source| Error::new(operation, path, source)

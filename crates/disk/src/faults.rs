@@ -69,6 +69,18 @@ impl Faults {
         assert!(!over.timed_out(), "{} syncs wait, not {count}", state.held);
     }
 
+    /// Waits until those that waited go on.
+    ///
+    /// # Panics
+    /// They do not within 20 s.
+    pub fn wait_for_none_held(&self) {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), HELD_MAX, |state| state.held > 0);
+        let (state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!over.timed_out(), "{} syncs wait", state.held);
+    }
+
     /// Every file system is this full; `None`: as full as it is.
     pub fn set_usage(&self, usage: Option<Usage>) {
         self.lock().usage = usage;
@@ -102,6 +114,8 @@ impl Faults {
             }
         };
         state.held -= usize::from(held);
+        drop(state);
+        self.changed.notify_all();
         outcome
     }
 }

@@ -18,6 +18,11 @@
 //!   another process does to the files, or a device that fails while a page is read, can: Java's broker dies of
 //!   the same.)
 //! - A mapping lives as long as the last slice of it.
+#![allow(clippy::disallowed_methods, reason = "files are this crate's")]
+#![cfg_attr(
+    test,
+    allow(clippy::duplicate_mod, reason = "`published` is tested with other atomics")
+)]
 
 mod clock;
 mod error;
@@ -26,8 +31,9 @@ mod faults;
 mod machine;
 mod mmap;
 mod page_cache;
+mod published;
+mod ranges;
 mod region;
-mod reserved;
 #[cfg(feature = "sim")]
 pub mod sim;
 
@@ -35,12 +41,20 @@ pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
 #[cfg(feature = "faults")]
 pub use faults::Faults;
-pub use machine::{local_offset_ms, physical_memory_bytes};
+pub use machine::physical_memory_bytes;
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use page_cache::forget_pages;
 pub use region::MappedSlice;
 #[cfg(feature = "sim")]
-pub use sim::{SimClock, SimDisk, SimRandom};
+pub use sim::{Injection, SimClock, SimDisk, SimRandom};
+
+/// What [`published`] is made of.
+mod atomics {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}
+
+#[cfg(test)]
+mod modelled;
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -133,6 +147,9 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> Result<()>;
     /// Removes a directory and all in it; fine if it is not there.
     fn remove_dir_all(&self, path: &Path) -> Result<()>;
+    /// Gives a file or directory another name on the same file system; fine if it is not there. Durable after
+    /// [`Disk::sync_dir`] of both parents.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
     /// Makes the names of a directory durable.
     fn sync_dir(&self, path: &Path) -> Result<()>;
     /// Makes everything of the file system that holds `path` durable, files and names: quicker than syncing many small
@@ -205,6 +222,9 @@ pub trait MappedFile: Send + Sync + 'static {
     fn write_with<R>(&self, at: u64, len: u64, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R>;
     /// Copies `at..at + out.len()` out, published or not. Does not map a file that is not mapped.
     fn read(&self, at: u64, out: &mut [u8]) -> Result<()>;
+    /// The first position at or after `from` where the file may hold something other than zeros, as far as the file system
+    /// tells without reading: blocks that were reserved and never written are none. `None` if there is nothing more.
+    fn next_data(&self, from: u64) -> Result<Option<u64>>;
     /// A counted reference to published bytes; `None` if the range is not below the published end.
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>>;
     /// Reserves the blocks of a range, so that writing there cannot meet a full disk.

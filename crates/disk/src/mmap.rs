@@ -2,19 +2,20 @@
 #![allow(unsafe_code)] // System calls, and the promises that `region` asks for.
 
 use crate::error::at;
+use crate::published::Published;
+use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
-use crate::reserved::{Reserved, stretch};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
@@ -71,13 +72,13 @@ impl MmapDisk {
                 path: path.to_path_buf(),
                 len,
                 options,
-                published: AtomicU64::new(published),
+                published: Published::new(published),
                 pinned: OnceLock::new(),
                 used: AtomicBool::new(false),
                 state: Mutex::new(State {
                     file: file.filter(|_| options.pinned).map(Arc::new),
                     region: None,
-                    reserved: Reserved::default(),
+                    reserved: BlockRanges::default(),
                     written: 0,
                     zeroed: 0,
                     forgotten: false,
@@ -135,7 +136,7 @@ struct Inner {
     path: PathBuf,
     len: u64,
     options: MapOptions,
-    published: AtomicU64,
+    published: Published,
     /// The mapping of a pinned file, readable without the lock.
     pinned: OnceLock<Arc<Region>>,
     /// Used since the pool looked last.
@@ -148,7 +149,7 @@ struct State {
     /// Kept for pinned files only: 100,000 queues have more files than a process may have descriptors.
     file: Option<Arc<File>>,
     region: Option<Arc<Region>>,
-    reserved: Reserved,
+    reserved: BlockRanges,
     /// End of the last write.
     written: u64,
     /// End of the zeros that were written ahead.
@@ -241,7 +242,7 @@ impl Inner {
     fn begin_write(&self, state: &mut State, at: u64, len: usize) -> Result<u64> {
         let end = at.checked_add(len as u64).filter(|&end| end <= self.len);
         let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", self.path.display()));
-        let published = self.published.load(Ordering::Acquire);
+        let published = self.published.end();
         assert!(
             at >= published,
             "write at {at} below the published end {published} of {}",
@@ -323,7 +324,7 @@ impl Inner {
         while at < range.end {
             let end = range.end.min((at / ZEROS_STEP + 1) * ZEROS_STEP);
             let mut state = lock(&self.state);
-            let from = at.max(state.written).max(self.published.load(Ordering::Acquire));
+            let from = at.max(state.written).max(self.published.end());
             if from < end && state.zeroed < end {
                 let zeros = &ZEROS[..(end - from) as usize];
                 file.write_all_at(zeros, from)
@@ -371,21 +372,17 @@ fn allocate_or_less(file: &File, wanted: Range<u64>, least: Range<u64>) -> io::R
 
 /// Gives a range its blocks without changing a byte of it.
 fn allocate(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let (start, len) = (
-        range.start as libc::off_t,
-        (range.end - range.start) as libc::off_t,
-    );
-    loop {
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        if unsafe { libc::fallocate(file.as_raw_fd(), 0, start, len) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => return allocate_by_writing(file, range),
-            _ => return Err(error),
-        }
+    let allocated = retry_on_intr(|| {
+        fallocate(
+            file,
+            FallocateFlags::empty(),
+            range.start,
+            range.end - range.start,
+        )
+    });
+    match allocated {
+        Err(Errno::OPNOTSUPP) => allocate_by_writing(file, range),
+        allocated => Ok(allocated?),
     }
 }
 
@@ -401,22 +398,10 @@ fn allocate_by_writing(file: &File, range: &Range<u64>) -> io::Result<()> {
 }
 
 fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    let (start, len) = (
-        range.start as libc::off_t,
-        (range.end - range.start) as libc::off_t,
-    );
-    loop {
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        if unsafe { libc::fallocate(file.as_raw_fd(), mode, start, len) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP) => break,
-            _ => return Err(error),
-        }
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| fallocate(file, mode, range.start, range.end - range.start)) {
+        Err(Errno::OPNOTSUPP) => {}
+        cleared => return Ok(cleared?),
     }
     let zeros = [0u8; 64 * 1024];
     let mut at = range.start;
@@ -428,23 +413,11 @@ fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Most parts that one call takes.
-const PARTS_MAX: usize = libc::UIO_MAXIOV as usize;
+/// Most parts that one call takes (Linux: UIO_MAXIOV).
+const PARTS_MAX: usize = 1024;
 
 fn write_all_parts_at(file: &File, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
-    write_all_parts(parts, at, |parts, at| {
-        // SAFETY: an `IoSlice` is an `iovec` by its documentation, as many as are named lie behind the pointer, and what they
-        // point to is borrowed for longer than the call.
-        let written = unsafe {
-            libc::pwritev(
-                file.as_raw_fd(),
-                parts.as_ptr().cast(),
-                parts.len() as libc::c_int,
-                at as libc::off_t,
-            )
-        };
-        usize::try_from(written).map_err(|_| io::Error::last_os_error())
-    })
+    write_all_parts(parts, at, |parts, at| Ok(rustix::io::pwritev(file, parts, at)?))
 }
 
 /// Writes all `parts` by calls of `write`, which takes at most [`PARTS_MAX`] of them and may write less than it is given.
@@ -478,7 +451,7 @@ impl MappedFile for MmapFile {
     }
 
     fn published(&self) -> u64 {
-        self.inner.published.load(Ordering::Acquire)
+        self.inner.published.end()
     }
 
     fn publish(&self, end: u64) {
@@ -489,29 +462,21 @@ impl MappedFile for MmapFile {
         );
         // Under the lock, so that a write that is going on is finished first.
         let _state = lock(&self.inner.state);
-        self.inner.published.fetch_max(end, Ordering::AcqRel);
+        self.inner.published.publish(end);
     }
 
     fn unpublish(&self, end: u64) -> Result<()> {
         let state = lock(&self.inner.state);
-        let before = self.inner.published.load(Ordering::Acquire);
-        if end >= before {
-            return Ok(());
-        }
-        // `slice` counts itself first and looks at the end afterwards, we the other way round: with the two fences
-        // at least one of us sees the other.
-        self.inner.published.store(end, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
         let region = self.inner.pinned.get().or(state.region.as_ref());
-        if region.is_some_and(|region| Arc::strong_count(region) > 1) {
-            self.inner.published.store(before, Ordering::SeqCst);
-            return Err(Error::new(
+        let is_in_use = || region.is_some_and(|region| Arc::strong_count(region) > 1);
+        match self.inner.published.take_back(end, is_in_use) {
+            true => Ok(()),
+            false => Err(Error::new(
                 Operation::Unpublish,
                 &self.inner.path,
                 ErrorKind::WouldBlock.into(),
-            ));
+            )),
         }
-        Ok(())
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
@@ -523,7 +488,7 @@ impl MappedFile for MmapFile {
         let mut state = lock(&inner.state);
         inner.write(&mut state, at, bytes)?;
         // Only under the lock, and the write was above it: it does not go back.
-        inner.published.store(at + bytes.len() as u64, Ordering::Release);
+        inner.published.publish(at + bytes.len() as u64);
         Ok(())
     }
 
@@ -546,7 +511,7 @@ impl MappedFile for MmapFile {
             }
         }
         // Only under the lock, and the write was above it: it does not go back.
-        inner.published.store(at + len as u64, Ordering::Release);
+        inner.published.publish(at + len as u64);
         Ok(())
     }
 
@@ -591,15 +556,30 @@ impl MappedFile for MmapFile {
         file.read_exact_at(out, at).map_err(inner.error(Operation::Read))
     }
 
+    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+        let inner = &self.inner;
+        if from >= inner.len {
+            return Ok(None);
+        }
+        let file = inner.handle(&lock(&inner.state))?;
+        // Everything else is done at positions that are named, so nobody minds where the descriptor stands.
+        match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(from)) {
+            Ok(at) if at < inner.len => Ok(Some(at)),
+            Ok(_) | Err(Errno::NXIO) => Ok(None),
+            // A file system that can not tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(from)),
+            Err(error) => Err(inner.error(Operation::Read)(error.into())),
+        }
+    }
+
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>> {
         let inner = &self.inner;
         let region = match inner.pinned.get() {
             Some(region) => region.clone(),
             None => inner.region(&mut lock(&inner.state))?.clone(),
         };
-        // See `unpublish`. (For files that are not pinned the count is taken under the lock.)
-        fence(Ordering::SeqCst);
-        if range.start > range.end || range.end > self.published() {
+        // Counted before the end is looked at. (For files that are not pinned the count is taken under the lock.)
+        if range.start > range.end || !inner.published.covers(range.end) {
             return Ok(None);
         }
         // SAFETY: published lies inside the mapping; bytes below it are not written, and `unpublish` refuses
@@ -848,19 +828,18 @@ impl Disk for MmapDisk {
         gone(fs::remove_dir_all(path)).map_err(at(Operation::Remove, path))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        gone(fs::rename(from, to)).map_err(at(Operation::Rename, from))
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        File::open(path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(at(Operation::Sync, path))
+        let dir = File::open(path).map_err(at(Operation::Open, path))?;
+        dir.sync_all().map_err(at(Operation::Sync, path))
     }
 
     fn sync_file_system(&self, path: &Path) -> Result<()> {
-        let dir = File::open(path).map_err(at(Operation::Sync, path))?;
-        // SAFETY: a system call on a descriptor that we own, without memory.
-        match unsafe { libc::syncfs(dir.as_raw_fd()) } {
-            0 => Ok(()),
-            _ => Err(Error::new(Operation::Sync, path, io::Error::last_os_error())),
-        }
+        let dir = File::open(path).map_err(at(Operation::Open, path))?;
+        rustix::fs::syncfs(&dir).map_err(|error| Error::new(Operation::Sync, path, error.into()))
     }
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
@@ -870,12 +849,9 @@ impl Disk for MmapDisk {
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()> {
         self.create_dirs(parent(path))?;
         let temporary = with_suffix(path, ".tmp");
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(content)?;
-            file.sync_all()
-        };
-        write().map_err(at(Operation::Write, &temporary))?;
+        let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(at(Operation::Write, &temporary))?;
         if keep_previous {
             let backup = with_suffix(path, ".bak");
             keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;
@@ -923,14 +899,8 @@ impl Disk for MmapDisk {
             .ancestors()
             .find(|path| path.exists())
             .unwrap_or(Path::new("."));
-        let name = CString::new(there.as_os_str().as_bytes());
-        let name = name.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
-        // SAFETY: all-zero is a valid value of this plain C struct.
-        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: a terminated string and a struct, both of which outlive the call.
-        if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } != 0 {
-            return Err(Error::new(Operation::Usage, path, io::Error::last_os_error()));
-        }
+        let stat = rustix::fs::statvfs(there);
+        let stat = stat.map_err(|error| Error::new(Operation::Usage, path, error.into()))?;
         Ok(Usage {
             used: stat
                 .f_blocks

@@ -1,9 +1,7 @@
 //! Files that are to be read from their device again: for tests and measurements of what has left memory.
-#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 /// Syncs every file below `dir` and asks the kernel to drop its pages from memory. Those that a process has mapped and
@@ -28,9 +26,5 @@ pub fn forget_pages(dir: &Path) -> io::Result<()> {
 fn forget(file: &File) -> io::Result<()> {
     // A page that is not written yet can not be dropped.
     file.sync_data()?;
-    // SAFETY: takes numbers only; the descriptor is open as long as `file` lives.
-    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }

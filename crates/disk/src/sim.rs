@@ -5,11 +5,15 @@
 //! written since its last sync nothing, all, or some of its 512-byte sectors; of each directory's unsynced changes
 //! some prefix. [`SimDisk::kill`] gives it as a killed process leaves it: everything live.
 //!
+//! It also fails as disks and processes do: the n-th operation ([`SimDisk::fail_nth`]), all of a kind below a directory
+//! ([`SimDisk::inject`]), whatever takes a descriptor ([`SimDisk::set_descriptors`]), or takes its time
+//! ([`SimDisk::set_cost`]).
+//!
 //! Randomness comes from seeds only, so a run can be repeated.
 #![allow(unsafe_code)] // The promises that `region` asks for; the same as in `mmap`.
 
+use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, PAGE, Region};
-use crate::reserved::{Reserved, stretch};
 use crate::{Clock, DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -91,7 +95,7 @@ struct NodeState {
     len_is_durable: bool,
     /// Pages written since their last sync.
     dirty: BTreeSet<usize>,
-    reserved: Reserved,
+    reserved: BlockRanges,
     published: u64,
     modified_ms: i64,
 }
@@ -117,7 +121,7 @@ impl Node {
                 durable: bytes,
                 len_is_durable: durable,
                 dirty,
-                reserved: Reserved::default(),
+                reserved: BlockRanges::default(),
                 published: 0,
                 modified_ms: 0,
             }),
@@ -148,8 +152,39 @@ impl Node {
 enum Change {
     Set(PathBuf, Arc<Node>),
     Remove(PathBuf),
-    /// A name goes over to another one; never only half.
+    /// A name goes over to another one; never only half, unless renames are torn.
     Rename(PathBuf, PathBuf, Arc<Node>),
+    /// A directory gets another name, with all that is in it.
+    RenameDir(PathBuf, PathBuf),
+}
+
+impl Change {
+    /// The change of something in `from` once that is called `to`.
+    fn moved(&mut self, from: &Path, to: &Path) {
+        let rename = |path: &mut PathBuf| {
+            if let Ok(rest) = path.strip_prefix(from) {
+                *path = to.join(rest);
+            }
+        };
+        match self {
+            Change::Set(path, _) | Change::Remove(path) => rename(path),
+            Change::Rename(old, new, _) | Change::RenameDir(old, new) => {
+                rename(old);
+                rename(new);
+            }
+        }
+    }
+}
+
+/// Operations that fail.
+#[derive(Clone, Debug)]
+pub struct Injection {
+    /// Which; none stands for all.
+    pub operations: Vec<Operation>,
+    /// Of files below it, and of itself.
+    pub below: PathBuf,
+    /// What the system says, such as `libc::EIO`.
+    pub errno: i32,
 }
 
 #[derive(Debug, Default)]
@@ -168,6 +203,14 @@ struct World {
     populated: u64,
     usage: Option<Usage>,
     now_ms: i64,
+    injections: Vec<Injection>,
+    /// Nothing can be opened.
+    no_descriptors: bool,
+    /// A crash may leave both names of what was renamed.
+    torn_renames: bool,
+    /// What each operation takes, ms, and what all took.
+    costs: Vec<(Operation, u64)>,
+    spent_ms: u64,
 }
 
 impl World {
@@ -182,6 +225,18 @@ impl World {
             Change::Rename(from, to, node) => {
                 durable.remove(from);
                 durable.insert(to.clone(), node.clone());
+            }
+            Change::RenameDir(from, to) => {
+                let inside: Vec<_> = durable
+                    .keys()
+                    .filter(|path| path.starts_with(from))
+                    .cloned()
+                    .collect();
+                for path in inside {
+                    if let (Some(node), Ok(rest)) = (durable.remove(&path), path.strip_prefix(from)) {
+                        durable.insert(to.join(rest), node);
+                    }
+                }
             }
         }
     }
@@ -266,6 +321,12 @@ impl SimDisk {
             changes[..kept]
                 .iter()
                 .for_each(|(_, change)| World::apply(&mut durable, change));
+            if let Some((_, Change::Rename(_, to, node))) = changes.get(kept)
+                && world.torn_renames
+                && random.one_in(2)
+            {
+                durable.insert(to.clone(), node.clone());
+            }
         }
         let mut files = BTreeMap::new();
         for (path, node) in durable {
@@ -309,6 +370,7 @@ impl SimDisk {
             dirs: old.dirs.clone(),
             usage: old.usage,
             now_ms: old.now_ms,
+            torn_renames: old.torn_renames,
             ..World::default()
         };
         SimDisk {
@@ -344,9 +406,59 @@ impl SimDisk {
         world.durable.remove(path);
     }
 
+    /// Lets operations fail from now on, in addition to those that do already.
+    pub fn inject(&self, injection: Injection) {
+        lock(&self.world).injections.push(injection);
+    }
+
+    /// Whatever was injected is over.
+    pub fn clear_injections(&self) {
+        lock(&self.world).injections.clear();
+    }
+
+    /// Whether the process has a descriptor left. Without one nothing is opened or made, and files that are not pinned can not
+    /// be grown, cleared, read or synced.
+    pub fn set_descriptors(&self, left: bool) {
+        lock(&self.world).no_descriptors = !left;
+    }
+
+    /// Whether a crash may leave both names of a file that was renamed, as file systems without a journal do.
+    pub fn set_torn_renames(&self, torn: bool) {
+        lock(&self.world).torn_renames = torn;
+    }
+
+    /// What every such operation takes from now on, ms. Nobody waits; [`SimDisk::spent_ms`] says what it would have been.
+    pub fn set_cost(&self, operation: Operation, ms: u64) {
+        lock(&self.world).costs.push((operation, ms));
+    }
+
+    /// What the operations took so far that have a cost, ms.
+    pub fn spent_ms(&self) -> u64 {
+        lock(&self.world).spent_ms
+    }
+
+    /// An operation for which something has to be opened first.
+    fn open_and_step(&self, operation: Operation, path: &Path) -> Result<MutexGuard<'_, World>> {
+        if lock(&self.world).no_descriptors {
+            let error = io::Error::from_raw_os_error(libc::EMFILE);
+            return Err(Error::new(Operation::Open, path, error));
+        }
+        self.step(operation, path)
+    }
+
     fn step(&self, operation: Operation, path: &Path) -> Result<MutexGuard<'_, World>> {
         let mut world = lock(&self.world);
         world.operations += 1;
+        let cost = world.costs.iter().rev().find(|(of, _)| *of == operation);
+        world.spent_ms += cost.map_or(0, |(_, ms)| *ms);
+        let injected = world.injections.iter().find(|injection| {
+            path.starts_with(&injection.below)
+                && (injection.operations.is_empty() || injection.operations.contains(&operation))
+        });
+        if let Some(injection) = injected {
+            let error = io::Error::from_raw_os_error(injection.errno);
+            return Err(Error::new(operation, path, error));
+        }
         if world.fail_at == Some(world.operations) {
             world.failed = Some(operation);
             return Err(Error::new(operation, path, io::Error::other("simulated failure")));
@@ -400,7 +512,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> Result<Vec<DirEntry>> {
-        let world = self.step(Operation::List, path)?;
+        let world = self.open_and_step(Operation::List, path)?;
         let mut entries = Vec::new();
         let name_of = |child: &Path| child.file_name().map(|name| name.to_string_lossy().into_owned());
         for dir in world.dirs.iter().filter(|dir| dir.parent() == Some(path)) {
@@ -427,7 +539,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<SimFile> {
-        let mut world = self.step(Operation::Create, path)?;
+        let mut world = self.open_and_step(Operation::Create, path)?;
         if world.files.contains_key(path) {
             return Err(Error::new(
                 Operation::Create,
@@ -444,7 +556,10 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<SimFile> {
-        let world = self.step(Operation::Open, path)?;
+        let world = match options.pinned {
+            true => self.open_and_step(Operation::Open, path)?,
+            false => self.step(Operation::Open, path)?,
+        };
         let Some(node) = world.files.get(path).cloned() else {
             return Err(Error::new(Operation::Open, path, ErrorKind::NotFound.into()));
         };
@@ -497,8 +612,45 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut world = self.step(Operation::Rename, from)?;
+        let dirs: Vec<_> = world
+            .dirs
+            .iter()
+            .filter(|dir| dir.starts_with(from))
+            .cloned()
+            .collect();
+        if dirs.is_empty() {
+            if let Some(node) = world.files.get(from).cloned() {
+                world.change(
+                    &parent(from),
+                    Change::Rename(from.to_path_buf(), to.to_path_buf(), node),
+                );
+            }
+            return Ok(());
+        }
+        for dir in dirs {
+            world.dirs.remove(&dir);
+            if let Ok(rest) = dir.strip_prefix(from) {
+                world.dirs.insert(to.join(rest));
+            }
+        }
+        // What is not durable yet of the directory's content goes with it.
+        for (dir, change) in &mut world.pending {
+            if let Ok(rest) = dir.strip_prefix(from) {
+                *dir = to.join(rest);
+                change.moved(from, to);
+            }
+        }
+        world.change(
+            &parent(from),
+            Change::RenameDir(from.to_path_buf(), to.to_path_buf()),
+        );
+        Ok(())
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        let mut world = self.step(Operation::Sync, path)?;
+        let mut world = self.open_and_step(Operation::Sync, path)?;
         let World { pending, durable, .. } = &mut *world;
         pending.retain(|(dir, change)| {
             if dir == path {
@@ -510,7 +662,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_file_system(&self, path: &Path) -> Result<()> {
-        let mut world = self.step(Operation::Sync, path)?;
+        let mut world = self.open_and_step(Operation::Sync, path)?;
         let World {
             pending,
             durable,
@@ -527,7 +679,7 @@ impl Disk for SimDisk {
     }
 
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-        let world = self.step(Operation::Read, path)?;
+        let world = self.open_and_step(Operation::Read, path)?;
         let Some(node) = world.files.get(path) else {
             return Ok(None);
         };
@@ -545,7 +697,7 @@ impl Disk for SimDisk {
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()> {
         let temporary = with_suffix(path, ".tmp");
         self.create_dirs(&parent(path))?;
-        let mut world = self.step(Operation::Write, path)?;
+        let mut world = self.open_and_step(Operation::Write, path)?;
         let node = Node::new(content.len(), content, false);
         let node = node.map_err(|error| Error::new(Operation::Write, path, error))?;
         world.change(&parent(path), Change::Set(temporary.clone(), node.clone()));
@@ -562,7 +714,7 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Option<SimLock>> {
-        let mut world = self.step(Operation::Lock, path)?;
+        let mut world = self.open_and_step(Operation::Lock, path)?;
         let free = world.locked.insert(path.to_path_buf());
         Ok(free.then(|| SimLock {
             disk: self.clone(),
@@ -589,11 +741,19 @@ pub struct SimFile {
 }
 
 impl SimFile {
+    /// An operation for which a file that is not pinned is opened.
+    fn step(&self, operation: Operation) -> Result<MutexGuard<'_, World>> {
+        match self.options.pinned {
+            true => self.disk.step(operation, &self.path),
+            false => self.disk.open_and_step(operation, &self.path),
+        }
+    }
+
     fn reserve_locked(&self, state: &mut NodeState, range: &Range<u64>) -> Result<()> {
         if state.reserved.covers(range) {
             return Ok(());
         }
-        let mut world = self.disk.step(Operation::Reserve, &self.path)?;
+        let mut world = self.step(Operation::Reserve)?;
         let mut wanted = stretch(
             range,
             self.options.reserve_step_bytes.min(range.start.max(4096)),
@@ -684,7 +844,7 @@ impl MappedFile for SimFile {
     }
 
     fn read(&self, at: u64, out: &mut [u8]) -> Result<()> {
-        drop(self.disk.step(Operation::Read, &self.path)?);
+        drop(self.step(Operation::Read)?);
         let _state = lock(&self.node.state);
         let end = at + out.len() as u64;
         if end > self.len() {
@@ -697,6 +857,17 @@ impl MappedFile for SimFile {
         // SAFETY: inside the region; writes take the lock that we hold.
         out.copy_from_slice(unsafe { self.node.live.bytes(at as usize..end as usize) });
         Ok(())
+    }
+
+    fn next_data(&self, from: u64) -> Result<Option<u64>> {
+        drop(self.step(Operation::Read)?);
+        let _state = lock(&self.node.state);
+        let from = (from as usize).min(self.node.len);
+        // SAFETY: inside the region; writes take the lock that we hold.
+        let rest = unsafe { self.node.live.bytes(from..self.node.len) };
+        let first = rest.iter().position(|&byte| byte != 0);
+        // By blocks, as a file system does.
+        Ok(first.map(|first| ((from + first) / PAGE * PAGE).max(from) as u64))
     }
 
     fn slice(&self, range: Range<u64>) -> Result<Option<MappedSlice>> {
@@ -720,7 +891,7 @@ impl MappedFile for SimFile {
     }
 
     fn zero_from(&self, from: u64) -> Result<()> {
-        drop(self.disk.step(Operation::Zero, &self.path)?);
+        drop(self.step(Operation::Zero)?);
         let mut state = lock(&self.node.state);
         assert!(
             from >= state.published,
@@ -736,7 +907,7 @@ impl MappedFile for SimFile {
     }
 
     fn sync(&self, range: Range<u64>) -> Result<()> {
-        drop(self.disk.step(Operation::Sync, &self.path)?);
+        drop(self.step(Operation::Sync)?);
         let mut state = lock(&self.node.state);
         self.node
             .sync(&mut state, range.start as usize..range.end as usize);

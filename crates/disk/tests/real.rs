@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 // Helpers of tests may panic.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
 
 use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage, Writes};
 use std::io::{ErrorKind, IoSlice};
@@ -440,4 +441,125 @@ fn the_simulated_disk_loses_what_was_not_synced() {
     disk.fail_nth(1);
     assert!(file.sync(0..1).is_err());
     assert_eq!(disk.failed(), Some(Operation::Sync));
+}
+
+#[test]
+fn data_is_found_behind_holes() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let file = disk.create(&dir.join("f"), 1 << 20, options).unwrap();
+        assert_eq!(file.next_data(0).unwrap(), None);
+        file.write(600_000, b"x").unwrap();
+        let found = file.next_data(0).unwrap().unwrap();
+        assert!((300_000..=600_000).contains(&found), "{found}");
+        assert_eq!(file.next_data(600_000).unwrap(), Some(600_000));
+        assert_eq!(file.next_data((1 << 20) - 1).unwrap(), None);
+        assert_eq!(file.next_data(1 << 20).unwrap(), None);
+        file.zero_from(100).unwrap();
+        assert_eq!(file.next_data(0).unwrap(), None);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn a_directory_goes_over_to_another_name_with_all_in_it() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let (from, to) = (dir.join("topic"), dir.join("gone"));
+        disk.rename(&from, &to).unwrap();
+        disk.create_dirs(&from.join("0")).unwrap();
+        let file = disk.create(&from.join("0/f"), 4096, options).unwrap();
+        file.write_and_publish(0, b"abc").unwrap();
+        let slice = file.slice(0..3).unwrap().unwrap();
+        file.forget();
+        disk.rename(&from, &to).unwrap();
+        assert_eq!(disk.list(&from).unwrap(), []);
+        assert_eq!(disk.list(&to.join("0")).unwrap()[0].name, "f");
+        assert_eq!(
+            disk.read_small(&to.join("0/f"), 4096).unwrap().unwrap()[..3],
+            *b"abc"
+        );
+        assert_eq!(&slice[..], b"abc", "who reads goes on");
+        // The old name is free.
+        disk.create_dirs(&from.join("0")).unwrap();
+        disk.create(&from.join("0/f"), 4096, options).unwrap();
+        disk.remove_dir_all(&to).unwrap();
+        assert_eq!(disk.list(&from.join("0")).unwrap().len(), 1);
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
+fn a_crash_takes_back_a_rename_whole_and_with_what_was_not_durable() {
+    for seed in 0..50 {
+        let disk = SimDisk::new();
+        disk.create_dirs(Path::new("/a/t")).unwrap();
+        disk.create(Path::new("/a/t/durable"), 10, OPTIONS).unwrap();
+        disk.sync_dir(Path::new("/a/t")).unwrap();
+        disk.create(Path::new("/a/t/new"), 10, OPTIONS).unwrap();
+        disk.rename(Path::new("/a/t"), Path::new("/a/u")).unwrap();
+        let paths = disk.crash(seed).paths();
+        let inside = |dir: &str| paths.iter().filter(|path| path.starts_with(dir)).count();
+        assert!(paths.iter().any(|path| path.ends_with("durable")), "{paths:?}");
+        assert!(
+            paths.len() < 3 && (inside("/a/t/durable") == 0 || inside("/a/u/durable") == 0),
+            "{paths:?}"
+        );
+    }
+}
+
+#[test]
+fn the_simulated_disk_fails_as_it_is_told() {
+    let disk = SimDisk::new();
+    let pinned = disk.create(Path::new("/d/log"), 8192, PINNED).unwrap();
+    let unpinned = disk.create(Path::new("/d/queue"), 8192, OPTIONS).unwrap();
+    disk.set_descriptors(false);
+    let error = disk.create(Path::new("/d/more"), 10, OPTIONS).unwrap_err();
+    assert_eq!(
+        (error.operation, error.source.raw_os_error()),
+        (Operation::Open, Some(24))
+    );
+    assert!(!error.may_lose_data());
+    assert!(unpinned.write(0, b"x").is_err() && unpinned.sync(0..1).is_err());
+    assert!(disk.sync_dir(Path::new("/d")).is_err() && disk.list(Path::new("/d")).is_err());
+    pinned.write(0, b"x").unwrap();
+    pinned.sync(0..1).unwrap();
+    disk.set_descriptors(true);
+    unpinned.write(0, b"x").unwrap();
+    disk.inject(disk::Injection {
+        operations: vec![Operation::Sync],
+        below: "/d/log".into(),
+        errno: 5,
+    });
+    assert!(pinned.sync(0..1).unwrap_err().may_lose_data());
+    unpinned.sync(0..1).unwrap();
+    disk.clear_injections();
+    pinned.sync(0..1).unwrap();
+    disk.set_cost(Operation::Sync, 30);
+    pinned.sync(0..1).unwrap();
+    pinned.write(1, b"x").unwrap();
+    assert_eq!(disk.spent_ms(), 30);
+}
+
+#[test]
+fn a_torn_rename_leaves_both_names_or_one() {
+    let mut both_names = 0;
+    for seed in 0..60 {
+        let disk = SimDisk::new();
+        disk.set_torn_renames(true);
+        disk.write_small(Path::new("/d/f"), b"old", false).unwrap();
+        // The last operation of a write is the sync of the directory.
+        disk.inject(disk::Injection {
+            operations: vec![Operation::Sync],
+            below: "/d".into(),
+            errno: 5,
+        });
+        let _failed = disk.write_small(Path::new("/d/f"), b"new", false);
+        disk.clear_injections();
+        disk.rename(Path::new("/d/f.tmp"), Path::new("/d/f")).unwrap();
+        let after = disk.crash(seed);
+        let content = after.content(Path::new("/d/f"));
+        assert!(content.is_some(), "never neither");
+        let temporary = after.content(Path::new("/d/f.tmp"));
+        both_names += u32::from(temporary.is_some() && temporary == content);
+    }
+    assert!(both_names > 0);
 }

@@ -1,4 +1,8 @@
-//! Tag filter expressions: `*`, or tags joined by `||`.
+//! What a consumer wants of a topic, behind one type: [`Filter`]. Today there are tag expressions: `*`, or tags joined by
+//! `||`.
+//!
+//! A filter is asked twice: about the unit of a consumequeue, which is cheap, and, where that does not decide, about the
+//! record.
 //!
 //! A consumer's tags are compared by their Java hash with the `tagsCode` of a consumequeue unit, so the broker
 //! may let a message through whose tag only has the same hash; the client compares the text again.
@@ -10,10 +14,43 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock};
+
 use message::hash::java_hash;
+use message::record::View;
 
 /// Text that means "everything".
 pub const ALL: &str = "*";
+
+/// What is known of a message from its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The consumer wants it.
+    Wanted,
+    /// The consumer does not want it.
+    Unwanted,
+    /// Only the record tells.
+    AskRecord,
+}
+
+/// Which messages a consumer wants.
+pub trait Filter: Send + Sync + Debug {
+    /// Decides by the tagsCode of a unit, if that is enough.
+    fn by_unit(&self, tags_code: i64) -> Verdict;
+
+    /// Decides by the record; asked where [`Filter::by_unit`] did not decide.
+    fn by_record(&self, record: &View<'_>) -> bool;
+
+    /// Bytes that it occupies beside itself.
+    fn bytes(&self) -> usize;
+}
+
+/// The filter of who wants everything.
+pub fn all() -> Arc<dyn Filter> {
+    static ALL: LazyLock<Arc<TagFilter>> = LazyLock::new(|| Arc::new(TagFilter::All));
+    Arc::clone(&ALL) as Arc<dyn Filter>
+}
 
 /// Which messages a consumer wants, by the hash of their tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +99,36 @@ impl TagFilter {
     }
 }
 
+impl Filter for TagFilter {
+    fn by_unit(&self, tags_code: i64) -> Verdict {
+        match self.matches(tags_code) {
+            true => Verdict::Wanted,
+            false => Verdict::Unwanted,
+        }
+    }
+
+    fn by_record(&self, record: &View<'_>) -> bool {
+        let tags = message::properties::get(record.properties(), message::properties::names::TAGS);
+        self.matches(tags.map_or(0, message::hash::tags_code))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            TagFilter::All => 0,
+            TagFilter::Codes(codes) => size_of_val(&**codes),
+        }
+    }
+}
+
+impl From<TagFilter> for Arc<dyn Filter> {
+    fn from(filter: TagFilter) -> Self {
+        match filter {
+            TagFilter::All => all(),
+            filter => Arc::new(filter),
+        }
+    }
+}
+
 /// The tags of an expression, trimmed as Java's `trim` does, blank ones left out.
 pub fn tags(expression: &str) -> impl Iterator<Item = &str> {
     // Java's trim takes away everything up to U+0020.
@@ -106,5 +173,15 @@ mod tests {
         assert!(!filter.matches(0) && TagFilter::All.matches(0));
         let many = TagFilter::from_codes(0..100);
         assert!(many.matches(57) && !many.matches(100));
+    }
+
+    #[test]
+    fn a_unit_decides_about_tags_and_who_wants_all_shares_one_filter() {
+        let filter: Arc<dyn Filter> = TagFilter::parse("TagA").unwrap().into();
+        assert_eq!(filter.by_unit(tags_code(b"TagA")), Verdict::Wanted);
+        assert_eq!(filter.by_unit(tags_code(b"TagB")), Verdict::Unwanted);
+        assert_eq!(filter.bytes(), 4);
+        assert!(Arc::ptr_eq(&all(), &TagFilter::All.into()));
+        assert_eq!(all().by_unit(7), Verdict::Wanted);
     }
 }

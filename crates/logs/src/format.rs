@@ -1,45 +1,72 @@
 //! Lines as RocketMQ's logback pattern makes them: `%d{yyy-MM-dd HH:mm:ss,GMT+8} %p %t - %m%n`.
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Formats events as `2024-05-01 12:00:00 INFO main - message`.
+/// RocketMQ's log files are in GMT+8 wherever they are written.
+const ROCKETMQS: Offset = Offset::constant(8);
+
+/// Formats events as `2024-05-01 12:00:00 INFO broker-a/main - message`.
 pub(crate) struct JavaLines {
-    /// Seconds added to UTC.
-    offset_secs: i64,
+    zone: TimeZone,
+    /// What stands before the thread: the broker's name and a slash, or nothing.
+    who: String,
 }
 
 impl JavaLines {
-    /// RocketMQ's log files are in GMT+8 wherever they are written; `ROCKETMQ_LOG_ZONE` (`+02:00`, `Z`) changes that.
-    pub(crate) fn from_env() -> JavaLines {
-        let zone = std::env::var("ROCKETMQ_LOG_ZONE").unwrap_or_default();
+    /// Lines in a zone; `who` writes them.
+    pub(crate) fn new(zone: TimeZone, who: Option<&str>) -> JavaLines {
+        // One word: whoever reads these files splits them at blanks.
+        let word = |name: &str| name.split_whitespace().collect::<Vec<_>>().join("_");
         JavaLines {
-            offset_secs: parse_zone(&zone).unwrap_or(8 * 3600),
+            zone,
+            who: who.map_or_else(String::new, |name| format!("{}/", word(name))),
         }
     }
 }
 
-/// `Z`, `+8`, `+08:00`, `-0330`.
-fn parse_zone(zone: &str) -> Option<i64> {
-    if matches!(zone, "Z" | "UTC" | "GMT") {
-        return Some(0);
+/// A zone as `ROCKETMQ_LOG_ZONE` names it: `+08:00`, `+8`, `-0330`, `Z`, `Europe/Berlin`. Nothing is RocketMQ's GMT+8.
+///
+/// # Errors
+/// The text is no zone; the error says what would be one.
+pub(crate) fn zone(text: &str) -> Result<TimeZone, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(TimeZone::fixed(ROCKETMQS));
     }
-    let (sign, rest) = match zone.as_bytes().first()? {
-        b'+' => (1, &zone[1..]),
-        b'-' => (-1, &zone[1..]),
-        _ => return None,
+    if matches!(text, "Z" | "UTC" | "GMT") {
+        return Ok(TimeZone::UTC);
+    }
+    let found = match text.as_bytes().first() {
+        Some(b'+' | b'-') => offset_secs(text)
+            .and_then(|secs| Offset::from_seconds(secs).ok())
+            .map(TimeZone::fixed),
+        _ => TimeZone::get(text).ok(),
     };
+    found.ok_or_else(|| format!("`{text}` is no zone; zones are `+08:00`, `-0330`, `Z` or `Europe/Berlin`"))
+}
+
+fn offset_secs(text: &str) -> Option<i32> {
+    let (sign, rest) = text.split_at_checked(1)?;
     let (hours, minutes) = match rest.split_once(':') {
         Some(parts) => parts,
         None if rest.len() == 4 && rest.is_ascii() => rest.split_at(2),
         None => (rest, "0"),
     };
-    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    ((0..=18).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse::<i32>().ok())?
+    };
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    let secs = hours * 3600 + minutes * 60;
+    (hours <= 18 && minutes < 60).then_some(if sign == "-" { -secs } else { secs })
 }
 
 impl<S, N> FormatEvent<S, N> for JavaLines
@@ -53,15 +80,13 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        write_date(&mut out, i64::try_from(now).unwrap_or(0) + self.offset_secs)?;
         let thread = std::thread::current();
+        write_date(&mut out, self.zone.to_datetime(Timestamp::now()))?;
         write!(
             out,
-            " {} {} - ",
+            " {} {}{} - ",
             event.metadata().level(),
+            self.who,
             thread.name().unwrap_or("thread")
         )?;
         context.field_format().format_fields(out.by_ref(), event)?;
@@ -69,27 +94,17 @@ where
     }
 }
 
-/// Writes `yyyy-MM-dd HH:mm:ss` of seconds since 1970. Civil date from days, by counting in 400-year eras that begin in March,
-/// so that the leap day is the last of its year.
-fn write_date(out: &mut impl fmt::Write, secs: i64) -> fmt::Result {
-    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-    let from_era = days + 719_468;
-    let (era, day_of_era) = (from_era.div_euclid(146_097), from_era.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute) = (second / 3600, second / 60 % 60);
+/// Writes `yyyy-MM-dd HH:mm:ss`.
+fn write_date(out: &mut impl fmt::Write, date: DateTime) -> fmt::Result {
     write!(
         out,
-        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02}",
-        second % 60
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        date.year(),
+        date.month(),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second()
     )
 }
 
@@ -97,34 +112,58 @@ fn write_date(out: &mut impl fmt::Write, secs: i64) -> fmt::Result {
 mod tests {
     use super::*;
 
+    fn shown(zone_text: &str, secs: i64) -> String {
+        let zone = zone(zone_text).unwrap();
+        let mut found = String::new();
+        write_date(
+            &mut found,
+            zone.to_datetime(Timestamp::from_second(secs).unwrap()),
+        )
+        .unwrap();
+        found
+    }
+
     #[test]
     fn dates() {
-        for (secs, text) in [
-            (0, "1970-01-01 00:00:00"),
-            (951_782_399, "2000-02-28 23:59:59"),
-            (951_782_400, "2000-02-29 00:00:00"),
-            (1_709_251_199, "2024-02-29 23:59:59"),
-            (1_735_689_600, "2025-01-01 00:00:00"),
-            (-1, "1969-12-31 23:59:59"),
+        for (zone, secs, text) in [
+            ("Z", 0, "1970-01-01 00:00:00"),
+            ("Z", 951_782_399, "2000-02-28 23:59:59"),
+            ("Z", 951_782_400, "2000-02-29 00:00:00"),
+            ("Z", -1, "1969-12-31 23:59:59"),
+            ("", 0, "1970-01-01 08:00:00"),
+            ("-0330", 0, "1969-12-31 20:30:00"),
+            // An hour before and after Berlin's clocks go forward.
+            ("Europe/Berlin", 1_711_843_199, "2024-03-31 00:59:59"),
+            ("Europe/Berlin", 1_711_846_800, "2024-03-31 03:00:00"),
         ] {
-            let mut found = String::new();
-            write_date(&mut found, secs).unwrap();
-            assert_eq!(found, text);
+            assert_eq!(shown(zone, secs), text, "{zone}");
         }
     }
 
     #[test]
-    fn zones() {
-        for (zone, secs) in [
-            ("Z", Some(0)),
-            ("+08:00", Some(28_800)),
-            ("+8", Some(28_800)),
-            ("-0330", Some(-12_600)),
-            ("", None),
-            ("CET", None),
-            ("+99", None),
+    fn zones_are_read_or_refused() {
+        for (text, secs) in [
+            ("+08:00", 28_800),
+            ("+8", 28_800),
+            ("-0330", -12_600),
+            ("+18", 64_800),
         ] {
-            assert_eq!(parse_zone(zone), secs, "{zone}");
+            assert_eq!(offset_secs(text), Some(secs), "{text}");
         }
+        for text in ["Berlin", "+99", "+", "+8:", "+08:60", "+0 8", "-ü"] {
+            let refused = zone(text).unwrap_err();
+            assert!(
+                refused.contains(text) && refused.contains("Europe/Berlin"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_word() {
+        let who = |name| JavaLines::new(TimeZone::UTC, name).who;
+        assert_eq!(who(None), "");
+        assert_eq!(who(Some("broker-a")), "broker-a/");
+        assert_eq!(who(Some(" my broker\n")), "my_broker/");
     }
 }

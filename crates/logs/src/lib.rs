@@ -1,72 +1,283 @@
-//! Where log lines go: rotating files or stdout.
+//! Where log lines go and which are written.
 //!
 //! Owns: the files `broker.log` and `namesrv.log` with RocketMQ's names, line form and rotation, the choice between files and
-//! stdout, and [`limited!`] for warnings that could flood. Refuses to know what is logged.
+//! stdout, the levels and their change at run time, and [`limited!`] for warnings that could flood. Refuses to know what is
+//! logged.
 //!
 //! Start reading at [`init`].
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "log files are this crate's")]
 
 mod format;
+mod levels;
 mod limit;
 mod rolling;
+mod section;
 mod target;
 
+pub use levels::{BadLevel, Levels};
 pub use limit::Limit;
 pub use rolling::{Rolling, Rotation};
+pub use section::LogSection;
 pub use target::Target;
 
 #[doc(hidden)]
 pub use tracing;
 
-use std::io::Write as _;
-use tracing_subscriber::EnvFilter;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 
-/// Starts logging for a whole process. Level `info`, or what the environment variable `ROCKETMQ_LOG` says
-/// (`debug`, `warn,store=debug`, …).
+/// What a server says when its log starts.
+#[derive(Clone, Debug)]
+pub struct Setup<'a> {
+    /// The file is `STEM.log`.
+    pub stem: &'static str,
+    /// Who writes, for each line: the broker's name.
+    pub who: Option<&'a str>,
+    /// The folder of this server's file if another server holds the one of [`Target::Dir`].
+    pub own_folder: &'a str,
+    /// When a file is set aside.
+    pub rotation: Rotation,
+    /// Where lines go.
+    pub target: Target,
+    /// Levels that the settings give; empty: what `ROCKETMQ_LOG` says, `info` without it.
+    pub levels: &'a str,
+    /// Modules that log, so that a mistyped one is noticed.
+    pub modules: &'static [&'static str],
+}
+
+/// The log of this process, once it has started.
+struct Log {
+    filter: reload::Handle<Targets, Registry>,
+    file: Option<Arc<Rolling>>,
+    modules: &'static [&'static str],
+    levels: Mutex<Levels>,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Starts logging for a whole process.
 ///
-/// A log that cannot be written does not stop a server: lines go to stderr then, after one line that says why.
-pub fn init(file_stem: &'static str, rotation: Rotation, target: &Target) {
-    let fallback;
-    let target = match target {
-        Target::Dir(dir) => match Rolling::open(dir, file_stem, rotation) {
-            Ok(rolling) => {
-                install(rolling);
-                return;
-            }
-            Err(error) => {
-                let line = format!(
-                    "warning: cannot write {}: {error}; logging to stderr instead",
-                    dir.join(format!("{file_stem}.log")).display()
-                );
-                // There is nobody left to tell if this fails too.
-                let _ = writeln!(std::io::stderr(), "{line}");
-                fallback = Target::Stderr;
-                &fallback
-            }
-        },
-        other => other,
+/// A log that cannot be written does not stop a server: lines go to stderr then, after one line that says why. Levels and
+/// zones that are none are reported and not used.
+pub fn init(setup: &Setup<'_>) {
+    let mut doubts = Vec::new();
+    let levels = match Levels::parse(&text_of(setup.levels)) {
+        Ok(levels) => levels,
+        Err(bad) => {
+            doubts.push(format!("ROCKETMQ_LOG: {bad}; logging at info"));
+            Levels::default()
+        }
     };
-    match target {
-        Target::Stdout => install(std::io::stdout),
-        Target::Stderr | Target::Dir(_) => install(std::io::stderr),
+    let zone = format::zone(&settings::host::variable("ROCKETMQ_LOG_ZONE").unwrap_or_default());
+    let zone = zone.unwrap_or_else(|bad| {
+        doubts.push(format!("ROCKETMQ_LOG_ZONE: {bad}; times are GMT+8"));
+        format::zone("").expect("no text is RocketMQ's zone")
+    });
+    let sink = Sink::open(setup, &mut doubts);
+    let file = sink.file();
+    let (filter, handle) = reload::Layer::new(levels.filter());
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(format::JavaLines::new(zone, setup.who))
+        .with_ansi(false)
+        // It would print to a stderr that may be as full as the log, and panic there. `Rolling` counts what it loses.
+        .log_internal_errors(false)
+        .with_writer(sink);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        complain("warning: logging was started twice; the first one stays");
+        return;
+    }
+    let log = LOG.get_or_init(|| Log {
+        filter: handle,
+        file,
+        modules: setup.modules,
+        levels: Mutex::new(levels),
+    });
+    for doubt in doubts {
+        complain(&format!("warning: {doubt}"));
+        tracing::warn!("{doubt}");
+    }
+    log.warn_of_unknown_modules();
+    if let Some(file) = &log.file {
+        let path = file.path();
+        if !matches!(&setup.target, Target::Dir(dir) | Target::StdoutAndDir(dir) if path.parent() == Some(dir.as_path()))
+        {
+            let line = format!(
+                "another server writes {}.log there; this one's log is {}",
+                setup.stem,
+                path.display()
+            );
+            complain(&line);
+            tracing::warn!("{line}");
+        }
     }
 }
 
-fn install<W>(writer: W)
-where
-    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
-{
-    let filter = EnvFilter::try_from_env("ROCKETMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(format::JavaLines::from_env())
-        .with_ansi(false)
-        .with_writer(writer);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: logging was started twice; the first one stays"
-        );
+/// What is to be parsed: the settings' text, or the environment's.
+fn text_of(levels: &str) -> String {
+    if levels.trim().is_empty() {
+        settings::host::variable("ROCKETMQ_LOG").unwrap_or_default()
+    } else {
+        levels.to_owned()
+    }
+}
+
+/// Changes the levels of the running process; an empty text goes back to what `ROCKETMQ_LOG` said, or to `info`. Before
+/// [`init`] nothing happens.
+///
+/// # Errors
+/// The text has a part that is no level; nothing is changed.
+pub fn set_levels(text: &str) -> Result<(), BadLevel> {
+    let levels = match Levels::parse(&text_of(text)) {
+        Ok(levels) => levels,
+        Err(bad) if !text.trim().is_empty() => return Err(bad),
+        // The environment's text was reported at start.
+        Err(_) => Levels::default(),
+    };
+    let Some(log) = LOG.get() else { return Ok(()) };
+    {
+        let mut now = log.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now == levels {
+            return Ok(());
+        }
+        now.clone_from(&levels);
+    }
+    // Fails only if the subscriber is gone, and with it everything that could be logged.
+    let _ = log.filter.reload(levels.filter());
+    tracing::info!("log levels are {levels}");
+    log.warn_of_unknown_modules();
+    Ok(())
+}
+
+/// The levels in force, as [`Levels::parse`] reads them.
+pub fn levels() -> String {
+    let now = LOG
+        .get()
+        .map(|log| log.levels.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    now.unwrap_or_default().to_string()
+}
+
+/// Opens the log file anew by its name, for whoever has moved it away. Without a file nothing happens.
+///
+/// # Errors
+/// The file cannot be opened; lines still go to the old one.
+pub fn reopen() -> io::Result<()> {
+    match LOG.get().and_then(|log| log.file.as_ref()) {
+        Some(file) => file.reopen(),
+        None => Ok(()),
+    }
+}
+
+/// A line on stdout, which tutorials and scripts wait for. Where stdout takes none (`| head`, a full disk), the log is told.
+pub fn announce(line: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::warn!("stdout cannot take `{line}`: {error}");
+    }
+}
+
+/// A line on stderr. Where stderr takes none, nobody is left to tell but the log, which its callers write themselves.
+pub fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+impl Log {
+    fn warn_of_unknown_modules(&self) {
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (module, meant) in levels.unknown_modules(self.modules) {
+            match meant {
+                Some(meant) => {
+                    tracing::warn!("nothing is logged by a module `{module}`; `{meant}` is meant?")
+                }
+                None => tracing::warn!(
+                    "nothing is logged by a module `{module}`; modules are {}",
+                    self.modules.join(", ")
+                ),
+            }
+        }
+    }
+}
+
+/// Where lines go, opened.
+enum Sink {
+    Stdout,
+    Stderr,
+    File(Arc<Rolling>),
+    StdoutAndFile(Arc<Rolling>),
+}
+
+impl Sink {
+    fn open(setup: &Setup<'_>, doubts: &mut Vec<String>) -> Sink {
+        let (dir, with_stdout) = match &setup.target {
+            Target::Stdout => return Sink::Stdout,
+            Target::Stderr => return Sink::Stderr,
+            Target::Homeless => {
+                let text = "no home directory is known (HOME is not set, and the user database has none); logging to stderr; \
+                            --log-to names a directory";
+                doubts.push(text.to_owned());
+                return Sink::Stderr;
+            }
+            Target::Dir(dir) => (dir, false),
+            Target::StdoutAndDir(dir) => (dir, true),
+        };
+        match Rolling::open(dir, setup.stem, setup.own_folder, setup.rotation) {
+            Ok(file) if with_stdout => Sink::StdoutAndFile(Arc::new(file)),
+            Ok(file) => Sink::File(Arc::new(file)),
+            Err(error) => {
+                let path = dir.join(format!("{}.log", setup.stem));
+                let (instead, sink) = match with_stdout {
+                    true => ("stdout only", Sink::Stdout),
+                    false => ("stderr instead", Sink::Stderr),
+                };
+                doubts.push(format!(
+                    "cannot write {}: {error}; logging to {instead}",
+                    path.display()
+                ));
+                sink
+            }
+        }
+    }
+
+    fn file(&self) -> Option<Arc<Rolling>> {
+        match self {
+            Sink::File(file) | Sink::StdoutAndFile(file) => Some(Arc::clone(file)),
+            Sink::Stdout | Sink::Stderr => None,
+        }
+    }
+}
+
+/// One event's writer. `tracing` gives a whole line in one call.
+struct Line<'a>(&'a Sink);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0 {
+            Sink::Stdout => io::stdout().lock().write_all(line)?,
+            Sink::Stderr => io::stderr().lock().write_all(line)?,
+            Sink::File(file) => file.append(line)?,
+            Sink::StdoutAndFile(file) => {
+                let kept = file.append(line);
+                io::stdout().lock().write_all(line).and(kept)?;
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
     }
 }

@@ -11,42 +11,54 @@ pub enum Target {
     Stderr,
     /// A rotating file in this directory.
     Dir(PathBuf),
+    /// Standard output, and a rotating file in this directory.
+    StdoutAndDir(PathBuf),
+    /// Standard error, for this reason.
+    Homeless,
 }
 
 /// What the choice depends on.
 pub(crate) struct Surroundings<'a> {
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) exists: &'a dyn Fn(&Path) -> bool,
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Target {
     /// Chooses: a flag on the command line, else the environment variable `ROCKETMQ_LOG_TO` (each `stdout`, `stderr` or a
-    /// directory), else stdout in a container, else `$HOME/logs/rocketmqlogs` as RocketMQ has it.
+    /// directory), else `$HOME/logs/rocketmqlogs` as RocketMQ has it. In a container stdout; and that directory, too, if
+    /// `$HOME/logs` is there: somebody mounted it for the log.
     pub fn choose(flag: Option<&str>) -> Target {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Target::choose_in(
             flag,
             &Surroundings {
-                variable: &variable,
+                variable: &settings::host::variable,
                 exists: &Path::exists,
+                home: settings::host::home(),
             },
         )
     }
 
     pub(crate) fn choose_in(flag: Option<&str>, around: &Surroundings<'_>) -> Target {
-        match flag
+        let given = flag
+            .filter(|given| !given.trim().is_empty())
             .map(str::to_owned)
-            .or_else(|| (around.variable)("ROCKETMQ_LOG_TO"))
-            .as_deref()
-        {
-            Some("stdout" | "-") => Target::Stdout,
-            Some("stderr") => Target::Stderr,
-            Some(dir) => Target::Dir(PathBuf::from(dir)),
-            None if in_container(around) => Target::Stdout,
-            None => {
-                let home = (around.variable)("HOME").unwrap_or_else(|| ".".to_owned());
-                Target::Dir(Path::new(&home).join("logs/rocketmqlogs"))
+            .or_else(|| (around.variable)("ROCKETMQ_LOG_TO"));
+        let logs = around.home.as_ref().map(|home| home.join("logs"));
+        match (given.as_deref(), logs) {
+            (Some("stdout" | "-"), _) => Target::Stdout,
+            (Some("stderr"), _) => Target::Stderr,
+            (Some(dir), _) => Target::Dir(PathBuf::from(dir)),
+            (None, Some(logs)) if in_container(around) => {
+                if (around.exists)(&logs) {
+                    Target::StdoutAndDir(logs.join("rocketmqlogs"))
+                } else {
+                    Target::Stdout
+                }
             }
+            (None, Some(logs)) => Target::Dir(logs.join("rocketmqlogs")),
+            (None, None) if in_container(around) => Target::Stdout,
+            (None, None) => Target::Homeless,
         }
     }
 }
@@ -65,7 +77,7 @@ fn in_container(around: &Surroundings<'_>) -> bool {
 mod tests {
     use super::*;
 
-    fn chosen(flag: Option<&str>, variables: &[(&str, &str)], files: &[&str]) -> Target {
+    fn chosen(flag: Option<&str>, home: Option<&str>, variables: &[(&str, &str)], files: &[&str]) -> Target {
         let variable = |name: &str| {
             variables
                 .iter()
@@ -78,37 +90,37 @@ mod tests {
             &Surroundings {
                 variable: &variable,
                 exists: &exists,
+                home: home.map(PathBuf::from),
             },
         )
     }
 
     #[test]
     fn choices() {
-        let home = ("HOME", "/home/mq");
+        let home = Some("/home/mq");
+        let logs = || PathBuf::from("/home/mq/logs/rocketmqlogs");
+        assert_eq!(chosen(None, home, &[], &[]), Target::Dir(logs()));
+        assert_eq!(chosen(None, home, &[], &["/.dockerenv"]), Target::Stdout);
+        for mark in [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("container", "podman")] {
+            assert_eq!(chosen(None, home, &[mark], &[]), Target::Stdout);
+            assert_eq!(
+                chosen(None, home, &[mark], &["/home/mq/logs"]),
+                Target::StdoutAndDir(logs())
+            );
+        }
         assert_eq!(
-            chosen(None, &[home], &[]),
-            Target::Dir("/home/mq/logs/rocketmqlogs".into())
-        );
-        assert_eq!(chosen(None, &[home], &["/.dockerenv"]), Target::Stdout);
-        assert_eq!(
-            chosen(None, &[home, ("KUBERNETES_SERVICE_HOST", "10.0.0.1")], &[]),
-            Target::Stdout
-        );
-        assert_eq!(
-            chosen(None, &[home, ("container", "podman")], &[]),
-            Target::Stdout
-        );
-        assert_eq!(
-            chosen(Some("/var/log/mq"), &[home], &["/.dockerenv"]),
+            chosen(Some("/var/log/mq"), home, &[], &["/.dockerenv"]),
             Target::Dir("/var/log/mq".into())
         );
-        assert_eq!(
-            chosen(None, &[home, ("ROCKETMQ_LOG_TO", "stdout")], &[]),
-            Target::Stdout
-        );
-        assert_eq!(
-            chosen(Some("stderr"), &[("ROCKETMQ_LOG_TO", "stdout")], &[]),
-            Target::Stderr
-        );
+        let variable = ("ROCKETMQ_LOG_TO", "stdout");
+        assert_eq!(chosen(None, home, &[variable], &[]), Target::Stdout);
+        assert_eq!(chosen(Some(""), home, &[variable], &[]), Target::Stdout);
+        assert_eq!(chosen(Some("stderr"), home, &[variable], &[]), Target::Stderr);
+    }
+
+    #[test]
+    fn without_a_home_nothing_is_written_into_the_working_directory() {
+        assert_eq!(chosen(None, None, &[], &[]), Target::Homeless);
+        assert_eq!(chosen(None, None, &[], &["/.dockerenv"]), Target::Stdout);
     }
 }

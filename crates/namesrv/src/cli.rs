@@ -2,9 +2,12 @@
 
 use crate::settings::{Settings, load};
 use ::settings::launch::{self, Exit};
-use logs::{Rotation, Target};
+use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+/// The modules of this program that log.
+const MODULES: &[&str] = &["logs", "namesrv", "process", "protocol", "remoting", "settings"];
 
 /// Reads the command line and the settings, starts the log, and reports what is odd: warnings to stderr, everything to the log.
 ///
@@ -13,11 +16,15 @@ use std::process::ExitCode;
 pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitCode> {
     let launch = launch::parse("mqnamesrv", "RocketMQ name server", args).map_err(Exit::print)?;
     let loaded = load(&launch).map_err(Exit::print)?;
-    logs::init(
-        "namesrv",
-        Rotation::NAMESRV,
-        &Target::choose(launch.log_to.as_deref()),
-    );
+    logs::init(&Setup {
+        stem: "namesrv",
+        who: None,
+        own_folder: &format!("namesrv-{}", loaded.settings.server.listen_port),
+        rotation: Rotation::NAMESRV,
+        target: Target::choose(launch.log_to.as_deref()),
+        levels: &loaded.settings.log.log_levels,
+        modules: MODULES,
+    });
     loaded.report.announce();
     Ok(loaded.settings)
 }

@@ -1,6 +1,7 @@
 //! Request code → handler.
 
 use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
+use crate::limits;
 use protocol::code::{request as code, response};
 use remoting::{Connection, Request, Service};
 use std::collections::VecDeque;
@@ -19,9 +20,12 @@ pub struct Dispatch {
 }
 
 impl Service for Dispatch {
-    fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+    fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
         while let Some(request) = requests.pop_front() {
             self.serve_one(request);
+            if conn.should_yield() {
+                return;
+            }
         }
     }
 
@@ -32,6 +36,11 @@ impl Service for Dispatch {
 
 impl Dispatch {
     fn serve_one(&self, request: Request) {
+        if let Err(long) = limits::check_fields(&request.frame) {
+            return request
+                .responder
+                .error(response::SYSTEM_ERROR, &format!("the header's field {long}"));
+        }
         match request.frame.code {
             code::GET_ROUTEINFO_BY_TOPIC => self.topics.route(request),
             code::REGISTER_BROKER => self.brokers.register(request),

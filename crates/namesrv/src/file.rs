@@ -1,5 +1,10 @@
 //! Replacing a small file so that a crash at any instant leaves the old text or the new one.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "called on threads that may wait for the disk, and at start"
+)]
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! The file is `{"configTable":{"namespace":{"key":"value"}}}`. A change is answered only after it is on disk.
 
 use crate::file;
+use crate::limits::{KV_MAX, TooLong, within};
 use parking_lot::{Mutex, RwLock};
 use protocol::body::KvTable;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub enum Error {
         /// What is wrong.
         cause: protocol::body::BodyError,
     },
+    /// It would grow beyond what it may have. The change was not made.
+    #[error("nothing was changed: {0}")]
+    TooLong(#[from] TooLong),
     /// It could not be written. The change was not made.
     #[error("nothing was changed: cannot write the KV configuration {path}: {cause}")]
     Write {
@@ -61,6 +65,16 @@ struct Inner {
     table: RwLock<Table>,
     /// One change at a time, from the old table to the new file.
     changing: Mutex<()>,
+    /// Longest text of the file.
+    max_bytes: usize,
+}
+
+fn bytes_of(table: &Table) -> usize {
+    let pairs = |keys: &BTreeMap<String, String>| keys.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+    table
+        .iter()
+        .map(|(namespace, keys)| namespace.len() + pairs(keys))
+        .sum()
 }
 
 impl KvConfig {
@@ -85,6 +99,7 @@ impl KvConfig {
                 path,
                 table,
                 changing,
+                max_bytes: KV_MAX,
             }),
         })
     }
@@ -136,6 +151,11 @@ impl KvConfig {
         let text = protocol::body::write(&OnDisk {
             config_table: Some(table.clone()),
         });
+        // One that is too long already, from a file, may still be made shorter.
+        let old_len = bytes_of(&self.inner.table.read());
+        if bytes_of(&table) > old_len {
+            within("the KV configuration", text.len(), self.inner.max_bytes)?;
+        }
         file::replace(&self.inner.path, &text).map_err(|cause| Error::Write {
             path: self.inner.path.display().to_string(),
             cause,
@@ -190,9 +210,34 @@ mod tests {
                 path: blocked.join("kv.json"),
                 table: RwLock::new(kv.inner.table.read().clone()),
                 changing: Mutex::new(()),
+                max_bytes: KV_MAX,
             }),
         };
         assert!(elsewhere.put("N", "k", "2").is_err());
         assert_eq!(elsewhere.get("N", "k").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn it_has_a_size_at_which_it_only_shrinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let kv = KvConfig::load(folder.path().join("kv.json")).unwrap();
+        kv.put("N", "k", &"x".repeat(100)).unwrap();
+        kv.put("N", "l", &"x".repeat(100)).unwrap();
+        let full = KvConfig {
+            inner: Arc::new(Inner {
+                path: folder.path().join("kv.json"),
+                table: RwLock::new(kv.inner.table.read().clone()),
+                changing: Mutex::new(()),
+                max_bytes: 150,
+            }),
+        };
+        let refused = full.put("N", "m", "x").unwrap_err();
+        assert!(
+            matches!(refused, Error::TooLong(TooLong { max: 150, .. })),
+            "{refused}"
+        );
+        assert_eq!(full.get("N", "m"), None);
+        full.delete("N", "k").unwrap();
+        full.put("N", "m", "x").unwrap();
     }
 }

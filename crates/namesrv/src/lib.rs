@@ -4,12 +4,17 @@
 //! servers know nothing of one another. Start reading at [`run`], then [`dispatch`], then the handlers; the rules are in
 //! [`routes`].
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 pub mod cli;
 pub mod dispatch;
 mod file;
 pub mod handlers;
 pub mod kv;
+pub mod limits;
 pub mod routes;
 pub mod run;
 pub mod settings;

@@ -3,15 +3,16 @@
 
 use namesrv::settings::{BOOT_SUCCESS, Settings};
 use namesrv::{cli, run};
-use std::io::Write;
+use process::{Signals, Stop};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
+#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
     let settings = match cli::start(std::env::args_os()) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    process::raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime
         .map_err(no_runtime)
@@ -20,9 +21,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             tracing::error!("{why}");
-            let line = format!("mqnamesrv: {why}\n");
-            // Where stderr is gone there is nobody to tell; the log has it.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            logs::complain(&format!("mqnamesrv: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -34,17 +33,17 @@ fn no_runtime(error: std::io::Error) -> String {
 
 async fn serve(settings: Settings) -> Result<(), String> {
     // Before the line that tells scripts it is up, so that no signal after it is missed.
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let mut signals = Signals::watch().map_err(|e| format!("signals cannot be watched: {e}"))?;
     let namesrv = run::start(settings).await.map_err(|e| e.to_string())?;
     tracing::info!("{BOOT_SUCCESS}");
-    // A closed stdout does not stop a server.
-    let _ = std::io::stdout().write_all(format!("{BOOT_SUCCESS}\n").as_bytes());
-    let which = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!("{which} received, stopping");
-    namesrv.shutdown().await;
+    logs::announce(BOOT_SUCCESS);
+    let state = namesrv.state();
+    let page = || state.page();
+    let Stop(name) = signals.stop(page).await;
+    tracing::info!("{name} received, stopping");
+    tokio::select! {
+        () = namesrv.shutdown() => {}
+        never = signals.while_stopping(page) => match never {},
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Rules of RocketMQ 4.9.8 and 5.3.3, RouteInfoManager. One lock around everything; nothing is called and nothing is
 //! parsed while it is held. Time comes in from outside.
 
+use crate::limits::{ENTRY, TABLES_MAX};
 use parking_lot::RwLock;
 use protocol::body::namesrv::{
     BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, RegisterBrokerBody, TopicConfigTable,
@@ -28,6 +29,9 @@ const UNIT_SUBSCRIPTION: i32 = 2;
 const ALIVE: Duration = Duration::from_secs(120);
 /// Topics with this name in front show a group's members as they are, whoever stands in for the master.
 const MEMBER_GROUP_TOPIC: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
+
+/// A topic that every broker makes for itself at its start (TopicConfigManager), and registers with the others.
+const EVERY_BROKERS_TOPIC: &str = "SELF_TEST_TOPIC";
 
 /// A registration as it came.
 pub struct Registration<'a> {
@@ -95,6 +99,16 @@ pub enum RegisterError {
     /// 5.x refuse it and those of 4.9 take it, so what decides here is the release of the broker that asks.
     #[error("register broker failed")]
     IncrementFirst,
+    /// There is no room for what is new in it.
+    #[error(
+        "the route tables are full: with this registration they would have {bytes} bytes, more than {max}"
+    )]
+    Full {
+        /// Bytes there would be.
+        bytes: usize,
+        /// Bytes there may be.
+        max: usize,
+    },
 }
 
 /// What changes of a topic's permission are asked for.
@@ -135,15 +149,40 @@ struct Tables {
     mappings: HashMap<String, BTreeMap<String, Value>>,
     /// How often topics were taken out.
     removals: u64,
+    /// About the bytes of all this, counted by [`cost`].
+    bytes: usize,
+    /// How many there may be.
+    max_bytes: usize,
+}
+
+/// Bytes that an entry with such names takes.
+fn cost<const N: usize>(names: [&str; N]) -> usize {
+    ENTRY + names.iter().map(|name| name.len()).sum::<usize>()
 }
 
 /// The route table.
-#[derive(Default)]
 pub struct RouteTable {
     tables: RwLock<Tables>,
 }
 
+impl Default for RouteTable {
+    fn default() -> Self {
+        RouteTable::of(TABLES_MAX)
+    }
+}
+
 impl RouteTable {
+    /// One that holds about so many bytes at most.
+    pub fn of(max_bytes: usize) -> RouteTable {
+        let tables = Tables {
+            max_bytes,
+            ..Tables::default()
+        };
+        RouteTable {
+            tables: RwLock::new(tables),
+        }
+    }
+
     /// Whether this very body was the broker's last and nothing has been removed since: then it only proves life, which
     /// is noted, and need not be parsed.
     pub fn refresh(
@@ -297,7 +336,8 @@ impl RouteTable {
     pub fn delete_topic(&self, topic: &str, cluster: Option<&str>) {
         let mut tables = self.tables.write();
         let Some(cluster) = cluster.filter(|name| !name.is_empty()) else {
-            if tables.topics.remove(topic).is_some() {
+            if let Some(queues) = tables.topics.remove(topic) {
+                tables.bytes -= cost([topic]) + queues.keys().map(|name| cost([name])).sum::<usize>();
                 tables.removals += 1;
                 tracing::info!("deleteTopic, remove the topic all queue {topic}");
             }
@@ -310,20 +350,45 @@ impl RouteTable {
     }
 
     /// REGISTER_TOPIC_IN_NAMESRV: one topic by itself. Ignored when it names a broker that is not here.
-    pub fn register_topic(&self, topic: &str, queues: Vec<QueueData>) {
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn register_topic(&self, topic: &str, queues: Vec<QueueData>) -> Result<(), RegisterError> {
+        if queues.is_empty() {
+            return Ok(());
+        }
         let mut tables = self.tables.write();
         if let Some(unknown) = queues
             .iter()
             .find(|q| !tables.brokers.contains_key(&q.broker_name))
         {
             let name = &unknown.broker_name;
-            return tracing::warn!("Register topic contains illegal broker, {topic}, {name}");
+            tracing::warn!("Register topic contains illegal broker, {topic}, {name}");
+            return Ok(());
         }
-        let table = tables.topics.entry(topic.into()).or_default();
+        let more = queues
+            .iter()
+            .map(|queue| cost([topic]) + cost([&queue.broker_name]))
+            .sum();
+        tables.has_room(more)?;
         for queue in queues {
-            table.insert(queue.broker_name.as_str().into(), queue);
+            tables.put_queue(topic, &queue.broker_name.as_str().into(), queue.clone());
         }
         tracing::info!("Register topic route:{topic}");
+        Ok(())
+    }
+
+    /// How much there is, for a page of state.
+    pub fn figures(&self) -> String {
+        let tables = self.tables.read();
+        format!(
+            "{} topics, {} broker names with {} live brokers, {} clusters, about {} KiB",
+            tables.topics.len(),
+            tables.brokers.len(),
+            tables.live.len(),
+            tables.clusters.len(),
+            tables.bytes / 1024
+        )
     }
 
     /// Names of all topics.
@@ -388,6 +453,86 @@ impl RouteTable {
 }
 
 impl Tables {
+    /// # Errors
+    /// With so many bytes more there would be too many.
+    fn has_room(&self, more: usize) -> Result<(), RegisterError> {
+        let (bytes, max) = (self.bytes + more, self.max_bytes);
+        if bytes > max {
+            tracing::warn!("the route tables are full: {bytes} bytes, more than {max}");
+            return Err(RegisterError::Full { bytes, max });
+        }
+        Ok(())
+    }
+
+    /// Bytes that a registration adds to the tables.
+    fn added(&self, header: &RegisterBrokerRequestHeader, body: &RegisterBrokerBody) -> usize {
+        let table = &body.topic_config_serialize_wrapper;
+        let name = header.broker_name.as_str();
+        let topics = table.topic_config_table.iter().map(|(topic, config)| {
+            let topic = if config.topic_name.is_empty() {
+                topic
+            } else {
+                &config.topic_name
+            };
+            match self.topics.get(topic.as_str()) {
+                Some(queues) if queues.contains_key(name) => 0,
+                Some(_) => cost([name]),
+                None => cost([topic]) + cost([name]),
+            }
+        });
+        let mappings = table.topic_queue_mapping_info_map.iter();
+        let mappings = mappings.map(|(topic, mapping)| mapping_cost(topic, name, mapping));
+        let filters = body.filter_server_list.iter().map(|filter| cost([filter]));
+        topics.chain(mappings).chain(filters).sum::<usize>() + broker_cost(&key_of(header))
+    }
+
+    /// Enters a topic's queues on a broker name; true if they are new there.
+    fn put_queue(&mut self, topic: &str, name: &Arc<str>, queue: QueueData) -> bool {
+        let queues = match self.topics.get_mut(topic) {
+            Some(queues) => queues,
+            None => {
+                self.bytes += cost([topic]);
+                self.topics.entry(topic.into()).or_default()
+            }
+        };
+        let new = queues.insert(Arc::clone(name), queue).is_none();
+        self.bytes += if new { cost([name]) } else { 0 };
+        new
+    }
+
+    fn put_filters(&mut self, key: BrokerKey, filters: Vec<String>) {
+        let bytes = |filters: &[String]| filters.iter().map(|filter| cost([filter])).sum::<usize>();
+        self.bytes += bytes(&filters);
+        let old = match filters.is_empty() {
+            true => self.filters.remove(&key),
+            false => self.filters.insert(key, filters),
+        };
+        self.bytes -= old.map_or(0, |old| bytes(&old));
+    }
+
+    fn put_live(&mut self, key: BrokerKey, live: Live) -> bool {
+        let bytes = broker_cost(&key);
+        let new = self.live.insert(key, live).is_none();
+        self.bytes += if new { bytes } else { 0 };
+        new
+    }
+
+    fn remove_live(&mut self, key: &BrokerKey) -> bool {
+        let was_here = self.live.remove(key).is_some();
+        self.bytes -= if was_here { broker_cost(key) } else { 0 };
+        was_here
+    }
+
+    fn put_mapping(&mut self, topic: String, broker: String, mapping: Value) {
+        self.bytes += mapping_cost(&topic, &broker, &mapping);
+        let old = self
+            .mappings
+            .entry(topic.clone())
+            .or_default()
+            .insert(broker.clone(), mapping);
+        self.bytes -= old.map_or(0, |old| mapping_cost(&topic, &broker, &old));
+    }
+
     fn register(&mut self, registration: Registration<'_>) -> Result<Registered, RegisterError> {
         let Registration {
             header,
@@ -398,11 +543,12 @@ impl Tables {
             now,
             delete_missing_topics,
         } = registration;
+        self.has_room(self.added(header, &body))?;
         let table = body.topic_config_serialize_wrapper;
         let (id, address) = (header.broker_id, &header.broker_addr);
-        let key = (header.cluster_name.clone(), address.clone());
+        let key = key_of(header);
         if self.is_conflict(header, &table) {
-            self.live.remove(&key);
+            self.remove_live(&key);
             return Ok(Registered::default());
         }
         let known_id = self
@@ -455,7 +601,7 @@ impl Tables {
             ha_server_addr,
             known,
         };
-        if self.live.insert(key.clone(), live).is_none() {
+        if self.put_live(key.clone(), live) {
             tracing::info!(
                 "new broker registered, {} {}[{id}] at {address}, HAService: {}",
                 header.cluster_name,
@@ -463,11 +609,7 @@ impl Tables {
                 header.ha_server_addr
             );
         }
-        if body.filter_server_list.is_empty() {
-            self.filters.remove(&key);
-        } else {
-            self.filters.insert(key, body.filter_server_list);
-        }
+        self.put_filters(key, body.filter_server_list);
         let notice = if became_lowest {
             self.notice(&header.broker_name, None)
         } else {
@@ -511,7 +653,9 @@ impl Tables {
         delete_missing: bool,
     ) {
         let name: Arc<str> = header.broker_name.as_str().into();
-        if delete_missing && table.topic_queue_mapping_info_map.is_empty() {
+        // Unlike Java: a table without the topic that every broker has is an increment, and takes nothing away.
+        let whole = table.topic_config_table.contains_key(EVERY_BROKERS_TOPIC);
+        if delete_missing && whole && table.topic_queue_mapping_info_map.is_empty() {
             let has = |topic: &str| table.topic_config_table.contains_key(topic);
             let missing = self
                 .topics
@@ -529,7 +673,7 @@ impl Tables {
                     .and_then(Value::as_str)
                     .unwrap_or(&header.broker_name)
                     .to_owned();
-                self.mappings.entry(topic).or_default().insert(broker, mapping);
+                self.put_mapping(topic, broker, mapping);
             }
         }
         for (topic, config) in table.topic_config_table {
@@ -539,17 +683,14 @@ impl Tables {
             } else {
                 config.topic_name.clone()
             };
-            let queues = match self.topics.get_mut(topic.as_str()) {
-                Some(queues) => queues,
-                None => self.topics.entry(topic.as_str().into()).or_default(),
-            };
-            if !changed && queues.contains_key(&name) {
+            let known = |queues: &BTreeMap<Arc<str>, QueueData>| queues.contains_key(&name);
+            if !changed && self.topics.get(topic.as_str()).is_some_and(known) {
                 continue;
             }
-            let queue = queue_data(&name, &config, read_only);
-            match queues.insert(Arc::clone(&name), queue) {
-                None => tracing::debug!("new topic registered, {topic} {name}"),
-                Some(_) => tracing::trace!("topic registered again, {topic} {name}"),
+            if self.put_queue(&topic, &name, queue_data(&name, &config, read_only)) {
+                tracing::debug!("new topic registered, {topic} {name}");
+            } else {
+                tracing::trace!("topic registered again, {topic} {name}");
             }
         }
     }
@@ -580,8 +721,8 @@ impl Tables {
         let mut fewer: BTreeMap<String, (bool, String)> = BTreeMap::new();
         for broker in brokers {
             let key = (broker.cluster_name.clone(), broker.broker_addr.clone());
-            let was_here = self.live.remove(&key).is_some();
-            self.filters.remove(&key);
+            let was_here = self.remove_live(&key);
+            self.put_filters(key, Vec::new());
             tracing::info!(
                 "unregisterBroker, remove from brokerLiveTable {}, {} {}[{}] at {}",
                 if was_here { "OK" } else { "Failed" },
@@ -637,9 +778,11 @@ impl Tables {
             return;
         }
         self.removals += 1;
+        let mut freed = 0;
         self.topics.retain(|topic, queues| {
             for name in gone {
                 if queues.remove(name.as_str()).is_some() {
+                    freed += cost([name]);
                     tracing::debug!("removeTopicByBrokerName, remove one broker's topic {topic} {name}");
                 }
             }
@@ -648,12 +791,22 @@ impl Tables {
                     queue.perm &= !WRITE;
                 }
             }
+            freed += if queues.is_empty() { cost([topic]) } else { 0 };
             !queues.is_empty()
         });
-        self.mappings.retain(|_, brokers| {
-            brokers.retain(|name, _| !gone.contains(name));
+        self.mappings.retain(|topic, brokers| {
+            brokers.retain(|name, mapping| {
+                let stays = !gone.contains(name);
+                freed += if stays {
+                    0
+                } else {
+                    mapping_cost(topic, name, mapping)
+                };
+                stays
+            });
             !brokers.is_empty()
         });
+        self.bytes -= freed;
     }
 
     fn remove_queues(&mut self, topic: &str, name: &str) {
@@ -663,10 +816,12 @@ impl Tables {
         if queues.remove(name).is_none() {
             return;
         }
+        self.bytes -= cost([name]);
         self.removals += 1;
         tracing::info!("deleteTopic, remove one broker's topic {name} {topic}");
         if queues.is_empty() {
             self.topics.remove(topic);
+            self.bytes -= cost([topic]);
             tracing::info!("deleteTopic, remove the topic all queue {topic}");
         }
     }
@@ -726,6 +881,20 @@ impl Tables {
     }
 }
 
+fn key_of(header: &RegisterBrokerRequestHeader) -> BrokerKey {
+    (header.cluster_name.clone(), header.broker_addr.clone())
+}
+
+/// Bytes of a broker's entries: its name is bounded, and stands in three tables.
+fn broker_cost((cluster, address): &BrokerKey) -> usize {
+    4 * cost([cluster, address])
+}
+
+fn mapping_cost(topic: &str, broker: &str, mapping: &Value) -> usize {
+    // The text of a JSON value, several times over, is about what it takes in memory.
+    cost([topic, broker]) + 4 * mapping.to_string().len()
+}
+
 fn alive_for(header: &RegisterBrokerRequestHeader) -> Duration {
     let given = header
         .heartbeat_timeout_millis
@@ -766,3 +935,6 @@ fn show_acting_masters(route: &mut TopicRouteData) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

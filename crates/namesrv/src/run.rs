@@ -7,7 +7,7 @@ use crate::routes::RouteTable;
 use crate::settings::Settings;
 use ::settings::{Live, launch};
 use protocol::code::request;
-use remoting::{Client, ClientSettings, LargeFrames, Server, ServerSettings};
+use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,9 +41,32 @@ pub enum StartError {
 /// A running name server.
 pub struct Namesrv {
     server: Server,
+    state: State,
     client: Client,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// Gives the page of state of a running name server. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    started: Instant,
+    routes: Arc<RouteTable>,
+    metrics: Arc<Metrics>,
+    room: Arc<Room>,
+}
+
+impl State {
+    /// The page: what the kernel says of the process, and what the name server holds.
+    pub fn page(&self) -> String {
+        format!(
+            "{}routes: {}\nnetwork: {}, {} bytes of requests held\n",
+            process::page(self.started),
+            self.routes.figures(),
+            self.metrics,
+            self.room.held()
+        )
+    }
 }
 
 /// Starts a name server. When this returns it serves. Needs a tokio runtime.
@@ -57,6 +80,10 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings));
     let server_settings = server_settings(&settings, address);
+    let (metrics, room) = (
+        Arc::clone(&server_settings.metrics),
+        Arc::clone(&server_settings.room),
+    );
     let scan = Duration::from_millis(
         u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000),
     );
@@ -66,6 +93,12 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: kv.clone(),
         settings: Arc::clone(&settings),
         client: client.clone(),
+    };
+    let state = State {
+        started: Instant::now(),
+        routes: Arc::clone(&routes),
+        metrics,
+        room,
     };
     let topics = Topics {
         routes,
@@ -85,21 +118,21 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: Kv { config: kv },
         settings: requests,
     };
-    let server = Server::bind(server_settings, Arc::new(dispatch))
-        .await
-        .map_err(|e| {
-            StartError::Bind(launch::bind_failure(
-                "brokers and clients",
-                "listenPort",
-                &address.to_string(),
-                &e,
-            ))
-        })?;
+    let bound = Server::bind(server_settings).map_err(|e| {
+        StartError::Bind(launch::bind_failure(
+            "brokers and clients",
+            "listenPort",
+            &address.to_string(),
+            &e,
+        ))
+    })?;
+    let server = bound.serve(Arc::new(dispatch));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(sweep(sweeper, scan, stop.clone()));
     tracing::info!("The Name Server serves on {}", server.local_addr());
     Ok(Namesrv {
         server,
+        state,
         client,
         stop,
         tasks,
@@ -116,6 +149,11 @@ async fn sweep(brokers: Brokers, every: Duration, stop: CancellationToken) {
 }
 
 impl Namesrv {
+    /// What SIGQUIT asks for.
+    pub fn state(&self) -> State {
+        self.state.clone()
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
@@ -145,6 +183,7 @@ fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
 fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
     let given = &settings.server;
     let mut server = ServerSettings::at(address);
+    server.connections_max = process::Descriptors::current().connections_max();
     server.backlog = u32::try_from(given.server_socket_backlog).unwrap_or(server.backlog);
     server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
     server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);

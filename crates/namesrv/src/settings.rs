@@ -2,7 +2,11 @@
 
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection};
-use ::settings::{Alias, Group, Hints, NotAKey, Report, Section, host, not_blank, settings};
+use ::settings::{
+    Alias, Group, Hints, NotAKey, Report, Section, Severity, host, optional_path, path, settings,
+};
+use logs::LogSection;
+use std::path::Path;
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
@@ -15,13 +19,13 @@ settings! {
     order_message_enable: bool = false, java "orderMessageEnable", since "4.9", applies Live;
     /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
-        java "rocketmqHome", since "4.9", applies AtStart;
+        java "rocketmqHome", since "4.9", applies AtStart, read optional_path;
     /// File that keeps the KV configuration (JSON).
     kv_config_path: String = host::home_path("namesrv/kvConfig.json"),
-        java "kvConfigPath", since "4.9", applies AtStart, check not_blank;
+        java "kvConfigPath", since "4.9", applies AtStart, read path;
     /// File that UPDATE_NAMESRV_CONFIG rewrites; set to the -c file when given.
     config_store_path: String = host::home_path("namesrv/namesrv.properties"),
-        java "configStorePath", since "4.9", applies AtStart, check not_blank;
+        java "configStorePath", since "4.9", applies AtStart, read path;
     /// ";"-separated keys that UPDATE_NAMESRV_CONFIG refuses.
     config_black_list: String = "configBlackList;configStorePath;kvConfigPath".to_owned(),
         java "configBlackList", since "4.9", applies AtStart;
@@ -119,6 +123,8 @@ pub struct Settings {
     pub controller: ControllerSection,
     /// The controller's consensus.
     pub jraft: JraftSection,
+    /// The log.
+    pub log: LogSection,
 }
 
 impl Default for Settings {
@@ -132,6 +138,7 @@ impl Default for Settings {
             client: ClientSection::default(),
             controller: ControllerSection::default(),
             jraft: JraftSection::default(),
+            log: LogSection::default(),
         }
     }
 }
@@ -144,6 +151,7 @@ impl Group for Settings {
             &self.client,
             &self.controller,
             &self.jraft,
+            &self.log,
         ]
     }
 
@@ -154,6 +162,7 @@ impl Group for Settings {
             &mut self.client,
             &mut self.controller,
             &mut self.jraft,
+            &mut self.log,
         ]
     }
 }
@@ -200,13 +209,36 @@ pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON
 /// The process ends without serving: the settings are wrong, or were only to be printed.
 pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     let mut settings = Settings::default();
-    let report = launch::read(launch, &mut settings, &HINTS)?;
+    let mut report = launch::read(launch, &mut settings, &HINTS)?;
     if let Some(path) = &launch.config_file {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         settings.namesrv.config_store_path = path.to_string_lossy().into_owned();
     }
+    settings.check_places(&mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
+}
+
+impl Settings {
+    /// The folder of the KV configuration is known, and can be written.
+    fn check_places(&self, report: &mut Report) {
+        let text = self.namesrv.kv_config_path.as_str();
+        let file = Path::new(text);
+        if text.is_empty() {
+            let text = "no home directory is known (HOME is not set, and the user database has none for this user), so there \
+                        is no default for the KV configuration: set kvConfigPath";
+            report.add(Severity::Error, text);
+        } else if file.is_dir() {
+            let text = format!("kvConfigPath={text} is a directory; it is a file's name");
+            report.about(Severity::Error, "kvConfigPath", text);
+        } else if let Some(why) = file.parent().and_then(host::unusable_dir) {
+            report.about(
+                Severity::Error,
+                "kvConfigPath",
+                format!("kvConfigPath={text}: {why}"),
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +293,7 @@ mod tests {
         let known: usize = settings
             .sections()
             .iter()
+            .filter(|section| section.class() != "Log")
             .map(|section| section.rows().len())
             .sum();
         assert_eq!(known, seen.len(), "the table has keys that Java has not");
@@ -324,6 +357,31 @@ mod tests {
             "{}",
             exit.text
         );
+    }
+
+    #[test]
+    fn a_kv_file_that_cannot_be_written_does_not_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken");
+        std::fs::write(&taken, "").unwrap();
+        let config = dir.path().join("namesrv.properties");
+        for (path, part) in [
+            (dir.path().to_owned(), "is a directory"),
+            (taken.join("kv.json"), "is no directory"),
+            ("\"/data".into(), "without quotes"),
+        ] {
+            std::fs::write(&config, format!("kvConfigPath={}\n", path.display())).unwrap();
+            let exit = load(&Launch {
+                config_file: Some(config.clone()),
+                ..Launch::default()
+            })
+            .unwrap_err();
+            assert!(
+                exit.text.contains(":1: ") && exit.text.contains(part),
+                "{}",
+                exit.text
+            );
+        }
     }
 
     /// The page is made from the table: `UPDATE_DOCS=1 cargo test -p namesrv` writes it.

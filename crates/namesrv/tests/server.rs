@@ -1,6 +1,7 @@
 //! A name server on a free port of 127.0.0.1, driven over real connections.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use bytes::Bytes;
 use namesrv::run::{Namesrv, start_at};
@@ -767,5 +768,177 @@ async fn sixty_thousand_topics() {
     let _ = other.stream.write_all(&frame).await;
     assert!(matches!(other.stream.read(&mut [0]).await, Ok(0) | Err(_)));
     assert!(peer.route(&names[0]).await.is_some());
+    fixture.namesrv.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused_with_its_length() {
+    let fixture = start(|_| {}).await;
+    let mut peer = fixture.peer(401).await;
+    let long = "x".repeat(2000);
+    let mega = "x".repeat(8 << 20);
+    for (code, fields) in [
+        (request::GET_ROUTEINFO_BY_TOPIC, vec![("topic", mega.as_str())]),
+        (request::GET_TOPICS_BY_CLUSTER, vec![("cluster", &long)]),
+        (request::WIPE_WRITE_PERM_OF_BROKER, vec![("brokerName", &long)]),
+        (
+            request::PUT_KV_CONFIG,
+            vec![("namespace", "n"), ("key", &long), ("value", "v")],
+        ),
+        (
+            request::PUT_KV_CONFIG,
+            vec![("namespace", "n"), ("key", "k"), ("value", &mega)],
+        ),
+        (request::GET_NAMESRV_CONFIG, vec![("never-asked-for", &long)]),
+    ] {
+        let refused = peer.ask(code, &fields).await;
+        let remark = refused.remark.as_deref().unwrap();
+        assert_eq!(refused.code, response::SYSTEM_ERROR, "{code}: {remark}");
+        assert!(
+            remark.contains("bytes, more than") && remark.len() < 200,
+            "{code}: {remark}"
+        );
+    }
+    let refused = peer.register(&broker(&long, 0), &table(1, &[("T", 0)])).await;
+    assert!(
+        refused
+            .remark
+            .as_deref()
+            .unwrap()
+            .contains("brokerName has 2000 bytes"),
+        "{:?}",
+        refused.remark
+    );
+    let refused = peer.register(&broker("a", 0), &table(1, &[(&long, 0)])).await;
+    assert_eq!(refused.code, response::SYSTEM_ERROR);
+    assert!(
+        refused
+            .remark
+            .as_deref()
+            .unwrap()
+            .contains("a topic has 2000 bytes"),
+        "{:?}",
+        refused.remark
+    );
+    let update = format!("productEnvName={}\n", "x".repeat(100_000));
+    let refused = peer
+        .ask_with(request::UPDATE_NAMESRV_CONFIG, &(), update.as_bytes())
+        .await;
+    assert!(
+        refused.remark.as_deref().unwrap().contains("at most 65536 bytes"),
+        "{:?}",
+        refused.remark
+    );
+    assert_eq!(
+        peer.register(&broker("a", 0), &table(1, &[("T", 0)])).await.code,
+        response::SUCCESS
+    );
+}
+
+impl Peer {
+    async fn set(&mut self, key: &str, value: &str) {
+        let text = format!("{key}={value}\n");
+        let answer = self
+            .ask_with(request::UPDATE_NAMESRV_CONFIG, &(), text.as_bytes())
+            .await;
+        assert_eq!(answer.code, response::SUCCESS, "{key}: {:?}", answer.remark);
+    }
+}
+
+/// Keys that the table calls live, each with what tells whether it is on.
+#[tokio::test]
+async fn every_live_setting_takes_effect_at_once() {
+    let fixture = start(|_| {}).await;
+    let mut peer = fixture.peer(479).await;
+    let told = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slave = RegisterBrokerRequestHeader {
+        enable_acting_master: Some(true),
+        broker_addr: told.local_addr().unwrap().to_string(),
+        ..broker("b", 1)
+    };
+    let master = RegisterBrokerRequestHeader {
+        enable_acting_master: Some(true),
+        ..broker("b", 0)
+    };
+    let whole = table(1, &[("SELF_TEST_TOPIC", 0), ("A", 0), ("B", 0)]);
+    let order = [
+        ("namespace", "ORDER_TOPIC_CONFIG"),
+        ("key", "A"),
+        ("value", "b:4"),
+    ];
+    peer.ok(request::PUT_KV_CONFIG, &order).await;
+    peer.register(&slave, &whole).await;
+    let mut seen = Vec::new();
+
+    for (value, shown) in [("true", true), ("false", false)] {
+        peer.set("orderMessageEnable", value).await;
+        assert_eq!(peer.route("A").await.unwrap().order_topic_conf.is_some(), shown);
+        peer.set("supportActingMaster", value).await;
+        let route = peer.route("A").await.unwrap();
+        assert_eq!(route.broker_datas[0].broker_addrs.contains_key(&0), shown);
+        peer.set("returnOrderTopicConfigToBroker", value).await;
+        assert_eq!(!peer.register(&slave, &whole).await.body.is_empty(), shown);
+        for (key, code) in [
+            ("enableAllTopicList", request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER),
+            ("enableTopicList", request::GET_UNIT_TOPIC_LIST),
+        ] {
+            peer.set(key, value).await;
+            assert_eq!(
+                peer.ask(code, &[]).await.code == response::SUCCESS,
+                shown,
+                "{key}"
+            );
+        }
+    }
+    seen.extend([
+        "orderMessageEnable",
+        "supportActingMaster",
+        "returnOrderTopicConfigToBroker",
+    ]);
+    seen.extend(["enableAllTopicList", "enableTopicList"]);
+
+    // Off by default: the master's coming is not told; its second coming is.
+    peer.register(&master, &whole).await;
+    peer.ask_with(request::UNREGISTER_BROKER, &identity(&master), &[])
+        .await;
+    peer.set("notifyMinBrokerIdChanged", "true").await;
+    peer.register(&master, &whole).await;
+    let (stream, _) = tokio::time::timeout(Duration::from_secs(20), told.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    let notice = Peer {
+        stream,
+        version: 479,
+        opaque: 0,
+    }
+    .receive()
+    .await;
+    assert_eq!(
+        notice.field("offlineBrokerAddr"),
+        None,
+        "the first that is told is the second coming"
+    );
+    seen.push("notifyMinBrokerIdChanged");
+
+    let fewer = table(2, &[("SELF_TEST_TOPIC", 0), ("A", 0)]);
+    peer.register(&master, &fewer).await;
+    assert!(peer.route("B").await.is_some());
+    peer.set("deleteTopicWithBrokerRegistration", "true").await;
+    let still_fewer = table(3, &[("SELF_TEST_TOPIC", 0)]);
+    peer.register(&master, &still_fewer).await;
+    assert!(peer.route("A").await.is_none() && peer.route("B").await.is_none());
+    seen.push("deleteTopicWithBrokerRegistration");
+
+    // A process has one log: its own test is with the processes.
+    seen.push("logLevels");
+    seen.sort_unstable();
+    let settings = Settings::default();
+    let sections = ::settings::Group::sections(&settings);
+    let rows = sections.iter().flat_map(|section| section.rows());
+    let live = rows.filter(|row| row.applies == ::settings::Applies::Live);
+    let mut live: Vec<&str> = live.map(|row| row.key).collect();
+    live.sort_unstable();
+    assert_eq!(seen, live, "each row that says so has its part above");
     fixture.namesrv.shutdown().await;
 }

@@ -180,6 +180,9 @@ impl Drop for Table {
     }
 }
 
+/// Longest frame that is copied to be kept, bytes: a read buffer is not much longer.
+const DETACHED_MAX: usize = 32 << 10;
+
 impl Frame {
     /// Decodes what follows the length field. The body shares `bytes`; header fields stay in it too.
     pub fn decode(mut bytes: Bytes) -> Result<Frame, FrameError> {
@@ -220,6 +223,21 @@ impl Frame {
             SerializeType::RocketMq => frame.read_binary(header)?,
         }
         Ok(frame)
+    }
+
+    /// Bytes of the header's text and the body.
+    pub fn len_bytes(&self) -> usize {
+        self.text.len() + self.body.len()
+    }
+
+    /// A frame that is to be kept for a while. A short one is copied out of the read buffer, which it would keep alive as
+    /// a whole; of a long one the buffer holds little else.
+    pub fn detached(mut self) -> Frame {
+        if self.len_bytes() <= DETACHED_MAX {
+            self.body = Bytes::copy_from_slice(&self.body);
+            self.text = ByteString::from(self.text.to_string());
+        }
+        self
     }
 
     /// Whether this is a reply.

@@ -35,12 +35,19 @@ macro_rules! languages {
                 }
             }
 
-            /// By name, or by a number in text form (fastjson takes an enum's ordinal as well).
+            /// By name in any case, as fastjson finds it, or by a number in text form.
             pub fn from_text(text: &str) -> Language {
                 match text {
                     $($name => Language::$variant,)*
-                    _ => text.parse().map_or(Language::Unknown, Language::from_number),
+                    _ => Language::from_other_text(text),
                 }
+            }
+
+            fn from_other_text(text: &str) -> Language {
+                $(if text.eq_ignore_ascii_case($name) {
+                    return Language::$variant;
+                })*
+                text.parse().map_or(Language::Unknown, Language::from_number)
             }
         }
     };
@@ -76,4 +83,24 @@ languages! {
     Rust = 12, "RUST";
     /// Node (since 5.x).
     NodeJs = 13, "NODE_JS";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case_and_numbers() {
+        for (text, language) in [
+            ("GO", Language::Go),
+            ("go", Language::Go),
+            ("Node_js", Language::NodeJs),
+            ("9", Language::Go),
+            ("PERL", Language::Unknown),
+            ("", Language::Unknown),
+            ("99", Language::Unknown),
+        ] {
+            assert_eq!(Language::from_text(text), language, "{text}");
+        }
+    }
 }

@@ -11,6 +11,8 @@ pub mod body;
 pub mod code;
 pub mod encode;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod header;
 pub mod json;
 pub mod language;

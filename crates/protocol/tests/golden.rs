@@ -1,5 +1,6 @@
 //! Bytes that Java 4.9.8 and 5.3.3 wrote (`golden/Golden.java`): read, compared, written again.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use bytes::Bytes;
 use protocol::body::broker::ConsumerConnection;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::responder::Body;
-use crate::settings::{ClientSettings, Limits};
+use crate::settings::{ClientSettings, Limits, Room};
 use crate::task::Task;
 use crate::{Request, Service};
 
@@ -33,6 +33,16 @@ pub enum InvokeError {
     Closed {
         /// Where to.
         peer: SocketAddr,
+    },
+    /// The request is too large to be written.
+    #[error("request {code} to {peer} can not be sent: {cause}")]
+    TooLarge {
+        /// Where to.
+        peer: SocketAddr,
+        /// The request's code.
+        code: i32,
+        /// How large it is.
+        cause: protocol::encode::TooLarge,
     },
     /// No answer came in time.
     #[error("{peer} did not answer request {code} within {after:?}")]
@@ -69,6 +79,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 pub struct Client {
     settings: Arc<ClientSettings>,
     limits: Arc<Limits>,
+    room: Arc<Room>,
     service: Arc<dyn Service>,
     slots: Arc<Mutex<HashMap<String, Slot>>>,
     seconds: Arc<AtomicU32>,
@@ -84,6 +95,7 @@ impl Client {
     pub fn with_service(settings: ClientSettings, service: Arc<dyn Service>) -> Self {
         Self {
             limits: Arc::new(settings.limits.clone()),
+            room: Arc::default(),
             settings: Arc::new(settings),
             service,
             slots: Arc::default(),
@@ -128,6 +140,7 @@ impl Client {
             local,
             Arc::clone(&self.limits),
             Arc::clone(&self.settings.metrics),
+            Arc::clone(&self.room),
         );
         let task = Task::new(
             stream,

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use protocol::code::response;
 use protocol::frame::FLAG_ONEWAY;
 use protocol::version::V4_9_8;
 use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
@@ -17,10 +18,14 @@ use tokio::sync::oneshot;
 
 use crate::client::InvokeError;
 use crate::responder::Body;
-use crate::settings::{Limits, Metrics};
+use crate::settings::{Limits, Metrics, Room};
 
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
 const COPY_BELOW: usize = 512;
+/// Bytes of answers after which a turn ends and the worker serves others.
+const TURN_BYTES: usize = 256 * 1024;
+/// How long a turn may serve requests before others have the worker.
+const TURN_TIME: Duration = Duration::from_millis(5);
 /// Bytes a buffer for frames starts with.
 const HEAD_LEAST: usize = 512;
 const HEAD_MOST: usize = 16 * 1024;
@@ -29,6 +34,15 @@ const HEAD_MOST: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the connection is closed")]
 pub struct Closed;
+
+/// Why a frame is not in the outbox.
+#[derive(Debug, thiserror::Error)]
+enum NotPushed {
+    #[error("the connection is closed")]
+    Closed,
+    #[error("{0}")]
+    TooLarge(#[from] protocol::encode::TooLarge),
+}
 
 /// What waits to be written, and who writes it.
 #[derive(Default)]
@@ -45,6 +59,8 @@ pub(crate) struct Outbox {
     pub(crate) waker: Option<Waker>,
     /// The task is inside the service: it will look into the outbox anyway.
     pub(crate) serving: bool,
+    /// Since when, in this turn.
+    pub(crate) serving_since: Option<Instant>,
     /// Nothing more is taken.
     pub(crate) closed: bool,
 }
@@ -67,6 +83,10 @@ pub struct Connection {
     invoked: Mutex<HashMap<i32, oneshot::Sender<Frame>>>,
     next_opaque: AtomicI32,
     in_flight: AtomicUsize,
+    /// Bytes of these requests.
+    bytes_in_flight: AtomicUsize,
+    /// The task sleeps until requests are answered: nothing else would wake it.
+    waits_for_answers: AtomicBool,
     closing: AtomicBool,
     draining: AtomicBool,
     /// Seconds on the server's coarse clock when bytes last moved.
@@ -77,6 +97,7 @@ pub struct Connection {
     pub(crate) unwritten: AtomicUsize,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) room: Arc<Room>,
 }
 
 impl fmt::Debug for Connection {
@@ -93,6 +114,7 @@ impl Connection {
         local: SocketAddr,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
+        room: Arc<Room>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -102,6 +124,8 @@ impl Connection {
             invoked: Mutex::default(),
             next_opaque: AtomicI32::new(0),
             in_flight: AtomicUsize::new(0),
+            bytes_in_flight: AtomicUsize::new(0),
+            waits_for_answers: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             active_at: AtomicU32::new(0),
@@ -109,6 +133,7 @@ impl Connection {
             unwritten: AtomicUsize::new(0),
             limits,
             metrics,
+            room,
         })
     }
 
@@ -164,9 +189,20 @@ impl Connection {
     }
 
     /// Does more wait to be written than may?
-    pub(crate) fn is_congested(&self) -> bool {
+    pub fn is_congested(&self) -> bool {
         let waiting = self.unwritten.load(Ordering::Relaxed) + self.outbox.lock().bytes;
         waiting > self.limits.outbox_max_bytes
+    }
+
+    /// Does the peer take no more, or has this turn made so much to write, or taken so long, that others should have the
+    /// worker first? A service leaves the rest of its requests then.
+    pub fn should_yield(&self) -> bool {
+        let outbox = self.outbox.lock();
+        let (made, serving_since) = (outbox.bytes, outbox.serving_since);
+        drop(outbox);
+        made > TURN_BYTES
+            || self.unwritten.load(Ordering::Relaxed) + made > self.limits.outbox_max_bytes
+            || serving_since.is_some_and(|since| since.elapsed() > TURN_TIME)
     }
 
     pub(crate) fn outbox(&self) -> &Mutex<Outbox> {
@@ -175,33 +211,76 @@ impl Connection {
 
     /// Requests handed to the service and not yet answered.
     pub(crate) fn requests_in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn request_started(&self) {
+    pub(crate) fn bytes_in_flight(&self) -> usize {
+        self.bytes_in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request; false if there is no room for its bytes, which are not counted then.
+    pub(crate) fn request_started(&self, bytes: usize) -> bool {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let roomy = self.room.take(bytes);
+        if roomy {
+            self.bytes_in_flight.fetch_add(bytes, Ordering::AcqRel);
+        }
+        roomy
+    }
+
+    pub(crate) fn bytes_released(&self, bytes: usize) {
+        if bytes > 0 {
+            self.bytes_in_flight.fetch_sub(bytes, Ordering::SeqCst);
+            self.room.give(bytes);
+        }
     }
 
     pub(crate) fn request_done(&self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        // SeqCst on both sides of `sleeps_for_answers`: either the task sees this, or this sees that the task sleeps.
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.waits_for_answers.load(Ordering::SeqCst) {
+            self.wake();
+        }
     }
 
-    /// Puts a frame into the outbox; false if the connection is closed.
-    pub(crate) fn push(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> bool {
+    /// Notes that the task may go to sleep until requests are answered. What it sleeps for is looked at afterwards.
+    pub(crate) fn sleeps_for_answers(&self) {
+        self.waits_for_answers.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that the task is awake, and looks at everything again before it sleeps.
+    pub(crate) fn runs(&self) {
+        self.waits_for_answers.store(false, Ordering::Relaxed);
+    }
+
+    /// Puts the answer to a request into the outbox. One that is too large to be written is SYSTEM_ERROR instead: whoever asked
+    /// must not wait for nothing.
+    pub(crate) fn push_answer(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) {
+        if let Err(NotPushed::TooLarge(e)) = self.push(head, header, body) {
+            self.metrics.answers_too_large.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("an answer to {} is SYSTEM_ERROR instead: {e}", self.peer);
+            let remark = format!("the answer can not be sent: {e}");
+            let instead = Head {
+                code: response::SYSTEM_ERROR,
+                remark: Some(&remark),
+                ..*head
+            };
+            let _closed = self.push(&instead, &(), Body::Empty);
+        }
+    }
+
+    /// Puts a frame into the outbox.
+    fn push(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> Result<(), NotPushed> {
         let mut outbox = self.outbox.lock();
         if outbox.closed {
-            return false;
+            return Err(NotPushed::Closed);
         }
         let before = outbox.head.len();
         if before == 0 {
             let usual = outbox.usual.max(HEAD_LEAST);
             outbox.head.reserve(usual);
         }
-        if let Err(e) = protocol::encode::encode_head(&mut outbox.head, head, header, body.len()) {
-            // Nothing can be said in its place; the peer's own time limit ends its wait.
-            tracing::error!("a frame for {} is not sent: {e}", self.peer);
-            return true;
-        }
+        protocol::encode::encode_head(&mut outbox.head, head, header, body.len())?;
         outbox.bytes += outbox.head.len() - before + body.len();
         match body {
             Body::Empty => {}
@@ -220,14 +299,21 @@ impl Connection {
         if let Some(waker) = waker {
             waker.wake();
         }
-        true
+        Ok(())
     }
 
     /// Sends a request that nobody answers.
     pub fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        let sent = self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body);
-        if sent { Ok(()) } else { Err(Closed) }
+        match self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body) {
+            Ok(()) => Ok(()),
+            Err(NotPushed::Closed) => Err(Closed),
+            Err(NotPushed::TooLarge(e)) => {
+                // Nobody waits for it, and the connection is sound.
+                tracing::error!("request {code} to {} is not sent: {e}", self.peer);
+                Ok(())
+            }
+        }
     }
 
     /// Sends a request at once; the future waits for the answer, whatever its code.
@@ -266,9 +352,16 @@ impl Connection {
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);
         let sent = self.push(&request_head(code, opaque, 0), header, body);
-        if !sent {
+        if let Err(why) = sent {
             self.invoked.lock().remove(&opaque);
-            return Err(InvokeError::Closed { peer: self.peer });
+            return Err(match why {
+                NotPushed::Closed => InvokeError::Closed { peer: self.peer },
+                NotPushed::TooLarge(cause) => InvokeError::TooLarge {
+                    peer: self.peer,
+                    code,
+                    cause,
+                },
+            });
         }
         Ok((opaque, receiver))
     }

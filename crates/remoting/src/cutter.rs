@@ -34,26 +34,39 @@ pub(crate) enum Cut {
     Partial,
 }
 
-/// Takes one frame from the front of `buffer`.
-pub(crate) fn cut(buffer: &mut BytesMut, limits: &Limits) -> Result<Cut, Damaged> {
-    let Some(head) = buffer.first_chunk::<4>() else {
-        return Ok(Cut::Partial);
-    };
-    let announced = i32::from_be_bytes(*head);
-    let Ok(total) = usize::try_from(announced) else {
-        return Err(Damaged::TooShort(announced));
-    };
-    if total < 4 {
-        return Err(Damaged::TooShort(announced));
+/// Cuts frames, one after the other, from the front of a buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Cutter {
+    /// The frame at the front is above the limit and may be: its header was looked at once, not at every read.
+    allowed: bool,
+}
+
+impl Cutter {
+    /// Takes one frame from the front of `buffer`.
+    pub(crate) fn cut(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Cut, Damaged> {
+        let Some(head) = buffer.first_chunk::<4>() else {
+            return Ok(Cut::Partial);
+        };
+        let announced = i32::from_be_bytes(*head);
+        let Ok(total) = usize::try_from(announced) else {
+            return Err(Damaged::TooShort(announced));
+        };
+        if total < 4 {
+            return Err(Damaged::TooShort(announced));
+        }
+        if total + 4 > limits.frame_max_bytes && !self.allowed {
+            self.allowed = is_allowed_large(buffer, total, limits)?;
+            if !self.allowed {
+                return Ok(Cut::Partial);
+            }
+        }
+        if buffer.len() < total + 4 {
+            return Ok(Cut::Partial);
+        }
+        self.allowed = false;
+        buffer.advance(4);
+        Ok(Cut::Frame(Frame::decode(buffer.split_to(total).freeze())?))
     }
-    if total + 4 > limits.frame_max_bytes && !is_allowed_large(buffer, total, limits)? {
-        return Ok(Cut::Partial);
-    }
-    if buffer.len() < total + 4 {
-        return Ok(Cut::Partial);
-    }
-    buffer.advance(4);
-    Ok(Cut::Frame(Frame::decode(buffer.split_to(total).freeze())?))
 }
 
 /// Whether a frame above the limit may go on; false while its header has not come yet.
@@ -71,5 +84,61 @@ fn is_allowed_large(buffer: &BytesMut, total: usize, limits: &Limits) -> Result<
         // Its header is still coming; no header is longer than an ordinary frame.
         None if buffer.len() > limits.frame_max_bytes => Err(too_long(limits.frame_max_bytes)),
         None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::settings::LargeFrames;
+    use protocol::encode::encode_frame;
+    use protocol::{Head, Language, SerializeType};
+
+    fn frame(code: i32, body_len: usize) -> Vec<u8> {
+        let head = Head {
+            code,
+            language: Language::Java,
+            version: 0,
+            opaque: 1,
+            flag: 0,
+            remark: None,
+            serialize_type: SerializeType::Json,
+        };
+        encode_frame(&head, &(), &vec![7; body_len]).unwrap().to_vec()
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            frame_max_bytes: 1000,
+            large_frames: Some(LargeFrames {
+                code: 103,
+                max_bytes: 100_000,
+            }),
+            ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_large_frame_is_looked_at_once() {
+        let (large, small) = (frame(103, 5000), frame(10, 10));
+        let mut cutter = Cutter::default();
+        let mut buffer = BytesMut::from(&large[..500]);
+        assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Partial)));
+        // Nothing is left of the header that a second look could read.
+        buffer[8..100].fill(0);
+        buffer.extend_from_slice(&large[500..600]);
+        assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Partial)));
+        buffer.clear();
+        buffer.extend_from_slice(&large);
+        buffer.extend_from_slice(&small);
+        buffer.extend_from_slice(&frame(10, 5000));
+        assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Frame(f)) if f.code == 103));
+        assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Frame(f)) if f.code == 10));
+        // What one frame was allowed is not the next one's.
+        assert!(matches!(
+            cutter.cut(&mut buffer, &limits()),
+            Err(Damaged::TooLong(_, 1000))
+        ));
     }
 }

@@ -7,10 +7,16 @@
 //!
 //! Start reading at `task.rs`.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
+)]
 
 mod client;
 mod connection;
 mod cutter;
+#[cfg(feature = "memory-peer")]
+mod memory_peer;
 mod peer;
 mod responder;
 mod server;
@@ -22,10 +28,12 @@ use std::sync::Arc;
 
 pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
+#[cfg(feature = "memory-peer")]
+pub use memory_peer::MemoryPeer;
 pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};
-pub use server::Server;
-pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, ServerSettings};
+pub use server::{Bound, Server, shutdown_all};
+pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings};
 
 use protocol::Frame;
 
@@ -42,6 +50,8 @@ pub struct Request {
 pub trait Service: Send + Sync + 'static {
     /// Called on the connection's task with every request that one read brought, in order. Takes from the front what
     /// it handles. Must not wait for anything but short locks: slow work takes the [`Responder`] to a task of its own.
+    ///
+    /// Looks between two requests whether it should leave the rest ([`Connection::should_yield`]), which is handed in again.
     ///
     /// A panic answers the requests that were taken and not answered with SYSTEM_ERROR; the rest are handed in again.
     fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>);

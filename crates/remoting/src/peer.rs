@@ -33,6 +33,11 @@ pub trait Peer: Send + Sync + 'static {
     /// Ends the talk; what waits to be written is lost.
     fn close(&self, reason: &str);
 
+    /// Gets back the bytes it counts for a request, just before its outcome.
+    fn release(&self, bytes: usize) {
+        let _ = bytes;
+    }
+
     /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request.
     fn finish(&self, reply: Option<Reply<'_>>);
 
@@ -61,10 +66,14 @@ impl Peer for Connection {
         self.close(reason);
     }
 
+    fn release(&self, bytes: usize) {
+        self.bytes_released(bytes);
+    }
+
     fn finish(&self, reply: Option<Reply<'_>>) {
         // Into the outbox before it is counted as done: a connection that drains closes when all are done.
         if let Some(Reply { head, header, body }) = reply {
-            self.push(&head, header, body);
+            self.push_answer(&head, header, body);
         }
         self.request_done();
     }

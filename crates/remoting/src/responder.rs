@@ -54,6 +54,8 @@ pub struct Responder {
     serialize_type: SerializeType,
     oneway: bool,
     answered: bool,
+    /// Bytes the peer counts for the request until it is answered.
+    weight: usize,
 }
 
 impl fmt::Debug for Responder {
@@ -71,7 +73,14 @@ impl Responder {
             serialize_type,
             oneway,
             answered: false,
+            weight: 0,
         }
+    }
+
+    /// The same, for a request whose bytes the peer counts; [`Peer::release`] gets them back.
+    pub fn weighing(mut self, bytes: usize) -> Self {
+        self.weight = bytes;
+        self
     }
 
     /// Answers.
@@ -112,6 +121,7 @@ impl Responder {
 
     fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answered = true;
+        self.peer.release(self.weight);
         if self.oneway {
             return self.peer.finish(None);
         }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Service;
 use crate::connection::Connection;
-use crate::settings::{Limits, Metrics, ServerSettings};
+use crate::settings::{Limits, Metrics, Room, ServerSettings};
 use crate::task::Task;
 
 /// How often silent and stuck connections are looked for; also the tick of the coarse clock.
@@ -24,72 +24,104 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Open = Arc<Mutex<HashMap<u64, Arc<Connection>>>>;
 
-/// A listening socket and its connections.
+/// Listening sockets and their connections. All of them stop together.
 pub struct Server {
     local: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+/// What the listeners of a server have in common.
+struct Shared {
     open: Open,
+    seconds: Arc<AtomicU32>,
+    connections_max: usize,
+    room: Arc<Room>,
+    metrics: Arc<Metrics>,
 }
 
 struct Acceptor {
     listener: TcpListener,
-    settings: ServerSettings,
     limits: Arc<Limits>,
     service: Arc<dyn Service>,
     tasks: TaskTracker,
-    open: Open,
-    seconds: Arc<AtomicU32>,
+    shared: Arc<Shared>,
+}
+
+/// A port that is taken and not served yet. Peers may connect; they are served later.
+pub struct Bound {
+    listener: TcpListener,
+    local: SocketAddr,
+    settings: ServerSettings,
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves it. Must be called inside a tokio runtime.
+    pub fn serve(self, service: Arc<dyn Service>) -> Server {
+        let settings = self.settings;
+        let server = Server {
+            local: self.local,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            shared: Arc::new(Shared {
+                open: Open::default(),
+                seconds: Arc::default(),
+                connections_max: settings.connections_max,
+                room: Arc::clone(&settings.room),
+                metrics: Arc::clone(&settings.metrics),
+            }),
+        };
+        let limits = Arc::new(settings.limits);
+        server
+            .tasks
+            .spawn(sweep(Arc::clone(&server.shared), server.stop.clone()));
+        server.accept(self.listener, limits, service);
+        server
+    }
 }
 
 impl Server {
-    /// Starts to listen. Must be called inside a tokio runtime.
-    pub async fn bind(settings: ServerSettings, service: Arc<dyn Service>) -> io::Result<Server> {
-        let socket = match settings.bind {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        if settings.send_buffer_bytes > 0 {
-            socket.set_send_buffer_size(settings.send_buffer_bytes)?;
-        }
-        if settings.receive_buffer_bytes > 0 {
-            socket.set_recv_buffer_size(settings.receive_buffer_bytes)?;
-        }
-        socket.bind(settings.bind)?;
-        let listener = socket.listen(settings.backlog.max(1))?;
+    /// Takes a port. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub fn bind(settings: ServerSettings) -> io::Result<Bound> {
+        let listener = listen(&settings)?;
         let local = listener.local_addr()?;
-        let (stop, tasks, open) = (CancellationToken::new(), TaskTracker::new(), Open::default());
-        let seconds = Arc::new(AtomicU32::new(0));
-        let limits = Arc::new(settings.limits.clone());
-        tasks.spawn(sweep(
-            Arc::clone(&open),
-            Arc::clone(&seconds),
-            Arc::clone(&limits),
-            stop.clone(),
-        ));
+        Ok(Bound {
+            listener,
+            local,
+            settings,
+        })
+    }
+
+    /// Serves another port as well, with another service. Connections are counted together, limited by what the first port
+    /// was told, and stop together.
+    pub fn also(&self, bound: Bound, service: Arc<dyn Service>) {
+        self.accept(bound.listener, Arc::new(bound.settings.limits), service);
+    }
+
+    fn accept(&self, listener: TcpListener, limits: Arc<Limits>, service: Arc<dyn Service>) {
         let acceptor = Acceptor {
             listener,
-            settings,
             limits,
             service,
-            tasks: tasks.clone(),
-            open: Arc::clone(&open),
-            seconds,
+            tasks: self.tasks.clone(),
+            shared: Arc::clone(&self.shared),
         };
-        let token = stop.clone();
-        tasks.spawn(async move {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
             tokio::select! {
-                () = token.cancelled() => {}
+                () = stop.cancelled() => {}
                 () = acceptor.run() => {}
             }
         });
-        Ok(Server {
-            local,
-            stop,
-            tasks,
-            open,
-        })
     }
 
     /// Where it listens.
@@ -99,21 +131,60 @@ impl Server {
 
     /// Open connections.
     pub fn connections(&self) -> usize {
-        self.open.lock().len()
+        self.shared.open.lock().len()
     }
 
-    /// Ends: accepts and reads no more, lets answers in the making go out, closes what is left after `budget`.
-    pub async fn shutdown(self, budget: Duration) {
+    /// Accepts no more on any port, at once. What is open is served on.
+    pub fn stop_accepting(&self) {
         self.stop.cancel();
-        self.tasks.close();
-        let connections: Vec<_> = self.open.lock().values().cloned().collect();
-        connections.iter().for_each(|c| c.drain());
-        if tokio::time::timeout(budget, self.tasks.wait()).await.is_err() {
-            let left: Vec<_> = self.open.lock().values().cloned().collect();
-            left.iter().for_each(|c| c.close("the server stops"));
-            self.tasks.wait().await;
-        }
     }
+
+    /// Ends all ports together: accepts and reads no more, lets answers in the making go out, closes what is left after
+    /// `budget`.
+    pub async fn shutdown(self, budget: Duration) {
+        shutdown_all(vec![self], budget).await;
+    }
+}
+
+/// Ends several servers together, as [`Server::shutdown`] ends one; `budget` is for all of them.
+pub async fn shutdown_all(servers: Vec<Server>, budget: Duration) {
+    for server in &servers {
+        server.stop_accepting();
+        server.tasks.close();
+        let connections: Vec<_> = server.shared.open.lock().values().cloned().collect();
+        connections.iter().for_each(|conn| conn.drain());
+    }
+    let all = async {
+        for server in &servers {
+            server.tasks.wait().await;
+        }
+    };
+    if tokio::time::timeout(budget, all).await.is_ok() {
+        return;
+    }
+    for server in &servers {
+        let left: Vec<_> = server.shared.open.lock().values().cloned().collect();
+        left.iter().for_each(|conn| conn.close("the server stops"));
+    }
+    for server in &servers {
+        server.tasks.wait().await;
+    }
+}
+
+fn listen(settings: &ServerSettings) -> io::Result<TcpListener> {
+    let socket = match settings.bind {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    if settings.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(settings.send_buffer_bytes)?;
+    }
+    if settings.receive_buffer_bytes > 0 {
+        socket.set_recv_buffer_size(settings.receive_buffer_bytes)?;
+    }
+    socket.bind(settings.bind)?;
+    socket.listen(settings.backlog.max(1))
 }
 
 impl Acceptor {
@@ -121,23 +192,29 @@ impl Acceptor {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => self.accepted(stream, peer),
+                // A peer that went away meanwhile is no reason to wait; want of file descriptors is.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(e) => {
-                    // A peer that went away meanwhile is no reason to wait; want of file descriptors is.
-                    if e.kind() != io::ErrorKind::ConnectionAborted {
-                        tracing::warn!("a connection could not be accepted: {e}");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    let failed = self.shared.metrics.accepts_failed.fetch_add(1, Ordering::Relaxed) + 1;
+                    if failed.is_power_of_two() {
+                        tracing::warn!("a connection could not be accepted: {e} ({failed} times so far)");
                     }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
     fn accepted(&self, stream: TcpStream, peer: SocketAddr) {
-        let metrics = &self.settings.metrics;
-        if self.open.lock().len() >= self.settings.connections_max {
+        let Shared {
+            open,
+            metrics,
+            connections_max: most,
+            ..
+        } = self.shared.as_ref();
+        if open.lock().len() >= *most {
             let refused = metrics.connections_refused.fetch_add(1, Ordering::Relaxed) + 1;
             if refused.is_power_of_two() {
-                let most = self.settings.connections_max;
                 tracing::warn!("connection of {peer} refused, {most} are open ({refused} refused so far)");
             }
             return;
@@ -146,22 +223,24 @@ impl Acceptor {
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("TCP_NODELAY for {peer}: {e}");
         }
-        let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(metrics));
-        self.open.lock().insert(conn.id(), Arc::clone(&conn));
+        tracing::debug!("connection of {peer} to {local} accepted");
+        let room = Arc::clone(&self.shared.room);
+        let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(metrics), room);
+        open.lock().insert(conn.id(), Arc::clone(&conn));
         metrics.connections.fetch_add(1, Ordering::Relaxed);
         let task = Task::new(
             stream,
             Arc::clone(&conn),
             Arc::clone(&self.service),
-            Arc::clone(&self.seconds),
+            Arc::clone(&self.shared.seconds),
         );
-        let (open, metrics) = (Arc::clone(&self.open), Arc::clone(metrics));
+        let leave = Leave {
+            open: Arc::clone(open),
+            metrics: Arc::clone(metrics),
+            id: conn.id(),
+        };
         self.tasks.spawn(async move {
-            let _leave = Leave {
-                open,
-                metrics,
-                id: conn.id(),
-            };
+            let _leave = leave;
             task.run().await;
         });
     }
@@ -182,18 +261,18 @@ impl Drop for Leave {
 }
 
 /// Moves the coarse clock on and closes silent and stuck connections: one timer for all of them.
-async fn sweep(open: Open, seconds: Arc<AtomicU32>, limits: Arc<Limits>, stop: CancellationToken) {
-    let (idle, stall) = (limits.idle.as_secs() as u32, limits.write_stall.as_secs() as u32);
+async fn sweep(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP) => {}
         }
-        let now = seconds.fetch_add(1, Ordering::Relaxed) + 1;
-        let overdue: Vec<_> = open
+        let now = shared.seconds.fetch_add(1, Ordering::Relaxed) + 1;
+        let overdue: Vec<_> = shared
+            .open
             .lock()
             .values()
-            .filter_map(|conn| Some((overdue(conn, now, idle, stall)?, Arc::clone(conn))))
+            .filter_map(|conn| Some((overdue(conn, now)?, Arc::clone(conn))))
             .collect();
         for (why, conn) in overdue {
             match why {
@@ -222,7 +301,11 @@ enum Overdue {
 
 /// Looks at one of perhaps very many connections that sleep. Loads and a store and no more, so that the processor waits for
 /// the memory of several at once: taking a reference and a lock of each cost more than twice as much.
-fn overdue(conn: &Connection, now: u32, idle: u32, stall: u32) -> Option<Overdue> {
+fn overdue(conn: &Connection, now: u32) -> Option<Overdue> {
+    let (idle, stall) = (
+        conn.limits.idle.as_secs() as u32,
+        conn.limits.write_stall.as_secs() as u32,
+    );
     if !conn.has_unwritten() {
         conn.wrote_at.store(now, Ordering::Relaxed);
     }

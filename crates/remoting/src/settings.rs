@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Frames of one code that may be larger than others.
@@ -25,6 +25,8 @@ pub struct Limits {
     pub outbox_max_bytes: usize,
     /// Requests handed out and not answered above which nothing more is read from the peer.
     pub requests_in_flight_max: usize,
+    /// The same for their bytes.
+    pub bytes_in_flight_max: usize,
     /// A peer that takes nothing of what waits for it is cut off after this time.
     pub write_stall: Duration,
     /// A connection silent in both directions is closed after this time (`serverChannelMaxIdleTimeSeconds`).
@@ -38,6 +40,7 @@ impl Default for Limits {
             large_frames: None,
             outbox_max_bytes: 8 << 20,
             requests_in_flight_max: 65_536,
+            bytes_in_flight_max: 64 << 20,
             write_stall: Duration::from_secs(30),
             idle: Duration::from_secs(120),
         }
@@ -51,8 +54,10 @@ pub struct ServerSettings {
     pub bind: SocketAddr,
     /// Length of the queue of connections not yet accepted (`serverSocketBacklog`).
     pub backlog: u32,
-    /// Connections at once; further ones are closed as they come.
+    /// Connections of all ports at once; further ones are closed as they come.
     pub connections_max: usize,
+    /// What all connections together may hold of requests, and of frames that are still coming.
+    pub room: Arc<Room>,
     /// SO_SNDBUF, 0 leaves it (`serverSocketSndBufSize`).
     pub send_buffer_bytes: u32,
     /// SO_RCVBUF, 0 leaves it (`serverSocketRcvBufSize`).
@@ -70,6 +75,7 @@ impl ServerSettings {
             bind,
             backlog: 1024,
             connections_max: 50_000,
+            room: Arc::default(),
             send_buffer_bytes: 0,
             receive_buffer_bytes: 0,
             limits: Limits::default(),
@@ -99,6 +105,59 @@ impl Default for ClientSettings {
     }
 }
 
+/// Bytes of requests that are not answered yet and of frames that are still coming, of all connections that share it.
+///
+/// Requests that find no room are answered SYSTEM_BUSY. The last eighth is for small ones alone, so that heartbeats and
+/// administration come through when large sends do not.
+#[derive(Debug)]
+pub struct Room {
+    held: AtomicUsize,
+    max: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Room::of(512 << 20)
+    }
+}
+
+impl Room {
+    /// Requests up to this many bytes may use the last eighth.
+    const SMALL: usize = 4096;
+
+    /// Room for `max` bytes.
+    pub fn of(max: usize) -> Room {
+        Room {
+            held: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    /// Bytes held now.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for so many bytes; false if there is none.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let max = if bytes <= Self::SMALL {
+            self.max
+        } else {
+            self.max - self.max / 8
+        };
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes <= max {
+            return true;
+        }
+        self.give(bytes);
+        false
+    }
+
+    pub(crate) fn give(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Counters. They only grow, except `connections`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -106,6 +165,8 @@ pub struct Metrics {
     pub connections: AtomicU64,
     /// Connections turned away at the limit.
     pub connections_refused: AtomicU64,
+    /// Times no connection could be accepted, for want of descriptors or memory.
+    pub accepts_failed: AtomicU64,
     /// Connections closed because a frame could not be read.
     pub frames_damaged: AtomicU64,
     /// Connections closed for silence.
@@ -114,10 +175,74 @@ pub struct Metrics {
     pub closed_stalled: AtomicU64,
     /// Times reading was paused because too much waited for the peer or too many requests were in flight.
     pub reads_paused: AtomicU64,
+    /// Requests answered SYSTEM_BUSY because there was no room for their bytes.
+    pub requests_refused: AtomicU64,
+    /// Connections closed because there was no room for a large frame of theirs.
+    pub closed_crowded: AtomicU64,
+    /// Answers that were too large to be written; SYSTEM_ERROR went in their place.
+    pub answers_too_large: AtomicU64,
     /// Answers nobody waited for any more.
     pub answers_late: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
     /// Requests whose handler panicked.
     pub panics: AtomicU64,
+}
+
+/// For a page of state: what is open, and each count that is not nothing.
+impl std::fmt::Display for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        write!(
+            f,
+            "{} connections, {} requests so far",
+            now(&self.connections),
+            now(&self.requests)
+        )?;
+        for (count, what) in [
+            (&self.connections_refused, "connections refused at the limit"),
+            (&self.accepts_failed, "times no connection could be accepted"),
+            (&self.frames_damaged, "connections closed for damaged frames"),
+            (&self.closed_idle, "connections closed for silence"),
+            (&self.closed_stalled, "connections closed for not reading"),
+            (&self.closed_crowded, "connections closed for want of room"),
+            (&self.reads_paused, "pauses of reading"),
+            (&self.requests_refused, "requests refused for want of room"),
+            (&self.answers_too_large, "answers too large"),
+            (&self.answers_late, "answers that came too late"),
+            (&self.panics, "panics"),
+        ] {
+            let count = now(count);
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_nothing_are_not_shown() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.to_string(), "0 connections, 0 requests so far");
+        metrics.panics.fetch_add(2, Ordering::Relaxed);
+        metrics.requests.fetch_add(7, Ordering::Relaxed);
+        assert_eq!(metrics.to_string(), "0 connections, 7 requests so far, 2 panics");
+    }
+
+    #[test]
+    fn the_last_eighth_is_for_small_requests() {
+        let room = Room::of(800_000);
+        assert!(room.take(700_000));
+        assert!(!room.take(5000), "large ones have seven eighths");
+        assert!(room.take(4096));
+        assert_eq!(room.held(), 704_096);
+        room.give(700_000);
+        assert!(room.take(5000));
+        assert_eq!(room.held(), 9096);
+    }
 }

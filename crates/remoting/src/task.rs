@@ -3,6 +3,9 @@
 //! Order of one turn: write what is ready, read what is there, serve it, write again. The task sleeps when neither
 //! direction can move; a push into the outbox from elsewhere wakes it.
 //!
+//! A service may leave requests: when the peer does not take its answers, or when a turn has made much to write. They come
+//! before anything more is read.
+//!
 //! A read that filled its buffer is followed by another before anything is served: a burst is one append, one flush and
 //! one write of answers, not one more for its last few requests.
 
@@ -14,13 +17,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use protocol::code::response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::connection::Connection;
-use crate::cutter::{Cut, Damaged, cut};
+use crate::cutter::{Cut, Cutter, Damaged};
 use crate::{Peer, Request, Responder, Service};
 
 /// Bytes asked for in one read.
@@ -29,6 +34,8 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_TOGETHER: usize = 4;
 /// Buffers one worker thread keeps for the next connection that has something to read.
 const POOLED: usize = READS_TOGETHER + 1;
+/// Bytes a request is counted with besides its frame.
+const REQUEST_BYTES: usize = 256;
 /// Rounds of reading and serving before the task lets others run.
 const ROUNDS_PER_TURN: usize = 4;
 
@@ -64,6 +71,18 @@ pub(crate) enum End {
     Io(io::Error),
     /// The peer sent what is no frame.
     Damaged(Damaged),
+    /// There is no room for the large frame that it is sending.
+    Crowded,
+}
+
+/// What a task does after a round.
+enum Next {
+    /// Another round.
+    Again,
+    /// Others first.
+    Yield,
+    /// Nothing until it is woken.
+    Sleep,
 }
 
 /// A connection's task.
@@ -74,6 +93,11 @@ pub(crate) struct Task<S> {
     /// The server's coarse clock, s.
     pub(crate) seconds: Arc<AtomicU32>,
     buffer: BytesMut,
+    cutter: Cutter,
+    /// Bytes of a long frame that is still coming, counted in the room of all connections.
+    coming: usize,
+    /// Why the connection ends once what came before is served.
+    ending: Option<End>,
     /// Buffers that hold `requests` and nothing else.
     full: Vec<BytesMut>,
     requests: VecDeque<Request>,
@@ -102,6 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             service,
             seconds,
             buffer: BytesMut::new(),
+            cutter: Cutter::default(),
+            coming: 0,
+            ending: None,
             full: Vec::new(),
             requests: VecDeque::new(),
             writing: Pieces::default(),
@@ -121,10 +148,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 self.conn.metrics.frames_damaged.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("connection of {peer} closed: it sent {e}");
             }
+            End::Crowded => {
+                let closed = self.conn.metrics.closed_crowded.fetch_add(1, Ordering::Relaxed) + 1;
+                if closed.is_power_of_two() {
+                    let held = self.conn.room.held();
+                    tracing::warn!(
+                        "connection of {peer} closed: {held} bytes of requests are held, there is no room for its frame \
+                         ({closed} closed so far)"
+                    );
+                }
+            }
             End::Io(e) => tracing::debug!("connection of {peer} lost: {e}"),
             End::Closed => tracing::debug!("connection of {peer} closed"),
         }
         self.conn.ended();
+        self.conn.room.give(self.coming);
         let (service, conn) = (Arc::clone(&self.service), Arc::clone(&self.conn));
         drop(self);
         service.closed(&conn);
@@ -152,53 +190,81 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 outbox.waker = Some(cx.waker().clone());
             }
         }
+        self.conn.runs();
         for _ in 0..ROUNDS_PER_TURN {
-            if !self.conn.is_open() {
-                return Err(End::Closed);
-            }
-            if let Poll::Ready(Err(e)) = self.poll_write(cx) {
-                return Err(End::Io(e));
-            }
-            if self.is_over() {
-                return Err(End::Closed);
-            }
-            if self.is_drained() {
-                return self.linger(cx);
-            }
-            if self.must_pause() {
-                return Ok(());
-            }
-            let read = self.poll_requests(cx);
-            // Also before an end: what came whole before it has been asked.
-            let served = !self.requests.is_empty();
-            if served {
-                self.serve();
-                self.full.drain(..).for_each(give_buffer);
-                if let Poll::Ready(Err(e)) = self.poll_write(cx) {
-                    return Err(End::Io(e));
-                }
-                guarded(&self.conn, || self.service.served());
-            }
-            match read {
-                // Not to sleep on the answers.
-                Poll::Pending if served => {}
-                Poll::Pending => {
-                    if self.buffer.is_empty() && self.buffer.capacity() > 0 {
-                        give_buffer(std::mem::take(&mut self.buffer));
-                    }
-                    return Ok(());
-                }
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(end)) => {
-                    // Answers to what was just served, as far as the socket takes them.
-                    let _last_words = self.poll_write(cx);
-                    return Err(end);
-                }
+            match self.round(cx)? {
+                Next::Again => {}
+                Next::Yield => break,
+                Next::Sleep => return Ok(()),
             }
         }
         // Others wait for this worker too.
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<Next, End> {
+        if !self.conn.is_open() {
+            return Err(End::Closed);
+        }
+        self.write(cx)?;
+        if !self.requests.is_empty() {
+            // Left by an earlier round. While the peer takes nothing, the socket wakes the task when it does.
+            if self.pauses(self.conn.is_congested()) {
+                return Ok(Next::Sleep);
+            }
+            self.serve(cx)?;
+            return Ok(self.after_serving());
+        }
+        if let Some(end) = self.ending.take() {
+            return Err(end);
+        }
+        if self.is_over() {
+            return Err(End::Closed);
+        }
+        if self.is_drained() {
+            return self.linger(cx).map(|()| Next::Sleep);
+        }
+        if self.must_pause() {
+            return Ok(Next::Sleep);
+        }
+        let read = self.poll_requests(cx);
+        // Also before an end: what came whole before it has been asked.
+        let served = !self.requests.is_empty();
+        if served {
+            self.serve(cx)?;
+        }
+        match read {
+            // Not to sleep on the answers.
+            Poll::Pending if served => Ok(self.after_serving()),
+            Poll::Pending => {
+                if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+                    give_buffer(std::mem::take(&mut self.buffer));
+                }
+                Ok(Next::Sleep)
+            }
+            Poll::Ready(Ok(())) => Ok(self.after_serving()),
+            Poll::Ready(Err(end)) => {
+                self.ending = Some(end);
+                Ok(self.after_serving())
+            }
+        }
+    }
+
+    fn after_serving(&self) -> Next {
+        if self.requests.is_empty() {
+            Next::Again
+        } else {
+            Next::Yield
+        }
+    }
+
+    /// Writes what the socket takes. Where the connection ends anyway, a socket that fails is not why.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        match self.poll_write(cx) {
+            Poll::Ready(Err(e)) => Err(self.ending.take().unwrap_or(End::Io(e))),
+            _ => Ok(()),
+        }
     }
 
     /// Is there nothing left to do on this connection?
@@ -209,8 +275,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Is all answered and written, on a server that stops?
     fn is_drained(&self) -> bool {
+        if !self.conn.is_draining() {
+            return false;
+        }
+        self.conn.sleeps_for_answers();
         let quiet = !self.writing.has_remaining() && self.conn.requests_in_flight() == 0;
-        self.conn.is_draining() && quiet && self.conn.outbox().lock().bytes == 0
+        quiet && self.conn.outbox().lock().bytes == 0
     }
 
     /// Says that no more will come, and takes in what the peer still sends, unread, until it closes. A close with
@@ -230,13 +300,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
     }
 
-    /// Reading stops while too much waits for the peer: it is bounded by what it does not take.
+    /// Reading stops while too much waits for the peer, or is asked and not answered: the peer is bounded by what it does
+    /// not take, and does not wait for.
     fn must_pause(&mut self) -> bool {
-        let limits = &self.conn.limits;
-        let waiting = self.unflushed + self.conn.outbox().lock().bytes;
-        let pause = self.conn.is_draining()
-            || waiting > limits.outbox_max_bytes
-            || self.conn.requests_in_flight() >= limits.requests_in_flight_max;
+        let conn = Arc::clone(&self.conn);
+        let limits = &conn.limits;
+        let unanswered = || {
+            conn.is_draining()
+                || conn.requests_in_flight() >= limits.requests_in_flight_max
+                || conn.bytes_in_flight() > limits.bytes_in_flight_max
+        };
+        let waiting = self.unflushed + conn.outbox().lock().bytes;
+        let pause = waiting > limits.outbox_max_bytes
+            || (unanswered() && {
+                conn.sleeps_for_answers();
+                unanswered()
+            });
+        self.pauses(pause)
+    }
+
+    fn pauses(&mut self, pause: bool) -> bool {
         if pause && !self.paused {
             self.conn.metrics.reads_paused.fetch_add(1, Ordering::Relaxed);
         }
@@ -286,38 +369,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Cuts all whole frames out of the buffer; answers go to who asked.
     fn cut_frames(&mut self) -> Result<(), End> {
+        self.conn.room.give(std::mem::take(&mut self.coming));
         loop {
-            match cut(&mut self.buffer, &self.conn.limits) {
+            let before = self.buffer.len();
+            match self.cutter.cut(&mut self.buffer, &self.conn.limits) {
                 Ok(Cut::Frame(frame)) if frame.is_response() => self.conn.answered(frame),
-                Ok(Cut::Frame(frame)) => {
-                    self.conn.request_started();
-                    let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
-                    let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
-                    let responder = Responder::new(peer, opaque, kind, oneway);
-                    self.requests.push_back(Request { frame, responder });
-                }
-                Ok(Cut::Partial) => return Ok(()),
+                Ok(Cut::Frame(frame)) => self.enter(frame, before - self.buffer.len()),
+                Ok(Cut::Partial) => break,
                 Err(e) => return Err(End::Damaged(e)),
             }
         }
+        // What fits a read is bounded by the number of connections.
+        if self.buffer.len() > READ_BYTES {
+            if !self.conn.room.take(self.buffer.len()) {
+                return Err(End::Crowded);
+            }
+            self.coming = self.buffer.len();
+        }
+        Ok(())
     }
 
-    fn serve(&mut self) {
-        self.conn.outbox().lock().serving = true;
-        self.conn
-            .metrics
-            .requests
-            .fetch_add(self.requests.len() as u64, Ordering::Relaxed);
+    /// Takes a request of so many bytes in, or answers that there is no room.
+    fn enter(&mut self, frame: protocol::Frame, frame_bytes: usize) {
+        let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
+        tracing::debug!(
+            "request {} of {}: opaque {opaque}, {frame_bytes} bytes",
+            frame.code,
+            self.conn.peer()
+        );
+        let bytes = frame_bytes + REQUEST_BYTES;
+        let roomy = self.conn.request_started(bytes);
+        let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
+        let responder = Responder::new(peer, opaque, kind, oneway);
+        if roomy {
+            let responder = responder.weighing(bytes);
+            return self.requests.push_back(Request { frame, responder });
+        }
+        let refused = self.conn.metrics.requests_refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let held = self.conn.room.held();
+        let remark =
+            format!("the server holds {held} bytes of requests that are not answered yet, try again later");
+        if refused.is_power_of_two() {
+            tracing::warn!(
+                "a request of {} refused: {remark} ({refused} refused so far)",
+                self.conn.peer()
+            );
+        }
+        responder.error(response::SYSTEM_BUSY, &remark);
+    }
+
+    /// Hands the requests to the service, until all are taken or it leaves some, and writes the answers.
+    fn serve(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        {
+            let mut outbox = self.conn.outbox().lock();
+            outbox.serving = true;
+            outbox.serving_since = Some(Instant::now());
+        }
+        let before = self.requests.len();
         while !self.requests.is_empty() {
-            let before = self.requests.len();
+            let length = self.requests.len();
             let (conn, requests) = (&self.conn, &mut self.requests);
             guarded(conn, || self.service.serve(conn, requests));
-            if self.requests.len() == before {
+            if self.conn.should_yield() {
+                break;
+            }
+            if self.requests.len() == length {
                 // The service did not even take it; its responder answers SYSTEM_ERROR.
                 self.requests.pop_front();
             }
         }
+        let served = (before - self.requests.len()) as u64;
+        self.conn.metrics.requests.fetch_add(served, Ordering::Relaxed);
         self.conn.outbox().lock().serving = false;
+        if self.requests.is_empty() {
+            self.full.drain(..).for_each(give_buffer);
+        }
+        self.write(cx)?;
+        guarded(&self.conn, || self.service.served());
+        Ok(())
     }
 
     /// Writes what is in the outbox until it is empty or the socket takes no more.
@@ -446,7 +575,7 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4 << 20);
         theirs.write_all(sent).await.unwrap();
         let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(address, address, Arc::default(), Arc::default());
+        let conn = Connection::new(address, address, Arc::default(), Arc::default(), Arc::default());
         let service = Arc::new(Counting::default());
         let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
         (task, service, theirs)
@@ -469,7 +598,8 @@ mod tests {
 
     fn answers(bytes: &[u8]) -> Vec<(i32, Vec<u8>)> {
         let mut buffer = BytesMut::from(bytes);
-        std::iter::from_fn(|| match cut(&mut buffer, &crate::Limits::default()) {
+        let mut cutter = Cutter::default();
+        std::iter::from_fn(|| match cutter.cut(&mut buffer, &crate::Limits::default()) {
             Ok(Cut::Frame(frame)) => Some((frame.opaque, frame.body.to_vec())),
             _ => None,
         })
@@ -517,6 +647,41 @@ mod tests {
         let lens: Vec<_> = bodies.iter().map(Vec::len).collect();
         assert_eq!(lens, [1024, 1024, 1024, 1 << 20, 10, 10]);
         assert!(bodies[3].iter().all(|&byte| byte == 0));
+    }
+
+    /// Answers much, one request a time.
+    struct Large;
+
+    impl Service for Large {
+        fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+            while let Some(Request { responder, .. }) = requests.pop_front() {
+                let body = crate::Body::Bytes(Bytes::from(vec![7; 300 * 1024]));
+                responder.reply(0, None, &(), body);
+                if conn.should_yield() {
+                    return;
+                }
+            }
+        }
+
+        fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    #[tokio::test]
+    async fn the_worker_is_given_back_between_large_answers() {
+        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        theirs.write_all(&requests(10, 10)).await.unwrap();
+        let address = ([127, 0, 0, 1], 1).into();
+        let conn = Connection::new(address, address, Arc::default(), Arc::default(), Arc::default());
+        let mut task = Task::new(ours, conn, Arc::new(Large), Arc::default());
+        let mut context = Context::from_waker(Waker::noop());
+        for turn in 1..=10 {
+            assert!(task.poll(&mut context).is_pending());
+            assert_eq!(task.conn.metrics.requests.load(Ordering::Relaxed), turn);
+        }
+        drop(task);
+        let mut answered = Vec::new();
+        theirs.read_to_end(&mut answered).await.unwrap();
+        assert_eq!(answers(&answered).len(), 10);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! A server and raw sockets: what every peer may do, and what it gets.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use protocol::frame::{FLAG_ONEWAY, FLAG_RESPONSE};
 use protocol::{Frame, Head, Language, SerializeType};
 use remoting::{
     Body, Client, ClientSettings, Connection, InvokeError, LargeFrames, Limits, Metrics, Request, Responder,
-    Server, ServerSettings, Service,
+    Room, Server, ServerSettings, Service,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,6 +28,7 @@ const DROP: i32 = 12;
 const HOLD: i32 = 13;
 const BIG: i32 = 14;
 const ASK_BACK: i32 = 15;
+const LONG_REMARK: i32 = 16;
 const REGISTER: i32 = 103;
 
 struct TestService {
@@ -61,7 +63,11 @@ impl Service for TestService {
                         }
                     });
                 }
+                LONG_REMARK => responder.error(response::NO_PERMISSION, &"x".repeat(17 << 20)),
                 code => responder.error(response::REQUEST_CODE_NOT_SUPPORTED, &format!("{code}")),
+            }
+            if conn.should_yield() {
+                return;
             }
         }
     }
@@ -84,15 +90,10 @@ async fn start(change: impl FnOnce(&mut ServerSettings)) -> Fixture {
     let metrics = Arc::clone(&settings.metrics);
     let (held_to, held) = mpsc::unbounded_channel();
     let (closed_to, closed) = mpsc::unbounded_channel();
-    let server = Server::bind(
-        settings,
-        Arc::new(TestService {
-            held: held_to,
-            closed: closed_to,
-        }),
-    )
-    .await
-    .unwrap();
+    let server = Server::bind(settings).unwrap().serve(Arc::new(TestService {
+        held: held_to,
+        closed: closed_to,
+    }));
     Fixture {
         server,
         metrics,
@@ -321,6 +322,9 @@ async fn a_peer_that_does_not_read_is_bounded_then_cut_off() {
     stream.write_all(&all).await.unwrap();
     fixture.closed.recv().await.unwrap();
     assert_eq!(fixture.metrics.closed_stalled.load(Ordering::Relaxed), 1);
+    // 4 MiB may wait, and the sockets' buffers took some: the other answers were never made.
+    let served = fixture.metrics.requests.load(Ordering::Relaxed);
+    assert!(served < 20, "{served}");
 }
 
 #[tokio::test]
@@ -450,6 +454,205 @@ async fn shutdown_lets_answers_in_the_making_go_out() {
     assert_closed(&mut stream).await;
     drop(stream);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn oneway_requests_that_end_at_the_limit_wake_the_connection() {
+    let mut fixture = start(|s| s.limits.requests_in_flight_max = 4).await;
+    let mut stream = connect(&fixture).await;
+    let held = request(HOLD, 1, FLAG_ONEWAY, SerializeType::Json, b"").repeat(4);
+    stream.write_all(&held).await.unwrap();
+    let mut responders = Vec::new();
+    for _ in 0..4 {
+        responders.push(fixture.held.recv().await.unwrap());
+    }
+    stream.write_all(&json(ECHO, 2, b"behind")).await.unwrap();
+    while fixture.metrics.reads_paused.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    std::thread::spawn(move || drop(responders)).join().unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), read_frame(&mut stream)).await;
+    assert_eq!(answer.expect("it was woken").unwrap().body, "behind");
+}
+
+#[tokio::test]
+async fn bytes_in_flight_stop_the_reading_until_they_are_answered() {
+    let mut fixture = start(|s| s.limits.bytes_in_flight_max = 10_000).await;
+    let mut stream = connect(&fixture).await;
+    for opaque in 0..2 {
+        stream.write_all(&json(HOLD, opaque, &[1; 8000])).await.unwrap();
+    }
+    let first = fixture.held.recv().await.unwrap();
+    let second = fixture.held.recv().await.unwrap();
+    stream.write_all(&json(ECHO, 2, b"behind")).await.unwrap();
+    while fixture.metrics.reads_paused.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.metrics.requests.load(Ordering::Relaxed), 2);
+    first.ok();
+    assert_eq!(read_frame(&mut stream).await.unwrap().opaque, 0);
+    assert_eq!(read_frame(&mut stream).await.unwrap().body, "behind");
+    second.ok();
+    assert_eq!(read_frame(&mut stream).await.unwrap().opaque, 1);
+}
+
+#[tokio::test]
+async fn requests_without_room_are_refused_and_small_ones_are_not() {
+    let room = Arc::new(Room::of(80_000));
+    let mut fixture = start(|s| s.room = Arc::clone(&room)).await;
+    let (mut one, mut other) = (connect(&fixture).await, connect(&fixture).await);
+    one.write_all(&json(HOLD, 1, &[1; 60_000])).await.unwrap();
+    let held = fixture.held.recv().await.unwrap();
+    other
+        .write_all(&[json(ECHO, 2, &[1; 60_000]), json(ECHO, 3, b"small")].concat())
+        .await
+        .unwrap();
+    let refused = read_frame(&mut other).await.unwrap();
+    assert_eq!((refused.opaque, refused.code), (2, response::SYSTEM_BUSY));
+    assert!(
+        refused.remark.as_deref().unwrap().contains("bytes of requests"),
+        "{refused:?}"
+    );
+    assert_eq!(read_frame(&mut other).await.unwrap().body, "small");
+    assert_eq!(fixture.metrics.requests_refused.load(Ordering::Relaxed), 1);
+    held.ok();
+    read_frame(&mut one).await.unwrap();
+    other.write_all(&json(ECHO, 4, &[1; 60_000])).await.unwrap();
+    assert_eq!(read_frame(&mut other).await.unwrap().body.len(), 60_000);
+    drop((one, other));
+    fixture.closed.recv().await.unwrap();
+    fixture.closed.recv().await.unwrap();
+    assert_eq!(room.held(), 0, "everything was given back");
+}
+
+#[tokio::test]
+async fn frames_that_are_coming_have_a_limit_together() {
+    let room = Arc::new(Room::of(400_000));
+    let mut fixture = start(|s| s.room = Arc::clone(&room)).await;
+    let frame = json(ECHO, 1, &vec![1; 1 << 20]);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect(&fixture).await;
+        // All but the end; the server may close before it has read so much.
+        let _reset = stream.write_all(&frame[..200_000]).await;
+        streams.push(stream);
+    }
+    fixture.closed.recv().await.unwrap();
+    assert!(fixture.metrics.closed_crowded.load(Ordering::Relaxed) > 0);
+    assert!(room.held() <= 400_000);
+    drop(streams);
+    for _ in 1..4 {
+        fixture.closed.recv().await.unwrap();
+    }
+    assert_eq!(room.held(), 0, "everything was given back");
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_be_written_is_an_error_instead() {
+    let fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream
+        .write_all(&[json(LONG_REMARK, 1, b""), json(ECHO, 2, b"next")].concat())
+        .await
+        .unwrap();
+    let instead = read_frame(&mut stream).await.unwrap();
+    assert_eq!((instead.opaque, instead.code), (1, response::SYSTEM_ERROR));
+    let remark = instead.remark.as_deref().unwrap();
+    assert!(remark.contains("too large"), "{remark}");
+    assert_eq!(read_frame(&mut stream).await.unwrap().body, "next");
+    assert_eq!(fixture.metrics.answers_too_large.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_request_too_large_to_be_written_fails_at_once() {
+    /// A header of 17 MiB.
+    struct Large;
+    impl protocol::EncodeHeader for Large {
+        fn encode(&self, out: &mut protocol::encode::FieldWriter<'_>) {
+            out.foreign("large", &"x".repeat(17 << 20));
+        }
+    }
+    let fixture = start(|_| {}).await;
+    let client = Client::new(ClientSettings::default());
+    let address = fixture.server.local_addr().to_string();
+    let asked = client.invoke(&address, ECHO, &Large, Body::Empty, Duration::from_secs(60));
+    assert!(matches!(
+        asked.await,
+        Err(InvokeError::TooLarge { code: ECHO, .. })
+    ));
+    let echoed = client
+        .invoke(&address, ECHO, &(), Body::Empty, Duration::from_secs(5))
+        .await;
+    assert_eq!(echoed.unwrap().code, response::SUCCESS, "the connection is sound");
+}
+
+#[tokio::test]
+async fn a_drain_ends_with_its_last_oneway_request() {
+    let mut fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream
+        .write_all(&request(HOLD, 1, FLAG_ONEWAY, SerializeType::Json, b""))
+        .await
+        .unwrap();
+    let held = fixture.held.recv().await.unwrap();
+    let stopping = tokio::spawn(fixture.server.shutdown(Duration::from_secs(600)));
+    // The connection has gone to sleep until all is answered.
+    while fixture.metrics.reads_paused.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    std::thread::spawn(move || drop(held)).join().unwrap();
+    assert_closed(&mut stream).await;
+    drop(stream);
+    let stopped = tokio::time::timeout(Duration::from_secs(20), stopping).await;
+    stopped.expect("long before the budget is over").unwrap();
+}
+
+#[tokio::test]
+async fn all_ports_stop_together_within_one_budget() {
+    let mut fixture = start(|_| {}).await;
+    let (held_to, mut held) = mpsc::unbounded_channel();
+    let (closed, _nobody) = mpsc::unbounded_channel();
+    let second = Arc::new(TestService {
+        held: held_to,
+        closed,
+    });
+    let also = ServerSettings::at("127.0.0.1:0".parse().unwrap());
+    let bound = Server::bind(also).unwrap();
+    let also = bound.local_addr();
+    fixture.server.also(bound, second);
+    let (mut one, mut other) = (connect(&fixture).await, TcpStream::connect(also).await.unwrap());
+    for stream in [&mut one, &mut other] {
+        stream.write_all(&json(HOLD, 1, b"")).await.unwrap();
+    }
+    let (_first, _second) = (fixture.held.recv().await.unwrap(), held.recv().await.unwrap());
+    assert_eq!(fixture.server.connections(), 2);
+    let first_address = fixture.server.local_addr();
+    let (budget, started) = (Duration::from_secs(2), std::time::Instant::now());
+    // Neither port has an answer for its request.
+    fixture.server.shutdown(budget).await;
+    let took = started.elapsed();
+    assert!(took >= budget && took < budget * 2, "{took:?}");
+    for address in [first_address, also] {
+        assert!(
+            TcpStream::connect(address).await.is_err(),
+            "{address} still listens"
+        );
+    }
+}
+
+#[tokio::test]
+async fn connections_of_all_ports_are_limited_together() {
+    let fixture = start(|s| s.connections_max = 1).await;
+    let (held, _held) = mpsc::unbounded_channel();
+    let (closed, _closed) = mpsc::unbounded_channel();
+    let also = ServerSettings::at("127.0.0.1:0".parse().unwrap());
+    let bound = Server::bind(also).unwrap();
+    let also = bound.local_addr();
+    fixture.server.also(bound, Arc::new(TestService { held, closed }));
+    let mut first = connect(&fixture).await;
+    first.write_all(&json(ECHO, 1, b"")).await.unwrap();
+    assert_eq!(read_frame(&mut first).await.unwrap().code, 0);
+    assert_closed(&mut TcpStream::connect(also).await.unwrap()).await;
 }
 
 #[test]

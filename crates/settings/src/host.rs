@@ -1,13 +1,17 @@
 //! What a server finds out about its machine when its settings do not say.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::sys::statfs::PROC_SUPER_MAGIC;
+use nix::unistd::AccessFlags;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// The machine's name; `DEFAULT_BROKER` where it has none, as in RocketMQ 5.x.
 pub fn name() -> String {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = kernel.or_else(|| variable("HOSTNAME")).unwrap_or_default();
-    match name.trim() {
+    let kernel = nix::unistd::gethostname().ok();
+    let name = kernel.map(|name| name.to_string_lossy().into_owned());
+    match name.or_else(|| variable("HOSTNAME")).unwrap_or_default().trim() {
         "" | "(none)" => "DEFAULT_BROKER".to_owned(),
         name => name.to_owned(),
     }
@@ -18,10 +22,7 @@ pub fn name() -> String {
 /// Unlike Java, which takes the first interface's: the address of the default route comes first, so that a container bridge
 /// is not announced. Without such a route, Java's rule: the first that is not in 127.0/16 or 192.168/16, else the last.
 pub fn address() -> String {
-    let address = route_address().or_else(|| {
-        let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-        pick(&local_addresses(&table))
-    });
+    let address = route_address().or_else(|| pick(&local_addresses()));
     address.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
 }
 
@@ -35,18 +36,13 @@ fn route_address() -> Option<Ipv4Addr> {
     }
 }
 
-/// Addresses that the kernel's routing table calls its own: a `|-- a.b.c.d` line followed by `/32 host LOCAL`.
-fn local_addresses(table: &str) -> Vec<Ipv4Addr> {
-    let mut found = Vec::new();
-    let mut last = None;
-    for line in table.lines() {
-        if let Some(address) = line.trim_start().strip_prefix("|-- ") {
-            last = address.trim().parse::<Ipv4Addr>().ok();
-        } else if line.contains("/32 host LOCAL") {
-            found.extend(last.filter(|address| !address.is_loopback() && !found.contains(address)));
-        }
-    }
-    found
+/// IPv4 addresses of the interfaces, without the loopback's.
+fn local_addresses() -> Vec<Ipv4Addr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    interfaces
+        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .filter(|address| !address.is_loopback())
+        .collect()
 }
 
 fn pick(addresses: &[Ipv4Addr]) -> Option<Ipv4Addr> {
@@ -61,14 +57,76 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// The user's home directory (`user.home` in Java's defaults); the current directory where HOME is not set.
-pub fn home() -> PathBuf {
-    variable("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from)
+/// The user's home directory (`user.home` in Java's defaults): HOME, or where that is not set or no absolute path, what the
+/// user database says. `None`: nobody knows; a default below it would be the working directory's.
+pub fn home() -> Option<PathBuf> {
+    home_of(variable("HOME"), || {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
+        Some(user.dir)
+    })
 }
 
-/// A path below [`home`], as text for a setting.
+fn home_of(variable: Option<String>, database: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    let usable = |path: &PathBuf| path.is_absolute();
+    variable
+        .map(PathBuf::from)
+        .filter(usable)
+        .or_else(|| database().filter(usable))
+}
+
+/// The home directory of another user, by name.
+pub fn home_of_user(name: &str) -> Option<PathBuf> {
+    let user = nix::unistd::User::from_name(name).ok()??;
+    Some(user.dir)
+}
+
+/// Why a directory cannot be written to, or not be made where it does not exist yet. `None`: it can.
+pub fn unusable_dir(dir: &Path) -> Option<String> {
+    let full = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    for (above, part) in full.ancestors().enumerate() {
+        let Ok(metadata) = std::fs::metadata(part) else {
+            // A link to nothing cannot become a directory.
+            if part.symlink_metadata().is_ok() {
+                return Some(format!("{} is a link to nothing", part.display()));
+            }
+            continue;
+        };
+        let wanted = if above == 0 {
+            "is no directory"
+        } else {
+            "is in the way: it is no directory"
+        };
+        if !metadata.is_dir() {
+            return Some(format!("{} {wanted}", part.display()));
+        }
+        if nix::sys::statfs::statfs(part).is_ok_and(|system| system.filesystem_type() == PROC_SUPER_MAGIC) {
+            return Some(format!("{} holds no files", part.display()));
+        }
+        let access = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+        let refused = nix::unistd::access(part, access).err()?;
+        return Some(format!(
+            "{} cannot be written: {}",
+            part.display(),
+            std::io::Error::from(refused)
+        ));
+    }
+    None
+}
+
+/// A path below [`home`], as text for a setting. Without a home it is empty, which the check of a path refuses.
 pub fn home_path(below: &str) -> String {
-    home().join(Path::new(below)).to_string_lossy().into_owned()
+    home().map_or_else(String::new, |home| {
+        home.join(below).to_string_lossy().into_owned()
+    })
+}
+
+/// Milliseconds that local time is ahead of UTC at `at_ms`, milliseconds since 1970. Follows the zone's clock changes.
+pub fn local_offset_ms(at_ms: i64) -> i64 {
+    offset_ms(&TimeZone::system(), at_ms)
+}
+
+fn offset_ms(zone: &TimeZone, at_ms: i64) -> i64 {
+    Timestamp::from_millisecond(at_ms).map_or(0, |at| i64::from(zone.to_offset(at).seconds()) * 1000)
 }
 
 #[cfg(test)]
@@ -76,21 +134,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_a_routing_table() {
-        let table = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 127.0.0.0/8 2 0 2\n\
-                     \x20          |-- 127.0.0.1\n              /32 host LOCAL\n     |-- 192.168.1.7\n        /32 host LOCAL\n\
-                     \x20    |-- 10.0.0.4\n        /32 host LOCAL\n     |-- 10.0.0.255\n        /32 link BROADCAST\n\
-                     Local:\n     |-- 10.0.0.4\n        /32 host LOCAL\n";
-        let found = local_addresses(table);
-        assert_eq!(found, [Ipv4Addr::new(192, 168, 1, 7), Ipv4Addr::new(10, 0, 0, 4)]);
-        assert_eq!(pick(&found), Some(Ipv4Addr::new(10, 0, 0, 4)));
-        assert_eq!(pick(&found[..1]), Some(Ipv4Addr::new(192, 168, 1, 7)));
+    fn javas_rule_of_addresses() {
+        let (home, office) = (Ipv4Addr::new(192, 168, 1, 7), Ipv4Addr::new(10, 0, 0, 4));
+        assert_eq!(pick(&[home, office]), Some(office));
+        assert_eq!(pick(&[office, home]), Some(office));
+        assert_eq!(pick(&[home]), Some(home));
         assert_eq!(pick(&[]), None);
+    }
+
+    #[test]
+    fn home_is_never_the_working_directory() {
+        let database = || Some(PathBuf::from("/var/lib/mq"));
+        let home = |variable: Option<&str>| home_of(variable.map(str::to_owned), database);
+        assert_eq!(home(Some("/home/mq")), Some(PathBuf::from("/home/mq")));
+        for none in [None, Some("."), Some("store"), Some("")] {
+            assert_eq!(home(none), database(), "{none:?}");
+        }
+        assert_eq!(home_of(None, || None), None);
+        assert_eq!(home_of(None, || Some(PathBuf::new())), None);
+    }
+
+    #[test]
+    fn directories_that_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+        assert_eq!(unusable_dir(dir.path()), None);
+        assert_eq!(unusable_dir(&dir.path().join("to/be/made")), None);
+        for (path, why) in [
+            ("file", "no directory"),
+            ("file/store", "in the way"),
+            ("link", "link to nothing"),
+        ] {
+            let found = unusable_dir(&dir.path().join(path)).expect(path);
+            assert!(found.contains(why), "{found}");
+        }
+        // Nobody, not even root, can make a directory there.
+        assert!(unusable_dir(Path::new("/proc/self/store")).is_some());
+    }
+
+    #[test]
+    fn local_time_follows_the_zones_clock_changes() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (at, hours) in [
+            (1_711_846_799_000, 1),
+            (1_711_846_800_000, 2),
+            (1_729_990_800_000, 1),
+        ] {
+            assert_eq!(offset_ms(&berlin, at), hours * 3_600_000, "{at}");
+        }
+        assert_eq!(offset_ms(&berlin, i64::MAX), 0, "no time that anybody has");
     }
 
     #[test]
     fn this_machine() {
         assert!(!name().is_empty());
         assert!(address().parse::<Ipv4Addr>().is_ok());
+        let loopback = |address: &Ipv4Addr| address.is_loopback();
+        assert!(!local_addresses().iter().any(loopback));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::load::{Hints, Report, Severity, load, shorten};
 use crate::properties::Properties;
-use crate::table::{Group, important_text, text};
+use crate::table::{Group, important_text, printed_text};
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,7 +34,7 @@ pub struct Launch {
     pub action: Action,
     /// `--log-to`: a directory, or `stdout`.
     pub log_to: Option<String>,
-    /// Arguments that are no options, such as `autoCreateTopicEnable=true`.
+    /// Arguments that are no options of this server, such as `autoCreateTopicEnable=true` or `--enable-proxy`.
     pub stray: Vec<String>,
 }
 
@@ -64,10 +64,11 @@ impl Exit {
 const WRONG_COMMAND_LINE: u8 = 255;
 const WRONG_SETTING: u8 = 253;
 
-/// Reads a command line.
+/// Reads a command line. What it does not know has no effect and becomes [`Launch::stray`]: start lines of 5.x have options of
+/// the proxy.
 ///
 /// # Errors
-/// `-h`, or an option that is not known.
+/// `-h`, or an option without its value.
 pub fn parse(
     program: &'static str,
     about: &'static str,
@@ -104,13 +105,17 @@ pub fn parse(
                 .long("log-to")
                 .value_name("WHERE")
                 .help("'stdout', or a directory for log files [default: $HOME/logs/rocketmqlogs, in a container stdout]"),
-        )
-        .arg(Arg::new("stray").num_args(0..).hide(true));
-    let matches = command.try_get_matches_from(args).map_err(|error| Exit {
+        );
+    let (known, stray) = sort_out(&command, args);
+    let matches = command.try_get_matches_from(known).map_err(|error| Exit {
         text: error.to_string(),
         code: if error.use_stderr() { WRONG_COMMAND_LINE } else { 0 },
     })?;
-    let text = |id: &str| matches.get_one::<String>(id).cloned();
+    // An empty value, as of a variable that is not set, is none.
+    let text = |id: &str| {
+        let given = matches.get_one::<String>(id).map(|text| text.trim().to_owned());
+        given.filter(|text| !text.is_empty())
+    };
     let action = match () {
         () if matches.get_flag("check-config") => Action::Check,
         () if matches.get_flag("printConfigItem") => Action::PrintAll,
@@ -122,12 +127,70 @@ pub fn parse(
         namesrv_addr: text("namesrvAddr"),
         action,
         log_to: text("log-to"),
-        stray: matches
-            .get_many::<String>("stray")
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect(),
+        stray,
+    })
+}
+
+/// Parts the arguments that `command` knows from the others. `-configFile FILE` is known, too, as in Java.
+///
+/// In a start line with `--enable-proxy`, `-bc` names the broker's file, and `-pc` and `-pm` are the proxy's own. Without it
+/// `-pc FILE` is `-p` and `-c`, as in Java.
+fn sort_out(command: &Command, args: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let proxy = args.iter().any(|arg| arg == "--enable-proxy");
+    let mut args = args.into_iter();
+    let mut known: Vec<OsString> = args.next().into_iter().collect();
+    let mut stray = Vec::new();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy().into_owned();
+        match (text.as_str(), option(command, &text)) {
+            ("-bc", _) if proxy => known.extend([OsString::from("-c")].into_iter().chain(args.next())),
+            ("-pc" | "-pm", _) if proxy => {
+                let value = args.next().unwrap_or_default();
+                stray.push(format!("{text} {}", value.to_string_lossy()));
+            }
+            (_, Some((option, takes_another))) => {
+                known.push(option.into());
+                known.extend(takes_another.then(|| args.next()).flatten());
+            }
+            (_, None) => stray.push(text),
+        }
+    }
+    (known, stray)
+}
+
+/// The option as `command` reads it, and whether the next argument is its value.
+fn option(command: &Command, text: &str) -> Option<(String, bool)> {
+    let takes_value = |arg: &Arg| arg.get_action().takes_values();
+    let long = |name: &str| {
+        let (name, value) = name
+            .split_once('=')
+            .map_or((name, None), |(name, value)| (name, Some(value)));
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name));
+        match (arg, name, value) {
+            (Some(arg), name, None) => Some((format!("--{name}"), takes_value(arg))),
+            (Some(arg), name, Some(value)) if takes_value(arg) => Some((format!("--{name}={value}"), false)),
+            (None, "help", None) => Some(("--help".to_owned(), false)),
+            _ => None,
+        }
+    };
+    if let Some(name) = text.strip_prefix("--") {
+        return long(name);
+    }
+    let letters = text.strip_prefix('-').filter(|letters| !letters.is_empty())?;
+    let short = |letter: char| {
+        command
+            .get_arguments()
+            .find(|arg| arg.get_short() == Some(letter))
+    };
+    let alone = |letter| letter == 'h' || short(letter).is_some_and(|arg| !takes_value(arg));
+    long(letters).or_else(|| {
+        // `-pm` is `-p -m`; a letter that takes a value has what follows it for one, or the next argument.
+        let rest = letters.trim_start_matches(alone);
+        let Some(last) = rest.chars().next() else {
+            return Some((text.to_owned(), false));
+        };
+        short(last).map(|_| (text.to_owned(), rest.len() == last.len_utf8()))
     })
 }
 
@@ -138,22 +201,40 @@ pub fn parse(
 pub fn read(launch: &Launch, group: &mut dyn Group, hints: &Hints) -> Result<Report, Exit> {
     let mut report = Report::default();
     for stray in &launch.stray {
-        let text = format!(
-            "argument `{}` has no effect: settings are read from the file that -c names, not from the command line",
-            shorten(stray)
-        );
-        report.add(Severity::Warning, text);
+        report.add(Severity::Warning, stray_text(stray));
     }
     if let Some(path) = &launch.config_file {
         let bytes = std::fs::read(path).map_err(|error| Exit {
             text: format!("cannot read the configuration file {}: {error}\n", path.display()),
             code: WRONG_COMMAND_LINE,
         })?;
-        report
-            .findings
-            .extend(load(group, &Properties::parse(&bytes), path, hints).findings);
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            let text = "the file is written as UTF-16, of which Java reads nothing either; save it as UTF-8";
+            report.add_at(Severity::Error, path, 1, text);
+            return Ok(report);
+        }
+        report.append(load(group, &Properties::parse(&bytes), path, hints));
     }
     Ok(report)
+}
+
+fn stray_text(stray: &str) -> String {
+    let name = shorten(stray);
+    match stray.split([' ', '=']).next().unwrap_or_default() {
+        "--enable-proxy" => format!(
+            "`{name}` has no effect: the proxy, which gRPC clients need, is not part of this release; clients of the \
+             remoting protocol are served"
+        ),
+        "-pc" | "-pm" => {
+            format!("`{name}` has no effect: the proxy is not part of this release")
+        }
+        option if option.starts_with('-') => {
+            format!("option `{name}` is not known and has no effect; -h lists the options")
+        }
+        _ => format!(
+            "argument `{name}` has no effect: settings are read from the file that -c names, not from the command line"
+        ),
+    }
 }
 
 /// Decides what comes of settings that were read and completed: `Ok` means serve. Warnings go to stderr here in any case,
@@ -178,7 +259,7 @@ pub fn decide(launch: &Launch, group: &dyn Group, report: &Report) -> Result<(),
     }
     match launch.action {
         Action::PrintAll => Err(Exit {
-            text: text(group),
+            text: printed_text(group),
             code: 0,
         }),
         Action::PrintImportant => Err(Exit {
@@ -214,40 +295,23 @@ fn checked(launch: &Launch, report: &Report) -> Exit {
     }
 }
 
-/// Checks a list of name servers, `host:port` separated by `;`. Names need not resolve now.
-///
-/// # Errors
-/// The text names the part that is wrong and shows a right one, as Java does.
-pub fn check_addresses(list: &str) -> Result<(), String> {
-    for part in list.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-        let port = part
-            .rsplit_once(':')
-            .filter(|(host, _)| !host.is_empty())
-            .map(|(_, port)| port);
-        if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(format!(
-                "The Name Server Address[{}] illegal (`{part}` is no host:port), please set it as follows, \
-                 \"127.0.0.1:9876;192.168.0.1:9876\"",
-                shorten(list)
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// What to say when a port cannot be listened on: above all the setting that chooses it.
 ///
 /// `purpose` says what the port is for, `setting` which key moves it (`listenPort`, which also moves listenPort - 2).
 pub fn bind_failure(purpose: &str, setting: &str, address: &str, error: &std::io::Error) -> String {
     let hint = match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "a process listens there already (each broker takes listenPort, listenPort - 2 and listenPort + 1)"
+            format!("another process listens there; to move it, change {setting}")
         }
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
-        std::io::ErrorKind::AddrNotAvailable => "bindAddress is no address of this host",
-        _ => "the system refused it",
+        std::io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; to take another one, change {setting}"
+        ),
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this host does not have that address; change bindAddress".to_owned()
+        }
+        _ => format!("the setting is {setting}"),
     };
-    format!("cannot listen on {address} ({purpose}): {error}; {hint}; to move it, change {setting}")
+    format!("cannot listen on {address} ({purpose}): {error}; {hint}")
 }
 
 #[cfg(test)]
@@ -289,35 +353,95 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_value_is_none() {
+        let args = ["mqbroker", "-n", "", "-c", " ", "--log-to", ""].map(OsString::from);
+        assert_eq!(parse("mqbroker", "A broker", args), Ok(Launch::default()));
+    }
+
+    #[test]
+    fn forms_of_options() {
+        for line in [
+            "mqbroker -c f -n a:1",
+            "mqbroker -cf -na:1",
+            "mqbroker --configFile=f --namesrvAddr=a:1",
+            "mqbroker -configFile f -namesrvAddr a:1",
+            "mqbroker -configFile=f -namesrvAddr=a:1",
+        ] {
+            let launch = parsed(line).unwrap();
+            assert_eq!(launch.config_file.as_deref(), Some(Path::new("f")), "{line}");
+            assert_eq!(launch.namesrv_addr.as_deref(), Some("a:1"), "{line}");
+            assert_eq!(launch.stray, [""; 0], "{line}");
+        }
+        assert_eq!(parsed("mqbroker -pc f").unwrap().action, Action::PrintAll);
+    }
+
+    #[test]
+    fn start_lines_of_5_x() {
+        let launch = parsed("mqbroker -n a:1 -c b.conf --enable-proxy -pm local").unwrap();
+        assert_eq!(launch.config_file.as_deref(), Some(Path::new("b.conf")));
+        assert_eq!(launch.stray, ["--enable-proxy", "-pm local"]);
+        assert!(stray_text("--enable-proxy").contains("gRPC"));
+        let launch = parsed("mqbroker --enable-proxy -bc b.conf").unwrap();
+        assert_eq!(launch.config_file.as_deref(), Some(Path::new("b.conf")));
+        let launch = parsed("mqbroker --nope=1 -Dx=y -z start -n a:1").unwrap();
+        assert_eq!(launch.stray, ["--nope=1", "-Dx=y", "-z", "start"]);
+        assert_eq!(launch.namesrv_addr.as_deref(), Some("a:1"));
+        assert!(stray_text("--nope=1").contains("`--nope=1` is not known"));
+    }
+
+    #[test]
     fn help_and_mistakes() {
-        let help = parsed("mqbroker -h").unwrap_err();
-        assert_eq!(help.code, 0);
-        assert!(help.text.contains("--namesrvAddr"), "{}", help.text);
-        let mistake = parsed("mqbroker --nope").unwrap_err();
-        assert_eq!(mistake.code, WRONG_COMMAND_LINE);
-        assert!(mistake.text.contains("--nope"), "{}", mistake.text);
+        for help in ["mqbroker -h", "mqbroker --help"] {
+            let help = parsed(help).unwrap_err();
+            assert_eq!(help.code, 0);
+            assert!(help.text.contains("--namesrvAddr"), "{}", help.text);
+        }
         assert_eq!(parsed("mqbroker -c").unwrap_err().code, WRONG_COMMAND_LINE);
     }
 
     #[test]
-    fn a_taken_port_names_its_setting() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let error = std::net::TcpListener::bind(address).unwrap_err();
-        let text = bind_failure("clients", "listenPort", &address.to_string(), &error);
-        assert!(
-            text.contains(&address.to_string()) && text.ends_with("to move it, change listenPort"),
-            "{text}"
-        );
+    fn a_port_that_cannot_be_had_names_what_to_change() {
+        use std::io::{Error, ErrorKind};
+        for (kind, parts) in [
+            (ErrorKind::AddrInUse, ["another process", "change listenPort"]),
+            (
+                ErrorKind::PermissionDenied,
+                ["CAP_NET_BIND_SERVICE", "change listenPort"],
+            ),
+            (
+                ErrorKind::AddrNotAvailable,
+                ["does not have that address", "change bindAddress"],
+            ),
+            (ErrorKind::Other, ["(clients)", "listenPort"]),
+        ] {
+            let text = bind_failure("clients", "listenPort", "10.9.9.9:80", &Error::from(kind));
+            let all = parts
+                .iter()
+                .chain(&["10.9.9.9:80"])
+                .all(|part| text.contains(part));
+            assert!(all && !text.contains("another broker"), "{text}");
+        }
     }
 
     #[test]
-    fn address_lists() {
-        for good in ["a:9876", "127.0.0.1:9876;b:1;", "[::1]:9876", "*.*.*.*:9876"] {
-            assert_eq!(check_addresses(good), Ok(()), "{good}");
+    fn a_file_in_utf_16_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let launch = Launch {
+            config_file: Some(dir.path().join("b.conf")),
+            ..Launch::default()
+        };
+        crate::settings! {
+            /// Nothing.
+            struct Nothing, class "Nothing", important [];
         }
-        for bad in ["a", "a:", ":9876", "a:1;b", "a:99999", "a:x", "a:0"] {
-            assert!(check_addresses(bad).is_err(), "{bad}");
+        for (bytes, refused) in [
+            (&b"\xff\xfea\0=\x001\0"[..], true),
+            (b"\xfe\xff\0a", true),
+            (b"\xef\xbb\xbfa=1\r\n", false),
+        ] {
+            std::fs::write(dir.path().join("b.conf"), bytes).unwrap();
+            let report = read(&launch, &mut Nothing::default(), &Hints::NONE).unwrap();
+            assert_eq!(report.has_errors(), refused, "{report}");
         }
     }
 }

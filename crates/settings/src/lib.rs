@@ -26,24 +26,34 @@
 //! assert!(report.to_string().contains("answerEnable"));
 //! ```
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it reads the settings file, before anything is served"
+)]
 
+mod address;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod launch;
 mod live;
 mod load;
 mod nearest;
 pub mod net;
+mod path;
 mod properties;
 mod table;
 mod update;
 mod value;
 
+pub use address::{addresses, announced, check_addresses};
 pub use live::Live;
 pub use load::{Alias, Finding, Hints, NotAKey, Report, Severity, load};
 pub use nearest::nearest;
+pub use path::{optional_path, optional_paths, path};
 pub use properties::{Entry, Properties};
-pub use table::{Applies, Group, InertRow, Row, Section, important_text, page, text};
+pub use table::{Applies, Group, InertRow, Row, Section, important_text, page, printed_text, text};
 #[doc(hidden)]
 pub use table::{default_text, listed};
 pub use update::{Refused, Updated, edit, update};
-pub use value::{BadValue, Value, in_range, not_blank};
+pub use value::{BadValue, Value, in_range, name, not_blank, outside};

@@ -50,6 +50,8 @@ impl Display for Finding {
 pub struct Report {
     /// Findings in the order of the file.
     pub findings: Vec<Finding>,
+    /// Where each key, by today's name, was set last.
+    set_at: HashMap<String, (PathBuf, u32)>,
 }
 
 impl Report {
@@ -69,6 +71,26 @@ impl Report {
             place: Some((file.to_owned(), line)),
             text: text.into(),
         });
+    }
+
+    /// Adds a finding about a key, with its line if a file sets it.
+    pub fn about(&mut self, severity: Severity, key: &str, text: impl Into<String>) {
+        self.findings.push(Finding {
+            severity,
+            place: self.set_at.get(key).cloned(),
+            text: text.into(),
+        });
+    }
+
+    /// Whether a file sets a key.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.set_at.contains_key(key)
+    }
+
+    /// Takes over what another report found.
+    pub fn append(&mut self, other: Report) {
+        self.findings.extend(other.findings);
+        self.set_at.extend(other.set_at);
     }
 
     /// Whether the server must not start.
@@ -189,9 +211,15 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             );
             report.add_at(Severity::Warning, file, entry.line, text);
         }
+        report
+            .set_at
+            .insert(key.to_owned(), (file.to_owned(), entry.line));
         match fill_in(&entry.value, &variable) {
             Some(value) => set(group, row, entry, &value, file, &mut report),
+            // Its own reader says what is missing: a default in its place would lie elsewhere.
+            None if row.strict => set(group, row, entry, &entry.value, file, &mut report),
             None => {
+                report.set_at.remove(key);
                 let text = format!(
                     "`{}={}` looks like a placeholder that was never filled in; the line is not used",
                     entry.key,
@@ -216,22 +244,34 @@ pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
 }
 
 fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path, report: &mut Report) {
-    // One key may stand in several of Java's classes; a file sets all of them.
-    for section in group.sections_mut() {
-        if let Err(bad) = section.set(row.key, value) {
-            let comment = if entry.value.contains(" #") {
-                " (a # behind a value starts no comment)"
-            } else {
-                ""
-            };
-            let text = format!(
-                "bad value of `{}`: `{}`{comment}; {bad}",
-                entry.key,
-                shorten(&entry.value)
-            );
-            report.add_at(Severity::Error, file, entry.line, text);
-            return;
-        }
+    if row.is_used() && row.java == "String" && comment_behind(value) {
+        let text = format!(
+            "`{}={}`: a # behind a value starts no comment, it belongs to the value; give the comment a line of its own",
+            entry.key,
+            shorten(&entry.value)
+        );
+        report.add_at(Severity::Error, file, entry.line, text);
+        return;
+    }
+    // One key may stand in several of Java's classes; a file sets all of them. Of several refusals that of the section which
+    // uses the key tells what is allowed.
+    let refusals = group.sections_mut().into_iter().filter_map(|section| {
+        let bad = section.set(row.key, value).err()?;
+        Some((section.row(row.key).is_some_and(Row::is_used), bad))
+    });
+    if let Some((_, bad)) = refusals.max_by_key(|(used, _)| *used) {
+        let comment = if comment_behind(&entry.value) {
+            " (a # behind a value starts no comment)"
+        } else {
+            ""
+        };
+        let text = format!(
+            "bad value of `{}`: `{}`{comment}; {bad}",
+            entry.key,
+            shorten(&entry.value)
+        );
+        report.add_at(Severity::Error, file, entry.line, text);
+        return;
     }
     if let Applies::Inert(reason) = row.applies {
         report.add_at(
@@ -241,6 +281,14 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
             format!("`{}` has no effect here: {reason}", entry.key),
         );
     }
+}
+
+/// Whether somebody wrote a comment behind a value, `#` or `//` after a blank.
+fn comment_behind(value: &str) -> bool {
+    value
+        .split_whitespace()
+        .skip(1)
+        .any(|word| word.starts_with('#') || word.starts_with("//"))
 }
 
 fn alias_text(alias: &Alias) -> String {
@@ -286,7 +334,7 @@ fn unknown_text(group: &dyn Group, hints: &Hints, entry: &Entry) -> String {
 ///
 /// Unlike Java, which takes such texts as they stand: a server that calls itself `${ip}` is reached by nobody.
 fn fill_in(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    if value.contains("*.*.*.*") || value.contains("x.x.x.x") {
+    if has_wildcards(value) {
         return None;
     }
     let mut filled = String::new();
@@ -303,10 +351,18 @@ fn fill_in(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Str
     Some(filled)
 }
 
+/// Whether two parts of an address are nothing but `*` or `x`: `*.*.*.*`, `192.168.x.x`, `xxx.xxx.xxx.xxx:9876`.
+fn has_wildcards(value: &str) -> bool {
+    let wild = |part: &&str| !part.is_empty() && part.chars().all(|c| matches!(c, '*' | 'x' | 'X'));
+    value
+        .split([';', ':', '/'])
+        .any(|address| address.split('.').filter(wild).count() >= 2)
+}
+
 /// What `${name}` stands for: Java's user.home, or a variable of the environment.
 fn variable(name: &str) -> Option<String> {
     match name {
-        "user.home" => Some(host::home().to_string_lossy().into_owned()),
+        "user.home" => Some(host::home()?.to_string_lossy().into_owned()),
         name => host::variable(name),
     }
 }
@@ -325,6 +381,7 @@ pub(crate) fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path;
 
     crate::settings! {
         /// For the tests.
@@ -335,6 +392,8 @@ mod tests {
         broker_name: String = "host".to_owned(), java "brokerName", since "4.9", applies AtStart;
         /// Size.
         max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live;
+        /// Root.
+        root: String = "/default".to_owned(), java "storePathRootDir", since "4.9", applies AtStart, read path;
         /// File size.
         mapped_file_size_commit_log: i32 = 1, java "mappedFileSizeCommitLog", since "4.9", applies AtStart;
         inert {
@@ -396,8 +455,7 @@ mod tests {
             ),
             (
                 "brokerId=abc",
-                "error: b.conf:1: bad value of `brokerId`: `abc`; allowed: a whole number from -9223372036854775808 to \
-                 9223372036854775807\n",
+                "error: b.conf:1: bad value of `brokerId`: `abc`; allowed: 0 to 9223372036854775807\n",
             ),
             (
                 "brokerId=-1",
@@ -430,6 +488,27 @@ mod tests {
                 "error: b.conf:1: bad value of `aclEnable`: `true`; allowed: only `false`: access control is not built yet\n",
             ),
             ("aclEnable=false", ""),
+            (
+                "brokerName=broker-a # the first",
+                "error: b.conf:1: `brokerName=broker-a # the first`: a # behind a value starts no comment, it belongs to the \
+                 value; give the comment a line of its own\n",
+            ),
+            ("brokerName=broker-a#1", ""),
+            (
+                "brokerId=1 // first",
+                "error: b.conf:1: bad value of `brokerId`: `1 // first` (a # behind a value starts no comment); allowed: 0 to \
+                 9223372036854775807\n",
+            ),
+            (
+                "storePathRootDir=${surely.not.set}/store",
+                "error: b.conf:1: bad value of `storePathRootDir`: `${surely.not.set}/store`; allowed: a path (the \
+                 environment has no `surely.not.set`)\n",
+            ),
+            (
+                "storePathRootDir=\"/data",
+                "error: b.conf:1: bad value of `storePathRootDir`: `\"/data`; allowed: a path without quotes\n",
+            ),
+            ("storePathRootDir=\"/data\"\r\n", ""),
         ] {
             assert_eq!(loaded(text).1, expected, "{text}");
         }
@@ -444,6 +523,10 @@ mod tests {
             ("a${user.home}b${user.home}", Some("a/home/mqb/home/mq")),
             ("${ip}:9876", None),
             ("*.*.*.*:9876", None),
+            ("a:9876;192.168.x.x:9876", None),
+            ("xxx.xxx.xxx.xxx", None),
+            ("x.example.com:9876", Some("x.example.com:9876")),
+            ("*", Some("*")),
             ("$x {y} ${", Some("$x {y} ${")),
         ] {
             assert_eq!(fill_in(value, &variable).as_deref(), filled, "{value}");
@@ -458,12 +541,29 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_about_a_key_has_its_line() {
+        let mut sample = Sample::default();
+        let file = Properties::parse(b"\nmapedFileSizeCommitLog=7\n");
+        let mut report = load(&mut sample, &file, Path::new("b.conf"), &HINTS);
+        report.findings.clear();
+        report.about(Severity::Error, "mappedFileSizeCommitLog", "too small");
+        report.about(Severity::Error, "brokerId", "not set");
+        assert_eq!(report.to_string(), "error: b.conf:2: too small\nerror: not set\n");
+        assert!(report.is_set("mappedFileSizeCommitLog") && !report.is_set("brokerId"));
+    }
+
+    #[test]
     fn printed_forms() {
         let (sample, _) = loaded("sendMessageThreadPoolNums=8\nbrokerName=b\n");
         assert_eq!(
             crate::text(&sample),
             "aclEnable=false\nbrokerId=0\nbrokerName=b\nmappedFileSizeCommitLog=1\nmaxMessageSize=4194304\n\
-             sendMessageThreadPoolNums=8\n"
+             sendMessageThreadPoolNums=8\nstorePathRootDir=/default\n"
+        );
+        let printed = crate::printed_text(&sample);
+        assert!(
+            printed.contains("\ndLegerGroup=\n"),
+            "as Java prints null: {printed}"
         );
         assert_eq!(crate::important_text(&sample), "brokerName=b\n");
     }

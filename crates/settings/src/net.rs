@@ -1,12 +1,21 @@
 //! Sections of the network layer, which both servers have.
 
-use crate::{not_blank, settings};
+use crate::{BadValue, settings};
+use std::net::IpAddr;
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const NETTY: &str = "it tunes the network library of the Java server";
 const WATER: &str = "what is queued for a client is bounded by the server itself";
 const CLIENTSEM: &str = "calls in flight are bounded by the server itself";
 const TLS: &str = "TLS is not part of this release";
+
+/// An address of this host that can be listened on.
+fn bindable(address: &str) -> Result<(), BadValue> {
+    match address.parse::<IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(BadValue::new("an IP address of this host, or 0.0.0.0 for all")),
+    }
+}
 
 settings! {
     /// The listening side (Java: NettyServerConfig).
@@ -27,7 +36,7 @@ settings! {
         java "serverSocketBacklog", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Address to bind.
     bind_address: String = "0.0.0.0".to_owned(),
-        java "bindAddress", since "5.3", applies AtStart, check not_blank;
+        java "bindAddress", since "5.3", applies AtStart, check bindable;
     inert {
         "serverAsyncSemaphoreValue": i32 = "64", since "4.9", CLIENTSEM;
         "serverOnewaySemaphoreValue": i32 = "256", since "4.9", CLIENTSEM;

@@ -34,6 +34,9 @@ pub struct Row {
     pub java: &'static str,
     /// Printed by `-m` as well as by `-p`.
     pub important: bool,
+    /// Its text is read by a function of its own, as that of a path is, so that a leftover of a guide refuses the start: the
+    /// default would lie elsewhere.
+    pub strict: bool,
 }
 
 impl Row {
@@ -99,10 +102,19 @@ impl<S: Section> Group for S {
 /// All settings as `key=value` lines sorted by key: the body of GET_BROKER_CONFIG and GET_NAMESRV_CONFIG. A key that stands
 /// in two sections is printed once; the section that uses it wins. Java's null is left out, as Java does.
 pub fn text(group: &dyn Group) -> String {
+    sorted(group, |value| value)
+}
+
+/// The lines that `-p` prints: [`text`] and, as in Java, the keys whose value is null, with nothing behind the `=`.
+pub fn printed_text(group: &dyn Group) -> String {
+    sorted(group, |value| Some(value.unwrap_or_default()))
+}
+
+fn sorted(group: &dyn Group, shown: impl Fn(Option<String>) -> Option<String>) -> String {
     let mut lines: Vec<(&str, bool, String)> = Vec::new();
     for section in group.sections() {
         for row in section.rows() {
-            let Some(value) = section.get(row.key) else {
+            let Some(value) = shown(section.get(row.key)) else {
                 continue;
             };
             lines.push((row.shown, !row.is_used(), value));
@@ -225,7 +237,8 @@ pub const fn default_text(text: &'static str) -> Option<&'static str> {
 /// Reads a table of settings and makes a struct of it that implements [`Section`] and `Default`. See the crate's example.
 ///
 /// A row is `/// documentation`, `field: Type = default, java "key", since "4.9", applies AtStart|Live`, then optionally
-/// `range a..=b`, `check function` (`fn(&Type) -> Result<(), BadValue>`) and `shown "nameInConfigOutput"`, in this order.
+/// `range a..=b`, `read function` (`fn(&str) -> Result<Type, BadValue>`, in place of the type's own), `check function`
+/// (`fn(&Type) -> Result<(), BadValue>`) and `shown "nameInConfigOutput"`, in this order.
 /// Rows of `inert { }` accept a value of the type and do nothing; rows of `fixed { }` accept only their default.
 #[macro_export]
 macro_rules! settings {
@@ -235,7 +248,7 @@ macro_rules! settings {
         $(
             $(#[doc = $doc:literal])+
             $field:ident: $type:ty = $default:expr, java $key:literal, since $since:literal, applies $applies:ident
-            $(, range $range:expr)? $(, check $check:path)? $(, shown $shown:literal)?;
+            $(, range $range:expr)? $(, read $read:ident)? $(, check $check:path)? $(, shown $shown:literal)?;
         )*
         $(inert { $($ikey:literal: $itype:ty = $idefault:literal, since $isince:literal, $ireason:expr $(, shown $ishown:literal)?;)* })?
         $(fixed { $($fkey:literal: $ftype:ty = $fdefault:literal, since $fsince:literal, $freason:expr $(, shown $fshown:literal)?;)* })?
@@ -267,6 +280,7 @@ macro_rules! settings {
                         applies: $crate::Applies::Inert($ireason),
                         java: <$itype as $crate::Value>::JAVA,
                         important: $crate::listed(&$important, $ikey),
+                        strict: false,
                     },
                     default: $crate::default_text($idefault),
                     parse: |text| <$itype as $crate::Value>::parse(text).map(|value| $crate::Value::render(&value)),
@@ -280,6 +294,7 @@ macro_rules! settings {
                         applies: $crate::Applies::Fixed($freason),
                         java: <$ftype as $crate::Value>::JAVA,
                         important: $crate::listed(&$important, $fkey),
+                        strict: false,
                     },
                     default: $crate::default_text($fdefault),
                     parse: |text| <$ftype as $crate::Value>::parse(text).map(|value| $crate::Value::render(&value)),
@@ -296,12 +311,14 @@ macro_rules! settings {
                     applies: $crate::Applies::$applies,
                     java: <$type as $crate::Value>::JAVA,
                     important: $crate::listed(&$important, $key),
+                    strict: $crate::settings!(@strict $($read)?),
                 },)*];
                 const INERT: &[$crate::InertRow] = $name::INERT;
                 const LEN: usize = USED.len() + INERT.len();
                 const ALL: [$crate::Row; LEN] = {
                     let mut all = [$crate::Row {
                         key: "", shown: "", doc: "", since: "", applies: $crate::Applies::AtStart, java: "", important: false,
+                        strict: false,
                     }; LEN];
                     let mut index = 0;
                     while index < LEN {
@@ -339,7 +356,7 @@ macro_rules! settings {
             fn set(&mut self, key: &str, text: &str) -> Result<(), $crate::BadValue> {
                 match key {
                     $($key => {
-                        let value = <$type as $crate::Value>::parse(text)?;
+                        let value: $type = $crate::settings!(@parse $type, text $(, range $range)? $(, read $read)?)?;
                         $($crate::in_range(&value, &($range))?;)?
                         $($check(&value)?;)?
                         self.$field = value;
@@ -359,6 +376,13 @@ macro_rules! settings {
             }
         }
     };
+    (@parse $type:ty, $text:ident) => { <$type as $crate::Value>::parse($text) };
+    (@parse $type:ty, $text:ident, range $range:expr) => {
+        <$type as $crate::Value>::parse($text).map_err(|_| $crate::outside(&($range)))
+    };
+    (@parse $type:ty, $text:ident, read $read:ident) => { $read($text) };
+    (@strict) => { false };
+    (@strict $read:ident) => { true };
     (@shown $key:literal) => { $key };
     (@shown $key:literal, $shown:literal) => { $shown };
 }

@@ -1,6 +1,6 @@
 //! Changes at run time: UPDATE_BROKER_CONFIG and UPDATE_NAMESRV_CONFIG, and the file that keeps them.
 
-use crate::load::find_row;
+use crate::load::{find_row, shorten};
 use crate::properties::{Properties, is_continued, lines};
 use crate::table::{Applies, Group};
 use std::collections::BTreeMap;
@@ -24,7 +24,18 @@ pub enum Refused {
     /// A broken `\u` escape.
     #[error("`{0}`: a \\u needs four hexadecimal digits")]
     BadEscape(String),
+    /// More than a file of settings can sensibly have.
+    #[error("a change of settings has at most {max} bytes, this one has {len}")]
+    TooLong {
+        /// Bytes of keys and values.
+        len: usize,
+        /// How many there may be.
+        max: usize,
+    },
 }
+
+/// Most bytes of keys and values in one update.
+const UPDATE_MAX: usize = 64 * 1024;
 
 /// What an update did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +72,15 @@ impl Updated {
 /// # Errors
 /// See [`Refused`]; `group` is to be thrown away then.
 pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> Result<Updated, Refused> {
+    let len = changes
+        .entries
+        .iter()
+        .map(|entry| entry.key.len() + entry.value.len())
+        .sum();
+    if len > UPDATE_MAX {
+        let max = UPDATE_MAX;
+        return Err(Refused::TooLong { len, max });
+    }
     let banned: Vec<&str> = black_list.split(';').map(str::trim).collect();
     // The last of repeated keys counts.
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
@@ -84,7 +104,7 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
             let old = section.get(key);
             section.set(key, value).map_err(|bad| Refused::BadValue {
                 key: key.to_owned(),
-                value: value.to_owned(),
+                value: shorten(value),
                 allowed: bad.allowed,
             })?;
             if row.applies == Applies::AtStart {
@@ -219,6 +239,21 @@ mod tests {
             refused.to_string(),
             "bad value of `listenPort`: `0`; allowed: 1 to 65535"
         );
+    }
+
+    #[test]
+    fn an_update_has_a_longest_length() {
+        let long = format!("nope={}\n", "x".repeat(UPDATE_MAX));
+        assert!(matches!(
+            updated(&long).1,
+            Err(Refused::TooLong { max: UPDATE_MAX, .. })
+        ));
+        let value = "x".repeat(10_000);
+        let refused = updated(&format!("listenPort={value}\n"))
+            .1
+            .unwrap_err()
+            .to_string();
+        assert!(refused.len() < 300, "{refused}");
     }
 
     #[test]

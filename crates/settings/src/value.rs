@@ -111,8 +111,13 @@ pub fn in_range<T: PartialOrd + Display>(
     if range.contains(value) {
         Ok(())
     } else {
-        Err(BadValue::new(format!("{} to {}", range.start(), range.end())))
+        Err(outside(range))
     }
+}
+
+/// The refusal of what lies outside a range, or is no number at all.
+pub fn outside<T: Display>(range: &std::ops::RangeInclusive<T>) -> BadValue {
+    BadValue::new(format!("{} to {}", range.start(), range.end()))
 }
 
 /// Checks a text that cannot be empty, such as a name or a path.
@@ -125,6 +130,19 @@ pub fn not_blank(value: &str) -> Result<(), BadValue> {
     } else {
         Ok(())
     }
+}
+
+/// Checks a name that is shown to clients and tools, such as a broker's: it is not empty and has no quotes around it, which
+/// a properties file does not take off.
+///
+/// # Errors
+/// Nothing but blanks, quotes, or characters that nobody sees.
+pub fn name(value: &str) -> Result<(), BadValue> {
+    not_blank(value)?;
+    if value.contains(['"', '\'', '`']) || value.chars().any(char::is_control) || value.contains('\u{FEFF}') {
+        return Err(BadValue::new("a name without quotes"));
+    }
+    Ok(())
 }
 
 /// Makes an enum whose values are written in files by their Java names.
@@ -224,6 +242,15 @@ mod tests {
     fn ranges() {
         assert!(in_range(&5, &(1..=5)).is_ok());
         assert_eq!(in_range(&6, &(1..=5)), Err(BadValue::new("1 to 5")));
+    }
+
+    #[test]
+    fn names_have_no_quotes() {
+        assert_eq!(name("broker-a"), Ok(()));
+        assert_eq!(name("订单 broker"), Ok(()));
+        for bad in ["", " ", "\"broker-a\"", "'a'", "a\u{1}", "\u{FEFF}a"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

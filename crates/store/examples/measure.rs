@@ -1,7 +1,7 @@
 //! How fast the store is by itself, without the network.
 //!
 //! ```text
-//! cargo run --release -p store --example measure -- append DIR   # ASYNC_FLUSH: append, dispatch; one and two threads
+//! cargo run --release -p store --example measure -- append DIR   # ASYNC_FLUSH: append, reput; one and two threads
 //! cargo run --release -p store --example measure -- sync DIR     # SYNC_FLUSH beside bare write + fdatasync
 //! cargo run --release -p store --example measure -- read DIR     # pulls of 32 from a hot store
 //! cargo run --release -p store --example measure -- queues DIR   # 12,500 topics with 8 queues: send, stop, kill, start
@@ -11,6 +11,7 @@
 //!
 //! DIR is made and removed, but by `make` and `open`: those are for starts beside Java's (beside-java.sh). Prints one line a figure; compare only figures of one machine and one run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A program to be looked at.
+#![allow(clippy::disallowed_methods, reason = "a program that measures")]
 
 use disk::{Disk, MmapDisk};
 use filter::TagFilter;
@@ -104,7 +105,7 @@ fn append(dir: &Path) {
                             .collect();
                         number += group;
                         store.append(&mut pending, NOW);
-                        store.dispatch(&mut |_| {}).unwrap();
+                        store.reput(&mut |_| {}).unwrap();
                         sent.fetch_add(group as u64, Ordering::Relaxed);
                     }
                 });
@@ -152,7 +153,7 @@ fn sync(dir: &Path) {
                 let reached = appended.load(Ordering::Acquire);
                 if reached > flushed.load(Ordering::Relaxed) {
                     store.flush(0).unwrap();
-                    store.dispatch(&mut |_| {}).unwrap();
+                    store.reput(&mut |_| {}).unwrap();
                     flushed.store(reached, Ordering::Release);
                     groups += 1;
                 } else {
@@ -221,7 +222,7 @@ fn read(dir: &Path) {
     for number in 0..200_000 {
         let mut pending = [store.prepare(&new("BenchmarkTest", number % 8, &body)).unwrap()];
         store.append(&mut pending, NOW);
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
     }
     let (started, cpu_before) = (Instant::now(), cpu());
     let limits = ReadLimits {
@@ -265,7 +266,7 @@ fn queues(dir: &Path, count: usize) {
                 let mut pending = [store.prepare(&new(topic, queue, b"hello")).unwrap()];
                 store.append(&mut pending, NOW);
                 pending[0].result.take().unwrap().unwrap();
-                store.dispatch(&mut |_| {}).unwrap();
+                store.reput(&mut |_| {}).unwrap();
             }
         }
         println!(
@@ -315,7 +316,7 @@ fn make(dir: &Path, what: &str, count: usize) {
         let body = if what == "queues" { &body[..5] } else { &body[..] };
         let mut pending = [store.prepare(&new(&topic, (number % 8) as i32, body)).unwrap()];
         store.append(&mut pending, NOW);
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
         if store.needs_preparation() {
             store.prepare_ahead(NOW, &mut || {});
         }

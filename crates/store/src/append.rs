@@ -1,4 +1,4 @@
-//! Appending: what goes in, what comes out, and why not.
+//! LogWriter: what goes in, what comes out, and why not.
 
 use crate::index::KeyHashes;
 use crate::latch::Latched;
@@ -6,7 +6,8 @@ use crate::multi::Multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::Queue;
 use disk::MappedFile;
-use message::record::{Fields, Place};
+use message::properties::{self, Ending, names};
+use message::record::{Fields, Place, View};
 use parking_lot::Mutex;
 use std::io::IoSlice;
 use std::ops::Range;
@@ -43,6 +44,59 @@ pub struct NewRecord<'a> {
     pub joined: bool,
 }
 
+impl<'a> NewRecord<'a> {
+    /// A copy of a stored record for another topic and queue, with another properties text ([`copy_properties`]). All else is
+    /// as it was stored: body, flags with compression and transaction type, times, both hosts, how often it came back, its half
+    /// message. Who wants something of that otherwise says so: `NewRecord { reconsume_times: 3, ..NewRecord::copy_of(…) }`.
+    ///
+    /// A copy keeps the address of the broker that stored the original, so that a message id that a client knows still tells
+    /// where the original lies (RocketMQ 4.9.8, ScheduleMessageService and SendMessageProcessor).
+    pub fn copy_of(
+        original: &View<'a>,
+        topic: &'a str,
+        queue_id: i32,
+        properties: &'a [u8],
+    ) -> NewRecord<'a> {
+        NewRecord {
+            topic,
+            queue_id,
+            flag: original.flag(),
+            sys_flag: original.sys_flag(),
+            born_timestamp: original.born_timestamp(),
+            born_host: original.born_host(),
+            store_host: original.store_host(),
+            reconsume_times: original.reconsume_times(),
+            prepared_transaction_offset: original.prepared_transaction_offset(),
+            body: original.body(),
+            properties,
+            joined: false,
+        }
+    }
+}
+
+/// Writes the properties of a stored record to the end of `out`, as a text for a copy of it: without the names in `without`,
+/// then the pairs of `with`, which replace those of the record.
+///
+/// What belongs to the original alone is left out: the CRC of its bytes, its places in the queues that it names. So are zero
+/// bytes, which a record of Java's broker may hold and this store does not take.
+pub fn copy_properties(
+    original: &View<'_>,
+    without: &[&str],
+    with: &[(&str, &str)],
+    ending: Ending,
+    out: &mut Vec<u8>,
+) {
+    let own = [names::CRC32, names::INNER_MULTI_QUEUE_OFFSET];
+    let without: Vec<&str> = own.iter().chain(without).copied().collect();
+    let start = out.len();
+    properties::rebuild(original.properties(), &without, with, ending, out);
+    if memchr::memchr(0, &out[start..]).is_some() {
+        let mut text = out.split_off(start);
+        text.retain(|byte| *byte != 0);
+        out.append(&mut text);
+    }
+}
+
 /// A record with all done that needs no lock: sizes checked, CRC and tagsCode computed, queue found.
 ///
 /// Made by [`crate::Store::prepare`].
@@ -60,6 +114,8 @@ pub struct Pending<'a, F: MappedFile> {
     pub(crate) joined: bool,
     /// The other queues it names; none without `enableMultiDispatch`.
     pub(crate) multi: Option<Box<Multi<F>>>,
+    /// Where it is written; its result once it is.
+    pub(crate) place: Option<Appended>,
     /// How it went; set by [`crate::Store::append`].
     pub result: Option<Result<Appended, AppendError>>,
 }
@@ -233,8 +289,8 @@ pub enum AppendError {
     /// The disk is above its warning level: SERVICE_NOT_AVAILABLE until space comes back.
     #[error(transparent)]
     DiskLevel(#[from] DiskFull),
-    /// No room could be had for the next bytes of the log; the next append tries again.
-    #[error("no space for the commitlog: {0}")]
+    /// No room, or no file, could be had for the next bytes of the log; the next append tries again.
+    #[error("the commitlog can not grow: {0}")]
     NoSpace(String),
     /// The store was shut down.
     #[error("the store has been shut down")]

@@ -3,9 +3,13 @@
 //! For a directory that no broker has open. What it finds is said, not repaired: the next start of a broker recovers by
 //! the rules in [`crate::recover`].
 
-use crate::dispatch::{has_unit, unit_of};
+use crate::checkpoint::Checkpoint;
+use crate::damage::Damage;
 use crate::log::{Log, LogFile, Step, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
+use crate::recover::files::{LogListing, MissingLog};
+use crate::recover::written_until;
+use crate::reput::{has_unit, unit_of};
 use crate::settings::{SettingsError, StoreSettings};
 use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, RecordError, View, decode};
@@ -13,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 /// How many faults are kept; all are counted.
 const FAULTS_KEPT: usize = 20;
@@ -39,11 +43,19 @@ pub enum Fault {
         /// What is wrong.
         what: String,
     },
-    /// No record where one should be; the rest of its file was not looked at.
-    Record {
-        /// Position in the log.
-        at: i64,
-        /// What is wrong.
+    /// A part of the log is not there. A start is refused.
+    Missing(MissingLog),
+    /// Bytes that are no record, with the log going on behind them. A start steps over them.
+    Damage(Damage),
+    /// Bytes that are no record, with nothing sound behind them. A start cuts them off.
+    Torn {
+        /// The file they start in.
+        path: PathBuf,
+        /// Where in that file, bytes.
+        file_offset: i64,
+        /// How many bytes from there on are not zero or lie before such a one.
+        bytes: u64,
+        /// What is wrong where they start.
         reason: RecordError,
     },
     /// A record without its unit: its queue ends before it, or has another unit there. The first is what a killed
@@ -75,7 +87,18 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::File { path, what } => write!(f, "{}: {what}", path.display()),
-            Fault::Record { at, reason } => write!(f, "commitlog {at}: {reason}"),
+            Fault::Missing(missing) => write!(f, "{missing}; a start is refused"),
+            Fault::Damage(damage) => damage.fmt(f),
+            Fault::Torn {
+                path,
+                file_offset,
+                bytes,
+                reason,
+            } => write!(
+                f,
+                "{}: the log ends at byte {file_offset}, {bytes} bytes behind are torn ({reason}); a start cuts them off",
+                path.display()
+            ),
             Fault::NoUnit {
                 at,
                 topic,
@@ -144,7 +167,7 @@ pub fn check<D: Disk>(
     settings: &StoreSettings,
     mut on_record: impl FnMut(&View<'_>),
 ) -> Result<CheckSummary, CheckError> {
-    let settings = settings.clone().checked()?;
+    let mut settings = settings.clone().checked()?;
     let mut summary = CheckSummary {
         clean: !disk
             .list(&settings.root_dir)?
@@ -152,7 +175,7 @@ pub fn check<D: Disk>(
             .any(|entry| entry.name == "abort"),
         ..CheckSummary::default()
     };
-    let log = open_log(disk, &settings, &mut summary)?;
+    let log = open_log(disk, &mut settings, &mut summary)?;
     summary.log_start = log.min();
     let queues = open_queues(disk, &settings, &log, &mut summary)?;
     check_log(&settings, &log, &queues, &mut summary, &mut on_record)?;
@@ -162,39 +185,38 @@ pub fn check<D: Disk>(
 
 fn open_log<D: Disk>(
     disk: &D,
-    settings: &StoreSettings,
+    settings: &mut StoreSettings,
     summary: &mut CheckSummary,
 ) -> Result<Log<D>, CheckError> {
-    let size = settings.commitlog_file_size;
-    let mut files = Vec::new();
-    for dir in settings
-        .commitlog_dirs
-        .iter()
-        .chain(&settings.read_only_commitlog_dirs)
-    {
-        for entry in disk.list(dir)? {
-            let path = dir.join(&entry.name);
-            let Some(start) = parse_file_name(&entry.name).filter(|start| start % size == 0) else {
-                summary.fault(Fault::File {
-                    path,
-                    what: format!("its name is no multiple of {size}"),
-                });
-                continue;
-            };
-            if entry.len != size as u64 {
-                let what = format!("it has {} bytes, mappedFileSizeCommitLog is {size}", entry.len);
-                summary.fault(Fault::File { path, what });
-                continue;
-            }
-            let file = disk.open(&path, size as u64, Log::<D>::options(settings))?;
-            files.push(Arc::new(LogFile {
-                start,
-                file,
-                modified_ms: AtomicI64::new(entry.modified_ms),
-            }));
-        }
+    let listing = LogListing::of(disk, settings, summary.clean)?;
+    let checkpoint = Checkpoint::read(disk, &settings.root_dir)?;
+    for missing in listing.missing(disk, settings, &checkpoint)? {
+        summary.fault(Fault::Missing(missing));
     }
-    files.sort_by_key(|file| file.start);
+    let size = listing.file_size;
+    settings.commitlog_file_size = size;
+    for path in listing.ignored {
+        let what = "it is no commitlog file".into();
+        summary.fault(Fault::File { path, what });
+    }
+    let mut files = Vec::new();
+    for (start, path, entry) in listing.files {
+        if start % size != 0 || entry.len != size as u64 {
+            let what = format!(
+                "its name or its length {} does not fit commitlog files of {size} bytes",
+                entry.len
+            );
+            summary.fault(Fault::File { path, what });
+            continue;
+        }
+        let file = disk.open(&path, size as u64, Log::<D>::options(settings))?;
+        files.push(Arc::new(LogFile {
+            start,
+            file,
+            named: AtomicBool::new(true),
+            modified_ms: AtomicI64::new(entry.modified_ms),
+        }));
+    }
     summary.log_files = files.len();
     Ok(Log::new(settings, files))
 }
@@ -283,7 +305,7 @@ fn check_log<D: Disk>(
 ) -> Result<(), CheckError> {
     let mut position = log.min();
     summary.log_end = position;
-    while position < log.written() {
+    loop {
         let mut walk = log.walk(position, log.written());
         let bad = loop {
             match walk.next(Check::Body)? {
@@ -296,28 +318,32 @@ fn check_log<D: Disk>(
                 Step::Bad(reason) => break Some(reason),
             }
         };
-        position = walk.position;
-        let Some(reason) = bad else { break };
-        let rest = log.slice_to_file_end(position)?;
-        let is_end = position >= log.written() - log.file_size
-            && rest.is_none_or(|rest| rest[..rest.len().min(8)].iter().all(|&byte| byte == 0));
-        if is_end {
-            break;
+        let Some(reason) = bad else { return Ok(()) };
+        let at = walk.position;
+        let not_before = summary.times.map_or(i64::MIN, |(_, last)| last);
+        if let Some(next) = log.resume(at, not_before)? {
+            summary.fault(Fault::Damage(log.damage(at, next, reason)));
+            position = next;
+            continue;
         }
-        if !all_zero_from(log, position)? {
-            summary.fault(Fault::Record { at: position, reason });
+        let mut bytes = 0;
+        for file in log.files().iter().filter(|file| file.start + log.file_size > at) {
+            let from = (at - file.start).max(0) as u64;
+            bytes += written_until(file, from)? - from;
         }
-        position = log.next_file(position);
+        if bytes > 0 {
+            let Damage {
+                path, file_offset, ..
+            } = log.damage(at, at, reason);
+            summary.fault(Fault::Torn {
+                path,
+                file_offset,
+                bytes,
+                reason,
+            });
+        }
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Whether nothing was ever written from `position` to the end of its file: a file made ahead, or the log's end in a
-/// directory that has such files behind it.
-fn all_zero_from<D: Disk>(log: &Log<D>, position: i64) -> Result<bool, CheckError> {
-    Ok(log
-        .slice_to_file_end(position)?
-        .is_none_or(|rest| rest.iter().all(|&byte| byte == 0)))
 }
 
 fn note_record(view: &View<'_>, summary: &mut CheckSummary) {

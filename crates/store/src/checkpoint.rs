@@ -41,6 +41,13 @@ impl Checkpoint {
         (self.physic_timestamp.min(self.logics_timestamp) - 3000).max(0)
     }
 
+    /// What the checkpoint of a store says that is not opened; nothing where there is none of the right length.
+    pub(crate) fn read<D: Disk>(disk: &D, root: &Path) -> disk::Result<Checkpoint> {
+        let content = disk.read_small(&root.join("checkpoint"), LEN as u64 + 1)?;
+        let bytes = content.and_then(|content| <[u8; LEN]>::try_from(content).ok());
+        Ok(bytes.map_or_else(Checkpoint::default, |bytes| Checkpoint::decode(&bytes)))
+    }
+
     fn decode(bytes: &[u8; LEN]) -> Checkpoint {
         let long = |at: usize| {
             let mut eight = [0; 8];

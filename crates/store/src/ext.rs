@@ -59,7 +59,7 @@ impl ExtUnit {
     }
 }
 
-/// The extension of one queue. Written by whoever holds the dispatch lock, read by everyone.
+/// The extension of one queue. Written by whoever holds the reput lock, read by everyone.
 #[derive(Debug)]
 pub(crate) struct Ext<F> {
     file_size: i64,
@@ -179,7 +179,7 @@ impl<F: MappedFile> Ext<F> {
     }
 
     /// Appends a unit and returns its address; `None` for one that does not fit a file, or when no address is left. Only
-    /// under the dispatch lock.
+    /// under the reput lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
         disk: &D,
@@ -229,7 +229,11 @@ impl<F: MappedFile> Ext<F> {
             }
         }
         if self.new_names.swap(false, Ordering::AcqRel) {
-            dir.ancestors().take(3).try_for_each(|dir| disk.sync_dir(dir))?;
+            let synced = dir.ancestors().take(3).try_for_each(|dir| disk.sync_dir(dir));
+            if synced.is_err() {
+                self.new_names.store(true, Ordering::Release);
+            }
+            synced?;
         }
         self.flushed.fetch_max(end, Ordering::AcqRel);
         Ok(())
@@ -246,6 +250,11 @@ impl<F: MappedFile> Ext<F> {
     pub(crate) fn end_flush(&self) {
         self.flushed
             .fetch_max(self.covered.load(Ordering::Acquire), Ordering::AcqRel);
+    }
+
+    /// When that did not happen.
+    pub(crate) fn abandon_flush(&self) {
+        self.new_names.store(true, Ordering::Release);
     }
 
     /// Takes out the files that lie before an address, the last one excepted.

@@ -1,6 +1,6 @@
 //! Flushing consumequeues, and the checkpoint that vouches for them.
 
-use crate::latch::Latched;
+use crate::latch::{Latched, Undone};
 use crate::store::Store;
 use disk::Disk;
 use std::sync::atomic::Ordering;
@@ -16,24 +16,30 @@ impl<D: Disk> Store<D> {
     /// Java: every `flushIntervalConsumeQueue` 1 s with 2 pages; every 60 s, and at the stop, with 0 and the
     /// checkpoint.
     pub fn flush_consumequeues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Latched> {
-        let _flushing = self.flushing_queues.lock();
+        self.flush_queues(least_pages, save_checkpoint)
+            .or_else(|undone| undone.until_next_time("the sync of the consumequeues"))
+    }
+
+    pub(crate) fn flush_queues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Undone> {
+        let _one_at_a_time = self.queue_flush_lock.lock();
         self.latch.check()?;
-        // Taken before the queues are flushed: what is dispatched meanwhile is not vouched for. The position first:
+        // Taken before the queues are flushed: what reput does meanwhile is not vouched for. The position first:
         // the time may then be that of a later record, so the time is read before it.
-        let timestamp = self.dispatched_timestamp.load(Ordering::Acquire);
-        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let timestamp = self.reput_timestamp.load(Ordering::Acquire);
+        let reput_end = self.reput_end.load(Ordering::Acquire);
         let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
         let mut dirty = self.queues.all();
         dirty.retain(|queue| queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.is_deleted());
         if dirty.len() > ONE_BY_ONE_MAX {
             let ends: Vec<i64> = dirty.iter().map(|queue| queue.begin_flush()).collect();
-            if self.queue_files.ext {
-                // It may be a mount of its own, and units point there.
-                self.latch
-                    .guard(self.disk.sync_file_system(&self.queue_files.ext_dir))?;
+            // Extensions may be on a mount of their own, and units point there.
+            let ext = self.queue_files.ext.then_some(&self.queue_files.ext_dir);
+            let mut dirs = ext.into_iter().chain([&self.queue_files.dir]);
+            let synced = dirs.try_for_each(|dir| self.latch.guard(self.disk.sync_file_system(dir)));
+            if synced.is_err() {
+                dirty.iter().for_each(|queue| queue.abandon_flush());
             }
-            self.latch
-                .guard(self.disk.sync_file_system(&self.queue_files.dir))?;
+            synced?;
             dirty
                 .iter()
                 .zip(ends)
@@ -48,21 +54,21 @@ impl<D: Disk> Store<D> {
             }
         }
         if save_checkpoint {
-            self.save_checkpoint(dispatched, timestamp)?;
+            self.save_checkpoint(reput_end, timestamp)?;
         }
         Ok(())
     }
 
-    fn save_checkpoint(&self, dispatched: i64, dispatched_timestamp: i64) -> Result<(), Latched> {
+    fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64) -> Result<(), Undone> {
         let mut checkpoint = self.checkpoint.lock();
         let (file, content) = &mut *checkpoint;
         let flushed_timestamp = self.log.flushed_timestamp.load(Ordering::Acquire);
         let flushed = self.log.flushed();
-        // A dispatched record always starts where the one before ends, but a flushed end can lie inside a later one
-        // only if it is beyond what was dispatched: the smaller of the two is the start of a record.
-        content.vouched = Some(dispatched.min(flushed));
+        // Reput always ends where a record does, but a flushed end can lie inside a later one
+        // only if it is beyond what reput has done: the smaller of the two is the start of a record.
+        content.vouched = Some(reput_end.min(flushed));
         content.physic_timestamp = content.physic_timestamp.max(flushed_timestamp);
-        content.logics_timestamp = content.logics_timestamp.max(dispatched_timestamp);
+        content.logics_timestamp = content.logics_timestamp.max(reput_timestamp);
         // 5.x without a controller sets this anew at its start; up to here it is true.
         content.confirmed = flushed;
         self.latch.guard(file.save(content))

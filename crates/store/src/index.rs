@@ -13,10 +13,10 @@
 //! physical offset i64, seconds since beginTimestamp i32, previous entry of the slot i32. Entry 0 is never used.
 //! (RocketMQ 4.9.8, IndexFile, IndexHeader, IndexService)
 //!
-//! What is to be entered comes from memory, where dispatch leaves the hashes of each record's keys, and from the log where
+//! What is to be entered comes from memory, where reput leaves the hashes of each record's keys, and from the log where
 //! that has a gap. It is entered in rounds: all slots of a round first, then its entries by one write.
 
-use crate::latch::Latched;
+use crate::latch::{Latched, Undone};
 use crate::log::Step;
 use crate::offset::PhysicalOffset;
 use crate::settings::StoreSettings;
@@ -325,13 +325,13 @@ impl<D: Disk> Index<D> {
     /// Opens what is there. After an unclean stop only the files are kept that were full and flushed, which the
     /// checkpoint says by the time `vouched`; the rest is removed. So is, unlike Java, a file of a wrong length, or
     /// one with records that the log lost, with all that follow, instead of refusing to start: everything can be made
-    /// again from the log.
+    /// again from the log. Returns how many were removed, too.
     pub(crate) fn load(
         disk: &D,
         settings: &StoreSettings,
         vouched: Option<i64>,
         log_end: i64,
-    ) -> disk::Result<Self> {
+    ) -> disk::Result<(Self, usize)> {
         let mut index = Index {
             dir: settings.index_dir(),
             slots: settings.index_slots,
@@ -343,7 +343,7 @@ impl<D: Disk> Index<D> {
             remembered: RememberedQueue::new(),
         };
         let len = index.len();
-        let mut keep = true;
+        let (mut keep, mut removed) = (true, 0);
         for entry in disk.list(&index.dir)? {
             let path = index.dir.join(&entry.name);
             if entry.is_dir || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -373,9 +373,10 @@ impl<D: Disk> Index<D> {
             if !keep {
                 tracing::info!(file = %path.display(), "index file removed, its part of the log is indexed again");
                 disk.remove_file(&path)?;
+                removed += 1;
             }
         }
-        Ok(index)
+        Ok((index, removed))
     }
 
     /// Decides where indexing goes on, once the log is known. After a clean stop the record at the newest entry has
@@ -607,28 +608,32 @@ fn next_digits(path: &std::path::Path) -> Option<String> {
 }
 
 impl<D: Disk> Store<D> {
-    /// Indexes what was dispatched since the last call. For a background thread: key queries see a message a moment
-    /// after it can be consumed, as in Java. A full disk is no error: the rest waits for the next call.
+    /// Indexes what has units since the last call. For a background thread: key queries see a message a moment
+    /// after it can be consumed, as in Java. A full disk, or a file that can not be made now, is no error: the rest waits for
+    /// the next call.
     pub fn build_index(&self) -> Result<(), Latched> {
+        self.enter_keys()
+            .or_else(|undone| undone.until_next_time("the index"))
+    }
+
+    pub(crate) fn enter_keys(&self) -> Result<(), Undone> {
         let mut guard = self.index.lock();
         let Some(index) = guard.as_mut() else {
             return Ok(());
         };
-        let until = self.dispatched.load(Ordering::Acquire);
+        let until = self.reput_end.load(Ordering::Acquire);
         index.position = index.position.max(self.log.min());
+        index.local_offset_ms = self.live.local_offset_ms();
         if index.position >= until {
             return Ok(());
         }
         let before = index.full_timestamp;
         let result = self.index_up_to(index, until);
         self.indexed.store(index.position, Ordering::Release);
-        let full = result?;
         if let Some(newest) = index.files.last_mut() {
             self.latch.guard(newest.write_header())?;
         }
-        if full {
-            return Ok(());
-        }
+        result?;
         if index.full_timestamp != before {
             // A file became full and was flushed: from now on a crash keeps it.
             let mut checkpoint = self.checkpoint.lock();
@@ -639,8 +644,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Enters the records below `until`; says whether the disk was full before all were in.
-    fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<bool, Latched> {
+    /// Enters the records below `until`.
+    fn index_up_to(&self, index: &mut Index<D>, until: i64) -> Result<(), Undone> {
         let mut round = Round {
             keys: Vec::new(),
             end: index.position,
@@ -653,16 +658,10 @@ impl<D: Disk> Store<D> {
                     self.add_from_log(&mut round, log_until)?;
                 }
             }
-            match index.enter(&self.disk, &round) {
-                Err(error) if error.is_full() => {
-                    tracing::warn!(%error, "the index waits for space");
-                    return Ok(true);
-                }
-                result => self.latch.guard(result)?,
-            }
+            self.latch.guard(index.enter(&self.disk, &round))?;
             round.keys.clear();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// [`Round::add_remembered`] of what was taken over before and of what came since.
@@ -671,13 +670,13 @@ impl<D: Disk> Store<D> {
         if !index.remembered.is_empty() {
             return log_until;
         }
-        // All of it at once, so that whoever dispatches does not wait here.
+        // All of it at once, so that whoever reputs does not wait here.
         std::mem::swap(&mut index.remembered, &mut *self.remembered.lock());
         round.add_remembered(&mut index.remembered, until)
     }
 
     /// Adds the next records below `until` as they stand in the log.
-    fn add_from_log(&self, round: &mut Round, until: i64) -> Result<(), Latched> {
+    fn add_from_log(&self, round: &mut Round, until: i64) -> Result<(), Undone> {
         let mut walk = self.log.walk(round.end, until);
         while !round.is_full() {
             match self.latch.guard(walk.next(Check::Lengths))? {
@@ -686,9 +685,11 @@ impl<D: Disk> Store<D> {
                     round.end = until;
                     break;
                 }
-                Step::Bad(error) => {
-                    tracing::error!(position = round.end, %error, "no record here; the rest of the file is not indexed");
-                    round.end = self.log.next_file(round.end).min(until);
+                Step::Bad(_) => {
+                    // Recovery or reput told of it.
+                    let at = walk.position;
+                    let next = self.latch.guard(self.log.resume(at, i64::MIN))?;
+                    round.end = next.unwrap_or(until).min(until);
                     break;
                 }
             }
@@ -697,7 +698,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Makes the index files durable; at the stop, as 5.x does. Says in the checkpoint that they are.
-    pub(crate) fn flush_index(&self) -> Result<(), Latched> {
+    pub(crate) fn flush_index(&self) -> Result<(), Undone> {
         let mut guard = self.index.lock();
         let Some(index) = guard.as_mut() else {
             return Ok(());
@@ -721,7 +722,7 @@ impl<D: Disk> Store<D> {
         begin: i64,
         end: i64,
     ) -> disk::Result<Vec<PhysicalOffset>> {
-        let max = max.min(self.tuned.query_max());
+        let max = max.min(self.live.query_max());
         let mut candidates = Vec::new();
         if let Some(index) = self.index.lock().as_ref() {
             // Hashes collide rarely; a few more candidates than wanted make up for it.
@@ -765,9 +766,9 @@ impl<D: Disk> Store<D> {
         })
     }
 
-    /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every dispatch.
+    /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every reput.
     pub fn index_lags(&self) -> bool {
-        self.settings.index && self.indexed.load(Ordering::Acquire) < self.dispatched.load(Ordering::Acquire)
+        self.settings.index && self.indexed.load(Ordering::Acquire) < self.reput_end.load(Ordering::Acquire)
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! | thread or task | calls |
 //! |---|---|
-//! | connection | [`Store::prepare`], [`Store::append`], [`Store::dispatch`] (ASYNC_FLUSH), [`Store::read`] |
-//! | flush | [`Store::flush`], then [`Store::dispatch`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
+//! | connection | [`Store::prepare`], [`Store::append`], [`Store::reput`] (ASYNC_FLUSH), [`Store::read`] |
+//! | flush | [`Store::flush`], then [`Store::reput`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
 //! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
@@ -19,11 +19,15 @@
 mod append;
 pub mod check;
 mod checkpoint;
-mod dispatch;
+mod damage;
+mod delete_topic;
 mod ext;
 mod flush;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod index;
 mod latch;
+mod live_settings;
 mod log;
 mod multi;
 mod offset;
@@ -32,21 +36,23 @@ mod progress;
 mod queue;
 mod read;
 pub mod recover;
+mod reput;
 mod retention;
 mod settings;
 mod store;
-mod tuned;
 
-pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending};
-pub use dispatch::Dispatched;
+pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
+pub use damage::{Damage, DamageReport};
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};
-pub use prepare::Preparing;
+pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
-pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus};
-pub use recover::{LogCut, OpenError, RecoveryReport};
+pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
+pub use recover::files::MissingLog;
+pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};
+pub use reput::Arrival;
 pub use retention::{Health, Removed};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;

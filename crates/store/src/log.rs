@@ -8,7 +8,7 @@ use message::record::{self, Check, Entry, RecordError, View};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// One file of the log.
 #[derive(Debug)]
@@ -16,11 +16,13 @@ pub(crate) struct LogFile<F> {
     /// Position of its first byte.
     pub(crate) start: i64,
     pub(crate) file: F,
+    /// Its name survives a power cut. No byte of it counts as durable before.
+    pub(crate) named: AtomicBool,
     /// Last modification when it was loaded, or when it was filled: what retention looks at.
     pub(crate) modified_ms: AtomicI64,
 }
 
-/// The log's files and its three watermarks. Appending and flushing are elsewhere; this is what all sides share.
+/// The log's files and its three watermarks. LogWriter and flushing are elsewhere; this is what all sides share.
 pub(crate) struct Log<D: Disk> {
     pub(crate) file_size: i64,
     dirs: Vec<PathBuf>,
@@ -117,7 +119,7 @@ impl<D: Disk> Log<D> {
 
     /// Sets the end of what was appended; its bytes are published.
     pub(crate) fn set_written(&self, end: i64) {
-        // Sequentially consistent with the dispatch lock: whoever fails to get that lock made its records visible
+        // Sequentially consistent with the reput lock: whoever fails to get that lock made its records visible
         // before, and whoever held it looks again after.
         self.written.store(end, Ordering::SeqCst);
     }
@@ -166,6 +168,13 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// Start of the first file that starts behind `position`.
+    fn file_behind(&self, position: i64) -> Option<i64> {
+        let files = self.files.load();
+        let behind = files.partition_point(|file| file.start <= position);
+        files.get(behind).map(|file| file.start)
+    }
+
     /// First position of the file after the one that holds `position`.
     pub(crate) fn next_file(&self, position: i64) -> i64 {
         position - position.rem_euclid(self.file_size) + self.file_size
@@ -212,7 +221,13 @@ impl<D: Disk> Log<D> {
         Ok(file)
     }
 
+    /// Makes a file. Waits for no device, because an append may wait for this: what bounds it is how long the file system takes
+    /// to enter a name. Its name becomes durable by [`Log::make_durable`], before the first sync of what is in it. Only where a
+    /// whole file was filled since the last flush is that one's name waited for: of two files the earlier must not be missing.
     fn create(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
+        if let Some(last) = self.files.load().last() {
+            self.make_durable(disk, last)?;
+        }
         // Java goes round the directories in order of the file's number (MultiPathMappedFileQueue).
         let dir = &self.dirs[(start / self.file_size) as usize % self.dirs.len()];
         disk.create_dirs(dir)?;
@@ -220,32 +235,60 @@ impl<D: Disk> Log<D> {
         // Only the log's end is ever made, so what may lie there is a leftover of a try that failed.
         disk.remove_file(&path)?;
         let file = disk.create(&path, self.file_size as u64, self.options)?;
-        // A record is not durable before the name of its file is.
-        file.sync(0..0)?;
-        disk.sync_dir(dir)?;
-        Ok(Arc::new(LogFile {
+        let file = Arc::new(LogFile {
             start,
             file,
+            named: AtomicBool::new(false),
             modified_ms: AtomicI64::new(now),
-        }))
+        });
+        if self.dirs.len() > 1 || self.files.load().is_empty() {
+            // Nothing orders names of several file systems, and one that is missing between two others would refuse a start. So
+            // would queue files without any log file.
+            Self::name(disk, &file)?;
+        }
+        Ok(file)
+    }
+
+    fn name(disk: &D, file: &LogFile<D::File>) -> disk::Result<()> {
+        file.file.sync(0..0)?;
+        if let Some(dir) = file.file.path().parent() {
+            disk.sync_dir(dir)?;
+        }
+        file.named.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the names of all files up to `file` durable, the oldest first.
+    pub(crate) fn make_durable(&self, disk: &D, file: &LogFile<D::File>) -> disk::Result<()> {
+        if file.named.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let files = self.files();
+        let before = files.iter().filter(|other| other.start < file.start);
+        before
+            .map(|other| &**other)
+            .chain([file])
+            .filter(|file| !file.named.load(Ordering::Acquire))
+            .try_for_each(|file| Self::name(disk, file))
     }
 
     /// The file after the last one, made if it is not there yet.
     pub(crate) fn make_spare(&self, disk: &D, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
-        let mut spare = self.spare.lock();
-        let start = self
-            .files
-            .load()
-            .last()
-            .map_or(0, |last| last.start + self.file_size);
-        match &*spare {
-            Some(spare) if spare.start == start => Ok(spare.clone()),
-            _ => {
-                let made = self.create(disk, start, now)?;
-                *spare = Some(made.clone());
-                Ok(made)
+        let made = {
+            let mut spare = self.spare.lock();
+            let start = self
+                .files
+                .load()
+                .last()
+                .map_or(0, |last| last.start + self.file_size);
+            match &*spare {
+                Some(spare) if spare.start == start => spare.clone(),
+                _ => spare.insert(self.create(disk, start, now)?).clone(),
             }
-        }
+        };
+        // Without the lock: an append that needs the file now takes it as it is.
+        self.make_durable(disk, &made)?;
+        Ok(made)
     }
 
     /// Takes the file made ahead away, to remove it.
@@ -270,7 +313,7 @@ pub(crate) enum Step<'a> {
     Record(View<'a>),
     /// Nothing more up to the limit.
     End,
-    /// What lies at the position is no record; the walk cannot go on by itself.
+    /// What lies at the position is no record; [`Log::resume`] tells where the log goes on.
     Bad(RecordError),
 }
 
@@ -296,7 +339,14 @@ impl<D: Disk> Walk<'_, D> {
                 .is_some_and(|(start, slice)| (*start..*start + slice.len() as i64).contains(&self.position));
             if !inside {
                 let Some(slice) = self.log.slice_to_file_end(self.position)? else {
-                    return Ok(Step::End);
+                    // Where files are missing that a setting lets a start do without, the log goes on in the next one.
+                    match self.log.file_behind(self.position) {
+                        Some(next) if self.log.file_at(self.position).is_none() => {
+                            self.position = next;
+                            continue;
+                        }
+                        _ => return Ok(Step::End),
+                    }
                 };
                 self.slice = Some((self.position, slice));
             }

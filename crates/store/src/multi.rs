@@ -1,7 +1,7 @@
 //! Multi-dispatch: a message that is in more queues than its own (`enableMultiDispatch`, `enableLmq`).
 //!
 //! The property INNER_MULTI_DISPATCH names queues, separated by commas. At the append the message gets its index in each,
-//! in the property INNER_MULTI_QUEUE_OFFSET, and at dispatch a unit in each. A light message queue (`%LMQ%…`) is queue 0 of
+//! in the property INNER_MULTI_QUEUE_OFFSET, and at reput a unit in each. A light message queue (`%LMQ%…`) is queue 0 of
 //! its name, another name stands for the queue of the message's own number (RocketMQ 4.9.8, MultiDispatch).
 //!
 //! Unlike Java 4.9 and like 5.x, copies that the system makes for itself (retry, delay, half messages) are not dispatched
@@ -30,7 +30,7 @@ pub(crate) struct Multi<F> {
 }
 
 /// Whether messages of a topic are dispatched to the queues they name (5.x, MultiDispatchUtils).
-pub(crate) fn is_dispatched(topic: &str) -> bool {
+pub(crate) fn is_multi_dispatched(topic: &str) -> bool {
     !topic.starts_with(name::RETRY_PREFIX)
         && !topic.starts_with(name::SYSTEM_TOPIC_PREFIX)
         && ![name::SCHEDULE_TOPIC, name::HALF_TOPIC, name::OP_HALF_TOPIC].contains(&topic)
@@ -76,34 +76,50 @@ impl<D: Disk> Store<D> {
         new: &NewRecord<'_>,
         fields: &Fields<'_>,
     ) -> Result<Option<Box<Multi<D::File>>>, Illegal> {
-        let lmq = self.settings.lmq;
-        let Some(queues) = list(new.properties, names::INNER_MULTI_DISPATCH) else {
+        let Some(queues) = self.check_multi(new, fields)? else {
             return Ok(None);
         };
-        let mut places = Vec::new();
-        if is_dispatched(new.topic) && sys_flag::is_queued(new.sys_flag) {
-            for queue in split(queues) {
-                name::check_any_topic(queue)?;
-                let id = queue_id(queue, new.queue_id, lmq);
-                self.check_lmq_number(queue, id)?;
-                places.push((self.queues.get_or_new(queue, id), QueueOffset(0)));
-            }
-        }
-        let most = names::INNER_MULTI_QUEUE_OFFSET.len() + 3 + places.len() * OFFSET_LEN;
-        let len = fields.stored_properties_len() + most;
-        if len > properties::MAX_LEN_BYTES {
-            return Err(Illegal::Properties { len });
-        }
-        let (len, max) = (fields.encoded_len() + most, self.settings.max_record_bytes());
-        if len as i64 > max {
-            return Err(Illegal::Record { len, max });
-        }
+        let places = queues
+            .into_iter()
+            .map(|(queue, id)| (self.queues.get_or_new(queue, id), QueueOffset(0)))
+            .collect();
         let mut multi = Multi {
             places,
             text: Vec::new(),
         };
         multi.write(new.properties);
         Ok(Some(Box::new(multi)))
+    }
+
+    /// The queues a new message names, checked as names and for the length of what the record will say of them; `None` if it
+    /// has no such property. Makes nothing.
+    pub(crate) fn check_multi<'a>(
+        &self,
+        new: &NewRecord<'a>,
+        fields: &Fields<'_>,
+    ) -> Result<Option<Vec<(&'a str, i32)>>, Illegal> {
+        let Some(list) = list(new.properties, names::INNER_MULTI_DISPATCH) else {
+            return Ok(None);
+        };
+        let mut queues = Vec::new();
+        if is_multi_dispatched(new.topic) && sys_flag::is_queued(new.sys_flag) {
+            for queue in split(list) {
+                name::check_any_topic(queue)?;
+                let id = queue_id(queue, new.queue_id, self.settings.lmq);
+                self.check_lmq_number(queue, id)?;
+                queues.push((queue, id));
+            }
+        }
+        let most = names::INNER_MULTI_QUEUE_OFFSET.len() + 3 + queues.len() * OFFSET_LEN;
+        let len = fields.stored_properties_len() + most;
+        if len > properties::MAX_LEN_BYTES {
+            return Err(Illegal::Properties { len });
+        }
+        let (len, max) = (fields.encoded_len() + most, self.live.max_record_bytes());
+        if len as i64 > max {
+            return Err(Illegal::Record { len, max });
+        }
+        Ok(Some(queues))
     }
 
     /// Refuses a light message queue that would be one too many.

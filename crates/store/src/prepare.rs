@@ -12,45 +12,53 @@ use std::sync::Arc;
 
 /// Prepares records one after the other, and remembers topic and queue of the last: those of one request, and mostly those of
 /// one read, go to one topic, and each look into the table of topics touches memory that all processors write.
-pub struct Preparing<'s, D: Disk> {
+pub struct Preparer<'s, D: Disk> {
     store: &'s Store<D>,
     topic: Option<Arc<Topic<D::File>>>,
     queue: Option<Arc<Queue<D::File>>>,
 }
 
+/// How long a record may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// As `maxMessageSize` says.
+    Senders,
+    /// As a file of the log can hold.
+    File,
+}
+
 impl<D: Disk> Store<D> {
     /// Checks a message and does everything for it that needs no lock.
     pub fn prepare<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
-        self.preparing().prepare(new)
+        self.preparer().prepare(new)
     }
 
-    /// The same for several.
-    pub fn preparing(&self) -> Preparing<'_, D> {
-        Preparing {
-            store: self,
-            topic: None,
-            queue: None,
+    /// The same for a copy of a record that is stored already. `maxMessageSize` is a limit for senders: where it was lowered
+    /// meanwhile, what was taken before is still delivered.
+    pub fn prepare_copy<'a>(&self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.preparer()
+            .prepare_within(new, &Wanted::of(new.properties), Limit::File)
+    }
+
+    /// Whether the store would take a message, were it given to [`Store::prepare`] now. Nothing is made for it, no queue either.
+    ///
+    /// For a message that is parked in another topic first: what could not be stored in its own topic later is to be refused
+    /// while its sender still listens.
+    pub fn check_record(&self, new: &NewRecord<'_>) -> Result<(), Illegal> {
+        let fields = self.checked_fields(new, Limit::Senders)?;
+        name::check_any_topic(new.topic)?;
+        if self.settings.multi_dispatch {
+            self.check_multi(new, &fields)?;
         }
-    }
-}
-
-impl<D: Disk> Preparing<'_, D> {
-    /// Checks a message and does everything for it that needs no lock.
-    pub fn prepare<'a>(&mut self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
-        self.prepare_walked(new, &Wanted::of(new.properties))
+        Ok(())
     }
 
-    /// The same where the caller has walked the properties text and knows what it holds.
-    pub fn prepare_walked<'a>(
-        &mut self,
-        new: &NewRecord<'a>,
-        wanted: &Wanted<'_>,
-    ) -> Result<Pending<'a, D::File>, Illegal> {
-        let store = self.store;
-        let settings = &store.settings;
+    /// The fields of a message without the CRC of its body; refused where a record can not hold them.
+    fn checked_fields<'a>(&self, new: &NewRecord<'a>, limit: Limit) -> Result<Fields<'a>, Illegal> {
+        let settings = &self.settings;
         let body_len = new.body.len();
-        let max = store.tuned.max_message_size();
-        if body_len as i64 > max {
+        let max = self.live.max_message_size();
+        if limit == Limit::Senders && body_len as i64 > max {
             return Err(Illegal::Body { len: body_len, max });
         }
         if new.queue_id < 0 {
@@ -72,10 +80,6 @@ impl<D: Disk> Preparing<'_, D> {
                 max,
             });
         }
-        if !self.is_last(new.topic) {
-            // Callers check names for the client's sake; this is for the file system's.
-            name::check_any_topic(new.topic)?;
-        }
         let fields = Fields {
             version,
             topic: new.topic,
@@ -88,11 +92,7 @@ impl<D: Disk> Preparing<'_, D> {
             reconsume_times: new.reconsume_times,
             prepared_transaction_offset: new.prepared_transaction_offset,
             body: new.body,
-            body_crc: if new.body.is_empty() {
-                0
-            } else {
-                record::body_crc(new.body)
-            },
+            body_crc: 0,
             properties: new.properties,
             append_crc: settings.append_crc,
         };
@@ -105,13 +105,58 @@ impl<D: Disk> Preparing<'_, D> {
             return Err(Illegal::PropertiesNul);
         }
         let len = fields.encoded_len();
-        let max = store.tuned.max_record_bytes();
+        let max = match limit {
+            Limit::Senders => self.live.max_record_bytes(),
+            Limit::File => self.log.file_size - record::BLANK_LEN as i64,
+        };
         if len as i64 > max {
             return Err(Illegal::Record { len, max });
         }
         if settings.lmq {
-            store.check_lmq_number(new.topic, new.queue_id)?;
+            self.check_lmq_number(new.topic, new.queue_id)?;
         }
+        Ok(fields)
+    }
+
+    /// The same for several.
+    pub fn preparer(&self) -> Preparer<'_, D> {
+        Preparer {
+            store: self,
+            topic: None,
+            queue: None,
+        }
+    }
+}
+
+impl<D: Disk> Preparer<'_, D> {
+    /// Checks a message and does everything for it that needs no lock.
+    pub fn prepare<'a>(&mut self, new: &NewRecord<'a>) -> Result<Pending<'a, D::File>, Illegal> {
+        self.prepare_walked(new, &Wanted::of(new.properties))
+    }
+
+    /// The same where the caller has walked the properties text and knows what it holds.
+    pub fn prepare_walked<'a>(
+        &mut self,
+        new: &NewRecord<'a>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Pending<'a, D::File>, Illegal> {
+        self.prepare_within(new, wanted, Limit::Senders)
+    }
+
+    fn prepare_within<'a>(
+        &mut self,
+        new: &NewRecord<'a>,
+        wanted: &Wanted<'_>,
+        limit: Limit,
+    ) -> Result<Pending<'a, D::File>, Illegal> {
+        let store = self.store;
+        let settings = &store.settings;
+        let mut fields = store.checked_fields(new, limit)?;
+        if !self.is_last(new.topic) {
+            // Callers check names for the client's sake; this is for the file system's.
+            name::check_any_topic(new.topic)?;
+        }
+        fields.body_crc = record::body_crc(new.body);
         let multi = match settings.multi_dispatch {
             true => store.multi_of(new, &fields)?,
             false => None,
@@ -122,8 +167,8 @@ impl<D: Disk> Preparing<'_, D> {
             false => Some(KeyHashes::NONE),
         };
         Ok(Pending {
+            len: fields.encoded_len(),
             fields,
-            len,
             encoded: 0..0,
             key_hashes,
             tags_code: wanted.tags.map_or(0, hash::tags_code),
@@ -131,6 +176,7 @@ impl<D: Disk> Preparing<'_, D> {
             queue,
             joined: new.joined,
             multi,
+            place: None,
             result: None,
         })
     }

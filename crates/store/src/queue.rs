@@ -142,7 +142,7 @@ pub(crate) struct QueueFile<F> {
 
 /// One queue of a topic.
 ///
-/// `next` belongs to whoever holds the append lock, the files to whoever holds the dispatch lock; everyone may
+/// `next` belongs to whoever holds the append lock, the files to whoever holds the reput lock; everyone may
 /// read below `end`.
 #[derive(Debug)]
 pub struct Queue<F> {
@@ -165,8 +165,10 @@ pub struct Queue<F> {
     pub(crate) max_physical: AtomicI64,
     /// Units below this one are durable.
     flushed: AtomicI64,
-    /// A file was made whose name is not durable yet.
+    /// A file was made or removed, and that is not durable yet.
     new_names: AtomicBool,
+    /// What stood behind the end was cleared, and that is not durable yet.
+    cleared: AtomicBool,
     files: RwLock<Vec<Arc<QueueFile<F>>>>,
     /// What its units have no room for, once there is anything.
     ext: OnceLock<Box<Ext<F>>>,
@@ -228,6 +230,7 @@ impl<F: MappedFile> Queue<F> {
             max_physical: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             new_names: AtomicBool::new(false),
+            cleared: AtomicBool::new(false),
             files: RwLock::default(),
             ext: OnceLock::new(),
             leftover: Mutex::new(None),
@@ -269,13 +272,25 @@ impl<F: MappedFile> Queue<F> {
         self.min.load(Ordering::Acquire)
     }
 
+    /// One behind the last unit.
+    ///
+    /// Sequentially consistent, as [`Queue::set_end`] is: a request that waits for messages is put where reput finds it, and
+    /// looks at the end once more; reput sets the end, and looks who waits. Were one of the two looks earlier than what was
+    /// said before it, both could see nothing, and the request would sleep through a message.
     pub(crate) fn end(&self) -> i64 {
-        self.end.load(Ordering::Acquire)
+        self.end.load(Ordering::SeqCst)
+    }
+
+    /// Sets the end; its units are written.
+    fn set_end(&self, end: i64) {
+        self.end.store(end, Ordering::SeqCst);
     }
 
     /// Whether units were written since the last flush.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.flushed.load(Ordering::Acquire) < self.end() || self.new_names.load(Ordering::Acquire)
+        self.flushed.load(Ordering::Acquire) < self.end()
+            || self.new_names.load(Ordering::Acquire)
+            || self.cleared.load(Ordering::Acquire)
     }
 
     /// Bytes written since the last flush.
@@ -372,7 +387,7 @@ impl<F: MappedFile> Queue<F> {
         })
     }
 
-    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the dispatch
+    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the reput
     /// lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
@@ -405,12 +420,12 @@ impl<F: MappedFile> Queue<F> {
             self.write(disk, files, queue_offset, unit)?;
         }
         self.max_physical.store(unit.end(), Ordering::Relaxed);
-        self.end.store(queue_offset + 1, Ordering::Release);
+        self.set_end(queue_offset + 1);
         Ok(Put::Done)
     }
 
     /// Puts units that follow one another behind the end, by one write: as many as the last file takes. 0 if something about
-    /// them needs [`Queue::put`]. Not for units with an extension. Only under the dispatch lock; `bytes` is room to work in.
+    /// them needs [`Queue::put`]. Not for units with an extension. Only under the reput lock; `bytes` is room to work in.
     pub(crate) fn put_run(
         &self,
         first: i64,
@@ -441,7 +456,7 @@ impl<F: MappedFile> Queue<F> {
         }
         last.file.write_and_publish(at as u64, bytes)?;
         self.max_physical.store(max_physical, Ordering::Relaxed);
-        self.end.store(first + count as i64, Ordering::Release);
+        self.set_end(first + count as i64);
         Ok(count)
     }
 
@@ -517,6 +532,8 @@ impl<F: MappedFile> Queue<F> {
             && (from as u64) < leftover.dirty_until.min(file.file.len())
         {
             file.file.zero_from(from as u64)?;
+            // Units of messages that are lost must not come back with the next crash.
+            self.cleared.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -540,12 +557,21 @@ impl<F: MappedFile> Queue<F> {
             self.min.store(queue_offset, Ordering::Release);
         } else {
             filled = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
-            for index in end..filled {
-                self.write(disk, files, index, Unit::PRE_BLANK)?;
-            }
+            self.fill(disk, files, end..filled)?;
         }
-        for index in file_start.max(filled)..queue_offset {
+        self.fill(disk, files, file_start.max(filled)..queue_offset)
+    }
+
+    /// Writes fillers. Each counts at once: should the disk be full before the last, the next try goes on behind it.
+    fn fill<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        files: &QueueFiles,
+        places: std::ops::Range<i64>,
+    ) -> disk::Result<()> {
+        for index in places {
             self.write(disk, files, index, Unit::PRE_BLANK)?;
+            self.set_end(index + 1);
         }
         Ok(())
     }
@@ -561,17 +587,19 @@ impl<F: MappedFile> Queue<F> {
             if last.start < byte {
                 last.file.unpublish((byte - last.start) as u64)?;
                 last.file.zero_from((byte - last.start) as u64)?;
+                self.cleared.store(true, Ordering::Release);
                 break;
             }
-            last.file.forget();
             disk.remove_file(last.file.path())?;
+            self.new_names.store(true, Ordering::Release);
+            last.file.forget();
             files.pop();
         }
         if files.is_empty() {
             self.min.store(index, Ordering::Release);
         }
         self.min.fetch_min(index, Ordering::AcqRel);
-        self.end.store(index, Ordering::Release);
+        self.set_end(index);
         self.flushed.fetch_min(index, Ordering::AcqRel);
         Ok(())
     }
@@ -599,12 +627,31 @@ impl<F: MappedFile> Queue<F> {
                 file.file.sync(start as u64..stop as u64)?;
             }
         }
-        if self.new_names.swap(false, Ordering::AcqRel) {
-            let dir = files.queue_dir(&self.topic, self.id);
-            disk.sync_dir(&dir)?;
-            disk.sync_dir(&files.dir.join(&*self.topic))?;
-            disk.sync_dir(&files.dir)?;
+        let (cleared, new_names) = (
+            self.cleared.swap(false, Ordering::AcqRel),
+            self.new_names.swap(false, Ordering::AcqRel),
+        );
+        let synced = (|| {
+            if cleared {
+                let files = self.files.read().clone();
+                files
+                    .iter()
+                    .try_for_each(|file| file.file.sync(0..file.file.len()))?;
+            }
+            if new_names {
+                let dir = files.queue_dir(&self.topic, self.id);
+                disk.sync_dir(&dir)?;
+                disk.sync_dir(&files.dir.join(&*self.topic))?;
+                disk.sync_dir(&files.dir)?;
+            }
+            Ok(())
+        })();
+        if synced.is_err() {
+            // Whatever was to be synced still is.
+            self.cleared.fetch_or(cleared, Ordering::AcqRel);
+            self.new_names.fetch_or(new_names, Ordering::AcqRel);
         }
+        synced?;
         self.flushed.fetch_max(end, Ordering::AcqRel);
         Ok(())
     }
@@ -621,10 +668,25 @@ impl<F: MappedFile> Queue<F> {
     pub(crate) fn begin_flush(&self) -> i64 {
         // The flag first: a file made after it is noted again.
         self.new_names.store(false, Ordering::Release);
+        self.cleared.store(false, Ordering::Release);
         if let Some(ext) = self.ext.get() {
             ext.begin_flush();
         }
         self.end()
+    }
+
+    /// Notes that recovery removed files: should they come back with the next crash, their units would be believed.
+    pub(crate) fn note_removed_files(&self) {
+        self.new_names.store(true, Ordering::Release);
+    }
+
+    /// When that did not happen: all of it is to be done again.
+    pub(crate) fn abandon_flush(&self) {
+        self.new_names.store(true, Ordering::Release);
+        self.cleared.store(true, Ordering::Release);
+        if let Some(ext) = self.ext.get() {
+            ext.abandon_flush();
+        }
     }
 
     /// Finds the first unit whose record is still in the log, after the log lost its oldest files.
@@ -634,35 +696,37 @@ impl<F: MappedFile> Queue<F> {
         let (mut low, mut high) = (self.min().max(first), self.end());
         while low < high {
             let middle = low + (high - low) / 2;
-            // Fillers say nothing about the log: the next real unit decides.
-            let mut probe = middle;
-            let mut unit = self.unit(probe)?;
-            while probe + 1 < high && unit.is_none_or(Unit::is_pre_blank) {
-                probe += 1;
-                unit = self.unit(probe)?;
-            }
-            let gone = unit.is_none_or(|unit| unit.physical < log_min);
-            if gone {
-                low = middle + 1;
-            } else {
-                high = middle;
+            // Fillers and missing files say nothing about the log: the next real unit decides.
+            let decides = self.message_behind(middle, high)?;
+            match decides {
+                Some((index, unit)) if unit.physical < log_min => low = index + 1,
+                _ => high = middle,
             }
         }
         // Fillers at the front are no messages either.
-        let mut end_of_fillers = self.end();
-        while low < end_of_fillers {
-            let middle = low + (end_of_fillers - low) / 2;
-            if self.unit(low)?.is_none_or(|unit| !unit.is_pre_blank()) {
-                break;
-            }
-            if self.unit(middle)?.is_some_and(Unit::is_pre_blank) {
-                low = middle + 1;
-            } else {
-                end_of_fillers = middle;
-            }
-        }
-        self.min.fetch_max(low, Ordering::AcqRel);
+        let end = self.end();
+        let first = self.message_behind(low, end)?;
+        self.min
+            .fetch_max(first.map_or(end, |(index, _)| index), Ordering::AcqRel);
         Ok(())
+    }
+
+    /// The first unit of `from..until` that is a message's, with its index.
+    pub(crate) fn message_behind(&self, mut from: i64, until: i64) -> disk::Result<Option<(i64, Unit)>> {
+        while from < until {
+            let Some(units) = self.units(from, (until - from).saturating_mul(UNIT))? else {
+                from = self.next_data(from);
+                continue;
+            };
+            let units = units.chunks_exact(UNIT as usize).map(Unit::decode);
+            let count = units.len() as i64;
+            let found = (from..).zip(units).find(|(_, unit)| !unit.is_pre_blank());
+            if found.is_some() {
+                return Ok(found);
+            }
+            from += count.max(1);
+        }
+        Ok(None)
     }
 
     /// Whether the first readable unit points before `log_min`, so that [`Queue::correct_min`] has something to do.
@@ -699,10 +763,13 @@ impl<F: MappedFile> Queue<F> {
         files
     }
 
-    /// Where reading goes on when there is no data at `index`: the start of the next file there is, at most `end`.
+    /// Where reading goes on when there is no data at `index`: the start of the next file there is, else the end.
     pub(crate) fn next_data(&self, index: i64) -> i64 {
-        let per_file = self.file_size / UNIT;
-        index - index % per_file + per_file
+        let files = self.files.read();
+        let behind = files.partition_point(|file| file.start <= index.saturating_mul(UNIT));
+        files
+            .get(behind)
+            .map_or_else(|| self.end(), |file| file.start / UNIT)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Reading a queue: what a pull asks the store.
 
-use crate::dispatch::unit_of;
 use crate::ext;
 use crate::offset::QueueOffset;
 use crate::queue::{Queue, UNIT, Unit};
+use crate::reput::unit_of;
 use crate::store::Store;
 use disk::{Disk, MappedSlice};
-use filter::TagFilter;
-use message::record::{Check, Entry, decode};
+use filter::{Filter, Verdict};
+use message::record::{Check, Entry, RecordError, View, decode};
 
 /// A scan looks at this many bytes of units at least.
 const SCAN_MIN_BYTES: i64 = 16_000;
@@ -65,7 +65,10 @@ pub enum Boundary {
     Lower,
     /// The last message at or before the time.
     Upper,
-    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue).
+    /// The message nearest to the time, the older of two as near (RocketMQ 4.9.8, ConsumeQueue); the end of the queue for a
+    /// time after the last one.
+    ///
+    /// Unlike 4.9.8, which gives the last message then: a group that is set to now would consume it again. 5.3.3 gives the end.
     Nearest,
 }
 
@@ -79,10 +82,39 @@ pub struct ReadLimits {
     pub max_bytes: i64,
 }
 
+/// What a filter says of a record; one whose parts do not add up is left to the consumer.
+fn is_wanted(filter: &dyn Filter, record: &[u8]) -> bool {
+    match decode(record, Check::Lengths) {
+        Ok(Entry::Record(view)) => filter.by_record(&view),
+        _ => true,
+    }
+}
+
+/// The records in what [`Store::read`] gave, one after the other. One whose parts do not add up any more is an error, and the
+/// next one follows: a read gives only bytes that begin with their own length and position.
+pub fn records(slices: &[MappedSlice]) -> impl Iterator<Item = Result<View<'_>, RecordError>> {
+    slices.iter().flat_map(|slice| {
+        let mut rest: &[u8] = slice;
+        std::iter::from_fn(move || {
+            let len = i32::from_be_bytes(*rest.first_chunk()?);
+            let (record, behind) = rest.split_at(usize::try_from(len).ok()?.clamp(1, rest.len()));
+            rest = behind;
+            Some(match decode(record, Check::Lengths) {
+                Ok(Entry::Record(view)) => Ok(view),
+                Ok(Entry::Blank { left }) => Err(RecordError::Length {
+                    what: "record",
+                    len: left.into(),
+                }),
+                Err(error) => Err(error),
+            })
+        })
+    })
+}
+
 impl<D: Disk> Store<D> {
     /// Reads messages of a queue from `offset` on into `out`: adjacent records come as one slice.
     ///
-    /// Takes no lock that an append or dispatch holds while it works. The scan ends at the end of a queue file, after
+    /// Takes no lock that an append or reput holds while it works. The scan ends at the end of a queue file, after
     /// max(16,000, 20 * max_messages) bytes of units, at the caller's limits, or at the transfer limits for records in
     /// memory or on disk, whichever is first; the first message is always given.
     pub fn read(
@@ -91,7 +123,7 @@ impl<D: Disk> Store<D> {
         queue_id: i32,
         offset: QueueOffset,
         limits: ReadLimits,
-        filter: &TagFilter,
+        filter: &dyn Filter,
         out: &mut Vec<MappedSlice>,
     ) -> disk::Result<ReadResult> {
         let mut result = ReadResult {
@@ -158,7 +190,7 @@ impl<D: Disk> Store<D> {
         let mut units = units.chunks_exact(UNIT as usize).map(Unit::decode);
         let Some(first) = units.next() else { return false };
         let from = first.physical;
-        let window = self.log.written() - self.tuned.memory_window_bytes();
+        let window = self.log.written() - self.live.memory_window_bytes();
         if !first.is_valid() || from >= self.opened_at.max(window) {
             return false;
         }
@@ -184,7 +216,7 @@ impl<D: Disk> Store<D> {
         units: &MappedSlice,
         offset: QueueOffset,
         limits: ReadLimits,
-        filter: &TagFilter,
+        filter: &dyn Filter,
         out: &mut Vec<MappedSlice>,
         result: &mut ReadResult,
     ) -> disk::Result<()> {
@@ -200,7 +232,7 @@ impl<D: Disk> Store<D> {
                 scanned += 1;
                 continue;
             }
-            let on_disk = log_end - unit.physical > self.tuned.memory_window_bytes();
+            let on_disk = log_end - unit.physical > self.live.memory_window_bytes();
             if self.is_full(result, limits, i64::from(unit.size), on_disk) {
                 break;
             }
@@ -213,7 +245,8 @@ impl<D: Disk> Store<D> {
             } else {
                 unit.tags_code
             };
-            if !filter.matches(tags_code) {
+            let verdict = filter.by_unit(tags_code);
+            if verdict == Verdict::Unwanted {
                 continue;
             }
             let Some(slice) = self.record_of(unit)? else {
@@ -225,6 +258,9 @@ impl<D: Disk> Store<D> {
                 }
                 continue;
             };
+            if verdict == Verdict::AskRecord && !is_wanted(filter, &slice) {
+                continue;
+            }
             result.count += 1;
             result.bytes += slice.len() as u64;
             result.status = ReadStatus::Found;
@@ -234,7 +270,7 @@ impl<D: Disk> Store<D> {
             }
         }
         result.next_begin_offset = offset.plus(scanned);
-        result.far_behind = log_end - last_physical > self.tuned.memory_window_bytes();
+        result.far_behind = log_end - last_physical > self.live.memory_window_bytes();
         Ok(())
     }
 
@@ -256,7 +292,7 @@ impl<D: Disk> Store<D> {
         if result.count == 0 {
             return false;
         }
-        let (most_bytes, most_count) = self.tuned.transfer(on_disk);
+        let (most_bytes, most_count) = self.live.transfer(on_disk);
         let bytes = (result.bytes as i64).saturating_add(size);
         result.count as i64 >= i64::from(limits.max_messages.min(most_count))
             || bytes > most_bytes.min(limits.max_bytes)
@@ -292,6 +328,13 @@ impl<D: Disk> Store<D> {
     /// One behind the last offset of a queue; 0 for one that is not there.
     pub fn queue_max_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
         self.queue_bounds(topic, queue_id).1
+    }
+
+    /// An offset that somebody saved, brought into what the queue has: where reading can go on. A log that was lost or cut since
+    /// has fewer messages than the offset counts; retention may have taken those it points at.
+    pub fn clamp_offset(&self, topic: &str, queue_id: i32, saved: QueueOffset) -> QueueOffset {
+        let (min, max) = self.queue_bounds(topic, queue_id);
+        saved.clamp(min, max)
     }
 
     /// Store time of a queue's message, ms; `None` if there is no such message (any more).
@@ -356,7 +399,7 @@ impl<D: Disk> Store<D> {
                     .max(min + 1)
                     - 1
             }
-            Boundary::Nearest if lower == max => max - 1,
+            Boundary::Nearest if lower == max => max,
             Boundary::Nearest if lower == min => min,
             Boundary::Nearest => {
                 let after = self
@@ -374,23 +417,41 @@ impl<D: Disk> Store<D> {
         Ok(QueueOffset(chosen))
     }
 
-    /// The first index in `low..high` whose store time passes `test`, else `high`. A message that is gone counts as
-    /// older than every time.
+    /// The first index in `low..high` whose store time passes `test`, else `high`. Messages that are not there any more say
+    /// nothing: the next one that is decides, and none of them is the answer.
     fn first_where(
         &self,
         queue: &Queue<D::File>,
         mut low: i64,
-        mut high: i64,
+        high: i64,
         test: impl Fn(i64) -> bool,
     ) -> disk::Result<i64> {
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.store_time_in(queue, middle)?.is_some_and(&test) {
-                high = middle;
-            } else {
-                low = middle + 1;
+        let (mut until, mut found) = (high, high);
+        while low < until {
+            let middle = low + (until - low) / 2;
+            match self.first_with_time(queue, middle, until)? {
+                Some((index, time)) if test(time) => (until, found) = (middle, index),
+                Some((index, _)) => low = index + 1,
+                None => until = middle,
             }
         }
-        Ok(low)
+        Ok(found)
+    }
+
+    /// The first message in `from..until` that is there, and its store time.
+    fn first_with_time(
+        &self,
+        queue: &Queue<D::File>,
+        from: i64,
+        until: i64,
+    ) -> disk::Result<Option<(i64, i64)>> {
+        let mut from = from;
+        while let Some((index, _)) = queue.message_behind(from, until)? {
+            if let Some(time) = self.store_time_in(queue, index)? {
+                return Ok(Some((index, time)));
+            }
+            from = index + 1;
+        }
+        Ok(None)
     }
 }

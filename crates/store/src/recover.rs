@@ -2,27 +2,36 @@
 //!
 //! After a clean stop nearly nothing is read: the checkpoint vouches for the log up to its end. After a crash the
 //! log is read and checked from the vouched position on (or, in a directory that Java left, from the file that Java
-//! would start at), queues are cut back to that position and built again from the log. The first bytes that are no
-//! record end the log; what lies behind is removed, so that no leftover can come back to life later.
+//! would start at), queues are cut back to that position and built again from the log.
+//!
+//! Bytes that are no record end the log only if nothing sound follows them: then a crash tore them. What lies behind is kept
+//! aside and cleared, so that no leftover can come back to life later. Bytes with sound records behind them are damage: they
+//! are stepped over and told. Where whole files are missing the start is refused.
 
+mod end;
+pub(crate) mod files;
 mod queues;
 mod scan;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::damage::DamageReport;
 use crate::index::Index;
-use crate::log::{Log, LogFile, parse_file_name};
+use crate::log::{Log, LogFile};
 use crate::progress::Helpers;
 use crate::queue::{Queue, QueueFiles, Queues};
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
-use disk::{DirEntry, Disk, MappedFile};
+use disk::{DirEntry, Disk};
+pub(crate) use end::written_until;
+use files::{LogListing, MissingLog};
 use message::record::{Check, Entry, RecordError, decode};
 use queues::Loader;
 use scan::Scan;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -33,17 +42,15 @@ pub enum OpenError {
     /// Another process has the store open.
     #[error("{} is locked: another broker runs on this store", .0.display())]
     Locked(PathBuf),
-    /// A file has another size than the settings say. Opening it anyway would misread every position.
-    #[error("{} has {found} bytes, but {setting} says {expected}: if all have that size, set it to {found}", path.display())]
+    /// A log file has another length than the others.
+    #[error("{} has {found} bytes, but the other commitlog files have {expected}: files of one log have one size", path.display())]
     FileSize {
         /// The file.
         path: PathBuf,
         /// Its length in bytes.
         found: u64,
-        /// The length it should have.
+        /// That of the others, or what `mappedFileSizeCommitLog` says where they do not agree.
         expected: i64,
-        /// The setting that says so.
-        setting: &'static str,
     },
     /// A file of a queue has another length than the others.
     #[error("{} has {found} bytes, but the longest file of its queue has {longest}: files of one queue have one size", path.display())]
@@ -56,15 +63,16 @@ pub enum OpenError {
         longest: i64,
     },
     /// A file's name is no multiple of the file size.
-    #[error("{} does not start at a multiple of {expected}, which {setting} says", path.display())]
+    #[error("{} does not start at a multiple of {expected}, the size of the files beside it", path.display())]
     FileName {
         /// The file.
         path: PathBuf,
-        /// The file size in the settings.
+        /// That size in bytes.
         expected: i64,
-        /// The setting that says so.
-        setting: &'static str,
     },
+    /// A part of the log is not there. Going on without it would lose what only it has.
+    #[error("{}; bring it back, or set acceptMissingCommitLog=true to go on without it", texts(.0))]
+    MissingLog(Vec<MissingLog>),
     /// Something could not be read or written.
     #[error(transparent)]
     Disk(#[from] disk::Error),
@@ -73,13 +81,28 @@ pub enum OpenError {
     Latched(#[from] crate::latch::Latched),
 }
 
+fn texts(missing: &[MissingLog]) -> String {
+    let texts: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
     /// The last stop was clean.
     pub clean: bool,
+    /// Positions that were saved and pointed beyond what is there.
+    pub brought_in: Vec<BroughtIn>,
+    /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
+    pub index_files_removed: usize,
     /// Log files found.
     pub log_files: usize,
+    /// Bytes of a log file, where that is not what the settings say: the log keeps to it.
+    pub other_log_file_size: Option<i64>,
+    /// Parts of the log that are missing, and that the settings let a start do without.
+    pub missing: Vec<MissingLog>,
+    /// What was stepped over.
+    pub damage: DamageReport,
     /// Queues found.
     pub queues: usize,
     /// The log was read from here.
@@ -98,12 +121,39 @@ pub struct RecoveryReport {
     pub log_cut: Option<LogCut>,
     /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
     pub log_cut_bytes: u64,
+    /// The log ends just where the last clean stop left it: nothing can be behind.
+    pub end_is_vouched: bool,
+    /// Where what was cut off is kept, at most 16 MiB of it.
+    pub cut_off: Option<PathBuf>,
+    /// Why it could not be kept.
+    pub cut_off_lost: Option<String>,
     /// Files removed because they lie behind the end or hold nothing.
     pub removed: Vec<PathBuf>,
     /// Files that had been cut off and were made whole again with zeros.
     pub extended: Vec<PathBuf>,
     /// Files and directories that are none of ours and were left alone.
     pub ignored: Vec<PathBuf>,
+}
+
+/// A saved position that was brought into what it points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BroughtIn {
+    /// Whose position it is.
+    pub what: &'static str,
+    /// What was saved.
+    pub saved: i64,
+    /// What counts.
+    pub now: i64,
+}
+
+impl fmt::Display for BroughtIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BroughtIn { what, saved, now } = self;
+        write!(
+            f,
+            "{what} said {saved}, which is not there; it goes on from {now}"
+        )
+    }
 }
 
 /// Where and why the log was cut.
@@ -116,6 +166,43 @@ pub struct LogCut {
 }
 
 impl RecoveryReport {
+    /// What an operator should know of, a line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
+        lines.extend(self.damage.first.iter().map(ToString::to_string));
+        let untold = self.damage.count - self.damage.first.len() as u64;
+        if untold > 0 {
+            let bytes = self.damage.bytes;
+            lines.push(format!(
+                "{untold} more stretches of the log are damaged; all have {bytes} bytes"
+            ));
+        }
+        if let Some(cut) = &self.log_cut {
+            lines.push(format!(
+                "the log was cut at {}: {}; {} bytes behind it were torn",
+                cut.at, cut.reason, self.log_cut_bytes
+            ));
+        }
+        if let Some(path) = &self.cut_off {
+            lines.push(format!("what was cut off the log is kept in {}", path.display()));
+        }
+        if let Some(why) = &self.cut_off_lost {
+            lines.push(format!("what was cut off the log could not be kept: {why}"));
+        }
+        lines.extend(self.brought_in.iter().map(ToString::to_string));
+        if self.index_files_removed > 0 {
+            let count = self.index_files_removed;
+            lines.push(format!("{count} index files are made again from the commitlog"));
+        }
+        if self.units_cut > 0 {
+            let cut = self.units_cut;
+            lines.push(format!(
+                "{cut} queue units were cut: the log does not vouch for them"
+            ));
+        }
+        lines
+    }
+
     /// Adds what a part of the work found.
     fn add(&mut self, part: RecoveryReport) {
         self.queues += part.queues;
@@ -147,20 +234,29 @@ impl<D: Disk> Store<D> {
         now: i64,
         helpers: &Helpers<'_>,
     ) -> Result<(Store<D>, RecoveryReport), OpenError> {
-        let settings = settings.checked()?;
+        let mut settings = settings.checked()?;
         let root = settings.root_dir.clone();
         let queue_files = QueueFiles::of(&settings);
-        for dir in settings.commitlog_dirs.iter().chain([&root, &queue_files.dir]) {
-            disk.create_dirs(dir)?;
-        }
-        if queue_files.ext {
-            disk.create_dirs(&queue_files.ext_dir)?;
-        }
+        disk.create_dirs(&root)?;
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
+        let listing = LogListing::of(&disk, &settings, clean)?;
+        let missing = listing.missing(&disk, &settings, &checkpoint)?;
+        if !missing.is_empty() && !settings.accept_missing_log {
+            return Err(OpenError::MissingLog(missing));
+        }
+        for dir in settings.commitlog_dirs.iter().chain([&queue_files.dir]) {
+            disk.create_dirs(dir)?;
+        }
+        if queue_files.ext {
+            disk.create_dirs(&queue_files.ext_dir)?;
+        }
+        let other_log_file_size =
+            (listing.file_size != settings.commitlog_file_size).then_some(listing.file_size);
+        settings.commitlog_file_size = listing.file_size;
         let mut recovery = Recovery {
             disk: &disk,
             settings: &settings,
@@ -169,18 +265,23 @@ impl<D: Disk> Store<D> {
             helpers,
             report: RecoveryReport {
                 clean,
+                missing,
+                other_log_file_size,
                 ..RecoveryReport::default()
             },
         };
-        let log = Log::new(&settings, recovery.load_log()?);
-        let timestamp = recovery.run(&log, &checkpoint, &checkpoint_file)?;
+        let log = Log::new(&settings, recovery.open_log(listing)?);
+        let timestamp = recovery.run(&log, &checkpoint, &checkpoint_file, now)?;
         log.written_timestamp.store(timestamp, Ordering::Relaxed);
         log.flushed_timestamp.store(timestamp, Ordering::Relaxed);
-        let Recovery { queues, report, .. } = recovery;
+        let Recovery {
+            queues, mut report, ..
+        } = recovery;
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let mut index = Index::load(&disk, &settings, vouched, log.written())?;
+            let (mut index, removed) = Index::load(&disk, &settings, vouched, log.written())?;
+            report.index_files_removed = removed;
             index.resume(clean, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
@@ -213,35 +314,16 @@ struct Recovery<'a, D: Disk> {
 
 impl<D: Disk> Recovery<'_, D> {
     /// The log's files in order, all of every one readable.
-    fn load_log(&mut self) -> Result<Vec<Arc<LogFile<D::File>>>, OpenError> {
-        let size = self.settings.commitlog_file_size;
-        let mut found: Vec<(i64, PathBuf, DirEntry)> = Vec::new();
-        for dir in self
-            .settings
-            .commitlog_dirs
-            .iter()
-            .chain(&self.settings.read_only_commitlog_dirs)
-        {
-            for entry in self.disk.list(dir)? {
-                match parse_file_name(&entry.name) {
-                    Some(start) if !entry.is_dir => found.push((start, dir.join(&entry.name), entry)),
-                    _ => self.report.ignored.push(dir.join(&entry.name)),
-                }
-            }
-        }
-        found.sort_by_key(|(start, ..)| *start);
-        found.dedup_by_key(|(start, ..)| *start);
-        let count = found.len();
+    fn open_log(&mut self, listing: LogListing) -> Result<Vec<Arc<LogFile<D::File>>>, OpenError> {
+        let size = listing.file_size;
+        let count = listing.files.len();
+        self.report.ignored.extend(listing.ignored);
         let mut files = Vec::with_capacity(count);
-        for (index, (start, path, entry)) in found.into_iter().enumerate() {
+        for (index, (start, path, entry)) in listing.files.into_iter().enumerate() {
             let setting = "mappedFileSizeCommitLog";
             let last = index + 1 == count;
             if start % size != 0 {
-                return Err(OpenError::FileName {
-                    path,
-                    expected: size,
-                    setting,
-                });
+                return Err(OpenError::FileName { path, expected: size });
             }
             if !right_length(
                 self.disk,
@@ -260,6 +342,7 @@ impl<D: Disk> Recovery<'_, D> {
             files.push(Arc::new(LogFile {
                 start,
                 file,
+                named: AtomicBool::new(true),
                 modified_ms: AtomicI64::new(entry.modified_ms),
             }));
         }
@@ -273,6 +356,7 @@ impl<D: Disk> Recovery<'_, D> {
         log: &Log<D>,
         checkpoint: &Checkpoint,
         file: &CheckpointFile<D::File>,
+        now: i64,
     ) -> Result<i64, OpenError> {
         if log.files().is_empty() {
             // As Java: without a log the queues point nowhere.
@@ -293,10 +377,15 @@ impl<D: Disk> Recovery<'_, D> {
             (false, Some(vouched)) => vouched,
             (false, None) => self.java_start(log, checkpoint),
         };
-        if checkpoint.vouched.is_some_and(|vouched| vouched > limit) {
+        if let Some(saved) = checkpoint.vouched.filter(|vouched| *vouched > limit) {
+            self.report.brought_in.push(BroughtIn {
+                what: "the checkpoint's position in the commitlog",
+                saved,
+                now: limit,
+            });
             self.withdraw(checkpoint, file, limit)?;
         }
-        let (highest, with_units, unclear) = self.load_queues(log, limit)?;
+        let (highest, with_units, unclear) = self.load_queues(log, limit, vouched)?;
         let start = match (with_units, self.report.clean, vouched) {
             // Queues deleted by hand are built again from the whole log.
             (false, ..) => log.min(),
@@ -316,13 +405,21 @@ impl<D: Disk> Recovery<'_, D> {
             log,
             helpers: self.helpers,
         };
-        let timestamp = scan.run(&mut self.report)?.max(checkpoint.physic_timestamp);
-        self.cut_log(log)?;
+        // Where a clean stop left the log, nothing is behind its end.
+        let clean_end = vouched.filter(|_| self.report.clean);
+        let lost = scan.run(&mut self.report, clean_end)?;
+        let timestamp = lost.timestamp.max(checkpoint.physic_timestamp);
+        self.end_log(log, now)?;
         for queue in self.queues.all() {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
                 self.cut_queue(&queue, self.report.log_end)?;
             }
             queue.next.store(queue.end(), Ordering::Relaxed);
+        }
+        // A place that a consumer may have seen taken is not given to another message.
+        for ((topic, id), next) in lost.places {
+            let queue = self.queues.get_or_new(&topic, id);
+            queue.next.fetch_max(next, Ordering::Relaxed);
         }
         for queue in unclear {
             queue.clear_leftover()?;
@@ -390,35 +487,6 @@ impl<D: Disk> Recovery<'_, D> {
         old_enough.map_or(log.min(), |file| file.start)
     }
 
-    /// Ends the log at `log_end`: removes the files behind it and clears what lies behind it in its file.
-    ///
-    /// Unlike Java, which leaves those bytes: a leftover record that happens to start where a new one of the same
-    /// length ends would be taken for the next one by a later recovery.
-    fn cut_log(&mut self, log: &Log<D>) -> Result<(), OpenError> {
-        let end = self.report.log_end;
-        if self.report.log_cut.is_some() {
-            self.report.log_cut_bytes = Self::written_behind(log, end)?;
-        }
-        for file in log.retain(|file| file.start <= end) {
-            file.file.forget();
-            self.disk.remove_file(file.file.path())?;
-            self.report.removed.push(file.file.path().to_path_buf());
-        }
-        for file in log.files().iter() {
-            if end < file.start + log.file_size {
-                file.file.unpublish((end - file.start) as u64)?;
-                file.file.zero_from((end - file.start) as u64)?;
-            }
-            // What a killed process left in the page cache counts from now on, so it has to be on disk.
-            if file.start + log.file_size > self.report.scan_start {
-                file.file.sync(0..log.file_size as u64)?;
-            }
-        }
-        log.set_written(end);
-        log.set_flushed(end);
-        Ok(())
-    }
-
     /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit, and whether
     /// there is any unit at all, and the queues in whose files something stands behind the last good unit.
     #[allow(clippy::type_complexity)] // What is found of the queues, taken apart at once.
@@ -426,6 +494,7 @@ impl<D: Disk> Recovery<'_, D> {
         &mut self,
         log: &Log<D>,
         limit: i64,
+        vouched: Option<i64>,
     ) -> Result<(i64, bool, Vec<Arc<Queue<D::File>>>), OpenError> {
         let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
         let loader = Loader {
@@ -435,6 +504,7 @@ impl<D: Disk> Recovery<'_, D> {
             queues: &self.queues,
             log,
             limit,
+            vouched,
             clean: self.report.clean,
             with_ext: with_ext
                 .into_iter()
@@ -447,24 +517,6 @@ impl<D: Disk> Recovery<'_, D> {
         Ok((found.highest, found.with_units, found.unclear))
     }
 
-    /// How many bytes of the log lie behind `end`, up to the last one that is not zero.
-    fn written_behind(log: &Log<D>, end: i64) -> Result<u64, OpenError> {
-        let mut bytes = 0;
-        for file in log.files().iter() {
-            let from = (end - file.start).max(0) as u64;
-            if from < log.file_size as u64
-                && let Some(rest) = file.file.slice(from..log.file_size as u64)?
-            {
-                let written = rest
-                    .iter()
-                    .rposition(|&byte| byte != 0)
-                    .map_or(0, |last| last + 1);
-                bytes += written as u64;
-            }
-        }
-        Ok(bytes)
-    }
-
     /// Drops the units at and behind `limit` of a loaded queue.
     fn cut_queue(&mut self, queue: &Queue<D::File>, limit: i64) -> Result<(), OpenError> {
         let mut end = queue.end();
@@ -473,7 +525,8 @@ impl<D: Disk> Recovery<'_, D> {
             if let Some(unit) = queue.unit(end - 1)?
                 && unit.physical < limit
             {
-                max_physical = unit.end();
+                // A unit of a damaged file may say that its record is longer than the log: no message would get a unit any more.
+                max_physical = unit.end().min(limit);
                 break;
             }
             end -= 1;
@@ -515,9 +568,7 @@ fn right_length<D: Disk>(
             path,
             found,
             expected: size,
-            setting,
         },
-        // Only of the log do the settings decide.
         _ => OpenError::UnequalFiles {
             path,
             found,

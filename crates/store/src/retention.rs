@@ -1,9 +1,9 @@
 //! Retention: which files may go, and when the disk is too full for writes.
 
 use crate::append::DiskFull;
-use crate::latch::Latched;
+use crate::latch::{Latched, Undone};
+use crate::live_settings::Retention;
 use crate::store::Store;
-use crate::tuned::Retention;
 use disk::{Disk, MappedFile};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -73,7 +73,7 @@ impl<D: Disk> Store<D> {
                 return;
             }
         };
-        let levels = self.tuned.retention();
+        let levels = self.live.retention();
         let warning = levels.disk_warning_percent;
         let places = [
             (log, &self.settings.commitlog_dirs[0]),
@@ -109,63 +109,70 @@ impl<D: Disk> Store<D> {
     /// into them. Readers that still have slices of a removed file keep them.
     pub fn tick_retention(&self, now: i64) -> Result<Removed, Latched> {
         self.latch.check()?;
-        let mut removed = Removed::default();
         let (log, queues) = match self.disk_percent() {
             Ok(percents) => percents,
             Err(error) => {
                 tracing::warn!(%error, "retention waits");
-                return Ok(removed);
+                return Ok(Removed::default());
             }
         };
         let highest = log.max(queues);
-        let hour = ((now + self.settings.local_offset_ms).div_euclid(HOUR_MS)).rem_euclid(24) as u32;
+        let hour = ((now + self.live.local_offset_ms()).div_euclid(HOUR_MS)).rem_euclid(24) as u32;
         let manual = self.delete_runs.load(Ordering::Acquire) > 0;
         if manual {
             self.delete_runs.fetch_sub(1, Ordering::AcqRel);
         }
-        let rules = self.tuned.retention();
+        let rules = self.live.retention();
+        let mut removed = Removed::default();
         let due = rules.delete_when.contains(&hour) || highest > rules.disk_max_used_percent || manual;
         if due {
             let forced = rules.clean_forcibly && highest > rules.disk_clean_forcibly_percent;
-            removed.log = self.delete_log_files(now, forced, &rules)?;
+            self.delete_log_files(now, forced, &rules, &mut removed.log)
+                .or_else(|undone| undone.until_next_time("the deletion of expired files"))?;
         }
         // Also for files that went in another way, or before a crash that kept this from happening.
-        removed.queue_files = self.follow_log_min()?;
+        self.follow_log_min(&mut removed.queue_files)
+            .or_else(|undone| undone.until_next_time("the deletion of expired files"))?;
         Ok(removed)
     }
 
-    fn delete_log_files(&self, now: i64, forced: bool, rules: &Retention) -> Result<Vec<PathBuf>, Latched> {
+    fn delete_log_files(
+        &self,
+        now: i64,
+        forced: bool,
+        rules: &Retention,
+        paths: &mut Vec<PathBuf>,
+    ) -> Result<(), Undone> {
         let files = self.log.files();
         let flushed = self.log.flushed();
-        let dispatched = self.dispatched.load(Ordering::Acquire);
+        let reput_end = self.reput_end.load(Ordering::Acquire);
         let age = rules.file_reserved_hours.saturating_mul(HOUR_MS);
-        let mut paths = Vec::new();
-        // Never the last file, nor one that has something in it that still has to be flushed or dispatched.
+        // Never the last file, nor one that has something in it that still has to be flushed or given its units.
         for file in files
             .iter()
             .take(files.len().saturating_sub(1))
             .take(rules.delete_batch_max)
         {
             let expired = now >= file.modified_ms.load(Ordering::Relaxed).saturating_add(age);
-            if !(expired || forced) || file.start + self.log.file_size > flushed.min(dispatched) {
+            if !(expired || forced) || file.start + self.log.file_size > flushed.min(reput_end) {
                 break;
             }
+            // Out of the log only when it is off the disk: one that stayed would be a gap for the next start.
+            self.latch.guard(self.disk.remove_file(file.file.path()))?;
             self.log.retain(|other| other.start != file.start);
             file.file.forget();
-            self.latch.guard(self.disk.remove_file(file.file.path()))?;
             paths.push(file.file.path().to_path_buf());
         }
-        Ok(paths)
+        Ok(())
     }
 
     /// Brings queues and index after the log's oldest file.
-    fn follow_log_min(&self) -> Result<usize, Latched> {
+    fn follow_log_min(&self, count: &mut usize) -> Result<(), Undone> {
         let min = self.log.min();
         // Looking at 100,000 queues is work; the first run after a start does it if anything was ever deleted.
         if min == self.followed_min.load(Ordering::Acquire) {
-            return Ok(0);
+            return Ok(());
         }
-        let mut count = 0;
         for queue in self.queues.all() {
             if queue.is_deleted() || !self.latch.guard(queue.starts_before(min))? {
                 continue;
@@ -174,13 +181,13 @@ impl<D: Disk> Store<D> {
             for file in self.latch.guard(queue.take_expired(min))? {
                 file.file.forget();
                 self.latch.guard(self.disk.remove_file(file.file.path()))?;
-                count += 1;
+                *count += 1;
             }
         }
         if let Some(index) = self.index.lock().as_mut() {
             self.latch.guard(index.remove_expired(&self.disk, min))?;
         }
         self.followed_min.store(min, Ordering::Release);
-        Ok(count)
+        Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub struct StoreSettings {
     pub commitlog_dirs: Vec<PathBuf>,
     /// `readOnlyCommitLogStorePaths`: where log files are but none is made.
     pub read_only_commitlog_dirs: Vec<PathBuf>,
-    /// `mappedFileSizeCommitLog`, bytes.
+    /// `mappedFileSizeCommitLog`, bytes. A log that has files of another size keeps to it.
     pub commitlog_file_size: i64,
     /// `mappedFileSizeConsumeQueue`, bytes; rounded up to a multiple of 20, as Java's getter does. A queue that has files of
     /// another size keeps to it.
@@ -48,9 +48,12 @@ pub struct StoreSettings {
     pub max_message_size: i64,
     /// `flushDiskType`
     pub flush_type: FlushType,
+    /// A start goes on where log files are missing. Otherwise it is refused with their names: what is missing may only be a
+    /// directory that is not mounted, or one that a changed `storePathCommitLog` no longer names.
+    pub accept_missing_log: bool,
     /// `checkCRCOnRecover`
     pub check_crc_on_recover: bool,
-    /// `forceVerifyPropCRC` (5.x): recovery checks the CRC property of every record; one without it ends the log.
+    /// `forceVerifyPropCRC` (5.x): recovery checks the CRC property of every record and steps over one without it.
     pub verify_property_crc: bool,
     /// `autoMessageVersionOnTopicLen`: V2 records for topics over 127 bytes (5.x).
     pub auto_version: bool,
@@ -122,6 +125,7 @@ impl StoreSettings {
             max_lmq_queues: 20_000,
             max_message_size: 4 << 20,
             flush_type: FlushType::Async,
+            accept_missing_log: false,
             check_crc_on_recover: true,
             verify_property_crc: false,
             auto_version: true,
@@ -157,6 +161,11 @@ impl StoreSettings {
     /// Directory of the consumequeues' extensions.
     pub fn ext_dir(&self) -> PathBuf {
         self.root_dir.join("consumequeue_ext")
+    }
+
+    /// Directory of what recovery cut off the log.
+    pub fn cut_off_dir(&self) -> PathBuf {
+        self.root_dir.join("cut_off")
     }
 
     /// Directory of the index files.

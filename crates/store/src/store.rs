@@ -2,24 +2,24 @@
 
 use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
-use crate::dispatch::{Dispatching, Fresh};
 use crate::index::{Index, RememberedQueue};
-use crate::latch::{Latch, Latched};
+use crate::latch::{Latch, Latched, Undone};
+use crate::live_settings::LiveSettings;
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
+use crate::reput::{Fresh, Reput};
 use crate::settings::{FlushType, StoreSettings};
-use crate::tuned::Tuned;
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Place};
-use message::{name, sys_flag};
+use message::sys_flag;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-/// Most records that wait in memory to be dispatched; beyond it dispatch reads the log.
+/// Most records that wait in memory for their units; beyond it reput reads the log.
 const FRESH_MAX: usize = 8192;
 /// Bytes of the log written back by one call.
 const FLUSH_STEP: i64 = 4 << 20;
@@ -37,31 +37,31 @@ const POPULATE_MIN: i64 = 1 << 20;
 const BARE_MAX: i64 = 4 << 20;
 
 /// The commitlog with its queues, index and checkpoint. Shared in an `Arc`; every method may be called from any
-/// thread. Locks, in the order in which they are taken: flush, consumequeue flush, index, dispatch, append.
+/// thread. Locks, in the order in which they are taken: flush, consumequeue flush, index, reput, append.
 pub struct Store<D: Disk> {
     pub(crate) disk: D,
     pub(crate) settings: StoreSettings,
-    pub(crate) tuned: Tuned,
+    pub(crate) live: LiveSettings,
     pub(crate) log: Log<D>,
     pub(crate) queue_files: QueueFiles,
     pub(crate) queues: Queues<D::File>,
     pub(crate) latch: Latch,
-    pub(crate) appending: Mutex<Appending<D>>,
+    pub(crate) writer: Mutex<LogWriter<D>>,
     encode_buffers: Buffers,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
-    pub(crate) dispatching: Mutex<Dispatching<D>>,
+    pub(crate) reput: Mutex<Reput<D>>,
     /// The log up to here has consumequeue units.
-    pub(crate) dispatched: AtomicI64,
-    pub(crate) dispatched_timestamp: AtomicI64,
+    pub(crate) reput_end: AtomicI64,
+    pub(crate) reput_timestamp: AtomicI64,
     pub(crate) index: Mutex<Option<Index<D>>>,
-    /// What was dispatched and is to be indexed.
+    /// What has units and is to be indexed.
     pub(crate) remembered: Mutex<RememberedQueue>,
     /// The log up to here is in the index.
     pub(crate) indexed: AtomicI64,
-    flushing: Mutex<()>,
-    pub(crate) flushing_queues: Mutex<()>,
+    flush_lock: Mutex<()>,
+    pub(crate) queue_flush_lock: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
     /// The log is made ready below this position.
     prepared: AtomicI64,
@@ -75,13 +75,17 @@ pub struct Store<D: Disk> {
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
     pub(crate) is_disk_full: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
+    /// How many topics were deleted, for the names of what is left of them.
+    pub(crate) deleted_number: AtomicU64,
+    /// There may be files of deleted topics.
+    pub(crate) has_deleted: AtomicBool,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
     pub(crate) _lock: D::Lock,
 }
 
 /// What belongs to whoever appends.
-pub(crate) struct Appending<D: Disk> {
+pub(crate) struct LogWriter<D: Disk> {
     /// Where the next record goes; the published end is the same between appends.
     pub(crate) position: i64,
     /// The file that holds `position`; none at the very start and at the end of a file.
@@ -95,7 +99,7 @@ impl<D: Disk> Store<D> {
     /// Appends all of `pending` under one short lock and sets each one's `result`.
     ///
     /// `now` is the store time in ms. Under SYNC_FLUSH a record counts only when [`Store::flushed`] has reached its
-    /// end: that wait is the caller's. Call [`Store::dispatch`] afterwards.
+    /// end: that wait is the caller's. Call [`Store::reput`] afterwards.
     pub fn append(&self, pending: &mut [Pending<'_, D::File>], now: i64) {
         if let Err(error) = self.may_append() {
             pending
@@ -110,8 +114,8 @@ impl<D: Disk> Store<D> {
     }
 
     fn append_encoded(&self, pending: &mut [Pending<'_, D::File>], encoded: &mut [u8], now: i64) {
-        let mut appending = self.appending.lock();
-        if appending.shut_down {
+        let mut writer = self.writer.lock();
+        if writer.shut_down {
             pending
                 .iter_mut()
                 .for_each(|record| record.result = Some(Err(AppendError::ShutDown)));
@@ -119,18 +123,18 @@ impl<D: Disk> Store<D> {
         }
         // Threads come here in another order than they looked at the clock; times in the log do not go back by that.
         // A clock that was set back is followed.
-        let now = if (appending.timestamp - 1000..appending.timestamp).contains(&now) {
-            appending.timestamp
+        let now = if (writer.timestamp - 1000..writer.timestamp).contains(&now) {
+            writer.timestamp
         } else {
             now
         };
         self.append_since.store(now, Ordering::Relaxed);
         let mut rest = pending;
         while !rest.is_empty() {
-            let run = self.next_run(&appending, rest);
+            let run = self.next_run(&writer, rest);
             let (now_done, after) = std::mem::take(&mut rest).split_at_mut(run.end);
             let failed = self
-                .append_run(&mut appending, &mut now_done[run.start..], encoded, now)
+                .append_run(&mut writer, &mut now_done[run.start..], encoded, now)
                 .err();
             rest = after;
             if let Some(error) = failed {
@@ -140,11 +144,11 @@ impl<D: Disk> Store<D> {
                 break;
             }
         }
-        if self.log.written() != appending.position {
-            self.log.set_written(appending.position);
+        if self.log.written() != writer.position {
+            self.log.set_written(writer.position);
             self.log
                 .written_timestamp
-                .store(appending.timestamp, Ordering::Release);
+                .store(writer.timestamp, Ordering::Release);
         }
         self.append_since.store(0, Ordering::Relaxed);
     }
@@ -169,11 +173,11 @@ impl<D: Disk> Store<D> {
 
     /// Which of the first records are written together: as many as one file takes, those of a client batch not torn apart.
     /// What stands before them cannot be stored at all and has been told so.
-    fn next_run(&self, appending: &Appending<D>, records: &mut [Pending<'_, D::File>]) -> Range<usize> {
+    fn next_run(&self, writer: &LogWriter<D>, records: &mut [Pending<'_, D::File>]) -> Range<usize> {
         let max = self.log.file_size - record::BLANK_LEN as i64;
         let multi = self.settings.multi_dispatch;
-        let file = appending.file.as_ref();
-        let mut room = file.map_or(max, |file| file.start + max - appending.position);
+        let file = writer.file.as_ref();
+        let mut room = file.map_or(max, |file| file.start + max - writer.position);
         let (mut run, mut len) = (0..0, 0);
         while run.end < records.len() {
             let rest = &mut records[run.end..];
@@ -221,7 +225,7 @@ impl<D: Disk> Store<D> {
     /// Appends records that one file takes. The error concerns all that follow, too.
     fn append_run(
         &self,
-        appending: &mut Appending<D>,
+        writer: &mut LogWriter<D>,
         run: &mut [Pending<'_, D::File>],
         encoded: &mut [u8],
         now: i64,
@@ -230,40 +234,31 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         let len: i64 = run.iter().map(|record| record.len as i64).sum();
-        let written = self.make_room(appending, len, now).and_then(|file| {
-            write_run(&file, appending.position, run, encoded, now)?;
+        let written = self.make_room(writer, len, now).and_then(|file| {
+            write_run(&file, writer.position, run, encoded, now)?;
             Ok(file)
         });
         match written {
             Ok(file) => {
                 file.modified_ms.store(now, Ordering::Relaxed);
-                appending.position += len;
-                appending.timestamp = now;
+                writer.position += len;
+                writer.timestamp = now;
                 if self.settings.flush_type == FlushType::Async {
                     self.portions.fetch_add(1, Ordering::Relaxed);
                 }
+                run.iter_mut()
+                    .for_each(|record| record.result = record.place.map(Ok));
                 self.remember(run);
                 Ok(())
             }
             Err(error) => {
-                let error = if error.is_full() {
-                    AppendError::NoSpace(error.to_string())
-                } else {
-                    AppendError::Latched(self.latch.set(&error))
+                let error = match self.latch.judge(error) {
+                    Undone::Waits(error) => AppendError::NoSpace(error.to_string()),
+                    Undone::Latched(latched) => AppendError::Latched(latched),
                 };
-                for record in run.iter_mut().rev() {
-                    // A place that was given out before a write call failed is free again.
-                    if let Some(Ok(appended)) = record.result.replace(Err(error.clone()))
-                        && sys_flag::is_queued(record.fields.sys_flag)
-                    {
-                        record
-                            .queue
-                            .next
-                            .store(appended.queue_offset.0, Ordering::Relaxed);
-                        let places = record.multi.iter().flat_map(|multi| &multi.places);
-                        places.for_each(|(queue, offset)| queue.next.store(offset.0, Ordering::Relaxed));
-                    }
-                }
+                free_places(run);
+                run.iter_mut()
+                    .for_each(|record| record.result = Some(Err(error.clone())));
                 Err(error)
             }
         }
@@ -272,12 +267,12 @@ impl<D: Disk> Store<D> {
     /// The file for the next `len` bytes; ends the current one where they do not fit.
     fn make_room(
         &self,
-        appending: &mut Appending<D>,
+        writer: &mut LogWriter<D>,
         len: i64,
         now: i64,
     ) -> disk::Result<Arc<LogFile<D::File>>> {
-        if let Some(file) = &appending.file {
-            let left = file.start + self.log.file_size - appending.position;
+        if let Some(file) = &writer.file {
+            let left = file.start + self.log.file_size - writer.position;
             if len + record::BLANK_LEN as i64 <= left {
                 return Ok(file.clone());
             }
@@ -286,27 +281,27 @@ impl<D: Disk> Store<D> {
                 let next = self
                     .log
                     .add_file(&self.disk, file.start + self.log.file_size, now)?;
-                let at = (appending.position - file.start) as u64;
+                let at = (writer.position - file.start) as u64;
                 file.file.write_with(at, record::BLANK_LEN as u64, |out| {
                     record::encode_blank(left as i32, out)
                 })?;
                 file.file.publish(self.log.file_size as u64);
                 file.modified_ms.store(now, Ordering::Relaxed);
-                return Ok(self.enter(appending, next));
+                return Ok(self.enter(writer, next));
             }
         }
-        let start = appending.position - appending.position % self.log.file_size;
+        let start = writer.position - writer.position % self.log.file_size;
         let next = self.log.add_file(&self.disk, start, now)?;
-        Ok(self.enter(appending, next))
+        Ok(self.enter(writer, next))
     }
 
-    fn enter(&self, appending: &mut Appending<D>, next: Arc<LogFile<D::File>>) -> Arc<LogFile<D::File>> {
-        appending.position = next.start;
-        appending.file = Some(next.clone());
+    fn enter(&self, writer: &mut LogWriter<D>, next: Arc<LogFile<D::File>>) -> Arc<LogFile<D::File>> {
+        writer.position = next.start;
+        writer.file = Some(next.clone());
         next
     }
 
-    /// Keeps what dispatch needs, so that it does not have to read the log again.
+    /// Keeps what reput needs, so that it does not have to read the log again.
     fn remember(&self, run: &[Pending<'_, D::File>]) {
         let mut fresh = self.fresh.lock();
         for record in run {
@@ -362,8 +357,8 @@ impl<D: Disk> Store<D> {
     }
 
     /// End of what has consumequeue units.
-    pub fn dispatched(&self) -> PhysicalOffset {
-        PhysicalOffset(self.dispatched.load(Ordering::Acquire))
+    pub fn reput_end(&self) -> PhysicalOffset {
+        PhysicalOffset(self.reput_end.load(Ordering::Acquire))
     }
 
     /// The settings it was opened with; [`Store::tune`] may have changed some since.
@@ -394,7 +389,17 @@ impl<D: Disk> Store<D> {
     ///
     /// Appends go on meanwhile. What comes while a sync runs is the next call's: that is the whole of group commit.
     pub fn flush(&self, least_pages: i64) -> Result<PhysicalOffset, Latched> {
-        let _flushing = self.flushing.lock();
+        match self.flush_log(least_pages) {
+            Ok(flushed) => Ok(flushed),
+            Err(undone) => {
+                undone.until_next_time("the sync of the commitlog")?;
+                Ok(self.flushed())
+            }
+        }
+    }
+
+    fn flush_log(&self, least_pages: i64) -> Result<PhysicalOffset, Undone> {
+        let _one_at_a_time = self.flush_lock.lock();
         self.latch.check()?;
         // The time first: it must not be that of a record beyond the end we take.
         let timestamp = self.log.written_timestamp.load(Ordering::Acquire);
@@ -406,6 +411,9 @@ impl<D: Disk> Store<D> {
         for file in self.log.files().iter() {
             let mut at = (from - file.start).max(0);
             let end = (target - file.start).min(self.log.file_size);
+            if at < end {
+                self.latch.guard(self.log.make_durable(&self.disk, file))?;
+            }
             // In steps: a thread that writes pages back inside the kernel leaves its processor to nobody.
             while at < end {
                 let step_end = end.min((at / FLUSH_STEP + 1) * FLUSH_STEP);
@@ -494,58 +502,45 @@ impl<D: Disk> Store<D> {
     /// Stops taking appends, makes everything durable, and leaves the directory as a clean stop does. The lock is
     /// given up when the store is dropped.
     ///
-    /// After a latched failure, or if something could not be dispatched, the abort file stays: the next start then
+    /// After a latched failure, or if something could not be given its unit, the abort file stays: the next start then
     /// recovers as after a crash.
     pub fn shutdown(&self) -> Result<(), Latched> {
         {
-            let mut appending = self.appending.lock();
-            appending.shut_down = true;
+            let mut writer = self.writer.lock();
+            writer.shut_down = true;
         }
-        self.flush(0)?;
-        self.dispatch(&mut |_| {})?;
-        self.build_index()?;
+        match self.finish() {
+            Ok(()) => Ok(()),
+            Err(Undone::Latched(latched)) => Err(latched),
+            Err(Undone::Waits(error)) => {
+                tracing::warn!(%error, "not everything could be finished; the next start does it");
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), Undone> {
+        self.flush_log(0)?;
+        self.reput(&mut |_| {})?;
+        self.enter_keys()?;
         self.flush_index()?;
-        self.flush_consumequeues(0, true)?;
+        self.flush_queues(0, true)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;
         }
-        if self.dispatched().0 == self.log.written() {
+        if self.reput_end().0 == self.log.written() {
             let abort = self.settings.root_dir.join("abort");
             self.latch.guard(self.disk.remove_file(&abort))?;
             self.latch.guard(self.disk.sync_dir(&self.settings.root_dir))?;
         } else {
-            let waiting = self.log.written() - self.dispatched().0;
+            let waiting = self.log.written() - self.reput_end().0;
             tracing::warn!(
                 waiting,
                 "bytes of the log have no queue units yet; the next start builds them"
             );
         }
         Ok(())
-    }
-
-    /// Deletes all queues of a topic, files and all. Its records stay in the log until they expire.
-    pub fn delete_topic(&self, topic: &str) -> Result<(), Latched> {
-        if name::check_any_topic(topic).is_err() {
-            return Ok(());
-        }
-        let _dispatching = self.dispatching.lock();
-        let queues = {
-            let _appending = self.appending.lock();
-            let queues = self.queues.remove(topic);
-            queues
-                .iter()
-                .for_each(|queue| queue.deleted.store(true, Ordering::Release));
-            queues
-        };
-        queues
-            .iter()
-            .flat_map(|queue| queue.take_all())
-            .for_each(|file| file.file.forget());
-        self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.dir.join(topic)))?;
-        self.latch
-            .guard(self.disk.remove_dir_all(&self.queue_files.ext_dir.join(topic)))
     }
 
     /// Names of the topics that have queues.
@@ -572,7 +567,7 @@ impl<D: Disk> Store<D> {
         let end = log.written();
         let timestamp = log.written_timestamp.load(Ordering::Relaxed);
         Store {
-            appending: Mutex::new(Appending {
+            writer: Mutex::new(LogWriter {
                 position: end,
                 file: log.file_at(end),
                 timestamp,
@@ -581,21 +576,21 @@ impl<D: Disk> Store<D> {
             encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,
-            tuned: Tuned::of(&settings),
+            live: LiveSettings::of(&settings),
             settings,
             log,
             queue_files,
             queues,
             latch: Latch::default(),
             fresh: Mutex::default(),
-            dispatching: Mutex::new(Dispatching::at(end)),
-            dispatched: AtomicI64::new(end),
-            dispatched_timestamp: AtomicI64::new(timestamp),
+            reput: Mutex::new(Reput::at(end)),
+            reput_end: AtomicI64::new(end),
+            reput_timestamp: AtomicI64::new(timestamp),
             indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
             remembered: Mutex::default(),
-            flushing: Mutex::new(()),
-            flushing_queues: Mutex::new(()),
+            flush_lock: Mutex::new(()),
+            queue_flush_lock: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
@@ -604,6 +599,9 @@ impl<D: Disk> Store<D> {
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),
+            deleted_number: AtomicU64::new(0),
+            // Of a run before.
+            has_deleted: AtomicBool::new(true),
             followed_min: AtomicI64::new(0),
             _lock: lock,
         }
@@ -671,11 +669,26 @@ fn place_run<F: MappedFile>(
         for (queue, offset) in record.multi.iter().flat_map(|multi| &multi.places) {
             queue.next.store(offset.0 + 1, Ordering::Relaxed);
         }
-        record.result = Some(Ok(Appended {
+        record.place = Some(Appended {
             queue_offset: QueueOffset(queue_offset),
             physical_offset: PhysicalOffset(physical_offset),
             end: PhysicalOffset(position + at as i64),
             store_timestamp: now,
-        }));
+        });
+    }
+}
+
+/// Frees the places that a run was given and could not be written to.
+fn free_places<F: MappedFile>(run: &mut [Pending<'_, F>]) {
+    for record in run.iter_mut().rev() {
+        let Some(place) = record.place.take() else {
+            continue;
+        };
+        if sys_flag::is_queued(record.fields.sys_flag) {
+            let queue = &record.queue;
+            queue.next.store(place.queue_offset.0, Ordering::Relaxed);
+            let places = record.multi.iter().flat_map(|multi| &multi.places);
+            places.for_each(|(queue, offset)| queue.next.store(offset.0, Ordering::Relaxed));
+        }
     }
 }

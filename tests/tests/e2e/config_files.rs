@@ -92,6 +92,17 @@ fn change_hands(version: &str, files: usize) {
                 assert_eq!(filter(after), filter(before));
                 continue;
             }
+            "delayOffset.json" => {
+                // The log these offsets belong to is not here: each level begins where its queue does.
+                let levels = before["offsetTable"].as_object().unwrap();
+                let from_the_start: BTreeMap<&String, i64> = levels.keys().map(|level| (level, 0)).collect();
+                assert_eq!(
+                    after["offsetTable"],
+                    serde_json::json!(from_the_start),
+                    "{version}"
+                );
+                continue;
+            }
             "lmqConsumerOffset.json" => &["lmqOffsetTable", "offsetTable"],
             _ => {
                 assert_eq!(after, before, "{version} {name}");

@@ -4,18 +4,31 @@
 //! does not pass is a wrong test.
 #![forbid(unsafe_code)]
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests make files and wait for processes"
+)]
+#![allow(
     clippy::unwrap_used,
     reason = "helpers of tests stand outside #[test] functions"
 )]
 
+mod asks;
+mod attack_answers;
+mod attack_crash;
+mod attack_delay;
+mod attack_floods;
+mod attack_operator;
+mod attack_scarcity;
 mod bad_input;
 mod check;
 mod config_files;
 mod consumers;
+mod first_hour;
 mod full_disk;
 mod hand_over;
 mod load;
 mod mixed;
+mod name_servers;
 mod restarts;
 mod scripts;
 mod sends;

@@ -3,6 +3,7 @@
 use crate::check::*;
 use cluster::{Client, Flavour, NameServer, Process, free_port, our_program, repository};
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -118,14 +119,14 @@ fn text(output: &Output) -> String {
 #[test]
 fn start_and_shut_down() {
     let release = Release::new();
-    assert_eq!(
-        release.shutdown(&["broker"]),
-        (Some(255), "No mqbroker running.\n".to_owned())
-    );
-    assert_eq!(
-        release.shutdown(&["namesrv"]),
-        (Some(255), "No mqnamesrv running.\n".to_owned())
-    );
+    // What else runs on this host follows.
+    for (server, said) in [
+        ("broker", "No mqbroker running.\n"),
+        ("namesrv", "No mqnamesrv running.\n"),
+    ] {
+        let (code, text) = release.shutdown(&[server]);
+        assert!(code == Some(255) && text.starts_with(said), "{code:?} {text}");
+    }
 
     let (namesrv, address) = release.namesrv();
     let (one, two, three) = (
@@ -152,7 +153,23 @@ fn start_and_shut_down() {
     let log = fs::read_to_string(release.dir.path().join("logs/broker.log")).unwrap();
     assert!(log.contains(" INFO ") && log.contains("boot success"), "{log}");
 
-    assert_eq!(release.shutdown(&["broker", "nobody"]).0, Some(255));
+    let (code, said) = release.shutdown(&["broker", "nobody"]);
+    assert_eq!(code, Some(255), "{said}");
+    assert!(
+        said.starts_with("No mqbroker named \"nobody\" running. From "),
+        "{said}"
+    );
+    for (name, process) in [("broker-a", &one), ("broker-b", &two), ("broker-c", &three)] {
+        let line = format!("  {}: {name}, port ", process.pid());
+        let line = said
+            .lines()
+            .find(|said| said.starts_with(&line))
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(
+            line.ends_with(&format!("rocketmq/conf/{name}.properties")),
+            "{line}"
+        );
+    }
     let (code, said) = release.shutdown(&["broker", "broker-b"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.starts_with(&format!(
@@ -174,6 +191,93 @@ fn start_and_shut_down() {
     assert!(!namesrv.has_ended());
     assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
     assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
+}
+
+/// What `mqshutdown` says of a broker that it does not stop.
+fn told_of_others(said: &str, pid: u32) -> String {
+    let head = format!("  {pid}");
+    let line = said.lines().find(|line| line.starts_with(&head));
+    assert!(said.starts_with("No mqbroker running.\nNone from "), "{said}");
+    line.unwrap_or_else(|| panic!("{pid} is not named: {said}"))
+        .to_owned()
+}
+
+/// An upgrade by a link: the broker runs from the folder that the link pointed to before.
+#[test]
+fn shut_down_after_the_link_was_switched() {
+    let release = Release::new();
+    let (_namesrv, address) = release.namesrv();
+    let broker = release.broker("broker-a", &address, &[]);
+    let new = Release::new();
+    let (code, said) = new.shutdown(&["broker"]);
+    assert_eq!(code, Some(255));
+    let line = told_of_others(&said, broker.pid());
+    let (_, command) = line.split_once("to stop it: ").unwrap();
+    let old = release.dir.path().canonicalize().unwrap().join("rocketmq");
+    assert_eq!(command, format!("sh '{}/bin/mqshutdown' broker", old.display()));
+    assert!(!broker.has_ended());
+    let ran = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran));
+    assert_eq!(broker.wait_exit(WAIT).code(), Some(0));
+
+    let broker = release.broker("broker-b", &address, &[]);
+    fs::remove_dir_all(old).unwrap();
+    let line = told_of_others(&new.shutdown(&["broker", "broker-b"]).1, broker.pid());
+    assert!(
+        line.ends_with(&format!("if it is a mqbroker, kill {}", broker.pid())),
+        "{line}"
+    );
+}
+
+/// A broker whose program the caller cannot see: of another user where the tests run as root, else of the user outside a name
+/// space.
+#[test]
+fn shut_down_by_another_user() {
+    let release = Release::new();
+    let (_namesrv, address) = release.namesrv();
+    let broker = release.broker("broker-a", &address, &[]);
+    fs::set_permissions(release.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let root = fs::metadata(format!("/proc/{}", broker.pid())).unwrap().uid() == 0;
+    let (launcher, owner): (&[&str], _) = if root {
+        (
+            &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+            (" of user root runs ", "as root: sh '"),
+        )
+    } else {
+        (&["unshare", "--user", "--map-root-user"], (" runs ", "sh '"))
+    };
+    let mut command = Command::new(launcher[0]);
+    command.args(&launcher[1..]).arg("sh");
+    command.arg(release.bin().join("mqshutdown")).arg("broker");
+    let output = command.output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    let line = told_of_others(&said, broker.pid());
+    let bin = release.bin();
+    let expected = format!(
+        "  {}{}{}/lib/broker; to stop it: {}{}/mqshutdown' broker",
+        broker.pid(),
+        owner.0,
+        bin.parent().unwrap().display(),
+        owner.1,
+        bin.display()
+    );
+    assert_eq!(line, expected);
+    assert!(!broker.has_ended());
+}
+
+/// Java's servers have scripts of their own.
+#[test]
+fn shut_down_where_java_runs() {
+    let cluster = cluster::Cluster::of(Flavour::Ours, Flavour::Java("5.3.3"), &[]);
+    let line = told_of_others(
+        &Release::new().shutdown(&["broker"]).1,
+        cluster.broker.process.pid(),
+    );
+    assert!(
+        line.contains("it is Java's; its own mqshutdown, or kill "),
+        "{line}"
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn write(store: &Store<MmapDisk>, kind: Kind, count: i64) -> Vec<String> {
         store.append(&mut pending, NOW + number * 10);
         let appended = pending[0].result.take().unwrap().unwrap();
         store.flush(0).unwrap();
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
         if number % 13 != 6 {
             lines.push(format!(
                 "MSG {topic} {queue_id} {} {body} {tags} {keys}",

@@ -16,10 +16,13 @@ use protocol::header::broker::{
 };
 use remoting::{Body, Peer, Request};
 
-use crate::clients::{Consumers, Heard, Notice, Producers};
-use crate::groups::GroupTable;
+use crate::budget::Exhausted;
+use crate::clients::{CLIENT_ID_MAX_LEN, Consumers, Heard, Notice, Producers};
 use crate::settings::Settings;
-use crate::topics::{TopicTable, perm};
+use crate::tables::{GroupTable, TopicTable, perm};
+
+/// Heartbeats longer than this are read in a lane: a worker has other connections to serve.
+pub const LONG_HEARTBEAT_BYTES: usize = 64 << 10;
 
 /// What the handler needs.
 pub struct Client {
@@ -47,6 +50,10 @@ pub enum Error {
     Body(#[from] protocol::body::BodyError),
     #[error("the heartbeat names no client id")]
     NoClientId,
+    #[error("the specified {what} is longer than {what} max length {max}")]
+    TooLong { what: &'static str, max: usize },
+    #[error("{0}")]
+    NoRoom(#[from] Exhausted),
     #[error("no consumer for this group, {0}")]
     NoMember(String),
     #[error(
@@ -65,8 +72,10 @@ impl Error {
             Error::Header(_)
             | Error::Body(_)
             | Error::NoClientId
+            | Error::TooLong { .. }
             | Error::NoMember(_)
             | Error::FilterType(_) => response::SYSTEM_ERROR,
+            Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::Expression(_) => response::SUBSCRIPTION_PARSE_FAILED,
         }
@@ -81,8 +90,8 @@ impl Client {
             Ok(data) => data,
             Err(e) => return refuse(responder, &Error::Body(e)),
         };
-        if data.client_id.is_empty() {
-            return refuse(responder, &Error::NoClientId);
+        if let Err(e) = check_lengths(&data) {
+            return refuse(responder, &e);
         }
         let heard = Heard {
             client_id: &data.client_id,
@@ -92,12 +101,13 @@ impl Client {
             now: self.clock.now_ms(),
         };
         // Unlike Java 4.9 the answer says that the short heartbeat form is understood, as 5.x does.
-        let mut subscription_changed = false;
-        for group in &data.consumer_data_set {
-            subscription_changed |= self.join(group, heard, data.without_sub);
-        }
-        for group in &data.producer_data_set {
-            self.producers.register(&group.group_name, heard);
+        let subscription_changed = match self.enter(&data, heard) {
+            Ok(changed) => changed,
+            Err(e) => return refuse(responder, &e),
+        };
+        if !responder.peer().is_open() {
+            // It closed while this was read: nobody will come to take its client out any more.
+            self.closed(responder.peer().as_ref());
         }
         let answer = HeartbeatResponseHeader {
             support_heartbeat_v2: true,
@@ -106,8 +116,20 @@ impl Client {
         responder.reply(response::SUCCESS, None, &answer, Body::Empty);
     }
 
+    /// Takes in all groups; true if the client must send its subscriptions in full.
+    fn enter(&self, data: &HeartbeatData, heard: Heard<'_>) -> Result<bool, Error> {
+        let mut unknown = false;
+        for group in &data.consumer_data_set {
+            unknown |= self.join(group, heard, data.without_sub)?;
+        }
+        for group in &data.producer_data_set {
+            self.producers.register(&group.group_name, heard)?;
+        }
+        Ok(unknown)
+    }
+
     /// Takes in one consumer group; true if the client must send its subscriptions in full.
-    fn join(&self, data: &ConsumerData, heard: Heard<'_>, without_sub: bool) -> bool {
+    fn join(&self, data: &ConsumerData, heard: Heard<'_>, without_sub: bool) -> Result<bool, Error> {
         let now = heard.now;
         let auto_create = self.settings.load().broker.auto_create_subscription_group;
         let config = self.groups.find(&data.group_name, auto_create, now);
@@ -127,10 +149,10 @@ impl Client {
             }
         }
         let unknown = without_sub && !self.consumers.knows(&data.group_name);
-        if let Some(notice) = self.consumers.register(data, heard, without_sub) {
+        if let Some(notice) = self.consumers.register(data, heard, without_sub)? {
             self.notify(notice);
         }
-        unknown
+        Ok(unknown)
     }
 
     /// UNREGISTER_CLIENT.
@@ -212,6 +234,9 @@ impl Client {
 
     /// Tells every member that the group changed, so that they share its queues anew.
     fn notify(&self, notice: Notice) {
+        if !self.settings.load().broker.notify_consumer_ids_changed_enable {
+            return;
+        }
         let config = self.groups.get(&notice.group);
         if !config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
             return;
@@ -225,6 +250,31 @@ impl Client {
             }
         }
     }
+}
+
+/// Names longer than any that could be made are refused: a heartbeat is kept. What characters they have is not looked at,
+/// as in Java.
+fn check_lengths(data: &HeartbeatData) -> Result<(), Error> {
+    if data.client_id.is_empty() {
+        return Err(Error::NoClientId);
+    }
+    let limit = |what, text: &str, max| match text.len() > max {
+        true => Err(Error::TooLong { what, max }),
+        false => Ok(()),
+    };
+    limit("client id", &data.client_id, CLIENT_ID_MAX_LEN)?;
+    for group in &data.producer_data_set {
+        limit("group", &group.group_name, name::GROUP_MAX_LEN)?;
+    }
+    for group in &data.consumer_data_set {
+        limit("group", &group.group_name, name::GROUP_MAX_LEN)?;
+        for subscription in &group.subscription_data_set {
+            // A retry topic's name is longer than its group's.
+            let max = name::GROUP_MAX_LEN + name::RETRY_PREFIX.len();
+            limit("topic", &subscription.topic, max)?;
+        }
+    }
+    Ok(())
 }
 
 /// Bits of topicSysFlag (RocketMQ 4.9.8, TopicSysFlag).

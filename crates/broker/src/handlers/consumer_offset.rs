@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use disk::Disk;
 use filter::TagFilter;
 use message::name;
 use protocol::code::response;
@@ -13,17 +14,17 @@ use protocol::header::broker::{
     TimestampResponseHeader, UpdateConsumerOffsetRequestHeader,
 };
 use remoting::{Body, Request, Responder};
-use store::{Boundary, QueueOffset, ReadLimits};
+use store::{Boundary, QueueOffset, ReadLimits, Store};
 
-use crate::Store;
-use crate::offsets::{Full, OffsetTable};
+use crate::lane::{Lane, MayWait};
+use crate::tables::{Full, OffsetTable};
 
 /// What the handler needs.
-pub struct ConsumerOffset {
+pub struct ConsumerOffset<D: Disk> {
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
     /// The queues.
-    pub store: Arc<Store>,
+    pub store: Arc<Store<D>>,
 }
 
 /// Why a request of this family is refused.
@@ -55,30 +56,47 @@ impl Error {
     }
 }
 
-impl ConsumerOffset {
-    /// QUERY_CONSUMER_OFFSET.
-    pub fn query(&self, request: Request) {
+impl<D: Disk> Clone for ConsumerOffset<D> {
+    fn clone(&self) -> Self {
+        Self {
+            offsets: Arc::clone(&self.offsets),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+impl<D: Disk> ConsumerOffset<D> {
+    /// QUERY_CONSUMER_OFFSET. Nearly always known; to know where a new group starts, the queue may have to be read, which
+    /// is done in the lane.
+    pub fn query(&self, request: Request, lane: &Arc<Lane>) {
         let Request { frame, responder } = request;
-        let outcome = frame
-            .header()
-            .map_err(Error::Header)
-            .and_then(|h| self.stored(&h));
-        answer_offset(responder, outcome);
+        let header: QueryConsumerOffsetRequestHeader<'_> = match frame.header() {
+            Ok(header) => header,
+            Err(e) => return answer_offset(responder, Err(Error::Header(e))),
+        };
+        let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
+        if let Some(offset) = self.offsets.get(group, topic, queue_id) {
+            return answer_offset(responder, Ok(offset));
+        }
+        if header.set_zero_if_not_found == Some(false) || self.store.queue_min_offset(topic, queue_id).0 > 0 {
+            return answer_offset(responder, Err(Error::NotStored));
+        }
+        if !self.store.is_cold(topic, queue_id, QueueOffset(0), 1) {
+            return answer_offset(responder, self.first_offset(topic, queue_id));
+        }
+        let (offsets, topic) = (self.clone(), topic.to_string());
+        lane.serve(responder, topic.len(), move |responder, _| {
+            answer_offset(responder, offsets.first_offset(&topic, queue_id));
+        });
     }
 
     /// A group without an offset gets 0 only while the queue still starts at 0 and its beginning is in memory: then a
     /// new consumer loses nothing by starting there. Everybody else decides by consumeFromWhere.
-    fn stored(&self, header: &QueryConsumerOffsetRequestHeader<'_>) -> Result<i64, Error> {
-        let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
-        if let Some(offset) = self.offsets.get(group, topic, queue_id) {
-            return Ok(offset);
+    fn first_offset(&self, topic: &str, queue_id: i32) -> Result<i64, Error> {
+        match self.starts_on_disk(topic, queue_id)? {
+            true => Err(Error::NotStored),
+            false => Ok(0),
         }
-        if header.set_zero_if_not_found == Some(false) {
-            return Err(Error::NotStored);
-        }
-        let from_zero =
-            self.store.queue_min_offset(topic, queue_id).0 <= 0 && !self.starts_on_disk(topic, queue_id)?;
-        if from_zero { Ok(0) } else { Err(Error::NotStored) }
     }
 
     /// Is the queue's first message further behind the log's end than memory reaches? Not so for an empty queue.
@@ -144,7 +162,7 @@ impl ConsumerOffset {
     }
 
     /// SEARCH_OFFSET_BY_TIMESTAMP.
-    pub fn search(&self, request: Request) {
+    pub fn search(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame
             .header::<SearchOffsetRequestHeader<'_>>()
@@ -164,7 +182,7 @@ impl ConsumerOffset {
     }
 
     /// GET_EARLIEST_MSG_STORETIME.
-    pub fn earliest(&self, request: Request) {
+    pub fn earliest(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame.header::<QueueRequestHeader<'_>>().map_err(Error::Header);
         match outcome.and_then(|h| Ok(self.store.earliest_store_time(&h.topic, h.queue_id)?)) {
@@ -179,7 +197,7 @@ impl ConsumerOffset {
     }
 
     /// GET_ALL_CONSUMER_OFFSET.
-    pub fn all(&self, request: Request) {
+    pub fn all(&self, request: Request, _: MayWait) {
         request.responder.body(&self.offsets.file());
     }
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use disk::Clock;
+use message::name;
 use protocol::body::broker::{LockBatchRequestBody, LockBatchResponseBody};
+use protocol::body::topic::MessageQueue;
 use protocol::code::response;
 use remoting::Request;
 
-use crate::locks::QueueLocks;
+use crate::budget::Exhausted;
+use crate::clients::{CLIENT_ID_MAX_LEN, QueueLocks};
 
 /// What the handler needs.
 pub struct Lock {
@@ -17,32 +20,68 @@ pub struct Lock {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Why queues are neither locked nor freed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Body(#[from] protocol::body::BodyError),
+    #[error("{0}")]
+    Name(#[from] name::NameError),
+    #[error("the client id is longer than {CLIENT_ID_MAX_LEN}")]
+    ClientId,
+    #[error("{0}")]
+    NoRoom(#[from] Exhausted),
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::Body(_) | Error::Name(_) | Error::ClientId => response::SYSTEM_ERROR,
+            Error::NoRoom(_) => response::SYSTEM_BUSY,
+        }
+    }
+}
+
 impl Lock {
     /// LOCK_BATCH_MQ.
     pub fn lock(&self, request: Request) {
         let Request { frame, responder } = request;
-        match protocol::body::read::<LockBatchRequestBody>(&frame.body) {
-            Ok(body) => {
-                let now = self.clock.now_ms();
-                let held = self
-                    .locks
-                    .lock(&body.consumer_group, &body.client_id, body.mq_set, now);
-                responder.body(&LockBatchResponseBody { lock_ok_mq_set: held });
-            }
-            Err(e) => responder.error(response::SYSTEM_ERROR, &e.to_string()),
+        match read(&frame.body).and_then(|body| self.locked(body)) {
+            Ok(lock_ok_mq_set) => responder.body(&LockBatchResponseBody { lock_ok_mq_set }),
+            Err(e) => responder.error(e.code(), &e.to_string()),
         }
+    }
+
+    fn locked(&self, body: LockBatchRequestBody) -> Result<Vec<MessageQueue>, Error> {
+        let now = self.clock.now_ms();
+        Ok(self
+            .locks
+            .lock(&body.consumer_group, &body.client_id, body.mq_set, now)?)
     }
 
     /// UNLOCK_BATCH_MQ.
     pub fn unlock(&self, request: Request) {
         let Request { frame, responder } = request;
-        match protocol::body::read::<LockBatchRequestBody>(&frame.body) {
+        match read(&frame.body) {
             Ok(body) => {
                 self.locks
                     .unlock(&body.consumer_group, &body.client_id, &body.mq_set);
                 responder.ok();
             }
-            Err(e) => responder.error(response::SYSTEM_ERROR, &e.to_string()),
+            Err(e) => responder.error(e.code(), &e.to_string()),
         }
     }
+}
+
+fn read(body: &[u8]) -> Result<LockBatchRequestBody, Error> {
+    let body: LockBatchRequestBody = protocol::body::read(body)?;
+    name::check_group(&body.consumer_group)?;
+    if body.client_id.len() > CLIENT_ID_MAX_LEN {
+        return Err(Error::ClientId);
+    }
+    for queue in &body.mq_set {
+        name::check_any_topic(&queue.topic)?;
+    }
+    Ok(body)
 }

@@ -4,26 +4,27 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use disk::{Clock, MappedSlice};
-use filter::TagFilter;
+use disk::{Clock, Disk, MappedSlice};
+use filter::{Filter, TagFilter, Verdict};
+use parking_lot::Mutex;
 use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
 use protocol::body::topic::TopicConfig;
 use protocol::code::response;
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
-use store::{QueueOffset, ReadLimits, ReadStatus};
+use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
-use crate::Store;
+use crate::budget::Exhausted;
 use crate::clients::Consumers;
-use crate::groups::GroupTable;
-use crate::hold::{Held, Hold, Waiting};
-use crate::in_flight::InFlight;
-use crate::offsets::OffsetTable;
+use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
+use crate::config::{SettingsChange, SettingsListener};
+use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::topics::{TopicTable, perm};
+use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
 
 /// Bits of a pull's sysFlag (RocketMQ 4.9.8, PullSysFlag).
 mod flag {
@@ -36,7 +37,7 @@ mod flag {
 const SUSPEND_MAX_MS: i64 = 3_600_000;
 
 /// What the handler needs.
-pub struct Pull {
+pub struct Pull<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Topics.
@@ -48,13 +49,13 @@ pub struct Pull {
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
     /// Where messages are read.
-    pub store: Arc<Store>,
+    pub store: Arc<Store<D>>,
     /// Where pulls wait.
     pub hold: Arc<Hold<HeldPull>>,
     /// Counters.
     pub stats: Arc<Stats>,
-    /// Pulls that wait for the disk.
-    pub in_flight: InFlight,
+    /// Where pulls of what is not in memory are served.
+    pub lane: Arc<Lane>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -63,16 +64,102 @@ pub struct Pull {
 pub struct HeldPull {
     header: PullMessageRequestHeader<'static>,
     responder: Responder,
-    filter: TagFilter,
+    filter: Arc<dyn Filter>,
 }
 
 impl Waiting for HeldPull {
     fn wants(&self, tags_code: i64) -> bool {
-        self.filter.matches(tags_code)
+        self.filter.by_unit(tags_code) != Verdict::Unwanted
     }
 
     fn is_alive(&self) -> bool {
         self.responder.peer().is_open()
+    }
+
+    fn bytes(&self) -> usize {
+        let header = &self.header;
+        let kind = header.expression_type.as_deref().map_or(0, str::len);
+        header.topic.len() + header.consumer_group.len() + kind + self.filter.bytes()
+    }
+}
+
+/// Runs held pulls again when messages arrive: those of one reput together, after their producers have their answers.
+pub struct PullListener<D: Disk> {
+    /// Runs them.
+    pull: Arc<Pull<D>>,
+    /// Taken out of the hold and not yet run.
+    woken: Mutex<Vec<HeldPull>>,
+    /// Whether there are any: most looks find none.
+    any: AtomicBool,
+}
+
+impl<D: Disk> PullListener<D> {
+    /// For the pulls that wait in the hold of `pull`.
+    pub fn new(pull: Arc<Pull<D>>) -> Self {
+        Self {
+            pull,
+            woken: Mutex::default(),
+            any: AtomicBool::new(false),
+        }
+    }
+
+    /// A topic has changed or is gone: who waits for it hears what is so now.
+    pub fn topic_changed(&self, topic: &str) {
+        for held in self.pull.hold.take_topic(topic) {
+            self.pull.again(held);
+        }
+    }
+}
+
+impl<D: Disk> ArrivalListener for PullListener<D> {
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        let hold = &self.pull.hold;
+        if hold.is_empty() {
+            return;
+        }
+        let mut woken = self.woken.lock();
+        let end = arrival.queue_offset.0 + 1;
+        hold.take(
+            arrival.topic,
+            arrival.queue_id,
+            end,
+            arrival.tags_code,
+            &mut woken,
+        );
+        if !woken.is_empty() {
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    fn wake(&self) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        self.any.store(false, Ordering::Release);
+        let woken = std::mem::take(&mut *self.woken.lock());
+        for held in woken {
+            self.pull.again(held);
+        }
+    }
+}
+
+/// How long pulls wait, and whether they may: those that wait by the old rules are answered, and come back under the new.
+impl<D: Disk> SettingsListener for PullListener<D> {
+    fn changed(&self, change: &SettingsChange) {
+        if !change.concerns(|s| {
+            let broker = &s.broker;
+            let long = broker.long_polling_enable;
+            (
+                long,
+                broker.short_polling_time_mills,
+                broker.broker_permission & perm::READ,
+            )
+        }) {
+            return;
+        }
+        for held in self.pull.hold.take_all() {
+            self.pull.again(held);
+        }
     }
 }
 
@@ -119,14 +206,20 @@ pub enum Error {
     FilterType(String),
     #[error("the queue can not be read: {0}")]
     Disk(disk::Error),
+    #[error("the messages can not be read from the disk: {0}")]
+    Unreadable(std::io::Error),
+    #[error("{0}")]
+    NoRoom(#[from] Exhausted),
 }
 
 impl Error {
     fn code(&self) -> i32 {
         match self {
-            Error::Header(_) | Error::Queue { .. } | Error::FilterType(_) | Error::Disk(_) => {
-                response::SYSTEM_ERROR
-            }
+            Error::Header(_)
+            | Error::Queue { .. }
+            | Error::FilterType(_)
+            | Error::Disk(_)
+            | Error::Unreadable(_) => response::SYSTEM_ERROR,
             Error::BrokerUnreadable(_)
             | Error::GroupDisabled(_)
             | Error::TopicUnreadable(_)
@@ -134,6 +227,7 @@ impl Error {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
+            Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
         }
@@ -147,32 +241,33 @@ enum Pass {
     Again,
 }
 
-/// Whose time is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thread {
-    /// A worker's, which has other connections to serve.
-    Worker,
-    /// That of a thread for waiting.
-    MayWait,
-}
-
-impl Pull {
+impl<D: Disk> Pull<D> {
     /// Serves a pull; the answer may come later.
     pub fn handle(self: &Arc<Self>, request: Request) {
         let Request { frame, responder } = request;
         match frame.header() {
-            Ok(header) => self.run(header, responder, Pass::First),
+            Ok(header) => self.run(header, responder, None),
             Err(e) => refuse(responder, &Error::Header(e)),
         }
     }
 
     /// Runs a held pull once more, because a message came or its time is over.
     pub fn again(self: &Arc<Self>, held: HeldPull) {
-        self.run(held.header, held.responder, Pass::Again);
+        self.run(held.header, held.responder, Some(held.filter));
     }
 
-    fn run(self: &Arc<Self>, header: PullMessageRequestHeader<'_>, responder: Responder, pass: Pass) {
-        let (group, filter) = match self.check(&header, responder.peer().address()) {
+    /// Serves a pull for the first time, or once more with the filter it was held with.
+    fn run(
+        self: &Arc<Self>,
+        header: PullMessageRequestHeader<'_>,
+        responder: Responder,
+        held_with: Option<Arc<dyn Filter>>,
+    ) {
+        let pass = match held_with {
+            None => Pass::First,
+            Some(_) => Pass::Again,
+        };
+        let (group, filter) = match self.check(&header, responder.peer().address(), held_with) {
             Ok(checked) => checked,
             Err(e) => return refuse(responder, &e),
         };
@@ -183,13 +278,12 @@ impl Pull {
         {
             // The disk must not hold up a worker.
             let (pull, header) = (Arc::clone(self), header.into_owned());
-            let entered = self.in_flight.enter(self.clock.now_ms());
-            tokio::task::spawn_blocking(move || {
-                let _entered = entered;
-                pull.serve(header, responder, pass, (&group, filter), Thread::MayWait);
+            let bytes = header.subscription.as_deref().map_or(0, str::len);
+            self.lane.serve(responder, bytes, move |responder, may| {
+                pull.serve(header, responder, pass, (&group, filter), Some(may));
             });
         } else {
-            self.serve(header, responder, pass, (&group, filter), Thread::Worker);
+            self.serve(header, responder, pass, (&group, filter), None);
         }
     }
 
@@ -199,8 +293,8 @@ impl Pull {
         header: PullMessageRequestHeader<'_>,
         responder: Responder,
         pass: Pass,
-        (group, filter): (&SubscriptionGroupConfig, TagFilter),
-        thread: Thread,
+        (group, filter): (&SubscriptionGroupConfig, Arc<dyn Filter>),
+        may_wait: Option<MayWait>,
     ) {
         let started_ms = self.clock.now_ms();
         let mut slices = Vec::new();
@@ -217,7 +311,7 @@ impl Pull {
             header.queue_id,
             asked,
             limits,
-            &filter,
+            &*filter,
             &mut slices,
         ) {
             Ok(read) => read,
@@ -232,8 +326,13 @@ impl Pull {
         }
         if wait && pass == Pass::First && header.sys_flag & flag::SUSPEND != 0 {
             let (deadline_ms, offset) = (self.held_until(&header, started_ms), header.queue_offset);
+            // Its text has become the filter, and may be long.
+            let without_text = PullMessageRequestHeader {
+                subscription: None,
+                ..header
+            };
             let pull = HeldPull {
-                header: header.into_owned(),
+                header: without_text.into_owned(),
                 responder,
                 filter,
             };
@@ -260,28 +359,24 @@ impl Pull {
         if slices.is_empty() {
             return responder.reply(code, Some(remark), &answer, Body::Empty);
         }
-        if thread == Thread::MayWait {
-            slices.iter().for_each(fault_in);
-            responder.reply(code, Some(remark), &answer, body(slices));
-        } else if read.far_behind {
+        match may_wait {
+            Some(may) => reply_from_disk(responder, code, remark, &answer, slices, may),
             // Some of it may have left memory since the look at it.
-            let entered = self.in_flight.enter(started_ms);
-            tokio::task::spawn_blocking(move || {
-                slices.iter().for_each(fault_in);
-                drop(entered);
-                responder.reply(code, Some(remark), &answer, body(slices));
-            });
-        } else {
-            responder.reply(code, Some(remark), &answer, body(slices));
+            None if read.far_behind => self.lane.serve(responder, 0, move |responder, may| {
+                reply_from_disk(responder, code, remark, &answer, slices, may);
+            }),
+            None => responder.reply(code, Some(remark), &answer, body(slices)),
         }
     }
 
-    /// Everything that is checked before the queue is read; gives the group and the filter to read with.
+    /// Everything that is checked before the queue is read; gives the group and the filter to read with. A pull that was
+    /// held and brought its own subscription keeps the filter that was made of it.
     fn check(
         &self,
         header: &PullMessageRequestHeader<'_>,
         peer: SocketAddr,
-    ) -> Result<(Arc<SubscriptionGroupConfig>, TagFilter), Error> {
+        held_with: Option<Arc<dyn Filter>>,
+    ) -> Result<(Arc<SubscriptionGroupConfig>, Arc<dyn Filter>), Error> {
         let settings = self.settings.load();
         if settings.broker.broker_permission & perm::READ == 0 {
             return Err(Error::BrokerUnreadable(settings.broker.broker_ip1.clone()));
@@ -299,7 +394,11 @@ impl Pull {
             .get(&header.topic)
             .ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
         check_topic(&topic, header, peer)?;
-        let filter = self.filter(header, &group)?;
+        let own = held_with.filter(|_| header.sys_flag & flag::SUBSCRIPTION != 0);
+        let filter = match own {
+            Some(filter) => filter,
+            None => self.filter(header, &group)?,
+        };
         Ok((group, filter))
     }
 
@@ -307,12 +406,14 @@ impl Pull {
         &self,
         header: &PullMessageRequestHeader<'_>,
         group: &SubscriptionGroupConfig,
-    ) -> Result<TagFilter, Error> {
+    ) -> Result<Arc<dyn Filter>, Error> {
         if header.sys_flag & flag::SUBSCRIPTION != 0 {
             let kind = header.expression_type.as_deref().unwrap_or("TAG");
             let text = header.subscription.as_deref().unwrap_or("");
             return match kind {
-                "TAG" | "" => TagFilter::parse(text).map_err(|e| Error::Subscription(e.to_string())),
+                "TAG" | "" => TagFilter::parse(text)
+                    .map(Into::into)
+                    .map_err(|e| Error::Subscription(e.to_string())),
                 "SQL92" if text.trim().is_empty() => {
                     Err(Error::Subscription("the SQL92 expression is blank".into()))
                 }
@@ -331,7 +432,7 @@ impl Pull {
             return Err(Error::SubscriptionOld);
         }
         match subscription.data.expression_type.as_str() {
-            "TAG" | "" => Ok(subscription.filter.clone()),
+            "TAG" | "" => Ok(Arc::clone(&subscription.filter)),
             other => Err(Error::FilterType(other.to_owned())),
         }
     }
@@ -340,7 +441,8 @@ impl Pull {
         let Some(offset) = header.commit_offset else {
             return;
         };
-        if self.settings.load().is_slave() {
+        // Unlike Java: an offset that could never be used is not stored.
+        if offset < 0 || self.settings.load().is_slave() {
             return;
         }
         let (group, topic) = (&header.consumer_group, &header.topic);
@@ -362,14 +464,16 @@ impl Pull {
     fn keep(self: &Arc<Self>, held: Held<HeldPull>) {
         let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
         match self.hold.put(&topic, queue_id, held) {
-            Ok(()) => {
-                // A message may have come between the read and the put; its dispatch did not see this pull.
+            Ok(key) => {
+                // A message may have come between the read and the put; its reput did not see this pull.
                 let end = self.store.queue_max_offset(&topic, queue_id).0;
-                for pull in self.hold.take(&topic, queue_id, end, None) {
+                if end > key.0
+                    && let Some(pull) = self.hold.take_one(&topic, queue_id, key)
+                {
                     self.again(pull);
                 }
             }
-            Err(full) => self.again(full.pull),
+            Err((held, exhausted)) => refuse(held.pull.responder, &Error::NoRoom(exhausted)),
         }
     }
 }
@@ -434,8 +538,18 @@ fn status_name(status: ReadStatus) -> &'static str {
     }
 }
 
-/// Touches every page, so that the write that follows does not wait for the disk.
-fn fault_in(slice: &MappedSlice) {
-    let touched = slice.iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
-    std::hint::black_box(touched);
+/// Answers with what has to come from the disk first, so that the write that follows does not wait for it. A page that can
+/// not be read is an answer here; met by the write, it would end the process.
+fn reply_from_disk(
+    responder: Responder,
+    code: i32,
+    remark: &str,
+    answer: &PullMessageResponseHeader,
+    slices: Vec<MappedSlice>,
+    _: MayWait,
+) {
+    match slices.iter().try_for_each(MappedSlice::fetch) {
+        Ok(()) => responder.reply(code, Some(remark), answer, body(slices)),
+        Err(e) => refuse(responder, &Error::Unreadable(e)),
+    }
 }

@@ -7,39 +7,28 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use disk::Clock;
+use disk::Disk;
 use message::name;
 use protocol::code::response;
 use protocol::header::broker::{
     QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
 };
 use remoting::{Body, Request, Responder};
-use store::PhysicalOffset;
-use tokio::sync::Semaphore;
+use store::{PhysicalOffset, Store};
 
-use crate::Store;
-use crate::in_flight::InFlight;
+use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
 
 /// Longest answer to a query, bytes. A client takes frames of 16 MiB (RocketMQ 4.9.8, NettyDecoder); the rest is left
 /// for the header. What does not fit any more is left out, the newest first.
 const ANSWER_MAX: usize = (16 << 20) - (64 << 10);
 
-/// Queries at the disk at once: threads of Java's query pool (queryMessageThreadPoolNums, on two cores).
-pub const TURNS: usize = 10;
-
 /// What the handler needs.
-pub struct Query {
+pub struct Query<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Log and index.
-    pub store: Arc<Store>,
-    /// Queries under way.
-    pub in_flight: InFlight,
-    /// Those that may be at the disk at once.
-    pub turns: Arc<Semaphore>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub store: Arc<Store<D>>,
 }
 
 /// Why a request of this family is not answered with messages.
@@ -72,41 +61,26 @@ impl Error {
     }
 }
 
-/// What a request of this family is answered with.
-enum Answer {
-    Found(Found),
-    /// Even then the header has its fields: clients decode it before they look at the code.
-    NotFound(Error),
-    One(Bytes),
-    Refused(Error),
-}
-
-impl Answer {
-    fn send(self, responder: Responder) {
-        match self {
-            Answer::Found(found) => {
-                let body = Body::Chunks(found.records);
-                responder.reply(response::SUCCESS, None, &found.header, body);
-            }
-            Answer::NotFound(e) => {
-                let header = QueryMessageResponseHeader::default();
-                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
-            }
-            Answer::One(record) => responder.reply(response::SUCCESS, None, &(), Body::Bytes(record)),
-            Answer::Refused(e) => refuse(responder, &e),
-        }
-    }
-}
-
 /// Messages and what is said beside them.
 struct Found {
     header: QueryMessageResponseHeader,
     records: Vec<Bytes>,
 }
 
-impl Query {
-    /// QUERY_MESSAGE.
-    pub fn by_key(&self, request: Request) {
+impl<D: Disk> Query<D> {
+    /// Are there as many requests in the lane as `queryThreadPoolQueueCapacity` says?
+    pub fn is_overloaded(&self, lane: &Lane) -> bool {
+        let most = self.settings.load().broker.query_thread_pool_queue_capacity;
+        lane.look(0).0 >= most.max(1) as usize
+    }
+
+    /// Refuses a request for that reason.
+    pub fn refuse_overload(&self, request: Request) {
+        refuse(request.responder, &Error::Overload);
+    }
+
+    /// QUERY_MESSAGE. Index and old records may have to come from the disk.
+    pub fn by_key(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = match frame.header::<QueryMessageRequestHeader<'_>>() {
             Ok(header) => header,
@@ -119,55 +93,45 @@ impl Query {
             Some(true) => self.settings.load().store.default_query_max_num,
             _ => header.max_num,
         };
-        let (topic, key) = (header.topic.into_owned(), header.key.into_owned());
         let window = (header.begin_timestamp, header.end_timestamp);
-        self.off_the_worker(responder, move |store| {
-            find(store, &topic, &key, max, window).map_or_else(Answer::NotFound, Answer::Found)
-        });
+        match find(&self.store, &header.topic, &header.key, max, window) {
+            Ok(found) => {
+                let body = Body::Chunks(found.records);
+                responder.reply(response::SUCCESS, None, &found.header, body);
+            }
+            Err(e) => {
+                // Even then the header has its fields: clients decode it before they look at the code.
+                let header = QueryMessageResponseHeader::default();
+                responder.reply(e.code(), Some(&e.to_string()), &header, Body::Empty);
+            }
+        }
     }
 
-    /// VIEW_MESSAGE_BY_ID.
-    pub fn view(&self, request: Request) {
+    /// VIEW_MESSAGE_BY_ID. The record may have to come from the disk.
+    pub fn view(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let offset = match frame.header::<ViewMessageRequestHeader>() {
             Ok(header) => header.offset,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        self.off_the_worker(responder, move |store| {
-            match store.record_at(PhysicalOffset(offset)) {
-                Ok(record) => Answer::One(Bytes::from_owner(record)),
-                Err(e) => Answer::Refused(Error::NoRecord(offset, e)),
+        match self.store.record_at(PhysicalOffset(offset)) {
+            Ok(record) => {
+                let body = Body::Bytes(Bytes::from_owner(record));
+                responder.reply(response::SUCCESS, None, &(), body);
             }
-        });
-    }
-
-    /// Index and old records may have to come from the disk, which must not hold up a worker. A few at a time do so, as
-    /// many as Java has threads for it; the others wait for them in turn.
-    fn off_the_worker(&self, responder: Responder, look: impl FnOnce(&Store) -> Answer + Send + 'static) {
-        let most = self.settings.load().broker.query_thread_pool_queue_capacity;
-        let Some(entered) = self
-            .in_flight
-            .try_enter(self.clock.now_ms(), most.max(1) as usize)
-        else {
-            return refuse(responder, &Error::Overload);
-        };
-        let (store, turns) = (Arc::clone(&self.store), Arc::clone(&self.turns));
-        tokio::spawn(async move {
-            let turn = turns.acquire_owned().await;
-            let looked = tokio::task::spawn_blocking(move || {
-                let answer = look(&store);
-                drop((turn, entered));
-                answer.send(responder);
-            });
-            if let Err(e) = looked.await {
-                tracing::error!("a query: {e}");
-            }
-        });
+            Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
+        }
     }
 }
 
 /// The newest messages, in the order of the log.
-fn find(store: &Store, topic: &str, key: &str, max: i32, (begin, end): (i64, i64)) -> Result<Found, Error> {
+fn find<D: Disk>(
+    store: &Store<D>,
+    topic: &str,
+    key: &str,
+    max: i32,
+    (begin, end): (i64, i64),
+) -> Result<Found, Error> {
     let mut positions = store.query_by_key(topic, key, max.max(0) as usize, begin, end)?;
     let (time, last) = store.index_end();
     positions.sort_unstable();

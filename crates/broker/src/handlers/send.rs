@@ -4,32 +4,25 @@
 //! commitlog's one short lock. Checks, codes and remarks: RocketMQ 4.9.8, SendMessageProcessor and
 //! AbstractSendMessageProcessor (reference: wire.md §9, behaviours.md §5).
 
-mod answer;
 mod plan;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-pub use answer::Answer;
-pub use answer::Physical;
-use disk::Clock;
+use disk::{Clock, Disk, MappedFile};
 use plan::{Plan, Scratch};
 use protocol::Frame;
-use protocol::code::{request, response};
+use protocol::code::request;
 use remoting::{Request, Responder};
-use store::{AppendError, Illegal, NewRecord};
+use store::{AppendError, Illegal, NewRecord, Pending, PhysicalOffset, Preparer};
 
-use crate::Store;
-use crate::arrivals::Arrivals;
+use crate::commitlog::{Answer, Appender, Physical, SendAnswer, Waiter};
 use crate::delay::DelayLevels;
-use crate::flush::{FlushWaiters, Stored};
-use crate::groups::GroupTable;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::topics::TopicTable;
+use crate::tables::{GroupTable, TopicTable};
 
 pub use plan::Error;
 
@@ -37,7 +30,7 @@ pub use plan::Error;
 const SENDS_PER_APPEND: usize = 1024;
 
 /// What the handler needs.
-pub struct Send {
+pub struct Send<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Topics.
@@ -45,17 +38,11 @@ pub struct Send {
     /// Groups, for sends to retry topics.
     pub groups: Arc<GroupTable>,
     /// Where messages go.
-    pub store: Arc<Store>,
-    /// Makes them visible.
-    pub arrivals: Arc<Arrivals>,
-    /// Who waits for a flush.
-    pub waiters: Arc<FlushWaiters>,
+    pub appender: Arc<Appender<D>>,
     /// Counters.
     pub stats: Arc<Stats>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// brokerIP1:listenPort, written into every record.
-    pub store_host: SocketAddr,
     /// regionId.
     pub region: Arc<str>,
     /// Delays of the delay levels.
@@ -72,7 +59,7 @@ pub fn is_send(frame: &Frame) -> bool {
     )
 }
 
-impl Send {
+impl<D: Disk> Send<D> {
     /// Serves the sends at the front of `requests`.
     pub fn handle(&self, requests: &mut VecDeque<Request>) {
         let most = requests.len().min(SENDS_PER_APPEND);
@@ -121,10 +108,10 @@ impl Send {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
         let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
-        let mut preparing = self.store.preparing();
+        let mut preparer = self.appender.preparer();
         for (plan, responder) in plans.iter().zip(responders) {
             let first = pending.len();
-            match self.prepare(plan, scratch, &mut preparing, &mut pending) {
+            match self.prepare(plan, scratch, &mut preparer, &mut pending) {
                 Ok(()) => stored.push((plan, responder, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
@@ -138,20 +125,7 @@ impl Send {
         if pending.is_empty() {
             return;
         }
-        self.store.append(&mut pending, now);
-        let took_ms = (self.clock.now_ms() - now).max(0) as u64;
-        // Under SYNC_FLUSH nothing new is visible yet; the flush thread dispatches after its sync.
-        if !settings.is_sync_flush() {
-            self.arrivals.dispatch(pending.len());
-        }
-        // Before the answers: who has one may ask for the counters.
-        let (records, bytes) = pending
-            .iter()
-            .filter(|record| matches!(record.result, Some(Ok(_))))
-            .fold((0, 0), |(records, bytes), record| {
-                (records + 1, bytes + record.record_len() as u64)
-            });
-        self.stats.stored(records, bytes, took_ms);
+        self.appender.append(&mut pending, now);
         for (plan, responder, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();
             match outcome(results) {
@@ -172,8 +146,8 @@ impl Send {
         &self,
         plan: &'a Plan<'_>,
         scratch: &'a Scratch<'_>,
-        preparing: &mut store::Preparing<'_, crate::Disk>,
-        pending: &mut Vec<crate::Pending<'a>>,
+        preparer: &mut Preparer<'_, D>,
+        pending: &mut Vec<Pending<'a, D::File>>,
     ) -> Result<(), Illegal> {
         let records = scratch.records.get(plan.records.clone()).unwrap_or_default();
         for (i, record) in records.iter().enumerate() {
@@ -184,16 +158,24 @@ impl Send {
                 sys_flag: plan.sys_flag,
                 born_timestamp: plan.born_timestamp,
                 born_host: plan.born_host,
-                store_host: self.store_host,
+                store_host: self.appender.store_host,
                 reconsume_times: plan.reconsume_times,
                 prepared_transaction_offset: 0,
                 body: record.body,
                 properties: scratch.text.get(record.properties.clone()).unwrap_or_default(),
                 joined: i > 0,
             };
+            if let Some(topic) = &plan.parked_for {
+                // What could not be delivered later is refused while its sender still listens.
+                self.appender.store.check_record(&NewRecord {
+                    topic,
+                    queue_id: plan.asked_queue_id,
+                    ..new
+                })?;
+            }
             pending.push(match &record.wanted {
-                Some(wanted) => preparing.prepare_walked(&new, wanted)?,
-                None => preparing.prepare(&new)?,
+                Some(wanted) => preparer.prepare_walked(&new, wanted)?,
+                None => preparer.prepare(&new)?,
             });
         }
         Ok(())
@@ -206,56 +188,24 @@ impl Send {
 
     /// Answers at once, or when flush, replication or the topic file have caught up.
     fn answer(&self, plan: &Plan<'_>, responder: Responder, placed: Placed, settings: &Settings, now: i64) {
-        let sync_flush = settings.is_sync_flush();
-        // No slave is connected to this release: a SYNC_MASTER says so, as Java's does, and has stored the message.
-        let alone = plan.waits && settings.is_sync_master();
-        let answer = Answer {
+        let answer = SendAnswer {
             responder,
             queue_id: plan.asked_queue_id,
             queue_offset: placed.queue_offset,
             physical: placed.physical,
-            store_host: self.store_host,
+            store_host: self.appender.store_host,
             region: Arc::clone(&self.region),
             trace_on: settings.broker.trace_on,
-            code: if alone {
-                response::SLAVE_NOT_AVAILABLE
-            } else {
-                response::SUCCESS
-            },
+            code: self.appender.replicated_code(plan.waits),
         };
-        let wait = sync_flush && plan.waits;
-        if sync_flush && !wait {
-            self.waiters.nudge();
-        }
-        let stored = Stored {
+        let waiter = Waiter {
             end: placed.end,
+            topic: plan.topic_unsaved,
+            made_topic: plan.made_topic,
             since_ms: now,
-            answer,
+            answer: Answer::Send(answer),
         };
-        let Some(change) = plan.created else {
-            return if wait {
-                self.waiters.wait(stored, self.store.flushed().0)
-            } else {
-                stored.answer.send(response::SUCCESS)
-            };
-        };
-        // The topic was made for this send: a crash must not leave the message without it, and whoever hears of the
-        // message may ask for the topic's route.
-        let (topics, waiters, store) = (
-            Arc::clone(&self.topics),
-            Arc::clone(&self.waiters),
-            Arc::clone(&self.store),
-        );
-        tokio::spawn(async move {
-            if let Err(e) = topics.settled(change).await {
-                tracing::warn!("a new topic is not on disk yet: {e}");
-            }
-            if wait {
-                waiters.wait(stored, store.flushed().0);
-            } else {
-                stored.answer.send(response::SUCCESS);
-            }
-        });
+        self.appender.acknowledge(waiter, plan.waits);
     }
 }
 
@@ -263,11 +213,11 @@ impl Send {
 struct Placed {
     queue_offset: i64,
     physical: Physical,
-    end: i64,
+    end: PhysicalOffset,
 }
 
 /// Sums up the results of one request's records: they are all stored or none is.
-fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
+fn outcome<F: MappedFile>(results: &mut [Pending<'_, F>]) -> Result<Placed, AppendError> {
     let mut places = results
         .iter_mut()
         .map(|pending| pending.result.take().unwrap_or(Err(AppendError::ShutDown)));
@@ -288,6 +238,6 @@ fn outcome(results: &mut [crate::Pending<'_>]) -> Result<Placed, AppendError> {
     Ok(Placed {
         queue_offset: first.queue_offset.0,
         physical,
-        end: last.end.0,
+        end: last.end,
     })
 }

@@ -3,11 +3,10 @@
 //! Rules: RocketMQ 4.9.8, SendMessageProcessor.consumerSendMsgBack (reference: behaviours.md §4). The copy goes to
 //! `%RETRY%group` with a delay, or to `%DLQ%group` after the last try; the original stays where it is.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use disk::Clock;
+use disk::{Clock, Disk};
 use message::id::OffsetMessageId;
 use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
@@ -19,19 +18,17 @@ use protocol::version::V3_4_9;
 use remoting::Request;
 use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
 
-use crate::Store;
-use crate::arrivals::Arrivals;
+use crate::commitlog::{Answer, Appender, StoreError, Stored, Waiter};
 use crate::delay::DelayLevels;
-use crate::flush::FlushWaiters;
-use crate::groups::GroupTable;
+use crate::lane::MayWait;
 use crate::settings::Settings;
-use crate::topics::{NotCreated, TopicTable, perm};
+use crate::tables::{Change, GroupTable, NotCreated, TopicTable, perm};
 
 /// Level of the first retry: 10 s.
 const FIRST_RETRY_LEVEL: i32 = 3;
 
 /// What the handler needs.
-pub struct SendBack {
+pub struct SendBack<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Topics, for the retry and dead letter topics.
@@ -39,17 +36,11 @@ pub struct SendBack {
     /// Groups' retry rules.
     pub groups: Arc<GroupTable>,
     /// Where the message is and its copy goes.
-    pub store: Arc<Store>,
-    /// Makes the copy visible.
-    pub arrivals: Arc<Arrivals>,
-    /// Asks for a flush under SYNC_FLUSH.
-    pub waiters: Arc<FlushWaiters>,
+    pub appender: Arc<Appender<D>>,
     /// Delays of the delay levels.
     pub delay_levels: Arc<DelayLevels>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// brokerIP1:listenPort.
-    pub store_host: SocketAddr,
     /// Spreads copies over the retry topic's queues.
     pub next_queue: AtomicU32,
 }
@@ -76,6 +67,15 @@ pub enum Error {
     Append(#[from] AppendError),
 }
 
+impl From<StoreError> for Error {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::Illegal(e) => Error::Illegal(e),
+            StoreError::Append(e) => Error::Append(e),
+        }
+    }
+}
+
 impl Error {
     fn code(&self) -> i32 {
         match self {
@@ -92,28 +92,57 @@ impl Error {
 
 /// Where the copy goes.
 struct Target {
-    topic: String,
+    topic: GroupTopic,
     queue_id: i32,
     level: i32,
 }
 
-impl SendBack {
-    /// CONSUMER_SEND_MSG_BACK.
-    pub fn handle(&self, request: Request) {
+/// A group's retry or dead letter topic.
+struct GroupTopic {
+    name: String,
+    unsaved: Option<Change>,
+    made: bool,
+}
+
+/// A copy that is in the log.
+struct Copy {
+    stored: Stored,
+    topic: GroupTopic,
+}
+
+impl<D: Disk> SendBack<D> {
+    /// CONSUMER_SEND_MSG_BACK. The record may have to come from the disk.
+    pub fn handle(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let now = self.clock.now_ms();
         let outcome = frame
             .header()
             .map_err(Error::Header)
-            .and_then(|h| self.take_back(&h, frame.version));
+            .and_then(|h| self.take_back(&h, frame.version, now));
         match outcome {
-            Ok(()) => responder.ok(),
+            Ok(Some(Copy { stored, topic })) => {
+                let waiter = Waiter {
+                    end: stored.end,
+                    topic: topic.unsaved,
+                    made_topic: topic.made,
+                    since_ms: now,
+                    answer: Answer::SendBack(responder),
+                };
+                self.appender.acknowledge(waiter, true);
+            }
+            Ok(None) => responder.ok(),
             Err(e) => responder.error(e.code(), &e.to_string()),
         }
+        self.appender.reput.wake();
     }
 
-    fn take_back(&self, header: &ConsumerSendMsgBackRequestHeader<'_>, version: i32) -> Result<(), Error> {
+    fn take_back(
+        &self,
+        header: &ConsumerSendMsgBackRequestHeader<'_>,
+        version: i32,
+        now: i64,
+    ) -> Result<Option<Copy>, Error> {
         let settings = self.settings.load();
-        let now = self.clock.now_ms();
         let group = header.group.as_ref();
         let config = self
             .groups
@@ -123,11 +152,12 @@ impl SendBack {
             return Err(Error::BrokerUnwritable(settings.broker.broker_ip1.clone()));
         }
         if config.retry_queue_nums <= 0 {
-            return Ok(());
+            return Ok(None);
         }
         let unit = if header.unit_mode == Some(true) { 2 } else { 0 };
         let retry = self.retry_topic(&name::retry_topic(group), config.retry_queue_nums, unit, now)?;
         let record = self
+            .appender
             .store
             .record_at(PhysicalOffset(header.offset))
             .map_err(|why| Error::NoRecord(header.offset, why.to_string()))?;
@@ -160,79 +190,65 @@ impl SendBack {
                 level: level.min(self.delay_levels.max()),
             }
         };
-        self.copy(&view, target, &settings, now)
+        self.copy(&view, target, now).map(Some)
     }
 
-    /// The topic's name, once it is there and writable.
-    fn retry_topic(&self, topic: &str, queues: i32, unit: i32, now: i64) -> Result<String, Error> {
+    /// The topic, once it is there and writable.
+    fn retry_topic(&self, topic: &str, queues: i32, unit: i32, now: i64) -> Result<GroupTopic, Error> {
         let made = self
             .topics
             .create_for_group(topic, queues, perm::READ | perm::WRITE, unit, now);
-        let (config, _) = made.map_err(|why| Error::TopicNotMade {
+        let state = made.map_err(|why| Error::TopicNotMade {
             topic: topic.to_owned(),
             why,
         })?;
-        if config.perm & perm::WRITE == 0 {
+        if state.config.perm & perm::WRITE == 0 {
             return Err(Error::TopicUnwritable(topic.to_owned()));
         }
-        Ok(topic.to_owned())
+        Ok(GroupTopic {
+            name: topic.to_owned(),
+            unsaved: state.unsaved,
+            made: state.made,
+        })
     }
 
-    fn copy(&self, view: &View<'_>, target: Target, settings: &Settings, now: i64) -> Result<(), Error> {
+    fn copy(&self, view: &View<'_>, target: Target, now: i64) -> Result<Copy, Error> {
         let old = view.properties();
         let id = OffsetMessageId {
             store_host: view.store_host(),
             physical_offset: view.physical_offset(),
         }
         .to_string();
-        let origin_topic = properties::get_str(old, names::RETRY_TOPIC)
-            .unwrap_or(view.topic())
-            .to_owned();
-        let origin_id = properties::get_str(old, names::ORIGIN_MESSAGE_ID)
-            .unwrap_or(&id)
-            .to_owned();
+        let origin_topic = properties::get_str(old, names::RETRY_TOPIC).unwrap_or(view.topic());
+        let origin_id = properties::get_str(old, names::ORIGIN_MESSAGE_ID).unwrap_or(&id);
         let (level, queue) = (target.level.to_string(), target.queue_id.to_string());
         let mut with = vec![
-            (names::RETRY_TOPIC, origin_topic.as_str()),
-            (names::ORIGIN_MESSAGE_ID, origin_id.as_str()),
+            (names::RETRY_TOPIC, origin_topic),
+            (names::ORIGIN_MESSAGE_ID, origin_id),
             (names::WAIT, "false"),
             (names::DELAY, level.as_str()),
         ];
         let parked = target.level > 0;
         if parked {
-            with.push((names::REAL_TOPIC, target.topic.as_str()));
+            with.push((names::REAL_TOPIC, target.topic.name.as_str()));
             with.push((names::REAL_QUEUE_ID, queue.as_str()));
         }
         let mut text = Vec::with_capacity(old.len() + 128);
-        properties::rebuild(old, &[], &with, Ending::Bare, &mut text);
-        // A record that Java's broker wrote may hold zero bytes there, which ours does not store.
-        text.retain(|byte| *byte != 0);
+        store::copy_properties(view, &[], &with, Ending::Bare, &mut text);
         let (topic, queue_id) = match parked {
             true => (SCHEDULE_TOPIC, target.level - 1),
-            false => (target.topic.as_str(), target.queue_id),
+            false => (target.topic.name.as_str(), target.queue_id),
         };
-        let mut pending = [self.store.prepare(&NewRecord {
-            topic,
-            queue_id,
-            flag: view.flag(),
+        let copy = NewRecord {
             sys_flag: view.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
-            born_timestamp: view.born_timestamp(),
-            born_host: view.born_host(),
-            store_host: view.store_host(),
             reconsume_times: view.reconsume_times() + 1,
             prepared_transaction_offset: 0,
-            body: view.body(),
-            properties: &text,
-            joined: false,
-        })?];
-        self.store.append(&mut pending, now);
-        let [pending] = pending;
-        pending.result.unwrap_or(Err(AppendError::ShutDown))?;
-        if settings.is_sync_flush() {
-            self.waiters.nudge();
-        } else {
-            self.arrivals.dispatch(1);
-        }
-        Ok(())
+            ..NewRecord::copy_of(view, topic, queue_id, &text)
+        };
+        let stored = self.appender.append_copy(&copy, now)?;
+        Ok(Copy {
+            stored,
+            topic: target.topic,
+        })
     }
 }

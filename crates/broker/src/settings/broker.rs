@@ -1,6 +1,6 @@
 //! Settings of the broker itself.
 
-use settings::{host, not_blank, settings};
+use settings::{addresses, announced, host, name, not_blank, optional_path, settings};
 
 const REGISTER: &str = "a registration is sent whole";
 const SLOW: &str = "a group that falls behind is never stopped";
@@ -43,30 +43,30 @@ settings! {
     region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies AtStart;
     /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
-        java "rocketmqHome", since "4.9", applies AtStart;
+        java "rocketmqHome", since "4.9", applies AtStart, read optional_path;
     /// Name shared by a master and its slaves; default host name (DEFAULT_BROKER if unknown).
-    broker_name: String = host::name(), java "brokerName", since "4.9", applies AtStart, check not_blank;
+    broker_name: String = host::name(), java "brokerName", since "4.9", applies AtStart, check name;
     /// Read 4 + write 2 bits applied to the whole broker.
     broker_permission: i32 = 6, java "brokerPermission", since "4.9", applies Live, range 0..=7;
     /// Queues of the auto-create template topic TBW102.
     default_topic_queue_nums: i32 = 8,
         java "defaultTopicQueueNums", since "4.9", applies AtStart, range 1..=10_000;
-    /// Create TBW102 at start so that senders can create topics.
+    /// Let senders create topics, after the pattern of TBW102; name servers are told.
     auto_create_topic_enable: bool = true, java "autoCreateTopicEnable", since "4.9", applies Live;
     /// Cluster this broker belongs to.
     broker_cluster_name: String = "DefaultCluster".to_owned(),
-        java "brokerClusterName", since "4.9", applies AtStart, check not_blank;
+        java "brokerClusterName", since "4.9", applies AtStart, check name;
     /// Address announced to clients and name servers.
-    broker_ip1: String = host::address(), java "brokerIP1", since "4.9", applies AtStart, check not_blank;
+    broker_ip1: String = host::address(), java "brokerIP1", since "4.9", applies AtStart, check announced;
     /// Address announced for HA.
-    broker_ip2: String = host::address(), java "brokerIP2", since "4.9", applies AtStart, check not_blank;
+    broker_ip2: String = host::address(), java "brokerIP2", since "4.9", applies AtStart, check announced;
     /// Milliseconds between writes of the offset table.
     flush_consumer_offset_interval: i32 = 5000,
         java "flushConsumerOffsetInterval", since "4.9", applies AtStart, range 1..=i32::MAX;
     /// Give the pseudo topic named like the cluster read/write permission.
     cluster_topic_enable: bool = true, java "clusterTopicEnable", since "4.9", applies AtStart;
     /// Name servers, ";"-separated host:port.
-    namesrv_addr: Option<String> = None, java "namesrvAddr", since "4.9", applies Live;
+    namesrv_addr: Option<String> = None, java "namesrvAddr", since "4.9", applies Live, check addresses;
     /// 0 master, >0 slave.
     broker_id: i64 = 0, java "brokerId", since "4.9", applies AtStart, range -1..=i64::MAX;
     /// Create unknown consumer groups on first use.
@@ -95,6 +95,8 @@ settings! {
     compressed_register: bool = false, java "compressedRegister", since "4.9", applies Live;
     /// Register on every tick even if nothing changed.
     force_register: bool = true, java "forceRegister", since "4.9", applies Live;
+    /// Tell name servers of changed topics one by one.
+    enable_single_topic_register: bool = false, java "enableSingleTopicRegister", since "5.3", applies Live;
     /// Milliseconds between registrations, clamped to 10000..60000.
     register_name_server_period: i32 = 30_000,
         java "registerNameServerPeriod", since "4.9", applies Live, range 1..=i32::MAX;
@@ -116,7 +118,7 @@ settings! {
     config_black_list: String = "configBlackList;brokerConfigPath".to_owned(),
         java "configBlackList", since "4.9", applies AtStart;
     /// Path of the broker's own config file.
-    broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart;
+    broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart, read optional_path;
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
@@ -132,7 +134,6 @@ settings! {
         "rejectPullConsumerEnable": bool = "false", since "5.3", "pull consumers are always served";
         "channelExpiredTimeout": i64 = "120000", since "5.3", "a client without heartbeats is forgotten after 120 seconds, as in 4.9";
         "validateSystemTopicWhenUpdateTopic": bool = "true", since "5.3", "system topics are always protected";
-        "enableSingleTopicRegister": bool = "false", since "5.3", REGISTER;
         "enableSplitRegistration": bool = "false", since "5.3", REGISTER;
         "splitRegistrationSize": i32 = "800", since "5.3", REGISTER;
         "enableRegisterProducer": bool = "true", since "5.3", "producers of heartbeats are always kept";

@@ -2,6 +2,7 @@
 
 mod auth;
 mod broker;
+mod rules;
 mod store;
 
 pub use auth::AuthSection;
@@ -9,8 +10,10 @@ pub use broker::BrokerSection;
 pub use settings::net::{ClientSection, ServerSection};
 pub use store::{BrokerRole, FlushDiskType, StoreSection};
 
-use settings::launch::{self, Exit, Launch, check_addresses};
-use settings::{Alias, Group, Hints, NotAKey, Report, Section, Severity, host};
+use logs::LogSection;
+use settings::launch::{self, Exit, Launch};
+use settings::{Alias, Group, Hints, NotAKey, Report, Section, host};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 /// All settings of a broker. Readers take one snapshot from a [`settings::Live`] a request.
@@ -26,6 +29,8 @@ pub struct Settings {
     pub store: StoreSection,
     /// Access control.
     pub auth: AuthSection,
+    /// The log.
+    pub log: LogSection,
 }
 
 impl Default for Settings {
@@ -40,13 +45,21 @@ impl Default for Settings {
             client: ClientSection::default(),
             store: StoreSection::default(),
             auth: AuthSection::default(),
+            log: LogSection::default(),
         }
     }
 }
 
 impl Group for Settings {
     fn sections(&self) -> Vec<&dyn Section> {
-        vec![&self.broker, &self.server, &self.client, &self.store, &self.auth]
+        vec![
+            &self.broker,
+            &self.server,
+            &self.client,
+            &self.store,
+            &self.auth,
+            &self.log,
+        ]
     }
 
     fn sections_mut(&mut self) -> Vec<&mut dyn Section> {
@@ -56,6 +69,7 @@ impl Group for Settings {
             &mut self.client,
             &mut self.store,
             &mut self.auth,
+            &mut self.log,
         ]
     }
 }
@@ -65,13 +79,14 @@ pub const HINTS: Hints = Hints {
     aliases: &[
         Alias {
             key: "mapedFileSizeCommitLog",
-            now: Some("mappedFileSizeCommitLog"),
-            known_in: "releases up to 4.5.1; later ones ignore it",
+            // Read, it would give a new store files that Java's broker does not start on with the same settings.
+            now: None,
+            known_in: "releases up to 4.5.1; today's key is mappedFileSizeCommitLog",
         },
         Alias {
             key: "mapedFileSizeConsumeQueue",
-            now: Some("mappedFileSizeConsumeQueue"),
-            known_in: "releases up to 4.5.1; later ones ignore it; in bytes, 20 for each message",
+            now: None,
+            known_in: "releases up to 4.5.1; today's key is mappedFileSizeConsumeQueue, in bytes, 20 for each message",
         },
         Alias {
             key: "haSlaveFallbehindMax",
@@ -157,7 +172,7 @@ pub const HINTS: Hints = Hints {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Findings for the log; those of [`Severity::Warning`] belong on stderr too.
+    /// Findings for the log; those of [`settings::Severity::Warning`] belong on stderr too.
     pub report: Report,
 }
 
@@ -189,60 +204,22 @@ fn absolute(path: &Path) -> String {
 }
 
 impl Settings {
-    /// Rules between settings.
-    fn complete(&mut self, defaults: &Settings, report: &mut Report) {
-        match &self.broker.namesrv_addr {
-            Some(list) => {
-                if let Err(text) = check_addresses(list) {
-                    report.add(Severity::Error, format!("namesrvAddr: {text}"));
-                }
-            }
-            None => {
-                let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
-                report.add(Severity::Warning, text);
-            }
-        }
-        match self.store.broker_role {
-            BrokerRole::AsyncMaster | BrokerRole::SyncMaster if self.broker.broker_id != 0 => {
-                let text = format!(
-                    "brokerId={} is not used: brokerRole={} makes it 0 (a slave has brokerRole=SLAVE)",
-                    self.broker.broker_id, self.store.broker_role
-                );
-                report.add(Severity::Warning, text);
-                self.broker.broker_id = 0;
-            }
-            BrokerRole::Slave if self.broker.broker_id <= 0 => {
-                let text = format!(
-                    "Slave's brokerId must be > 0, but brokerId={}",
-                    self.broker.broker_id
-                );
-                report.add(Severity::Error, text);
-            }
-            BrokerRole::Slave => {
-                let text =
-                    "brokerRole=SLAVE: replication is not part of this release; this broker copies nothing";
-                report.add(Severity::Warning, text);
-                // Java takes ten percent off the default before it reads the file, so that a given value stays.
-                let memory = &mut self.store.access_message_in_memory_max_ratio;
-                if *memory == defaults.store.access_message_in_memory_max_ratio {
-                    *memory -= 10;
-                }
-            }
-            BrokerRole::AsyncMaster | BrokerRole::SyncMaster => {}
-        }
-        if self.server.listen_port < 3 {
-            let text = "listenPort must be 3 or more: listenPort - 2 is the port of the fast (VIP) listener";
-            report.add(Severity::Error, text);
-        }
-        if self.store.ha_listen_port == 0 {
-            // Unlike Java 4.9.8: a port that was given counts, as in 5.x; 4.9.8 overwrites it with this one.
-            self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
-        }
-    }
-
     /// The address given to clients and name servers.
     pub fn broker_addr(&self) -> String {
-        format!("{}:{}", self.broker.broker_ip1, self.server.listen_port)
+        address(&self.broker.broker_ip1, self.server.listen_port)
+    }
+
+    /// Where slaves replicate from.
+    pub fn ha_addr(&self) -> String {
+        address(&self.broker.broker_ip2, self.store.ha_listen_port)
+    }
+
+    /// The broker's name on this host: a slave has its master's name and a number.
+    pub fn own_name(&self) -> String {
+        match self.broker.broker_id {
+            0 => self.broker.broker_name.clone(),
+            id => format!("{}-slave{id}", self.broker.broker_name),
+        }
     }
 
     /// The line that RocketMQ prints when a broker serves.
@@ -259,11 +236,16 @@ impl Settings {
     }
 
     /// The file that UPDATE_BROKER_CONFIG writes: the one given by `-c`, else RocketMQ's default below the home directory
-    /// (which no start reads unless it is given by `-c`).
+    /// (which no start reads unless it is given by `-c`), or below the store where there is no home.
     pub fn config_file(&self) -> PathBuf {
         match &self.broker.broker_config_path {
             Some(path) => PathBuf::from(path),
-            None => host::home().join("store/config/broker.properties"),
+            None => host::home()
+                .map_or_else(
+                    || PathBuf::from(&self.store.store_path_root_dir),
+                    |home| home.join("store"),
+                )
+                .join("config/broker.properties"),
         }
     }
 }
@@ -303,6 +285,14 @@ impl StoreSection {
             .split(';')
             .filter_map(|hour| hour.trim().parse().ok())
             .collect()
+    }
+}
+
+/// A host and a port; an IPv6 address gets its brackets.
+fn address(host: &str, port: i32) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]:{port}"),
+        Err(_) => format!("{host}:{port}"),
     }
 }
 

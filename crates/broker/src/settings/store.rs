@@ -1,6 +1,6 @@
 //! Settings of the store and of replication.
 
-use settings::{BadValue, host, names, not_blank, settings};
+use settings::{BadValue, host, names, optional_paths, path, settings};
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
@@ -79,10 +79,10 @@ settings! {
     ];
     /// Bytes per commit-log file.
     mapped_file_size_commit_log: i32 = 1_073_741_824,
-        java "mappedFileSizeCommitLog", since "4.9", applies AtStart, range 1..=i32::MAX;
+        java "mappedFileSizeCommitLog", since "4.9", applies AtStart, range 4096..=i32::MAX;
     /// Bytes per consume-queue file (20-byte entries, rounded up to entries).
     mapped_file_size_consume_queue: i32 = 6_000_000,
-        java "mappedFileSizeConsumeQueue", since "4.9", applies AtStart, range 20..=i32::MAX;
+        java "mappedFileSizeConsumeQueue", since "4.9", applies AtStart, range 20..=2_147_483_627;
     /// Milliseconds between commit-log flushes.
     flush_interval_commit_log: i32 = 500,
         java "flushIntervalCommitLog", since "4.9", applies Live, range 1..=i32::MAX;
@@ -90,11 +90,15 @@ settings! {
     flush_interval_consume_queue: i32 = 1000,
         java "flushIntervalConsumeQueue", since "4.9", applies Live, range 1..=i32::MAX;
     /// Largest body in bytes.
-    max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live, range 1..=i32::MAX;
+    max_message_size: i32 = 4_194_304,
+        java "maxMessageSize", since "4.9", applies Live, range 1..=2_147_418_103;
+    /// Start though files of the commit log are missing, and go on without them.
+    accept_missing_commit_log: bool = false,
+        java "acceptMissingCommitLog", since "only here", applies AtStart;
     /// Check body CRC at recovery.
     check_crc_on_recover: bool = true, java "checkCRCOnRecover", since "4.9", applies AtStart;
     /// Commit-log directory; several allowed, separated by ",".
-    store_path_commit_log: Option<String> = None, java "storePathCommitLog", since "4.9", applies AtStart;
+    store_path_commit_log: Option<String> = None, java "storePathCommitLog", since "4.9", applies AtStart, read optional_paths;
     /// Hours (two digits, ";"-separated) at which expired files go.
     delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies Live, check hours;
     /// Disk percent above which files go at once.
@@ -159,15 +163,15 @@ settings! {
     clean_file_forcibly_enable: bool = true, java "cleanFileForciblyEnable", since "4.9", applies Live;
     /// Root of the store.
     store_path_root_dir: String = host::home_path("store"),
-        java "storePathRootDir", since "4.9", applies AtStart, check not_blank;
+        java "storePathRootDir", since "4.9", applies AtStart, read path;
     /// Slaves correct pull offsets too.
     offset_check_in_slave: bool = false, java "offsetCheckInSlave", since "4.9", applies AtStart;
     /// Directories that only keep old files.
     read_only_commit_log_store_paths: Option<String> = None,
-        java "readOnlyCommitLogStorePaths", since "4.9", applies AtStart;
+        java "readOnlyCommitLogStorePaths", since "4.9", applies AtStart, read optional_paths;
     /// Append property __CRC32# to every record.
     enabled_append_prop_crc: bool = false, java "enabledAppendPropCRC", since "5.3", applies AtStart;
-    /// Recovery checks the property __CRC32# of every record; a record without it ends the log, as in Java.
+    /// Recovery checks the property __CRC32# of every record; a record without it is stepped over.
     force_verify_prop_crc: bool = false, java "forceVerifyPropCRC", since "5.3", applies AtStart;
     /// Units of consume queues get an extension with tag, store time and filter bitmap.
     enable_consume_queue_ext: bool = false, java "enableConsumeQueueExt", since "4.9", applies AtStart;

@@ -60,6 +60,16 @@ fn assert_contains(whole: &Value, part: &Value, place: &str) {
     }
 }
 
+/// delayOffset.json as it is right beside a log that is not there: a level that went on where it was would pass over all
+/// messages until its new queue is as long as the old one.
+fn from_the_start(content: &[u8]) -> Value {
+    let mut file = json(content);
+    for offset in file["offsetTable"].as_object_mut().unwrap().values_mut() {
+        *offset = 0.into();
+    }
+    file
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_javas_files_is_lost_when_tables_change() {
     for version in VERSIONS {
@@ -146,6 +156,7 @@ async fn nothing_of_javas_files_is_lost_when_tables_change() {
                     filter["deadTime"] = now["deadTime"].clone();
                     (then, false)
                 }
+                "delayOffset.json" => (from_the_start(content), is_5),
                 // Nobody changed it, so nobody wrote it.
                 _ => {
                     assert_eq!(now, content, "{version}: {name}");
@@ -223,7 +234,11 @@ async fn a_damaged_file_is_replaced_by_its_backup_and_kept_aside() {
             .find_map(|key| value.get(key).cloned())
         };
         let now = json(&after[&name]);
-        assert_eq!(same(&now), same(&json(&content)), "{name}");
+        let then = match name.as_str() {
+            "delayOffset.json" => from_the_start(&content),
+            _ => json(&content),
+        };
+        assert_eq!(same(&now), same(&then), "{name}");
         assert_ne!(now, serde_json::json!({}), "{name}");
     }
 }

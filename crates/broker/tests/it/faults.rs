@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use broker::Disk;
 use broker::settings::{FlushDiskType, Settings};
+use disk::MmapDisk as Disk;
 use disk::Usage;
 use protocol::Frame;
 use protocol::code::{request, response};
@@ -34,7 +34,7 @@ fn sync_flush(settings: &mut Settings) {
 
 impl Fixture {
     /// Permission of the topic's queues as the name server tells it; none if it does not know the topic.
-    async fn registered_permission(&self, namesrv: &str, topic: &str) -> Option<i64> {
+    pub(crate) async fn registered_permission(&self, namesrv: &str, topic: &str) -> Option<i64> {
         let header = GetRouteInfo {
             topic: topic.into(),
             accept_standard_json_only: None,

@@ -1,16 +1,17 @@
 //! A whole broker in this process, and how a test asks it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Disk;
 use broker::run::{Broker, start, start_on};
 use broker::settings::Settings;
 use bytes::Bytes;
+use disk::MmapDisk as Disk;
 use message::record::{Check, Entry, View, decode};
+use parking_lot::Mutex;
 use protocol::body::KvTable;
 use protocol::code::{request, response};
 use protocol::header::Short;
@@ -155,6 +156,49 @@ impl Fixture {
             .await
             .unwrap();
         (conn, notices, client)
+    }
+}
+
+/// Live settings that one test changes.
+pub(crate) struct Tested {
+    keys: &'static [&'static str],
+    changed: Mutex<BTreeSet<String>>,
+}
+
+impl Tested {
+    pub(crate) fn new(keys: &'static [&'static str]) -> Tested {
+        Tested {
+            keys,
+            changed: Mutex::default(),
+        }
+    }
+
+    /// UPDATE_BROKER_CONFIG.
+    pub(crate) async fn set(&self, fixture: &Fixture, text: &str) {
+        self.note(text);
+        fixture.set(text).await;
+    }
+
+    /// These are changed in another way.
+    pub(crate) fn note(&self, text: &str) {
+        for line in text.lines() {
+            let (key, _) = line.split_once('=').unwrap();
+            assert!(self.keys.contains(&key), "{key} is not among those of the test");
+            self.changed.lock().insert(key.to_owned());
+        }
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let keys: BTreeSet<String> = self.keys.iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(
+                *self.changed.lock(),
+                keys,
+                "the test changes what it says it does"
+            );
+        }
     }
 }
 

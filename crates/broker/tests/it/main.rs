@@ -1,11 +1,18 @@
 //! A whole broker in this process, asked over its sockets.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 mod config_files;
+mod delay_offset;
+mod every_code;
 mod faults;
 mod fixture;
+mod live_flush;
+mod live_retention;
 mod live_settings;
+mod name_servers;
 mod queries;
 mod registration;
 mod requests;
 mod sync_flush;
+mod yesterday;

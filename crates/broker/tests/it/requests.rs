@@ -544,7 +544,7 @@ async fn topics_and_groups_are_created_kept_and_deleted() {
     );
     fixture.restart().await;
     let all = fixture.ask(request::GET_ALL_TOPIC_CONFIG, &(), "").await;
-    let table: broker::topics::TopicFile = protocol::body::read(&all.body).unwrap();
+    let table: broker::tables::TopicFile = protocol::body::read(&all.body).unwrap();
     assert_eq!(table.topic_config_table["Mine"].write_queue_nums, 3);
     assert_eq!(table.topic_config_table["Auto"].write_queue_nums, 4);
     let groups = fixture

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use broker::Disk;
 use broker::settings::{FlushDiskType, Settings};
 use cluster::{Answer, Wire, frame};
+use disk::MmapDisk as Disk;
 use protocol::code::{request, response};
 use protocol::header::broker::*;
 use tempfile::TempDir;
@@ -121,11 +121,15 @@ async fn hundreds_that_wait_for_one_sync_are_answered_by_it_each_connection_in_i
     assert_eq!(fixture.runtime().await["sendThreadPoolQueueSize"], "0");
 }
 
+pub(crate) const SYNC_FLUSH: [&str; 1] = ["syncFlushTimeout"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_takes_too_long_is_said_at_the_timeout_and_the_message_is_there_later() {
     let (fixture, disk) = fixture().await;
+    let changes = Tested::new(&SYNC_FLUSH);
     for timeout_ms in [600, 200] {
-        fixture.set(&format!("syncFlushTimeout={timeout_ms}\n")).await;
+        let change = format!("syncFlushTimeout={timeout_ms}\n");
+        changes.set(&fixture, &change).await;
         let end = fixture.pull(&from("Topic", 0, 0)).await;
         let before = records(&end.body).len() as i64;
         disk.faults().hold_syncs(&fixture.log_dir());

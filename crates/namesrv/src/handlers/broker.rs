@@ -3,6 +3,7 @@
 
 use super::{header, refuse, with_body};
 use crate::kv::{KvConfig, ORDER_TOPICS};
+use crate::limits;
 use crate::routes::{Notice, Permission, Registered, Registration, RouteTable};
 use crate::settings::Settings;
 use ::settings::Live;
@@ -84,6 +85,7 @@ impl Brokers {
         let compressed = header.compressed.unwrap_or(false);
         let body =
             RegisterBrokerBody::read(&frame.body, compressed, frame.version).map_err(|e| e.to_string())?;
+        limits::check_registration(&body).map_err(|e| e.to_string())?;
         let delete_missing_topics = self.settings.load().namesrv.delete_topic_with_broker_registration;
         let version = frame.version;
         let registration = Registration {

@@ -61,6 +61,9 @@ impl SettingsRequests {
             tracing::info!("UPDATE_NAMESRV_CONFIG: {key}={value}");
         }
         let path = changed.namesrv.config_store_path.clone();
+        if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
+            tracing::warn!("logLevels: {bad}");
+        }
         self.settings.store(changed);
         let not_kept = |cause| Error::NotKept {
             path: path.clone(),

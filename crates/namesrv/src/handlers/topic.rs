@@ -3,6 +3,7 @@
 
 use super::{header, refuse, with_body};
 use crate::kv::{KvConfig, ORDER_TOPICS};
+use crate::limits;
 use crate::routes::RouteTable;
 use crate::settings::Settings;
 use ::settings::Live;
@@ -138,10 +139,13 @@ impl Topics {
             Err(body::BodyError::Missing) => TopicRouteData::default(),
             Err(e) => return refuse(responder, &e),
         };
-        if !route.queue_datas.is_empty() {
-            self.routes.register_topic(&header.topic, route.queue_datas);
+        if let Err(long) = limits::check_queues(&route.queue_datas) {
+            return refuse(responder, &long);
         }
-        responder.ok();
+        match self.routes.register_topic(&header.topic, route.queue_datas) {
+            Ok(()) => responder.ok(),
+            Err(e) => refuse(responder, &e),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub struct ConsumerData {
 }
 
 /// A subscription to one topic.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionData {
     /// Unused class filter switch.
@@ -86,10 +86,27 @@ pub struct SubscriptionData {
     pub topic: String,
 }
 
+impl Default for SubscriptionData {
+    /// As a new one of Java's: of tags.
+    fn default() -> Self {
+        Self {
+            class_filter_mode: false,
+            code_set: Vec::new(),
+            expression_type: TAG.to_owned(),
+            sub_string: String::new(),
+            sub_version: 0,
+            tags_set: Vec::new(),
+            topic: String::new(),
+        }
+    }
+}
+
 /// The text of `expressionType` when there is none.
+const TAG: &str = "TAG";
+
 fn tag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text: Option<String> = de::optional(deserializer)?;
-    Ok(text.unwrap_or_else(|| "TAG".to_owned()))
+    Ok(text.unwrap_or_else(|| TAG.to_owned()))
 }
 
 crate::java_enum! {
@@ -350,4 +367,54 @@ pub struct GroupList {
     /// Groups.
     #[serde(deserialize_with = "de::scalars")]
     pub group_list: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Go client v2.0.0-rc2 sends `PUSH`; Java's broker keeps null for it and serves the client.
+    #[test]
+    fn a_heartbeat_with_names_of_other_clients_is_read() {
+        let text = r#"{"clientID":"127.0.0.1@1","consumerDataSet":[
+            {"groupName":"go","consumeType":"PUSH","messageModel":"Clustering","consumeFromWhere":"ConsumeFromLastOffset"},
+            {"groupName":"old","consumeType":0,"messageModel":"broadcasting","consumeFromWhere":4},
+            {"groupName":"bare","consumeType":"","messageModel":null}]}"#;
+        let heartbeat: HeartbeatData = crate::body::read(text.as_bytes()).expect("Java reads it");
+        let read: Vec<_> = heartbeat
+            .consumer_data_set
+            .iter()
+            .map(|c| {
+                (
+                    c.group_name.as_str(),
+                    c.consume_type,
+                    c.message_model,
+                    c.consume_from_where,
+                )
+            })
+            .collect();
+        assert_eq!(
+            read,
+            [
+                (
+                    "go",
+                    ConsumeType::Passively,
+                    MessageModel::Clustering,
+                    ConsumeFromWhere::LastOffset
+                ),
+                (
+                    "old",
+                    ConsumeType::Actively,
+                    MessageModel::Broadcasting,
+                    ConsumeFromWhere::FirstOffset
+                ),
+                (
+                    "bare",
+                    ConsumeType::Passively,
+                    MessageModel::Clustering,
+                    ConsumeFromWhere::LastOffset
+                ),
+            ]
+        );
+    }
 }

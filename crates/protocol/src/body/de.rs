@@ -171,8 +171,46 @@ pub fn scalars<'de, D: Deserializer<'de>, T: Scalar>(deserializer: D) -> Result<
     Ok(list.unwrap_or_default().into_iter().map(|one| one.0).collect())
 }
 
-/// Implements serde for an enum that Java writes by name and fastjson reads by name or ordinal. An unknown one is an error
-/// that names it.
+/// Reads an enum as fastjson does: a text is a name in any case, a whole number an ordinal. Null and a name that the enum
+/// does not have are its default (Java has null there); any other value is an error, as in Java.
+///
+/// `by_name` and `by_ordinal` look the enum up; `name` is the enum's own, for the error.
+pub fn java_enum<'de, D: Deserializer<'de>, T: Default>(
+    deserializer: D,
+    name: &'static str,
+    by_name: fn(&str) -> Option<T>,
+    by_ordinal: fn(u64) -> Option<T>,
+) -> Result<T, D::Error> {
+    struct Names<T> {
+        name: &'static str,
+        by_name: fn(&str) -> Option<T>,
+        by_ordinal: fn(u64) -> Option<T>,
+    }
+    impl<T: Default> Visitor<'_> for Names<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a name of {} or its number", self.name)
+        }
+        fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
+            Ok((self.by_name)(value).unwrap_or_default())
+        }
+        fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
+            (self.by_ordinal)(value)
+                .ok_or_else(|| E::custom(format_args!("{value} is the number of no {}", self.name)))
+        }
+        fn visit_unit<E: Error>(self) -> Result<T, E> {
+            Ok(T::default())
+        }
+    }
+    deserializer.deserialize_any(Names {
+        name,
+        by_name,
+        by_ordinal,
+    })
+}
+
+/// Makes an enum that Java writes by name and that is read as [`java_enum`](crate::body::de::java_enum) says.
 ///
 /// ```
 /// protocol::java_enum! {
@@ -202,10 +240,14 @@ macro_rules! java_enum {
                 match self { $($name::$variant => $text,)* }
             }
 
-            /// By name in any case, or by ordinal.
+            /// By name in any case, as fastjson finds it.
             $vis fn from_text(text: &str) -> Option<$name> {
-                let named = Self::ALL.iter().copied().find(|v| v.name().eq_ignore_ascii_case(text));
-                named.or_else(|| Self::ALL.get(text.parse::<usize>().ok()?).copied())
+                Self::ALL.iter().copied().find(|v| v.name().eq_ignore_ascii_case(text))
+            }
+
+            /// By Java's ordinal.
+            $vis fn from_ordinal(number: u64) -> Option<$name> {
+                Self::ALL.get(usize::try_from(number).ok()?).copied()
             }
         }
 
@@ -217,13 +259,7 @@ macro_rules! java_enum {
 
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text: Option<String> = $crate::body::de::optional(deserializer)?;
-                match text {
-                    None => Ok(Self::default()),
-                    Some(text) => Self::from_text(&text).ok_or_else(|| ::serde::de::Error::custom(
-                        format_args!("{:?} is no {}", text.chars().take(64).collect::<String>(), stringify!($name)),
-                    )),
-                }
+                $crate::body::de::java_enum(deserializer, stringify!($name), Self::from_text, Self::from_ordinal)
             }
         }
     };
@@ -283,12 +319,39 @@ mod tests {
         );
     }
 
+    /// What 4.9.7's fastjson makes of each, with null where this has the default.
+    #[test]
+    fn enums_are_read_as_fastjson_reads_them() {
+        for (value, kind) in [
+            (r#""TWO""#, Kind::Two),
+            (r#""two""#, Kind::Two),
+            (r#""Two""#, Kind::Two),
+            (r#""T\u0057O""#, Kind::Two),
+            ("1", Kind::Two),
+            ("0", Kind::One),
+            ("null", Kind::One),
+            (r#""THREE""#, Kind::One),
+            (r#""""#, Kind::One),
+            (r#"" TWO""#, Kind::One),
+            (r#""1""#, Kind::One),
+            (r#""7""#, Kind::One),
+        ] {
+            let text = format!(r#"{{"kind":{value},"int":3}}"#);
+            let read: Sample = serde_json::from_str(&text).expect(&text);
+            assert_eq!((read.kind, read.int), (kind, 3), "{text}");
+        }
+    }
+
     #[test]
     fn what_does_not_fit_is_named() {
         for (text, named) in [
             (r#"{"int":"x7"}"#, "x7"),
             (r#"{"int":3000000000}"#, "3000000000"),
-            (r#"{"kind":"THREE"}"#, "THREE"),
+            (r#"{"kind":2}"#, "2"),
+            (r#"{"kind":-1}"#, "-1"),
+            (r#"{"kind":1.0}"#, "1.0"),
+            (r#"{"kind":true}"#, "true"),
+            (r#"{"kind":["TWO"]}"#, "sequence"),
         ] {
             let error = serde_json::from_str::<Sample>(text).expect_err(text).to_string();
             assert!(error.contains(named), "{error}");

@@ -27,6 +27,8 @@ pub(super) struct Loader<'a, D: Disk> {
     pub(super) queues: &'a Queues<D::File>,
     pub(super) log: &'a Log<D>,
     pub(super) limit: i64,
+    /// Units below it were made durable with the log that they point into.
+    pub(super) vouched: Option<i64>,
     pub(super) clean: bool,
     /// Topics that have extensions.
     pub(super) with_ext: BTreeSet<String>,
@@ -124,6 +126,9 @@ impl<D: Disk> Loader<'_, D> {
                     loaded.max_physical,
                 )
             });
+            if loaded.lost_files {
+                queue.note_removed_files();
+            }
             if let Some(leftover) = loaded.leftover {
                 queue.set_leftover(leftover);
                 found.unclear.push(queue.clone());
@@ -169,11 +174,7 @@ impl<D: Disk> Loader<'_, D> {
         let count = found.len();
         for (index, (start, path, entry)) in found.into_iter().enumerate() {
             if start % size != 0 {
-                return Err(OpenError::FileName {
-                    path,
-                    expected: size,
-                    setting,
-                });
+                return Err(OpenError::FileName { path, expected: size });
             }
             // Of a queue any file may count as the last: what the checkpoint vouches for is never short, and the rest is
             // built again.
@@ -209,12 +210,14 @@ impl<D: Disk> Loader<'_, D> {
         let file_size = found_size(self.file_size, UNIT, &sizes);
         let (mut files, mut allocated) =
             self.open_files(found, file_size, "mappedFileSizeConsumeQueue", report)?;
+        let mut lost_files = false;
         // From the last file backwards: the first one with a unit that holds.
         while let Some(last) = files.last() {
             let front = Front::of(last)?;
             let counted = front.count_units(self.limit)?;
             let good = self.verified(&front, topic, id, counted)?;
-            report.units_cut += (counted - good.units) as u64;
+            let lost = front.units_from(counted, self.log.written());
+            report.units_cut += (counted - good.units + lost) as u64;
             // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
             if good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0) {
                 let cut = (good.units * UNIT) as u64;
@@ -241,11 +244,13 @@ impl<D: Disk> Loader<'_, D> {
                         || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min(),
                     files,
                     leftover,
+                    lost_files,
                 });
             }
             last.file.forget();
             self.disk.remove_file(last.file.path())?;
             files.pop();
+            lost_files = true;
             // Of the files before, what they have is not known: look closer.
             allocated = u64::MAX;
         }
@@ -256,6 +261,7 @@ impl<D: Disk> Loader<'_, D> {
             max_physical: 0,
             first_is_alive: true,
             leftover: None,
+            lost_files,
         })
     }
 
@@ -298,7 +304,7 @@ impl<D: Disk> Loader<'_, D> {
                     max_physical: 0,
                 });
             }
-            if unit.physical < self.log.min() || self.is_record_of(unit, topic, id, index) {
+            if unit.physical < self.log.min() || self.holds(unit, topic, id, index) {
                 return Ok(Good {
                     units,
                     max_physical: unit.end(),
@@ -312,14 +318,18 @@ impl<D: Disk> Loader<'_, D> {
         })
     }
 
-    fn is_record_of(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
+    /// Whether a unit points at its record. One that is vouched for is believed where the log has no record any more: its place
+    /// was taken, and consumers know that.
+    fn holds(&self, unit: Unit, topic: &str, id: i32, index: i64) -> bool {
         let Ok(record) = self.log.record_at(unit.physical) else {
-            return false;
+            return self.vouched.is_some_and(|vouched| unit.end() <= vouched);
         };
-        let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
-            return false;
-        };
-        record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+        match decode(&record, Check::Lengths) {
+            Ok(Entry::Record(view)) => {
+                record.len() as i64 == i64::from(unit.size) && Queue::<D::File>::owns(topic, id, index, &view)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -337,6 +347,8 @@ struct LoadedQueue<F> {
     /// The first unit points into the log.
     first_is_alive: bool,
     leftover: Option<Leftover>,
+    /// Files were removed.
+    lost_files: bool,
 }
 
 /// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
@@ -384,6 +396,15 @@ impl<'a, F: MappedFile> Front<'a, F> {
                 false => u64::MAX,
             },
         }
+    }
+
+    /// How many units follow unit `index` that point behind the log, as far as they were read already.
+    fn units_from(&self, index: i64, log_end: i64) -> i64 {
+        let rest = self.units.get((index * UNIT) as usize..).unwrap_or_default();
+        let units = rest.chunks_exact(UNIT as usize).map(Unit::decode);
+        units
+            .take_while(|unit| unit.is_valid() && !unit.is_pre_blank() && unit.physical >= log_end)
+            .count() as i64
     }
 
     /// Whether no unit follows at `at`, and no byte in what was read already.

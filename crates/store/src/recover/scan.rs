@@ -5,15 +5,17 @@
 //! several at once.
 
 use super::{LogCut, OpenError, RecoveryReport};
-use crate::dispatch::{has_unit, unit_of};
-use crate::log::{Log, Step};
+use crate::damage::readable;
+use crate::log::{Log, Step, Walk};
 use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{Put, QueueFiles, Queues};
+use crate::reput::{has_unit, unit_of};
 use crate::settings::StoreSettings;
 use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a stretch.
@@ -33,59 +35,133 @@ pub(super) struct Scan<'a, D: Disk> {
 /// A record that was found: position and length.
 type Place = (i64, i64);
 
+/// What a scan leaves for later.
+#[derive(Default)]
+pub(super) struct Scanned {
+    /// Store time of the last record, ms.
+    pub(super) timestamp: i64,
+    /// One behind the highest place of damaged records that still say which they had.
+    pub(super) places: BTreeMap<(String, i32), i64>,
+}
+
+/// Why a stretch ends.
+enum Stop {
+    /// It is long enough.
+    Full,
+    /// There is nothing more.
+    End,
+    /// No record starts there.
+    Bad(RecordError),
+}
+
 impl<D: Disk> Scan<'_, D> {
-    /// Reads the log from `report.scan_start` to its end. Returns the time of the last record.
-    pub(super) fn run(&self, report: &mut RecoveryReport) -> Result<i64, OpenError> {
+    /// Reads the log from `report.scan_start` to its end. Where `clean_end` is, an end needs no proof.
+    pub(super) fn run(
+        &self,
+        report: &mut RecoveryReport,
+        clean_end: Option<i64>,
+    ) -> Result<Scanned, OpenError> {
         let mut walk = self.log.walk(report.scan_start, self.log.written());
         let total = (self.log.written() - report.scan_start).max(0) as u64;
-        let mut timestamp = 0;
-        let mut places: Vec<Place> = Vec::new();
-        let mut more = true;
-        while more {
+        let mut scanned = Scanned::default();
+        loop {
             let from = walk.position;
             self.fetch(from)?;
-            places.clear();
-            let mut reason = None;
-            while more && walk.position - from < STRETCH {
-                match walk.next(Check::Lengths)? {
-                    Step::Record(view) => places.push((view.physical_offset(), view.total_len() as i64)),
-                    Step::End => more = false,
-                    Step::Bad(bad) => {
-                        more = false;
-                        reason = Some(bad);
-                    }
-                }
-            }
+            let (mut places, mut stop) = Self::collect(&mut walk)?;
             report.log_end = walk.position;
-            if let Some((index, bad)) = self.first_bad(&places)? {
-                more = false;
-                report.log_end = places[index].0;
-                reason = Some(bad);
-                places.truncate(index);
+            let bad = self.bad_ones(&places)?;
+            // Only with something sound behind it is a bad one damage; what the settings refuse is none.
+            let torn = bad.iter().rev().zip((0..places.len()).rev());
+            let torn = torn.take_while(|((index, reason), last)| {
+                index == last && !matches!(reason, RecordError::PropertyCrc)
+            });
+            let sound = places.len() - torn.count();
+            if let Some(&(position, _)) = places.get(sound) {
+                report.log_end = position;
+                let first = bad.iter().find(|(index, _)| *index == sound);
+                stop = first.map_or(stop, |(_, reason)| Stop::Bad(*reason));
             }
+            places.truncate(sound);
+            let mut bad = bad.into_iter().peekable();
+            let mut index = 0..;
+            places.retain(|&(position, len)| {
+                let index = index.next();
+                let Some((_, reason)) = bad.next_if(|(nth, _)| Some(*nth) == index) else {
+                    return true;
+                };
+                self.step_over(position, position + len, reason, report, &mut scanned);
+                false
+            });
             report.records += places.len() as u64;
             report.units_built += self.build(&places)?;
-            if let Some((position, len)) = places.last()
-                && let Some(record) = self.log.slice(*position, *len)?
-                && let Ok(Entry::Record(view)) = decode(&record, Check::Lengths)
-            {
-                timestamp = view.store_timestamp();
-            }
-            if let Some(reason) = reason
-                && !self.is_blank(report.log_end)?
-            {
-                report.log_cut = Some(LogCut {
-                    at: report.log_end,
-                    reason,
-                });
-            }
+            scanned.timestamp = self.last_time(&places)?.unwrap_or(scanned.timestamp);
             (self.helpers.progress)(Progress {
                 phase: Phase::Log,
                 done: (report.log_end - report.scan_start) as u64,
                 total,
             });
+            let at = report.log_end;
+            match stop {
+                Stop::Full => {}
+                Stop::End => return Ok(scanned),
+                Stop::Bad(reason) => {
+                    let is_blank = self.is_blank(at)?;
+                    let is_in_last = at >= self.log.written() - self.log.file_size;
+                    report.end_is_vouched = is_blank && is_in_last && clean_end == Some(at);
+                    if report.end_is_vouched {
+                        return Ok(scanned);
+                    }
+                    let Some(next) = self.log.resume(at, scanned.timestamp)? else {
+                        report.log_cut = (!is_blank).then_some(LogCut { at, reason });
+                        return Ok(scanned);
+                    };
+                    self.step_over(at, next, reason, report, &mut scanned);
+                    walk = self.log.walk(next, self.log.written());
+                }
+            }
         }
-        Ok(timestamp)
+    }
+
+    /// The records of a stretch as their lengths say.
+    fn collect(walk: &mut Walk<'_, D>) -> Result<(Vec<Place>, Stop), OpenError> {
+        let (from, mut places) = (walk.position, Vec::new());
+        while walk.position - from < STRETCH {
+            match walk.next(Check::Lengths)? {
+                Step::Record(view) => places.push((view.physical_offset(), view.total_len() as i64)),
+                Step::End => return Ok((places, Stop::End)),
+                Step::Bad(bad) => return Ok((places, Stop::Bad(bad))),
+            }
+        }
+        Ok((places, Stop::Full))
+    }
+
+    fn last_time(&self, places: &[Place]) -> Result<Option<i64>, OpenError> {
+        let Some(&(position, len)) = places.last() else {
+            return Ok(None);
+        };
+        let record = self.log.slice(position, len)?;
+        let view = record.as_deref().and_then(|record| readable(record, position));
+        Ok(view.map(|view| view.store_timestamp()))
+    }
+
+    /// Notes a stretch that holds no record, and the place that a record there says it had.
+    fn step_over(
+        &self,
+        at: i64,
+        next: i64,
+        reason: RecordError,
+        report: &mut RecoveryReport,
+        scanned: &mut Scanned,
+    ) {
+        report.damage.add(self.log.damage(at, next, reason));
+        let Ok(Some(rest)) = self.log.slice_to_file_end(at) else {
+            return;
+        };
+        if let Some(view) = readable(&rest, at).filter(has_unit) {
+            let place = (view.topic().to_owned(), view.queue_id());
+            let places = scanned.places.entry(place).or_default();
+            *places = (*places).max(view.queue_offset() + 1);
+        }
     }
 
     /// Reads a stretch into memory, in parts: one page after the other, as the records are met, takes several times as
@@ -129,25 +205,19 @@ impl<D: Disk> Scan<'_, D> {
         Ok(rest.is_none_or(|rest| rest[..rest.len().min(8)].iter().all(|&byte| byte == 0)))
     }
 
-    /// The first of the records that is not as it was written, and why.
-    fn first_bad(&self, places: &[Place]) -> Result<Option<(usize, RecordError)>, OpenError> {
+    /// Those of the records that are not as they were written, and why, in order.
+    fn bad_ones(&self, places: &[Place]) -> Result<Vec<(usize, RecordError)>, OpenError> {
         let part_len = places
             .len()
             .div_ceil(self.helpers.parallel.width().max(1))
             .max(PART_MIN);
-        let first: Mutex<Option<(usize, RecordError)>> = Mutex::new(None);
+        let bad = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
         let check = |start: usize, part: &[Place]| {
             for (index, place) in part.iter().enumerate() {
                 match self.check(*place) {
                     Ok(None) => {}
-                    Ok(Some(bad)) => {
-                        let mut first = first.lock();
-                        if first.is_none_or(|(other, _)| start + index < other) {
-                            *first = Some((start + index, bad));
-                        }
-                        return;
-                    }
+                    Ok(Some(reason)) => bad.lock().push((start + index, reason)),
                     Err(error) => {
                         *failed.lock() = Some(error);
                         return;
@@ -164,10 +234,12 @@ impl<D: Disk> Scan<'_, D> {
                 })
                 .collect(),
         );
-        match failed.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(first.into_inner()),
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
         }
+        let mut bad = bad.into_inner();
+        bad.sort_by_key(|(index, _)| *index);
+        Ok(bad)
     }
 
     fn check(&self, (position, len): Place) -> Result<Option<RecordError>, OpenError> {
@@ -258,8 +330,8 @@ impl<D: Disk> Scan<'_, D> {
             if mine(name, id) {
                 let unit = unit_of(view, self.settings);
                 let queue = self.queues.get_or_new(name, id);
-                let dispatched = multi::is_dispatched(view.topic());
-                let put = queue.put_named(self.disk, self.queue_files, index, unit, dispatched)?;
+                let multi_dispatched = multi::is_multi_dispatched(view.topic());
+                let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched)?;
                 built += u64::from(put == Put::Done);
             }
         }

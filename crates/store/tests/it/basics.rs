@@ -1,9 +1,9 @@
-//! Append, dispatch, read, on the simulated disk unless the real one matters.
+//! Append, reput, read, on the simulated disk unless the real one matters.
 
 use crate::harness::*;
 use disk::{MmapDisk, SimDisk, Usage};
-use filter::TagFilter;
-use message::record::{Check, Entry, decode};
+use filter::{Filter, TagFilter, Verdict};
+use message::record::{Check, Entry, View, decode};
 use std::path::Path;
 use store::{
     AppendError, Boundary, FlushType, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits,
@@ -18,7 +18,7 @@ fn what_is_sent_is_read() {
     let first = send(&store, record("T", 1, b"one", b"TAGS\x01a\x02"), NOW);
     let second = send(&store, record("T", 1, b"two", b""), NOW + 5);
     store
-        .dispatch(&mut |message| told.push((message.queue_id, message.queue_offset.0, message.tags_code)))
+        .reput(&mut |message| told.push((message.queue_id, message.queue_offset.0, message.tags_code)))
         .unwrap();
     assert_eq!(told, [(1, 0, 97), (1, 1, 0)]);
     assert_eq!(
@@ -44,16 +44,16 @@ fn what_is_sent_is_read() {
 }
 
 #[test]
-fn dispatch_leaves_what_comes_meanwhile() {
+fn reput_leaves_what_comes_meanwhile() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Async));
     send(&store, record("T", 0, b"first", b""), NOW);
     let mut told = 0;
-    let more = store.dispatch(&mut |_| {
+    let more = store.reput(&mut |_| {
         told += 1;
         std::thread::scope(|scope| {
             let other = scope.spawn(|| {
                 send(&store, record("T", 0, b"second", b""), NOW);
-                store.dispatch(&mut |_| {}).unwrap()
+                store.reput(&mut |_| {}).unwrap()
             });
             assert!(!other.join().unwrap(), "whoever is at it is told, not the second");
         });
@@ -63,7 +63,7 @@ fn dispatch_leaves_what_comes_meanwhile() {
         (1, true),
         "the caller gets back to its own work"
     );
-    assert!(!store.dispatch(&mut |_| {}).unwrap());
+    assert!(!store.reput(&mut |_| {}).unwrap());
     assert_eq!(drain(&store, "T", 0), [b"first".as_slice(), b"second"]);
 }
 
@@ -98,11 +98,11 @@ fn every_status() {
 fn sync_flush_shows_only_what_is_durable() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Sync));
     let appended = send(&store, record("T", 0, b"x", b""), NOW);
-    store.dispatch(&mut |_| panic!("not durable yet")).unwrap();
+    store.reput(&mut |_| panic!("not durable yet")).unwrap();
     assert_eq!(read(&store, "T", 0, 0).0.status, ReadStatus::NoMessageInQueue);
     assert!(store.record_at(appended.physical_offset).is_err());
     assert_eq!(store.flush(0).unwrap(), appended.end);
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
     assert_eq!(drain(&store, "T", 0), [b"x"]);
 }
 
@@ -263,9 +263,7 @@ fn delay_records_carry_their_due_time() {
             record("SCHEDULE_TOPIC_XXXX", 0, b"", properties.as_bytes()),
             NOW,
         );
-        store
-            .dispatch(&mut |message| told.push(message.tags_code))
-            .unwrap();
+        store.reput(&mut |message| told.push(message.tags_code)).unwrap();
     }
     assert_eq!(told, [NOW + 1000, NOW + 7_200_000, NOW + 7_200_000, 97]);
 }
@@ -312,7 +310,7 @@ fn offsets_by_time() {
         (2000, 1, 3, 1),
         (4999, 4, 3, 4),
         (5000, 4, 4, 4),
-        (9000, 5, 4, 4),
+        (9000, 5, 4, 5),
     ];
     for (time, lower, upper, nearest) in cases {
         let at = |boundary| store.offset_by_time("T", 0, NOW + time, boundary).unwrap().0;
@@ -578,7 +576,7 @@ fn the_real_disk_does_the_same() {
         if store.needs_preparation() {
             store.prepare_ahead(NOW, &mut || {});
         }
-        store.dispatch(&mut |_| {}).unwrap();
+        store.reput(&mut |_| {}).unwrap();
     }
     assert!(matches!(
         Store::open(disk.clone(), settings.clone(), NOW),
@@ -703,4 +701,37 @@ fn a_gap_in_a_queue_is_filled_within_a_file_and_over_files() {
         }
         assert_eq!(found, indexes);
     }
+}
+
+/// Wants bodies of one length, which no unit tells.
+#[derive(Debug)]
+struct BodyLength(usize);
+
+impl Filter for BodyLength {
+    fn by_unit(&self, _tags_code: i64) -> Verdict {
+        Verdict::AskRecord
+    }
+
+    fn by_record(&self, record: &View<'_>) -> bool {
+        record.body().len() == self.0
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_filter_that_the_unit_does_not_decide_is_asked_about_the_record() {
+    let store = open(&SimDisk::new(), &small(FlushType::Async)).0;
+    for body in [&b"a"[..], b"bb", b"c", b"ddd", b"ee"] {
+        send_through(&store, record("T", 0, body, b""), NOW);
+    }
+    let (result, slices) = read_with(&store, "T", 0, 0, ALL, &BodyLength(2));
+    assert_eq!((result.status, result.count), (ReadStatus::Found, 2));
+    assert_eq!(result.next_begin_offset, QueueOffset(5));
+    let bodies: Vec<_> = records(&slices).iter().map(|view| view.body().to_vec()).collect();
+    assert_eq!(bodies, [b"bb".to_vec(), b"ee".to_vec()]);
+    let (result, _) = read_with(&store, "T", 0, 0, ALL, &BodyLength(7));
+    assert_eq!((result.status, result.count), (ReadStatus::NoMatchedMessage, 0));
 }

@@ -1,12 +1,12 @@
-//! Random lives of a store against a model: append, flush, roll, dispatch, checkpoint, kill, pull the plug, reopen.
+//! Random lives of a store against a model: append, flush, roll, reput, checkpoint, kill, pull the plug, reopen.
 //!
 //! `SEED=17 cargo test -p store crash -- --nocapture` replays one seed with what it does printed;
 //! `SEEDS=20000` runs more than the usual number.
 
 use crate::harness::*;
-use disk::{SimDisk, SimRandom};
+use disk::{Injection, Operation, SimDisk, SimRandom};
 use filter::TagFilter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{FlushType, NewRecord, Store, StoreSettings};
 
@@ -21,6 +21,8 @@ struct Sent {
     body: Vec<u8>,
     end: i64,
     tag: &'static str,
+    /// A power cut tore it, and something sound stands behind it.
+    lost: bool,
 }
 
 const TAGS: [&str; 3] = ["t0", "t1", "t2"];
@@ -41,8 +43,19 @@ struct Life {
     serial: u64,
     /// Queues of a topic; with many of them they are flushed all at once.
     queues: u64,
+    /// Queues that the last power cut may have torn messages of.
+    torn: BTreeSet<(&'static str, i32)>,
     /// A device failure was planned: errors are expected from now on until the next open.
     broken: bool,
+    /// Something fails that is no lost data.
+    troubled: bool,
+}
+
+/// What the system says; the numbers of Linux.
+mod libc_like {
+    pub(super) const EIO: i32 = 5;
+    pub(super) const ENOMEM: i32 = 12;
+    pub(super) const EACCES: i32 = 13;
 }
 
 impl Life {
@@ -67,6 +80,7 @@ impl Life {
         let queues = if random.one_in(6) { 60 } else { 2 };
         let disk = SimDisk::new();
         disk.set_now(NOW);
+        disk.set_torn_renames(random.one_in(2));
         let (store, _) = open(&disk, &settings);
         Life {
             seed,
@@ -80,7 +94,9 @@ impl Life {
             acknowledged: 0,
             serial: 0,
             queues,
+            torn: BTreeSet::new(),
             broken: false,
+            troubled: false,
         }
     }
 
@@ -99,32 +115,95 @@ impl Life {
         match self.random.below(100) {
             0..45 => self.append(),
             45..65 => self.flush(),
-            65..75 => self.dispatch(),
+            65..75 => self.reput(),
             75..80 => self.checkpoint(),
             80..83 => {
                 self.say(|| "index".into());
                 let result = self.store().build_index();
                 assert!(result.is_ok() || self.broken);
             }
-            83..86 => self.store().prepare_ahead(NOW, &mut || {}),
-            86..88 => {
+            83..85 => self.store().prepare_ahead(NOW, &mut || {}),
+            85..87 => self.trouble(),
+            87..88 => self.delete_nothing(),
+            88..89 => {
                 let nth = 1 + self.random.below(12);
                 self.say(|| format!("operation {nth} from now fails"));
                 self.disk.fail_nth(nth);
                 self.broken = true;
             }
-            88..91 => {
+            89..91 => {
                 let free = self.random.below(20_000);
                 self.say(|| format!("{free} bytes left on the disk"));
                 self.disk.set_free(Some(free));
             }
-            91..92 => self.disk.set_free(None),
+            91..92 => {
+                self.disk.set_free(None);
+                self.disk.set_descriptors(true);
+                self.disk.clear_injections();
+                self.troubled = false;
+            }
             92..94 => self.check(),
             94..96 => self.stop(),
             96..98 => self.kill(),
             _ => self.crash(),
         }
         self.look();
+    }
+
+    /// Something fails for a while that is no lost data: whatever needs it is refused or waits, and works again afterwards.
+    fn trouble(&mut self) {
+        self.troubled = true;
+        let injection = |operations: &[Operation], below: &str, errno| Injection {
+            operations: operations.to_vec(),
+            below: below.into(),
+            errno,
+        };
+        let (what, injection) = match self.random.below(5) {
+            0 => {
+                self.say(|| "no descriptors".into());
+                return self.disk.set_descriptors(false);
+            }
+            1 => (
+                "no memory to map",
+                injection(
+                    &[Operation::Reserve, Operation::Create],
+                    "/store",
+                    libc_like::ENOMEM,
+                ),
+            ),
+            2 => (
+                "files can not be made",
+                injection(
+                    &[Operation::Create, Operation::CreateDirectory],
+                    "/store",
+                    libc_like::EACCES,
+                ),
+            ),
+            3 => (
+                "reads fail",
+                injection(&[Operation::Read], "/store", libc_like::EIO),
+            ),
+            _ => (
+                "names can not be removed",
+                injection(
+                    &[Operation::Remove, Operation::Rename],
+                    "/store",
+                    libc_like::EACCES,
+                ),
+            ),
+        };
+        self.say(|| what.into());
+        self.disk.inject(injection);
+    }
+
+    /// Deletes a topic that nobody sends to: only what deleting leaves behind is of interest here.
+    fn delete_nothing(&mut self) {
+        self.say(|| "delete a topic".into());
+        self.store()
+            .delete_topic("other")
+            .unwrap_or_else(|latched| assert!(self.broken, "{latched}"));
+        let more = self.store().remove_deleted();
+        assert!(more.is_ok() || self.broken);
     }
 
     fn append(&mut self) {
@@ -178,12 +257,23 @@ impl Life {
                 continue;
             }
             let queue = self.model.entry(place).or_default();
+            if self.torn.remove(&place) {
+                // The places of torn messages are not given out again.
+                let places = queue.len() as i64..appended.queue_offset.0;
+                queue.extend(places.map(|_| Sent {
+                    body: Vec::new(),
+                    end: 0,
+                    tag,
+                    lost: true,
+                }));
+            }
             assert_eq!(appended.queue_offset.0, queue.len() as i64, "{place:?}");
             for place in light.iter().map(|name| (*name, 0)).chain([place]) {
                 self.model.entry(place).or_default().push(Sent {
                     body: body.clone(),
                     end: appended.end.0,
                     tag,
+                    lost: false,
                 });
             }
         }
@@ -198,9 +288,9 @@ impl Life {
         }
     }
 
-    fn dispatch(&mut self) {
-        let result = self.store().dispatch(&mut |_| {});
-        self.say(|| format!("dispatch: {result:?} to {}", self.store().dispatched()));
+    fn reput(&mut self) {
+        let result = self.store().reput(&mut |_| {});
+        self.say(|| format!("reput: {result:?} to {}", self.store().reput_end()));
         assert!(result.is_ok() || self.broken);
     }
 
@@ -223,19 +313,20 @@ impl Life {
 
     /// Compares every message.
     fn check(&mut self) {
-        if self.broken {
+        if self.broken || self.troubled {
             return;
         }
         for (&(topic, queue), sent) in &self.model {
-            let bodies = drain(self.store(), topic, queue);
-            assert!(bodies.len() <= sent.len(), "{topic} {queue}");
-            for (offset, (body, sent)) in bodies.iter().zip(sent).enumerate() {
-                assert!(
-                    *body == sent.body,
-                    "{topic} {queue} has another message at {offset}"
-                );
-            }
-            self.check_tags(topic, queue, &sent[..bodies.len()]);
+            let max = self.store().queue_max_offset(topic, queue).0;
+            assert!(max <= sent.len() as i64, "{topic} {queue}");
+            let messages = drain_places(self.store(), topic, queue);
+            let expected = (0..max).zip(sent).filter(|(_, sent)| !sent.lost);
+            let expected = expected.map(|(offset, sent)| (offset, &sent.body));
+            assert!(
+                messages.iter().map(|(offset, body)| (*offset, body)).eq(expected),
+                "{topic} {queue} has other messages"
+            );
+            self.check_tags(topic, queue, &sent[..max as usize]);
         }
     }
 
@@ -251,7 +342,7 @@ impl Life {
             assert!(result.next_begin_offset.0 > offset, "{topic} {queue}: {result:?}");
             offset = result.next_begin_offset.0;
         }
-        let tagged = sent.iter().filter(|sent| sent.tag == tag);
+        let tagged = sent.iter().filter(|sent| sent.tag == tag && !sent.lost);
         assert!(
             found.iter().eq(tagged.map(|sent| &sent.body)),
             "{topic} {queue}: messages with {tag}"
@@ -326,6 +417,7 @@ impl Life {
         let (store, report) = opened;
         self.say(|| format!("reopened after {cut} failed tries: {report:?}"));
         self.broken = false;
+        self.troubled = false;
         let end = store.max_physical().0;
         assert!(
             end >= self.acknowledged,
@@ -334,7 +426,10 @@ impl Life {
         );
         for (&(topic, queue), sent) in &mut self.model {
             let max = store.queue_max_offset(topic, queue).0;
-            let acknowledged = sent.iter().filter(|sent| sent.end <= self.acknowledged).count();
+            let acknowledged = sent
+                .iter()
+                .rposition(|sent| !sent.lost && sent.end <= self.acknowledged);
+            let acknowledged = acknowledged.map_or(0, |last| last + 1);
             assert!(
                 max >= acknowledged as i64,
                 "{topic} {queue} ends at {max}, {acknowledged} were acknowledged"
@@ -348,7 +443,22 @@ impl Life {
                 );
             }
             sent.truncate(max as usize);
+            let there: BTreeSet<i64> = drain_places(&store, topic, queue)
+                .into_iter()
+                .map(|(offset, _)| offset)
+                .collect();
+            for (offset, sent) in sent.iter_mut().enumerate() {
+                let is_lost = !there.contains(&(offset as i64));
+                assert!(
+                    !is_lost || sent.lost || sent.end > self.acknowledged,
+                    "{topic} {queue}: {offset}, which ends at {}, was acknowledged up to {}; of {max} there are {there:?}",
+                    sent.end,
+                    self.acknowledged
+                );
+                sent.lost |= is_lost;
+            }
         }
+        self.torn = self.model.keys().copied().collect();
         self.seen.clear();
         self.acknowledged = end;
         self.store = Some(store);
@@ -363,9 +473,13 @@ fn live(seed: u64, loud: bool) {
         life.step();
     }
     life.disk.set_free(None);
+    life.disk.set_descriptors(true);
+    life.disk.clear_injections();
+    life.troubled = false;
     if !life.broken {
+        assert_eq!(life.store().latched(), None);
         life.flush();
-        life.dispatch();
+        life.reput();
         life.check();
         for (&(topic, queue), sent) in &life.model {
             assert_eq!(
@@ -379,8 +493,9 @@ fn live(seed: u64, loud: bool) {
             let indexed = life.store().query_by_key(topic, "k", 64, 0, i64::MAX).unwrap();
             let sent: usize = (0..2)
                 .filter_map(|queue| life.model.get(&(topic, queue)))
-                .map(Vec::len)
-                .sum();
+                .flatten()
+                .filter(|sent| !sent.lost)
+                .count();
             assert!(
                 indexed.len() >= sent.min(64),
                 "{topic}: {} of {sent} in the index",
@@ -427,7 +542,7 @@ fn the_same_seed_lives_the_same_life() {
         (
             life.disk.operations(),
             life.store().max_physical(),
-            life.store().dispatched(),
+            life.store().reput_end(),
             life.acknowledged,
         )
     };

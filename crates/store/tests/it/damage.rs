@@ -5,17 +5,17 @@ use disk::SimDisk;
 use message::record::{Place, RecordError};
 use std::path::{Path, PathBuf};
 use store::check::Fault;
-use store::{FlushType, LogCut, OpenError, RecoveryReport, Store, StoreSettings};
+use store::{Damage, FlushType, OpenError, RecoveryReport, Store, StoreSettings};
 
-const LOG: &str = "/store/commitlog/00000000000000000000";
-const SECOND_LOG: &str = "/store/commitlog/00000000000000016384";
+pub(crate) const LOG: &str = "/store/commitlog/00000000000000000000";
+pub(crate) const SECOND_LOG: &str = "/store/commitlog/00000000000000016384";
 
-fn settings() -> StoreSettings {
+pub(crate) fn settings() -> StoreSettings {
     small(FlushType::Async)
 }
 
 /// 30 messages of 500 bytes in T-0, over two log files and two queue files, not shut down.
-fn lived_in() -> SimDisk {
+pub(crate) fn lived_in() -> SimDisk {
     let disk = SimDisk::new();
     let (store, _) = open(&disk, &settings());
     for number in 0..30u8 {
@@ -30,7 +30,7 @@ fn lived_in() -> SimDisk {
     disk.kill()
 }
 
-fn stopped() -> SimDisk {
+pub(crate) fn stopped() -> SimDisk {
     let disk = lived_in();
     open(&disk, &settings()).0.shutdown().unwrap();
     disk.kill()
@@ -63,13 +63,13 @@ fn check(disk: &SimDisk, expected: usize) -> RecoveryReport {
     report
 }
 
-fn patch(disk: &SimDisk, path: &str, at: usize, bytes: &[u8]) {
+pub(crate) fn patch(disk: &SimDisk, path: &str, at: usize, bytes: &[u8]) {
     let mut content = disk.content(Path::new(path)).unwrap();
     content[at..at + bytes.len()].copy_from_slice(bytes);
     disk.put(Path::new(path), &content);
 }
 
-fn refused(disk: &SimDisk, settings: StoreSettings) -> String {
+pub(crate) fn refused(disk: &SimDisk, settings: StoreSettings) -> String {
     match Store::open(disk.clone(), settings, NOW) {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
@@ -167,53 +167,7 @@ fn lost_and_damaged_index_files_are_built_again() {
 }
 
 #[test]
-fn a_damaged_record_ends_the_log_and_the_report_says_so() {
-    let disk = lived_in();
-    disk.take(Path::new("/store/checkpoint"));
-    let at = 10 * 600 + 90;
-    let (store, _) = open(&disk, &settings());
-    let tenth = {
-        let (result, slices) = read(&store, "T", 0, 10);
-        assert!(result.count > 0);
-        records(&slices)[0].physical_offset()
-    };
-    drop(store);
-    let disk = disk.kill();
-    disk.take(Path::new("/store/checkpoint"));
-    patch(&disk, LOG, tenth as usize + 100, &[0xFF; 3]);
-    let queue = Path::new("/store/consumequeue/T/0/00000000000000000000");
-    assert!(
-        disk.content(queue).unwrap()[10 * 20..]
-            .iter()
-            .any(|&byte| byte != 0)
-    );
-    let report = check(&disk, 10);
-    // One more was sent; behind it nothing is left of the six units that were there.
-    assert_eq!(disk.content(queue).unwrap()[11 * 20..], [0; 5 * 20]);
-    assert!(at > 0);
-    let Some(LogCut {
-        at,
-        reason: RecordError::BodyCrc { .. },
-    }) = report.log_cut
-    else {
-        panic!("{report:?}")
-    };
-    assert_eq!(at, tenth);
-    assert_eq!(report.units_built, 10);
-    // Records 10 to 26 of the first file with the mark at its end, and three of the second, each of 600 bytes.
-    assert_eq!(report.log_cut_bytes, 17 * 600 + 8 + 3 * 600);
-    assert_eq!(
-        report
-            .removed
-            .iter()
-            .filter(|path| path.starts_with("/store/commitlog"))
-            .count(),
-        1
-    );
-}
-
-#[test]
-fn the_crc_property_is_appended_and_a_forced_check_ends_the_log_where_it_does_not_fit() {
+fn the_crc_property_is_appended_and_a_forced_check_steps_over_a_record_that_it_does_not_fit() {
     let with = StoreSettings {
         append_crc: true,
         ..settings()
@@ -253,35 +207,38 @@ fn the_crc_property_is_appended_and_a_forced_check_ends_the_log_where_it_does_no
     let (result, slices) = read(&store, "T", 0, 5);
     assert_eq!((result.next_begin_offset.0, records(&slices).len()), (10, 4));
     let (store, report) = open(&damaged(), &forced);
-    let cut = LogCut {
-        at: positions[5],
-        reason: RecordError::PropertyCrc,
-    };
-    assert_eq!((report.records, report.log_cut), (5, Some(cut)));
-    assert_eq!(drain(&store, "T", 0).len(), 5);
-    // Records that have no such property end the log, too, as in 5.x.
+    assert_eq!((report.records, &report.log_cut), (9, &None));
+    let at = positions[5];
+    assert_eq!(
+        report.damage.first,
+        [Damage {
+            path: LOG.into(),
+            file_offset: at,
+            at,
+            bytes: positions[6] - at,
+            reason: RecordError::PropertyCrc,
+        }]
+    );
+    let places: Vec<_> = drain_places(&store, "T", 0)
+        .into_iter()
+        .map(|(place, _)| place)
+        .collect();
+    assert_eq!(places, [0, 1, 2, 3, 4, 6, 7, 8, 9]);
+    // Unlike 5.x, which cuts the log where a record has no such property: a setting is no reason to throw messages away.
     let disk = lived_in();
     disk.take(Path::new("/store/checkpoint"));
-    let (_, report) = open(&disk, &forced);
-    assert_eq!(report.log_cut.map(|cut| cut.at), Some(0));
-}
-
-#[test]
-fn leftovers_behind_a_cut_do_not_come_back() {
-    // Records of one length, one of them damaged: the ones behind it are whole and lie where new ones will end.
-    let disk = lived_in();
-    disk.take(Path::new("/store/checkpoint"));
-    patch(&disk, LOG, 5 * 601 + 100, &[0xFF; 3]);
-    let (store, _) = open(&disk, &settings());
-    let kept = store.queue_max_offset("T", 0).0;
-    let body = vec![kept as u8; 500];
-    let properties = format!("KEYS\x01k{kept}");
-    send_through(&store, record("T", 0, &body, properties.as_bytes()), NOW);
+    let (store, report) = open(&disk, &forced);
+    assert_eq!(
+        (report.records, report.damage.count, report.log_cut),
+        (0, 2, None)
+    );
     drop(store);
     let disk = disk.kill();
-    disk.take(Path::new("/store/checkpoint"));
-    let (store, report) = open(&disk, &settings());
-    assert_eq!(store.queue_max_offset("T", 0).0, kept + 1, "{report:?}");
+    disk.paths()
+        .iter()
+        .filter(|path| path.starts_with("/store/consumequeue"))
+        .for_each(|path| disk.take(path));
+    assert_eq!(drain(&open(&disk, &settings()).0, "T", 0).len(), 30);
 }
 
 #[test]
@@ -309,32 +266,6 @@ fn last_log_file_empty_short_or_all_zero() {
 }
 
 #[test]
-fn missing_second_log_file_cuts_the_queue() {
-    for disk in [lived_in(), stopped()] {
-        disk.take(Path::new(SECOND_LOG));
-        let (store, report) = open(&disk, &settings());
-        let max = store.queue_max_offset("T", 0).0;
-        assert_eq!(max, 27, "{report:?}");
-        assert_eq!(drain(&store, "T", 0).len(), 27);
-    }
-}
-
-#[test]
-fn no_log_at_all_means_no_queues() {
-    let disk = stopped();
-    disk.take(Path::new(LOG));
-    disk.take(Path::new(SECOND_LOG));
-    let (store, _) = open(&disk, &settings());
-    assert_eq!(store.queue_max_offset("T", 0).0, 0);
-    assert_eq!(
-        send_through(&store, record("T", 0, b"x", b""), NOW)
-            .physical_offset
-            .0,
-        0
-    );
-}
-
-#[test]
 fn units_that_java_left_behind_a_cut_are_not_believed() {
     // A unit behind the last one that points at a record of another queue.
     let disk = stopped();
@@ -347,20 +278,19 @@ fn units_that_java_left_behind_a_cut_are_not_believed() {
 }
 
 #[test]
-fn wrong_sizes_and_names_are_refused_with_the_setting() {
+fn unequal_sizes_and_wrong_names_are_refused() {
     let disk = stopped();
-    let other = StoreSettings {
-        commitlog_file_size: 8192,
-        ..settings()
-    };
-    assert_eq!(
-        refused(&disk, other),
-        format!(
-            "{LOG} has 16384 bytes, but mappedFileSizeCommitLog says 8192: if all have that size, set it to 16384"
-        )
-    );
     disk.put(Path::new("/store/commitlog/00000000000000016385"), &[0; 16384]);
     assert!(refused(&disk, settings()).contains("does not start at a multiple of 16384"));
+    let disk = stopped();
+    disk.put(Path::new(SECOND_LOG), &[0; 8192]);
+    disk.put(Path::new("/store/commitlog/00000000000000032768"), &[0; 16384]);
+    assert_eq!(
+        refused(&disk, settings()),
+        format!(
+            "{SECOND_LOG} has 8192 bytes, but the other commitlog files have 16384: files of one log have one size"
+        )
+    );
     let (store, _) = open(&stopped(), &settings());
     assert!(matches!(
         Store::open(store.disk().clone(), settings(), NOW),
@@ -496,11 +426,11 @@ fn hostile_records_touch_no_other_path() {
         let new = record(topic, 0, b"x", b"");
         if queue_id == 0 && queue_offset == 0 {
             // The second time behind a good one.
-            let mut preparing = store.preparing();
+            let mut preparer = store.preparer();
             for good in [None, Some(record("T", 0, b"x", b""))] {
-                assert!(good.is_none_or(|good| preparing.prepare(&good).is_ok()));
+                assert!(good.is_none_or(|good| preparer.prepare(&good).is_ok()));
                 assert!(
-                    matches!(preparing.prepare(&new), Err(store::Illegal::Name(_))),
+                    matches!(preparer.prepare(&new), Err(store::Illegal::Name(_))),
                     "{topic}"
                 );
             }
@@ -568,21 +498,15 @@ fn the_check_counts_what_is_there_and_changes_nothing() {
 fn the_check_names_each_fault() {
     let disk = stopped();
     patch(&disk, LOG, 5 * 601 + 100, &[0xFF; 3]);
-    let summary = checked(&disk);
-    assert!(
-        matches!(
-            summary.first_faults[0],
-            Fault::Record {
-                reason: RecordError::BodyCrc { .. },
-                ..
-            }
-        ),
-        "{summary:?}"
-    );
-    assert!(
-        summary.records > 3 && summary.records < 30,
-        "the second file was looked at"
-    );
+    let texts: Vec<_> = checked(&disk)
+        .first_faults
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let start = format!("{LOG}: 599 bytes from byte 2995 on are damaged (the body's CRC is ");
+    assert!(texts[0].starts_with(&start), "{texts:?}");
+    assert_eq!(checked(&disk).records, 29);
 
     let disk = stopped();
     let queue = "/store/consumequeue/T/0/00000000000000000000";

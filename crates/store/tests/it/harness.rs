@@ -1,7 +1,7 @@
 //! Short ways to open a store, send and read.
 
 use disk::{Disk, MappedSlice, SimDisk};
-use filter::TagFilter;
+use filter::{Filter, TagFilter};
 use message::properties::get_str;
 use message::record::{Check, Entry, Fields, Version, View, body_crc, decode};
 use std::net::SocketAddr;
@@ -97,7 +97,7 @@ pub(crate) fn send<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> A
     try_send(store, &[new], now).remove(0).unwrap()
 }
 
-/// Sends, flushes and dispatches.
+/// Sends, flushes and reputs.
 pub(crate) fn send_through<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i64) -> Appended {
     let appended = send(store, new, now);
     settle(store);
@@ -106,7 +106,7 @@ pub(crate) fn send_through<D: Disk>(store: &Store<D>, new: NewRecord<'_>, now: i
 
 pub(crate) fn settle<D: Disk>(store: &Store<D>) {
     store.flush(0).unwrap();
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
 }
 
 pub(crate) const ALL: ReadLimits = ReadLimits {
@@ -129,7 +129,7 @@ pub(crate) fn read_with<D: Disk>(
     queue_id: i32,
     offset: i64,
     limits: ReadLimits,
-    filter: &TagFilter,
+    filter: &dyn Filter,
 ) -> (ReadResult, Vec<MappedSlice>) {
     let mut out = Vec::new();
     let result = store
@@ -175,27 +175,42 @@ fn place_in(view: &View<'_>, topic: &str) -> (i32, i64) {
     )
 }
 
-/// Bodies of a queue from its first message to its last; each one's place is checked.
+/// Bodies of a queue from its first message to its last; each one's place is checked, and none is missing.
 pub(crate) fn drain<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
     let (min, max) = store.queue_bounds(topic, queue_id);
+    let messages = drain_places(store, topic, queue_id);
+    let offsets: Vec<i64> = messages.iter().map(|(offset, _)| *offset).collect();
+    assert_eq!(offsets, (min.0..max.0).collect::<Vec<_>>(), "{topic} {queue_id}");
+    messages.into_iter().map(|(_, body)| body).collect()
+}
+
+/// Offsets and bodies of all messages of a queue that are there; each one's place is checked.
+pub(crate) fn drain_places<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32) -> Vec<(i64, Vec<u8>)> {
+    let (min, max) = store.queue_bounds(topic, queue_id);
     let mut offset = min.0;
-    let mut bodies = Vec::new();
+    let mut messages = Vec::new();
     while offset < max.0 {
         let (result, slices) = read(store, topic, queue_id, offset);
-        assert_eq!(
-            result.status,
-            ReadStatus::Found,
-            "{topic} {queue_id} at {offset} of {max}"
+        assert!(
+            // Where all messages of a queue file are lost there is no file.
+            matches!(
+                result.status,
+                ReadStatus::Found | ReadStatus::MessageWasRemoving | ReadStatus::OffsetFoundNull
+            ),
+            "{topic} {queue_id} at {offset} of {max}: {result:?}"
         );
+        let next = result.next_begin_offset.0;
+        assert!(next > offset, "{topic} {queue_id} at {offset}: {result:?}");
         for view in records(&slices) {
-            assert_eq!(place_in(&view, topic), (queue_id, offset), "{topic}");
+            let (queue, place) = place_in(&view, topic);
+            assert_eq!(queue, queue_id, "{topic}");
+            assert!((offset..next).contains(&place), "{topic} {queue_id}: {place}");
             assert!(store.record_at(PhysicalOffset(view.physical_offset())).is_ok());
-            bodies.push(view.body().to_vec());
-            offset += 1;
+            messages.push((place, view.body().to_vec()));
         }
-        assert_eq!(result.next_begin_offset.0, offset);
+        offset = next;
     }
-    bodies
+    messages
 }
 
 /// The fields of a record that no store would make up, to be written into a log by hand.

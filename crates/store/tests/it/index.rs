@@ -89,7 +89,7 @@ fn the_index_from_memory_is_the_one_from_the_log() {
             match random.below(4) {
                 0 => settle(&store),
                 1 => store.build_index().unwrap(),
-                2 => drop(store.dispatch(&mut |_| {}).unwrap()),
+                2 => drop(store.reput(&mut |_| {}).unwrap()),
                 _ => {}
             }
         }
@@ -118,7 +118,7 @@ fn a_backlog_larger_than_memory_is_indexed_from_the_log() {
         ..small(FlushType::Async)
     };
     let (store, _) = open(&disk, &settings);
-    // 66,000 are more than wait in memory to be indexed, 9,000 more than wait to be dispatched.
+    // 66,000 are more than wait in memory to be indexed, 9,000 more than wait for their units.
     for burst in 0..11 {
         let texts: Vec<_> = (0..6_000).map(|nth| format!("KEYS\x01k{burst}-{nth}")).collect();
         let records: Vec<_> = texts
@@ -127,7 +127,7 @@ fn a_backlog_larger_than_memory_is_indexed_from_the_log() {
             .collect();
         try_send(&store, &records, NOW);
         if burst != 2 {
-            store.dispatch(&mut |_| {}).unwrap();
+            store.reput(&mut |_| {}).unwrap();
         }
     }
     store.build_index().unwrap();
@@ -174,7 +174,7 @@ fn a_round_that_finds_no_space_leaves_what_there_was() {
 fn the_index_sees_nothing_before_a_consumer_may() {
     let (store, _) = open(&SimDisk::new(), &small(FlushType::Sync));
     send(&store, record("T", 0, b"x", b"KEYS\x01k"), NOW);
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
     assert!(!store.index_lags());
     store.build_index().unwrap();
     assert_eq!((found(&store, "k"), store.index_end().0), (0, 0));

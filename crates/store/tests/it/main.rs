@@ -2,15 +2,20 @@
 #![allow(missing_docs)]
 // Helpers of tests may panic, and a replayed seed prints what it does.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
 
 mod basics;
 mod cold;
+mod copies;
 mod crash;
 mod damage;
-mod dispatch;
 mod ext;
+mod fuzz;
 mod golden;
 mod harness;
 mod index;
+mod log_damage;
 mod multi;
+mod refusals;
+mod reput;
 mod threads;

@@ -63,7 +63,7 @@ fn a_message_is_in_every_queue_it_names() {
     let mut told = Vec::new();
     send(&store, record("T", 1, b"3", properties), NOW);
     store
-        .dispatch(&mut |unit| told.push((unit.topic.to_string(), unit.queue_id, unit.queue_offset.0)))
+        .reput(&mut |unit| told.push((unit.topic.to_string(), unit.queue_id, unit.queue_offset.0)))
         .unwrap();
     assert_eq!(told, [("T".into(), 1, 2), ("%LMQ%a".into(), 0, 1)]);
     assert_eq!(bodies(&store, "T", 1), ["1", "2", "3"]);
@@ -118,7 +118,7 @@ fn switched_off_the_property_is_one_like_any_other() {
 }
 
 #[test]
-fn copies_of_the_system_are_not_dispatched_again() {
+fn copies_of_the_system_are_not_multi_dispatched_again() {
     let (store, _) = open(&SimDisk::new(), &settings());
     let properties = b"INNER_MULTI_DISPATCH\x01%LMQ%a\x02INNER_MULTI_QUEUE_OFFSET\x010";
     send_to(&store, "%LMQ%a", "1");
@@ -336,7 +336,7 @@ fn one_append_of_every_kind_over_files_is_what_each_record_says() {
             *next += 1;
         }
     }
-    store.dispatch(&mut |_| {}).unwrap();
+    store.reput(&mut |_| {}).unwrap();
     let summary = store::check::check(&disk, &settings, |_| {}).unwrap();
     assert_eq!(summary.faults, 0, "{summary:?}");
 }

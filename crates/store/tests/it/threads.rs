@@ -45,7 +45,7 @@ fn many_hands_open_a_store_to_the_same_state_and_say_how_far_they_are() {
         );
         sent[place].push(body);
         if number % 1000 == 0 {
-            store.dispatch(&mut |_| {}).unwrap();
+            store.reput(&mut |_| {}).unwrap();
         }
     }
     let end = store.max_physical();
@@ -96,10 +96,10 @@ fn run(flush_type: FlushType) {
                         let body = [thread.to_be_bytes(), number.to_be_bytes()].concat().repeat(8);
                         let queue = (number % 3) as i32;
                         let appended = send(store, record("T", queue, &body, b"KEYS\x01k"), NOW);
-                        store.dispatch(&mut |_| {}).unwrap();
+                        store.reput(&mut |_| {}).unwrap();
                         if flush_type == FlushType::Sync && number % 50 == 0 {
                             assert!(store.flush(0).unwrap() >= appended.end);
-                            store.dispatch(&mut |_| {}).unwrap();
+                            store.reput(&mut |_| {}).unwrap();
                             assert!(store.record_at(appended.physical_offset).is_ok());
                         }
                     }
@@ -109,7 +109,7 @@ fn run(flush_type: FlushType) {
         scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 store.flush(0).unwrap();
-                store.dispatch(&mut |_| {}).unwrap();
+                store.reput(&mut |_| {}).unwrap();
                 store.flush_consumequeues(0, true).unwrap();
                 store.prepare_ahead(NOW, &mut || {});
                 store.build_index().unwrap();
@@ -139,7 +139,7 @@ fn run(flush_type: FlushType) {
         done.store(true, Ordering::Release);
     });
     settle(&store);
-    assert_eq!(store.dispatched(), store.max_physical(), "nothing is left behind");
+    assert_eq!(store.reput_end(), store.max_physical(), "nothing is left behind");
     let check = |store: &Store<MmapDisk>| {
         let mut next = vec![0; THREADS as usize];
         let mut all = Vec::new();

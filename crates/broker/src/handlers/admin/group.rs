@@ -3,9 +3,10 @@
 //! GET_CONSUME_STATS (208), QUERY_TOPICS_BY_CONSUMER (343), GET_SUBSCRIPTIONGROUP_CONFIG (352).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use disk::Clock;
+use disk::{Clock, Disk};
 use message::name;
 use protocol::body::broker::{OffsetWrapper, ProducerConnection, SubscriptionGroupConfig};
 use protocol::body::object_keys;
@@ -16,33 +17,25 @@ use protocol::header::broker::{
 };
 use remoting::Request;
 use serde::{Deserialize, Serialize};
+use store::Store;
 
 use super::topic::{queue, store_time};
 use super::{Error, answer_when_saved, refuse};
-use crate::Store;
-use crate::clients::{Consumers, Producers};
-use crate::groups::GroupTable;
-use crate::offsets::OffsetTable;
-use crate::persist::Change;
+use crate::clients::Clients;
+use crate::lane::MayWait;
 use crate::settings::Settings;
-use crate::topics::TopicTable;
+use crate::tables::{Change, Tables};
 
 /// What the handler needs.
-pub struct Group {
+pub struct Group<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
-    /// The table.
-    pub groups: Arc<GroupTable>,
-    /// Topics, for the queues of a group's topics.
-    pub topics: Arc<TopicTable>,
-    /// Connected consumers.
-    pub consumers: Arc<Consumers>,
-    /// Connected producers.
-    pub producers: Arc<Producers>,
-    /// Committed offsets.
-    pub offsets: Arc<OffsetTable>,
+    /// Groups, their offsets, their topics.
+    pub tables: Tables,
+    /// Who is connected.
+    pub clients: Clients,
     /// The queues.
-    pub store: Arc<Store>,
+    pub store: Arc<Store<D>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -64,42 +57,47 @@ struct ConsumeStats {
     offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
 }
 
-impl Group {
-    fn put(&self, config: SubscriptionGroupConfig) -> Result<Change, Error> {
+impl<D: Disk> Group<D> {
+    fn put(&self, config: SubscriptionGroupConfig, peer: SocketAddr) -> Result<Change, Error> {
         if self.settings.load().is_slave() {
             return Err(Error::Slave);
         }
         name::check_group(&config.group_name)?;
-        Ok(self.groups.put(config, self.clock.now_ms())?)
+        let name = config.group_name.clone();
+        let change = self.tables.groups.put(config, self.clock.now_ms())?;
+        tracing::info!("group {name} made or changed by {peer}");
+        Ok(change)
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
-    pub fn create(&self, request: Request) {
+    pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         match protocol::body::read(&frame.body)
             .map_err(Error::Body)
-            .and_then(|config| self.put(config))
+            .and_then(|config| self.put(config, peer))
         {
-            Ok(change) => answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change),
+            Ok(change) => answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
-    pub fn create_list(&self, request: Request) {
+    pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         let outcome = protocol::body::read::<GroupConfigList>(&frame.body)
             .map_err(Error::Body)
             .and_then(|b| {
                 let mut last = None;
                 for config in b.group_config_list {
-                    last = Some(self.put(config)?);
+                    last = Some(self.put(config, peer)?);
                 }
                 Ok(last)
             });
         match outcome {
             Ok(Some(change)) => {
-                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
+                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms())
             }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
@@ -107,19 +105,22 @@ impl Group {
     }
 
     /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
-    pub fn all(&self, request: Request) {
-        request.responder.body(&self.groups.file());
+    pub fn all(&self, request: Request, _: MayWait) {
+        request.responder.body(&self.tables.groups.file());
     }
 
     /// GET_SUBSCRIPTIONGROUP_CONFIG.
-    pub fn one(&self, request: Request) {
+    pub fn one(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame
             .header::<GroupRequestHeader<'_>>()
             .map_err(Error::Header)
             .and_then(|h| {
                 let auto_create = self.settings.load().broker.auto_create_subscription_group;
-                let found = self.groups.find(&h.group, auto_create, self.clock.now_ms());
+                let found = self
+                    .tables
+                    .groups
+                    .find(&h.group, auto_create, self.clock.now_ms());
                 found.ok_or_else(|| Error::GroupUnknown(h.group.to_string()))
             });
         match outcome {
@@ -129,8 +130,9 @@ impl Group {
     }
 
     /// DELETE_SUBSCRIPTIONGROUP.
-    pub fn delete(&self, request: Request) {
+    pub fn delete(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         let outcome = frame
             .header::<DeleteSubscriptionGroupRequestHeader<'_>>()
             .map_err(Error::Header)
@@ -138,29 +140,28 @@ impl Group {
                 if self.settings.load().is_slave() {
                     return Err(Error::Slave);
                 }
-                let change = self.groups.remove(&h.group_name, self.clock.now_ms());
+                let change = self.tables.groups.remove(&h.group_name, self.clock.now_ms());
                 if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
-                    self.offsets.remove_group(&h.group_name);
+                    self.tables.offsets.remove_group(&h.group_name);
                 }
+                // Whatever a file of Java's names its groups: a line of the log stays one line.
+                tracing::info!("group {} deleted by {peer}", h.group_name.escape_debug());
                 Ok(change)
             });
         match outcome {
-            Ok(Some(change)) => {
-                answer_when_saved(responder, Arc::clone(&self.groups), GroupTable::saver, change)
-            }
-            Ok(None) => responder.ok(),
+            Ok(change) => answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// GET_CONSUMER_CONNECTION_LIST.
-    pub fn consumer_connections(&self, request: Request) {
+    pub fn consumer_connections(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame
             .header::<ConsumerGroupRequestHeader<'_>>()
             .map_err(Error::Header)
             .and_then(|h| {
-                let found = self.consumers.connection_list(&h.consumer_group);
+                let found = self.clients.consumers.connection_list(&h.consumer_group);
                 found.ok_or_else(|| Error::ConsumerOffline(h.consumer_group.to_string()))
             });
         match outcome {
@@ -170,13 +171,13 @@ impl Group {
     }
 
     /// GET_PRODUCER_CONNECTION_LIST.
-    pub fn producer_connections(&self, request: Request) {
+    pub fn producer_connections(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame
             .header::<ProducerGroupRequestHeader<'_>>()
             .map_err(Error::Header)
             .and_then(|h| {
-                let found = self.producers.connection_list(&h.producer_group);
+                let found = self.clients.producers.connection_list(&h.producer_group);
                 found.ok_or_else(|| Error::ProducerOffline(h.producer_group.to_string()))
             });
         match outcome {
@@ -186,11 +187,11 @@ impl Group {
     }
 
     /// QUERY_TOPICS_BY_CONSUMER.
-    pub fn topics_of(&self, request: Request) {
+    pub fn topics_of(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         match frame.header::<GroupRequestHeader<'_>>() {
             Ok(h) => responder.body(&TopicList {
-                topic_list: self.offsets.topics_of(&h.group),
+                topic_list: self.tables.offsets.topics_of(&h.group),
                 ..TopicList::default()
             }),
             Err(e) => refuse(responder, &Error::Header(e)),
@@ -198,7 +199,7 @@ impl Group {
     }
 
     /// GET_CONSUME_STATS.
-    pub fn consume_stats(&self, request: Request) {
+    pub fn consume_stats(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         match frame.header::<GetConsumeStatsRequestHeader<'_>>() {
             Ok(h) => responder.body(&self.stats_of(&h)),
@@ -212,21 +213,21 @@ impl Group {
         let group = header.consumer_group.as_ref();
         let topics = match header.topic.as_deref() {
             Some(topic) if !topic.is_empty() => vec![topic.to_owned()],
-            _ => self.offsets.topics_of(group),
+            _ => self.tables.offsets.topics_of(group),
         };
         let broker_name = self.settings.load().broker.broker_name.clone();
         let mut stats = ConsumeStats::default();
         for topic in topics {
-            let Some(config) = self.topics.get(&topic) else {
+            let Some(config) = self.tables.topics.get(&topic) else {
                 continue;
             };
-            let view = self.consumers.view(group, &topic);
+            let view = self.clients.consumers.view(group, &topic);
             if view.is_some_and(|v| v.subscription.is_none()) {
                 continue;
             }
             for queue_id in 0..config.read_queue_nums {
                 let broker_offset = self.store.queue_max_offset(&topic, queue_id).0;
-                let consumer_offset = self.offsets.get(group, &topic, queue_id).unwrap_or(0);
+                let consumer_offset = self.tables.offsets.get(group, &topic, queue_id).unwrap_or(0);
                 let last_timestamp = store_time(&self.store, &topic, queue_id, consumer_offset - 1);
                 let progress = OffsetWrapper {
                     broker_offset,

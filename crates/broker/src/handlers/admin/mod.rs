@@ -10,8 +10,7 @@ use std::sync::Arc;
 use protocol::code::response;
 use remoting::Responder;
 
-use crate::persist::{Change, SaveError, Saver};
-use crate::topics::TopicTable;
+use crate::tables::{Change, ConfigFile, SaveError, TopicTable, WhenSaved};
 
 /// A remark and its code: what the admin handlers refuse with.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +41,11 @@ pub enum Error {
     #[error("{0}")]
     Forbidden(String),
     #[error("{0}")]
-    NotCreated(#[from] crate::topics::NotCreated),
+    NotCreated(#[from] crate::tables::NotCreated),
     #[error("{0}")]
-    GroupNotPut(#[from] crate::groups::NotPut),
+    GroupNotPut(#[from] crate::tables::NotPut),
     #[error("{0}")]
-    Attributes(#[from] crate::attributes::Error),
+    Attributes(#[from] crate::tables::attributes::Error),
     #[error("the change is in force but not on disk: {0}")]
     NotSaved(#[from] SaveError),
     #[error("the queues of topic[{0}] could not be removed: {1}")]
@@ -80,27 +79,26 @@ fn refuse(responder: Responder, e: &Error) {
     responder.error(e.code(), &e.to_string());
 }
 
-/// Answers SUCCESS once `change` of the table is on disk.
-fn answer_when_saved<T: Send + Sync + 'static>(
-    responder: Responder,
-    table: Arc<T>,
-    saver: fn(&T) -> &Saver,
-    change: Change,
-) {
-    tokio::spawn(async move {
-        match saver(&table).saved(change).await {
-            Ok(()) => responder.ok(),
-            Err(e) => refuse(responder, &Error::NotSaved(e)),
-        }
-    });
+/// How long an operator's request waits for a file, ms.
+const SAVED_WITHIN_MS: i64 = 30_000;
+
+/// The answer to a change of a table: SUCCESS once it is on disk.
+fn when_saved(responder: Responder) -> WhenSaved {
+    Box::new(move |saved| match saved {
+        Ok(()) => responder.ok(),
+        Err(e) => refuse(responder, &Error::NotSaved(e)),
+    })
+}
+
+/// Answers SUCCESS once a change of this table is on disk.
+fn answer_when_saved(responder: Responder, file: &dyn ConfigFile, change: Change, now: i64) {
+    let deadline = now + SAVED_WITHIN_MS;
+    file.saver()
+        .when_saved(change, now, deadline, when_saved(responder));
 }
 
 /// Answers SUCCESS once a change of the topics is on disk and the name servers know it.
-fn answer_when_settled(responder: Responder, topics: Arc<TopicTable>, change: Change) {
-    tokio::spawn(async move {
-        match topics.settled(change).await {
-            Ok(()) => responder.ok(),
-            Err(e) => refuse(responder, &Error::NotSaved(e)),
-        }
-    });
+fn answer_when_settled(responder: Responder, topics: &Arc<TopicTable>, change: Change, now: i64) {
+    let deadline = now + SAVED_WITHIN_MS;
+    topics.when_settled(change, now, deadline, when_saved(responder));
 }

@@ -5,20 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use disk::{Clock, Disk};
 use protocol::body::topic::KvTable;
 use remoting::Request;
 
-use crate::Store;
-use crate::delay::{DelayLevels, DelayOffsets};
-use crate::flush::FlushWaiters;
-use crate::handlers::pull::HeldPull;
-use crate::hold::Hold;
-use crate::in_flight::InFlight;
-use crate::settings::Settings;
-use crate::stats::Stats;
 use message::name::SCHEDULE_TOPIC;
+
+use crate::budget::Budget;
+use crate::clients::Clients;
+use crate::commitlog::{Appender, Hold};
+use crate::delay::Delivery;
+use crate::handlers::pull::HeldPull;
+use crate::lane::{Lanes, MayWait};
+use crate::settings::Settings;
 
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
@@ -27,32 +28,26 @@ const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
 const END_TRANSACTION_QUEUE_CAPACITY: i32 = 100_000;
 
 /// What the handler needs.
-pub struct Runtime {
+pub struct Runtime<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
-    /// The store.
-    pub store: Arc<Store>,
-    /// Counters.
-    pub stats: Arc<Stats>,
-    /// Sends that wait for a flush.
-    pub waiters: Arc<FlushWaiters>,
+    /// The log, its counters, who waits for a flush.
+    pub appender: Arc<Appender<D>>,
     /// Pulls that wait for a message.
     pub hold: Arc<Hold<HeldPull>>,
-    /// Pulls that wait for the disk.
-    pub pulls: InFlight,
-    /// Queries under way.
-    pub queries: InFlight,
+    /// Requests that wait for the disk.
+    pub lanes: Lanes,
+    /// What clients occupy.
+    pub clients: Clients,
     /// How far delayed messages are delivered.
-    pub delay_offsets: Arc<DelayOffsets>,
-    /// The delay levels.
-    pub delay_levels: Arc<DelayLevels>,
+    pub delivery: Arc<Delivery<D>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
 
-impl Runtime {
+impl<D: Disk> Runtime<D> {
     /// GET_BROKER_RUNTIME_INFO.
-    pub fn get(&self, request: Request) {
+    pub fn get(&self, request: Request, _: MayWait) {
         request.responder.body(&KvTable {
             table: self.describe(),
         });
@@ -63,7 +58,7 @@ impl Runtime {
         let settings = self.settings.load();
         let mut table = BTreeMap::new();
         let mut put = |key: &str, value: String| drop(table.insert(key.to_owned(), value));
-        self.stats.describe(now, &mut put);
+        self.appender.stats.describe(now, &mut put);
         put("brokerVersion", VERSION.0.to_string());
         put("brokerVersionDesc", VERSION.1.to_owned());
         put("brokerActive", "true".to_owned());
@@ -72,16 +67,18 @@ impl Runtime {
             settings.broker.start_accept_send_request_time_stamp.to_string(),
         );
         // Ours: why sends are refused, OK if they are not.
-        let problem = self.store.health().problem();
+        let problem = self.appender.store.health().problem();
         put("storeHealth", problem.unwrap_or_else(|| "OK".to_owned()));
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
+        self.limits(&mut put);
         table
     }
 
     fn queues(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
-        let in_flight = self.waiters.len();
-        let head_wait = self.waiters.head_wait_ms(self.clock.now_ms());
+        let waiting = &self.appender.acknowledgements;
+        let in_flight = waiting.len();
+        let head_wait = waiting.head_wait_ms(self.clock.now_ms());
         put("sendThreadPoolQueueSize", in_flight.to_string());
         put("sendThreadPoolQueueHeadWaitTimeMills", head_wait.to_string());
         put(
@@ -90,15 +87,15 @@ impl Runtime {
         );
         let capacity = settings.broker.pull_thread_pool_queue_capacity;
         let families = [
-            ("pull", &self.pulls, capacity),
+            ("pull", &self.lanes.pull, capacity),
             (
                 "query",
-                &self.queries,
+                &self.lanes.search,
                 settings.broker.query_thread_pool_queue_capacity,
             ),
         ];
-        for (family, in_flight, capacity) in families {
-            let (size, head_wait) = in_flight.look(self.clock.now_ms());
+        for (family, lane, capacity) in families {
+            let (size, head_wait) = lane.look(self.clock.now_ms());
             put(&format!("{family}ThreadPoolQueueSize"), size.to_string());
             put(
                 &format!("{family}ThreadPoolQueueHeadWaitTimeMills"),
@@ -115,13 +112,13 @@ impl Runtime {
     }
 
     fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
-        let store = &self.store;
+        let store = &self.appender.store;
         let (min, max) = (store.min_physical().0, store.max_physical().0);
         put("commitLogMinOffset", min.to_string());
         put("commitLogMaxOffset", max.to_string());
         put(
             "dispatchBehindBytes",
-            (max - store.dispatched().0).max(0).to_string(),
+            (max - store.reput_end().0).max(0).to_string(),
         );
         put("dispatchMaxBuffer", "0".to_owned());
         put(
@@ -153,12 +150,12 @@ impl Runtime {
         let queues = store.disk().usage(&store.settings().consumequeue_dir());
         let ratio = queues.map(|u| ratio_text(f64::from(u.percent()) / 100.0));
         put("consumeQueueDiskRatio", ratio.unwrap_or_default());
-        for level in 1..=self.delay_levels.max() {
+        for level in 1..=self.delivery.levels.max() {
             let max = store.queue_max_offset(SCHEDULE_TOPIC, level - 1).0;
             if max > 0 {
                 put(
                     &format!("scheduleMessageOffset_{level}"),
-                    format!("{},{max}", self.delay_offsets.get(level)),
+                    format!("{},{max}", self.delivery.offsets.get(level)),
                 );
             }
         }
@@ -166,6 +163,24 @@ impl Runtime {
             "commitLogDirCapacity",
             format!("Total : {}, Free : {}.", bytes_text(total), bytes_text(free)),
         );
+    }
+
+    /// Ours: each limit in bytes, what is used of it, how often it refused; and what was passed over.
+    fn limits(&self, put: &mut dyn FnMut(&str, String)) {
+        let lanes = [&self.lanes.admin, &self.lanes.search, &self.lanes.pull];
+        let of_lanes = lanes.into_iter().map(|lane| lane.budget().as_ref());
+        let of_clients: [&Budget; 3] = [
+            self.clients.heartbeats.as_ref(),
+            self.clients.locks_budget.as_ref(),
+            self.hold.budget(),
+        ];
+        for budget in of_clients.into_iter().chain(of_lanes) {
+            let (name, max) = (budget.name(), budget.max_bytes());
+            let text = format!("{} of {max} B, {} refused", budget.used(), budget.refused());
+            put(&format!("limit_{name}"), text);
+        }
+        let undeliverable = self.delivery.undeliverable.load(Ordering::Relaxed);
+        put("delayedMessagesPassedOver", undeliverable.to_string());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use disk::Clock;
+use disk::Disk;
 use protocol::code::response;
 use protocol::header::broker::GetBrokerConfigResponseHeader;
 use remoting::{Body, Request};
@@ -10,21 +10,17 @@ use settings::Refused;
 
 use super::{Error, refuse};
 use crate::config::{ConfigStore, UpdateError};
-use crate::registration::Registration;
+use crate::lane::MayWait;
 
 /// What the handler needs.
-pub struct SettingsRequests {
+pub struct SettingsRequests<D: Disk> {
     /// The settings in force and the file they are kept in.
-    pub config: Arc<ConfigStore>,
-    /// Tells the name servers of a changed permission.
-    pub registration: Arc<Registration>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub config: Arc<ConfigStore<D>>,
 }
 
-impl SettingsRequests {
+impl<D: Disk> SettingsRequests<D> {
     /// UPDATE_BROKER_CONFIG: properties text. Nothing is applied when any key is black-listed or any value is bad.
-    pub fn update(&self, request: Request) {
+    pub fn update(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         if frame.body.is_empty() {
             return responder.ok();
@@ -39,18 +35,13 @@ impl SettingsRequests {
             Err(e) => Err(Error::Value(format!("the body is not UTF-8: {e}"))),
         };
         match outcome {
-            Ok(announce) => {
-                if announce {
-                    self.registration.announce(self.clock.now_ms());
-                }
-                responder.ok();
-            }
+            Ok(()) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// GET_BROKER_CONFIG: `key=value` lines.
-    pub fn get(&self, request: Request) {
+    pub fn get(&self, request: Request, _: MayWait) {
         let (version, text) = self.config.text();
         let header = GetBrokerConfigResponseHeader { version };
         request

@@ -3,9 +3,10 @@
 //! GET_TOPIC_CONFIG (351).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use disk::Clock;
+use disk::{Clock, Disk};
 use message::name;
 use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::object_keys;
@@ -13,17 +14,14 @@ use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicLis
 use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
 use remoting::Request;
 use serde::{Deserialize, Serialize};
-use store::QueueOffset;
+use store::{QueueOffset, Store};
 
 use super::{Error, answer_when_saved, answer_when_settled, refuse};
-use crate::Store;
-use crate::attributes;
 use crate::clients::Consumers;
-use crate::kept::KeptFiles;
-use crate::offsets::OffsetTable;
-use crate::persist::Change;
+use crate::lane::MayWait;
 use crate::settings::Settings;
-use crate::topics::TopicTable;
+use crate::tables::dormant::DormantFiles;
+use crate::tables::{Change, OffsetTable, TopicTable, attributes};
 
 /// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
 const QUEUES_MAX: i32 = 65_536;
@@ -32,19 +30,21 @@ const QUEUES_MAX: i32 = 65_536;
 const NOT_BUILT: [(&str, &str); 2] = [("+queue.type", "BatchCQ"), ("+cleanup.policy", "COMPACTION")];
 
 /// What the handler needs.
-pub struct Topic {
+pub struct Topic<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// The table.
     pub topics: Arc<TopicTable>,
     /// The queues.
-    pub store: Arc<Store>,
+    pub store: Arc<Store<D>>,
     /// Connected groups.
     pub consumers: Arc<Consumers>,
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
+    /// Has the pulls answered that wait for a topic.
+    pub answer_waiting: Box<dyn Fn(&str) + Send + Sync>,
     /// Files of features that are not here.
-    pub kept: Arc<KeptFiles>,
+    pub dormant: Arc<DormantFiles>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -74,7 +74,7 @@ pub(super) fn queue(broker_name: &str, topic: &str, queue_id: i32) -> MessageQue
     }
 }
 
-impl Topic {
+impl<D: Disk> Topic<D> {
     fn check_change(&self, topic: &str) -> Result<(), Error> {
         if self.settings.load().is_slave() {
             return Err(Error::Slave);
@@ -86,7 +86,7 @@ impl Topic {
         Ok(())
     }
 
-    fn put(&self, config: TopicConfig) -> Result<Change, Error> {
+    fn put(&self, config: TopicConfig, peer: SocketAddr) -> Result<Change, Error> {
         self.check_change(&config.topic_name)?;
         for (what, queues) in [
             ("readQueueNums", config.read_queue_nums),
@@ -104,12 +104,22 @@ impl Topic {
                 return Err(Error::Value(text));
             }
         }
-        Ok(self.topics.put(config, self.clock.now_ms())?)
+        let line = format!(
+            "topic {} made or changed by {peer}: {} read queues, {} write queues, perm {}",
+            config.topic_name, config.read_queue_nums, config.write_queue_nums, config.perm
+        );
+        let name = config.topic_name.clone();
+        let change = self.topics.put(config, self.clock.now_ms())?;
+        // They wait by the old permission and number of queues.
+        (self.answer_waiting)(&name);
+        tracing::info!("{line}");
+        Ok(change)
     }
 
     /// UPDATE_AND_CREATE_TOPIC.
-    pub fn create(&self, request: Request) {
+    pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         let outcome = frame
             .header::<CreateTopicRequestHeader<'_>>()
             .map_err(Error::Header)
@@ -131,17 +141,18 @@ impl Topic {
                     };
                     config.topic_filter_type = TopicFilterType::from_text(&kind).ok_or_else(unknown)?;
                 }
-                self.put(config)
+                self.put(config, peer)
             });
         match outcome {
-            Ok(change) => answer_when_settled(responder, Arc::clone(&self.topics), change),
+            Ok(change) => answer_when_settled(responder, &self.topics, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// UPDATE_AND_CREATE_TOPIC_LIST.
-    pub fn create_list(&self, request: Request) {
+    pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         let outcome = protocol::body::read::<TopicConfigList>(&frame.body)
             .map_err(Error::Body)
             .and_then(|b| {
@@ -150,24 +161,24 @@ impl Topic {
                     .iter()
                     .try_for_each(|t| self.check_change(&t.topic_name))?;
                 for config in b.topic_config_list {
-                    last = Some(self.put(config)?);
+                    last = Some(self.put(config, peer)?);
                 }
                 Ok(last)
             });
         match outcome {
-            Ok(Some(change)) => answer_when_settled(responder, Arc::clone(&self.topics), change),
+            Ok(Some(change)) => answer_when_settled(responder, &self.topics, change, self.clock.now_ms()),
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// GET_ALL_TOPIC_CONFIG.
-    pub fn all(&self, request: Request) {
+    pub fn all(&self, request: Request, _: MayWait) {
         request.responder.body(&self.topics.file());
     }
 
     /// GET_TOPIC_CONFIG.
-    pub fn one(&self, request: Request) {
+    pub fn one(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let outcome = frame.header::<TopicRequestHeader<'_>>().map_err(Error::Header);
         match outcome.and_then(|h| self.topics.get(&h.topic).ok_or_else(|| unknown(&h.topic))) {
@@ -177,7 +188,7 @@ impl Topic {
     }
 
     /// GET_TOPIC_STATS_INFO.
-    pub fn stats(&self, request: Request) {
+    pub fn stats(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         match frame
             .header::<TopicRequestHeader<'_>>()
@@ -207,8 +218,9 @@ impl Topic {
     }
 
     /// DELETE_TOPIC_IN_BROKER.
-    pub fn delete(&self, request: Request) {
+    pub fn delete(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let peer = responder.peer().address();
         let outcome = frame
             .header::<TopicRequestHeader<'_>>()
             .map_err(Error::Header)
@@ -219,20 +231,20 @@ impl Topic {
                 removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
                 self.offsets.remove_topic(&h.topic);
-                self.kept.topic_deleted(&h.topic, self.clock.now_ms());
+                self.dormant.topic_deleted(&h.topic, self.clock.now_ms());
+                // If it is made again they would wait behind its end.
+                (self.answer_waiting)(&h.topic);
+                tracing::info!("topic {} deleted by {peer}", h.topic);
                 Ok(change)
             });
         match outcome {
-            Ok(Some(change)) => {
-                answer_when_saved(responder, Arc::clone(&self.topics), TopicTable::saver, change)
-            }
-            Ok(None) => responder.ok(),
+            Ok(change) => answer_when_saved(responder, &*self.topics, change, self.clock.now_ms()),
             Err(e) => refuse(responder, &e),
         }
     }
 
     /// QUERY_TOPIC_CONSUME_BY_WHO: connected groups and those that left offsets.
-    pub fn consumed_by(&self, request: Request) {
+    pub fn consumed_by(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         match frame.header::<TopicRequestHeader<'_>>() {
             Ok(h) => {
@@ -247,7 +259,7 @@ impl Topic {
     }
 
     /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER.
-    pub fn system(&self, request: Request) {
+    pub fn system(&self, request: Request, _: MayWait) {
         let topic_list = self.topics.system_topics().to_vec();
         request.responder.body(&TopicList {
             topic_list,
@@ -257,7 +269,7 @@ impl Topic {
 }
 
 /// Store time of a queue's message, 0 if there is none.
-pub(super) fn store_time(store: &Store, topic: &str, queue_id: i32, offset: i64) -> i64 {
+pub(super) fn store_time<D: Disk>(store: &Store<D>, topic: &str, queue_id: i32, offset: i64) -> i64 {
     if offset < 0 {
         return 0;
     }

@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use disk::Disk;
 use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, Parsed, Wanted, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
-use protocol::body::topic::{TopicConfig, TopicFilterType};
+use protocol::body::topic::TopicFilterType;
 use protocol::code::response;
 use protocol::header::HeaderError;
 use protocol::header::broker::SendMessageRequestHeader;
 use protocol::version::V3_4_9;
 
 use super::Send;
-use crate::persist::Change;
 use crate::settings::Settings;
-use crate::topics::{NotCreated, perm};
+use crate::tables::{Change, NotCreated, TopicState, perm};
 
 /// Longest body that is taken where a properties text is stored with each record, bytes.
 const PROPERTIES_MAX: usize = properties::MAX_LEN_BYTES;
@@ -158,12 +158,16 @@ struct Known<'a> {
     write_queues: i32,
     read_queues: i32,
     multi_tag: bool,
+    /// Not on disk yet.
+    unsaved: Option<Change>,
 }
 
 impl<'a> Known<'a> {
-    fn new(name: &Cow<'a, str>, config: &TopicConfig) -> Self {
+    fn new(name: &Cow<'a, str>, state: &TopicState) -> Self {
+        let config = &state.config;
         Known {
             name: name.clone(),
+            unsaved: state.unsaved,
             write_queues: config.write_queue_nums,
             read_queues: config.read_queue_nums,
             multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
@@ -204,6 +208,8 @@ pub(super) struct Plan<'a> {
     pub(super) queue_id: i32,
     /// Queue the answer names: that of the topic asked for, also when the message is parked elsewhere first.
     pub(super) asked_queue_id: i32,
+    /// The topic it will be delivered to, when it is parked elsewhere first.
+    pub(super) parked_for: Option<Cow<'a, str>>,
     pub(super) sys_flag: i32,
     pub(super) born_timestamp: i64,
     pub(super) born_host: SocketAddr,
@@ -211,8 +217,10 @@ pub(super) struct Plan<'a> {
     pub(super) records: Range<usize>,
     /// The answer waits for flush and replication.
     pub(super) waits: bool,
-    /// The topic was made for this send; the answer waits until that is on disk.
-    pub(super) created: Option<Change>,
+    /// The change of the topic that is not on disk yet; the answer waits for it.
+    pub(super) topic_unsaved: Option<Change>,
+    /// The topic was made for this send; the answer also waits until the name servers know it.
+    pub(super) made_topic: bool,
 }
 
 /// The topic and queue a send goes to after retry rules.
@@ -220,12 +228,13 @@ struct Target<'a> {
     topic: Cow<'a, str>,
     queue_id: i32,
     multi_tag: bool,
-    created: Option<Change>,
+    topic_unsaved: Option<Change>,
+    made_topic: bool,
     /// Level that replaces the message's own.
     delay: Option<i32>,
 }
 
-impl Send {
+impl<D: Disk> Send<D> {
     pub(super) fn plan<'a>(
         &self,
         frame: &'a Frame,
@@ -252,13 +261,15 @@ impl Send {
             topic: target.topic.clone(),
             queue_id: target.queue_id,
             asked_queue_id: target.queue_id,
+            parked_for: None,
             sys_flag: flags,
             born_timestamp: header.born_timestamp,
             born_host: peer,
             reconsume_times: header.reconsume_times.unwrap_or(0),
             records: scratch.records.len()..scratch.records.len(),
             waits: text.wanted().waits(),
-            created: target.created,
+            topic_unsaved: target.topic_unsaved,
+            made_topic: target.made_topic,
         };
         if is_batch {
             plan_batch(&text, frame, flags, settings, scratch)?;
@@ -299,9 +310,9 @@ impl Send {
         now: i64,
         last: &mut Option<Known<'a>>,
     ) -> Result<Target<'a>, Error> {
-        let (known, created) = match last.take().filter(|known| known.name == header.topic) {
-            Some(known) => (known, None),
-            None => self.known(header, settings, now)?,
+        let (known, made_topic) = match last.take().filter(|known| known.name == header.topic) {
+            Some(known) => (known, false),
+            None => self.known(header, peer, settings, now)?,
         };
         let known = last.insert(known);
         let queues = known.write_queues.max(known.read_queues);
@@ -322,7 +333,8 @@ impl Send {
             topic: header.topic.clone(),
             queue_id,
             multi_tag: known.multi_tag,
-            created,
+            topic_unsaved: known.unsaved,
+            made_topic,
             delay: None,
         };
         match header.topic.strip_prefix(name::RETRY_PREFIX) {
@@ -338,18 +350,19 @@ impl Send {
     fn known<'a>(
         &self,
         header: &SendMessageRequestHeader<'a>,
+        peer: SocketAddr,
         settings: &Settings,
         now: i64,
-    ) -> Result<(Known<'a>, Option<Change>), Error> {
+    ) -> Result<(Known<'a>, bool), Error> {
         name::check_topic(&header.topic)?;
         if !name::may_be_sent_to(&header.topic) {
             return Err(Error::ReservedTopic(header.topic.to_string()));
         }
-        let (config, created) = match self.topics.get(&header.topic) {
-            Some(config) => (config, None),
-            None => self.create(header, settings, now)?,
+        let state = match self.topics.state_of(&header.topic) {
+            Some(state) => state,
+            None => self.create(header, peer, settings, now)?,
         };
-        Ok((Known::new(&header.topic, &config), created))
+        Ok((Known::new(&header.topic, &state), state.made))
     }
 
     /// A consumer's own resend: after the last retry it goes to the dead letters.
@@ -375,15 +388,16 @@ impl Send {
         let made = self
             .topics
             .create_for_group(&dead, 1, perm::READ | perm::WRITE, 0, now);
-        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+        let state = made.map_err(|why| Error::TopicUnknown {
             topic: dead.clone(),
             why,
         })?;
         Ok(Target {
             topic: Cow::Owned(dead),
             queue_id: 0,
-            multi_tag: config.topic_filter_type == TopicFilterType::MultiTag,
-            created,
+            multi_tag: state.config.topic_filter_type == TopicFilterType::MultiTag,
+            topic_unsaved: state.unsaved,
+            made_topic: state.made,
             delay: Some(0),
         })
     }
@@ -391,9 +405,10 @@ impl Send {
     fn create(
         &self,
         header: &SendMessageRequestHeader<'_>,
+        peer: SocketAddr,
         settings: &Settings,
         now: i64,
-    ) -> Result<(std::sync::Arc<TopicConfig>, Option<Change>), Error> {
+    ) -> Result<TopicState, Error> {
         let topic = header.topic.as_ref();
         let retry = topic.starts_with(name::RETRY_PREFIX);
         // Bits of topicSysFlag: 1 unit, 2 unit subscription.
@@ -415,14 +430,15 @@ impl Send {
             }
             made => made,
         };
-        let (config, created) = made.map_err(|why| Error::TopicUnknown {
+        let state = made.map_err(|why| Error::TopicUnknown {
             topic: topic.to_owned(),
             why,
         })?;
-        if created.is_some() {
-            tracing::info!(topic, queues = config.write_queue_nums, "topic made for a send");
+        if state.made {
+            let queues = state.config.write_queue_nums;
+            tracing::info!("topic {topic} made for a send of {peer}: {queues} queues");
         }
-        Ok((config, created))
+        Ok(state)
     }
 
     fn any_queue(&self, queues: i32) -> i32 {
@@ -467,7 +483,8 @@ impl Send {
                 (names::REAL_QUEUE_ID, queue.as_str()),
             ];
             text.rebuild(&[], &with, Ending::Bare, &mut scratch.text);
-            plan.topic = Cow::Borrowed(SCHEDULE_TOPIC);
+            let asked = std::mem::replace(&mut plan.topic, Cow::Borrowed(SCHEDULE_TOPIC));
+            plan.parked_for = Some(asked);
             plan.queue_id = level - 1;
         } else {
             let zero = delay.map(|d| d.to_string());

@@ -1,0 +1,156 @@
+//! Who is connected: producer and consumer groups, their members and subscriptions, and the queues they have locked.
+//!
+//! Rules: RocketMQ 4.9.8, ProducerManager, ConsumerManager, ConsumerGroupInfo, ClientHousekeepingService. A member is a
+//! connection; it stays while it sends heartbeats and its connection is open. What heartbeats make the broker keep is
+//! bounded in bytes, for both kinds of groups together.
+
+mod consumers;
+mod locks;
+mod member;
+mod producers;
+
+use std::sync::Arc;
+
+pub use consumers::{Consumers, GroupView, Notice, Subscription};
+pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
+pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
+pub use producers::Producers;
+
+use crate::budget::Budget;
+
+/// Longest client id, bytes: an address, a process number, an instance name.
+pub const CLIENT_ID_MAX_LEN: usize = 1024;
+/// Bytes that heartbeats may occupy.
+const HEARTBEATS_MAX_BYTES: usize = 256 << 20;
+/// Bytes that queue locks may occupy.
+const LOCKS_MAX_BYTES: usize = 64 << 20;
+
+/// Everything about clients that are connected now. Cloned handles are the same tables.
+#[derive(Clone)]
+pub struct Clients {
+    /// Consumer groups.
+    pub consumers: Arc<Consumers>,
+    /// Producer groups.
+    pub producers: Arc<Producers>,
+    /// Queue locks of orderly consumers.
+    pub locks: Arc<QueueLocks>,
+    /// What heartbeats occupy.
+    pub heartbeats: Arc<Budget>,
+    /// What locks occupy.
+    pub locks_budget: Arc<Budget>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        let heartbeats = Budget::new("HEARTBEATS", HEARTBEATS_MAX_BYTES);
+        let locks_budget = Budget::new("QUEUE_LOCKS", LOCKS_MAX_BYTES);
+        Self {
+            consumers: Arc::new(Consumers::new(Arc::clone(&heartbeats))),
+            producers: Arc::new(Producers::new(Arc::clone(&heartbeats))),
+            locks: Arc::new(QueueLocks::new(Arc::clone(&locks_budget))),
+            heartbeats,
+            locks_budget,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Language;
+    use protocol::body::broker::{ConsumerData, SubscriptionData};
+    use remoting::{MemoryPeer, Peer};
+
+    fn heard<'a>(client_id: &'a str, conn: &'a Arc<dyn Peer>, now: i64) -> Heard<'a> {
+        Heard {
+            client_id,
+            conn,
+            language: Language::Java,
+            version: 1,
+            now,
+        }
+    }
+
+    fn peer() -> Arc<dyn Peer> {
+        MemoryPeer::new(([127, 0, 0, 1], 1000).into())
+    }
+
+    #[test]
+    fn a_member_lives_as_long_as_it_is_heard_of() {
+        let conn = peer();
+        let Clients {
+            consumers, producers, ..
+        } = Clients::default();
+        let data = ConsumerData {
+            group_name: "g".into(),
+            ..ConsumerData::default()
+        };
+        let beat = |heard: Heard<'_>| {
+            producers.register("p", heard).expect("room");
+            consumers.register(&data, heard, false).expect("room").is_some()
+        };
+        let expired = |now| (consumers.expired(now).len(), producers.expired(now).len());
+        assert!(beat(heard("a", &conn, 0)), "it has joined");
+        assert_eq!(expired(MEMBER_EXPIRES_MS), (0, 0));
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1), (1, 1));
+        assert!(!beat(heard("a", &conn, 1000)), "it is there already");
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1000), (0, 0));
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 1001), (1, 1));
+        // Another client may use the connection, or the client be another version.
+        let newer = Heard {
+            version: 2,
+            ..heard("b", &conn, 2000)
+        };
+        assert!(!beat(newer), "the connection is no other");
+        assert_eq!(expired(MEMBER_EXPIRES_MS + 2000), (0, 0));
+        assert_eq!(consumers.client_ids("g"), Some(vec!["b".to_owned()]));
+        let listed = producers.connection_list("p").unwrap();
+        assert_eq!((listed.len(), listed[0].version), (1, 2));
+    }
+
+    #[test]
+    fn heartbeats_have_a_limit_in_bytes_and_leave_nothing_behind() {
+        let budget = Budget::new("TEST", 100_000);
+        let consumers = Consumers::new(Arc::clone(&budget));
+        let producers = Producers::new(Arc::clone(&budget));
+        let conn = peer();
+        let subscription = |number: usize| SubscriptionData {
+            topic: "T".into(),
+            sub_string: "x".repeat(1000),
+            sub_version: number as i64,
+            ..SubscriptionData::default()
+        };
+        let mut refused = 0;
+        for number in 0..1000 {
+            let data = ConsumerData {
+                group_name: format!("g{number}"),
+                subscription_data_set: vec![subscription(number)],
+                ..ConsumerData::default()
+            };
+            let entered = consumers.register(&data, heard("a", &conn, 0), false);
+            refused += usize::from(entered.is_err());
+            refused += usize::from(
+                producers
+                    .register(&data.group_name, heard("a", &conn, 0))
+                    .is_err(),
+            );
+        }
+        assert!(refused > 1000, "{refused}");
+        // A newer subscription takes the place of the older one, in the budget as well.
+        let before = budget.used();
+        let again = ConsumerData {
+            group_name: "g0".into(),
+            subscription_data_set: vec![subscription(5000)],
+            ..ConsumerData::default()
+        };
+        // Both are there for a moment: room for that is made first.
+        consumers.unregister("g1", conn.id());
+        consumers
+            .register(&again, heard("a", &conn, 1), false)
+            .expect("room");
+        assert!(budget.used() < before);
+        consumers.closed(conn.id());
+        producers.closed(conn.id());
+        assert_eq!(budget.used(), 0);
+    }
+}

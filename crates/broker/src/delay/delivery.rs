@@ -1,0 +1,263 @@
+//! The delivery of what is due.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use disk::{Clock, Disk};
+use filter::TagFilter;
+use message::name::SCHEDULE_TOPIC;
+use message::properties::{self, Ending, names};
+use message::record::{RecordError, View};
+use message::{name, sys_flag};
+use store::{AppendError, Arrival, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits};
+use tokio::sync::Notify;
+
+use super::{DelayLevels, DelayOffsets};
+use crate::commitlog::{Appender, ArrivalListener, StoreError};
+
+/// When a message that could not be delivered is tried again, ms.
+const RETRY_MS: i64 = 100;
+/// Longest time until the next look, ms: the wall clock may be set forward meanwhile.
+const IDLE_MS: i64 = 5_000;
+/// Messages read at once.
+const READ_MAX: i32 = 32;
+/// Most messages delivered of one level before the next has its turn.
+const ROUND_MAX: usize = 1024;
+
+/// Wakes the delivery when a message is parked.
+#[derive(Default)]
+pub struct ParkedListener {
+    arrived: AtomicBool,
+    parked: Notify,
+}
+
+impl ParkedListener {
+    /// Waits until a message has been parked since the last call.
+    pub async fn wait(&self) {
+        self.parked.notified().await;
+    }
+}
+
+impl ArrivalListener for ParkedListener {
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        if arrival.topic == SCHEDULE_TOPIC {
+            self.arrived.store(true, Ordering::Release);
+        }
+    }
+
+    fn wake(&self) {
+        if self.arrived.load(Ordering::Acquire) && self.arrived.swap(false, Ordering::AcqRel) {
+            self.parked.notify_one();
+        }
+    }
+}
+
+/// Delivers what is due. A look is [`Delivery::look`]; whoever calls it decides when.
+pub struct Delivery<D: Disk> {
+    /// Where messages wait and go.
+    pub appender: Arc<Appender<D>>,
+    /// Progress.
+    pub offsets: Arc<DelayOffsets>,
+    /// The delays.
+    pub levels: Arc<DelayLevels>,
+    /// The highest level that messages may wait in: in a table that was shortened, above its own highest.
+    highest: i32,
+    /// Messages that could never be delivered and were passed over.
+    pub undeliverable: AtomicU64,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a level is left for the next look.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error("the queue can not be read: {0}")]
+    Read(#[from] disk::Error),
+    #[error("{0}")]
+    Append(#[from] AppendError),
+}
+
+/// Why a message will never be delivered.
+#[derive(Debug, thiserror::Error)]
+enum Undeliverable {
+    #[error("it names no valid topic and queue")]
+    NoTarget,
+    #[error("half messages are not delayed")]
+    Half,
+    #[error("{0}")]
+    Illegal(#[from] Illegal),
+    #[error("{0}")]
+    Damaged(#[from] RecordError),
+}
+
+/// How the delivery of one message went.
+enum Outcome {
+    Delivered(PhysicalOffset),
+    PassedOver(Undeliverable),
+}
+
+/// When each level is to be looked at again: messages of one level are due in the order they came.
+#[derive(Debug, Default, Clone)]
+pub struct QuietUntil(Vec<i64>);
+
+impl<D: Disk> Delivery<D> {
+    /// Nothing is delivered yet. What waits in levels that `levels` no longer has is delivered too (unlike Java, where it
+    /// waits for ever).
+    pub fn new(
+        appender: Arc<Appender<D>>,
+        offsets: Arc<DelayOffsets>,
+        levels: Arc<DelayLevels>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let queues = appender.store.queue_ids(SCHEDULE_TOPIC);
+        let parked = queues.last().map_or(0, |queue_id| queue_id + 1);
+        Self {
+            highest: levels.max().max(parked),
+            appender,
+            offsets,
+            levels,
+            undeliverable: AtomicU64::new(0),
+            clock,
+        }
+    }
+
+    /// How long nothing is due, ms; 0 if something is. A parked message ends that.
+    pub fn pause_ms(&self, quiet: &QuietUntil) -> i64 {
+        let now = self.clock.now_ms();
+        let waiting = (1..=self.highest).filter(|level| self.has_waiting(*level));
+        let next = waiting
+            .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
+            .min();
+        next.map_or(IDLE_MS, |next| (next - now).clamp(0, IDLE_MS))
+    }
+
+    /// Delivers what is due now. Reading old records may wait for the disk.
+    pub fn look(&self, quiet: &mut QuietUntil) {
+        let now = self.clock.now_ms();
+        quiet.0.resize(self.highest as usize, 0);
+        for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
+            if *until <= now && self.has_waiting(level) {
+                *until = self.round(level).unwrap_or_else(|halt| {
+                    tracing::warn!(level, "delayed messages wait: {halt}");
+                    now + RETRY_MS
+                });
+            }
+        }
+    }
+
+    fn has_waiting(&self, level: i32) -> bool {
+        let end = self.appender.store.queue_max_offset(SCHEDULE_TOPIC, level - 1);
+        end.0 > self.offsets.get(level)
+    }
+
+    /// Delivers what is due of a level; returns when to look again.
+    fn round(&self, level: i32) -> Result<i64, Halt> {
+        let mut next_due = 0;
+        let (mut delivered, mut end) = (0, PhysicalOffset(0));
+        let result = self.deliver_due(level, &mut delivered, &mut end, &mut next_due);
+        if delivered > 0 {
+            self.appender.acknowledgements.request_flush();
+            self.appender.reput.all();
+            self.appender.reput.wake();
+        }
+        result.map(|()| next_due)
+    }
+
+    fn deliver_due(
+        &self,
+        level: i32,
+        delivered: &mut usize,
+        end: &mut PhysicalOffset,
+        next_due: &mut i64,
+    ) -> Result<(), Halt> {
+        let (store, queue_id) = (&self.appender.store, level - 1);
+        let (min, max) = store.queue_bounds(SCHEDULE_TOPIC, queue_id);
+        let mut next = self.offsets.get(level).clamp(min.0, max.0);
+        let delay_ms = self.levels.delay_ms(level);
+        while *delivered < ROUND_MAX && next < max.0 && *next_due == 0 {
+            let mut slices = Vec::new();
+            let limits = ReadLimits {
+                max_messages: READ_MAX,
+                max_bytes: i64::MAX,
+            };
+            let asked = QueueOffset(next);
+            let read = store.read(
+                SCHEDULE_TOPIC,
+                queue_id,
+                asked,
+                limits,
+                &TagFilter::All,
+                &mut slices,
+            )?;
+            if read.count == 0 {
+                // Nothing readable there: go on behind it, as for a record that is gone.
+                next = read.next_begin_offset.0.max(next + 1);
+                self.offsets.set(level, next, *end);
+                continue;
+            }
+            for record in store::records(&slices) {
+                let now = self.clock.now_ms();
+                let view = match record {
+                    Ok(view) => view,
+                    Err(damage) => {
+                        self.pass_over(&format!("level {level} behind offset {next}"), &damage.into());
+                        continue;
+                    }
+                };
+                // A store time in the future was made by another clock: such a message is due now.
+                let due = view.store_timestamp().saturating_add(delay_ms);
+                if due > now && due <= now + delay_ms {
+                    *next_due = due;
+                    break;
+                }
+                match self.deliver(&view, now)? {
+                    Outcome::Delivered(copy_end) => *end = copy_end,
+                    Outcome::PassedOver(why) => self.pass_over(&view.physical_offset().to_string(), &why),
+                }
+                next = view.queue_offset() + 1;
+                *delivered += 1;
+                self.offsets.set(level, next, *end);
+            }
+            if *next_due == 0 && next < read.next_begin_offset.0 {
+                // The last ones could not be read.
+                next = read.next_begin_offset.0;
+                self.offsets.set(level, next, *end);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that can never be delivered must not keep those behind it.
+    fn pass_over(&self, place: &str, why: &Undeliverable) {
+        let count = self.undeliverable.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(
+            "delayed message at {place} can not be delivered and is passed over ({count} so far): {why}"
+        );
+    }
+
+    /// Stores the message in the topic it was sent to.
+    fn deliver(&self, view: &View<'_>, now: i64) -> Result<Outcome, Halt> {
+        let text = view.properties();
+        let topic = properties::get_str(text, names::REAL_TOPIC).unwrap_or_default();
+        let queue_id = properties::get_str(text, names::REAL_QUEUE_ID).and_then(|q| q.parse::<i32>().ok());
+        let (Ok(()), Some(queue_id)) = (name::check_any_topic(topic), queue_id.filter(|q| *q >= 0)) else {
+            return Ok(Outcome::PassedOver(Undeliverable::NoTarget));
+        };
+        if topic == name::HALF_TOPIC {
+            return Ok(Outcome::PassedOver(Undeliverable::Half));
+        }
+        // The stored text stays as it is, so DELAY, REAL_TOPIC and REAL_QID are seen by the consumer (as in Java).
+        let mut kept = Vec::with_capacity(text.len());
+        store::copy_properties(view, &[], &[], Ending::Bare, &mut kept);
+        let copy = NewRecord {
+            sys_flag: view.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
+            ..NewRecord::copy_of(view, topic, queue_id, &kept)
+        };
+        match self.appender.append_copy(&copy, now) {
+            Ok(stored) => Ok(Outcome::Delivered(stored.end)),
+            // The topic was deleted while the record was made: the next look makes its queue anew.
+            Err(StoreError::Append(e)) => Err(Halt::Append(e)),
+            Err(StoreError::Illegal(e)) => Ok(Outcome::PassedOver(e.into())),
+        }
+    }
+}

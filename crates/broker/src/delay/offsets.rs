@@ -1,0 +1,230 @@
+//! How far each delay level has been delivered; `config/delayOffset.json`.
+//!
+//! The file never runs ahead of the log: a power cut that takes copies back must not leave a file which says that they were
+//! delivered. So an offset is written only when the copies made up to it are durable. What was delivered and is not noted
+//! there when the broker dies is delivered again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::Disk;
+use parking_lot::Mutex;
+use protocol::body::topic::DataVersion;
+use serde::{Deserialize, Serialize};
+use store::{PhysicalOffset, Store};
+
+use crate::tables::{ConfigFile, LoadError, Saver, load, pretty};
+
+/// Most steps of one level that wait for the log; beyond it the last one takes the next one's place.
+const STEPS_MAX: usize = 1024;
+
+/// delayOffset.json: level to next offset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Content {
+    /// 5.x; 4.9 has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_version: Option<DataVersion>,
+    offset_table: BTreeMap<i32, i64>,
+}
+
+/// Progress of one level.
+#[derive(Debug, Default)]
+struct Level {
+    /// Delivered up to here.
+    delivered: i64,
+    /// Delivered up to here when the log was durable up to the position beside it.
+    steps: VecDeque<(PhysicalOffset, i64)>,
+    /// Delivered up to here, durably.
+    durable: i64,
+}
+
+impl Level {
+    fn settle(&mut self, flushed: PhysicalOffset) -> i64 {
+        while let Some((end, offset)) = self.steps.front()
+            && *end <= flushed
+        {
+            self.durable = *offset;
+            self.steps.pop_front();
+        }
+        self.durable
+    }
+}
+
+#[derive(Default)]
+struct State {
+    version: Option<DataVersion>,
+    levels: BTreeMap<i32, Level>,
+}
+
+/// How far each level has been delivered.
+pub struct DelayOffsets {
+    state: Mutex<State>,
+    saver: Saver,
+}
+
+impl DelayOffsets {
+    /// Loads the file at `path`.
+    pub fn load<D: Disk>(disk: &D, path: PathBuf) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let content: Content = load(disk, &path)?.content(&saver);
+        let levels = content.offset_table.into_iter().map(|(level, offset)| {
+            let level_state = Level {
+                delivered: offset,
+                durable: offset,
+                ..Level::default()
+            };
+            (level, level_state)
+        });
+        Ok(Self {
+            state: Mutex::new(State {
+                version: content.data_version,
+                levels: levels.collect(),
+            }),
+            saver,
+        })
+    }
+
+    /// Next offset of a level.
+    pub fn get(&self, level: i32) -> i64 {
+        self.state
+            .lock()
+            .levels
+            .get(&level)
+            .map_or(0, |level| level.delivered)
+    }
+
+    /// A level is delivered up to `offset`; the copies are safe when the log is durable up to `end`.
+    pub fn set(&self, level: i32, offset: i64, end: PhysicalOffset) {
+        let mut state = self.state.lock();
+        let level = state.levels.entry(level).or_default();
+        level.delivered = offset;
+        if level.steps.len() == STEPS_MAX {
+            level.steps.pop_back();
+        }
+        level.steps.push_back((end, offset));
+        drop(state);
+        self.saver.touch_later();
+    }
+
+    /// Brings every level into the queue it points at: `bounds` gives a level's first and next offset. Says what it
+    /// changed, as level, offset in the file, offset now. A file that is ahead of its queue belongs to a log that is
+    /// gone; what is delayed from now on would wait until the queue had caught up.
+    pub fn clamp(&self, bounds: impl Fn(i32) -> (i64, i64)) -> Vec<(i32, i64, i64)> {
+        let mut changed = Vec::new();
+        for (number, level) in &mut self.state.lock().levels {
+            let (min, max) = bounds(*number);
+            let right = level.delivered.clamp(min, max.max(min));
+            if right != level.delivered {
+                changed.push((*number, level.delivered, right));
+                *level = Level {
+                    delivered: right,
+                    durable: right,
+                    ..Level::default()
+                };
+            }
+        }
+        if !changed.is_empty() {
+            self.saver.touch();
+        }
+        changed
+    }
+
+    fn content(&self, flushed: PhysicalOffset, now_ms: i64) -> Content {
+        let mut state = self.state.lock();
+        state.version = state.version.map(|version| version.next(now_ms));
+        let offset_table = state
+            .levels
+            .iter_mut()
+            .map(|(number, level)| (*number, level.settle(flushed)))
+            .collect();
+        let is_behind = state.levels.values().any(|level| !level.steps.is_empty());
+        let data_version = state.version;
+        drop(state);
+        if is_behind {
+            // The rest goes into the file of the next period.
+            self.saver.touch_later();
+        }
+        Content {
+            data_version,
+            offset_table,
+        }
+    }
+}
+
+/// The file, which looks at the log before it is written.
+pub struct DelayOffsetFile<D: Disk> {
+    /// The progress.
+    pub offsets: Arc<DelayOffsets>,
+    /// The log it must not run ahead of.
+    pub store: Arc<Store<D>>,
+}
+
+impl<D: Disk> ConfigFile for DelayOffsetFile<D> {
+    fn saver(&self) -> &Saver {
+        &self.offsets.saver
+    }
+
+    fn text(&self, now_ms: i64) -> Vec<u8> {
+        pretty(&self.offsets.content(self.store.flushed(), now_ms))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use std::path::Path;
+
+    use disk::SimDisk;
+
+    use super::*;
+
+    fn offsets(content: &str) -> DelayOffsets {
+        let disk = SimDisk::new();
+        disk.create_dirs(Path::new("/config")).unwrap();
+        disk.put(Path::new("/config/delayOffset.json"), content.as_bytes());
+        DelayOffsets::load(&disk, "/config/delayOffset.json".into()).unwrap()
+    }
+
+    fn written(offsets: &DelayOffsets, flushed: i64) -> Vec<(i32, i64)> {
+        let content = offsets.content(PhysicalOffset(flushed), 0);
+        content.offset_table.into_iter().collect()
+    }
+
+    #[test]
+    fn the_file_follows_the_durable_end_of_the_log() {
+        let offsets = offsets(r#"{"offsetTable":{1:5}}"#);
+        offsets.set(1, 7, PhysicalOffset(100));
+        offsets.set(1, 9, PhysicalOffset(200));
+        offsets.set(3, 1, PhysicalOffset(150));
+        assert_eq!((offsets.get(1), offsets.get(3)), (9, 1));
+        assert_eq!(written(&offsets, 99), [(1, 5), (3, 0)]);
+        assert!(offsets.saver.is_behind());
+        assert_eq!(written(&offsets, 150), [(1, 7), (3, 1)]);
+        assert_eq!(written(&offsets, 200), [(1, 9), (3, 1)]);
+    }
+
+    #[test]
+    fn steps_that_wait_are_bounded_and_lose_nothing_but_time() {
+        let offsets = offsets("{}");
+        for step in 1..=3 * STEPS_MAX as i64 {
+            offsets.set(2, step, PhysicalOffset(step));
+        }
+        assert_eq!(offsets.state.lock().levels[&2].steps.len(), STEPS_MAX);
+        assert_eq!(written(&offsets, 10), [(2, 10)]);
+        assert_eq!(
+            written(&offsets, 3 * STEPS_MAX as i64),
+            [(2, 3 * STEPS_MAX as i64)]
+        );
+    }
+
+    #[test]
+    fn offsets_outside_their_queue_are_brought_into_it() {
+        let offsets = offsets(r#"{"offsetTable":{1:500,2:3,3:1}}"#);
+        let changed = offsets.clamp(|level| if level == 3 { (4, 9) } else { (0, 20) });
+        assert_eq!(changed, [(1, 500, 20), (3, 1, 4)]);
+        assert_eq!((offsets.get(1), offsets.get(2), offsets.get(3)), (20, 3, 4));
+        assert_eq!(written(&offsets, 0), [(1, 20), (2, 3), (3, 4)]);
+    }
+}

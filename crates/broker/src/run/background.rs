@@ -1,0 +1,254 @@
+//! The threads and tasks of a running broker: short loops around the parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::Disk;
+use tokio_util::sync::CancellationToken;
+
+use super::parts::{Parts, local_day};
+use crate::delay::QuietUntil;
+use crate::supervisor::Supervisor;
+use crate::tables::{ConfigFile, save};
+
+/// How often the disk's level is looked at: writes go on within a second after space came back, even if a look or two
+/// come late.
+const HEALTH_EACH: Duration = Duration::from_millis(250);
+/// How often expired pulls are looked for.
+const HOLD_EACH: Duration = Duration::from_millis(100);
+/// How often answers that wait too long are looked for.
+const ANSWERS_EACH: Duration = Duration::from_millis(50);
+/// How often clients that fell silent are looked for, and tables cleaned.
+const CLIENTS_EACH: Duration = Duration::from_secs(10);
+/// Least time between two writes of one file that a period asks for, ms.
+const SAVE_EACH_LEAST_MS: i64 = 100;
+/// When a file that could not be written is tried again.
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The threads around the store.
+pub(super) fn start_threads<D: Disk + Clone>(
+    parts: &Arc<Parts<D>>,
+    supervisor: &Supervisor,
+) -> std::io::Result<()> {
+    let start = |name, body: fn(&Parts<D>)| {
+        let (parts, runtime) = (Arc::clone(parts), tokio::runtime::Handle::current());
+        supervisor.thread(name, move || {
+            // What is woken there may go on in the runtime.
+            let _inside = runtime.enter();
+            body(&parts);
+        })
+    };
+    start("flush", |parts| parts.log.flusher.run())?;
+    start("reput", |parts| parts.log.reput.run(&parts.stopping))?;
+    start("allocate", |parts| parts.log.maintenance.run_allocate())?;
+    start("maintenance", |parts| parts.log.maintenance.run_maintenance())
+}
+
+/// One task a configuration file.
+pub(super) fn start_savers<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &Supervisor) {
+    for (file, period) in &parts.files {
+        let period = period.map(|ms| Duration::from_millis(ms.max(SAVE_EACH_LEAST_MS) as u64));
+        let (parts, file) = (Arc::clone(parts), Arc::clone(file));
+        supervisor.task("saver", move |stop| {
+            keep_saved(Arc::clone(&parts), Arc::clone(&file), period, stop)
+        });
+    }
+}
+
+/// Writes a file whenever it changed: at once when a change asks for it, else each `period`. Ends after a last write.
+async fn keep_saved<D: Disk + Clone>(
+    parts: Arc<Parts<D>>,
+    file: Arc<dyn ConfigFile>,
+    period: Option<Duration>,
+    stop: CancellationToken,
+) {
+    let mut wait = Duration::ZERO;
+    loop {
+        let pause = async {
+            match period {
+                Some(period) => tokio::time::sleep(period).await,
+                None => std::future::pending().await,
+            }
+        };
+        if wait.is_zero() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = file.saver().wait_for_change() => {}
+                () = pause => {}
+            }
+        } else {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        wait = match write(&parts, &file).await {
+            true => Duration::ZERO,
+            false => SAVE_AGAIN_AFTER,
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+    }
+}
+
+/// Writes a file if it changed; false if it could not be written.
+async fn write<D: Disk + Clone>(parts: &Arc<Parts<D>>, file: &Arc<dyn ConfigFile>) -> bool {
+    if !file.saver().is_behind() {
+        return true;
+    }
+    let (parts, file) = (Arc::clone(parts), Arc::clone(file));
+    // The text grows with the table, and the disk may be slow.
+    let saved = tokio::task::spawn_blocking(move || {
+        let now = parts.clock.now_ms();
+        save(file.as_ref(), &parts.disk, now).is_ok()
+    });
+    match saved.await {
+        Ok(saved) => saved,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Everything that happens in its own time.
+pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &Supervisor) {
+    let start = |name: &'static str, period: Duration, tick: fn(&Parts<D>)| {
+        let parts = Arc::clone(parts);
+        supervisor.task(name, move |stop| each(Arc::clone(&parts), period, tick, stop));
+    };
+    start("stats", Duration::from_secs(1), |parts| {
+        let now = parts.clock.now_ms();
+        parts.log.stats.tick(now, local_day(now));
+    });
+    start("clients", CLIENTS_EACH, |parts| {
+        let now = parts.clock.now_ms();
+        parts.handlers.client.expire();
+        parts.clients.locks.expire(now);
+        let span = parts.settings.load().broker.filter_data_clean_time_span;
+        parts
+            .dormant
+            .age(now, span, &parts.tables.topics, &parts.tables.groups);
+    });
+    let p = Arc::clone(parts);
+    supervisor.task("held pulls", move |stop| expire_pulls(Arc::clone(&p), stop));
+    let p = Arc::clone(parts);
+    supervisor.task("late answers", move |stop| expire_answers(Arc::clone(&p), stop));
+    let p = Arc::clone(parts);
+    supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
+    if !parts.settings.load().is_slave() {
+        let p = Arc::clone(parts);
+        supervisor.task("delayed messages", move |stop| deliver(Arc::clone(&p), stop));
+    }
+}
+
+/// Keeps the name servers informed.
+pub(super) fn start_registration<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &Supervisor) {
+    let parts = Arc::clone(parts);
+    supervisor.task("registration", move |stop| {
+        let registration = Arc::clone(&parts.registration);
+        async move { registration.run(stop).await }
+    });
+}
+
+/// Calls `tick` each `period` until the broker stops.
+async fn each<D: Disk>(parts: Arc<Parts<D>>, period: Duration, tick: fn(&Parts<D>), stop: CancellationToken) {
+    let mut timer = tokio::time::interval(period);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => tick(&parts),
+        }
+    }
+}
+
+/// Answers pulls that have waited long enough. An idle broker sleeps here.
+async fn expire_pulls<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = parts.hold.wait_for_any() => {}
+        }
+        tokio::time::sleep(HOLD_EACH).await;
+        for pull in parts.hold.take_expired(parts.clock.now_ms()) {
+            parts.handlers.pull_again(pull);
+        }
+    }
+}
+
+/// Answers requests that wait too long for the disk or the name servers. An idle broker sleeps here.
+async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let (answers, tables) = (&parts.log.appender.acknowledgements, &parts.tables);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = answers.wait_for_any() => {}
+            () = tables.topics.wait_for_any() => {}
+            () = tables.groups.saver().wait_for_any() => {}
+        }
+        tokio::time::sleep(ANSWERS_EACH).await;
+        parts.expire_answers();
+    }
+}
+
+impl<D: Disk> Parts<D> {
+    /// Answers requests that have waited too long for the disk or the name servers.
+    pub fn expire_answers(&self) {
+        let now = self.clock.now_ms();
+        self.log.appender.acknowledgements.expire(now);
+        self.tables.topics.expire(now);
+        self.tables.groups.saver().expire(now);
+    }
+}
+
+/// Looks whether the store takes messages, and tells the log and the name servers when that changes.
+async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let mut writable = parts.log.store.health().is_writable();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HEALTH_EACH) => {}
+        }
+        let (store, now) = (Arc::clone(&parts.log.store), parts.clock.now_ms());
+        // A file system that hangs must not hold up a worker.
+        let looked = tokio::task::spawn_blocking(move || {
+            store.tick_disk(now);
+            store.health()
+        });
+        let Ok(health) = looked.await else { continue };
+        if std::mem::replace(&mut writable, health.is_writable()) == writable {
+            continue;
+        }
+        match health.problem() {
+            Some(problem) => tracing::error!("sends are refused, name servers are told: {problem}"),
+            None => tracing::info!("sends are taken again, name servers are told"),
+        }
+        parts.registration.announce(parts.clock.now_ms());
+    }
+}
+
+/// Delivers delayed messages: sleeps until the next one is due or a new one is parked.
+async fn deliver<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let mut quiet = QuietUntil::default();
+    while !stop.is_cancelled() {
+        let pause = parts.delivery.pause_ms(&quiet);
+        if pause > 0 {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = parts.parked.wait() => {}
+                () = tokio::time::sleep(Duration::from_millis(pause as u64)) => {}
+            }
+            continue;
+        }
+        let delivery = Arc::clone(&parts.delivery);
+        let mut times = quiet.clone();
+        // Reading old records may wait for the disk.
+        let looked = tokio::task::spawn_blocking(move || {
+            delivery.look(&mut times);
+            times
+        });
+        quiet = match looked.await {
+            Ok(times) => times,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+    }
+}

@@ -1,0 +1,174 @@
+//! Starts a broker and stops it: parts in order, then the threads and tasks around them, and the same in reverse.
+
+mod background;
+mod parts;
+mod ports;
+mod recovery;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use disk::{Disk, MmapDisk, SystemClock};
+use remoting::Server;
+
+pub use parts::{Log, Parts, Surroundings};
+use ports::Ports;
+pub use state::State;
+
+use crate::commitlog::{OpenProgress, OpenThreads};
+use crate::lane::Workers;
+use crate::registration::FIRST_WITHIN;
+use crate::settings::Settings;
+use crate::supervisor::{self, Supervisor};
+use crate::tables::{LoadError, save};
+
+/// Time the connections get to finish at stop.
+const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
+/// Time the background tasks get to finish at stop.
+const TASKS_STOP: Duration = Duration::from_secs(10);
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting that only shows its fault now.
+    #[error("{0}")]
+    Setting(String),
+    /// The store.
+    #[error("the store can not be opened: {0}")]
+    Store(#[from] store::OpenError),
+    /// A file under `config/`.
+    #[error("{0}")]
+    Config(#[from] LoadError),
+    /// A port.
+    #[error("{0}")]
+    Bind(String),
+    /// A thread.
+    #[error("a thread can not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running broker.
+pub struct Broker<D: Disk = MmapDisk> {
+    started: Instant,
+    supervisor: Supervisor,
+    server: Server,
+    parts: Arc<Parts<D>>,
+}
+
+/// Starts a broker with these settings. When this returns it serves.
+pub async fn start(settings: Settings) -> Result<Broker, StartError> {
+    start_on(settings, MmapDisk::default()).await
+}
+
+/// As [`start`], on this disk.
+pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Broker<D>, StartError> {
+    let started = Instant::now();
+    let ports = Ports::bind(&settings)?;
+    let runtime = tokio::runtime::Handle::current();
+    // Recovery takes its time.
+    let opened = tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime)));
+    let parts = match opened.await {
+        Ok(parts) => Arc::new(parts?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    let supervisor = Supervisor::new(Arc::new(supervisor::abort));
+    background::start_threads(&parts, &supervisor).map_err(StartError::Thread)?;
+    let server = ports.serve(&parts.handlers);
+    // What recovery found and built no units for.
+    parts.log.reput.all();
+    background::start_savers(&parts, &supervisor);
+    background::start_tasks(&parts, &supervisor);
+    let first = tokio::time::timeout(FIRST_WITHIN, parts.registration.tell_all()).await;
+    if first.is_err() {
+        tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
+    }
+    background::start_registration(&parts, &supervisor);
+    Ok(Broker {
+        started,
+        supervisor,
+        server,
+        parts,
+    })
+}
+
+fn open<D: Disk + Clone>(settings: Settings, disk: D, workers: Workers) -> Result<Parts<D>, StartError> {
+    let queue_file_size = i64::from(settings.store.mapped_file_size_consume_queue);
+    let progress = OpenProgress::new(Instant::now());
+    let helpers = store::Helpers {
+        parallel: &OpenThreads,
+        progress: &|done| progress.note(done),
+    };
+    let surroundings = Surroundings {
+        disk,
+        clock: Arc::new(SystemClock),
+        workers,
+    };
+    let (parts, report) = Parts::assemble(settings, surroundings, &helpers)?;
+    recovery::log_recovery(&report, queue_file_size);
+    Ok(parts)
+}
+
+impl<D: Disk + Clone> Broker<D> {
+    /// What its page of state is made of.
+    pub fn state(&self) -> State<D> {
+        State {
+            started: self.started,
+            parts: Arc::clone(&self.parts),
+            task_panics: self.supervisor.panics(),
+        }
+    }
+
+    /// Stops in reverse order: no new clients, no waiting answers, everything on disk, tables saved.
+    pub async fn stop(self) {
+        let Broker {
+            started: _,
+            supervisor,
+            server,
+            parts,
+        } = self;
+        parts.registration.unregister().await;
+        for pull in parts.hold.take_all() {
+            parts.handlers.pull_again(pull);
+        }
+        server.shutdown(CONNECTIONS_STOP).await;
+        if !supervisor.stop_tasks(TASKS_STOP).await {
+            tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");
+        }
+        let closed = tokio::task::spawn_blocking(move || {
+            parts.stopping.store(true, Ordering::Release);
+            parts.wake_threads();
+            supervisor.join_threads();
+            parts.close()
+        });
+        match closed.await {
+            Ok(Ok(())) => tracing::info!("the store is closed"),
+            Ok(Err(e)) => tracing::error!("the store is closed, but the next start will recover: {e}"),
+            Err(e) => tracing::error!("the store's shutdown failed: {e}"),
+        }
+    }
+}
+
+impl<D: Disk + Clone> Parts<D> {
+    /// Lets sleeping threads see that they are to end.
+    fn wake_threads(&self) {
+        self.log.appender.acknowledgements.request_flush();
+        let reput = &self.log.reput;
+        for wake in [&reput.maintenance, &reput.allocate, &reput.rest] {
+            wake.nudge();
+        }
+    }
+
+    /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
+    pub fn close(&self) -> Result<(), store::Latched> {
+        self.log.flusher.flush(0);
+        let now = self.clock.now_ms();
+        for (file, _) in &self.files {
+            // A failure is in the log already, and the table is older than it could be.
+            let _logged = save(file.as_ref(), &self.disk, now);
+            file.saver().stop();
+        }
+        self.log.store.shutdown()
+    }
+}

@@ -1,0 +1,486 @@
+//! The parts of a broker, made in order; each is given what it needs. No thread, no task, no socket yet: what is here runs
+//! when somebody calls it, which in a simulation is the simulation.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+use disk::{Clock, Disk};
+use remoting::Client;
+use settings::Live;
+use store::{RecoveryReport, Store};
+
+use super::StartError;
+use crate::address;
+use crate::budget::Budget;
+use crate::clients::Clients;
+use crate::commitlog::{
+    Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
+};
+use crate::config::{ConfigStore, SettingsListener};
+use crate::delay::{DelayLevels, DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
+use crate::dispatch::{Gate, Handlers};
+use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
+use crate::handlers::client::Client as ClientHandler;
+use crate::handlers::consumer_offset::ConsumerOffset;
+use crate::handlers::lock::Lock;
+use crate::handlers::pull::{HeldPull, Pull, PullListener};
+use crate::handlers::query::Query;
+use crate::handlers::send::Send;
+use crate::handlers::send_back::SendBack;
+use crate::lane::{Lane, Lanes, Workers};
+use crate::registration::Registration;
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::store_settings;
+use crate::tables::dormant::filters::Bloom;
+use crate::tables::dormant::{self, DormantFiles};
+use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
+
+/// Threads of the lanes: two operators at once, as many searches as Java's query pool has threads
+/// (`queryMessageThreadPoolNums`, on two cores), and enough pulls to keep a disk busy.
+const ADMIN_WIDTH: usize = 2;
+const SEARCH_WIDTH: usize = 10;
+const PULL_WIDTH: usize = 32;
+/// Bytes that the line of a lane may hold.
+const LINE_MAX_BYTES: usize = 64 << 20;
+
+/// What the threads and tasks work on.
+pub struct Parts<D: Disk> {
+    /// Settings that may change at run time.
+    pub settings: Arc<Live<Settings>>,
+    /// The disk everything lies on.
+    pub disk: D,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The commitlog, and who works on it.
+    pub log: Log<D>,
+    /// Topics, groups, offsets.
+    pub tables: Tables,
+    /// Files of features that are not here.
+    pub dormant: Arc<DormantFiles>,
+    /// Delivery of delayed messages.
+    pub delivery: Arc<Delivery<D>>,
+    /// Wakes it.
+    pub parked: Arc<ParkedListener>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Pulls that wait.
+    pub hold: Arc<Hold<HeldPull>>,
+    /// Keeps the name servers informed.
+    pub registration: Arc<Registration>,
+    /// What serves requests.
+    pub handlers: Arc<Handlers<D>>,
+    /// Every file under `config/`, with how often it is written if no change asks for it, ms.
+    pub files: Vec<(Arc<dyn ConfigFile>, Option<i64>)>,
+    /// Set when the threads are to end.
+    pub stopping: Arc<AtomicBool>,
+}
+
+/// The commitlog, and who works on it.
+pub struct Log<D: Disk> {
+    /// The store.
+    pub store: Arc<Store<D>>,
+    /// Appends.
+    pub appender: Arc<Appender<D>>,
+    /// Builds queues.
+    pub reput: Arc<Reput<D>>,
+    /// Syncs.
+    pub flusher: Arc<Flusher<D>>,
+    /// Builds the index, deletes what has expired, prepares the log ahead.
+    pub maintenance: Arc<Maintenance<D>>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+}
+
+/// What the environment gives.
+pub struct Surroundings<D: Disk> {
+    /// The disk.
+    pub disk: D,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where requests run that may wait.
+    pub workers: Workers,
+}
+
+impl<D: Disk + Clone> Parts<D> {
+    /// Opens the store and the tables and makes everything around them.
+    pub fn assemble(
+        settings: Settings,
+        surroundings: Surroundings<D>,
+        helpers: &store::Helpers<'_>,
+    ) -> Result<(Self, RecoveryReport), StartError> {
+        let Surroundings { disk, clock, workers } = surroundings;
+        let now = clock.now_ms();
+        let levels = DelayLevels::parse(&settings.store.message_delay_level)
+            .map_err(|e| StartError::Setting(e.to_string()))?;
+        let levels = Arc::new(levels);
+        let store_settings = store_settings::of(&settings, &levels, clock.as_ref());
+        let (store, report) = Store::open_with(disk.clone(), store_settings, now, helpers)?;
+        // A start on a full disk refuses from the first send on, and is registered so.
+        store.tick_disk(now);
+        let store = Arc::new(store);
+        let loaded = Loaded::load(&disk, &settings, now)?;
+        loaded.clamp(&store);
+        let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
+        let settings = Arc::new(Live::new(settings));
+        let parts = Builder {
+            settings,
+            disk,
+            clock,
+            store,
+            levels,
+            loaded,
+            store_host,
+            lane_workers: workers,
+        }
+        .build(now);
+        Ok((parts, report))
+    }
+}
+
+/// What was read from `config/`.
+struct Loaded {
+    tables: Tables,
+    delay_offsets: Arc<DelayOffsets>,
+    dormant: Arc<DormantFiles>,
+}
+
+impl Loaded {
+    fn load<D: Disk>(disk: &D, settings: &Settings, now: i64) -> Result<Self, LoadError> {
+        let config_dir = settings.config_dir();
+        let file = |name: &str| -> PathBuf { config_dir.join(name) };
+        dormant::rocksdb::check(disk, &config_dir)?;
+        let lmq = settings.store.enable_lmq;
+        let topics = TopicTable::load(disk, file("topics.json"), &identity(settings), now)?;
+        let groups = GroupTable::load(disk, file("subscriptionGroup.json"), now)?;
+        let offsets = OffsetTable::load(disk, &config_dir, lmq)?;
+        let bloom = Bloom::of(
+            settings.broker.expect_consumer_num_use_filter,
+            settings.broker.max_error_rate_of_bloom_filter,
+        );
+        Ok(Self {
+            tables: Tables {
+                topics: Arc::new(topics),
+                groups: Arc::new(groups.with_light_queues(lmq)),
+                offsets: Arc::new(offsets),
+            },
+            delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
+            dormant: Arc::new(DormantFiles::load(disk, &config_dir, bloom, now)?),
+        })
+    }
+
+    /// Brings saved positions into what they point at.
+    fn clamp<D: Disk>(&self, store: &Store<D>) {
+        let changed = self.delay_offsets.clamp(|level| {
+            let (min, max) = store.queue_bounds(message::name::SCHEDULE_TOPIC, level - 1);
+            (min.0, max.0)
+        });
+        for (level, was, is) in changed {
+            tracing::warn!(
+                "delayOffset.json said that level {level} is delivered up to {was}, where its queue has no such \
+                 message: it goes on at {is}"
+            );
+        }
+    }
+}
+
+fn identity(settings: &Settings) -> Identity {
+    let broker = &settings.broker;
+    Identity {
+        cluster: broker.broker_cluster_name.clone(),
+        broker: broker.broker_name.clone(),
+        auto_create: broker.auto_create_topic_enable,
+        default_queues: broker.default_topic_queue_nums,
+        cluster_topic: broker.cluster_topic_enable,
+        broker_topic: broker.broker_topic_enable,
+        lmq: settings.store.enable_lmq,
+        trace_topic: broker
+            .trace_topic_enable
+            .then(|| broker.msg_trace_topic_name.clone()),
+    }
+}
+
+/// Number of the day at this place, which the totals of `clusterList -m` change with.
+pub(super) fn local_day(now_ms: i64) -> i64 {
+    (now_ms + settings::host::local_offset_ms(now_ms)).div_euclid(86_400_000)
+}
+
+/// What the rest is made of.
+struct Builder<D: Disk> {
+    settings: Arc<Live<Settings>>,
+    disk: D,
+    clock: Arc<dyn Clock>,
+    store: Arc<Store<D>>,
+    levels: Arc<DelayLevels>,
+    loaded: Loaded,
+    store_host: SocketAddr,
+    lane_workers: Workers,
+}
+
+impl<D: Disk + Clone> Builder<D> {
+    fn build(self, now: i64) -> Parts<D> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stats = Arc::new(Stats::new(now, local_day(now)));
+        let clients = Clients::default();
+        let lanes = self.lanes();
+        let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
+        let pull = self.pull(&clients, &hold, &lanes, &stats);
+        let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
+        let parked = Arc::new(ParkedListener::default());
+        let log = self.log(&pulls, &parked, &stats, &stopping);
+        let delivery = Arc::new(Delivery::new(
+            Arc::clone(&log.appender),
+            Arc::clone(&self.loaded.delay_offsets),
+            Arc::clone(&self.levels),
+            Arc::clone(&self.clock),
+        ));
+        let store = Arc::clone(&self.store);
+        let registration = Arc::new(Registration::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.loaded.tables.topics),
+            Box::new(move || store.health().is_writable()),
+            Client::new(remoting::ClientSettings::default()),
+        ));
+        let handlers = Arc::new(Handlers {
+            gate: Gate {
+                acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            },
+            reput: Arc::clone(&log.reput),
+            send: self.send(&log),
+            send_back: self.send_back(&log),
+            pull,
+            query: Query {
+                settings: Arc::clone(&self.settings),
+                store: Arc::clone(&self.store),
+            },
+            client: self.client(&clients),
+            offset: ConsumerOffset {
+                offsets: Arc::clone(&self.loaded.tables.offsets),
+                store: Arc::clone(&self.store),
+            },
+            lock: Lock {
+                locks: Arc::clone(&clients.locks),
+                clock: Arc::clone(&self.clock),
+            },
+            topic: self.topic(&clients, &pulls),
+            group: Group {
+                settings: Arc::clone(&self.settings),
+                tables: self.loaded.tables.clone(),
+                clients: clients.clone(),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            },
+            settings: self.settings_requests(&registration, &pulls, &log),
+            runtime: Runtime {
+                settings: Arc::clone(&self.settings),
+                appender: Arc::clone(&log.appender),
+                hold: Arc::clone(&hold),
+                lanes: lanes.clone(),
+                clients: clients.clone(),
+                delivery: Arc::clone(&delivery),
+                clock: Arc::clone(&self.clock),
+            },
+            lanes,
+        });
+        Parts {
+            files: self.files(),
+            settings: self.settings,
+            disk: self.disk,
+            clock: self.clock,
+            log,
+            tables: self.loaded.tables,
+            dormant: self.loaded.dormant,
+            delivery,
+            parked,
+            clients,
+            hold,
+            registration,
+            handlers,
+            stopping,
+        }
+    }
+
+    fn lanes(&self) -> Lanes {
+        let lane = |name, width| {
+            let workers = self.lane_workers.clone();
+            Lane::new(name, width, LINE_MAX_BYTES, workers, Arc::clone(&self.clock))
+        };
+        Lanes {
+            admin: lane("ADMIN_REQUESTS", ADMIN_WIDTH),
+            search: lane("SEARCH_REQUESTS", SEARCH_WIDTH),
+            pull: lane("COLD_PULLS", PULL_WIDTH),
+        }
+    }
+
+    fn pull(
+        &self,
+        clients: &Clients,
+        hold: &Arc<Hold<HeldPull>>,
+        lanes: &Lanes,
+        stats: &Arc<Stats>,
+    ) -> Arc<Pull<D>> {
+        let tables = &self.loaded.tables;
+        Arc::new(Pull {
+            settings: Arc::clone(&self.settings),
+            topics: Arc::clone(&tables.topics),
+            groups: Arc::clone(&tables.groups),
+            consumers: Arc::clone(&clients.consumers),
+            offsets: Arc::clone(&tables.offsets),
+            store: Arc::clone(&self.store),
+            hold: Arc::clone(hold),
+            stats: Arc::clone(stats),
+            lane: Arc::clone(&lanes.pull),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    fn log(
+        &self,
+        pulls: &Arc<PullListener<D>>,
+        parked: &Arc<ParkedListener>,
+        stats: &Arc<Stats>,
+        stopping: &Arc<AtomicBool>,
+    ) -> Log<D> {
+        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
+        let reput = Arc::new(Reput {
+            store: Arc::clone(&self.store),
+            listeners,
+            rest: Arc::new(Wake::default()),
+            maintenance: Arc::new(Wake::default()),
+            allocate: Arc::new(Wake::default()),
+        });
+        let acknowledgements = Acknowledgements::new(
+            Arc::clone(&self.loaded.tables.topics),
+            Arc::clone(&self.settings),
+            Arc::clone(&self.clock),
+            self.store.flushed(),
+        );
+        Log {
+            store: Arc::clone(&self.store),
+            appender: Arc::new(Appender {
+                store: Arc::clone(&self.store),
+                reput: Arc::clone(&reput),
+                acknowledgements: Arc::clone(&acknowledgements),
+                settings: Arc::clone(&self.settings),
+                stats: Arc::clone(stats),
+                clock: Arc::clone(&self.clock),
+                store_host: self.store_host,
+            }),
+            flusher: Arc::new(Flusher {
+                store: Arc::clone(&self.store),
+                acknowledgements,
+                reput: Arc::clone(&reput),
+                settings: Arc::clone(&self.settings),
+                stopping: Arc::clone(stopping),
+            }),
+            maintenance: Arc::new(Maintenance {
+                store: Arc::clone(&self.store),
+                settings: Arc::clone(&self.settings),
+                maintenance: Arc::clone(&reput.maintenance),
+                allocate: Arc::clone(&reput.allocate),
+                stopping: Arc::clone(stopping),
+                clock: Arc::clone(&self.clock),
+            }),
+            reput,
+            stats: Arc::clone(stats),
+        }
+    }
+
+    fn send(&self, log: &Log<D>) -> Send<D> {
+        let region: Arc<str> = Arc::from(self.settings.load().broker.region_id.as_str());
+        Send {
+            settings: Arc::clone(&self.settings),
+            topics: Arc::clone(&self.loaded.tables.topics),
+            groups: Arc::clone(&self.loaded.tables.groups),
+            appender: Arc::clone(&log.appender),
+            stats: Arc::clone(&log.stats),
+            clock: Arc::clone(&self.clock),
+            region,
+            delay_levels: Arc::clone(&self.levels),
+            next_queue: AtomicU32::new(0),
+        }
+    }
+
+    fn send_back(&self, log: &Log<D>) -> SendBack<D> {
+        SendBack {
+            settings: Arc::clone(&self.settings),
+            topics: Arc::clone(&self.loaded.tables.topics),
+            groups: Arc::clone(&self.loaded.tables.groups),
+            appender: Arc::clone(&log.appender),
+            delay_levels: Arc::clone(&self.levels),
+            clock: Arc::clone(&self.clock),
+            next_queue: AtomicU32::new(0),
+        }
+    }
+
+    fn client(&self, clients: &Clients) -> ClientHandler {
+        ClientHandler {
+            settings: Arc::clone(&self.settings),
+            consumers: Arc::clone(&clients.consumers),
+            producers: Arc::clone(&clients.producers),
+            groups: Arc::clone(&self.loaded.tables.groups),
+            topics: Arc::clone(&self.loaded.tables.topics),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn topic(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Topic<D> {
+        let pulls = Arc::clone(pulls);
+        Topic {
+            settings: Arc::clone(&self.settings),
+            topics: Arc::clone(&self.loaded.tables.topics),
+            store: Arc::clone(&self.store),
+            consumers: Arc::clone(&clients.consumers),
+            offsets: Arc::clone(&self.loaded.tables.offsets),
+            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
+            dormant: Arc::clone(&self.loaded.dormant),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn settings_requests(
+        &self,
+        registration: &Arc<Registration>,
+        pulls: &Arc<PullListener<D>>,
+        log: &Log<D>,
+    ) -> SettingsRequests<D> {
+        // The topics before the registration, which tells of them.
+        let listeners: Vec<Arc<dyn SettingsListener>> = vec![
+            Arc::clone(&self.loaded.tables.topics) as _,
+            Arc::clone(registration) as _,
+            Arc::clone(pulls) as _,
+            Arc::clone(&log.appender.acknowledgements) as _,
+            Arc::clone(&log.reput) as _,
+        ];
+        SettingsRequests {
+            config: Arc::new(ConfigStore::new(
+                Arc::clone(&self.settings),
+                Arc::clone(&self.store),
+                listeners,
+                self.disk.clone(),
+                Arc::clone(&self.clock),
+            )),
+        }
+    }
+
+    fn files(&self) -> Vec<(Arc<dyn ConfigFile>, Option<i64>)> {
+        let settings = self.settings.load();
+        let tables = &self.loaded.tables;
+        let delay_offsets = Arc::new(DelayOffsetFile {
+            offsets: Arc::clone(&self.loaded.delay_offsets),
+            store: Arc::clone(&self.store),
+        });
+        let offsets_each = i64::from(settings.broker.flush_consumer_offset_interval);
+        let delays_each = settings.store.flush_delay_offset_interval;
+        let mut files: Vec<(Arc<dyn ConfigFile>, Option<i64>)> = vec![
+            (Arc::clone(&tables.topics) as _, None),
+            (Arc::clone(&tables.groups) as _, None),
+            (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
+            (delay_offsets as _, Some(delays_each)),
+        ];
+        files.extend(self.loaded.dormant.files().into_iter().map(|file| (file, None)));
+        files
+    }
+}

@@ -1,0 +1,67 @@
+//! The page of state that SIGQUIT asks for.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use disk::Disk;
+
+use super::Parts;
+
+/// What the page is made of.
+pub struct State<D: Disk> {
+    pub(super) started: Instant,
+    pub(super) parts: Arc<Parts<D>>,
+    pub(super) task_panics: Arc<AtomicU64>,
+}
+
+impl<D: Disk> State<D> {
+    /// The page: what the kernel says of the process, and where log, queues, clients and limits are.
+    pub fn page(&self) -> String {
+        let mut page = process::page(self.started);
+        let parts = &self.parts;
+        let (store, now) = (&parts.log.store, parts.clock.now_ms());
+        let health = store.health().problem();
+        let answers = &parts.log.appender.acknowledgements;
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            page,
+            "commitlog from {} to {}, flushed to {}, queues built to {}",
+            store.min_physical().0,
+            store.max_physical().0,
+            store.flushed().0,
+            store.reput_end().0
+        );
+        let _ = writeln!(page, "store health {}", health.as_deref().unwrap_or("OK"));
+        let _ = writeln!(
+            page,
+            "{} sends wait for a flush, the first for {} ms; {} pulls wait for messages",
+            answers.len(),
+            answers.head_wait_ms(now),
+            parts.hold.len()
+        );
+        let lanes = &parts.handlers.lanes;
+        for lane in [&lanes.admin, &lanes.search, &lanes.pull] {
+            let (here, wait) = lane.look(now);
+            let name = lane.budget().name();
+            let _ = writeln!(page, "lane {name}: {here} requests, the oldest for {wait} ms");
+        }
+        let budgets = [
+            parts.clients.heartbeats.as_ref(),
+            parts.clients.locks_budget.as_ref(),
+            parts.hold.budget(),
+        ];
+        for budget in budgets {
+            let (name, used, max) = (budget.name(), budget.used(), budget.max_bytes());
+            let _ = writeln!(
+                page,
+                "limit {name}: {used} of {max} bytes, {} refused",
+                budget.refused()
+            );
+        }
+        let panics = self.task_panics.load(Ordering::Relaxed);
+        let _ = writeln!(page, "{panics} panics of tasks");
+        page
+    }
+}

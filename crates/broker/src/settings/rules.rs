@@ -1,0 +1,190 @@
+//! Rules between settings, and between a setting and this machine: everything a start would refuse.
+//!
+//! `--check-config` and the start both come through here, and the start asks nothing else of the settings' values, so that
+//! the one never passes what the other refuses.
+
+use super::{BrokerRole, Settings};
+use crate::delay::DelayLevels;
+use crate::store_settings;
+use disk::SystemClock;
+use remoting::Limits;
+use settings::{Group, Report, Severity, check_addresses, host};
+use std::path::Path;
+
+/// What a send has in its frame besides the body, bytes: header and properties.
+const FRAME_ROOM_BYTES: usize = 64 * 1024;
+
+impl Settings {
+    /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
+    pub(super) fn complete(&mut self, defaults: &Settings, report: &mut Report) {
+        self.check_name_servers(report);
+        self.check_role(defaults, report);
+        self.check_ports(report);
+        self.check_places(report);
+        self.check_sizes(report);
+    }
+
+    /// Whether a start with these settings would refuse once `changes` stand in the file, too.
+    ///
+    /// # Errors
+    /// What it would say.
+    pub fn check_next_start(&self, changes: &[(String, String)]) -> Result<(), String> {
+        let mut next = self.clone();
+        if next.store.ha_listen_port == next.server.listen_port.saturating_add(1) {
+            // It was not given, and follows the other.
+            next.store.ha_listen_port = 0;
+        }
+        for (key, value) in changes {
+            for section in next.sections_mut() {
+                section.set(key, value).map_err(|bad| format!("`{key}`: {bad}"))?;
+            }
+        }
+        let mut report = Report::default();
+        next.complete(&Settings::default(), &mut report);
+        let errors = report
+            .at_least(Severity::Error)
+            .map(|finding| finding.text.clone());
+        let errors: Vec<String> = errors.collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors.join("; "))
+        }
+    }
+
+    fn check_name_servers(&self, report: &mut Report) {
+        match &self.broker.namesrv_addr {
+            // A file's list was checked when it was read; this one may be of the command line or the environment.
+            Some(list) => {
+                if let Err(text) = check_addresses(list) {
+                    report.about(Severity::Error, "namesrvAddr", format!("namesrvAddr: {text}"));
+                }
+            }
+            None => {
+                let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
+                report.add(Severity::Warning, text);
+            }
+        }
+    }
+
+    fn check_role(&mut self, defaults: &Settings, report: &mut Report) {
+        let (role, id) = (self.store.broker_role, self.broker.broker_id);
+        if role == BrokerRole::SyncMaster {
+            let text = "brokerRole=SYNC_MASTER: replication is not part of this release, so no slave will come: every send that \
+                        waits for one is stored and answered SLAVE_NOT_AVAILABLE. ASYNC_MASTER answers SEND_OK";
+            report.about(Severity::Warning, "brokerRole", text);
+        }
+        match role {
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster if id != 0 => {
+                let text = format!(
+                    "brokerId={id} is not used: brokerRole={role} makes it 0 (a slave has brokerRole=SLAVE)"
+                );
+                report.about(Severity::Warning, "brokerId", text);
+                self.broker.broker_id = 0;
+            }
+            BrokerRole::Slave if id <= 0 => {
+                let text = format!("Slave's brokerId must be > 0, but brokerId={id}");
+                report.about(Severity::Error, "brokerId", text);
+            }
+            BrokerRole::Slave => {
+                let text =
+                    "brokerRole=SLAVE: replication is not part of this release; this broker copies nothing";
+                report.about(Severity::Warning, "brokerRole", text);
+                // Java takes ten percent off the default before it reads the file, so that a given value stays.
+                let memory = &mut self.store.access_message_in_memory_max_ratio;
+                if *memory == defaults.store.access_message_in_memory_max_ratio {
+                    *memory -= 10;
+                }
+            }
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster => {}
+        }
+    }
+
+    fn check_ports(&mut self, report: &mut Report) {
+        let port = self.server.listen_port;
+        if port < 3 {
+            let text = format!(
+                "listenPort={port} must be 3 or more: listenPort - 2 is the port of the fast (VIP) listener"
+            );
+            report.about(Severity::Error, "listenPort", text);
+        }
+        let ha_port = &mut self.store.ha_listen_port;
+        if *ha_port == 0 {
+            // Unlike Java 4.9.8: a port that was given counts, as in 5.x; 4.9.8 overwrites it with this one.
+            *ha_port = port.saturating_add(1);
+            if port >= 65_535 {
+                let text = format!(
+                    "listenPort={port} leaves no room for the port of replication, listenPort + 1, and haListenPort is not given"
+                );
+                report.about(Severity::Error, "listenPort", text);
+            }
+        } else if *ha_port == port || *ha_port == port - 2 {
+            let text = format!(
+                "haListenPort={ha_port} is taken by this broker itself: it listens on listenPort={port} and on listenPort - 2"
+            );
+            report.about(Severity::Error, "haListenPort", text);
+        }
+        if let Err(text) = store_settings::server(self, 0) {
+            report.about(Severity::Error, "bindAddress", text);
+        }
+    }
+
+    /// The store's folders: they are known, and can be written.
+    fn check_places(&self, report: &mut Report) {
+        let root = self.store.store_path_root_dir.as_str();
+        if root.is_empty() {
+            let text = "no home directory is known (HOME is not set, and the user database has none for this user), so there \
+                        is no default for the store: set storePathRootDir";
+            report.add(Severity::Error, text);
+            return;
+        }
+        if let Some(why) = host::unusable_dir(Path::new(root)) {
+            report.about(
+                Severity::Error,
+                "storePathRootDir",
+                format!("storePathRootDir={root}: {why}"),
+            );
+        }
+        if self.store.store_path_commit_log.is_none() {
+            return;
+        }
+        for dir in self.store.commit_log_dirs() {
+            if let Some(why) = host::unusable_dir(&dir) {
+                let text = format!("storePathCommitLog={}: {why}", dir.display());
+                report.about(Severity::Error, "storePathCommitLog", text);
+            }
+        }
+    }
+
+    fn check_sizes(&self, report: &mut Report) {
+        let levels = match DelayLevels::parse(&self.store.message_delay_level) {
+            Ok(levels) => levels,
+            Err(bad) => return report.about(Severity::Error, "messageDelayLevel", bad.to_string()),
+        };
+        let store = match store_settings::of(self, &levels, &SystemClock).checked() {
+            Ok(store) => store,
+            Err(bad) => return report.about(Severity::Error, bad.setting, bad.to_string()),
+        };
+        let (frame, size) = (Limits::default().frame_max_bytes, self.store.max_message_size);
+        if size as usize > frame - FRAME_ROOM_BYTES {
+            let text = format!(
+                "maxMessageSize={size}: a frame has at most {frame} bytes with everything in it; the connection of a larger \
+                 one is closed, as in Java"
+            );
+            report.about(Severity::Warning, "maxMessageSize", text);
+        }
+        if i64::from(size) > store.max_record_bytes() {
+            let text = format!(
+                "maxMessageSize={size}: a message has to fit into a log file, and mappedFileSizeCommitLog={} takes records \
+                 of {} bytes at most",
+                store.commitlog_file_size,
+                store.max_record_bytes()
+            );
+            let key = match report.is_set("maxMessageSize") {
+                true => "maxMessageSize",
+                false => "mappedFileSizeCommitLog",
+            };
+            report.about(Severity::Warning, key, text);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The consumer group table; `config/subscriptionGroup.json`.
+//!
+//! Rules: RocketMQ 4.9.8, SubscriptionGroupManager.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use disk::Disk;
+use message::name;
+use parking_lot::RwLock;
+use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use protocol::body::topic::DataVersion;
+use serde::Deserialize;
+
+use super::attributes::{self, Attributes};
+use super::config_file::{self, LoadError};
+use super::saver::{Change, ConfigFile, Saver};
+
+/// Most groups one broker keeps.
+pub const GROUPS_MAX: usize = 1_000_000;
+
+/// Groups that are always there, and whether broadcasting is what they are for.
+const START_GROUPS: [&str; 7] = [
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+];
+
+/// Name of the field of a group's attributes.
+const ATTRIBUTES: &str = "attributes";
+
+/// Why a group is not put into the table.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPut {
+    /// GROUPS_MAX groups are there.
+    #[error("the broker has {GROUPS_MAX} groups, the most it keeps")]
+    Full,
+    /// Its attributes cannot be what was asked for.
+    #[error("{0}")]
+    Attribute(#[from] attributes::Error),
+    /// They are no map of texts.
+    #[error("attributes: {0}")]
+    Shape(String),
+}
+
+struct State {
+    groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>>,
+    file: SubscriptionGroupTable,
+}
+
+/// The table.
+pub struct GroupTable {
+    state: RwLock<State>,
+    saver: Saver,
+    /// Every `%LMQ%` name is a group (RocketMQ 4.9.8, LmqSubscriptionGroupManager).
+    lmq: bool,
+}
+
+impl GroupTable {
+    /// Loads the file at `path` and adds the groups that are always there.
+    pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
+        let saver = Saver::new(path.clone());
+        let mut file: SubscriptionGroupTable = config_file::load(disk, &path)?.content(&saver);
+        let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
+        for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
+            group.group_name = key;
+            groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
+        }
+        for start in START_GROUPS {
+            groups
+                .entry(Arc::from(start))
+                .or_insert_with(|| Arc::new(default_group(start)));
+        }
+        if file.data_version.timestamp == 0 {
+            file.data_version.timestamp = now;
+        }
+        let table = Self {
+            state: RwLock::new(State { groups, file }),
+            saver,
+            lmq: false,
+        };
+        table.saver.touch();
+        Ok(table)
+    }
+
+    /// With `enableLmq` groups of light message queues need not be made, and are kept nowhere.
+    #[must_use]
+    pub fn with_light_queues(mut self, lmq: bool) -> Self {
+        self.lmq = lmq;
+        self
+    }
+
+    /// The group's settings, if it is there.
+    pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        let found = self.state.read().groups.get(group).cloned();
+        if found.is_none() && self.lmq && name::is_lmq(group) {
+            return Some(Arc::new(default_group(group)));
+        }
+        found
+    }
+
+    /// The group's settings; made on first use if `auto_create` says so or it is a system group.
+    pub fn find(&self, group: &str, auto_create: bool, now: i64) -> Option<Arc<SubscriptionGroupConfig>> {
+        if let Some(found) = self.get(group) {
+            return Some(found);
+        }
+        if !(auto_create || name::is_system_group(group)) || name::check_group(group).is_err() {
+            return None;
+        }
+        let mut state = self.state.write();
+        if let Some(found) = state.groups.get(group) {
+            return Some(Arc::clone(found));
+        }
+        if state.groups.len() >= GROUPS_MAX {
+            return None;
+        }
+        let made = Arc::new(default_group(group));
+        state.groups.insert(Arc::from(group), Arc::clone(&made));
+        self.note_change(&mut state, now);
+        Some(made)
+    }
+
+    /// Makes a group or overwrites its settings. Its attributes are what a request wants changed; all others stay.
+    pub fn put(&self, mut config: SubscriptionGroupConfig, now: i64) -> Result<Change, NotPut> {
+        let mut state = self.state.write();
+        let current = state.groups.get(config.group_name.as_str());
+        if state.groups.len() >= GROUPS_MAX && current.is_none() {
+            return Err(NotPut::Full);
+        }
+        let wanted = attributes_of(&config)?;
+        let current = current.map(|group| attributes_of(group)).transpose()?;
+        let altered = attributes::alter(attributes::GROUP, current.as_ref(), &wanted)?;
+        if !altered.is_empty() {
+            let altered = altered
+                .into_iter()
+                .map(|(key, value)| (key, serde_json::Value::String(value)));
+            config.other.insert(
+                ATTRIBUTES.to_owned(),
+                serde_json::Value::Object(altered.collect()),
+            );
+        }
+        state
+            .groups
+            .insert(Arc::from(config.group_name.as_str()), Arc::new(config));
+        Ok(self.note_change(&mut state, now))
+    }
+
+    /// Takes a group out. The change that comes back is the one which whoever asked for it must wait for: where the group is
+    /// not there any more, that may still be missing on disk.
+    pub fn remove(&self, group: &str, now: i64) -> Change {
+        let mut state = self.state.write();
+        if state.groups.remove(group).is_none() {
+            return self.saver.latest();
+        }
+        state.file.forbidden_table.remove(group);
+        self.note_change(&mut state, now)
+    }
+
+    fn note_change(&self, state: &mut State, now: i64) -> Change {
+        state.file.data_version.timestamp = now;
+        state.file.data_version.counter += 1;
+        self.saver.touch()
+    }
+
+    /// Version of the table.
+    pub fn version(&self) -> DataVersion {
+        self.state.read().file.data_version
+    }
+
+    /// The file's content.
+    pub fn file(&self) -> SubscriptionGroupTable {
+        let state = self.state.read();
+        let mut file = state.file.clone();
+        file.subscription_group_table = state
+            .groups
+            .values()
+            .map(|g| (g.group_name.clone(), (**g).clone()))
+            .collect();
+        file
+    }
+}
+
+impl ConfigFile for GroupTable {
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    fn text(&self, _now_ms: i64) -> Vec<u8> {
+        config_file::pretty(&self.file())
+    }
+}
+
+/// Attributes lie among the fields that only 5.x has.
+fn attributes_of(config: &SubscriptionGroupConfig) -> Result<Attributes, NotPut> {
+    match config.other.get(ATTRIBUTES) {
+        None | Some(serde_json::Value::Null) => Ok(Attributes::new()),
+        Some(found) => Attributes::deserialize(found).map_err(|e| NotPut::Shape(e.to_string())),
+    }
+}
+
+fn default_group(name: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig {
+        group_name: name.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    }
+}

@@ -1,0 +1,30 @@
+//! What the broker knows by name and keeps in files under `store/config/`: topics, groups, offsets.
+//!
+//! Each table owns its map, its file, its version and its rules.
+
+pub mod attributes;
+mod config_file;
+pub mod dormant;
+mod groups;
+mod offsets;
+mod saver;
+mod topics;
+
+use std::sync::Arc;
+
+pub use config_file::{Found, LoadError, load, pretty};
+pub use groups::{GROUPS_MAX, GroupTable, NotPut};
+pub use offsets::{Full, OffsetTable};
+pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save};
+pub use topics::{Identity, NotCreated, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
+
+/// The tables most requests look into. Cloned handles are the same tables.
+#[derive(Clone)]
+pub struct Tables {
+    /// Topics.
+    pub topics: Arc<TopicTable>,
+    /// Consumer groups.
+    pub groups: Arc<GroupTable>,
+    /// Consumer offsets.
+    pub offsets: Arc<OffsetTable>,
+}

@@ -1,0 +1,290 @@
+//! Consumer offsets; `config/consumerOffset.json`, or `config/lmqConsumerOffset.json` with `enableLmq`.
+//!
+//! Rules: RocketMQ 4.9.8, ConsumerOffsetManager and LmqConsumerOffsetManager. A group of light queues (its name starts with
+//! `%LMQ%`) has one offset a topic, whatever queue it names. The value is the next offset to consume; a lower one than stored is
+//! accepted. The file is written each `flushConsumerOffsetInterval` and at stop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use disk::Disk;
+use parking_lot::RwLock;
+use protocol::body::broker::ConsumerOffsetTable;
+use protocol::body::topic::DataVersion;
+
+use super::config_file::{self, LoadError};
+use super::saver::{ConfigFile, Saver};
+
+/// Separates topic and group in the file's keys.
+const SEPARATOR: char = '@';
+/// How names of light queues and of their groups start.
+const LMQ_PREFIX: &str = "%LMQ%";
+/// Most topic-and-group pairs kept, and most queues in each: requests cannot grow the table without end.
+const PAIRS_MAX: usize = 2_000_000;
+const QUEUES_MAX: usize = 65_536;
+
+/// Why an offset is not stored.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker keeps offsets of at most {PAIRS_MAX} pairs of topic and group, {QUEUES_MAX} queues each")]
+pub struct Full;
+
+type ByQueue = BTreeMap<i32, i64>;
+
+/// Group to topic to queue to offset: looked up without making a key.
+#[derive(Default)]
+struct State {
+    groups: HashMap<String, HashMap<String, ByQueue>>,
+    pairs: usize,
+    /// Kept for 5.x; 4.9 has none.
+    version: Option<DataVersion>,
+}
+
+/// The table.
+pub struct OffsetTable {
+    state: RwLock<State>,
+    /// `enableLmq`.
+    lmq: bool,
+    saver: Saver,
+}
+
+/// Name of the file that the offsets are in; with `enableLmq` it is another one, which has all of them.
+fn file_name(lmq: bool) -> &'static str {
+    if lmq {
+        "lmqConsumerOffset.json"
+    } else {
+        "consumerOffset.json"
+    }
+}
+
+/// What the files in `config_dir` hold. The one that was written last counts: where `enableLmq` has just been switched, the
+/// other one. (Unlike Java, where every group then begins anew, or where it was when the setting was last as it is now.)
+fn newest<D: Disk>(
+    disk: &D,
+    config_dir: &Path,
+    lmq: bool,
+    saver: &Saver,
+) -> Result<ConsumerOffsetTable, LoadError> {
+    let entries = disk.list(config_dir)?;
+    let written = |lmq| {
+        let name = file_name(lmq);
+        let is_it = |found: &str| matches!(found.strip_prefix(name), Some("" | ".bak"));
+        let files = entries.iter().filter(|entry| is_it(&entry.name));
+        files.map(|entry| entry.modified_ms).max()
+    };
+    let own = config_file::load(disk, saver.path())?.content(saver);
+    if written(!lmq) <= written(lmq) {
+        return Ok(own);
+    }
+    let other = config_dir.join(file_name(!lmq));
+    tracing::warn!(
+        "consumer offsets are taken from {}: enableLmq was switched, and it is newer than {}",
+        other.display(),
+        saver.path().display()
+    );
+    let mut file: ConsumerOffsetTable = config_file::load(disk, &other)?.content(saver);
+    saver.touch();
+    // Nobody could read light queues meanwhile.
+    for (key, offset) in own.lmq_offset_table.unwrap_or_default() {
+        let queues = file.offset_table.entry(key);
+        queues.or_insert_with(|| BTreeMap::from([(0, offset)]));
+    }
+    Ok(file)
+}
+
+impl OffsetTable {
+    /// Loads what is in `config_dir`; `lmq` is `enableLmq`.
+    pub fn load<D: Disk>(disk: &D, config_dir: &Path, lmq: bool) -> Result<Self, LoadError> {
+        let saver = Saver::new(config_dir.join(file_name(lmq)));
+        let file = newest(disk, config_dir, lmq, &saver)?;
+        let mut state = State {
+            version: file.data_version,
+            ..State::default()
+        };
+        let light = file.lmq_offset_table.unwrap_or_default();
+        let light = light
+            .into_iter()
+            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
+        for (key, queues) in file.offset_table.into_iter().chain(light) {
+            match key.split_once(SEPARATOR) {
+                Some((topic, group)) => {
+                    let topics = state.groups.entry(group.to_owned()).or_default();
+                    let added = topics.insert(topic.to_owned(), queues).is_none();
+                    state.pairs += usize::from(added);
+                }
+                None => {
+                    let path = saver.path().display();
+                    tracing::warn!("{path}: key {key:?} is no topic@group, left out");
+                }
+            }
+        }
+        Ok(Self {
+            state: RwLock::new(state),
+            lmq,
+            saver,
+        })
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.lmq && group.starts_with(LMQ_PREFIX)
+    }
+
+    /// The stored offset.
+    pub fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        let queue_id = if self.is_light(group) { 0 } else { queue_id };
+        self.state
+            .read()
+            .groups
+            .get(group)?
+            .get(topic)?
+            .get(&queue_id)
+            .copied()
+    }
+
+    /// Stores an offset.
+    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Result<(), Full> {
+        let queue_id = if self.is_light(group) { 0 } else { queue_id };
+        let mut state = self.state.write();
+        let State { groups, pairs, .. } = &mut *state;
+        let known = groups.get_mut(group).and_then(|topics| topics.get_mut(topic));
+        match known {
+            Some(queues) => {
+                let full = queues.len() >= QUEUES_MAX;
+                match queues.get_mut(&queue_id) {
+                    Some(stored) if *stored == offset => return Ok(()),
+                    Some(stored) => *stored = offset,
+                    None if full => return Err(Full),
+                    None => drop(queues.insert(queue_id, offset)),
+                }
+            }
+            None if *pairs >= PAIRS_MAX => return Err(Full),
+            None => {
+                *pairs += 1;
+                let queues = BTreeMap::from([(queue_id, offset)]);
+                groups
+                    .entry(group.to_owned())
+                    .or_default()
+                    .insert(topic.to_owned(), queues);
+            }
+        }
+        drop(state);
+        self.saver.touch_later();
+        Ok(())
+    }
+
+    /// Topics the group has offsets for.
+    pub fn topics_of(&self, group: &str) -> Vec<String> {
+        self.state
+            .read()
+            .groups
+            .get(group)
+            .map(|t| t.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Groups that have offsets for the topic.
+    pub fn groups_of(&self, topic: &str) -> Vec<String> {
+        let state = self.state.read();
+        state
+            .groups
+            .iter()
+            .filter(|(_, topics)| topics.contains_key(topic))
+            .map(|(g, _)| g.clone())
+            .collect()
+    }
+
+    /// Forgets all offsets of a group.
+    pub fn remove_group(&self, group: &str) {
+        let mut state = self.state.write();
+        if let Some(topics) = state.groups.remove(group) {
+            state.pairs -= topics.len();
+            self.saver.touch_later();
+        }
+    }
+
+    /// Forgets all offsets of a topic.
+    pub fn remove_topic(&self, topic: &str) {
+        let mut state = self.state.write();
+        let mut removed = 0;
+        for topics in state.groups.values_mut() {
+            removed += usize::from(topics.remove(topic).is_some());
+        }
+        state.pairs -= removed;
+        if removed > 0 {
+            self.saver.touch_later();
+        }
+    }
+
+    /// The table as it is in the file.
+    pub fn file(&self) -> ConsumerOffsetTable {
+        let state = self.state.read();
+        let mut file = ConsumerOffsetTable {
+            data_version: state.version,
+            lmq_offset_table: self.lmq.then(BTreeMap::new),
+            ..ConsumerOffsetTable::default()
+        };
+        for (group, topics) in &state.groups {
+            let is_light = self.is_light(group);
+            for (topic, queues) in topics {
+                let key = format!("{topic}{SEPARATOR}{group}");
+                match &mut file.lmq_offset_table {
+                    Some(light) if is_light => {
+                        light.extend(queues.get(&0).map(|offset| (key, *offset)));
+                    }
+                    _ => drop(file.offset_table.insert(key, queues.clone())),
+                }
+            }
+        }
+        file
+    }
+}
+
+impl ConfigFile for OffsetTable {
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    fn text(&self, now_ms: i64) -> Vec<u8> {
+        if let Some(version) = &mut self.state.write().version {
+            *version = version.next(now_ms);
+        }
+        config_file::pretty(&self.file())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::MmapDisk;
+
+    use super::*;
+
+    #[test]
+    fn offsets_of_light_queues_are_one_a_topic_and_lie_beside_the_others() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join(file_name(true));
+        let disk = MmapDisk::default();
+        let golden = include_str!("../../tests/golden/java-5.3.3/lmqConsumerOffset.json");
+        std::fs::write(&path, golden).expect("a temporary file");
+        let table = OffsetTable::load(&disk, dir.path(), true).expect("as Java wrote it");
+        assert_eq!(table.get("group", "Orders", 0), Some(12));
+        assert_eq!(table.get("group", "Orders", 1), None);
+        for queue_id in [0, 7] {
+            assert_eq!(table.get("%LMQ%group", "%LMQ%q", queue_id), Some(42));
+        }
+        table.commit("%LMQ%group", "%LMQ%q", 3, 43).expect("room");
+        table.commit("%LMQ%new", "%LMQ%q", 0, 1).expect("room");
+        table.commit("group", "Orders", 1, 5).expect("room");
+        std::fs::write(&path, table.text(1000)).expect("a temporary file");
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).expect("written")).expect("strict JSON");
+        let expected = serde_json::json!({
+            "dataVersion": {"counter": 1, "stateVersion": 0, "timestamp": 1000},
+            "lmqOffsetTable": {"%LMQ%q@%LMQ%group": 43, "%LMQ%q@%LMQ%new": 1},
+            "offsetTable": {"Orders@group": {"0": 12, "1": 5}},
+        });
+        assert_eq!(read, expected);
+        let again = OffsetTable::load(&disk, dir.path(), true).expect("as we wrote it");
+        assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), Some(43));
+        again.remove_group("%LMQ%group");
+        assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! What was made, chosen or parked under settings that have changed since.
+
+use std::borrow::Cow;
+
+use broker::settings::Settings;
+use protocol::body::topic::TopicConfig;
+use protocol::code::{request, response};
+use protocol::header::broker::*;
+
+use crate::fixture::*;
+use crate::name_servers::wait_until;
+
+impl Fixture {
+    /// Stops the broker and starts one on its store, with other settings.
+    async fn again(self, change: impl FnOnce(&mut Settings)) -> Fixture {
+        Fixture::in_folder(self.stop().await, change).await
+    }
+
+    async fn topic(&self, name: &str) -> TopicConfig {
+        let header = TopicRequestHeader {
+            topic: Cow::Borrowed(name),
+        };
+        let answer = self.ask(request::GET_TOPIC_CONFIG, &header, "").await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+        protocol::body::read(&answer.body).unwrap()
+    }
+
+    /// Waits until a message is there.
+    async fn arrives(&self, topic: &str, body: &[u8]) {
+        wait_until("it is delivered", WITHIN, async || {
+            let answer = self.pull(&from(topic, 0, 0)).await;
+            records(&answer.body).first().map(|view| view.body()) == Some(body)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_in_a_level_that_is_gone_is_delivered() {
+    let fixture = Fixture::new(|s| s.store.message_delay_level = "1s 1h 1h 2h".to_owned()).await;
+    let sent = fixture.send(&to("Topic", 0, "DELAY\u{1}4\u{2}"), b"late").await;
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    let fixture = fixture
+        .again(|s| s.store.message_delay_level = "1s 2s".to_owned())
+        .await;
+    fixture.arrives("Topic", b"late").await;
+    // And its progress is kept: it does not come again.
+    let fixture = fixture
+        .again(|s| s.store.message_delay_level = "1s".to_owned())
+        .await;
+    let sent = fixture.send(&to("Topic", 0, "DELAY\u{1}4\u{2}"), b"next").await;
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    wait_until("the next is delivered", WITHIN, async || {
+        let answer = fixture.pull(&from("Topic", 0, 1)).await;
+        let bodies: Vec<_> = records(&answer.body)
+            .iter()
+            .map(|view| view.body().to_vec())
+            .collect();
+        assert!(!bodies.iter().any(|body| body == b"late"));
+        bodies == [b"next"]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_is_delivered_though_it_is_longer_than_messages_may_be_now() {
+    let fixture = Fixture::new(|_| {}).await;
+    let body = [b'x'; 2000];
+    let sent = fixture.send(&to("Topic", 0, "DELAY\u{1}1\u{2}"), &body).await;
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    fixture.set("maxMessageSize=100\n").await;
+    fixture.arrives("Topic", &body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_the_broker_itself_follow_the_settings_of_each_start() {
+    let fixture = Fixture::new(|_| {}).await;
+    let queues = async |fixture: &Fixture, name: &str| {
+        let topic = fixture.topic(name).await;
+        (topic.read_queue_nums, topic.write_queue_nums, topic.perm)
+    };
+    let mut wanted = to("Before", 0, "");
+    wanted.default_topic_queue_nums = Some(8);
+    fixture.send(&wanted, b"x").await;
+    assert_eq!(queues(&fixture, "Before").await, (8, 8, 6));
+    assert_eq!(queues(&fixture, "TBW102").await, (8, 8, 7));
+    assert_eq!(queues(&fixture, "broker-a").await, (1, 1, 7));
+    let fixture = fixture
+        .again(|s| {
+            s.broker.default_topic_queue_nums = 2;
+            s.broker.broker_topic_enable = false;
+            s.broker.cluster_topic_enable = false;
+        })
+        .await;
+    wanted.topic = Cow::Borrowed("After");
+    fixture.send(&wanted, b"x").await;
+    assert_eq!(queues(&fixture, "After").await, (2, 2, 6));
+    assert_eq!(
+        queues(&fixture, "Before").await,
+        (8, 8, 6),
+        "a topic stays as it is"
+    );
+    assert_eq!(queues(&fixture, "broker-a").await, (1, 1, 1));
+    assert_eq!(queues(&fixture, "DefaultCluster").await, (16, 16, 1));
+    let fixture = fixture.again(|_| {}).await;
+    assert_eq!(queues(&fixture, "TBW102").await, (8, 8, 7));
+    assert_eq!(queues(&fixture, "broker-a").await, (1, 1, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_stay_when_light_queues_are_switched_on_and_off() {
+    let light = |on: bool| move |s: &mut Settings| s.store.enable_lmq = on;
+    let mut fixture = Fixture::new(|_| {}).await;
+    for _ in 0..5 {
+        fixture.send(&to("Topic", 0, ""), b"x").await;
+    }
+    let commit = async |fixture: &Fixture, group: &str, topic: &str, offset: i64| {
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed(group),
+            topic: Cow::Borrowed(topic),
+            queue_id: 0,
+            commit_offset: offset,
+        };
+        let answer = fixture.ask(request::UPDATE_CONSUMER_OFFSET, &header, "").await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    };
+    let committed = async |fixture: &Fixture, group: &str, topic: &str| {
+        let header = QueryConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed(group),
+            topic: Cow::Borrowed(topic),
+            queue_id: 0,
+            set_zero_if_not_found: Some(false),
+        };
+        let answer = fixture.ask(request::QUERY_CONSUMER_OFFSET, &header, "").await;
+        answer.header::<OffsetResponseHeader>().unwrap().offset
+    };
+    commit(&fixture, "g", "Topic", 1).await;
+    for (round, on) in [true, false, true].into_iter().enumerate() {
+        let offset = round as i64 + 1;
+        fixture = fixture.again(light(on)).await;
+        assert_eq!(committed(&fixture, "g", "Topic").await, offset);
+        if round > 0 {
+            assert_eq!(committed(&fixture, "%LMQ%g", "%LMQ%q").await, 7);
+        }
+        commit(&fixture, "g", "Topic", offset + 1).await;
+        if on {
+            commit(&fixture, "%LMQ%g", "%LMQ%q", 7).await;
+        }
+    }
+}
+
+/// A pull that waits for ten minutes is answered when its topic changes, with what is so now.
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_hear_at_once_that_their_topic_is_closed_or_gone() {
+    let fixture = Fixture::new(|_| {}).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    let waiting = PullMessageRequestHeader {
+        sys_flag: 6,
+        suspend_timeout_millis: Some(600_000),
+        ..from("Topic", 0, 1)
+    };
+    let topic = |perm: i32| CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+        default_topic: Some(Cow::Borrowed("TBW102")),
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: None,
+    };
+    let gone = TopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+    };
+    for (perm, code) in [
+        (Some(6), response::PULL_NOT_FOUND),
+        (Some(2), response::NO_PERMISSION),
+        (None, response::TOPIC_NOT_EXIST),
+    ] {
+        let change = async {
+            wait_until("a pull waits", WITHIN, async || {
+                fixture.runtime().await["pullHoldSize"] == "1"
+            })
+            .await;
+            let answer = match perm {
+                Some(perm) => {
+                    let header = topic(perm);
+                    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &header, "").await
+                }
+                None => fixture.ask(request::DELETE_TOPIC_IN_BROKER, &gone, "").await,
+            };
+            assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+        };
+        let (held, ()) = tokio::join!(fixture.pull(&waiting), change);
+        assert_eq!(held.code, code, "{:?}", held.remark);
+        // For the next pull.
+        let open = topic(6);
+        fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &open, "").await;
+    }
+}

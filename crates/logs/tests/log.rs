@@ -1,0 +1,58 @@
+//! The log of a process: levels that change, a file that is moved away. One test: a process has one log.
+
+#![allow(clippy::disallowed_methods, reason = "tests make files")]
+
+use logs::{Rotation, Setup, Target};
+use std::path::Path;
+
+fn written(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // Without the date, which nobody can foresee.
+    text.lines()
+        .map(|line| line.chars().skip("2024-05-01 12:00:00 ".len()).collect())
+        .collect()
+}
+
+#[test]
+fn a_log_is_changed_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    logs::init(&Setup {
+        stem: "broker",
+        who: Some("broker-a"),
+        own_folder: "broker-a",
+        rotation: Rotation::BROKER,
+        target: Target::Dir(dir.path().to_owned()),
+        levels: "info,log=warn",
+        modules: &["log", "logs"],
+    });
+    let thread = "broker-a/a_log_is_changed_while_it_is_written";
+    let file = dir.path().join("broker.log");
+    assert_eq!(logs::levels(), "info,log=warn");
+    tracing::info!("not this");
+    tracing::warn!("this");
+    assert_eq!(written(&file), [format!("WARN {thread} - this")]);
+
+    logs::set_levels("warn, log=debug").unwrap();
+    tracing::debug!("and this");
+    let bad = logs::set_levels("log=loud").unwrap_err().to_string();
+    assert!(bad.contains("`log=loud` is no level"), "{bad}");
+    assert_eq!(logs::levels(), "warn,log=debug", "a bad text changes nothing");
+    logs::set_levels("debug,lgo=info").unwrap();
+    assert_eq!(
+        written(&file)[1..],
+        [
+            // The test's own module is `log`, and a name counts for all that begin with it: `logs` too.
+            format!("INFO {thread} - log levels are warn,log=debug"),
+            format!("DEBUG {thread} - and this"),
+            format!("INFO {thread} - log levels are debug,lgo=info"),
+            format!("WARN {thread} - nothing is logged by a module `lgo`; `log` is meant?"),
+        ]
+    );
+
+    let moved = dir.path().join("broker.log-20240501");
+    std::fs::rename(&file, &moved).unwrap();
+    logs::reopen().unwrap();
+    tracing::info!("in the new one");
+    assert_eq!(written(&file), [format!("INFO {thread} - in the new one")]);
+    assert_eq!(written(&moved).len(), 5);
+}

@@ -1,0 +1,16 @@
+//! A server as a process of its machine: signals, descriptors, and the page of state that SIGQUIT asks for.
+//!
+//! Owns: what each signal does, the limit of open files, what the kernel says about this process. Refuses to know what the
+//! process serves: the servers say what their page of state holds and how they stop.
+//!
+//! Start reading at [`Signals`].
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "it reads /proc")]
+
+mod descriptors;
+mod signals;
+mod state;
+
+pub use descriptors::{Descriptors, raise_descriptors};
+pub use signals::{Signals, Stop};
+pub use state::page;

@@ -1,0 +1,138 @@
+//! A peer without a socket, for tests and simulations: what it is sent can be taken out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use protocol::encode::encode_frame;
+use protocol::version::V4_9_8;
+use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
+
+use crate::{Body, Closed, Peer, Reply, Request, Responder};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 63);
+
+/// A peer that keeps what it is sent.
+pub struct MemoryPeer {
+    id: u64,
+    address: SocketAddr,
+    open: AtomicBool,
+    congested: AtomicBool,
+    next_opaque: AtomicI32,
+    finished: AtomicU64,
+    received: Mutex<Vec<Frame>>,
+}
+
+impl MemoryPeer {
+    /// A peer at this address.
+    pub fn new(address: SocketAddr) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            address,
+            open: AtomicBool::new(true),
+            congested: AtomicBool::new(false),
+            next_opaque: AtomicI32::new(1),
+            finished: AtomicU64::new(0),
+            received: Mutex::default(),
+        })
+    }
+
+    /// A request of this peer, as it would come over a connection; its opaque is the second value.
+    pub fn request(
+        self: &Arc<Self>,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: impl Into<Bytes>,
+    ) -> (Request, i32) {
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let frame = self.frame(code, opaque, 0, header, &body.into());
+        let peer = Arc::clone(self) as Arc<dyn Peer>;
+        let responder = Responder::new(peer, opaque, SerializeType::Json, false);
+        (Request { frame, responder }, opaque)
+    }
+
+    /// Everything sent to it since the last call: answers and the server's own requests.
+    pub fn take(&self) -> Vec<Frame> {
+        std::mem::take(&mut *self.received.lock())
+    }
+
+    /// How many requests have had their outcome.
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Makes it look as if it did not read.
+    pub fn set_congested(&self, congested: bool) {
+        self.congested.store(congested, Ordering::Release);
+    }
+
+    fn frame(&self, code: i32, opaque: i32, flag: i32, header: &dyn EncodeHeader, body: &[u8]) -> Frame {
+        let head = Head {
+            code,
+            language: Language::Java,
+            version: V4_9_8,
+            opaque,
+            flag,
+            remark: None,
+            serialize_type: SerializeType::Json,
+        };
+        decoded(&head, header, body)
+    }
+}
+
+fn decoded(head: &Head<'_>, header: &dyn EncodeHeader, body: &[u8]) -> Frame {
+    let encoded = encode_frame(head, header, body).expect("test frames are small");
+    let after_length = encoded.get(4..).unwrap_or_default();
+    Frame::decode(Bytes::copy_from_slice(after_length)).expect("what was just encoded is a frame")
+}
+
+impl Peer for MemoryPeer {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Acquire)
+    }
+
+    fn close(&self, _reason: &str) {
+        self.open.store(false, Ordering::Release);
+    }
+
+    fn finish(&self, reply: Option<Reply<'_>>) {
+        if let Some(Reply { head, header, body }) = reply {
+            let frame = decoded(&head, header, &joined(body));
+            self.received.lock().push(frame);
+        }
+        self.finished.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
+        if !self.is_open() {
+            return Err(Closed);
+        }
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let flag = protocol::frame::FLAG_ONEWAY;
+        let frame = self.frame(code, opaque, flag, header, &joined(body));
+        self.received.lock().push(frame);
+        Ok(())
+    }
+}
+
+fn joined(body: Body) -> Vec<u8> {
+    match body {
+        Body::Empty => Vec::new(),
+        Body::Bytes(bytes) => bytes.to_vec(),
+        Body::Chunks(chunks) => chunks.concat(),
+    }
+}

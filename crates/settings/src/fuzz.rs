@@ -1,0 +1,34 @@
+//! What any bytes in a properties file must not break; see the crate `mutate`.
+
+use crate::{Properties, edit, path};
+
+/// A properties file: it is read, an edit of it reads back, and leaves every other key as it was.
+pub fn properties(input: &[u8]) {
+    let before = Properties::parse(input);
+    let _ = path(&String::from_utf8_lossy(input));
+    let text = String::from_utf8_lossy(input);
+    let before_edit = Properties::parse(text.as_bytes());
+    let (key, value) = ("listenPort", " 1 = 2 \\ #");
+    let edited = edit(&text, [(key, value)]);
+    let after = Properties::parse(edited.as_bytes());
+    assert_eq!(after.get(key), Some(value.trim()), "{edited:?}");
+    for entry in before_edit.entries.iter().filter(|entry| entry.key != key) {
+        assert_eq!(
+            after.get(&entry.key),
+            before_edit.get(&entry.key),
+            "{:?}: {edited:?}",
+            entry.key
+        );
+    }
+    for pair in before.entries.windows(2) {
+        assert!(pair[0].line <= pair[0].last_line && pair[0].last_line < pair[1].line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn properties() {
+        mutate::run("properties", super::properties);
+    }
+}

@@ -1,0 +1,28 @@
+//! A whole broker on a simulated disk and clock, driven by a seed.
+//!
+//! No thread, task or socket: the simulation calls what threads and tasks call in a server, in an order that the seed
+//! chooses, pulls the plug in between, and compares what is left with what was promised. `SEED=17 cargo test -p sim replay`
+//! runs one seed again and prints each step.
+//!
+//! Start reading at [`World::step`]; what must hold is in `check.rs`.
+#![forbid(unsafe_code)]
+
+mod check;
+mod promises;
+mod requests;
+mod world;
+
+pub use world::{Mode, World};
+
+/// Runs one seed to its end; the log of its steps comes back.
+///
+/// # Panics
+/// When something that was promised does not hold; the message names the seed and the step.
+pub fn run(seed: u64, steps: usize) -> Vec<String> {
+    let mut world = World::new(seed);
+    for _ in 0..steps {
+        world.step();
+    }
+    world.finish();
+    world.into_log()
+}

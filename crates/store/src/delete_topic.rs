@@ -1,0 +1,112 @@
+//! Deleting a topic: its queues go at once, their files in time.
+//!
+//! A topic of 20,000 queues has as many directories and files. To unlink them takes seconds, in which nobody could wait for the
+//! reput lock; so they are moved out of the way by one rename, and removed a few at a time.
+
+use crate::latch::{Latched, Undone};
+use crate::settings::StoreSettings;
+use crate::store::Store;
+use disk::{Disk, MappedFile};
+use message::name;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Queues whose files are removed in one run.
+const RUN: usize = 2000;
+
+impl StoreSettings {
+    /// Where the queues of deleted topics are until their files are removed. Not below the consumequeues: every directory
+    /// there is a topic.
+    pub fn deleted_dir(&self) -> PathBuf {
+        self.root_dir.join("deleted_queues")
+    }
+}
+
+impl<D: Disk> Store<D> {
+    /// Deletes all queues of a topic. Its records stay in the log until they expire. The files of its queues are removed by
+    /// [`Store::remove_deleted`].
+    ///
+    /// Where they can not be moved or removed, that is told and no error: the queues are gone for all who ask, and a topic of
+    /// the name begins anew.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), Latched> {
+        if name::check_any_topic(topic).is_err() {
+            return Ok(());
+        }
+        let _reput = self.reput.lock();
+        let queues = {
+            let _writer = self.writer.lock();
+            let queues = self.queues.remove(topic);
+            queues
+                .iter()
+                .for_each(|queue| queue.deleted.store(true, Ordering::Release));
+            queues
+        };
+        queues
+            .iter()
+            .flat_map(|queue| queue.take_all())
+            .for_each(|file| file.file.forget());
+        for (dir, kind) in [
+            (&self.queue_files.dir, "queues"),
+            (&self.queue_files.ext_dir, "ext"),
+        ] {
+            if let Err(undone) = self.put_away(&dir.join(topic), kind) {
+                undone.until_next_time("the deletion of a topic's files")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a topic's directory to those that are removed in time.
+    fn put_away(&self, dir: &Path, kind: &str) -> Result<(), Undone> {
+        let deleted = self.settings.deleted_dir();
+        let moved = self.disk.create_dirs(&deleted).and_then(|()| {
+            let number = self.deleted_number.fetch_add(1, Ordering::Relaxed);
+            let position = self.log.written();
+            self.disk
+                .rename(dir, &deleted.join(format!("{position}-{number}-{kind}")))
+        });
+        match moved {
+            Ok(()) => {
+                self.has_deleted.store(true, Ordering::Release);
+                Ok(())
+            }
+            // Queues on a file system of their own, for one.
+            Err(_) => self.latch.guard(self.disk.remove_dir_all(dir)),
+        }
+    }
+
+    /// Removes files of deleted topics, those of 2,000 queues at most. True if there are more. For a thread that may wait for
+    /// the disk; cheap where nothing was deleted.
+    pub fn remove_deleted(&self) -> Result<bool, Latched> {
+        // The flag first: a topic that is deleted meanwhile sets it again.
+        if !self.has_deleted.swap(false, Ordering::AcqRel) {
+            return Ok(false);
+        }
+        let removed = self.remove_some();
+        if !matches!(removed, Ok(false)) {
+            self.has_deleted.store(true, Ordering::Release);
+        }
+        removed.or_else(|undone| {
+            undone.until_next_time("the deletion of a topic's files")?;
+            Ok(false)
+        })
+    }
+
+    fn remove_some(&self) -> Result<bool, Undone> {
+        let deleted = self.settings.deleted_dir();
+        let mut left = RUN;
+        for topic in self.latch.guard(self.disk.list(&deleted))? {
+            let topic = deleted.join(topic.name);
+            for queue in self.latch.guard(self.disk.list(&topic))? {
+                if left == 0 {
+                    return Ok(true);
+                }
+                left -= 1;
+                self.latch
+                    .guard(self.disk.remove_dir_all(&topic.join(queue.name)))?;
+            }
+            self.latch.guard(self.disk.remove_dir_all(&topic))?;
+        }
+        Ok(false)
+    }
+}

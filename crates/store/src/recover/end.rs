@@ -1,0 +1,109 @@
+//! Ending the log where nothing sound follows, and keeping what is cut off.
+
+use super::{OpenError, Recovery};
+use crate::damage;
+use crate::log::{Log, LogFile};
+use disk::{Disk, MappedFile};
+use std::ops::Range;
+
+/// Most bytes that are kept of what is cut off the log.
+const KEPT_BYTES: usize = 16 << 20;
+/// Most cuts that are kept.
+const KEPT_CUTS: usize = 8;
+/// Bytes that are looked at between two questions for holes.
+const STEP: u64 = 1 << 20;
+
+impl<D: Disk> Recovery<'_, D> {
+    /// Ends the log at `log_end`: removes the files behind it and clears what lies behind it in its file. No sound record is
+    /// there. What is, up to a bound, is kept in a file of its own.
+    ///
+    /// Unlike Java, which leaves those bytes: a leftover record that happens to start where a new one of the same
+    /// length ends would be taken for the next one by a later recovery.
+    pub(super) fn end_log(&mut self, log: &Log<D>, now: i64) -> Result<(), OpenError> {
+        let end = self.report.log_end;
+        if !self.report.end_is_vouched {
+            self.keep_tail(log, now)?;
+        }
+        // The last one first: should this be cut short, no file is missing before another.
+        for file in log.retain(|file| file.start <= end).into_iter().rev() {
+            file.file.forget();
+            self.disk.remove_file(file.file.path())?;
+            self.report.removed.push(file.file.path().to_path_buf());
+        }
+        for file in log.files().iter() {
+            if end < file.start + log.file_size {
+                file.file.unpublish((end - file.start) as u64)?;
+                file.file.zero_from((end - file.start) as u64)?;
+            }
+            // What a killed process left in the page cache counts from now on, so it has to be on disk.
+            if file.start + log.file_size > self.report.scan_start {
+                file.file.sync(0..log.file_size as u64)?;
+            }
+        }
+        log.set_written(end);
+        log.set_flushed(end);
+        Ok(())
+    }
+
+    /// Counts and keeps what stands behind the end of the log.
+    fn keep_tail(&mut self, log: &Log<D>, now: i64) -> Result<(), OpenError> {
+        let end = self.report.log_end;
+        let (mut bytes, mut kept) = (0, Vec::new());
+        for file in log.files().iter().filter(|file| file.start + log.file_size > end) {
+            let from = (end - file.start).max(0) as u64;
+            let written = written_until(file, from)?;
+            bytes += written - from;
+            let most = (KEPT_BYTES - kept.len()) as u64;
+            copy_out(file, from..written.min(from + most), &mut kept)?;
+        }
+        self.report.log_cut_bytes = bytes;
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let dir = self.settings.cut_off_dir();
+        let path = dir.join(format!("commitlog-{end:020}-{now}"));
+        let mut names: Vec<_> = self
+            .disk
+            .list(&dir)?
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
+        names.retain(|name| name.starts_with("commitlog-"));
+        // The newest are those that may still be of use, and names do not tell which they are: the times at their ends do.
+        names.sort_by_key(|name| name.rsplit('-').next().and_then(|time| time.parse::<i64>().ok()));
+        for name in names.iter().take((names.len() + 1).saturating_sub(KEPT_CUTS)) {
+            self.disk.remove_file(&dir.join(name))?;
+        }
+        match self.disk.write_small(&path, &kept, false) {
+            Ok(()) => self.report.cut_off = Some(path),
+            // A full disk is no reason not to start: nothing of this was ever read by anybody.
+            Err(error) => self.report.cut_off_lost = Some(error.to_string()),
+        }
+        Ok(())
+    }
+}
+
+/// One behind the last byte of a file at or behind `from` that is not zero; `from` if there is none.
+pub(crate) fn written_until<F: MappedFile>(file: &LogFile<F>, from: u64) -> disk::Result<u64> {
+    let len = file.file.len();
+    let (mut at, mut written) = (from, from);
+    while let Some(data) = file.file.next_data(at)? {
+        let end = len.min(data + STEP);
+        if let Some(part) = file.file.slice(data..end)? {
+            damage::fetch(file, &part)?;
+            if let Some(last) = part.iter().rposition(|&byte| byte != 0) {
+                written = data + last as u64 + 1;
+            }
+        }
+        at = end;
+    }
+    Ok(written)
+}
+
+fn copy_out<F: MappedFile>(file: &LogFile<F>, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), OpenError> {
+    if let Some(part) = file.file.slice(range)? {
+        damage::fetch(file, &part)?;
+        out.extend_from_slice(&part);
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Which files the log has, how large they are, and which are missing.
+
+use crate::checkpoint::Checkpoint;
+use crate::log::{file_name, parse_file_name};
+use crate::settings::StoreSettings;
+use disk::{DirEntry, Disk};
+use std::path::PathBuf;
+
+/// No log file is smaller, bytes: a shorter one is what is left of one.
+const SIZE_MIN: i64 = 4096;
+
+/// A part of the log that is not there, though something tells that it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MissingLog {
+    /// There is no log file at all.
+    #[error("there is no commitlog file in {}, but {evidence}", names(dirs))]
+    All {
+        /// Where log files are looked for.
+        dirs: Vec<PathBuf>,
+        /// What tells that there were any.
+        evidence: String,
+    },
+    /// Files between two others are missing.
+    #[error("{count} commitlog files from {first} on are missing between {} and {}", before.display(), behind.display())]
+    Between {
+        /// Name of the first of them.
+        first: String,
+        /// How many.
+        count: i64,
+        /// The file before them.
+        before: PathBuf,
+        /// The file behind them.
+        behind: PathBuf,
+    },
+    /// The checkpoint says that the log goes on behind the last file.
+    #[error(
+        "the commitlog ends with {} at {end}, but the checkpoint says that it reached {vouched}: \
+         {next} and what follows is missing", last.display()
+    )]
+    End {
+        /// The last file there is.
+        last: PathBuf,
+        /// Its end in the log, bytes.
+        end: i64,
+        /// How far the log reached, bytes.
+        vouched: i64,
+        /// Name of the first missing file.
+        next: String,
+    },
+}
+
+fn names(dirs: &[PathBuf]) -> String {
+    let names: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    names.join(", ")
+}
+
+/// The log files of a store, as its directories list them.
+pub(crate) struct LogListing {
+    /// Where each starts in the log, in that order.
+    pub(crate) files: Vec<(i64, PathBuf, DirEntry)>,
+    /// Bytes of each.
+    pub(crate) file_size: i64,
+    /// What is no log file, or one that is there twice.
+    pub(crate) ignored: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
+}
+
+impl LogListing {
+    /// Lists the directories of the log. `clean` is whether the last stop was.
+    pub(crate) fn of<D: Disk>(disk: &D, settings: &StoreSettings, clean: bool) -> disk::Result<Self> {
+        let dirs = settings.commitlog_dirs.iter();
+        let dirs: Vec<_> = dirs.chain(&settings.read_only_commitlog_dirs).cloned().collect();
+        let (mut files, mut ignored): (Vec<(i64, PathBuf, DirEntry)>, _) = (Vec::new(), Vec::new());
+        for dir in &dirs {
+            for entry in disk.list(dir)? {
+                let path = dir.join(&entry.name);
+                match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
+                    Some(start) if !files.iter().any(|(other, ..)| *other == start) => {
+                        files.push((start, path, entry));
+                    }
+                    _ => ignored.push(path),
+                }
+            }
+        }
+        files.sort_by_key(|(start, ..)| *start);
+        let file_size = size_of(&files, settings.commitlog_file_size, clean);
+        Ok(LogListing {
+            files,
+            file_size,
+            ignored,
+            dirs,
+        })
+    }
+
+    /// What is missing, as far as the files and the checkpoint tell.
+    pub(crate) fn missing<D: Disk>(
+        &self,
+        disk: &D,
+        settings: &StoreSettings,
+        checkpoint: &Checkpoint,
+    ) -> disk::Result<Vec<MissingLog>> {
+        let with_bytes: Vec<_> = self.files.iter().filter(|(.., entry)| entry.len > 0).collect();
+        let Some((last_start, last, _)) = with_bytes.last() else {
+            let evidence = evidence(disk, settings, checkpoint)?;
+            let all = evidence.map(|evidence| MissingLog::All {
+                dirs: self.dirs.clone(),
+                evidence,
+            });
+            return Ok(all.into_iter().collect());
+        };
+        let mut missing = Vec::new();
+        for pair in with_bytes.windows(2) {
+            let ((start, before, _), (next, behind, _)) = (pair[0], pair[1]);
+            let count = (next - start) / self.file_size - 1;
+            if count > 0 {
+                missing.push(MissingLog::Between {
+                    first: file_name(start + self.file_size),
+                    count,
+                    before: before.clone(),
+                    behind: behind.clone(),
+                });
+            }
+        }
+        let end = last_start + self.file_size;
+        if let Some(vouched) = checkpoint.vouched.filter(|vouched| *vouched > end) {
+            missing.push(MissingLog::End {
+                last: last.clone(),
+                end,
+                vouched,
+                next: file_name(end),
+            });
+        }
+        Ok(missing)
+    }
+}
+
+/// The size of log files: what those that are there have, if they agree. The setting is for files that are made in an empty
+/// log, and for the only file of one that a crash may have cut short.
+fn size_of(files: &[(i64, PathBuf, DirEntry)], setting: i64, clean: bool) -> i64 {
+    let lens: Vec<_> = files
+        .iter()
+        .map(|(start, _, entry)| (*start, entry.len as i64))
+        .collect();
+    let lens = match lens.as_slice() {
+        [rest @ .., (_, 0)] => rest,
+        all => all,
+    };
+    let [full @ .., (last_start, last_len)] = lens else {
+        return setting;
+    };
+    let size = match full.first() {
+        Some((_, len)) => *len,
+        None if !clean && *last_len < setting && last_start % setting == 0 => setting,
+        None => *last_len,
+    };
+    let agree = size >= SIZE_MIN
+        && size <= i64::from(i32::MAX)
+        && full.iter().all(|(_, len)| *len == size)
+        && *last_len <= size
+        && lens.iter().all(|(start, _)| start % size == 0);
+    if agree { size } else { setting }
+}
+
+/// What tells that there was a log; nothing in the directory of a new store.
+fn evidence<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    checkpoint: &Checkpoint,
+) -> disk::Result<Option<String>> {
+    let vouched = checkpoint.vouched.unwrap_or(0);
+    if vouched > 0 || checkpoint.physic_timestamp > 0 {
+        let path = settings.root_dir.join("checkpoint");
+        return Ok(Some(format!("{} says that messages were stored", path.display())));
+    }
+    let root = settings.consumequeue_dir();
+    for topic in disk.list(&root)?.into_iter().filter(|entry| entry.is_dir) {
+        let topic_dir = root.join(&topic.name);
+        for queue in disk.list(&topic_dir)?.into_iter().filter(|entry| entry.is_dir) {
+            let queue_dir = topic_dir.join(&queue.name);
+            let files = disk.list(&queue_dir)?;
+            if files
+                .iter()
+                .any(|file| !file.is_dir && parse_file_name(&file.name).is_some())
+            {
+                return Ok(Some(format!("{} has queue files", queue_dir.display())));
+            }
+        }
+    }
+    Ok(None)
+}
