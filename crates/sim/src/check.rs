@@ -147,6 +147,13 @@ impl World {
     /// than that: a deleted topic takes its own with it.
     fn check_offsets(&self, _end: End) {
         let offsets = &self.parts().tables.offsets;
+        for topic in &self.promises.forgotten {
+            if let Some(offset) = (0..2).find_map(|queue_id| offsets.get(GROUP, topic, queue_id)) {
+                self.fail(&format!(
+                    "topic {topic} was deleted, SUCCESS, and its offset {offset} is back"
+                ));
+            }
+        }
         for ((topic, queue_id), committed) in &self.promises.committed {
             if let Some(offset) = offsets.get(GROUP, topic, *queue_id)
                 && !committed.contains(&offset)

@@ -41,6 +41,8 @@ pub(crate) struct Promises {
     pub deleted: BTreeSet<String>,
     /// Topics whose deletion was answered SUCCESS and that nobody made again.
     pub gone: BTreeSet<String>,
+    /// Deleted topics, answered SUCCESS, for which nobody committed an offset since.
+    pub forgotten: BTreeSet<String>,
     /// Offsets that were committed, by topic and queue.
     pub committed: BTreeMap<(String, i32), BTreeSet<i64>>,
 }

@@ -65,6 +65,7 @@ pub struct World {
     /// The last request that makes a topic, and the last that deletes it.
     made_at: HashMap<String, usize>,
     deleted_at: HashMap<String, usize>,
+    committed_at: HashMap<String, usize>,
     steps: usize,
     log: Vec<String>,
 }
@@ -90,6 +91,7 @@ impl World {
             serial: 0,
             made_at: HashMap::new(),
             deleted_at: HashMap::new(),
+            committed_at: HashMap::new(),
             steps: 0,
             log: Vec::new(),
         };
@@ -305,6 +307,9 @@ impl World {
         let (topic, queue_id) = (self.topic(), self.random.below(2) as i32);
         let offset = self.random.below(50) as i64;
         let key = (topic.clone(), queue_id);
+        self.serial += 1;
+        self.committed_at.insert(topic.clone(), self.serial);
+        self.promises.forgotten.remove(&topic);
         self.promises.committed.entry(key).or_default().insert(offset);
         let header = requests::commit(&topic, queue_id, offset);
         let request = self.ask(request::UPDATE_CONSUMER_OFFSET, &header, b"", Asked::Commit);
@@ -578,6 +583,9 @@ impl World {
             }
             Asked::Delete(topic, serial) => {
                 self.note(format!("  {topic} deleted: {} {remark}", frame.code));
+                if success && self.committed_at.get(&topic).is_none_or(|at| *at < serial) {
+                    self.promises.forgotten.insert(topic.clone());
+                }
                 if success && self.made_at.get(&topic).is_none_or(|at| *at < serial) {
                     self.promises.gone.insert(topic);
                 }

@@ -184,6 +184,7 @@ async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) 
             () = answers.wait_for_any() => {}
             () = tables.topics.wait_for_any() => {}
             () = tables.groups.saver().wait_for_any() => {}
+            () = tables.offsets.saver().wait_for_any() => {}
         }
         tokio::time::sleep(ANSWERS_EACH).await;
         parts.expire_answers();
@@ -197,6 +198,7 @@ impl<D: Disk> Parts<D> {
         self.log.appender.acknowledgements.expire(now);
         self.tables.topics.expire(now);
         self.tables.groups.saver().expire(now);
+        self.tables.offsets.saver().expire(now);
     }
 }
 

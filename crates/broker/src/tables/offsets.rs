@@ -13,7 +13,7 @@ use protocol::body::broker::ConsumerOffsetTable;
 use protocol::body::topic::DataVersion;
 
 use super::config_file::{self, LoadError};
-use super::saver::{ConfigFile, Saver};
+use super::saver::{Change, ConfigFile, Saver};
 
 /// Separates topic and group in the file's keys.
 const SEPARATOR: char = '@';
@@ -192,25 +192,38 @@ impl OffsetTable {
             .collect()
     }
 
-    /// Forgets all offsets of a group.
-    pub fn remove_group(&self, group: &str) {
+    /// Forgets all offsets of a group. The change that comes back is the one which whoever asked for it must wait for: after
+    /// a crash a group that is made again must not go on where the old one was.
+    pub fn remove_group(&self, group: &str) -> Change {
         let mut state = self.state.write();
-        if let Some(topics) = state.groups.remove(group) {
-            state.pairs -= topics.len();
-            self.saver.touch_later();
+        match state.groups.remove(group) {
+            Some(topics) => {
+                state.pairs -= topics.len();
+                self.saver.touch()
+            }
+            None => self.wanted(),
         }
     }
 
-    /// Forgets all offsets of a topic.
-    pub fn remove_topic(&self, topic: &str) {
+    /// The last change, to be written soon: somebody waits for it.
+    fn wanted(&self) -> Change {
+        match self.saver.is_behind() {
+            true => self.saver.touch(),
+            false => self.saver.latest(),
+        }
+    }
+
+    /// Forgets all offsets of a topic; the change as in [`OffsetTable::remove_group`].
+    pub fn remove_topic(&self, topic: &str) -> Change {
         let mut state = self.state.write();
         let mut removed = 0;
         for topics in state.groups.values_mut() {
             removed += usize::from(topics.remove(topic).is_some());
         }
         state.pairs -= removed;
-        if removed > 0 {
-            self.saver.touch_later();
+        match removed {
+            0 => self.wanted(),
+            _ => self.saver.touch(),
         }
     }
 

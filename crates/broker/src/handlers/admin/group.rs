@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 
 use super::topic::{queue, store_time};
-use super::{Error, answer_when_saved, refuse};
+use super::{Error, answer_when_forgotten, answer_when_saved, refuse};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -141,15 +141,21 @@ impl<D: Disk> Group<D> {
                     return Err(Error::Slave);
                 }
                 let change = self.tables.groups.remove(&h.group_name, self.clock.now_ms());
-                if h.clean_offset == Some(true) || h.remove_offset == Some(true) {
-                    self.tables.offsets.remove_group(&h.group_name);
-                }
+                let forgets = h.clean_offset == Some(true) || h.remove_offset == Some(true);
+                let offsets_change = forgets.then(|| self.tables.offsets.remove_group(&h.group_name));
                 // Whatever a file of Java's names its groups: a line of the log stays one line.
                 tracing::info!("group {} deleted by {peer}", h.group_name.escape_debug());
-                Ok(change)
+                Ok((change, offsets_change))
             });
         match outcome {
-            Ok(change) => answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms()),
+            Ok((change, None)) => {
+                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms());
+            }
+            Ok((change, Some(offsets_change))) => {
+                let offsets = (&self.tables.offsets, offsets_change);
+                let now = self.clock.now_ms();
+                answer_when_forgotten(responder, &*self.tables.groups, change, offsets, now);
+            }
             Err(e) => refuse(responder, &e),
         }
     }

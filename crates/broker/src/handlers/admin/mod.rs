@@ -10,7 +10,7 @@ use std::sync::Arc;
 use protocol::code::response;
 use remoting::Responder;
 
-use crate::tables::{Change, ConfigFile, SaveError, TopicTable, WhenSaved};
+use crate::tables::{Change, ConfigFile, OffsetTable, SaveError, TopicTable, WhenSaved};
 
 /// A remark and its code: what the admin handlers refuse with.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,26 @@ fn answer_when_saved(responder: Responder, file: &dyn ConfigFile, change: Change
     let deadline = now + SAVED_WITHIN_MS;
     file.saver()
         .when_saved(change, now, deadline, when_saved(responder));
+}
+
+/// Answers SUCCESS once a change of this table and one of the offsets are on disk.
+fn answer_when_forgotten(
+    responder: Responder,
+    file: &dyn ConfigFile,
+    change: Change,
+    offsets: (&Arc<OffsetTable>, Change),
+    now: i64,
+) {
+    let deadline = now + SAVED_WITHIN_MS;
+    let (table, offsets_change) = (Arc::clone(offsets.0), offsets.1);
+    let then = Box::new(move |saved| match saved {
+        Ok(()) => {
+            let answer = when_saved(responder);
+            table.saver().when_saved(offsets_change, now, deadline, answer);
+        }
+        Err(e) => refuse(responder, &Error::NotSaved(e)),
+    });
+    file.saver().when_saved(change, now, deadline, then);
 }
 
 /// Answers SUCCESS once a change of the topics is on disk and the name servers know it.

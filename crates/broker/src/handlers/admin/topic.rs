@@ -16,7 +16,7 @@ use remoting::Request;
 use serde::{Deserialize, Serialize};
 use store::{QueueOffset, Store};
 
-use super::{Error, answer_when_saved, answer_when_settled, refuse};
+use super::{Error, answer_when_forgotten, answer_when_settled, refuse};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -230,15 +230,18 @@ impl<D: Disk> Topic<D> {
                 let removed = self.store.delete_topic(&h.topic);
                 removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
-                self.offsets.remove_topic(&h.topic);
+                let offsets_change = self.offsets.remove_topic(&h.topic);
                 self.dormant.topic_deleted(&h.topic, self.clock.now_ms());
                 // If it is made again they would wait behind its end.
                 (self.answer_waiting)(&h.topic);
                 tracing::info!("topic {} deleted by {peer}", h.topic);
-                Ok(change)
+                Ok((change, offsets_change))
             });
         match outcome {
-            Ok(change) => answer_when_saved(responder, &*self.topics, change, self.clock.now_ms()),
+            Ok((change, offsets_change)) => {
+                let offsets = (&self.offsets, offsets_change);
+                answer_when_forgotten(responder, &*self.topics, change, offsets, self.clock.now_ms());
+            }
             Err(e) => refuse(responder, &e),
         }
     }
