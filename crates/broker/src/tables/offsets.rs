@@ -56,38 +56,32 @@ fn file_name(lmq: bool) -> &'static str {
     }
 }
 
-/// What the files in `config_dir` hold. The one that was written last counts: where `enableLmq` has just been switched, the
-/// other one. (Unlike Java, where every group then begins anew, or where it was when the setting was last as it is now.)
-fn newest<D: Disk>(
+/// What the files in `config_dir` hold: the file of the setting, or where `enableLmq` is switched for the first time, and
+/// there is no such file yet, the other one. (Unlike Java, where every group then begins anew.) Which of two is newer is
+/// not asked: a copy of the folder gives both new times.
+fn stored<D: Disk>(
     disk: &D,
     config_dir: &Path,
     lmq: bool,
     saver: &Saver,
 ) -> Result<ConsumerOffsetTable, LoadError> {
     let entries = disk.list(config_dir)?;
-    let written = |lmq| {
+    let is_there = |lmq| {
         let name = file_name(lmq);
         let is_it = |found: &str| matches!(found.strip_prefix(name), Some("" | ".bak"));
-        let files = entries.iter().filter(|entry| is_it(&entry.name));
-        files.map(|entry| entry.modified_ms).max()
+        entries.iter().any(|entry| is_it(&entry.name))
     };
-    let own = config_file::load(disk, saver.path())?.content(saver);
-    if written(!lmq) <= written(lmq) {
-        return Ok(own);
+    if is_there(lmq) || !is_there(!lmq) {
+        return Ok(config_file::load(disk, saver.path())?.content(saver));
     }
     let other = config_dir.join(file_name(!lmq));
     tracing::warn!(
-        "consumer offsets are taken from {}: enableLmq was switched, and it is newer than {}",
+        "consumer offsets are taken from {}: there is no {} yet",
         other.display(),
         saver.path().display()
     );
-    let mut file: ConsumerOffsetTable = config_file::load(disk, &other)?.content(saver);
+    let file = config_file::load(disk, &other)?.content(saver);
     saver.touch();
-    // Nobody could read light queues meanwhile.
-    for (key, offset) in own.lmq_offset_table.unwrap_or_default() {
-        let queues = file.offset_table.entry(key);
-        queues.or_insert_with(|| BTreeMap::from([(0, offset)]));
-    }
     Ok(file)
 }
 
@@ -95,7 +89,7 @@ impl OffsetTable {
     /// Loads what is in `config_dir`; `lmq` is `enableLmq`.
     pub fn load<D: Disk>(disk: &D, config_dir: &Path, lmq: bool) -> Result<Self, LoadError> {
         let saver = Saver::new(config_dir.join(file_name(lmq)));
-        let file = newest(disk, config_dir, lmq, &saver)?;
+        let file = stored(disk, config_dir, lmq, &saver)?;
         let mut state = State {
             version: file.data_version,
             ..State::default()

@@ -108,9 +108,9 @@ async fn topics_of_the_broker_itself_follow_the_settings_of_each_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn offsets_stay_when_light_queues_are_switched_on_and_off() {
+async fn offsets_are_taken_over_when_light_queues_are_first_switched_on() {
     let light = |on: bool| move |s: &mut Settings| s.store.enable_lmq = on;
-    let mut fixture = Fixture::new(|_| {}).await;
+    let fixture = Fixture::new(|_| {}).await;
     for _ in 0..5 {
         fixture.send(&to("Topic", 0, ""), b"x").await;
     }
@@ -135,18 +135,16 @@ async fn offsets_stay_when_light_queues_are_switched_on_and_off() {
         answer.header::<OffsetResponseHeader>().unwrap().offset
     };
     commit(&fixture, "g", "Topic", 1).await;
-    for (round, on) in [true, false, true].into_iter().enumerate() {
-        let offset = round as i64 + 1;
-        fixture = fixture.again(light(on)).await;
-        assert_eq!(committed(&fixture, "g", "Topic").await, offset);
-        if round > 0 {
-            assert_eq!(committed(&fixture, "%LMQ%g", "%LMQ%q").await, 7);
-        }
-        commit(&fixture, "g", "Topic", offset + 1).await;
-        if on {
-            commit(&fixture, "%LMQ%g", "%LMQ%q", 7).await;
-        }
-    }
+    let fixture = fixture.again(light(true)).await;
+    assert_eq!(committed(&fixture, "g", "Topic").await, 1);
+    commit(&fixture, "g", "Topic", 2).await;
+    commit(&fixture, "%LMQ%g", "%LMQ%q", 7).await;
+    let fixture = fixture.again(light(true)).await;
+    assert_eq!(committed(&fixture, "g", "Topic").await, 2);
+    assert_eq!(committed(&fixture, "%LMQ%g", "%LMQ%q").await, 7);
+    // Each setting has a file of its own, as in Java; which was written last says nothing after a copy.
+    let fixture = fixture.again(light(false)).await;
+    assert_eq!(committed(&fixture, "g", "Topic").await, 1);
 }
 
 /// A pull that waits for ten minutes is answered when its topic changes, with what is so now.
