@@ -89,9 +89,26 @@ where
             self.who,
             thread.name().unwrap_or("thread")
         )?;
-        context.field_format().format_fields(out.by_ref(), event)?;
+        let mut text = String::new();
+        context
+            .field_format()
+            .format_fields(Writer::new(&mut text), event)?;
+        write_one_line(&mut out, &text)?;
         writeln!(out)
     }
+}
+
+/// Writes a text so that it stays one line: what a peer puts into a name must not look like a line of ours.
+fn write_one_line(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+        let (plain, from) = rest.split_at(at);
+        out.write_str(plain)?;
+        let control = from.chars().next().unwrap_or_default();
+        write!(out, "{}", control.escape_default())?;
+        rest = from.get(control.len_utf8()..).unwrap_or_default();
+    }
+    out.write_str(rest)
 }
 
 /// Writes `yyyy-MM-dd HH:mm:ss`.
@@ -111,6 +128,13 @@ fn write_date(out: &mut impl fmt::Write, date: DateTime) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_stays_one_line() {
+        let mut line = String::new();
+        write_one_line(&mut line, "a\nb\r\u{1b}[31m\tc").unwrap();
+        assert_eq!(line, "a\\nb\\r\\u{1b}[31m\tc");
+    }
 
     fn shown(zone_text: &str, secs: i64) -> String {
         let zone = zone(zone_text).unwrap();
