@@ -12,9 +12,16 @@ use tokio::sync::Notify;
 /// Whoever makes progress calls [`Watermark::advance`] and does what comes back; nothing is called under the lock.
 pub struct Watermark<W> {
     reached: AtomicI64,
-    parked: Mutex<BinaryHeap<Reverse<Parked<W>>>>,
+    parked: Mutex<State<W>>,
     /// Wakes who looks for expired waits, when there is something to look for.
     first: Notify,
+}
+
+struct State<W> {
+    /// The lowest position first.
+    heap: BinaryHeap<Reverse<Parked<W>>>,
+    /// No deadline of these is sooner, ms since 1970.
+    earliest_ms: i64,
 }
 
 struct Parked<W> {
@@ -52,7 +59,10 @@ impl<W> Watermark<W> {
     pub fn new(reached: i64) -> Self {
         Self {
             reached: AtomicI64::new(reached),
-            parked: Mutex::default(),
+            parked: Mutex::new(State {
+                heap: BinaryHeap::new(),
+                earliest_ms: i64::MAX,
+            }),
             first: Notify::new(),
         }
     }
@@ -69,10 +79,11 @@ impl<W> Watermark<W> {
         if self.reached() >= at {
             return Some(waiter);
         }
-        if parked.is_empty() {
+        if parked.heap.is_empty() {
             self.first.notify_one();
         }
-        parked.push(Reverse(Parked {
+        parked.earliest_ms = parked.earliest_ms.min(deadline_ms);
+        parked.heap.push(Reverse(Parked {
             at,
             since_ms: now_ms,
             deadline_ms,
@@ -87,9 +98,22 @@ impl<W> Watermark<W> {
         self.take(|parked| parked.at <= to)
     }
 
-    /// Takes out the first ones as long as their time is over.
+    /// Takes out those whose time is over, in the order of their positions. Looks at all of them only if there is one:
+    /// waits of different length may stand here together.
     pub fn take_expired(&self, now_ms: i64) -> Vec<W> {
-        self.take(|parked| parked.deadline_ms <= now_ms)
+        let mut parked = self.parked.lock();
+        if parked.earliest_ms > now_ms {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut parked.heap).into_vec();
+        let (mut expired, left): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|entry| entry.0.deadline_ms <= now_ms);
+        let deadlines = left.iter().map(|entry| entry.0.deadline_ms);
+        parked.earliest_ms = deadlines.min().unwrap_or(i64::MAX);
+        parked.heap = left.into();
+        drop(parked);
+        expired.sort_by_key(|entry| entry.0.at);
+        expired.into_iter().map(|entry| entry.0.waiter).collect()
     }
 
     /// Takes out everything: what they wait for will never come.
@@ -100,17 +124,17 @@ impl<W> Watermark<W> {
     fn take(&self, is_ready: impl Fn(&Parked<W>) -> bool) -> Vec<W> {
         let mut parked = self.parked.lock();
         let mut taken = Vec::new();
-        while let Some(first) = parked.peek()
+        while let Some(first) = parked.heap.peek()
             && is_ready(&first.0)
         {
-            taken.extend(parked.pop().map(|first| first.0.waiter));
+            taken.extend(parked.heap.pop().map(|first| first.0.waiter));
         }
         taken
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.parked.lock().len()
+        self.parked.lock().heap.len()
     }
 
     /// Does nobody wait?
@@ -122,6 +146,7 @@ impl<W> Watermark<W> {
     pub fn head_wait_ms(&self, now_ms: i64) -> i64 {
         let parked = self.parked.lock();
         parked
+            .heap
             .peek()
             .map_or(0, |first| (now_ms - first.0.since_ms).max(0))
     }
@@ -162,6 +187,19 @@ mod tests {
         assert_eq!(mark.take_expired(49), Vec::<i64>::new());
         assert_eq!(mark.take_expired(60), [1, 2]);
         assert_eq!(mark.take_all(), [3]);
+    }
+
+    #[test]
+    fn a_long_wait_does_not_hold_up_a_short_one_behind_it() {
+        let mark = Watermark::new(0);
+        for (at, deadline) in [(1, 30_000), (2, 5_000), (3, 6_000), (4, 40_000)] {
+            mark.park(at, 0, deadline, at);
+        }
+        assert_eq!(mark.take_expired(4_999), Vec::<i64>::new());
+        assert_eq!(mark.take_expired(6_000), [2, 3]);
+        assert_eq!(mark.take_expired(29_999), Vec::<i64>::new());
+        assert_eq!(mark.take_expired(30_000), [1]);
+        assert_eq!(mark.advance(4), [4]);
     }
 
     #[test]
