@@ -1,5 +1,6 @@
 //! Every request code with missing, absurd and huge fields and bodies, against a real broker.
 
+use crate::fixture::PROCESSORS;
 use cluster::{Asker, Cluster, Flavour, RequestCode, Watched, Wire, request_codes};
 use protocol::code::request;
 
@@ -8,6 +9,7 @@ const UNKNOWN: [i32; 5] = [0, -1, 9, 99_999, i32::MAX];
 
 #[test]
 fn every_request_has_one_answer_whatever_is_in_it() {
+    let _alone = PROCESSORS.blocking_lock();
     let codes = request_codes();
     assert!(codes.iter().any(|code| code.code == request::SEND_MESSAGE_V2));
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);

@@ -21,6 +21,10 @@ use remoting::{Body, Client, ClientSettings, Connection, Request, Service};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+/// Held by tests that use up all processors for a minute, and by those about answers that the broker gives up waiting for
+/// after two seconds: beside one another the second kind would test the machine.
+pub(crate) static PROCESSORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// How long anything may take on a busy machine.
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 

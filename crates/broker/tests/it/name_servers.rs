@@ -147,6 +147,7 @@ async fn forgetful_name_server(dir: &TempDir, port: u16) -> Namesrv {
 
 /// A name server that takes each registration for the whole table keeps the other topics when one is made.
 async fn topics_stay(singly: bool, topics: usize) {
+    let _alone = PROCESSORS.lock().await;
     let dir = TempDir::new().unwrap();
     let port = cluster::free_port();
     let namesrv = forgetful_name_server(&dir, port).await;

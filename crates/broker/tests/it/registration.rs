@@ -1,5 +1,6 @@
 //! A broker with very many topics, and a name server that comes and goes.
 
+use crate::fixture::PROCESSORS;
 use std::time::{Duration, Instant};
 
 use broker::settings::Settings;
@@ -78,6 +79,7 @@ async fn wait_for_route(client: &Client, namesrv: &str, topic: &str, limit: Dura
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_topics_are_registered_and_again_after_the_name_server_is_back() {
+    let _alone = PROCESSORS.lock().await;
     let dir = TempDir::new().unwrap();
     let namesrv_port = cluster::free_port();
     let namesrv = format!("127.0.0.1:{namesrv_port}");
