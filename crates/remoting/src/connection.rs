@@ -387,7 +387,7 @@ impl Connection {
     }
 }
 
-fn request_head(code: i32, opaque: i32, flag: i32) -> Head<'static> {
+pub(crate) fn request_head(code: i32, opaque: i32, flag: i32) -> Head<'static> {
     Head {
         code,
         language: Language::Java,

@@ -32,7 +32,7 @@ pub use connection::{Closed, Connection};
 pub use memory_peer::MemoryPeer;
 pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};
-pub use server::{Bound, Server, shutdown_all};
+pub use server::{Bound, Server};
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings};
 
 use protocol::Frame;

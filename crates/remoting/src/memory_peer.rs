@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::encode::encode_frame;
-use protocol::version::V4_9_8;
-use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
+use protocol::{EncodeHeader, Frame, Head, SerializeType};
 
+use crate::connection::request_head;
 use crate::{Body, Closed, Peer, Reply, Request, Responder};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 63);
@@ -22,6 +22,7 @@ pub struct MemoryPeer {
     congested: AtomicBool,
     next_opaque: AtomicI32,
     finished: AtomicU64,
+    released: AtomicU64,
     received: Mutex<Vec<Frame>>,
 }
 
@@ -35,6 +36,7 @@ impl MemoryPeer {
             congested: AtomicBool::new(false),
             next_opaque: AtomicI32::new(1),
             finished: AtomicU64::new(0),
+            released: AtomicU64::new(0),
             received: Mutex::default(),
         })
     }
@@ -47,7 +49,7 @@ impl MemoryPeer {
         body: impl Into<Bytes>,
     ) -> (Request, i32) {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        let frame = self.frame(code, opaque, 0, header, &body.into());
+        let frame = decoded(&request_head(code, opaque, 0), header, &body.into());
         let peer = Arc::clone(self) as Arc<dyn Peer>;
         let responder = Responder::new(peer, opaque, SerializeType::Json, false);
         (Request { frame, responder }, opaque)
@@ -63,22 +65,14 @@ impl MemoryPeer {
         self.finished.load(Ordering::Acquire)
     }
 
+    /// Bytes of requests that it has got back.
+    pub fn released(&self) -> u64 {
+        self.released.load(Ordering::Acquire)
+    }
+
     /// Makes it look as if it did not read.
     pub fn set_congested(&self, congested: bool) {
         self.congested.store(congested, Ordering::Release);
-    }
-
-    fn frame(&self, code: i32, opaque: i32, flag: i32, header: &dyn EncodeHeader, body: &[u8]) -> Frame {
-        let head = Head {
-            code,
-            language: Language::Java,
-            version: V4_9_8,
-            opaque,
-            flag,
-            remark: None,
-            serialize_type: SerializeType::Json,
-        };
-        decoded(&head, header, body)
     }
 }
 
@@ -109,6 +103,10 @@ impl Peer for MemoryPeer {
         self.open.store(false, Ordering::Release);
     }
 
+    fn release(&self, bytes: usize) {
+        self.released.fetch_add(bytes as u64, Ordering::AcqRel);
+    }
+
     fn finish(&self, reply: Option<Reply<'_>>) {
         if let Some(Reply { head, header, body }) = reply {
             let frame = decoded(&head, header, &joined(body));
@@ -123,7 +121,7 @@ impl Peer for MemoryPeer {
         }
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let flag = protocol::frame::FLAG_ONEWAY;
-        let frame = self.frame(code, opaque, flag, header, &joined(body));
+        let frame = decoded(&request_head(code, opaque, flag), header, &joined(body));
         self.received.lock().push(frame);
         Ok(())
     }
@@ -134,5 +132,22 @@ fn joined(body: Body) -> Vec<u8> {
         Body::Empty => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Chunks(chunks) => chunks.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_request_come_back_once() {
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        let mut kept = peer.request(1, &(), "").0.responder.weighing(100);
+        kept.release_weight();
+        assert_eq!((peer.released(), peer.finished()), (100, 0));
+        kept.ok();
+        assert_eq!((peer.released(), peer.finished()), (100, 1));
+        peer.request(1, &(), "").0.responder.weighing(7).ok();
+        assert_eq!(peer.released(), 107);
     }
 }

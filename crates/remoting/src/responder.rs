@@ -83,6 +83,12 @@ impl Responder {
         self
     }
 
+    /// Gives back the bytes that the peer counts for the request, before its answer: whoever keeps it from now on keeps
+    /// something smaller, and counts that.
+    pub fn release_weight(&mut self) {
+        self.peer.release(std::mem::take(&mut self.weight));
+    }
+
     /// Answers.
     pub fn reply(mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answer(code, remark, header, body);
@@ -121,7 +127,7 @@ impl Responder {
 
     fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answered = true;
-        self.peer.release(self.weight);
+        self.release_weight();
         if self.oneway {
             return self.peer.finish(None);
         }

@@ -134,40 +134,19 @@ impl Server {
         self.shared.open.lock().len()
     }
 
-    /// Accepts no more on any port, at once. What is open is served on.
-    pub fn stop_accepting(&self) {
-        self.stop.cancel();
-    }
-
     /// Ends all ports together: accepts and reads no more, lets answers in the making go out, closes what is left after
     /// `budget`.
     pub async fn shutdown(self, budget: Duration) {
-        shutdown_all(vec![self], budget).await;
-    }
-}
-
-/// Ends several servers together, as [`Server::shutdown`] ends one; `budget` is for all of them.
-pub async fn shutdown_all(servers: Vec<Server>, budget: Duration) {
-    for server in &servers {
-        server.stop_accepting();
-        server.tasks.close();
-        let connections: Vec<_> = server.shared.open.lock().values().cloned().collect();
-        connections.iter().for_each(|conn| conn.drain());
-    }
-    let all = async {
-        for server in &servers {
-            server.tasks.wait().await;
+        self.stop.cancel();
+        self.tasks.close();
+        let connections = || -> Vec<_> { self.shared.open.lock().values().cloned().collect() };
+        connections().iter().for_each(|conn| conn.drain());
+        if tokio::time::timeout(budget, self.tasks.wait()).await.is_err() {
+            connections()
+                .iter()
+                .for_each(|conn| conn.close("the server stops"));
+            self.tasks.wait().await;
         }
-    };
-    if tokio::time::timeout(budget, all).await.is_ok() {
-        return;
-    }
-    for server in &servers {
-        let left: Vec<_> = server.shared.open.lock().values().cloned().collect();
-        left.iter().for_each(|conn| conn.close("the server stops"));
-    }
-    for server in &servers {
-        server.tasks.wait().await;
     }
 }
 

@@ -462,6 +462,9 @@ impl<D: Disk> Pull<D> {
     }
 
     fn keep(self: &Arc<Self>, held: Held<HeldPull>) {
+        let mut held = held;
+        // The hold counts what is left of the request.
+        held.pull.responder.release_weight();
         let (topic, queue_id) = (held.pull.header.topic.to_string(), held.pull.header.queue_id);
         match self.hold.put(&topic, queue_id, held) {
             Ok(key) => {
