@@ -129,7 +129,7 @@ impl<D: Disk> Handlers<D> {
             request::CONSUMER_SEND_MSG_BACK => {
                 self.in_lane(&self.lanes.search, r, |h, r, may| h.send_back.handle(r, may));
             }
-            request::QUERY_MESSAGE | request::VIEW_MESSAGE_BY_ID | request::SEARCH_OFFSET_BY_TIMESTAMP
+            request::QUERY_MESSAGE | request::VIEW_MESSAGE_BY_ID
                 if self.query.is_overloaded(&self.lanes.search) =>
             {
                 self.query.refuse_overload(r);
