@@ -57,6 +57,13 @@ struct State {
     begun: std::collections::BTreeMap<u64, i64>,
 }
 
+impl Lanes {
+    /// What the lines may occupy.
+    pub fn budgets(&self) -> [&Budget; 3] {
+        [&self.admin.budget, &self.search.budget, &self.pull.budget]
+    }
+}
+
 /// One lane.
 pub struct Lane {
     width: usize,

@@ -9,11 +9,10 @@ use disk::Clock;
 use remoting::{Limits, Room, ServerSettings};
 use store::{FlushType, StoreSettings};
 
-use crate::delay::DelayLevels;
 use crate::settings::Settings;
 
 /// What the store is told when it is opened.
-pub fn of(broker: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSettings {
+pub fn of(broker: &Settings, delay_levels_ms: &[i64], clock: &dyn Clock) -> StoreSettings {
     let s = &broker.store;
     let at_start = StoreSettings {
         commitlog_dirs: s.commit_log_dirs(),
@@ -39,7 +38,7 @@ pub fn of(broker: &Settings, levels: &DelayLevels, clock: &dyn Clock) -> StoreSe
         index_slots: s.max_hash_slot_num,
         index_entries: s.max_index_num,
         local_offset_ms: settings::host::local_offset_ms(clock.now_ms()),
-        delay_levels_ms: levels.as_ms().to_vec(),
+        delay_levels_ms: delay_levels_ms.to_vec(),
         ..StoreSettings::below(PathBuf::from(&s.store_path_root_dir))
     };
     tuned(broker, at_start)

@@ -9,7 +9,7 @@ use message::record::{Check, Entry, View, decode};
 use store::{QueueOffset, ReadLimits};
 
 use crate::requests::GROUP;
-use crate::world::{End, Mode, World, short};
+use crate::world::{End, World, short};
 
 /// A message in a queue.
 struct Found {
@@ -39,7 +39,7 @@ impl World {
         self.check_acknowledged();
         self.check_seen();
         self.check_queues(end);
-        self.check_offsets(end);
+        self.check_offsets();
     }
 
     fn check_topics(&self) {
@@ -143,9 +143,8 @@ impl World {
         topics
     }
 
-    /// Offsets are what was committed once, and after a clean stop what was committed last is not checked more closely
-    /// than that: a deleted topic takes its own with it.
-    fn check_offsets(&self, _end: End) {
+    /// Offsets are what was committed once; those of a deleted topic are gone with it.
+    fn check_offsets(&self) {
         let offsets = &self.parts().tables.offsets;
         for topic in &self.promises.forgotten {
             if let Some(offset) = (0..2).find_map(|queue_id| offsets.get(GROUP, topic, queue_id)) {
@@ -238,11 +237,6 @@ impl World {
             all.extend(records(slice).iter().map(found));
         }
         all
-    }
-
-    /// Whether consumers may rely on what they saw.
-    pub fn is_sync(&self) -> bool {
-        self.mode == Mode::Sync
     }
 }
 

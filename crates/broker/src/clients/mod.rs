@@ -40,6 +40,13 @@ pub struct Clients {
     pub locks_budget: Arc<Budget>,
 }
 
+impl Clients {
+    /// What clients may occupy.
+    pub fn budgets(&self) -> [&Budget; 2] {
+        [&self.heartbeats, &self.locks_budget]
+    }
+}
+
 impl Default for Clients {
     fn default() -> Self {
         let heartbeats = Budget::new("HEARTBEATS", HEARTBEATS_MAX_BYTES);

@@ -86,8 +86,8 @@ impl<D: Disk> Appender<D> {
 
     /// Gives an answer when its records are as safe as the settings ask; at once if the sender does not want to wait
     /// (`waits` is false), but never before the topic is on disk.
-    pub fn acknowledge(&self, waiter: Waiter, waits: bool) {
-        let sync_flush = self.settings.load().is_sync_flush();
+    pub fn acknowledge(&self, waiter: Waiter, waits: bool, settings: &Settings) {
+        let sync_flush = settings.is_sync_flush();
         if sync_flush && !waits {
             self.acknowledgements.request_flush();
         }
@@ -95,9 +95,9 @@ impl<D: Disk> Appender<D> {
     }
 
     /// The code of an answer whose record is safe on this broker: whether it is where else it should be.
-    pub fn replicated_code(&self, waits: bool) -> i32 {
+    pub fn replicated_code(waits: bool, settings: &Settings) -> i32 {
         // No slave is connected to this release: a SYNC_MASTER says so, as Java's does, and has stored the message.
-        match waits && self.settings.load().is_sync_master() {
+        match waits && settings.is_sync_master() {
             true => response::SLAVE_NOT_AVAILABLE,
             false => response::SUCCESS,
         }

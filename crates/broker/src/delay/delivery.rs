@@ -12,8 +12,9 @@ use message::{name, sys_flag};
 use store::{AppendError, Arrival, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
 
-use super::{DelayLevels, DelayOffsets};
+use super::DelayOffsets;
 use crate::commitlog::{Appender, ArrivalListener, StoreError};
+use crate::settings::DelayLevels;
 
 /// When a message that could not be delivered is tried again, ms.
 const RETRY_MS: i64 = 100;

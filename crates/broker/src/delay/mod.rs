@@ -4,9 +4,7 @@
 //! the place of the tagsCode. Rules: RocketMQ 4.9.8, ScheduleMessageService (reference: behaviours.md §1).
 
 mod delivery;
-mod levels;
 mod offsets;
 
 pub use delivery::{Delivery, ParkedListener, QuietUntil};
-pub use levels::{BadLevel, DelayLevels};
 pub use offsets::{DelayOffsetFile, DelayOffsets};

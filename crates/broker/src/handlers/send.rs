@@ -19,7 +19,7 @@ use remoting::{Request, Responder};
 use store::{AppendError, Illegal, NewRecord, Pending, PhysicalOffset, Preparer};
 
 use crate::commitlog::{Answer, Appender, Physical, SendAnswer, Waiter};
-use crate::delay::DelayLevels;
+use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tables::{GroupTable, TopicTable};
@@ -196,7 +196,7 @@ impl<D: Disk> Send<D> {
             store_host: self.appender.store_host,
             region: Arc::clone(&self.region),
             trace_on: settings.broker.trace_on,
-            code: self.appender.replicated_code(plan.waits),
+            code: Appender::<D>::replicated_code(plan.waits, settings),
         };
         let waiter = Waiter {
             end: placed.end,
@@ -205,7 +205,7 @@ impl<D: Disk> Send<D> {
             since_ms: now,
             answer: Answer::Send(answer),
         };
-        self.appender.acknowledge(waiter, plan.waits);
+        self.appender.acknowledge(waiter, plan.waits, settings);
     }
 }
 

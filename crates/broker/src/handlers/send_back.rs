@@ -19,8 +19,8 @@ use remoting::Request;
 use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
 
 use crate::commitlog::{Answer, Appender, StoreError, Stored, Waiter};
-use crate::delay::DelayLevels;
 use crate::lane::MayWait;
+use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::tables::{Change, GroupTable, NotCreated, TopicTable, perm};
 
@@ -128,7 +128,7 @@ impl<D: Disk> SendBack<D> {
                     since_ms: now,
                     answer: Answer::SendBack(responder),
                 };
-                self.appender.acknowledge(waiter, true);
+                self.appender.acknowledge(waiter, true, &self.settings.load());
             }
             Ok(None) => responder.ok(),
             Err(e) => responder.error(e.code(), &e.to_string()),

@@ -19,7 +19,7 @@ use crate::commitlog::{
     Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
 };
 use crate::config::{ConfigStore, SettingsListener};
-use crate::delay::{DelayLevels, DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
+use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
 use crate::handlers::client::Client as ClientHandler;
@@ -31,6 +31,7 @@ use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::lane::{Lane, Lanes, Workers};
 use crate::registration::Registration;
+use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::store_settings;
@@ -116,7 +117,7 @@ impl<D: Disk + Clone> Parts<D> {
         let levels = DelayLevels::parse(&settings.store.message_delay_level)
             .map_err(|e| StartError::Setting(e.to_string()))?;
         let levels = Arc::new(levels);
-        let store_settings = store_settings::of(&settings, &levels, clock.as_ref());
+        let store_settings = store_settings::of(&settings, levels.as_ms(), clock.as_ref());
         let (store, report) = Store::open_with(disk.clone(), store_settings, now, helpers)?;
         // A start on a full disk refuses from the first send on, and is registered so.
         store.tick_disk(now);

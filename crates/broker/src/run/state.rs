@@ -47,12 +47,8 @@ impl<D: Disk> State<D> {
             let name = lane.budget().name();
             let _ = writeln!(page, "lane {name}: {here} requests, the oldest for {wait} ms");
         }
-        let budgets = [
-            parts.clients.heartbeats.as_ref(),
-            parts.clients.locks_budget.as_ref(),
-            parts.hold.budget(),
-        ];
-        for budget in budgets {
+        let budgets = parts.clients.budgets().into_iter().chain(lanes.budgets());
+        for budget in budgets.chain([parts.hold.budget()]) {
             let (name, used, max) = (budget.name(), budget.used(), budget.max_bytes());
             let _ = writeln!(
                 page,

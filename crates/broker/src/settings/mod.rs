@@ -2,11 +2,13 @@
 
 mod auth;
 mod broker;
+mod delay_levels;
 mod rules;
 mod store;
 
 pub use auth::AuthSection;
 pub use broker::BrokerSection;
+pub use delay_levels::{BadLevel, DelayLevels};
 pub use settings::net::{ClientSection, ServerSection};
 pub use store::{BrokerRole, FlushDiskType, StoreSection};
 

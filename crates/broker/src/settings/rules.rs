@@ -4,7 +4,7 @@
 //! the one never passes what the other refuses.
 
 use super::{BrokerRole, Settings};
-use crate::delay::DelayLevels;
+use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
 use remoting::Limits;
@@ -161,7 +161,7 @@ impl Settings {
             Ok(levels) => levels,
             Err(bad) => return report.about(Severity::Error, "messageDelayLevel", bad.to_string()),
         };
-        let store = match store_settings::of(self, &levels, &SystemClock).checked() {
+        let store = match store_settings::of(self, levels.as_ms(), &SystemClock).checked() {
             Ok(store) => store,
             Err(bad) => return report.about(Severity::Error, bad.setting, bad.to_string()),
         };

@@ -13,7 +13,6 @@ use remoting::Request;
 
 use message::name::SCHEDULE_TOPIC;
 
-use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::commitlog::{Appender, Hold};
 use crate::delay::Delivery;
@@ -167,14 +166,8 @@ impl<D: Disk> Runtime<D> {
 
     /// Ours: each limit in bytes, what is used of it, how often it refused; and what was passed over.
     fn limits(&self, put: &mut dyn FnMut(&str, String)) {
-        let lanes = [&self.lanes.admin, &self.lanes.search, &self.lanes.pull];
-        let of_lanes = lanes.into_iter().map(|lane| lane.budget().as_ref());
-        let of_clients: [&Budget; 3] = [
-            self.clients.heartbeats.as_ref(),
-            self.clients.locks_budget.as_ref(),
-            self.hold.budget(),
-        ];
-        for budget in of_clients.into_iter().chain(of_lanes) {
+        let budgets = self.clients.budgets().into_iter().chain(self.lanes.budgets());
+        for budget in budgets.chain([self.hold.budget()]) {
             let (name, max) = (budget.name(), budget.max_bytes());
             let text = format!("{} of {max} B, {} refused", budget.used(), budget.refused());
             put(&format!("limit_{name}"), text);
