@@ -430,7 +430,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             let length = self.requests.len();
             let (conn, requests) = (&self.conn, &mut self.requests);
             guarded(conn, || self.service.serve(conn, requests));
-            if self.conn.should_yield() {
+            if !self.requests.is_empty() && self.conn.should_yield() {
                 break;
             }
             if self.requests.len() == length {

@@ -20,7 +20,7 @@ use crate::config::{SettingsChange, SettingsListener};
 
 /// Records that a connection's task builds units for, at least, before it goes back to its connection.
 const INLINE: usize = 64;
-/// Records between two looks at the time, and the time a connection's task gives to building: queues that are new wait for
+/// Records between two looks at the time, no more than [`INLINE`], and the time a connection's task gives to building: queues that are new wait for
 /// the disk to make their files, and others wait for this worker.
 const STEP: usize = 64;
 const INLINE_TIME: Duration = Duration::from_millis(5);
@@ -55,9 +55,11 @@ pub struct Reput<D: Disk> {
 impl<D: Disk> Reput<D> {
     /// Builds units for what is visible now, on a connection's task that made `own` records visible.
     pub fn some(&self, own: usize) {
-        let (begun, mut left) = (Instant::now(), own.max(INLINE));
-        let mut more = true;
-        while more && left > 0 && begun.elapsed() < INLINE_TIME {
+        let mut left = own.max(INLINE) - STEP;
+        // Nearly every read is done with one step, and needs no clock.
+        let begun = (left > 0).then(Instant::now);
+        let mut more = self.once(STEP);
+        while more && left > 0 && begun.is_some_and(|begun| begun.elapsed() < INLINE_TIME) {
             let step = left.min(STEP);
             more = self.once(step);
             left -= step;

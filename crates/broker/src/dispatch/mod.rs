@@ -92,7 +92,7 @@ impl<D: Disk> Handlers<D> {
                     }
                 }
             }
-            if should_yield() {
+            if !requests.is_empty() && should_yield() {
                 return;
             }
         }
