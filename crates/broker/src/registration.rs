@@ -251,6 +251,7 @@ impl Registration {
         let (mut changes, mut announced) = (self.topics.subscribe(), self.announced.subscribe());
         // What has changed since the first registration, or all.
         changes.mark_changed();
+        let mut told = *announced.borrow_and_update();
         let mut last_full = Instant::now();
         loop {
             let full = tokio::select! {
@@ -258,12 +259,16 @@ impl Registration {
                 _ = announced.changed() => true,
                 _ = changes.changed() => {
                     tokio::time::sleep(GATHER).await;
-                    changes.mark_unchanged();
                     false
                 }
                 // Unlike Java, which waits for the next period: a name server that was restarted knows us soon.
                 () = self.lost(address) => false,
             };
+            // What came together is told together.
+            changes.mark_unchanged();
+            let announcements = *announced.borrow_and_update();
+            let full = full || announcements != told;
+            told = announcements;
             if full {
                 last_full = Instant::now();
             }

@@ -106,9 +106,14 @@ impl Acknowledgements {
         (now, now + i64::from(limit))
     }
 
-    /// The last step. Nearly every topic is saved already.
+    /// The last step. Nearly every topic is saved already. One that was made for this request may be on disk sooner than the
+    /// name servers know it.
     fn when_topic_is_safe(&self, waiter: Waiter) {
-        let Some(change) = waiter.topic.filter(|change| !self.topics.is_saved(*change)) else {
+        let made = waiter.made_topic;
+        let Some(change) = waiter
+            .topic
+            .filter(|change| made || !self.topics.is_saved(*change))
+        else {
             return waiter.answer.give(response::SUCCESS);
         };
         let (now, deadline) = self.times();
@@ -122,7 +127,7 @@ impl Acknowledgements {
             };
             waiter.answer.give(code);
         });
-        if waiter.made_topic {
+        if made {
             self.topics.when_settled(change, now, deadline, give);
         } else {
             self.topics.when_saved(change, now, deadline, give);
@@ -255,5 +260,53 @@ impl SendAnswer {
             store_host: self.store_host,
             physical_offset,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use disk::{SimClock, SimDisk};
+    use remoting::MemoryPeer;
+
+    use super::*;
+    use crate::tables::Identity;
+
+    const NOW: i64 = 1000;
+
+    #[test]
+    fn whoever_made_a_topic_waits_for_the_name_servers_also_if_it_is_saved_before_the_message_is() {
+        let disk = SimDisk::default();
+        let settings = Settings::default();
+        let file = PathBuf::from("/config/topics.json");
+        let topics = Arc::new(TopicTable::load(&disk, file, &Identity::of(&settings), NOW).unwrap());
+        let acknowledgements = Acknowledgements::new(
+            Arc::clone(&topics),
+            Arc::new(settings::Live::new(settings)),
+            Arc::new(SimClock::at(NOW)),
+            PhysicalOffset(0),
+        );
+        let made = topics.create_for_group("Made", 1, 6, 0, NOW).unwrap();
+        assert!(made.made);
+        crate::tables::save(&*topics, &disk, NOW).unwrap();
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        for made_topic in [false, true] {
+            let waiter = Waiter {
+                end: PhysicalOffset(100),
+                topic: made.unsaved,
+                made_topic,
+                since_ms: NOW,
+                answer: Answer::SendBack(peer.request(1, &(), "").0.responder),
+            };
+            acknowledgements.wait(waiter, false);
+        }
+        assert_eq!(peer.take().len(), 1, "a topic that was there is on disk");
+        topics.set_told(topics.changes());
+        assert_eq!(
+            peer.take().len(),
+            1,
+            "the name servers know the one that was made"
+        );
     }
 }

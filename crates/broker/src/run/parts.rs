@@ -154,7 +154,7 @@ impl Loaded {
         let file = |name: &str| -> PathBuf { config_dir.join(name) };
         dormant::rocksdb::check(disk, &config_dir)?;
         let lmq = settings.store.enable_lmq;
-        let topics = TopicTable::load(disk, file("topics.json"), &identity(settings), now)?;
+        let topics = TopicTable::load(disk, file("topics.json"), &Identity::of(settings), now)?;
         let groups = GroupTable::load(disk, file("subscriptionGroup.json"), now)?;
         let offsets = OffsetTable::load(disk, &config_dir, lmq)?;
         let bloom = Bloom::of(
@@ -184,22 +184,6 @@ impl Loaded {
                  message: it goes on at {is}"
             );
         }
-    }
-}
-
-fn identity(settings: &Settings) -> Identity {
-    let broker = &settings.broker;
-    Identity {
-        cluster: broker.broker_cluster_name.clone(),
-        broker: broker.broker_name.clone(),
-        auto_create: broker.auto_create_topic_enable,
-        default_queues: broker.default_topic_queue_nums,
-        cluster_topic: broker.cluster_topic_enable,
-        broker_topic: broker.broker_topic_enable,
-        lmq: settings.store.enable_lmq,
-        trace_topic: broker
-            .trace_topic_enable
-            .then(|| broker.msg_trace_topic_name.clone()),
     }
 }
 

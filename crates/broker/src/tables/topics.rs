@@ -16,6 +16,7 @@ use super::attributes;
 use super::config_file::{self, LoadError};
 use super::saver::{Change, ConfigFile, SaveError, Saver, WhenSaved};
 use crate::config::{SettingsChange, SettingsListener};
+use crate::settings::Settings;
 use crate::watermark::Watermark;
 
 /// Permission bits of a topic or broker.
@@ -63,6 +64,23 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// As the settings say.
+    pub fn of(settings: &Settings) -> Self {
+        let broker = &settings.broker;
+        Self {
+            cluster: broker.broker_cluster_name.clone(),
+            broker: broker.broker_name.clone(),
+            auto_create: broker.auto_create_topic_enable,
+            default_queues: broker.default_topic_queue_nums,
+            cluster_topic: broker.cluster_topic_enable,
+            broker_topic: broker.broker_topic_enable,
+            lmq: settings.store.enable_lmq,
+            trace_topic: broker
+                .trace_topic_enable
+                .then(|| broker.msg_trace_topic_name.clone()),
+        }
+    }
+
     /// Gives a topic of the file what settings say of it and nobody else can: operators cannot change these topics (unlike
     /// Java, where the settings of the broker's first start count for ever). True if that changed something.
     fn settles(&self, topic: &mut TopicConfig) -> bool {

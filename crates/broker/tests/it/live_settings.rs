@@ -481,14 +481,14 @@ async fn name_servers_are_told_in_todays_way() {
     changes.set(&fixture, "forceRegister=false\n").await;
     fixture.set("brokerPermission=6\n").await;
     namesrv
-        .wait_until(|headers| count(headers, request::QUERY_DATA_VERSION) == 1)
+        .wait_until(|headers| count(headers, request::QUERY_DATA_VERSION) >= 1)
         .await;
 
     assert_eq!(namesrv.count(request::REGISTER_TOPIC_IN_NAMESRV), 0);
     changes.set(&fixture, "enableSingleTopicRegister=true\n").await;
     fixture.send(&to("Single", 0, ""), b"x").await;
     namesrv
-        .wait_until(|headers| count(headers, request::REGISTER_TOPIC_IN_NAMESRV) == 1)
+        .wait_until(|headers| count(headers, request::REGISTER_TOPIC_IN_NAMESRV) >= 1)
         .await;
 
     // The period of a minute has begun already.
