@@ -133,6 +133,11 @@ impl Room {
         }
     }
 
+    /// The limit, bytes.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Bytes held now.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)

@@ -155,6 +155,7 @@ impl World {
             disk: self.disk.clone(),
             clock: Arc::new(self.clock.clone()),
             workers: Workers::Caller,
+            traffic: Default::default(),
         };
         let helpers = store::Helpers {
             parallel: &store::Inline,

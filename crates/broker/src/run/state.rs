@@ -47,14 +47,8 @@ impl<D: Disk> State<D> {
             let name = lane.budget().name();
             let _ = writeln!(page, "lane {name}: {here} requests, the oldest for {wait} ms");
         }
-        let budgets = parts.clients.budgets().into_iter().chain(lanes.budgets());
-        for budget in budgets.chain([parts.hold.budget()]) {
-            let (name, used, max) = (budget.name(), budget.used(), budget.max_bytes());
-            let _ = writeln!(
-                page,
-                "limit {name}: {used} of {max} bytes, {} refused",
-                budget.refused()
-            );
+        for level in parts.limits.levels() {
+            let _ = writeln!(page, "limit {}: {level}", level.name);
         }
         let panics = self.task_panics.load(Ordering::Relaxed);
         let _ = writeln!(page, "{panics} panics of tasks");
