@@ -274,6 +274,10 @@ impl<D: Disk + Clone> Builder<D> {
                 tables: self.loaded.tables.clone(),
                 clients: clients.clone(),
                 store: Arc::clone(&self.store),
+                answer_waiting: {
+                    let pulls = Arc::clone(&pulls);
+                    Box::new(move |groups| pulls.groups_changed(groups))
+                },
                 clock: Arc::clone(&self.clock),
             },
             settings: self.settings_requests(&registration, &pulls, &log),

@@ -197,3 +197,53 @@ async fn pulls_hear_at_once_that_their_topic_is_closed_or_gone() {
         fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &open, "").await;
     }
 }
+
+/// The same for its group.
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_hear_at_once_that_their_group_may_not_consume_or_is_gone() {
+    let fixture = Fixture::new(|s| s.broker.auto_create_subscription_group = false).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    let waiting = PullMessageRequestHeader {
+        sys_flag: 6,
+        suspend_timeout_millis: Some(600_000),
+        ..from("Topic", 0, 1)
+    };
+    let group = waiting.consumer_group.to_string();
+    let config =
+        |name: &str, consumes: bool| format!(r#"{{"groupName":"{name}","consumeEnable":{consumes}}}"#);
+    let put = async |body: String| {
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        let answer = fixture.ask(code, &(), body).await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    };
+    let gone = DeleteSubscriptionGroupRequestHeader {
+        group_name: Cow::Borrowed(&group),
+        clean_offset: None,
+        remove_offset: None,
+    };
+    for (consumes, code) in [
+        (Some(true), response::PULL_NOT_FOUND),
+        (Some(false), response::NO_PERMISSION),
+        (None, response::SUBSCRIPTION_GROUP_NOT_EXIST),
+    ] {
+        put(config(&group, true)).await;
+        let change = async {
+            wait_until("a pull waits", WITHIN, async || {
+                fixture.runtime().await["pullHoldSize"] == "1"
+            })
+            .await;
+            // Another group's pulls go on waiting.
+            put(config("another", false)).await;
+            assert_eq!(fixture.runtime().await["pullHoldSize"], "1");
+            match consumes {
+                Some(consumes) => put(config(&group, consumes)).await,
+                None => {
+                    let answer = fixture.ask(request::DELETE_SUBSCRIPTIONGROUP, &gone, "").await;
+                    assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+                }
+            }
+        };
+        let (held, ()) = tokio::join!(fixture.pull(&waiting), change);
+        assert_eq!(held.code, code, "{:?}", held.remark);
+    }
+}
