@@ -10,6 +10,7 @@
 //! | flush | [`Store::flush`], then [`Store::reput`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
 //! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
+//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] on a slave |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
@@ -34,6 +35,7 @@ mod offset;
 mod prepare;
 mod progress;
 mod queue;
+mod raw;
 mod read;
 pub mod recover;
 mod reput;
@@ -49,6 +51,7 @@ pub use offset::{PhysicalOffset, QueueOffset};
 pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
+pub use raw::RawError;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};

@@ -8,6 +8,7 @@ use crate::live_settings::LiveSettings;
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
+use crate::raw::Whole;
 use crate::reput::{Fresh, Reput};
 use crate::settings::{FlushType, StoreSettings};
 use disk::{Disk, MappedFile, MappedSlice};
@@ -48,6 +49,8 @@ pub struct Store<D: Disk> {
     pub(crate) latch: Latch,
     pub(crate) writer: Mutex<LogWriter<D>>,
     encode_buffers: Buffers,
+    /// Nothing behind this is a whole record; [`i64::MAX`] where records are appended whole.
+    pub(crate) whole_end: AtomicI64,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
@@ -93,6 +96,8 @@ pub(crate) struct LogWriter<D: Disk> {
     /// Store time of the last record.
     pub(crate) timestamp: i64,
     pub(crate) shut_down: bool,
+    /// Where bytes of a master's log are appended: how far they are whole records.
+    pub(crate) whole: Option<Whole>,
 }
 
 impl<D: Disk> Store<D> {
@@ -161,7 +166,7 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    fn may_append(&self) -> Result<(), AppendError> {
+    pub(crate) fn may_append(&self) -> Result<(), AppendError> {
         self.latch.check()?;
         if self.is_disk_full.load(Ordering::Acquire)
             && let Some(full) = self.disk_full.read().clone()
@@ -243,9 +248,7 @@ impl<D: Disk> Store<D> {
                 file.modified_ms.store(now, Ordering::Relaxed);
                 writer.position += len;
                 writer.timestamp = now;
-                if self.settings.flush_type == FlushType::Async {
-                    self.portions.fetch_add(1, Ordering::Relaxed);
-                }
+                self.note_portion();
                 run.iter_mut()
                     .for_each(|record| record.result = record.place.map(Ok));
                 self.remember(run);
@@ -261,6 +264,13 @@ impl<D: Disk> Store<D> {
                     .for_each(|record| record.result = Some(Err(error.clone())));
                 Err(error)
             }
+        }
+    }
+
+    /// The log has grown by a run of records.
+    pub(crate) fn note_portion(&self) {
+        if self.settings.flush_type == FlushType::Async {
+            self.portions.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -348,12 +358,13 @@ impl<D: Disk> Store<D> {
         PhysicalOffset(self.log.flushed())
     }
 
-    /// End of what readers may see: under SYNC_FLUSH what is durable, else all.
+    /// End of what readers may see: under SYNC_FLUSH what is durable, else all; of a slave's log only whole records.
     pub fn visible(&self) -> PhysicalOffset {
-        match self.settings.flush_type {
+        let end = match self.settings.flush_type {
             FlushType::Async => self.max_physical(),
             FlushType::Sync => self.flushed(),
-        }
+        };
+        end.min(PhysicalOffset(self.whole_end.load(Ordering::SeqCst)))
     }
 
     /// End of what has consumequeue units.
@@ -572,7 +583,9 @@ impl<D: Disk> Store<D> {
                 file: log.file_at(end),
                 timestamp,
                 shut_down: false,
+                whole: None,
             }),
+            whole_end: AtomicI64::new(i64::MAX),
             encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,

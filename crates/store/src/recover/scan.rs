@@ -259,9 +259,17 @@ impl<D: Disk> Scan<'_, D> {
         };
         Ok(match decode(&record, check) {
             // Unlike Java, which has nothing to tell by that a record's end was not written.
-            Ok(Entry::Record(view)) => view
-                .unwritten_sector((position % self.log.file_size) as u64)
-                .map(|at| RecordError::Torn { at }),
+            Ok(Entry::Record(view)) => {
+                let unwritten = view.unwritten_sector((position % self.log.file_size) as u64);
+                // A copy may end within a record, at any byte; the master has it.
+                let is_cut = self.settings.replica
+                    && unwritten.is_none()
+                    && view.ends_with_zero()
+                    && self.is_blank(position + len)?;
+                unwritten
+                    .or(is_cut.then_some(view.total_len() - 1))
+                    .map(|at| RecordError::Torn { at })
+            }
             Ok(Entry::Blank { left }) => Some(RecordError::Length {
                 what: "record",
                 len: left.into(),

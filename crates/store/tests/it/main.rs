@@ -16,6 +16,7 @@ mod harness;
 mod index;
 mod log_damage;
 mod multi;
+mod raw;
 mod refusals;
 mod reput;
 mod threads;
