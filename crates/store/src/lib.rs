@@ -21,6 +21,7 @@ pub mod check;
 mod checkpoint;
 mod damage;
 mod delete_topic;
+mod deletions;
 mod ext;
 mod flush;
 #[cfg(feature = "fuzz")]
@@ -34,15 +35,18 @@ mod offset;
 mod prepare;
 mod progress;
 mod queue;
+mod queue_checkpoint;
 mod read;
 pub mod recover;
 mod reput;
 mod retention;
+mod sealed;
 mod settings;
 mod store;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use damage::{Damage, DamageReport};
+pub use delete_topic::DeleteTopicError;
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};
