@@ -24,6 +24,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of a unit.
 pub(crate) const UNIT: i64 = 20;
+/// Bytes of leftover units that are read at a time, at least and at most.
+pub(crate) const LEFTOVER_MIN: usize = 64 * UNIT as usize;
+const LEFTOVER_MAX: usize = 1024 * UNIT as usize;
 
 /// A unit's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +190,33 @@ pub(crate) struct Leftover {
     pub(crate) first: i64,
     /// Some of them, as they stand in the file.
     pub(crate) units: Vec<u8>,
+    /// Index of the first unit in `units`.
+    pub(crate) units_from: i64,
     /// The file may hold something other than zeros up to this position in it.
     pub(crate) dirty_until: u64,
+}
+
+impl Leftover {
+    fn unit(&self, index: i64) -> Option<Unit> {
+        let nth = usize::try_from(index - self.units_from).ok()?;
+        let bytes = self.units.chunks_exact(UNIT as usize).nth(nth)?;
+        Some(Unit::decode(bytes))
+    }
+
+    /// Whether more of them may be read from `index` on, which is at byte `at` of a file.
+    fn goes_on_at<F: MappedFile>(&self, index: i64, at: u64, file: &QueueFile<F>) -> bool {
+        let next = self.units_from + self.units.len() as i64 / UNIT;
+        index == next && file.start <= self.first * UNIT && at < self.dirty_until.min(file.file.len())
+    }
+
+    /// Reads the next ones: ever more at a time, for of most queues there are few.
+    fn read_on<F: MappedFile>(&mut self, file: &F, at: u64) -> disk::Result<()> {
+        let len = (self.units.len() * 4).clamp(LEFTOVER_MIN, LEFTOVER_MAX);
+        let len = (len as u64).min(file.len() - at);
+        self.units_from += self.units.len() as i64 / UNIT;
+        self.units.resize(len as usize, 0);
+        file.read(at, &mut self.units)
+    }
 }
 
 /// The size of the files of a queue, given where they start and how long they are: that of the longest. A broker whose
@@ -431,7 +459,7 @@ impl<F: MappedFile> Queue<F> {
             self.skip_to(disk, files, queue_offset)?;
         }
         let unit = self.with_extension(disk, files, unit, store_timestamp)?;
-        if !self.stands(queue_offset, unit) {
+        if !self.stands(queue_offset, unit)? {
             self.write(disk, files, queue_offset, unit)?;
         }
         self.max_physical.store(unit.end(), Ordering::Relaxed);
@@ -512,29 +540,26 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// Whether the unit is in its place already; publishes it then.
-    fn stands(&self, index: i64, unit: Unit) -> bool {
+    fn stands(&self, index: i64, unit: Unit) -> disk::Result<bool> {
         if !self.has_leftover.load(Ordering::Acquire) {
-            return false;
+            return Ok(false);
         }
-        let leftover = self.leftover.lock();
-        let Some(leftover) = leftover.as_ref() else {
-            return false;
+        let mut leftover = self.leftover.lock();
+        let Some(leftover) = leftover.as_mut() else {
+            return Ok(false);
         };
-        let Some(at) = index
-            .checked_sub(leftover.first)
-            .and_then(|nth| usize::try_from(nth).ok())
-        else {
-            return false;
+        let Some(file) = self.file_at(index * UNIT) else {
+            return Ok(false);
         };
-        let found = leftover.units.chunks_exact(UNIT as usize).nth(at);
-        let Some(file) = self
-            .file_at(index * UNIT)
-            .filter(|_| found == Some(&unit.encode()[..]))
-        else {
-            return false;
-        };
-        file.file.publish((index * UNIT - file.start + UNIT) as u64);
-        true
+        let at = (index * UNIT - file.start) as u64;
+        if leftover.unit(index).is_none() && leftover.goes_on_at(index, at, &file) {
+            leftover.read_on(&file.file, at)?;
+        }
+        let stands = leftover.unit(index) == Some(unit);
+        if stands {
+            file.file.publish(at + UNIT as u64);
+        }
+        Ok(stands)
     }
 
     /// The file that may hold units behind the end when recovery has read the log, and the place in it from which on.

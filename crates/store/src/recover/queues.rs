@@ -7,7 +7,7 @@ use crate::deletions::Deletions;
 use crate::ext::Ext;
 use crate::log::{Log, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
-use crate::queue::{Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
+use crate::queue::{LEFTOVER_MIN, Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
 use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, decode};
@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a file that are looked at at once: a block.
 const FRONT: u64 = 4096;
-/// Bytes of leftover units that are kept for comparison; of 100,000 queues most have a few.
-const LEFTOVER_MAX: usize = 16 * UNIT as usize;
 
 /// Opens all queues up to `limit` in the log.
 pub(super) struct Loader<'a, D: Disk> {
@@ -492,9 +490,10 @@ impl<'a, F: MappedFile> Front<'a, F> {
         let all_seen = allocated <= FRONT && self.units.iter().any(|&byte| byte != 0);
         Leftover {
             first: self.file.start / UNIT + good,
+            units_from: self.file.start / UNIT + good,
             units: rest[..dirty
                 .next_multiple_of(UNIT as usize)
-                .min(LEFTOVER_MAX)
+                .min(LEFTOVER_MIN)
                 .min(rest.len())]
                 .to_vec(),
             dirty_until: match all_seen {

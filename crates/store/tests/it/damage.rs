@@ -1,7 +1,7 @@
 //! Directories that something happened to: what is recovered, what is cut, what is refused.
 
 use crate::harness::*;
-use disk::SimDisk;
+use disk::{Operation, SimDisk};
 use message::record::{Place, RecordError};
 use std::path::{Path, PathBuf};
 use store::check::Fault;
@@ -90,6 +90,48 @@ fn a_kill_loses_nothing() {
     let report = check(&lived_in(), 30);
     assert!(!report.clean);
     assert_eq!((report.records, report.log_cut), (30, None));
+}
+
+#[test]
+fn a_start_after_a_kill_writes_to_no_queue_whose_units_stand() {
+    // One block of units, several, and one that goes on in a second file.
+    for units in [150, 900, 1100] {
+        let settings = StoreSettings {
+            commitlog_file_size: 1 << 20,
+            consumequeue_file_size: 20_000,
+            index: false,
+            ..settings()
+        };
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings);
+        for number in 0..units {
+            let body = [number as u8; 10];
+            let all = [record("T", 0, &body, b""), record("T", 1, &body, b"")];
+            try_send(&store, &all, NOW);
+        }
+        settle(&store);
+        let disk = disk.kill();
+        disk.set_cost(Operation::Reserve, 1);
+        let (store, report) = open(&disk, &settings);
+        assert_eq!(report.units_built, 2 * units as u64);
+        // For the checkpoint; and of the second file, which is made again, each block of units.
+        let blocks = 2 * ((units as u64).saturating_sub(1000) * 20).div_ceil(4096);
+        assert_eq!(disk.spent_ms(), 1 + blocks, "{units} units");
+        for queue in 0..2 {
+            let found = drain(&store, "T", queue);
+            assert!(
+                found
+                    .iter()
+                    .enumerate()
+                    .all(|(nth, body)| *body == [nth as u8; 10])
+            );
+            assert_eq!(found.len(), units);
+        }
+        // What stood is durable now.
+        drop(store);
+        let (store, _) = open(&disk.crash(units as u64), &settings);
+        assert_eq!(drain(&store, "T", 1).len(), units);
+    }
 }
 
 #[test]
