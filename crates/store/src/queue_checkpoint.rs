@@ -101,6 +101,15 @@ impl QueueCheckpoint {
         self.topics.get(topic)?.get(&id)
     }
 
+    /// The first index file that is not there though the log still has records of it.
+    pub(crate) fn missing_index(&self, log_min: i64, is_there: impl Fn(&str) -> bool) -> Option<&str> {
+        let mut missing = self
+            .index
+            .iter()
+            .filter(|(name, end)| *end >= log_min && !is_there(name));
+        missing.next().map(|(name, _)| name.as_str())
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut found = QueueCheckpoint::default();
         for line in text.lines() {

@@ -81,7 +81,7 @@ impl MissingReport {
 }
 
 /// What the checkpoint's file says of a queue, where that counts.
-pub(super) fn state_of<'a>(
+pub(crate) fn state_of<'a>(
     known: Option<&'a QueueCheckpoint>,
     deletions: &Deletions,
     topic: &str,

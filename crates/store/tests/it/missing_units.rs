@@ -160,6 +160,80 @@ fn what_a_store_of_java_shows_by_itself_is_seen() {
     }
 }
 
+/// What the check says of a store, none of which is said after a start.
+fn checked(disk: &SimDisk) -> Vec<String> {
+    let look = |disk: &SimDisk| store::check::check(disk, &settings(), |_| {}).unwrap();
+    let summary = look(disk);
+    assert!(!summary.is_open);
+    let (store, _) = open(&disk.kill(), &settings());
+    let disk = store.disk().clone();
+    assert!(look(&disk).is_open, "figures move");
+    store.shutdown().unwrap();
+    drop(store);
+    assert_eq!(look(&disk).first_faults, []);
+    let faults = summary.first_faults.iter();
+    let faults = faults.filter(|fault| !matches!(fault, store::check::Fault::NoUnit { .. }));
+    faults.map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_check_tells_before_a_start_what_the_start_would() {
+    for clean in [true, false] {
+        assert_eq!(checked(&vouched(clean)), [] as [String; 0]);
+        let disk = vouched(clean);
+        disk.take(&queue_file(1));
+        let file = queue_file(1).display().to_string();
+        assert_eq!(
+            checked(&disk),
+            [format!(
+                "consumequeue T 0: {file} is missing; units up to 16 of 40 are there; a start builds the rest again from the \
+                 commitlog"
+            )]
+        );
+        let disk = vouched(clean);
+        disk.take(&queue_file(2));
+        assert!(checked(&disk)[0].contains("units up to 32 of 40 are there"));
+        // Where nothing vouches, a gap is seen all the same.
+        disk.take(Path::new("/store/queueCheckpoint"));
+        disk.take(&queue_file(0));
+        assert!(checked(&disk)[0].contains("units up to 0 are there"));
+        let disk = vouched(clean);
+        remove_dir(&disk, "/store/consumequeue/T");
+        let told = checked(&disk);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with(&format!(
+            "consumequeue T 0: {DIR} is missing; units up to 0 of 40"
+        )));
+        // Where nothing tells of it, the records do.
+        disk.take(Path::new("/store/queueCheckpoint"));
+        let summary = store::check::check(&disk, &settings(), |_| {}).unwrap();
+        let expected = [(("T".to_owned(), 0), COUNT as u64), (("T".to_owned(), 1), 4)];
+        assert_eq!((summary.faults, summary.without_queue), (0, expected.into()));
+    }
+}
+
+#[test]
+fn the_check_knows_of_deleted_topics() {
+    let disk = vouched(true);
+    let (store, _) = open(&disk, &settings());
+    store.delete_topic("T").unwrap();
+    send_through(&store, record("T", 0, b"new", b""), NOW);
+    drop(store);
+    let disk = disk.kill();
+    let summary = store::check::check(&disk, &settings(), |_| {}).unwrap();
+    assert_eq!(
+        (summary.faults, summary.without_queue.len()),
+        (0, 0),
+        "{summary:?}"
+    );
+    crate::damage::patch(&disk, "/store/deletedTopics", 0, b"9");
+    let told = store::check::check(&disk, &settings(), |_| {})
+        .unwrap()
+        .first_faults[0]
+        .to_string();
+    assert!(told.starts_with("/store/deletedTopics: it is damaged"), "{told}");
+}
+
 #[test]
 fn a_start_that_fails_half_way_is_made_good_by_the_next() {
     // The whole of what a start does, cut short at each of its operations, by a kill or a power cut.
