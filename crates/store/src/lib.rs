@@ -22,6 +22,7 @@ pub mod check;
 mod checkpoint;
 mod damage;
 mod delete_topic;
+mod deletions;
 mod ext;
 mod flush;
 #[cfg(feature = "fuzz")]
@@ -35,16 +36,19 @@ mod offset;
 mod prepare;
 mod progress;
 mod queue;
+mod queue_checkpoint;
 mod raw;
 mod read;
 pub mod recover;
 mod reput;
 mod retention;
+mod sealed;
 mod settings;
 mod store;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use damage::{Damage, DamageReport};
+pub use delete_topic::DeleteTopicError;
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};

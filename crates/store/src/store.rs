@@ -2,6 +2,8 @@
 
 use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::deletions::Deletions;
+use crate::flush::Save;
 use crate::index::{Index, RememberedQueue};
 use crate::latch::{Latch, Latched, Undone};
 use crate::live_settings::LiveSettings;
@@ -82,6 +84,10 @@ pub struct Store<D: Disk> {
     pub(crate) deleted_number: AtomicU64,
     /// There may be files of deleted topics.
     pub(crate) has_deleted: AtomicBool,
+    /// Which topics were deleted whose records the log still has.
+    pub(crate) deletions: Deletions,
+    /// Records that took a place in a queue from another one since the store was opened.
+    pub(crate) taken_places: AtomicU64,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
     pub(crate) _lock: D::Lock,
@@ -535,7 +541,7 @@ impl<D: Disk> Store<D> {
         self.reput(&mut |_| {})?;
         self.enter_keys()?;
         self.flush_index()?;
-        self.flush_queues(0, true)?;
+        self.flush_queues(0, Save::CheckpointAtLeast)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;
@@ -574,6 +580,7 @@ impl<D: Disk> Store<D> {
         queues: Queues<D::File>,
         checkpoint: (CheckpointFile<D::File>, Checkpoint),
         index: Option<Index<D>>,
+        deletions: Deletions,
     ) -> Self {
         let end = log.written();
         let timestamp = log.written_timestamp.load(Ordering::Relaxed);
@@ -615,6 +622,8 @@ impl<D: Disk> Store<D> {
             deleted_number: AtomicU64::new(0),
             // Of a run before.
             has_deleted: AtomicBool::new(true),
+            deletions,
+            taken_places: AtomicU64::new(0),
             followed_min: AtomicI64::new(0),
             _lock: lock,
         }

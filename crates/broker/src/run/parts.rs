@@ -231,6 +231,7 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.delay_offsets),
             Arc::clone(&self.levels),
+            Arc::clone(&self.loaded.tables.topics),
             Arc::clone(&self.clock),
         ));
         let store = Arc::clone(&self.store);

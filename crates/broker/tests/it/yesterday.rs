@@ -73,6 +73,45 @@ async fn what_was_parked_is_delivered_though_it_is_longer_than_messages_may_be_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_for_a_topic_or_queue_that_is_gone_is_delivered_and_counted() {
+    let fixture = Fixture::new(|_| {}).await;
+    for (topic, queue_id) in [("Gone", 0), ("Small", 3), ("Stays", 0)] {
+        let sent = fixture
+            .send(&to(topic, queue_id, "DELAY\u{1}1\u{2}"), b"late")
+            .await;
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    }
+    let gone = TopicRequestHeader {
+        topic: Cow::Borrowed("Gone"),
+    };
+    fixture.ask(request::DELETE_TOPIC_IN_BROKER, &gone, "").await;
+    let small = CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Small"),
+        default_topic: Some(Cow::Borrowed("TBW102")),
+        read_queue_nums: 2,
+        write_queue_nums: 2,
+        perm: 6,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: None,
+    };
+    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &small, "").await;
+    fixture.arrives("Stays", b"late").await;
+    wait_until("the others are delivered", WITHIN, async || {
+        fixture.runtime().await["delayedMessagesUnread"] == "2"
+    })
+    .await;
+    // The topic is made again: what was delivered is there.
+    let again = CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Gone"),
+        ..small
+    };
+    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &again, "").await;
+    fixture.arrives("Gone", b"late").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_of_the_broker_itself_follow_the_settings_of_each_start() {
     let fixture = Fixture::new(|_| {}).await;
     let queues = async |fixture: &Fixture, name: &str| {

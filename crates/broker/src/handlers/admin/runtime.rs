@@ -173,6 +173,8 @@ impl<D: Disk> Runtime<D> {
         );
         let undeliverable = self.delivery.undeliverable.load(Ordering::Relaxed);
         put("delayedMessagesPassedOver", undeliverable.to_string());
+        let unread = self.delivery.unread.load(Ordering::Relaxed);
+        put("delayedMessagesUnread", unread.to_string());
     }
 }
 
