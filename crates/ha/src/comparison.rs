@@ -1,0 +1,257 @@
+//! Where the log of a slave and that of its master part.
+//!
+//! Both logs are copies of what masters appended, and a record holds its own offset, the times and the hosts of its birth. So two
+//! logs that have the same record at the same offset have the same bytes before it; and they differ in everything behind the first
+//! difference. That allows to bisect: over the files of the slave's log first, which begin with a record each, then over the records
+//! in one file.
+//!
+//! VIEW_MESSAGE_BY_ID gives the bytes at an offset from any master. It does not check that a record begins there, so only
+//! equality means anything; a slave asks for what begins with a record in its own log.
+//!
+//! What the slave keeps ends with a common record. Half a record behind it, or the blank tail of a file, was not compared, and the
+//! master sends it again.
+//!
+//! # What is not decided here
+//!
+//! - A cut that would take back what was acknowledged: [`crate::Reigns`] tells, and the slave stops.
+//! - Two logs that have nothing in common where both have something: a wrong master, or one whose disk was lost. The slave stops.
+//!
+//! A slave whose whole log is older than the master's oldest byte begins anew: retention has taken from the master what it has.
+//!
+//! ```
+//! use ha::{Comparison, Extent, Outcome, Question, Reigns};
+//!
+//! // Records of ten bytes; the master's differ from the fifth on.
+//! let mut comparison = Comparison::new(Extent { min: 0, end: 80 }, vec![0], Extent { min: 0, end: 90 });
+//! let outcome = loop {
+//!     match comparison.question() {
+//!         Question::Records { from, to, at_most } => {
+//!             let all: Vec<i64> = (0..80).step_by(10).filter(|at| (from..to).contains(at)).collect();
+//!             assert!(all.len() <= at_most);
+//!             comparison.records(all);
+//!         }
+//!         Question::Compare { offset } => {
+//!             let master = if offset < 40 { b"of both..." } else { b"otherwise." };
+//!             comparison.compared(b"of both...", Some(master));
+//!         }
+//!         Question::LastRecord => comparison.last_record(Some(70)),
+//!         Question::None(outcome) => break outcome,
+//!     }
+//! };
+//! assert_eq!(outcome, Outcome::Keep { until: 40 });
+//! assert_eq!(outcome.allowed(80, &Reigns::default(), "10.0.0.1"), Ok(()));
+//! ```
+
+use crate::master::Extent;
+use crate::reigns::{Reign, Reigns};
+
+/// Records of a file that are asked for at once.
+const SAMPLE: usize = 1024;
+
+/// What is to be found out next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Where the last whole record of the slave's log begins: [`Comparison::last_record`].
+    LastRecord,
+    /// Where whole records of the slave's log begin, from one that begins at `from` up to those that begin before `to`, in order;
+    /// if there are more than `at_most`, so many of them, evenly spread: [`Comparison::records`]. There are none if the blank tail
+    /// of a file begins at `from`, or half a record.
+    Records {
+        /// Where the first one begins.
+        from: i64,
+        /// None begins here or behind.
+        to: i64,
+        /// Not more than this.
+        at_most: usize,
+    },
+    /// The slave's record that begins at `offset`, and what the master has there: [`Comparison::compared`].
+    Compare {
+        /// Where it begins.
+        offset: i64,
+    },
+    /// Nothing: that is how it stands.
+    None(Outcome),
+}
+
+/// How two logs stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything before `until` is the same. What the slave has behind it is to be cut.
+    Keep {
+        /// The end of the last common record.
+        until: i64,
+    },
+    /// The slave's log ends before the master's oldest byte, or holds no record and does not fit: it begins anew.
+    BeginAnew,
+    /// No record of the slave is in the master's log, though it reaches there.
+    NothingInCommon,
+}
+
+/// Why a slave does not replicate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The logs have nothing in common.
+    #[error(
+        "no record of this log is in the master's, so nothing is replicated. Either this is not its master, or the master has lost \
+         its log: then make this broker the master. To throw this log away, start with an empty store"
+    )]
+    NothingInCommon,
+    /// The cut would take back what was acknowledged.
+    #[error(
+        "the master's log differs from {at} on, and this broker may have acknowledged what it has from there to {end} as a master \
+         ({reign}), so nothing is cut. Make this broker the master again; or, if those messages may go, remove that line from the \
+         history of roles"
+    )]
+    Acknowledged {
+        /// Where the cut would be.
+        at: i64,
+        /// The end of the slave's log.
+        end: i64,
+        /// When it was a master.
+        reign: Reign,
+    },
+}
+
+impl Outcome {
+    /// Where a slave's log is cut, if it is allowed. 0 is all of it.
+    fn cut(self) -> Option<i64> {
+        match self {
+            Outcome::Keep { until } => Some(until),
+            Outcome::BeginAnew => Some(0),
+            Outcome::NothingInCommon => None,
+        }
+    }
+
+    /// May a slave of `master` (an address without a port) whose log ends at `end` do it?
+    ///
+    /// # Errors
+    /// It may not, and stops until somebody has decided.
+    pub fn allowed(self, end: i64, reigns: &Reigns, master: &str) -> Result<(), Stop> {
+        let at = self.cut().ok_or(Stop::NothingInCommon)?;
+        match reigns.acknowledged_behind(at, end, master) {
+            Some(reign) if at < end => Err(Stop::Acknowledged {
+                at,
+                end,
+                reign: reign.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Finds the last record that two logs have in common. Whoever has a slave's log and a connection to the master answers its
+/// questions, one after the other.
+#[derive(Debug)]
+pub struct Comparison {
+    own: Extent,
+    master: Extent,
+    /// Nothing is asked twice: what the last question was about.
+    asks: Asks,
+    /// The end of the newest record that was found to be common.
+    common: Option<i64>,
+    /// The oldest record that was found to differ; or the end of the slave's log.
+    differs: i64,
+    /// Where records begin that lie between, in order.
+    candidates: Vec<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    LastRecord,
+    Records { from: i64 },
+    Compare { offset: i64 },
+    Nothing(Outcome),
+}
+
+impl Comparison {
+    /// Of the log `own`, whose files that hold a whole record begin at `files`, with that of a master, which reaches as far as
+    /// `master`. GET_BROKER_RUNTIME_INFO tells a master's extent: `commitLogMinOffset`, `commitLogMaxOffset`.
+    pub fn new(own: Extent, files: Vec<i64>, master: Extent) -> Comparison {
+        let fits = (master.min..=master.end).contains(&own.min);
+        let asks = if own.end <= 0 || (files.is_empty() && fits) {
+            Asks::Nothing(Outcome::Keep {
+                until: own.min.min(own.end),
+            })
+        } else if files.is_empty() || own.end <= master.min {
+            Asks::Nothing(Outcome::BeginAnew)
+        } else {
+            Asks::LastRecord
+        };
+        // What the master has deleted cannot be compared.
+        let candidates = files
+            .into_iter()
+            .filter(|&file| file >= master.min && file < own.end)
+            .collect();
+        Comparison {
+            own,
+            master,
+            asks,
+            common: None,
+            differs: own.end,
+            candidates,
+        }
+    }
+
+    /// What is to be found out next.
+    pub fn question(&self) -> Question {
+        match self.asks {
+            Asks::LastRecord => Question::LastRecord,
+            Asks::Records { from } => Question::Records {
+                from,
+                to: self.differs,
+                at_most: SAMPLE,
+            },
+            Asks::Compare { offset } => Question::Compare { offset },
+            Asks::Nothing(outcome) => Question::None(outcome),
+        }
+    }
+
+    /// Where the last whole record of the slave's log begins.
+    pub fn last_record(&mut self, offset: Option<i64>) {
+        if self.asks == Asks::LastRecord {
+            match offset {
+                Some(offset) if offset >= self.master.min => self.asks = Asks::Compare { offset },
+                _ => self.narrow(),
+            }
+        }
+    }
+
+    /// Where records begin, as they were asked for. What was not asked for is left out.
+    pub fn records(&mut self, offsets: Vec<i64>) {
+        if let Asks::Records { from } = self.asks {
+            self.candidates = offsets;
+            self.candidates.retain(|&at| (from..self.differs).contains(&at));
+            if self.candidates.is_empty() {
+                self.asks = Asks::Nothing(Outcome::Keep { until: from });
+            } else {
+                self.narrow();
+            }
+        }
+    }
+
+    /// The slave's record that was asked for, and what the master has in its place.
+    pub fn compared(&mut self, own: &[u8], master: Option<&[u8]>) {
+        let Asks::Compare { offset } = self.asks else {
+            return;
+        };
+        if !own.is_empty() && master == Some(own) {
+            let end = offset.saturating_add(i64::try_from(own.len()).unwrap_or(i64::MAX));
+            self.common = Some(end.min(self.own.end));
+            self.candidates.retain(|&at| at > offset);
+        } else {
+            self.differs = offset;
+            self.candidates.retain(|&at| at < offset);
+        }
+        self.narrow();
+    }
+
+    /// Halves what lies between, or looks closer.
+    fn narrow(&mut self) {
+        self.asks = match (self.candidates.get(self.candidates.len() / 2), self.common) {
+            (Some(&offset), _) => Asks::Compare { offset },
+            (None, Some(from)) if from >= self.differs => Asks::Nothing(Outcome::Keep { until: from }),
+            (None, Some(from)) => Asks::Records { from },
+            (None, None) => Asks::Nothing(Outcome::NothingInCommon),
+        };
+    }
+}
