@@ -15,6 +15,9 @@
 //!   it again. Java's slaves do that with their heartbeat.
 //! - A report that goes back, or between the first one and the start, or beyond what was handed over, closes the connection.
 //!
+//! A slave that is given the newest file only has nothing of the files before. A send from before it came may still wait, with its
+//! message in one of those. So nothing that such a slave says counts until every send from before has timed out.
+//!
 //! What is left: a peer with an allowed address that lies about bytes it was sent. Who is allowed is decided before there is a
 //! `Master`.
 //!
@@ -42,6 +45,8 @@ pub struct Settings {
     pub housekeeping_ms: i64,
     /// Most bytes a second; 0 is no limit.
     pub bytes_per_second: u64,
+    /// No send waits longer for a slave, ms. `slaveTimeout`.
+    pub slave_timeout_ms: i64,
 }
 
 impl Default for Settings {
@@ -54,6 +59,7 @@ impl Default for Settings {
             heartbeat_ms: 5_000,
             housekeeping_ms: 20_000,
             bytes_per_second: 0,
+            slave_timeout_ms: 3_000,
         }
     }
 }
@@ -194,6 +200,8 @@ struct Stream {
     next: i64,
     /// Up to where the kernel has taken it; nothing before the first header is through.
     handed: Option<i64>,
+    /// From when on its reports count, ms.
+    counts_ms: i64,
 }
 
 /// One connection of a slave.
@@ -294,7 +302,7 @@ impl Master {
             });
         }
         self.standing.says = Some(report);
-        if was_sent {
+        if was_sent && now_ms >= stream.counts_ms {
             self.standing.acknowledged = Some(report);
         }
         Ok(())
@@ -310,11 +318,18 @@ impl Master {
             (claim, _) if claim < log.min => return Err(Close::Gone { claim, min: log.min }),
             (claim, _) => claim,
         };
+        let lacks_some = claim == 0 && start > log.min;
+        let wait_ms = if lacks_some {
+            self.settings.slave_timeout_ms
+        } else {
+            0
+        };
         self.standing.says = Some(claim);
         self.stream = Some(Stream {
             start,
             next: start,
             handed: None,
+            counts_ms: now_ms.saturating_add(wait_ms),
         });
         self.sent_ms = now_ms;
         Ok(())
@@ -425,6 +440,339 @@ impl Master {
                 break;
             }
             self.waiting.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{JAVA_SLAVE_BUFFER_LEN, report};
+
+    const LOG: Extent = Extent { min: 100, end: 1000 };
+
+    fn small() -> Settings {
+        Settings {
+            file_len: 100,
+            batch_len: 70,
+            outbox_len: 200,
+            ..Settings::default()
+        }
+    }
+
+    /// A stream that has begun at `claim`, its first header through.
+    fn begun(settings: Settings, claim: i64) -> Master {
+        let mut master = Master::new(settings, 0);
+        master.received(&report(claim), LOG, 0).expect("a claim");
+        let Ok(Next::Send(first)) = master.next(LOG, 0) else {
+            panic!("a stream begins with a header");
+        };
+        assert_eq!(first.len, 0);
+        master.handed(HEADER_LEN);
+        master
+    }
+
+    fn begins_at(new_slave: NewSlave, log: Extent, claim: i64) -> Result<i64, Close> {
+        let settings = Settings { new_slave, ..small() };
+        let mut master = Master::new(settings, 0);
+        master.received(&report(claim), log, 0)?;
+        match master.next(log, 0)? {
+            Next::Send(first) => Ok(first.from),
+            wait => panic!("{wait:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_report_says_where_a_stream_begins() {
+        use NewSlave::{NewestFile, WholeLog};
+        let odd = Extent { min: 250, end: 280 };
+        let table = [
+            (WholeLog, LOG, 0, Ok(100)),
+            (NewestFile, LOG, 0, Ok(1000)),
+            (NewestFile, Extent { min: 100, end: 999 }, 0, Ok(900)),
+            (NewestFile, odd, 0, Ok(250)),
+            (WholeLog, Extent { min: 0, end: 0 }, 0, Ok(0)),
+            (WholeLog, LOG, 100, Ok(100)),
+            (NewestFile, LOG, 555, Ok(555)),
+            (WholeLog, LOG, 1000, Ok(1000)),
+            (
+                WholeLog,
+                LOG,
+                1001,
+                Err(Close::MoreThanMaster {
+                    claim: 1001,
+                    end: 1000,
+                }),
+            ),
+            (WholeLog, LOG, 99, Err(Close::Gone { claim: 99, min: 100 })),
+            (WholeLog, LOG, -1, Err(Close::NoPosition(-1))),
+            (WholeLog, LOG, i64::MIN, Err(Close::NoPosition(i64::MIN))),
+        ];
+        for (new_slave, log, claim, expected) in table {
+            assert_eq!(
+                begins_at(new_slave, log, claim),
+                expected,
+                "{new_slave:?} {claim}"
+            );
+        }
+    }
+
+    #[test]
+    fn transfers_end_where_files_and_batches_do() {
+        let mut master = begun(small(), 150);
+        let mut sent = Vec::new();
+        let log = Extent { min: 100, end: 330 };
+        while let Ok(Next::Send(transfer)) = master.next(log, 0) {
+            let header = Header::decode(transfer.header);
+            assert_eq!(
+                (header.offset, header.size as usize),
+                (transfer.from, transfer.len)
+            );
+            master.handed(HEADER_LEN + transfer.len);
+            sent.push((transfer.from, transfer.len));
+        }
+        assert_eq!(sent, [(150, 50), (200, 70), (270, 30), (300, 30)]);
+    }
+
+    #[test]
+    fn a_transfer_fits_into_what_a_java_slave_reads_into() {
+        let settings = Settings {
+            batch_len: usize::MAX,
+            outbox_len: 0,
+            ..Settings::default()
+        };
+        let mut master = begun(settings, 100);
+        let log = Extent { min: 0, end: 1 << 40 };
+        let Ok(Next::Send(transfer)) = master.next(log, 0) else {
+            panic!("one transfer is always allowed");
+        };
+        assert_eq!(HEADER_LEN + transfer.len, JAVA_SLAVE_BUFFER_LEN);
+    }
+
+    #[test]
+    fn no_more_waits_for_the_kernel_than_the_outbox_holds() {
+        let mut master = begun(small(), 100);
+        let mut sent = 0;
+        while let Ok(Next::Send(transfer)) = master.next(LOG, 0) {
+            sent += HEADER_LEN + transfer.len;
+            assert_eq!(master.waiting_len(), sent);
+        }
+        assert_eq!(sent, 82 + 42, "with 82 more it would be over 200");
+        master.handed(82);
+        assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
+    }
+
+    #[test]
+    fn a_report_counts_when_the_kernel_has_taken_its_bytes() {
+        let mut master = begun(small(), 150);
+        let acknowledged = |master: &Master| master.standing().acknowledged;
+        assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
+        master.handed(HEADER_LEN + 20);
+        master.received(&report(170), LOG, 0).expect("it was sent that");
+        assert_eq!(acknowledged(&master), Some(170));
+        let close = master.received(&report(171), LOG, 0);
+        let expected = Close::NotSent {
+            report: 171,
+            start: 150,
+            handed: 170,
+        };
+        assert_eq!(close, Err(expected));
+        master.handed(1);
+        master.received(&report(171), LOG, 0).expect("now it was");
+        assert_eq!(acknowledged(&master), Some(171));
+        let close = master.received(&report(170), LOG, 0);
+        assert_eq!(
+            close,
+            Err(Close::Backwards {
+                report: 170,
+                before: 171
+            })
+        );
+    }
+
+    #[test]
+    fn the_start_counts_when_it_is_repeated_after_the_first_header() {
+        let mut master = Master::new(small(), 0);
+        let twice = [report(150), report(150)].concat();
+        master.received(&twice, LOG, 0).expect("a heartbeat of a slave");
+        assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
+        master.handed(HEADER_LEN - 1);
+        master.received(&report(150), LOG, 0).expect("another");
+        assert_eq!(master.standing().acknowledged, None, "the header is not through");
+        master.handed(1);
+        master.received(&report(150), LOG, 0).expect("another");
+        let standing = Standing {
+            says: Some(150),
+            acknowledged: Some(150),
+        };
+        assert_eq!(master.standing(), standing);
+    }
+
+    #[test]
+    fn of_many_reports_in_pieces_the_last_whole_one_counts() {
+        let mut master = begun(small(), 150);
+        assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
+        master.handed(HEADER_LEN + 50);
+        let all = [report(160), report(170), report(190)].concat();
+        master.received(&all[..21], LOG, 0).expect("sound");
+        assert_eq!(master.standing().says, Some(170));
+        master.received(&all[21..], LOG, 0).expect("sound");
+        assert_eq!(master.standing().acknowledged, Some(190));
+    }
+
+    #[test]
+    fn a_slave_of_the_newest_file_counts_when_older_sends_have_timed_out() {
+        let settings = Settings {
+            new_slave: NewSlave::NewestFile,
+            ..small()
+        };
+        let log = Extent { min: 100, end: 950 };
+        let mut master = Master::new(settings, 0);
+        master.received(&report(0), log, 7).expect("a new slave");
+        master.received(&report(0), log, 8).expect("it has nothing yet");
+        while let Ok(Next::Send(transfer)) = master.next(log, 8) {
+            master.handed(HEADER_LEN + transfer.len);
+        }
+        master.received(&report(950), log, 3006).expect("it has all");
+        assert_eq!(
+            master.standing().acknowledged,
+            None,
+            "a send that ends at 900 may wait"
+        );
+        master.received(&report(950), log, 3007).expect("it has all");
+        assert_eq!(master.standing().acknowledged, Some(950));
+        let mut whole = begun(small(), 0);
+        whole.received(&report(100), LOG, 0).expect("it has begun");
+        assert_eq!(
+            whole.standing().acknowledged,
+            Some(100),
+            "who gets everything counts at once"
+        );
+        let close = whole.received(&report(50), LOG, 0);
+        assert!(matches!(close, Err(Close::Backwards { .. })));
+    }
+
+    #[test]
+    fn a_report_before_the_start_is_no_position_that_was_sent() {
+        let mut master = begun(small(), 0);
+        let close = master.received(&report(99), LOG, 0);
+        let expected = Close::NotSent {
+            report: 99,
+            start: 100,
+            handed: 100,
+        };
+        assert_eq!(close, Err(expected));
+    }
+
+    #[test]
+    fn heartbeats_fill_silence_and_a_silent_peer_is_left() {
+        let mut master = begun(small(), 1000);
+        assert_eq!(master.next(LOG, 1), Ok(Next::Wait { until_ms: 5000 }));
+        for at in [5000, 10_000, 15_000, 20_000] {
+            let Ok(Next::Send(heartbeat)) = master.next(LOG, at) else {
+                panic!("it is time");
+            };
+            let header = Header::decode(heartbeat.header);
+            assert_eq!(
+                header,
+                Header {
+                    offset: 1000,
+                    size: 0
+                }
+            );
+            let wait = master.next(LOG, at + 5000 - 1);
+            if at < 20_000 {
+                assert_eq!(
+                    wait,
+                    Ok(Next::Wait { until_ms: 20_001 }),
+                    "the first is not through"
+                );
+            }
+            master.handed(HEADER_LEN);
+        }
+        assert_eq!(master.next(LOG, 20_000), Ok(Next::Wait { until_ms: 20_001 }));
+        assert_eq!(master.next(LOG, 20_001), Err(Close::Silent(20_001)));
+        // Half a report is a sign of life, nothing is not.
+        master.received(&[], LOG, 20_001).expect("open");
+        assert_eq!(master.next(LOG, 20_001), Err(Close::Silent(20_001)));
+        master.received(&[0], LOG, 20_001).expect("open");
+        assert!(master.next(LOG, 40_001).is_ok());
+    }
+
+    #[test]
+    fn a_slave_of_4_9_is_silent_at_first() {
+        let mut master = Master::new(small(), 0);
+        assert_eq!(master.next(LOG, 19_999), Ok(Next::Wait { until_ms: 20_001 }));
+        assert_eq!(master.next(LOG, 20_001), Err(Close::Silent(20_001)));
+    }
+
+    #[test]
+    fn retention_overtakes_a_slow_slave() {
+        let mut master = begun(small(), 150);
+        let log = Extent { min: 200, end: 1000 };
+        assert_eq!(master.next(log, 0), Err(Close::Overtaken { next: 150, min: 200 }));
+        let cut = Extent { min: 100, end: 149 };
+        assert_eq!(master.next(cut, 0), Err(Close::Cut { end: 149, sent: 150 }));
+    }
+
+    #[test]
+    fn the_rate_is_kept_and_changed() {
+        let settings = Settings {
+            file_len: 1 << 30,
+            batch_len: BODY_LEN_MAX,
+            bytes_per_second: 10_000,
+            ..Settings::default()
+        };
+        let log = Extent { min: 0, end: 1 << 40 };
+        let mut master = Master::new(settings, 0);
+        master.received(&report(100), log, 0).expect("a claim");
+        let mut sent = 0;
+        let mut send_until = |master: &mut Master, from: i64, end: i64| {
+            let mut now = from;
+            let mut sent_now = 0;
+            while now < end {
+                master.received(&report(100), log, now).expect("alive");
+                match master.next(log, now).expect("open") {
+                    Next::Send(transfer) => {
+                        assert!(transfer.len <= 1000, "a tenth of a second");
+                        master.handed(HEADER_LEN + transfer.len);
+                        sent_now += transfer.len;
+                    }
+                    Next::Wait { until_ms } => now = until_ms,
+                }
+            }
+            sent += sent_now;
+            sent_now
+        };
+        let ten_seconds = send_until(&mut master, 0, 10_000);
+        assert!((100_000..=102_000).contains(&ten_seconds), "{ten_seconds}");
+        master.set_bytes_per_second(2_000, 10_000);
+        let slower = send_until(&mut master, 10_000, 20_000);
+        assert!((20_000..=21_000).contains(&slower), "{slower}");
+    }
+
+    #[test]
+    #[should_panic(expected = "more was written than there is")]
+    fn who_hands_over_more_than_there_is_has_lost_count() {
+        begun(small(), 150).handed(1);
+    }
+
+    #[test]
+    fn reasons_say_what_the_peer_did() {
+        let texts = [
+            (Close::NoPosition(-5), "the slave reports -5, which"),
+            (
+                Close::MoreThanMaster { claim: 9, end: 5 },
+                "ends at 9, this master's at 5",
+            ),
+            (
+                Close::Gone { claim: 9, min: 50 },
+                "ends at 9, and the oldest byte here is 50",
+            ),
+            (Close::Silent(20_001), "nothing for 20001 ms"),
+        ];
+        for (close, part) in texts {
+            assert!(close.to_string().contains(part), "{close}");
         }
     }
 }

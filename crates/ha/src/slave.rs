@@ -271,3 +271,157 @@ impl Reconnection {
         wait_ms.min(RECONNECT_MAX_MS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small(promise: Promise) -> Settings {
+        Settings {
+            file_len: 100,
+            promise,
+            ..Settings::default()
+        }
+    }
+
+    fn ends(appended: i64, synced: i64) -> Ends {
+        Ends { appended, synced }
+    }
+
+    fn header(offset: i64, size: i32) -> [u8; HEADER_LEN] {
+        Header { offset, size }.encode()
+    }
+
+    #[test]
+    fn headers_that_no_master_writes_close_the_connection() {
+        let no_transfer = |offset, size| Close::NoTransfer { offset, size };
+        let over_end = |offset, size| Close::OverFileEnd {
+            offset,
+            size,
+            file_len: 100,
+        };
+        let table = [
+            (50, header(50, -1), no_transfer(50, -1)),
+            (50, header(50, i32::MIN), no_transfer(50, i32::MIN)),
+            (50, header(50, 101), no_transfer(50, 101)),
+            (50, header(50, i32::MAX), no_transfer(50, i32::MAX)),
+            (0, header(-100, 10), no_transfer(-100, 10)),
+            (50, header(50, 51), over_end(50, 51)),
+            (0, header(199, 2), over_end(199, 2)),
+            (0, header(i64::MAX - 7, 0), over_end(i64::MAX - 7, 0)),
+            (50, header(49, 1), Close::Elsewhere { offset: 49, end: 50 }),
+            (50, header(51, 0), Close::Elsewhere { offset: 51, end: 50 }),
+            (50, header(0, 0), Close::Elsewhere { offset: 0, end: 50 }),
+        ];
+        for (end, bytes, close) in table {
+            let mut slave = Slave::new(small(Promise::Appended), end, 0);
+            assert_eq!(slave.next(&mut &bytes[..], 0), Err(close));
+        }
+        let close = Close::Elsewhere { offset: 49, end: 50 };
+        assert_eq!(
+            close.to_string(),
+            "the master sends the log from 49, and this one ends at 50"
+        );
+    }
+
+    #[test]
+    fn runs_lie_in_the_readers_buffer() {
+        let mut slave = Slave::new(small(Promise::Appended), 50, 0);
+        let stream = [&header(50, 6)[..], b"abcdef", &header(56, 2), b"gh"].concat();
+        let (first, second) = stream.split_at(15);
+        let mut input = first;
+        let run = slave.next(&mut input, 0).expect("sound").expect("part of a body");
+        assert_eq!((run.at, run.bytes), (50, &b"abc"[..]));
+        assert_eq!(run.bytes.as_ptr(), first[12..].as_ptr(), "nothing was copied");
+        assert_eq!(slave.next(&mut input, 0), Ok(None));
+        let mut input = second;
+        let run = slave.next(&mut input, 0).expect("sound").expect("the other part");
+        assert_eq!((run.at, run.bytes), (53, &b"def"[..]));
+        let run = slave.next(&mut input, 0).expect("sound").expect("the next body");
+        assert_eq!((run.at, run.bytes), (56, &b"gh"[..]));
+        assert_eq!((slave.next(&mut input, 0), slave.end()), (Ok(None), 58));
+    }
+
+    #[test]
+    fn an_empty_log_begins_where_the_first_header_says() {
+        for (size, body) in [(0, &b""[..]), (3, b"abc")] {
+            let mut slave = Slave::new(small(Promise::Appended), 0, 0);
+            let stream = [&header(300, size)[..], body].concat();
+            let mut input = &stream[..];
+            let begins = Run { at: 300, bytes: &[] };
+            assert_eq!(slave.next(&mut input, 0), Ok(Some(begins)));
+            let run = slave.next(&mut input, 0).expect("sound");
+            assert_eq!(run.map(|run| run.bytes), (!body.is_empty()).then_some(body));
+            let again = header(0, 0);
+            let close = Close::Elsewhere {
+                offset: 0,
+                end: 300 + i64::from(size),
+            };
+            assert_eq!(slave.next(&mut &again[..], 0), Err(close), "it begins once");
+        }
+        let mut slave = Slave::new(small(Promise::Appended), 0, 0);
+        assert_eq!(
+            slave.next(&mut &header(0, 0)[..], 0),
+            Ok(None),
+            "it begins at 0 already"
+        );
+    }
+
+    #[test]
+    fn reports_follow_appends_heartbeats_and_time() {
+        let mut slave = Slave::new(small(Promise::Appended), 50, 0);
+        assert_eq!(slave.report(ends(50, 0), 0), Ok(Some(report(50))), "at once");
+        assert_eq!(slave.report(ends(50, 0), 0), Ok(None));
+        assert_eq!(slave.report(ends(60, 0), 1), Ok(Some(report(60))));
+        assert_eq!(slave.wait_until_ms(), 5001);
+        assert_eq!(slave.report(ends(60, 0), 5000), Ok(None));
+        assert_eq!(
+            slave.report(ends(60, 0), 5001),
+            Ok(Some(report(60))),
+            "a heartbeat"
+        );
+        assert_eq!(
+            slave.report(ends(55, 0), 10_001),
+            Ok(Some(report(60))),
+            "never less"
+        );
+        assert_eq!(slave.next(&mut &header(50, 0)[..], 10_002), Ok(None));
+        assert_eq!(
+            slave.report(ends(60, 0), 10_002),
+            Ok(Some(report(60))),
+            "an answer"
+        );
+        assert_eq!(slave.report(ends(60, 0), 10_003), Ok(None));
+    }
+
+    #[test]
+    fn a_promise_of_what_is_synced_waits_for_the_sync() {
+        let mut slave = Slave::new(small(Promise::Synced), 50, 0);
+        assert_eq!(
+            slave.report(ends(50, 49), 6000),
+            Ok(None),
+            "a Java master would believe it"
+        );
+        assert_eq!(slave.wait_until_ms(), 20_001);
+        assert_eq!(slave.report(ends(50, 50), 6000), Ok(Some(report(50))));
+        assert_eq!(slave.report(ends(90, 50), 6001), Ok(None));
+        assert_eq!(slave.report(ends(90, 70), 6002), Ok(Some(report(70))));
+        assert_eq!(
+            slave.report(ends(90, 95), 6003),
+            Ok(Some(report(90))),
+            "not more than there is"
+        );
+    }
+
+    #[test]
+    fn a_silent_master_is_left() {
+        let mut slave = Slave::new(small(Promise::Appended), 50, 0);
+        slave
+            .next(&mut &header(50, 0)[..3], 100)
+            .expect("half a header is a sign of life");
+        slave.next(&mut &[][..], 15_000).expect("nothing is none");
+        assert!(slave.report(ends(50, 0), 20_100).is_ok());
+        assert_eq!(slave.wait_until_ms(), 20_101);
+        assert_eq!(slave.report(ends(50, 0), 20_101), Err(Close::Silent(20_001)));
+    }
+}

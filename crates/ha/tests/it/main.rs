@@ -1,1 +1,10 @@
-//! The state machines together.
+//! Both sides against recordings of Java's, against adversaries, and against each other on a wire that breaks.
+#![allow(clippy::print_stderr, reason = "a seed that fails is named")]
+
+mod adversary;
+mod comparison;
+mod golden;
+mod logs;
+mod pair;
+#[path = "../recording/mod.rs"]
+mod recording;
