@@ -105,7 +105,7 @@ pub enum Stop {
     Acknowledged {
         /// Where the cut would be.
         at: i64,
-        /// The end of the slave's log.
+        /// The end of the slave's last whole record.
         end: i64,
         /// When it was a master.
         reign: Reign,
@@ -122,19 +122,19 @@ impl Outcome {
         }
     }
 
-    /// May a slave of `master` (an address without a port) whose log ends at `end` do it?
+    /// May a slave of `master` (an address without a port) do it, if its last whole record ends at `end`?
     ///
     /// # Errors
     /// It may not, and stops until somebody has decided.
     pub fn allowed(self, end: i64, reigns: &Reigns, master: &str) -> Result<(), Stop> {
         let at = self.cut().ok_or(Stop::NothingInCommon)?;
         match reigns.acknowledged_behind(at, end, master) {
-            Some(reign) if at < end => Err(Stop::Acknowledged {
+            Some(reign) => Err(Stop::Acknowledged {
                 at,
                 end,
                 reign: reign.clone(),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }
@@ -253,5 +253,48 @@ impl Comparison {
             (None, Some(from)) => Asks::Records { from },
             (None, None) => Asks::Nothing(Outcome::NothingInCommon),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_allowed_where_nothing_acknowledged_goes() {
+        let mut reigns = Reigns::default();
+        reigns.begin(100, true);
+        reigns.end(200);
+        let allowed = |outcome: Outcome, end| outcome.allowed(end, &reigns, "10.0.0.2");
+        assert_eq!(allowed(Outcome::Keep { until: 200 }, 300), Ok(()));
+        assert_eq!(allowed(Outcome::Keep { until: 150 }, 150), Ok(()), "nothing goes");
+        let stop = allowed(Outcome::Keep { until: 199 }, 300).expect_err("a byte goes");
+        let text = stop.to_string();
+        assert!(text.contains("differs from 199 on"), "{text}");
+        assert!(
+            text.contains("from there to 300 as a master (from=100 until=200 alone)"),
+            "{text}"
+        );
+        assert!(allowed(Outcome::BeginAnew, 300).is_err(), "all goes");
+        assert_eq!(Outcome::BeginAnew.allowed(300, &Reigns::default(), "m"), Ok(()));
+        let nothing = Outcome::NothingInCommon.allowed(300, &Reigns::default(), "m");
+        assert_eq!(nothing, Err(Stop::NothingInCommon));
+    }
+
+    #[test]
+    fn records_are_asked_for_in_bounded_numbers() {
+        let log = Extent { min: 0, end: 1 << 30 };
+        let mut comparison = Comparison::new(log, vec![0], log);
+        comparison.last_record(None);
+        comparison.compared(b"same", Some(b"same"));
+        let asked = Question::Records {
+            from: 4,
+            to: 1 << 30,
+            at_most: 1024,
+        };
+        assert_eq!(comparison.question(), asked);
+        // What was not asked for is left out: it would be compared with what is not known to differ.
+        comparison.records(vec![0, 2, 1 << 30]);
+        assert_eq!(comparison.question(), Question::None(Outcome::Keep { until: 4 }));
     }
 }

@@ -59,5 +59,5 @@ pub use master::{
     Close as MasterClose, Extent, Master, NewSlave, Next, Settings as MasterSettings, Standing, Transfer,
 };
 pub use reigns::{Meaning, NotUnderstood, Reign, Reigns};
-pub use replicas::{ConnectionId, InSync, Need, Replicas, Rule};
+pub use replicas::{ConnectionId, InSync, Need, Replicas, Rule, Stood};
 pub use slave::{Close as SlaveClose, Ends, Promise, Reconnection, Run, Settings as SlaveSettings, Slave};

@@ -52,8 +52,24 @@ pub enum Need {
 #[derive(Clone, Debug)]
 struct Replica {
     address: String,
+    /// How many slaves live there.
+    places: usize,
     standing: Standing,
     heard_ms: i64,
+}
+
+/// So many connections from one address may have said nothing, beyond one for each slave: what scanners and health checks hold open.
+const MUTE_MAX: usize = 4;
+
+/// What came of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stood {
+    /// [`Replicas::reached`] grew for some number of slaves.
+    pub grew: bool,
+    /// This connection is to be closed: with the one that has reported there would be more than slaves at that address. A slave that
+    /// lost its connection comes back before the master knows, and must not count twice. It is the one that was silent for
+    /// longest.
+    pub replaced: Option<ConnectionId>,
 }
 
 /// The connected slaves of a master.
@@ -70,34 +86,31 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// A slave has connected, of an address without a port at which `places` slaves live. If there are more connections from
-    /// there, the one that was silent for longest is given back, to be closed: a slave that lost its connection comes back before
-    /// the master knows, and must not count twice.
-    pub fn connect(
-        &mut self,
-        address: &str,
-        places: usize,
-        now_ms: i64,
-    ) -> (ConnectionId, Option<ConnectionId>) {
-        let same = self
-            .connections
-            .iter()
-            .filter(|(_, other)| other.address == address);
-        let too_many = same.clone().count() >= places.max(1);
-        let silent = same.min_by_key(|(_, other)| other.heard_ms).map(|(&id, _)| id);
-        let replaced = silent.filter(|_| too_many);
-        if let Some(id) = replaced {
-            self.disconnect(id);
+    /// Somebody has connected from an address, without a port, at which `places` slaves live. Nothing if too many from there
+    /// have connected and said nothing: it is to be closed.
+    pub fn connect(&mut self, address: &str, places: usize, now_ms: i64) -> Option<ConnectionId> {
+        let mute = self
+            .at(address)
+            .filter(|(_, other)| other.standing.says.is_none());
+        if mute.count() >= places.saturating_add(MUTE_MAX) {
+            return None;
         }
         let id = ConnectionId(self.next);
         self.next += 1;
         let replica = Replica {
             address: address.to_owned(),
+            places: places.max(1),
             standing: Standing::default(),
             heard_ms: now_ms,
         };
         self.connections.insert(id, replica);
-        (id, replaced)
+        Some(id)
+    }
+
+    fn at(&self, address: &str) -> impl Iterator<Item = (ConnectionId, &Replica)> {
+        let all = self.connections.iter();
+        all.filter(move |(_, other)| other.address == address)
+            .map(|(&id, other)| (id, other))
     }
 
     /// A connection is closed.
@@ -105,14 +118,37 @@ impl Replicas {
         self.connections.remove(&id);
     }
 
-    /// A connection stands so, by what came from it at `now_ms`. True if [`Replicas::reached`] grew for some number of slaves.
-    /// One that was given back to be closed counts no more.
-    pub fn stands(&mut self, id: ConnectionId, standing: Standing, now_ms: i64) -> bool {
+    /// A connection stands so, by what came from it at `now_ms`. One that is to be closed counts no more.
+    pub fn stands(&mut self, id: ConnectionId, standing: Standing, now_ms: i64) -> Stood {
+        let mut stood = Stood::default();
         let Some(replica) = self.connections.get_mut(&id) else {
-            return false;
+            return stood;
         };
+        let is_first = replica.standing.says.is_none() && standing.says.is_some();
         replica.heard_ms = now_ms;
         replica.standing = standing;
+        if is_first {
+            stood.replaced = self.too_many(id);
+            if let Some(replaced) = stood.replaced {
+                self.disconnect(replaced);
+            }
+        }
+        stood.grew = self.count();
+        stood
+    }
+
+    /// The other connection from the address of this one that was silent for longest, if there are more than slaves.
+    fn too_many(&self, id: ConnectionId) -> Option<ConnectionId> {
+        let Replica { address, places, .. } = self.connections.get(&id)?;
+        let speaking = self
+            .at(address)
+            .filter(|(_, other)| other.standing.says.is_some());
+        let others: Vec<_> = speaking.filter(|(other, _)| *other != id).collect();
+        let silent = others.iter().min_by_key(|(_, other)| other.heard_ms)?;
+        (others.len() >= *places).then_some(silent.0)
+    }
+
+    fn count(&mut self) -> bool {
         let all = self.connections.values();
         let mut acknowledged: Vec<i64> = all.filter_map(|other| other.standing.acknowledged).collect();
         acknowledged.sort_unstable_by(|a, b| b.cmp(a));
@@ -196,5 +232,182 @@ impl Replicas {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: i64 = 256 << 20;
+    const V4: Rule = Rule::OneSlave { behind_max: FAR };
+
+    fn says(end: i64) -> Standing {
+        Standing {
+            says: Some(end),
+            acknowledged: None,
+        }
+    }
+
+    fn has(end: i64) -> Standing {
+        Standing {
+            says: Some(end),
+            acknowledged: Some(end),
+        }
+    }
+
+    /// Slaves, each at an address of its own.
+    fn of(standings: &[Standing]) -> (Replicas, Vec<ConnectionId>) {
+        let mut replicas = Replicas::default();
+        let mut ids = Vec::new();
+        for (index, standing) in standings.iter().enumerate() {
+            let id = replicas.connect(&format!("10.0.0.{index}"), 1, 0).expect("room");
+            if standing.says.is_some() {
+                replicas.stands(id, *standing, 0);
+            }
+            ids.push(id);
+        }
+        (replicas, ids)
+    }
+
+    fn rule(replicas: usize, replicas_min: usize) -> InSync {
+        InSync {
+            replicas,
+            replicas_min,
+            auto: false,
+            all: false,
+            behind_max: FAR,
+        }
+    }
+
+    #[test]
+    fn what_k_slaves_have_is_the_kth_highest_and_does_not_go_back() {
+        let (mut replicas, ids) = of(&[has(100), has(300), says(900), Standing::default()]);
+        let reached = |replicas: &Replicas| [1, 2, 3].map(|slaves| replicas.reached(slaves));
+        assert_eq!(reached(&replicas), [Some(300), Some(100), None]);
+        assert!(replicas.stands(ids[0], has(200), 1).grew);
+        assert!(!replicas.stands(ids[1], has(300), 1).grew);
+        assert!(replicas.stands(ids[2], has(250), 1).grew);
+        assert_eq!(reached(&replicas), [Some(300), Some(250), Some(200)]);
+        assert_eq!((replicas.reached(0), replicas.reached_by_most()), (None, 3));
+        replicas.disconnect(ids[1]);
+        assert_eq!(
+            reached(&replicas),
+            [Some(300), Some(250), Some(200)],
+            "they had it"
+        );
+        assert!(
+            !replicas.stands(ids[0], has(300), 2).grew,
+            "one had that, and two have not"
+        );
+        assert!(replicas.stands(ids[2], has(300), 2).grew);
+        assert_eq!(reached(&replicas), [Some(300), Some(300), Some(200)]);
+        assert!(
+            !replicas.stands(ids[1], has(900), 3).grew,
+            "who is gone does not count"
+        );
+    }
+
+    #[test]
+    fn a_slave_that_comes_back_does_not_count_twice() {
+        let mut replicas = Replicas::default();
+        let old = replicas.connect("10.0.0.2", 1, 0).expect("room");
+        assert_eq!(replicas.stands(old, has(100), 0).replaced, None);
+        let new = replicas.connect("10.0.0.2", 1, 10).expect("room");
+        let other = replicas.connect("10.0.0.3", 1, 10).expect("room");
+        assert_eq!(replicas.stands(other, says(0), 11).replaced, None);
+        assert_eq!(
+            replicas.connected(),
+            3,
+            "who has said nothing takes nobody's place"
+        );
+        assert_eq!(replicas.stands(new, says(100), 12).replaced, Some(old));
+        assert_eq!(replicas.stands(new, has(100), 13).replaced, None);
+        assert_eq!(replicas.stands(old, has(200), 14), Stood::default());
+        assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(100), None));
+    }
+
+    #[test]
+    fn slaves_on_one_host_each_have_a_place() {
+        let mut replicas = Replicas::default();
+        let ids = [5, 3, 9].map(|now| (replicas.connect("10.0.0.2", 2, now).expect("room"), now));
+        let replaced = ids.map(|(id, now)| replicas.stands(id, has(100), now).replaced);
+        assert_eq!(
+            replaced,
+            [None, None, Some(ids[1].0)],
+            "the one that was silent for longest"
+        );
+        let left: Vec<_> = replicas.all().map(|(id, address, _)| (id, address)).collect();
+        assert_eq!(left, [(ids[0].0, "10.0.0.2"), (ids[2].0, "10.0.0.2")]);
+    }
+
+    #[test]
+    fn connections_that_say_nothing_are_bounded_at_each_address() {
+        let mut replicas = Replicas::default();
+        for _ in 0..5 {
+            assert!(replicas.connect("10.0.0.2", 1, 0).is_some());
+        }
+        assert_eq!(replicas.connect("10.0.0.2", 1, 0), None);
+        let slave = replicas.connect("10.0.0.3", 1, 0).expect("another address");
+        replicas.stands(slave, says(0), 0);
+        assert_eq!(replicas.connected(), 6);
+    }
+
+    #[test]
+    fn by_4_9_one_slave_that_is_near_is_enough() {
+        let near = FAR - 1;
+        let table: [(&[Standing], i64, Need); 8] = [
+            (&[], 10, Need::NotAvailable),
+            (&[has(10)], 10 + near, Need::Slaves(1)),
+            (&[has(10)], 10 + FAR, Need::NotAvailable),
+            (&[has(10), has(500)], 500 + near, Need::Slaves(1)),
+            (&[says(10)], 10 + near, Need::Slaves(1)),
+            (&[says(10)], 10 + FAR, Need::NotAvailable),
+            (&[Standing::default()], near, Need::Slaves(1)),
+            (&[Standing::default()], FAR, Need::NotAvailable),
+        ];
+        for (standings, end, need) in table {
+            assert_eq!(of(standings).0.need(V4, end), need, "{standings:?} {end}");
+        }
+        let (mut replicas, ids) = of(&[has(1000)]);
+        replicas.disconnect(ids[0]);
+        assert_eq!(replicas.need(V4, 1001), Need::NotAvailable, "nobody is there");
+        let _silent = replicas.connect("10.0.0.0", 1, 0);
+        assert_eq!(
+            replicas.need(V4, 1000 + near),
+            Need::Slaves(1),
+            "as near as it was"
+        );
+        assert_eq!(replicas.need(V4, 1000 + FAR), Need::NotAvailable);
+    }
+
+    #[test]
+    fn by_5_x_so_many_brokers_have_it_the_master_counted_in() {
+        let (two, _) = of(&[has(1000), says(900), has(0)]);
+        let end = 1000 + FAR - 200;
+        assert_eq!(two.in_sync(end, FAR), 3, "the third slave is too far behind");
+        let auto = |all| InSync { auto: true, ..all };
+        let all = |one| InSync { all: true, ..one };
+        let table = [
+            (rule(0, 0), Need::Nothing),
+            (rule(1, 1), Need::Nothing),
+            (rule(2, 1), Need::Slaves(1)),
+            (rule(5, 1), Need::Slaves(4)),
+            (rule(2, 3), Need::Slaves(1)),
+            (rule(2, 4), Need::NotEnough),
+            (auto(rule(2, 1)), Need::Slaves(1)),
+            (auto(rule(5, 1)), Need::Slaves(2)),
+            (auto(rule(1, 3)), Need::Slaves(2)),
+            (auto(rule(5, 4)), Need::NotEnough),
+            (all(rule(1, 1)), Need::Slaves(2)),
+            (all(rule(1, 4)), Need::NotEnough),
+        ];
+        for (in_sync, need) in table {
+            assert_eq!(two.need(Rule::InSync(in_sync), end), need, "{in_sync:?}");
+        }
+        let (alone, _) = of(&[]);
+        assert_eq!(alone.need(Rule::InSync(all(rule(1, 1))), 10), Need::Nothing);
+        assert_eq!(alone.need(Rule::InSync(auto(rule(3, 1))), 10), Need::Nothing);
+        assert_eq!(alone.need(Rule::InSync(auto(rule(3, 2))), 10), Need::NotEnough);
     }
 }

@@ -8,3 +8,4 @@ mod logs;
 mod pair;
 #[path = "../recording/mod.rs"]
 mod recording;
+mod reigns;
