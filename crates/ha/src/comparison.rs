@@ -28,13 +28,13 @@
 //!         Question::Records { from, to, at_most } => {
 //!             let all: Vec<i64> = (0..80).step_by(10).filter(|at| (from..to).contains(at)).collect();
 //!             assert!(all.len() <= at_most);
-//!             comparison.records(all);
+//!             comparison.answer_records(all);
 //!         }
 //!         Question::Compare { offset } => {
 //!             let master = if offset < 40 { b"of both..." } else { b"otherwise." };
-//!             comparison.compared(b"of both...", Some(master));
+//!             comparison.answer_compare(b"of both...", Some(master));
 //!         }
-//!         Question::LastRecord => comparison.last_record(Some(70)),
+//!         Question::LastRecord => comparison.answer_last_record(Some(70)),
 //!         Question::None(outcome) => break outcome,
 //!     }
 //! };
@@ -51,10 +51,10 @@ const SAMPLE: usize = 1024;
 /// What is to be found out next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Where the last whole record of the slave's log begins: [`Comparison::last_record`].
+    /// Where the last whole record of the slave's log begins: [`Comparison::answer_last_record`].
     LastRecord,
     /// Where whole records of the slave's log begin, from one that begins at `from` up to those that begin before `to`, in order;
-    /// if there are more than `at_most`, so many of them, evenly spread: [`Comparison::records`]. There are none if the blank tail
+    /// if there are more than `at_most`, so many of them, evenly spread: [`Comparison::answer_records`]. There are none if the blank tail
     /// of a file begins at `from`, or half a record.
     Records {
         /// Where the first one begins.
@@ -64,7 +64,7 @@ pub enum Question {
         /// Not more than this.
         at_most: usize,
     },
-    /// The slave's record that begins at `offset`, and what the master has there: [`Comparison::compared`].
+    /// The slave's record that begins at `offset`, and what the master has there: [`Comparison::answer_compare`].
     Compare {
         /// Where it begins.
         offset: i64,
@@ -207,7 +207,7 @@ impl Comparison {
     }
 
     /// Where the last whole record of the slave's log begins.
-    pub fn last_record(&mut self, offset: Option<i64>) {
+    pub fn answer_last_record(&mut self, offset: Option<i64>) {
         if self.asks == Asks::LastRecord {
             match offset {
                 Some(offset) if offset >= self.master.min => self.asks = Asks::Compare { offset },
@@ -217,7 +217,7 @@ impl Comparison {
     }
 
     /// Where records begin, as they were asked for. What was not asked for is left out.
-    pub fn records(&mut self, offsets: Vec<i64>) {
+    pub fn answer_records(&mut self, offsets: Vec<i64>) {
         if let Asks::Records { from } = self.asks {
             self.candidates = offsets;
             self.candidates.retain(|&at| (from..self.differs).contains(&at));
@@ -230,7 +230,7 @@ impl Comparison {
     }
 
     /// The slave's record that was asked for, and what the master has in its place.
-    pub fn compared(&mut self, own: &[u8], master: Option<&[u8]>) {
+    pub fn answer_compare(&mut self, own: &[u8], master: Option<&[u8]>) {
         let Asks::Compare { offset } = self.asks else {
             return;
         };
@@ -285,8 +285,8 @@ mod tests {
     fn records_are_asked_for_in_bounded_numbers() {
         let log = Extent { min: 0, end: 1 << 30 };
         let mut comparison = Comparison::new(log, vec![0], log);
-        comparison.last_record(None);
-        comparison.compared(b"same", Some(b"same"));
+        comparison.answer_last_record(None);
+        comparison.answer_compare(b"same", Some(b"same"));
         let asked = Question::Records {
             from: 4,
             to: 1 << 30,
@@ -294,7 +294,7 @@ mod tests {
         };
         assert_eq!(comparison.question(), asked);
         // What was not asked for is left out: it would be compared with what is not known to differ.
-        comparison.records(vec![0, 2, 1 << 30]);
+        comparison.answer_records(vec![0, 2, 1 << 30]);
         assert_eq!(comparison.question(), Question::None(Outcome::Keep { until: 4 }));
     }
 }

@@ -24,7 +24,7 @@ pub fn slave_bytes(input: &[u8]) {
         let (piece, after) = bytes.split_at(bytes.len().min(usize::from(stride % 16)));
         rest = after;
         now_ms += i64::from(stride);
-        if master.received(piece, LOG, now_ms).is_err() {
+        if master.receive(piece, LOG, now_ms).is_err() {
             return;
         }
         let believed = master.standing().acknowledged;
@@ -38,7 +38,7 @@ pub fn slave_bytes(input: &[u8]) {
             assert!(transfer.from % FILE_LEN + transfer.len as i64 <= FILE_LEN);
         }
         assert!(master.waiting_len() <= 2000);
-        master.handed(master.waiting_len().min(usize::from(stride) * 8));
+        master.hand_over(master.waiting_len().min(usize::from(stride) * 8));
         assert_eq!(
             master.standing().acknowledged,
             believed,

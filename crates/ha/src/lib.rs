@@ -26,11 +26,11 @@
 //!
 //! let ends = |copy: &Vec<u8>| Ends { appended: copy.len() as i64, synced: 0 };
 //! let first = slave.report(ends(&copy), 0)?.expect("a slave reports at once");
-//! master.received(&first, extent, 0)?;
+//! master.receive(&first, extent, 0)?;
 //! while let Next::Send(transfer) = master.next(extent, 0)? {
 //!     let from = transfer.from as usize;
 //!     let bytes = [&transfer.header[..], &log[from..from + transfer.len]].concat();
-//!     master.handed(bytes.len());
+//!     master.hand_over(bytes.len());
 //!     let mut read = &bytes[..];
 //!     while let Some(run) = slave.next(&mut read, 0)? {
 //!         assert_eq!(run.at, copy.len() as i64);
@@ -38,7 +38,7 @@
 //!     }
 //! }
 //! let second = slave.report(ends(&copy), 0)?.expect("it has more");
-//! master.received(&second, extent, 0)?;
+//! master.receive(&second, extent, 0)?;
 //! assert_eq!((master.standing().acknowledged, &copy[..]), (Some(17), &log[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -59,5 +59,5 @@ pub use master::{
     Close as MasterClose, Extent, Master, NewSlave, Next, Settings as MasterSettings, Standing, Transfer,
 };
 pub use reigns::{Meaning, NotUnderstood, Reign, Reigns};
-pub use replicas::{ConnectionId, InSync, Need, Replicas, Rule, Stood};
+pub use replicas::{ConnectionId, InSync, Need, Progress, Replicas, Rule};
 pub use slave::{Close as SlaveClose, Ends, Promise, Reconnection, Run, Settings as SlaveSettings, Slave};

@@ -8,7 +8,7 @@
 //! - The **first report** says from where the peer wants the log. It acknowledges nothing, whatever it says. Beyond the end of the
 //!   log, or before its oldest byte, it closes the connection.
 //! - A **later report** acknowledges if, when it was read, the kernel had taken every byte up to it for this connection
-//!   ([`Master::handed`]), and the first header before them. The kernel gives the peer its bytes in order, so a peer that has read a
+//!   ([`Master::hand_over`]), and the first header before them. The kernel gives the peer its bytes in order, so a peer that has read a
 //!   byte has read all before it. Bytes that wait in the socket layer do not count. A peer that does not read gets no more than two
 //!   socket buffers; from there on nothing is handed over and no report is believed.
 //! - A report that repeats the start acknowledges the start once the first header was handed over: the peer has stayed and sent
@@ -109,7 +109,7 @@ pub struct Transfer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The end of its log, as it says; nothing before its first report.
-    pub says: Option<i64>,
+    pub claim: Option<i64>,
     /// What it has acknowledged; nothing before it has acknowledged anything.
     pub acknowledged: Option<i64>,
 }
@@ -269,7 +269,7 @@ impl Master {
     ///
     /// # Errors
     /// They are to be answered by closing the connection.
-    pub fn received(&mut self, mut bytes: &[u8], log: Extent, now_ms: i64) -> Result<(), Close> {
+    pub fn receive(&mut self, mut bytes: &[u8], log: Extent, now_ms: i64) -> Result<(), Close> {
         if !bytes.is_empty() {
             self.read_ms = self.read_ms.max(now_ms);
         }
@@ -286,7 +286,7 @@ impl Master {
         let Some(stream) = &self.stream else {
             return self.begin(report, log, now_ms);
         };
-        let before = self.standing.says.unwrap_or(report);
+        let before = self.standing.claim.unwrap_or(report);
         if report < before {
             return Err(Close::Backwards { report, before });
         }
@@ -301,7 +301,7 @@ impl Master {
                 handed,
             });
         }
-        self.standing.says = Some(report);
+        self.standing.claim = Some(report);
         if was_sent && now_ms >= stream.counts_ms {
             self.standing.acknowledged = Some(report);
         }
@@ -324,7 +324,7 @@ impl Master {
         } else {
             0
         };
-        self.standing.says = Some(claim);
+        self.standing.claim = Some(claim);
         self.stream = Some(Stream {
             start,
             next: start,
@@ -420,7 +420,7 @@ impl Master {
     ///
     /// # Panics
     /// They are more than it said.
-    pub fn handed(&mut self, mut bytes: usize) {
+    pub fn hand_over(&mut self, mut bytes: usize) {
         let stream = self.stream.as_mut();
         assert!(bytes <= self.waiting_len, "more was written than there is");
         self.waiting_len -= bytes;
@@ -463,19 +463,19 @@ mod tests {
     /// A stream that has begun at `claim`, its first header through.
     fn begun(settings: Settings, claim: i64) -> Master {
         let mut master = Master::new(settings, 0);
-        master.received(&report(claim), LOG, 0).expect("a claim");
+        master.receive(&report(claim), LOG, 0).expect("a claim");
         let Ok(Next::Send(first)) = master.next(LOG, 0) else {
             panic!("a stream begins with a header");
         };
         assert_eq!(first.len, 0);
-        master.handed(HEADER_LEN);
+        master.hand_over(HEADER_LEN);
         master
     }
 
     fn begins_at(new_slave: NewSlave, log: Extent, claim: i64) -> Result<i64, Close> {
         let settings = Settings { new_slave, ..small() };
         let mut master = Master::new(settings, 0);
-        master.received(&report(claim), log, 0)?;
+        master.receive(&report(claim), log, 0)?;
         match master.next(log, 0)? {
             Next::Send(first) => Ok(first.from),
             wait => panic!("{wait:?}"),
@@ -528,7 +528,7 @@ mod tests {
                 (header.offset, header.size as usize),
                 (transfer.from, transfer.len)
             );
-            master.handed(HEADER_LEN + transfer.len);
+            master.hand_over(HEADER_LEN + transfer.len);
             sent.push((transfer.from, transfer.len));
         }
         assert_eq!(sent, [(150, 50), (200, 70), (270, 30), (300, 30)]);
@@ -558,7 +558,7 @@ mod tests {
             assert_eq!(master.waiting_len(), sent);
         }
         assert_eq!(sent, 82 + 42, "with 82 more it would be over 200");
-        master.handed(82);
+        master.hand_over(82);
         assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
     }
 
@@ -567,20 +567,20 @@ mod tests {
         let mut master = begun(small(), 150);
         let acknowledged = |master: &Master| master.standing().acknowledged;
         assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
-        master.handed(HEADER_LEN + 20);
-        master.received(&report(170), LOG, 0).expect("it was sent that");
+        master.hand_over(HEADER_LEN + 20);
+        master.receive(&report(170), LOG, 0).expect("it was sent that");
         assert_eq!(acknowledged(&master), Some(170));
-        let close = master.received(&report(171), LOG, 0);
+        let close = master.receive(&report(171), LOG, 0);
         let expected = Close::NotSent {
             report: 171,
             start: 150,
             handed: 170,
         };
         assert_eq!(close, Err(expected));
-        master.handed(1);
-        master.received(&report(171), LOG, 0).expect("now it was");
+        master.hand_over(1);
+        master.receive(&report(171), LOG, 0).expect("now it was");
         assert_eq!(acknowledged(&master), Some(171));
-        let close = master.received(&report(170), LOG, 0);
+        let close = master.receive(&report(170), LOG, 0);
         assert_eq!(
             close,
             Err(Close::Backwards {
@@ -594,15 +594,15 @@ mod tests {
     fn the_start_counts_when_it_is_repeated_after_the_first_header() {
         let mut master = Master::new(small(), 0);
         let twice = [report(150), report(150)].concat();
-        master.received(&twice, LOG, 0).expect("a heartbeat of a slave");
+        master.receive(&twice, LOG, 0).expect("a heartbeat of a slave");
         assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
-        master.handed(HEADER_LEN - 1);
-        master.received(&report(150), LOG, 0).expect("another");
+        master.hand_over(HEADER_LEN - 1);
+        master.receive(&report(150), LOG, 0).expect("another");
         assert_eq!(master.standing().acknowledged, None, "the header is not through");
-        master.handed(1);
-        master.received(&report(150), LOG, 0).expect("another");
+        master.hand_over(1);
+        master.receive(&report(150), LOG, 0).expect("another");
         let standing = Standing {
-            says: Some(150),
+            claim: Some(150),
             acknowledged: Some(150),
         };
         assert_eq!(master.standing(), standing);
@@ -612,11 +612,11 @@ mod tests {
     fn of_many_reports_in_pieces_the_last_whole_one_counts() {
         let mut master = begun(small(), 150);
         assert!(matches!(master.next(LOG, 0), Ok(Next::Send(_))));
-        master.handed(HEADER_LEN + 50);
+        master.hand_over(HEADER_LEN + 50);
         let all = [report(160), report(170), report(190)].concat();
-        master.received(&all[..21], LOG, 0).expect("sound");
-        assert_eq!(master.standing().says, Some(170));
-        master.received(&all[21..], LOG, 0).expect("sound");
+        master.receive(&all[..21], LOG, 0).expect("sound");
+        assert_eq!(master.standing().claim, Some(170));
+        master.receive(&all[21..], LOG, 0).expect("sound");
         assert_eq!(master.standing().acknowledged, Some(190));
     }
 
@@ -628,34 +628,34 @@ mod tests {
         };
         let log = Extent { min: 100, end: 950 };
         let mut master = Master::new(settings, 0);
-        master.received(&report(0), log, 7).expect("a new slave");
-        master.received(&report(0), log, 8).expect("it has nothing yet");
+        master.receive(&report(0), log, 7).expect("a new slave");
+        master.receive(&report(0), log, 8).expect("it has nothing yet");
         while let Ok(Next::Send(transfer)) = master.next(log, 8) {
-            master.handed(HEADER_LEN + transfer.len);
+            master.hand_over(HEADER_LEN + transfer.len);
         }
-        master.received(&report(950), log, 3006).expect("it has all");
+        master.receive(&report(950), log, 3006).expect("it has all");
         assert_eq!(
             master.standing().acknowledged,
             None,
             "a send that ends at 900 may wait"
         );
-        master.received(&report(950), log, 3007).expect("it has all");
+        master.receive(&report(950), log, 3007).expect("it has all");
         assert_eq!(master.standing().acknowledged, Some(950));
         let mut whole = begun(small(), 0);
-        whole.received(&report(100), LOG, 0).expect("it has begun");
+        whole.receive(&report(100), LOG, 0).expect("it has begun");
         assert_eq!(
             whole.standing().acknowledged,
             Some(100),
             "who gets everything counts at once"
         );
-        let close = whole.received(&report(50), LOG, 0);
+        let close = whole.receive(&report(50), LOG, 0);
         assert!(matches!(close, Err(Close::Backwards { .. })));
     }
 
     #[test]
     fn a_report_before_the_start_is_no_position_that_was_sent() {
         let mut master = begun(small(), 0);
-        let close = master.received(&report(99), LOG, 0);
+        let close = master.receive(&report(99), LOG, 0);
         let expected = Close::NotSent {
             report: 99,
             start: 100,
@@ -688,14 +688,14 @@ mod tests {
                     "the first is not through"
                 );
             }
-            master.handed(HEADER_LEN);
+            master.hand_over(HEADER_LEN);
         }
         assert_eq!(master.next(LOG, 20_000), Ok(Next::Wait { until_ms: 20_001 }));
         assert_eq!(master.next(LOG, 20_001), Err(Close::Silent(20_001)));
         // Half a report is a sign of life, nothing is not.
-        master.received(&[], LOG, 20_001).expect("open");
+        master.receive(&[], LOG, 20_001).expect("open");
         assert_eq!(master.next(LOG, 20_001), Err(Close::Silent(20_001)));
-        master.received(&[0], LOG, 20_001).expect("open");
+        master.receive(&[0], LOG, 20_001).expect("open");
         assert!(master.next(LOG, 40_001).is_ok());
     }
 
@@ -725,17 +725,17 @@ mod tests {
         };
         let log = Extent { min: 0, end: 1 << 40 };
         let mut master = Master::new(settings, 0);
-        master.received(&report(100), log, 0).expect("a claim");
+        master.receive(&report(100), log, 0).expect("a claim");
         let mut sent = 0;
         let mut send_until = |master: &mut Master, from: i64, end: i64| {
             let mut now = from;
             let mut sent_now = 0;
             while now < end {
-                master.received(&report(100), log, now).expect("alive");
+                master.receive(&report(100), log, now).expect("alive");
                 match master.next(log, now).expect("open") {
                     Next::Send(transfer) => {
                         assert!(transfer.len <= 1000, "a tenth of a second");
-                        master.handed(HEADER_LEN + transfer.len);
+                        master.hand_over(HEADER_LEN + transfer.len);
                         sent_now += transfer.len;
                     }
                     Next::Wait { until_ms } => now = until_ms,
@@ -754,7 +754,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "more was written than there is")]
     fn who_hands_over_more_than_there_is_has_lost_count() {
-        begun(small(), 150).handed(1);
+        begun(small(), 150).hand_over(1);
     }
 
     #[test]

@@ -63,7 +63,7 @@ const MUTE_MAX: usize = 4;
 
 /// What came of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stood {
+pub struct Progress {
     /// [`Replicas::reached`] grew for some number of slaves.
     pub grew: bool,
     /// This connection is to be closed: with the one that has reported there would be more than slaves at that address. A slave that
@@ -91,7 +91,7 @@ impl Replicas {
     pub fn connect(&mut self, address: &str, places: usize, now_ms: i64) -> Option<ConnectionId> {
         let mute = self
             .at(address)
-            .filter(|(_, other)| other.standing.says.is_none());
+            .filter(|(_, other)| other.standing.claim.is_none());
         if mute.count() >= places.saturating_add(MUTE_MAX) {
             return None;
         }
@@ -119,22 +119,22 @@ impl Replicas {
     }
 
     /// A connection stands so, by what came from it at `now_ms`. One that is to be closed counts no more.
-    pub fn stands(&mut self, id: ConnectionId, standing: Standing, now_ms: i64) -> Stood {
-        let mut stood = Stood::default();
+    pub fn report(&mut self, id: ConnectionId, standing: Standing, now_ms: i64) -> Progress {
+        let mut progress = Progress::default();
         let Some(replica) = self.connections.get_mut(&id) else {
-            return stood;
+            return progress;
         };
-        let is_first = replica.standing.says.is_none() && standing.says.is_some();
+        let is_first = replica.standing.claim.is_none() && standing.claim.is_some();
         replica.heard_ms = now_ms;
         replica.standing = standing;
         if is_first {
-            stood.replaced = self.too_many(id);
-            if let Some(replaced) = stood.replaced {
+            progress.replaced = self.too_many(id);
+            if let Some(replaced) = progress.replaced {
                 self.disconnect(replaced);
             }
         }
-        stood.grew = self.count();
-        stood
+        progress.grew = self.count();
+        progress
     }
 
     /// The other connection from the address of this one that was silent for longest, if there are more than slaves.
@@ -142,7 +142,7 @@ impl Replicas {
         let Replica { address, places, .. } = self.connections.get(&id)?;
         let speaking = self
             .at(address)
-            .filter(|(_, other)| other.standing.says.is_some());
+            .filter(|(_, other)| other.standing.claim.is_some());
         let others: Vec<_> = speaking.filter(|(other, _)| *other != id).collect();
         let silent = others.iter().min_by_key(|(_, other)| other.heard_ms)?;
         (others.len() >= *places).then_some(silent.0)
@@ -190,14 +190,19 @@ impl Replicas {
         all.map(|(&id, replica)| (id, replica.address.as_str(), replica.standing))
     }
 
+    fn claims(&self) -> impl Iterator<Item = i64> {
+        self.connections
+            .values()
+            .filter_map(|replica| replica.standing.claim)
+    }
+
     /// How many brokers are in sync with a log that ends at `end`: the master, and each slave that is less than `behind_max` bytes
     /// behind. What a slave says counts here: a lie makes sends wait, and gets none through.
     pub fn in_sync(&self, end: i64, behind_max: i64) -> usize {
-        let says = self
-            .connections
-            .values()
-            .filter_map(|replica| replica.standing.says);
-        1 + says.filter(|&says| end.saturating_sub(says) < behind_max).count()
+        let near = self
+            .claims()
+            .filter(|claim| end.saturating_sub(*claim) < behind_max);
+        1 + near.count()
     }
 
     /// What a send that ends at `end` has to wait for. The rules of 5.x that refuse are asked before the append, with the end of the
@@ -206,11 +211,7 @@ impl Replicas {
         match rule {
             Rule::OneSlave { behind_max } => {
                 // As in Java, what a slave had that is gone says how near one will be that has connected and said nothing yet.
-                let says = self
-                    .connections
-                    .values()
-                    .filter_map(|replica| replica.standing.says);
-                let nearest = says.chain(self.reached(1)).max().unwrap_or(0);
+                let nearest = self.claims().chain(self.reached(1)).max().unwrap_or(0);
                 match self.connected() > 0 && end.saturating_sub(nearest) < behind_max {
                     true => Need::Slaves(1),
                     false => Need::NotAvailable,
@@ -242,16 +243,16 @@ mod tests {
     const FAR: i64 = 256 << 20;
     const V4: Rule = Rule::OneSlave { behind_max: FAR };
 
-    fn says(end: i64) -> Standing {
+    fn claims(end: i64) -> Standing {
         Standing {
-            says: Some(end),
+            claim: Some(end),
             acknowledged: None,
         }
     }
 
     fn has(end: i64) -> Standing {
         Standing {
-            says: Some(end),
+            claim: Some(end),
             acknowledged: Some(end),
         }
     }
@@ -262,8 +263,8 @@ mod tests {
         let mut ids = Vec::new();
         for (index, standing) in standings.iter().enumerate() {
             let id = replicas.connect(&format!("10.0.0.{index}"), 1, 0).expect("room");
-            if standing.says.is_some() {
-                replicas.stands(id, *standing, 0);
+            if standing.claim.is_some() {
+                replicas.report(id, *standing, 0);
             }
             ids.push(id);
         }
@@ -282,12 +283,12 @@ mod tests {
 
     #[test]
     fn what_k_slaves_have_is_the_kth_highest_and_does_not_go_back() {
-        let (mut replicas, ids) = of(&[has(100), has(300), says(900), Standing::default()]);
+        let (mut replicas, ids) = of(&[has(100), has(300), claims(900), Standing::default()]);
         let reached = |replicas: &Replicas| [1, 2, 3].map(|slaves| replicas.reached(slaves));
         assert_eq!(reached(&replicas), [Some(300), Some(100), None]);
-        assert!(replicas.stands(ids[0], has(200), 1).grew);
-        assert!(!replicas.stands(ids[1], has(300), 1).grew);
-        assert!(replicas.stands(ids[2], has(250), 1).grew);
+        assert!(replicas.report(ids[0], has(200), 1).grew);
+        assert!(!replicas.report(ids[1], has(300), 1).grew);
+        assert!(replicas.report(ids[2], has(250), 1).grew);
         assert_eq!(reached(&replicas), [Some(300), Some(250), Some(200)]);
         assert_eq!((replicas.reached(0), replicas.reached_by_most()), (None, 3));
         replicas.disconnect(ids[1]);
@@ -297,13 +298,13 @@ mod tests {
             "they had it"
         );
         assert!(
-            !replicas.stands(ids[0], has(300), 2).grew,
+            !replicas.report(ids[0], has(300), 2).grew,
             "one had that, and two have not"
         );
-        assert!(replicas.stands(ids[2], has(300), 2).grew);
+        assert!(replicas.report(ids[2], has(300), 2).grew);
         assert_eq!(reached(&replicas), [Some(300), Some(300), Some(200)]);
         assert!(
-            !replicas.stands(ids[1], has(900), 3).grew,
+            !replicas.report(ids[1], has(900), 3).grew,
             "who is gone does not count"
         );
     }
@@ -312,18 +313,18 @@ mod tests {
     fn a_slave_that_comes_back_does_not_count_twice() {
         let mut replicas = Replicas::default();
         let old = replicas.connect("10.0.0.2", 1, 0).expect("room");
-        assert_eq!(replicas.stands(old, has(100), 0).replaced, None);
+        assert_eq!(replicas.report(old, has(100), 0).replaced, None);
         let new = replicas.connect("10.0.0.2", 1, 10).expect("room");
         let other = replicas.connect("10.0.0.3", 1, 10).expect("room");
-        assert_eq!(replicas.stands(other, says(0), 11).replaced, None);
+        assert_eq!(replicas.report(other, claims(0), 11).replaced, None);
         assert_eq!(
             replicas.connected(),
             3,
             "who has said nothing takes nobody's place"
         );
-        assert_eq!(replicas.stands(new, says(100), 12).replaced, Some(old));
-        assert_eq!(replicas.stands(new, has(100), 13).replaced, None);
-        assert_eq!(replicas.stands(old, has(200), 14), Stood::default());
+        assert_eq!(replicas.report(new, claims(100), 12).replaced, Some(old));
+        assert_eq!(replicas.report(new, has(100), 13).replaced, None);
+        assert_eq!(replicas.report(old, has(200), 14), Progress::default());
         assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(100), None));
     }
 
@@ -331,7 +332,7 @@ mod tests {
     fn slaves_on_one_host_each_have_a_place() {
         let mut replicas = Replicas::default();
         let ids = [5, 3, 9].map(|now| (replicas.connect("10.0.0.2", 2, now).expect("room"), now));
-        let replaced = ids.map(|(id, now)| replicas.stands(id, has(100), now).replaced);
+        let replaced = ids.map(|(id, now)| replicas.report(id, has(100), now).replaced);
         assert_eq!(
             replaced,
             [None, None, Some(ids[1].0)],
@@ -349,7 +350,7 @@ mod tests {
         }
         assert_eq!(replicas.connect("10.0.0.2", 1, 0), None);
         let slave = replicas.connect("10.0.0.3", 1, 0).expect("another address");
-        replicas.stands(slave, says(0), 0);
+        replicas.report(slave, claims(0), 0);
         assert_eq!(replicas.connected(), 6);
     }
 
@@ -361,8 +362,8 @@ mod tests {
             (&[has(10)], 10 + near, Need::Slaves(1)),
             (&[has(10)], 10 + FAR, Need::NotAvailable),
             (&[has(10), has(500)], 500 + near, Need::Slaves(1)),
-            (&[says(10)], 10 + near, Need::Slaves(1)),
-            (&[says(10)], 10 + FAR, Need::NotAvailable),
+            (&[claims(10)], 10 + near, Need::Slaves(1)),
+            (&[claims(10)], 10 + FAR, Need::NotAvailable),
             (&[Standing::default()], near, Need::Slaves(1)),
             (&[Standing::default()], FAR, Need::NotAvailable),
         ];
@@ -383,7 +384,7 @@ mod tests {
 
     #[test]
     fn by_5_x_so_many_brokers_have_it_the_master_counted_in() {
-        let (two, _) = of(&[has(1000), says(900), has(0)]);
+        let (two, _) = of(&[has(1000), claims(900), has(0)]);
         let end = 1000 + FAR - 200;
         assert_eq!(two.in_sync(end, FAR), 3, "the third slave is too far behind");
         let auto = |all| InSync { auto: true, ..all };

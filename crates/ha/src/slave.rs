@@ -424,4 +424,13 @@ mod tests {
         assert_eq!(slave.wait_until_ms(), 20_101);
         assert_eq!(slave.report(ends(50, 0), 20_101), Err(Close::Silent(20_001)));
     }
+
+    #[test]
+    fn waits_before_connecting_again_grow_to_javas() {
+        let mut again = Reconnection::default();
+        let waits: Vec<i64> = (0..9).map(|_| again.wait_ms(false)).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!([again.wait_ms(true), again.wait_ms(false)], [100, 200]);
+        assert_eq!((0..100).map(|_| again.wait_ms(false)).max(), Some(5000));
+    }
 }

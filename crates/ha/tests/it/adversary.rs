@@ -118,7 +118,7 @@ impl Model {
             self.reports.push(i64::from_be_bytes(*unit));
             self.pending = rest.to_vec();
         }
-        self.master.received(bytes, self.log, self.now_ms)
+        self.master.receive(bytes, self.log, self.now_ms)
     }
 
     fn guess(&self, guess: Guess) -> i64 {
@@ -156,7 +156,7 @@ impl Model {
             Step::Handed(bytes) => {
                 let bytes = bytes.min(self.stream.len() - self.handed_len);
                 self.handed_len += bytes;
-                self.master.handed(bytes);
+                self.master.hand_over(bytes);
             }
             Step::Appended(bytes) => self.log.end += bytes,
             Step::Deleted => {
@@ -220,7 +220,7 @@ proptest! {
         prop_assert_eq!(model.master.standing().acknowledged, None);
         let mut replicas = Replicas::default();
         let id = replicas.connect("10.0.0.2", 1, 0).expect("room");
-        prop_assert!(!replicas.stands(id, model.master.standing(), 0).grew);
+        prop_assert!(!replicas.report(id, model.master.standing(), 0).grew);
         prop_assert_eq!(replicas.reached(1), None);
         prop_assert!(open.is_err(), "and after a silence it is closed");
     }

@@ -109,13 +109,13 @@ fn another_master_and_an_empty_one_have_nothing_in_common() {
 fn answers_to_what_was_not_asked_change_nothing() {
     let log = Extent { min: 0, end: 100 };
     let mut comparison = ha::Comparison::new(log, vec![0], log);
-    comparison.compared(b"x", Some(b"x"));
-    comparison.records(vec![10]);
+    comparison.answer_compare(b"x", Some(b"x"));
+    comparison.answer_records(vec![10]);
     assert_eq!(comparison.question(), Question::LastRecord);
-    comparison.last_record(Some(90));
-    comparison.last_record(Some(50));
+    comparison.answer_last_record(Some(90));
+    comparison.answer_last_record(Some(50));
     assert_eq!(comparison.question(), Question::Compare { offset: 90 });
-    comparison.compared(b"", Some(b""));
+    comparison.answer_compare(b"", Some(b""));
     assert_eq!(
         comparison.question(),
         Question::Compare { offset: 0 },

@@ -2,10 +2,7 @@
 
 use crate::recording::{Event, read};
 use ha::wire::{HEADER_LEN, Header};
-use ha::{
-    Ends, Extent, Master, MasterSettings, NewSlave, Next, Promise, Reconnection, Slave, SlaveSettings,
-    Transfer,
-};
+use ha::{Ends, Extent, Master, MasterSettings, NewSlave, Next, Promise, Slave, SlaveSettings, Transfer};
 
 const FILE_LEN: i64 = 16_384;
 const BATCH_LEN: usize = 3_000;
@@ -196,10 +193,10 @@ fn our_master_sends_javas_slave_what_javas_sent() {
                         // The log at that time; only the first report makes a difference.
                         let end = javas.as_slice().first().map_or(i64::MAX, |(next, _)| next.offset);
                         let log = Extent { min, end };
-                        master.received(bytes, log, now_ms).expect("Java's is right");
+                        master.receive(bytes, log, now_ms).expect("Java's is right");
                         let standing = master.standing();
                         assert_eq!(
-                            standing.says,
+                            standing.claim,
                             bytes.last_chunk().map(|last| i64::from_be_bytes(*last))
                         );
                     }
@@ -212,12 +209,12 @@ fn our_master_sends_javas_slave_what_javas_sent() {
                             // Ours begins with a heartbeat; Java's only where it has waited for 5 s.
                             if ours_len == 0 && ours.len == 0 && header.size > 0 {
                                 assert_eq!(Header::decode(ours.header).offset, header.offset);
-                                master.handed(HEADER_LEN);
+                                master.hand_over(HEADER_LEN);
                                 ours = sends(&mut master, *header, min, &mut now_ms);
                             }
                             assert_eq!(Header::decode(ours.header), *header, "Java {version}");
                             assert_eq!((ours.from, ours.len), (header.offset, body.len()));
-                            master.handed(HEADER_LEN + ours.len);
+                            master.hand_over(HEADER_LEN + ours.len);
                             ours_len += HEADER_LEN + ours.len;
                         }
                     }
@@ -255,13 +252,4 @@ fn a_recording_has_what_it_is_for() {
         assert_eq!(of_slave(&connections[0])[0], 0, "a slave without a log");
         assert!(of_slave(&connections[1])[0] > begin, "a slave with one");
     }
-}
-
-#[test]
-fn waits_before_connecting_again_grow_to_javas() {
-    let mut again = Reconnection::default();
-    let waits: Vec<i64> = (0..9).map(|_| again.wait_ms(false)).collect();
-    assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
-    assert_eq!([again.wait_ms(true), again.wait_ms(false)], [100, 200]);
-    assert_eq!((0..100).map(|_| again.wait_ms(false)).max(), Some(5000));
 }

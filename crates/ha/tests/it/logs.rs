@@ -115,18 +115,20 @@ impl Log {
         let mut comparison = Comparison::new(self.extent(), self.files(), master.extent());
         for asked in 0.. {
             match comparison.question() {
-                Question::LastRecord => comparison.last_record(self.records().last().map(|last| last.0)),
+                Question::LastRecord => {
+                    comparison.answer_last_record(self.records().last().map(|last| last.0))
+                }
                 Question::Records { from, to, at_most } => {
                     let all: Vec<i64> = self.records().iter().map(|record| record.0).collect();
                     let mut asked: Vec<i64> = all.into_iter().filter(|at| (from..to).contains(at)).collect();
                     // Small logs are thinned, too.
                     let step = asked.len().div_ceil(at_most.min(5)).max(1);
                     asked = asked.into_iter().step_by(step).collect();
-                    comparison.records(asked);
+                    comparison.answer_records(asked);
                 }
                 Question::Compare { offset } => {
                     let own = self.view(offset).expect("asked for what is there");
-                    comparison.compared(own, master.view(offset));
+                    comparison.answer_compare(own, master.view(offset));
                 }
                 Question::None(outcome) => return (outcome, asked),
             }

@@ -297,7 +297,7 @@ impl World {
             .min(wire.outbox.len());
         let taken = self.random.below(room as u64 + 1) as usize;
         wire.to_slave.extend(wire.outbox.drain(..taken));
-        master.handed(taken);
+        master.hand_over(taken);
     }
 
     /// The slave reads some of what has arrived, or that there is no more.
@@ -370,11 +370,11 @@ impl World {
             self.seen.old_reports += 1;
         }
         let before = master.standing();
-        if let Err(close) = master.received(&bytes, self.master.extent(), self.now_ms) {
+        if let Err(close) = master.receive(&bytes, self.master.extent(), self.now_ms) {
             return self.master_closes(index, id, close);
         }
         let standing = master.standing();
-        if before.acknowledged.is_none() && standing.acknowledged == before.says && before.says > Some(0) {
+        if before.acknowledged.is_none() && standing.acknowledged == before.claim && before.claim > Some(0) {
             self.seen.repeats += 1;
         }
         if wire.slave.is_none() && wire.to_master.is_empty() {
@@ -382,8 +382,8 @@ impl World {
             self.replicas.disconnect(id);
             return;
         }
-        let stood = self.replicas.stands(id, standing, self.now_ms);
-        if let Some(replaced) = stood.replaced {
+        let progress = self.replicas.report(id, standing, self.now_ms);
+        if let Some(replaced) = progress.replaced {
             self.seen.replaced += 1;
             let is_it = |wire: &&mut Wire| wire.master.as_ref().is_some_and(|(_, id)| *id == replaced);
             let wire = self.wires.iter_mut().find(is_it).expect("it was open");
