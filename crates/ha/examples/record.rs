@@ -182,16 +182,41 @@ fn send(master: &Broker, count: usize, len: usize) {
 }
 
 fn log_end(master: &Broker) -> i64 {
+    runtime(master, "commitLogMaxOffset")
+}
+
+fn runtime(master: &Broker, key: &str) -> i64 {
     let mut wire = Wire::connect(&master.address()).expect("it listens");
     let answer = wire.ask(28, &[], &[]).expect("an answer");
     let text = String::from_utf8(answer.body).expect("JSON");
-    let (_, value) = text.split_once("\"commitLogMaxOffset\":\"").expect("it is there");
+    let (_, value) = text.split_once(&format!("\"{key}\":\"")).expect("it is there");
     value
         .split('"')
         .next()
         .expect("a value")
         .parse()
         .expect("a number")
+}
+
+/// Asks the master for what begins at offsets of the log: records, the middle of one, a blank tail, nothing.
+fn views(master: &Broker, first: i64, log: &[u8], end: i64) -> Vec<Event> {
+    let mut offsets = vec![first + 100, end - 1, end, end + 100_000, -1, i64::MAX];
+    let mut at = 0;
+    while let Some(head) = log[at..].first_chunk::<4>()
+        && first + (at as i64) < end
+    {
+        offsets.push(first + at as i64);
+        at += u32::from_be_bytes(*head) as usize;
+    }
+    let mut views = Vec::new();
+    for offset in offsets {
+        let mut wire = Wire::connect(&master.address()).expect("it listens");
+        let answer = wire
+            .ask(33, &[("offset", &offset.to_string())], &[])
+            .expect("an answer");
+        views.push(Event::View(offset, (answer.code() == 0).then_some(answer.body)));
+    }
+    views
 }
 
 fn record(version: &'static str) -> Vec<Event> {
@@ -228,27 +253,30 @@ fn record(version: &'static str) -> Vec<Event> {
     caught_up("slave after the cut");
     send(&master, 1, 300);
     caught_up("last copy");
-    tap.note(Event::End(log_end(&master)));
+    let mut events = tap.events.lock().expect("no panic").clone();
+    let end = log_end(&master);
+    events.push(Event::Min(runtime(&master, "commitLogMinOffset")));
+    events.push(Event::End(end));
     let files = slave.store().join("commitlog");
     slave.stop();
-    master.stop();
-    let mut events = tap.events.lock().expect("no panic").clone();
-    // Stopping says nothing more that matters.
-    let end = events.iter().rposition(|event| matches!(event, Event::End(_)));
-    events.truncate(end.map_or(0, |end| end + 1));
     let mut names: Vec<_> = fs::read_dir(&files)
         .expect("a log")
         .flatten()
         .map(|file| file.path())
         .collect();
     names.sort();
+    let mut log = Vec::new();
+    let mut first = None;
     for file in names {
         let offset = file.file_name().and_then(|name| name.to_str()?.parse().ok());
-        events.push(Event::File(
-            offset.expect("an offset"),
-            fs::read(&file).expect("a file"),
-        ));
+        let offset: i64 = offset.expect("an offset");
+        let bytes = fs::read(&file).expect("a file");
+        first.get_or_insert(offset);
+        log.extend_from_slice(&bytes);
+        events.push(Event::File(offset, bytes));
     }
+    events.extend(views(&master, first.expect("a file"), &log, end));
+    master.stop();
     events
 }
 

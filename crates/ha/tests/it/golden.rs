@@ -2,7 +2,10 @@
 
 use crate::recording::{Event, read};
 use ha::wire::{HEADER_LEN, Header};
-use ha::{Ends, Extent, Master, MasterSettings, NewSlave, Next, Promise, Slave, SlaveSettings, Transfer};
+use ha::{
+    Comparison, Ends, Extent, Master, MasterSettings, NewSlave, Next, Outcome, Promise, Question, Slave,
+    SlaveSettings, Transfer,
+};
 
 const FILE_LEN: i64 = 16_384;
 const BATCH_LEN: usize = 3_000;
@@ -41,7 +44,7 @@ fn connections(events: &[Event]) -> Vec<Vec<&Event>> {
         match event {
             Event::Connected => all.push(Vec::new()),
             Event::Slave(..) | Event::Master(..) => all.last_mut().expect("connected before").push(event),
-            Event::File(..) | Event::End(_) => {}
+            Event::File(..) | Event::View(..) | Event::Min(_) | Event::End(_) => {}
         }
     }
     all
@@ -251,5 +254,110 @@ fn a_recording_has_what_it_is_for() {
         );
         assert_eq!(of_slave(&connections[0])[0], 0, "a slave without a log");
         assert!(of_slave(&connections[1])[0] > begin, "a slave with one");
+    }
+}
+
+/// Answers a comparison of `own`, whose records begin at `records`, with what the recorded master gave.
+fn compare(events: &[Event], own: &[u8], begin: i64, records: &[i64]) -> Outcome {
+    let of_log = |kind: fn(&Event) -> Option<i64>| events.iter().find_map(kind).expect("recorded");
+    let master = Extent {
+        min: of_log(|event| match event {
+            Event::Min(min) => Some(*min),
+            _ => None,
+        }),
+        end: of_log(|event| match event {
+            Event::End(end) => Some(*end),
+            _ => None,
+        }),
+    };
+    let extent = Extent {
+        min: begin,
+        end: begin + own.len() as i64,
+    };
+    let mut files = records.to_vec();
+    files.dedup_by_key(|at| *at / FILE_LEN);
+    let mut comparison = Comparison::new(extent, files, master);
+    loop {
+        match comparison.question() {
+            Question::LastRecord => comparison.answer_last_record(records.last().copied()),
+            Question::Records { from, to, at_most } => {
+                let all = records.iter().copied().filter(|at| (from..to).contains(at));
+                let all: Vec<i64> = all.collect();
+                assert!(all.len() <= at_most);
+                comparison.answer_records(all);
+            }
+            Question::Compare { offset } => {
+                let masters = events.iter().find_map(|event| match event {
+                    Event::View(at, bytes) if *at == offset => Some(bytes.as_deref()),
+                    _ => None,
+                });
+                let at = (offset - begin) as usize;
+                let len = u32::from_be_bytes(own[at..at + 4].try_into().expect("4 bytes"));
+                comparison.answer_compare(
+                    &own[at..at + len as usize],
+                    masters.expect("asked while recording"),
+                );
+            }
+            Question::None(outcome) => return outcome,
+        }
+    }
+}
+
+#[test]
+fn a_comparison_with_javas_master_finds_the_first_change() {
+    for (version, file) in RECORDINGS {
+        let events = read(file);
+        let (begin, log) = log_of(&events);
+        // Where records begin, without the blank tails of files.
+        let mut records = Vec::new();
+        let mut at = 0;
+        while let Some(head) = log[at..].first_chunk::<8>() {
+            let [a, b, c, d, magic @ ..] = *head;
+            if magic != [0xCB, 0xD4, 0x31, 0x94] {
+                records.push(begin + at as i64);
+            }
+            at += u32::from_be_bytes([a, b, c, d]) as usize;
+        }
+        let end = begin + log.len() as i64;
+        assert_eq!(
+            compare(&events, &log, begin, &records),
+            Outcome::Keep { until: end }
+        );
+        for changed in 1..records.len() {
+            let mut other = log.clone();
+            for record in &records[changed..] {
+                other[(record - begin) as usize + 60] ^= 1;
+            }
+            let outcome = compare(&events, &other, begin, &records);
+            let Outcome::Keep { until } = outcome else {
+                panic!("Java {version}: {outcome:?}");
+            };
+            // Up to a blank tail at most.
+            let last = records[changed - 1];
+            let head = &log[(last - begin) as usize..];
+            let len = u32::from_be_bytes(head[..4].try_into().expect("4 bytes"));
+            assert_eq!(until, last + i64::from(len), "Java {version}, record {changed}");
+        }
+    }
+}
+
+#[test]
+fn javas_masters_give_bytes_for_records_alone() {
+    for (version, file) in RECORDINGS {
+        let events = read(file);
+        let (begin, log) = log_of(&events);
+        let mut given = (0, 0);
+        for event in &events {
+            match event {
+                Event::View(offset, Some(bytes)) => {
+                    let at = (offset - begin) as usize;
+                    assert_eq!(bytes[..], log[at..at + bytes.len()], "Java {version} at {offset}");
+                    given.0 += 1;
+                }
+                Event::View(..) => given.1 += 1,
+                _ => {}
+            }
+        }
+        assert!(given.0 > 100 && given.1 == 6, "Java {version}: {given:?}");
     }
 }

@@ -15,7 +15,11 @@ pub(crate) enum Event {
     Master(i64, Vec<u8>),
     /// A file of the slave's commitlog at the end, and its first offset.
     File(i64, Vec<u8>),
-    /// The end of the master's log at the end, by GET_BROKER_RUNTIME_INFO.
+    /// What the master gave for an offset at the end, by VIEW_MESSAGE_BY_ID; nothing where it answered with an error.
+    View(i64, Option<Vec<u8>>),
+    /// The start of the master's log at the end, by GET_BROKER_RUNTIME_INFO.
+    Min(i64),
+    /// Its end.
     End(i64),
 }
 
@@ -28,6 +32,9 @@ pub(crate) fn write(events: &[Event]) -> Vec<u8> {
             Event::Slave(ms, bytes) => (b'S', *ms, bytes),
             Event::Master(ms, bytes) => (b'M', *ms, bytes),
             Event::File(offset, bytes) => (b'F', *offset, bytes),
+            Event::View(offset, Some(bytes)) => (b'V', *offset, bytes),
+            Event::View(offset, None) => (b'N', *offset, &[]),
+            Event::Min(offset) => (b'B', *offset, &[]),
             Event::End(offset) => (b'E', *offset, &[]),
         };
         let len = u32::try_from(bytes.len()).expect("short");
@@ -58,6 +65,9 @@ pub(crate) fn read(file: &[u8]) -> Vec<Event> {
             b'S' => Event::Slave(number, bytes),
             b'M' => Event::Master(number, bytes),
             b'F' => Event::File(number, bytes),
+            b'V' => Event::View(number, Some(bytes)),
+            b'N' => Event::View(number, None),
+            b'B' => Event::Min(number),
             b'E' => Event::End(number),
             other => panic!("no such entry: {other}"),
         });
