@@ -55,20 +55,25 @@ struct Replica {
     /// How many slaves live there.
     places: usize,
     standing: Standing,
+    /// When it reported first.
+    since_ms: i64,
     heard_ms: i64,
 }
 
 /// So many connections from one address may have said nothing, beyond one for each slave: what scanners and health checks hold open.
 const MUTE_MAX: usize = 4;
 
+/// Two connections of one address are two slaves if the older one still reports when the newer one has for so long, ms: more than what
+/// was on its way, and two heartbeats. Before, they may be one slave that has come back.
+const SURE_MS: i64 = 10_000;
+
 /// What came of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// [`Replicas::reached`] grew for some number of slaves.
     pub grew: bool,
-    /// This connection is to be closed: with the one that has reported there would be more than slaves at that address. A slave that
-    /// lost its connection comes back before the master knows, and must not count twice. It is the one that was silent for
-    /// longest.
+    /// This connection is to be closed: with the one that has reported there would be more than slaves at that address. It is the
+    /// one that was silent for longest.
     pub replaced: Option<ConnectionId>,
 }
 
@@ -76,7 +81,8 @@ pub struct Progress {
 ///
 /// What was reached stays reached: the bytes were in the logs of that many slaves at one time, as in 4.9 a slave's acknowledgement
 /// counts when it is gone. But acknowledgements that come later are counted together only with those of slaves that are still
-/// connected, as in 5.x: one that is gone may come back with less.
+/// connected, as in 5.x: one that is gone may come back with less. And a slave that comes back before the master knows that it was gone
+/// is not counted twice.
 #[derive(Debug, Default)]
 pub struct Replicas {
     connections: BTreeMap<ConnectionId, Replica>,
@@ -101,6 +107,7 @@ impl Replicas {
             address: address.to_owned(),
             places: places.max(1),
             standing: Standing::default(),
+            since_ms: now_ms,
             heard_ms: now_ms,
         };
         self.connections.insert(id, replica);
@@ -128,6 +135,7 @@ impl Replicas {
         replica.heard_ms = now_ms;
         replica.standing = standing;
         if is_first {
+            replica.since_ms = now_ms;
             progress.replaced = self.too_many(id);
             if let Some(replaced) = progress.replaced {
                 self.disconnect(replaced);
@@ -148,9 +156,21 @@ impl Replicas {
         (others.len() >= *places).then_some(silent.0)
     }
 
+    /// The connections that are known to be of different slaves.
+    fn slaves(&self) -> impl Iterator<Item = &Replica> {
+        self.connections.iter().filter_map(|(id, replica)| {
+            let speaking = self
+                .at(&replica.address)
+                .filter(|(_, other)| other.standing.claim.is_some());
+            let newest = speaking.max_by_key(|(id, other)| (other.since_ms, *id))?;
+            let is_sure = replica.heard_ms > newest.1.since_ms.saturating_add(SURE_MS);
+            (newest.0 == *id || is_sure).then_some(replica)
+        })
+    }
+
     fn count(&mut self) -> bool {
-        let all = self.connections.values();
-        let mut acknowledged: Vec<i64> = all.filter_map(|other| other.standing.acknowledged).collect();
+        let slaves = self.slaves();
+        let mut acknowledged: Vec<i64> = slaves.filter_map(|slave| slave.standing.acknowledged).collect();
         acknowledged.sort_unstable_by(|a, b| b.cmp(a));
         let mut grew = false;
         for (index, &end) in acknowledged.iter().enumerate() {
@@ -191,9 +211,7 @@ impl Replicas {
     }
 
     fn claims(&self) -> impl Iterator<Item = i64> {
-        self.connections
-            .values()
-            .filter_map(|replica| replica.standing.claim)
+        self.slaves().filter_map(|slave| slave.standing.claim)
     }
 
     /// How many brokers are in sync with a log that ends at `end`: the master, and each slave that is less than `behind_max` bytes
@@ -326,6 +344,25 @@ mod tests {
         assert_eq!(replicas.report(new, has(100), 13).replaced, None);
         assert_eq!(replicas.report(old, has(200), 14), Progress::default());
         assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(100), None));
+    }
+
+    #[test]
+    fn connections_of_one_host_count_as_two_when_both_are_heard_for_long() {
+        let mut replicas = Replicas::default();
+        let [old, new] = [0, 1000].map(|now| {
+            let id = replicas.connect("10.0.0.2", 2, now).expect("room");
+            assert_eq!(replicas.report(id, has(100), now).replaced, None);
+            id
+        });
+        assert_eq!((replicas.reached(2), replicas.in_sync(100, FAR)), (None, 2));
+        assert!(
+            !replicas.report(old, has(100), 11_000).grew,
+            "it may have been on its way"
+        );
+        assert!(replicas.report(old, has(100), 11_001).grew);
+        assert_eq!((replicas.reached(2), replicas.in_sync(100, FAR)), (Some(100), 3));
+        assert!(replicas.report(new, has(200), 11_002).grew);
+        assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(200), Some(100)));
     }
 
     #[test]

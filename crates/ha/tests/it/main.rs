@@ -9,3 +9,4 @@ mod pair;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod reigns;
+mod replicas;
