@@ -8,6 +8,10 @@
 //! VIEW_MESSAGE_BY_ID gives the bytes at an offset from any master. It does not check that a record begins there, so only
 //! equality means anything; a slave asks for what begins with a record in its own log.
 //!
+//! A slave connects to its master first, compares then, and reports at last. In that order a master that is killed in between, and
+//! comes back with less, has taken the connection with it. A master waits for the first report; one that does not wait long enough
+//! finds the work done the next time.
+//!
 //! What the slave keeps ends with a common record. Half a record behind it, or the blank tail of a file, was not compared, and the
 //! master sends it again.
 //!

@@ -118,7 +118,8 @@ pub struct Slave {
 }
 
 impl Slave {
-    /// A connection that was made at `now_ms` by a slave whose log ends at `end`; an empty log ends at 0.
+    /// A connection of a slave whose log ends at `end`; an empty log ends at 0. The logs are compared already, at `now_ms`, and the
+    /// connection is older than that: [`crate::Comparison`].
     ///
     /// # Panics
     /// The end is below 0 or the settings have no file length.

@@ -50,13 +50,20 @@ struct Wire {
     /// Gone when the master has closed it or is dead.
     master: Option<(Master, ConnectionId)>,
     /// Gone when the slave has closed it.
-    slave: Option<Slave>,
+    slave: Option<Side>,
     /// Written by the socket layer of the master, not taken by its kernel.
     outbox: VecDeque<u8>,
     to_slave: VecDeque<u8>,
     to_master: VecDeque<u8>,
     /// Nothing arrives any more, not even that it is closed.
     dark: bool,
+}
+
+/// What a slave does on its connection.
+enum Side {
+    /// It compares the logs, and says nothing.
+    Comparing,
+    Speaking(Slave),
 }
 
 /// How often what is to be tested happened.
@@ -196,13 +203,6 @@ impl World {
         if self.current().is_some() {
             return;
         }
-        self.align();
-        let settings = SlaveSettings {
-            file_len: FILE_LEN,
-            promise: self.promise,
-            ..SlaveSettings::default()
-        };
-        let slave = Slave::new(settings, self.slave.end(), self.now_ms);
         let Some(id) = self.replicas.connect(SLAVE, 1, self.now_ms) else {
             self.seen.refused += 1;
             return;
@@ -211,7 +211,7 @@ impl World {
         self.wires.push(Wire {
             life: self.life,
             master: Some((Master::new(self.settings.clone(), self.now_ms), id)),
-            slave: Some(slave),
+            slave: Some(Side::Comparing),
             outbox: VecDeque::new(),
             to_slave: VecDeque::new(),
             to_master: VecDeque::new(),
@@ -219,7 +219,22 @@ impl World {
         });
     }
 
-    /// What a slave does before it connects.
+    /// A slave that is connected compares before it reports: so it cannot be that the master is killed and loses records between
+    /// the comparison and the first report, for then the connection is dead.
+    fn compare(&mut self) {
+        let Some(index) = self.current() else { return };
+        if matches!(self.wires[index].slave, Some(Side::Comparing)) {
+            self.align();
+            let settings = SlaveSettings {
+                file_len: FILE_LEN,
+                promise: self.promise,
+                ..SlaveSettings::default()
+            };
+            let slave = Slave::new(settings, self.slave.end(), self.now_ms);
+            self.wires[index].slave = Some(Side::Speaking(slave));
+        }
+    }
+
     fn align(&mut self) {
         let (outcome, _) = self.slave.compare(&self.master);
         self.say(|| format!("{outcome:?}"));
@@ -305,10 +320,15 @@ impl World {
         let Some(index) = self.current() else { return };
         let now_ms = self.now_ms;
         let wire = &mut self.wires[index];
-        let slave = wire.slave.as_mut().expect("it is current");
         if wire.dark {
             return;
         }
+        let Some(Side::Speaking(slave)) = &mut wire.slave else {
+            if wire.master.is_none() {
+                wire.slave = None;
+            }
+            return;
+        };
         let len = self.random.below(wire.to_slave.len() as u64 + 1) as usize;
         let bytes: Vec<u8> = wire.to_slave.drain(..len).collect();
         if wire.life != self.life && len > 0 {
@@ -341,7 +361,9 @@ impl World {
             synced: self.slave_synced,
         };
         let wire = &mut self.wires[index];
-        let slave = wire.slave.as_mut().expect("it is current");
+        let Some(Side::Speaking(slave)) = &mut wire.slave else {
+            return;
+        };
         match slave.report(ends, self.now_ms) {
             Ok(Some(report)) => wire.to_master.extend(report),
             Ok(None) => assert!(slave.wait_until_ms() > self.now_ms, "it waits for something"),
@@ -436,7 +458,8 @@ impl World {
         match self.random.below(100) {
             0..10 => self.append(),
             10..14 => self.master_synced = self.master.end(),
-            14..22 => self.connect(),
+            14..18 => self.connect(),
+            18..22 => self.compare(),
             22..38 if has_wires => self.master_turn(some),
             38..54 if has_wires => self.kernel_turn(some),
             54..66 => self.slave_turn(),
@@ -538,6 +561,7 @@ impl World {
                 return;
             }
             self.connect();
+            self.compare();
             self.slave_synced = self.slave.end();
             for index in 0..self.wires.len() {
                 self.master_turn(index);
