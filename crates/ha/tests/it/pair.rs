@@ -15,10 +15,10 @@ use ha::{
 };
 
 const SEEDS: u64 = 3000;
-const STEPS: usize = 250;
-const OUTBOX_LEN: usize = 300;
+const STEPS: usize = 400;
+const OUTBOX_LEN: usize = 500;
 /// What both kernels hold of one direction, bytes.
-const PIPE_LEN: usize = 200;
+const PIPE_LEN: usize = 400;
 const SLAVE_TIMEOUT_MS: i64 = 3_000;
 const SLAVE: &str = "10.0.0.2";
 const RULE: Rule = Rule::OneSlave { behind_max: 1 << 28 };
@@ -134,7 +134,7 @@ impl World {
         }
         let settings = MasterSettings {
             file_len: FILE_LEN,
-            batch_len: [7, 40, 1000][random.below(3) as usize],
+            batch_len: [13, 90, 1000][random.below(3) as usize],
             outbox_len: OUTBOX_LEN,
             new_slave: if random.one_in(2) {
                 NewSlave::NewestFile
@@ -168,7 +168,7 @@ impl World {
             serial: 0,
             seen: Seen::default(),
         };
-        for _ in 0..world.random.below(12) {
+        for _ in 0..world.random.below(8) {
             world.append();
         }
         world
@@ -273,7 +273,7 @@ impl World {
             return;
         };
         let id = *id;
-        for _ in 0..=self.random.below(5) {
+        for _ in 0..=self.random.below(8) {
             match master.next(self.master.extent(), self.now_ms) {
                 Ok(Next::Send(transfer)) => {
                     wire.outbox.extend(transfer.header);
@@ -310,7 +310,11 @@ impl World {
         let room = PIPE_LEN
             .saturating_sub(wire.to_slave.len())
             .min(wire.outbox.len());
-        let taken = self.random.below(room as u64 + 1) as usize;
+        let taken = if self.random.one_in(2) {
+            room
+        } else {
+            self.random.below(room as u64 + 1) as usize
+        };
         wire.to_slave.extend(wire.outbox.drain(..taken));
         master.hand_over(taken);
     }
@@ -329,7 +333,12 @@ impl World {
             }
             return;
         };
-        let len = self.random.below(wire.to_slave.len() as u64 + 1) as usize;
+        let all = wire.to_slave.len();
+        let len = if self.random.one_in(2) {
+            all
+        } else {
+            self.random.below(all as u64 + 1) as usize
+        };
         let bytes: Vec<u8> = wire.to_slave.drain(..len).collect();
         if wire.life != self.life && len > 0 {
             self.seen.old_bytes += 1;
@@ -456,37 +465,37 @@ impl World {
         let some = self.random.below(self.wires.len() as u64) as usize;
         let has_wires = !self.wires.is_empty();
         match self.random.below(100) {
-            0..10 => self.append(),
-            10..14 => self.master_synced = self.master.end(),
-            14..18 => self.connect(),
-            18..22 => self.compare(),
-            22..38 if has_wires => self.master_turn(some),
-            38..54 if has_wires => self.kernel_turn(some),
-            54..66 => self.slave_turn(),
-            66..76 => self.report_turn(),
-            76..86 if has_wires => self.master_read(some),
-            86..90 => self.slave_synced = self.slave.end(),
-            90..93 => {
+            0..6 => self.append(),
+            6 => self.master_synced = self.master.end(),
+            7..14 => self.connect(),
+            14..20 => self.compare(),
+            20..36 if has_wires => self.master_turn(some),
+            36..52 if has_wires => self.kernel_turn(some),
+            52..65 => self.slave_turn(),
+            65..74 => self.report_turn(),
+            74..85 if has_wires => self.master_read(some),
+            85..88 => self.slave_synced = self.slave.end(),
+            88..91 => {
                 self.now_ms += self.random.between(0, 4000);
                 self.waits.retain(|wait| wait.1 > self.now_ms);
             }
-            93 => {
+            91 => {
                 if let Some(index) = self.current() {
                     self.say(|| "the slave drops its connection".to_owned());
                     self.wires[index].slave = None;
                 }
             }
-            94 if has_wires => {
+            92 if has_wires => {
                 self.say(|| "a wire goes dark".to_owned());
                 self.wires[some].dark = true;
             }
-            95 => self.slave_dies(),
-            96 => self.master_dies(),
-            97 => {
+            93 => self.slave_dies(),
+            94..96 => self.master_dies(),
+            96 => {
                 self.master.delete_oldest();
                 self.say(|| "the master deletes".to_owned());
             }
-            98 => self.slave.delete_oldest(),
+            97 => self.slave.delete_oldest(),
             _ => {}
         }
         self.drop_closed();
