@@ -233,7 +233,8 @@ impl Comparison {
         }
     }
 
-    /// The slave's record that was asked for, and what the master has in its place.
+    /// The slave's record that was asked for, and what the master has in its place: nothing, if it says that it has nothing there.
+    /// An answer that did not come, or says that the master is busy, is no answer; the comparison is given up.
     pub fn answer_compare(&mut self, own: &[u8], master: Option<&[u8]>) {
         let Asks::Compare { offset } = self.asks else {
             return;

@@ -336,6 +336,7 @@ mod tests {
         assert!(blocks(&reigns, 149, 200));
         assert!(!blocks(&reigns, 150, 200), "a slave wrote the rest");
         assert!(!blocks(&reigns, 140, 140), "a blank tail is no record");
+        assert!(!blocks(&reigns, 80, 100), "a reign of nothing but a blank tail");
     }
 
     #[test]
