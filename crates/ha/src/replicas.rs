@@ -315,6 +315,12 @@ mod tests {
             [Some(300), Some(250), Some(200)],
             "they had it"
         );
+        assert!(!replicas.report(ids[0], has(260), 2).grew);
+        assert_eq!(
+            reached(&replicas),
+            [Some(300), Some(250), Some(200)],
+            "it does not go back"
+        );
         assert!(
             !replicas.report(ids[0], has(300), 2).grew,
             "one had that, and two have not"
