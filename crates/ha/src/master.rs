@@ -15,8 +15,8 @@
 //!   it again. Java's slaves do that with their heartbeat.
 //! - A report that goes back, or between the first one and the start, or beyond what was handed over, closes the connection.
 //!
-//! A slave that is given the newest file only has nothing of the files before. A send from before it came may still wait, with its
-//! message in one of those. So nothing that such a slave says counts until every send from before has timed out.
+//! A slave that is given the newest file only has nothing of the files before, and a send may wait whose message is in one of those:
+//! [`crate::Replicas`] sees to it.
 //!
 //! What is left: a peer with an allowed address that lies about bytes it was sent. Who is allowed is decided before there is a
 //! `Master`.
@@ -45,8 +45,6 @@ pub struct Settings {
     pub housekeeping_ms: i64,
     /// Most bytes a second; 0 is no limit.
     pub bytes_per_second: u64,
-    /// No send waits longer for a slave, ms. `slaveTimeout`.
-    pub slave_timeout_ms: i64,
 }
 
 impl Default for Settings {
@@ -59,7 +57,6 @@ impl Default for Settings {
             heartbeat_ms: 5_000,
             housekeeping_ms: 20_000,
             bytes_per_second: 0,
-            slave_timeout_ms: 3_000,
         }
     }
 }
@@ -112,6 +109,8 @@ pub struct Standing {
     pub claim: Option<i64>,
     /// What it has acknowledged; nothing before it has acknowledged anything.
     pub acknowledged: Option<i64>,
+    /// When it was given the newest file alone, ms: it has nothing of those before.
+    pub newest_file_ms: Option<i64>,
 }
 
 /// Why a connection is closed.
@@ -200,8 +199,6 @@ struct Stream {
     next: i64,
     /// Up to where the kernel has taken it; nothing before the first header is through.
     handed: Option<i64>,
-    /// From when on its reports count, ms.
-    counts_ms: i64,
 }
 
 /// One connection of a slave.
@@ -302,7 +299,7 @@ impl Master {
             });
         }
         self.standing.claim = Some(report);
-        if was_sent && now_ms >= stream.counts_ms {
+        if was_sent {
             self.standing.acknowledged = Some(report);
         }
         Ok(())
@@ -318,18 +315,14 @@ impl Master {
             (claim, _) if claim < log.min => return Err(Close::Gone { claim, min: log.min }),
             (claim, _) => claim,
         };
-        let lacks_some = claim == 0 && start > log.min;
-        let wait_ms = if lacks_some {
-            self.settings.slave_timeout_ms
-        } else {
-            0
-        };
+        if claim == 0 && start > log.min {
+            self.standing.newest_file_ms = Some(now_ms);
+        }
         self.standing.claim = Some(claim);
         self.stream = Some(Stream {
             start,
             next: start,
             handed: None,
-            counts_ms: now_ms.saturating_add(wait_ms),
         });
         self.sent_ms = now_ms;
         Ok(())
@@ -604,6 +597,7 @@ mod tests {
         let standing = Standing {
             claim: Some(150),
             acknowledged: Some(150),
+            newest_file_ms: None,
         };
         assert_eq!(master.standing(), standing);
     }
@@ -621,34 +615,36 @@ mod tests {
     }
 
     #[test]
-    fn a_slave_of_the_newest_file_counts_when_older_sends_have_timed_out() {
-        let settings = Settings {
-            new_slave: NewSlave::NewestFile,
-            ..small()
+    fn a_slave_of_the_newest_file_is_told_apart() {
+        let given = |new_slave, log, claim| {
+            let settings = Settings { new_slave, ..small() };
+            let mut master = Master::new(settings, 0);
+            master.receive(&report(claim), log, 7).expect("a claim");
+            master.standing().newest_file_ms
         };
-        let log = Extent { min: 100, end: 950 };
-        let mut master = Master::new(settings, 0);
-        master.receive(&report(0), log, 7).expect("a new slave");
-        master.receive(&report(0), log, 8).expect("it has nothing yet");
-        while let Ok(Next::Send(transfer)) = master.next(log, 8) {
-            master.hand_over(HEADER_LEN + transfer.len);
-        }
-        master.receive(&report(950), log, 3006).expect("it has all");
+        let one_file = Extent { min: 900, end: 950 };
+        assert_eq!(given(NewSlave::NewestFile, LOG, 0), Some(7));
         assert_eq!(
-            master.standing().acknowledged,
+            given(NewSlave::NewestFile, LOG, 500),
             None,
-            "a send that ends at 900 may wait"
+            "it has the files before"
         );
-        master.receive(&report(950), log, 3007).expect("it has all");
-        assert_eq!(master.standing().acknowledged, Some(950));
-        let mut whole = begun(small(), 0);
-        whole.receive(&report(100), LOG, 0).expect("it has begun");
         assert_eq!(
-            whole.standing().acknowledged,
-            Some(100),
-            "who gets everything counts at once"
+            given(NewSlave::NewestFile, one_file, 0),
+            None,
+            "there is no other file"
         );
-        let close = whole.receive(&report(50), LOG, 0);
+        assert_eq!(given(NewSlave::WholeLog, LOG, 0), None);
+    }
+
+    #[test]
+    fn a_new_slave_that_repeats_its_claim_has_nothing_yet() {
+        let mut master = begun(small(), 0);
+        master.receive(&report(0), LOG, 0).expect("it has not begun");
+        assert_eq!(master.standing().acknowledged, None);
+        master.receive(&report(100), LOG, 0).expect("it has begun");
+        assert_eq!(master.standing().acknowledged, Some(100));
+        let close = master.receive(&report(50), LOG, 0);
         assert!(matches!(close, Err(Close::Backwards { .. })));
     }
 

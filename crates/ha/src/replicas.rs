@@ -83,15 +83,38 @@ pub struct Progress {
 /// counts when it is gone. But acknowledgements that come later are counted together only with those of slaves that are still
 /// connected, as in 5.x: one that is gone may come back with less. And a slave that comes back before the master knows that it was gone
 /// is not counted twice.
-#[derive(Debug, Default)]
+///
+/// A slave that was given the newest file only has nothing of the files before, and a send from before it came may wait, with its message
+/// in one of those. So nothing from that address counts until every such send has timed out.
+#[derive(Debug)]
 pub struct Replicas {
     connections: BTreeMap<ConnectionId, Replica>,
+    /// No send waits longer, ms.
+    slave_timeout_ms: i64,
+    /// Until when nothing from an address counts, ms.
+    incomplete: BTreeMap<String, i64>,
     next: u64,
     /// At index `k - 1`, what `k` slaves have acknowledged.
     reached: Vec<i64>,
 }
 
 impl Replicas {
+    /// No slave yet. No send waits longer than `slave_timeout_ms`: `slaveTimeout`.
+    pub fn new(slave_timeout_ms: i64) -> Replicas {
+        Replicas {
+            connections: BTreeMap::new(),
+            slave_timeout_ms,
+            incomplete: BTreeMap::new(),
+            next: 0,
+            reached: Vec::new(),
+        }
+    }
+
+    /// From now on no send waits longer than this, ms. One that began before does not, either: the longer of both counts.
+    pub fn set_slave_timeout_ms(&mut self, slave_timeout_ms: i64) {
+        self.slave_timeout_ms = slave_timeout_ms.max(self.slave_timeout_ms);
+    }
+
     /// Somebody has connected from an address, without a port, at which `places` slaves live. Nothing if too many from there
     /// have connected and said nothing: it is to be closed.
     pub fn connect(&mut self, address: &str, places: usize, now_ms: i64) -> Option<ConnectionId> {
@@ -134,6 +157,11 @@ impl Replicas {
         let is_first = replica.standing.claim.is_none() && standing.claim.is_some();
         replica.heard_ms = now_ms;
         replica.standing = standing;
+        if let Some(began_ms) = standing.newest_file_ms {
+            let until_ms = began_ms.saturating_add(self.slave_timeout_ms);
+            self.incomplete.insert(replica.address.clone(), until_ms);
+        }
+        self.incomplete.retain(|_, until_ms| *until_ms > now_ms);
         if is_first {
             replica.since_ms = now_ms;
             progress.replaced = self.too_many(id);
@@ -170,6 +198,7 @@ impl Replicas {
 
     fn count(&mut self) -> bool {
         let slaves = self.slaves();
+        let slaves = slaves.filter(|slave| !self.incomplete.contains_key(&slave.address));
         let mut acknowledged: Vec<i64> = slaves.filter_map(|slave| slave.standing.acknowledged).collect();
         acknowledged.sort_unstable_by(|a, b| b.cmp(a));
         let mut grew = false;
@@ -264,7 +293,7 @@ mod tests {
     fn claims(end: i64) -> Standing {
         Standing {
             claim: Some(end),
-            acknowledged: None,
+            ..Standing::default()
         }
     }
 
@@ -272,12 +301,13 @@ mod tests {
         Standing {
             claim: Some(end),
             acknowledged: Some(end),
+            newest_file_ms: None,
         }
     }
 
     /// Slaves, each at an address of its own.
     fn of(standings: &[Standing]) -> (Replicas, Vec<ConnectionId>) {
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         let mut ids = Vec::new();
         for (index, standing) in standings.iter().enumerate() {
             let id = replicas.connect(&format!("10.0.0.{index}"), 1, 0).expect("room");
@@ -335,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_slave_that_comes_back_does_not_count_twice() {
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         let old = replicas.connect("10.0.0.2", 1, 0).expect("room");
         assert_eq!(replicas.report(old, has(100), 0).replaced, None);
         let new = replicas.connect("10.0.0.2", 1, 10).expect("room");
@@ -354,7 +384,7 @@ mod tests {
 
     #[test]
     fn connections_of_one_host_count_as_two_when_both_are_heard_for_long() {
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         let [old, new] = [0, 1000].map(|now| {
             let id = replicas.connect("10.0.0.2", 2, now).expect("room");
             assert_eq!(replicas.report(id, has(100), now).replaced, None);
@@ -373,7 +403,7 @@ mod tests {
 
     #[test]
     fn slaves_on_one_host_each_have_a_place() {
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         let ids = [5, 3, 9].map(|now| (replicas.connect("10.0.0.2", 2, now).expect("room"), now));
         let replaced = ids.map(|(id, now)| replicas.report(id, has(100), now).replaced);
         assert_eq!(
@@ -386,8 +416,45 @@ mod tests {
     }
 
     #[test]
+    fn a_slave_of_the_newest_file_counts_when_older_sends_have_timed_out() {
+        let mut replicas = Replicas::new(3_000);
+        let new = |end| Standing {
+            newest_file_ms: Some(7),
+            ..has(end)
+        };
+        let first = replicas.connect("10.0.0.2", 1, 0).expect("room");
+        assert!(
+            !replicas.report(first, new(950), 8).grew,
+            "a send that ends at 900 may wait"
+        );
+        // It comes back at once, and is no new slave any more.
+        let second = replicas.connect("10.0.0.2", 1, 9).expect("room");
+        assert!(!replicas.report(second, has(950), 9).grew);
+        assert!(!replicas.report(second, has(960), 3_006).grew);
+        assert_eq!(replicas.reached(1), None);
+        assert_eq!(replicas.need(V4, 960), Need::Slaves(1), "it is near");
+        let other = replicas.connect("10.0.0.3", 1, 9).expect("room");
+        assert!(
+            replicas.report(other, has(800), 3_006).grew,
+            "another slave has the files before"
+        );
+        assert!(replicas.report(second, has(960), 3_007).grew);
+        assert_eq!(replicas.reached(1), Some(960));
+        // A longer time for sends holds for the next one; a shorter one does not, because of those that wait already.
+        replicas.set_slave_timeout_ms(5_000);
+        replicas.set_slave_timeout_ms(1_000);
+        let third = replicas.connect("10.0.0.4", 1, 4_000).expect("room");
+        let newer = Standing {
+            newest_file_ms: Some(4_000),
+            ..has(990)
+        };
+        assert!(!replicas.report(third, newer, 8_999).grew);
+        assert!(replicas.report(third, newer, 9_000).grew);
+    }
+
+    #[test]
     fn connections_that_say_nothing_are_bounded_at_each_address() {
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         for _ in 0..5 {
             assert!(replicas.connect("10.0.0.2", 1, 0).is_some());
         }

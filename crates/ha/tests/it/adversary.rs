@@ -218,7 +218,7 @@ proptest! {
             open = open.and_then(|()| steps.into_iter().try_for_each(|step| model.step(step)));
         }
         prop_assert_eq!(model.master.standing().acknowledged, None);
-        let mut replicas = Replicas::default();
+        let mut replicas = Replicas::new(3_000);
         let id = replicas.connect("10.0.0.2", 1, 0).expect("room");
         prop_assert!(!replicas.report(id, model.master.standing(), 0).grew);
         prop_assert_eq!(replicas.reached(1), None);

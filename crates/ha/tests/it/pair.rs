@@ -49,6 +49,8 @@ struct Wire {
     life: u32,
     /// Gone when the master has closed it or is dead.
     master: Option<(Master, ConnectionId)>,
+    /// Where the log of the slave began that reports on it.
+    began: i64,
     /// Gone when the slave has closed it.
     slave: Option<Side>,
     /// Written by the socket layer of the master, not taken by its kernel.
@@ -115,6 +117,8 @@ struct World {
     life: u32,
     replicas: Replicas,
     slave: Log,
+    /// Where it began; retention moves only its oldest byte.
+    slave_began: i64,
     slave_synced: i64,
     wires: Vec<Wire>,
     /// Sends that wait: where each ends, and until when it waits.
@@ -159,8 +163,9 @@ impl World {
             master: Log::default(),
             master_synced: 0,
             life: 0,
-            replicas: Replicas::default(),
+            replicas: Replicas::new(SLAVE_TIMEOUT_MS),
             slave: Log::default(),
+            slave_began: 0,
             slave_synced: 0,
             wires: Vec::new(),
             waits: Vec::new(),
@@ -211,6 +216,7 @@ impl World {
         self.wires.push(Wire {
             life: self.life,
             master: Some((Master::new(self.settings.clone(), self.now_ms), id)),
+            began: 0,
             slave: Some(Side::Comparing),
             outbox: VecDeque::new(),
             to_slave: VecDeque::new(),
@@ -231,6 +237,7 @@ impl World {
                 ..SlaveSettings::default()
             };
             let slave = Slave::new(settings, self.slave.end(), self.now_ms);
+            self.wires[index].began = self.slave_began;
             self.wires[index].slave = Some(Side::Speaking(slave));
         }
     }
@@ -250,6 +257,7 @@ impl World {
             Outcome::BeginAnew => {
                 self.seen.anew += 1;
                 self.slave = Log::default();
+                self.slave_began = 0;
                 self.slave_synced = 0;
             }
             Outcome::NothingInCommon => {
@@ -261,6 +269,7 @@ impl World {
                 );
                 // The operator throws it away.
                 self.slave = Log::default();
+                self.slave_began = 0;
                 self.slave_synced = 0;
             }
         }
@@ -348,6 +357,8 @@ impl World {
             if run.bytes.is_empty() {
                 assert!(self.slave.bytes.is_empty(), "only an empty log begins");
                 self.slave.min = run.at;
+                self.slave_began = run.at;
+                wire.began = run.at;
                 self.slave_synced = run.at;
             }
             assert_eq!(run.at, self.slave.end());
@@ -421,9 +432,18 @@ impl World {
             wire.master = None;
         }
         let reached = self.replicas.reached(1).unwrap_or(0);
+        let began = self.wires[index].began;
         let (done, left) = self.waits.iter().partition(|wait| wait.0 <= reached);
         self.waits = left;
         self.seen.acknowledged += Vec::len(&done) as u64;
+        for (end, _) in &done {
+            let has = *end > began || *end <= self.master.min;
+            assert!(
+                has,
+                "seed {}: the slave's log begins at {began}, behind {end}",
+                self.seed
+            );
+        }
         self.acknowledged.extend(done.iter().map(|wait| wait.0));
     }
 
@@ -454,7 +474,7 @@ impl World {
         let end = self.master.end();
         self.master_synced = end;
         self.life += 1;
-        self.replicas = Replicas::default();
+        self.replicas = Replicas::new(SLAVE_TIMEOUT_MS);
         self.wires.iter_mut().for_each(|wire| wire.master = None);
         self.waits.clear();
         // Its settings let it lose these, whoever else has them.
@@ -546,7 +566,9 @@ impl World {
     /// While the wire works the logs become equal, and then nobody waits for ever.
     fn settle(&mut self) {
         self.say(|| "from here on all is well".to_owned());
+        // Who waits meanwhile is told so in time.
         self.work_until("the logs are equal", |world| {
+            world.waits.retain(|wait| wait.1 > world.now_ms);
             let end = world.master.end();
             world.slave.end() == end && world.replicas.reached(1) == Some(end) && world.current().is_some()
         });
@@ -564,7 +586,7 @@ impl World {
         self.work_until("sends are answered", |world| world.waits.is_empty());
     }
 
-    fn work_until(&mut self, what: &str, is_so: impl Fn(&World) -> bool) {
+    fn work_until(&mut self, what: &str, is_so: impl Fn(&mut World) -> bool) {
         for _ in 0..10_000 {
             if is_so(self) {
                 return;

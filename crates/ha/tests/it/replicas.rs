@@ -48,7 +48,6 @@ struct Lost {
     at_ms: i64,
 }
 
-#[derive(Default)]
 struct Group {
     replicas: Replicas,
     slaves: [Slave; 3],
@@ -61,6 +60,7 @@ impl Group {
         let standing = Standing {
             claim: Some(end),
             acknowledged: Some(end),
+            newest_file_ms: None,
         };
         let progress = self.replicas.report(connection, standing, self.now_ms);
         if progress.replaced.is_some() {
@@ -133,7 +133,12 @@ proptest! {
 
     #[test]
     fn what_k_slaves_have_is_in_k_logs(steps in steps()) {
-        let mut group = Group::default();
+        let mut group = Group {
+            replicas: Replicas::new(3_000),
+            slaves: Default::default(),
+            lost: Vec::new(),
+            now_ms: 0,
+        };
         for step in steps {
             group.step(step);
             group.check();
