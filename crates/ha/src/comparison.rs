@@ -20,7 +20,8 @@
 //! - A cut that would take back what was acknowledged: [`crate::Reigns`] tells, and the slave stops.
 //! - Two logs that have nothing in common where both have something: a wrong master, or one whose disk was lost. The slave stops.
 //!
-//! A slave whose whole log is older than the master's oldest byte begins anew: retention has taken from the master what it has.
+//! A slave whose whole log is older than the master's oldest byte begins anew: retention has taken from the master what it has. So does
+//! one whose log holds no record: where it begins was a master's word, and that master may have lost what was before.
 //!
 //! ```
 //! use ha::{Comparison, Extent, Outcome, Question, Reigns};
@@ -85,7 +86,7 @@ pub enum Outcome {
         /// The end of the last common record.
         until: i64,
     },
-    /// The slave's log ends before the master's oldest byte, or holds no record and does not fit: it begins anew.
+    /// The slave's log ends before the master's oldest byte, or holds no record: it begins anew.
     BeginAnew,
     /// No record of the slave is in the master's log, though it reaches there.
     NothingInCommon,
@@ -171,11 +172,8 @@ impl Comparison {
     /// Of the log `own`, whose files that hold a whole record begin at `files`, with that of a master, which reaches as far as
     /// `master`. GET_BROKER_RUNTIME_INFO tells a master's extent: `commitLogMinOffset`, `commitLogMaxOffset`.
     pub fn new(own: Extent, files: Vec<i64>, master: Extent) -> Comparison {
-        let fits = (master.min..=master.end).contains(&own.min);
-        let asks = if own.end <= 0 || (files.is_empty() && fits) {
-            Asks::Nothing(Outcome::Keep {
-                until: own.min.min(own.end),
-            })
+        let asks = if own.end <= 0 {
+            Asks::Nothing(Outcome::Keep { until: 0 })
         } else if files.is_empty() || own.end <= master.min {
             Asks::Nothing(Outcome::BeginAnew)
         } else {

@@ -119,6 +119,8 @@ struct World {
     slave: Log,
     /// Where it began; retention moves only its oldest byte.
     slave_began: i64,
+    /// Its own retention has deleted what is before.
+    slave_deleted: i64,
     slave_synced: i64,
     wires: Vec<Wire>,
     /// Sends that wait: where each ends, and until when it waits.
@@ -166,6 +168,7 @@ impl World {
             replicas: Replicas::new(SLAVE_TIMEOUT_MS),
             slave: Log::default(),
             slave_began: 0,
+            slave_deleted: 0,
             slave_synced: 0,
             wires: Vec::new(),
             waits: Vec::new(),
@@ -251,7 +254,6 @@ impl World {
                     self.seen.healed += 1;
                 }
                 self.slave.cut(until);
-                // A log that was cut to nothing begins where it began.
                 self.slave_synced = self.slave_synced.min(self.slave.end());
             }
             Outcome::BeginAnew => {
@@ -515,7 +517,10 @@ impl World {
                 self.master.delete_oldest();
                 self.say(|| "the master deletes".to_owned());
             }
-            97 => self.slave.delete_oldest(),
+            97 => {
+                self.slave.delete_oldest();
+                self.slave_deleted = self.slave.min.max(self.slave_deleted);
+            }
             _ => {}
         }
         self.drop_closed();
@@ -542,7 +547,7 @@ impl World {
         let Some(&end) = self.acknowledged.iter().max() else {
             return;
         };
-        let from = self.slave.min.max(self.master.min);
+        let from = self.slave.min.max(self.master.min).max(self.slave_deleted);
         if end > from {
             let promised = match self.promise {
                 Promise::Appended => self.slave.end(),
