@@ -269,7 +269,7 @@ impl World {
             }
             Outcome::NothingInCommon => {
                 self.seen.strangers += 1;
-                let min = self.master.min;
+                let min = self.master.min.max(self.slave_deleted);
                 assert!(
                     self.acknowledged.iter().all(|end| *end <= min),
                     "what is acknowledged is common"
