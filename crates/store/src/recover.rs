@@ -40,6 +40,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+/// Most queues that are told one by one.
+const TOLD_MAX: usize = 20;
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -102,6 +105,10 @@ pub struct RecoveryReport {
     pub brought_in: Vec<BroughtIn>,
     /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
     pub index_files_removed: usize,
+    /// The first index file that was there when the checkpoint was saved, and is not; what follows is made again.
+    pub missing_index: Option<String>,
+    /// Queues of whose extension files were missing and made again: how many files, and how many units were written.
+    pub ext_restored: BTreeMap<(String, i32), (u64, u64)>,
     /// Log files found.
     pub log_files: usize,
     /// Bytes of a log file, where that is not what the settings say: the log keeps to it.
@@ -224,6 +231,23 @@ impl RecoveryReport {
     pub fn errors(&self) -> Vec<String> {
         let mut lines = self.missing_units.lines();
         lines.extend(self.units_behind.as_ref().map(ToString::to_string));
+        if let Some(name) = &self.missing_index {
+            lines.push(format!(
+                "the index file {name} is missing; the index is made again from there on"
+            ));
+        }
+        for ((topic, id), (files, units)) in self.ext_restored.iter().take(TOLD_MAX) {
+            lines.push(format!(
+                "consumequeue_ext {topic} {id}: {files} files are missing; {units} of their units were written again from the \
+                 commitlog"
+            ));
+        }
+        if self.ext_restored.len() > TOLD_MAX {
+            let more = self.ext_restored.len() - TOLD_MAX;
+            lines.push(format!(
+                "files of {more} more extensions of consumequeues were made again"
+            ));
+        }
         lines.extend(self.first_taken.iter().cloned());
         let more = self.taken_places - self.first_taken.len() as u64;
         if more > 0 {
@@ -241,6 +265,7 @@ impl RecoveryReport {
     fn add(&mut self, part: RecoveryReport) {
         self.queues += part.queues;
         self.units_cut += part.units_cut;
+        self.ext_restored.extend(part.ext_restored);
         for (size, queues) in part.other_sizes {
             *self.other_sizes.entry(size).or_default() += queues;
         }
@@ -290,6 +315,7 @@ impl<D: Disk> Store<D> {
         if queue_files.ext {
             disk.create_dirs(&queue_files.ext_dir)?;
         }
+        let missing_index = missing_index(&disk, &settings, known.as_ref(), &listing)?;
         let other_log_file_size =
             (listing.file_size != settings.commitlog_file_size).then_some(listing.file_size);
         settings.commitlog_file_size = listing.file_size;
@@ -304,6 +330,7 @@ impl<D: Disk> Store<D> {
             report: RecoveryReport {
                 clean,
                 missing,
+                missing_index: missing_index.clone(),
                 deletions_lost,
                 other_log_file_size,
                 ..RecoveryReport::default()
@@ -322,9 +349,12 @@ impl<D: Disk> Store<D> {
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let (mut index, removed) = Index::load(&disk, &settings, vouched, log.written())?;
+            let missing = missing_index.as_deref();
+            let (mut index, removed) = Index::load(&disk, &settings, vouched, missing, log.written())?;
             report.index_files_removed = removed;
-            index.resume(clean, log.min(), log.written(), |position| {
+            // Keys of the last record of a file may have been in the next one.
+            let is_whole = clean && missing.is_none();
+            index.resume(is_whole, log.min(), log.written(), |position| {
                 log.record_at(position)
                     .ok()
                     .map(|record| position + record.len() as i64)
@@ -353,6 +383,22 @@ impl<D: Disk> Store<D> {
         store.tick_disk(now);
         Ok((store, report))
     }
+}
+
+/// The first index file that was there when the checkpoint was saved, and is not.
+fn missing_index<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    known: Option<&QueueCheckpoint>,
+    log: &LogListing,
+) -> disk::Result<Option<String>> {
+    let Some(known) = known.filter(|_| settings.index) else {
+        return Ok(None);
+    };
+    let there = disk.list(&settings.index_dir())?;
+    let log_min = log.files.first().map_or(0, |(start, ..)| *start);
+    let missing = known.missing_index(log_min, |name| there.iter().any(|entry| entry.name == name));
+    Ok(missing.map(str::to_owned))
 }
 
 struct Recovery<'a, D: Disk> {
@@ -574,6 +620,7 @@ impl<D: Disk> Recovery<'_, D> {
         let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
         let loader = Loader {
             disk: self.disk,
+            settings: self.settings,
             queue_files: self.queue_files,
             file_size: self.settings.consumequeue_file_size,
             queues: &self.queues,

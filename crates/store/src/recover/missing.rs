@@ -8,7 +8,7 @@
 //! Of a store that Java's broker left nothing vouches for the number of units. What its files show by themselves is seen: a gap
 //! in their row, a directory without any, a first file that is not the first though nothing of the log has expired.
 
-use super::{OpenError, Recovery};
+use super::{OpenError, Recovery, TOLD_MAX};
 use crate::deletions::Deletions;
 use crate::log::{Log, file_name};
 use crate::queue::{QueueFiles, UNIT, Unit};
@@ -16,9 +16,6 @@ use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
 use disk::{DirEntry, Disk, MappedFile};
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// Most queues that are told one by one.
-const TOLD_MAX: usize = 20;
 
 /// A queue that had more units than were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
