@@ -330,7 +330,7 @@ impl<D: Disk> Store<D> {
             report: RecoveryReport {
                 clean,
                 missing,
-                missing_index: missing_index.clone(),
+                missing_index,
                 deletions_lost,
                 other_log_file_size,
                 ..RecoveryReport::default()
@@ -347,24 +347,7 @@ impl<D: Disk> Store<D> {
         deletions.follow(log.min(), log.written());
         deletions.save(&disk)?;
 
-        let index = if settings.index {
-            let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let missing = missing_index.as_deref();
-            let (mut index, removed) = Index::load(&disk, &settings, vouched, missing, log.written())?;
-            report.index_files_removed = removed;
-            // Keys of the last record of a file may have been in the next one.
-            let is_whole = clean && missing.is_none();
-            index.resume(is_whole, log.min(), log.written(), |position| {
-                log.record_at(position)
-                    .ok()
-                    .map(|record| position + record.len() as i64)
-            });
-            // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
-            checkpoint.index_timestamp = index.full_timestamp();
-            Some(index)
-        } else {
-            None
-        };
+        let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
         disk.write_small(&root.join("abort"), b"", false)?;
         let parts = (checkpoint_file, checkpoint);
@@ -383,6 +366,33 @@ impl<D: Disk> Store<D> {
         store.tick_disk(now);
         Ok((store, report))
     }
+}
+
+/// The index, where the settings ask for one. What it says to be full goes into the checkpoint.
+fn open_index<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    log: &Log<D>,
+    checkpoint: &mut Checkpoint,
+    report: &mut RecoveryReport,
+) -> Result<Option<Index<D>>, OpenError> {
+    if !settings.index {
+        return Ok(None);
+    }
+    let vouched = (!report.clean).then_some(checkpoint.index_timestamp);
+    let missing = report.missing_index.as_deref();
+    let (mut index, removed) = Index::load(disk, settings, vouched, missing, log.written())?;
+    report.index_files_removed = removed;
+    // Keys of the last record of a file may have been in the next one.
+    let is_whole = report.clean && report.missing_index.is_none();
+    index.resume(is_whole, log.min(), log.written(), |position| {
+        log.record_at(position)
+            .ok()
+            .map(|record| position + record.len() as i64)
+    });
+    // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
+    checkpoint.index_timestamp = index.full_timestamp();
+    Ok(Some(index))
 }
 
 /// The first index file that was there when the checkpoint was saved, and is not.
@@ -460,14 +470,8 @@ impl<D: Disk> Recovery<'_, D> {
         now: i64,
     ) -> Result<i64, OpenError> {
         if log.files().is_empty() {
-            // As Java: without a log the queues point nowhere.
             self.withdraw(checkpoint, file, 0)?;
-            self.disk.remove_dir_all(&self.queue_files.dir)?;
-            self.disk.create_dirs(&self.queue_files.dir)?;
-            self.disk.remove_dir_all(&self.queue_files.ext_dir)?;
-            if self.queue_files.ext {
-                self.disk.create_dirs(&self.queue_files.ext_dir)?;
-            }
+            self.clear_queues()?;
             log.set_written(0);
             log.set_flushed(0);
             return Ok(0);
@@ -503,7 +507,7 @@ impl<D: Disk> Recovery<'_, D> {
         if !found.with_units || missing_from.is_some() {
             self.withdraw(checkpoint, file, start)?;
         }
-        for path in found.behind_gaps {
+        for path in std::mem::take(&mut found.behind_gaps) {
             self.disk.remove_file(&path)?;
             self.report.removed.push(path);
         }
@@ -522,16 +526,39 @@ impl<D: Disk> Recovery<'_, D> {
         let lost = scan.run(&mut self.report, clean_end)?;
         let timestamp = lost.timestamp.max(checkpoint.physic_timestamp);
         self.end_log(log, now)?;
+        self.settle_queues(found, known.as_ref(), lost.places, now)?;
+        Ok(timestamp)
+    }
+
+    /// As Java: without a log the queues point nowhere.
+    fn clear_queues(&self) -> Result<(), OpenError> {
+        self.disk.remove_dir_all(&self.queue_files.dir)?;
+        self.disk.create_dirs(&self.queue_files.dir)?;
+        self.disk.remove_dir_all(&self.queue_files.ext_dir)?;
+        if self.queue_files.ext {
+            self.disk.create_dirs(&self.queue_files.ext_dir)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the queues to their ends when it is known where the log ends. `places` are one behind those of damaged records.
+    fn settle_queues(
+        &mut self,
+        mut found: Found<D::File>,
+        known: Option<&QueueCheckpoint>,
+        places: BTreeMap<(String, i32), i64>,
+        now: i64,
+    ) -> Result<(), OpenError> {
         for queue in self.queues.all() {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
                 self.cut_queue(&queue, self.report.log_end, &mut found.dropped)?;
             }
         }
         // A place that a consumer may have seen taken is not given to another message, now or after the next start.
-        for ((topic, id), end) in lost.places {
+        for ((topic, id), end) in places {
             self.keep_places(&topic, id, end)?;
         }
-        self.settle_missing(known.as_ref(), found.missing)?;
+        self.settle_missing(known, found.missing)?;
         for queue in found.unclear {
             self.drop_behind_end(&queue, &mut found.dropped)?;
             queue.clear_leftover()?;
@@ -540,7 +567,7 @@ impl<D: Disk> Recovery<'_, D> {
         for queue in self.queues.all() {
             queue.next.store(queue.end(), Ordering::Relaxed);
         }
-        Ok(timestamp)
+        Ok(())
     }
 
     /// Vouches for less, before queues that were vouched for are taken apart: should this start not get to its end, the

@@ -15,6 +15,7 @@ use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -266,23 +267,9 @@ impl<D: Disk> Loader<'_, D> {
             // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
             let is_kept = good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0);
             if self.clean || !is_kept {
-                for index in good.units..counted {
-                    dropped.add(topic, id, last.start / UNIT + index, front.unit(index)?);
-                }
-                dropped.add_file((topic, id), last, counted, self.limit)?;
+                self.drop_units((topic, id), &front, good.units..counted, dropped)?;
             }
             if is_kept {
-                let cut = (good.units * UNIT) as u64;
-                last.file.unpublish(cut)?;
-                let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
-                let mut leftover = None;
-                if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
-                    if self.clean {
-                        last.file.zero_from(cut)?;
-                    } else {
-                        leftover = Some(front.leftover(good.units, allocated));
-                    }
-                }
                 let first = if files.len() == 1 {
                     front.unit(0)?
                 } else {
@@ -292,7 +279,7 @@ impl<D: Disk> Loader<'_, D> {
                 loaded.max_physical = good.max_physical;
                 loaded.first_is_alive = good.units == 0
                     || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min();
-                loaded.leftover = leftover;
+                loaded.leftover = self.cut_file(&front, good.units, allocated)?;
                 break;
             }
             last.file.forget();
@@ -304,6 +291,46 @@ impl<D: Disk> Loader<'_, D> {
         }
         loaded.files = files;
         Ok(loaded)
+    }
+
+    /// Ends a file behind its good units. What stands behind them is cleared after a clean stop, and otherwise compared with the
+    /// log first.
+    fn cut_file(
+        &self,
+        front: &Front<'_, D::File>,
+        good: i64,
+        allocated: u64,
+    ) -> Result<Option<Leftover>, OpenError> {
+        let (file, cut) = (&front.file.file, (good * UNIT) as u64);
+        file.unpublish(cut)?;
+        let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
+        if cut >= file.len() || !beyond && front.is_zero_from(cut)? {
+            return Ok(None);
+        }
+        if self.clean {
+            file.zero_from(cut)?;
+            return Ok(None);
+        }
+        Ok(Some(front.leftover(good, allocated)))
+    }
+
+    /// Notes units that are not believed: the `doubtful` ones, and what follows them.
+    fn drop_units(
+        &self,
+        place: (&str, i32),
+        front: &Front<'_, D::File>,
+        doubtful: Range<i64>,
+        dropped: &mut Dropped,
+    ) -> Result<(), OpenError> {
+        let (file, next) = (front.file, doubtful.end);
+        for index in doubtful {
+            dropped.add(place.0, place.1, file.start / UNIT + index, front.unit(index)?);
+        }
+        // Nearly always nothing follows, and the front says so.
+        if next * UNIT < file.file.len() as i64 && front.unit(next)?.is_valid() {
+            dropped.add_file(place, file, next, self.limit)?;
+        }
+        Ok(())
     }
 
     /// Removes files that a deleted topic left: a power cut may have undone that they were moved away. Returns whether there
