@@ -7,6 +7,10 @@
 //! Bytes that are no record end the log only if nothing sound follows them: then a crash tore them. What lies behind is kept
 //! aside and cleared, so that no leftover can come back to life later. Bytes with sound records behind them are damage: they
 //! are stepped over and told. Where whole files are missing the start is refused.
+//!
+//! Queues are compared with what they were when the checkpoint vouched for them ([`crate::queue_checkpoint`]): what is missing is
+//! built again, and places that cannot be filled are given to no other message. What lies before the deletion of its topic gets
+//! no unit ([`crate::deletions`]).
 
 mod behind;
 mod end;
@@ -553,6 +557,7 @@ impl<D: Disk> Recovery<'_, D> {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
                 self.cut_queue(&queue, self.report.log_end, &mut found.dropped)?;
             }
+            queue.next.store(queue.end(), Ordering::Relaxed);
         }
         // A place that a consumer may have seen taken is not given to another message, now or after the next start.
         for ((topic, id), end) in places {
@@ -564,9 +569,6 @@ impl<D: Disk> Recovery<'_, D> {
             queue.clear_leftover()?;
         }
         self.tell_dropped(found.dropped, now)?;
-        for queue in self.queues.all() {
-            queue.next.store(queue.end(), Ordering::Relaxed);
-        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
 use disk::{DirEntry, Disk, MappedFile};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// A queue that had more units than were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,9 +227,14 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(())
     }
 
-    /// Leaves the places of a queue below `end` to nobody.
+    /// Leaves the places of a queue below `end` to nobody. On a full disk that holds for this run only, unless a message comes.
     pub(super) fn keep_places(&self, topic: &str, id: i32, end: i64) -> Result<(), OpenError> {
         let queue = self.queues.get_or_new(topic, id);
-        Ok(queue.keep_places(self.disk, self.queue_files, end)?)
+        match queue.keep_places(self.disk, self.queue_files, end) {
+            Err(error) if error.is_full() => {}
+            kept => kept?,
+        }
+        queue.next.fetch_max(end, Ordering::Relaxed);
+        Ok(())
     }
 }
