@@ -215,6 +215,72 @@ impl<F: MappedFile> Ext<F> {
         Ok(Some(position.wrapping_add(i64::MIN)))
     }
 
+    pub(crate) fn file_size(&self) -> i64 {
+        self.file_size
+    }
+
+    /// The address that the first file begins with.
+    pub(crate) fn first_address(&self) -> Option<i64> {
+        let files = self.files.read();
+        files.first().map(|file| file.start.wrapping_add(i64::MIN))
+    }
+
+    /// Files that are missing among those that hold the addresses from `first` to `last`: where each starts.
+    pub(crate) fn missing_files(&self, first: i64, last: i64) -> Vec<i64> {
+        let start_of = |address| position_of(address) / self.file_size;
+        let all = (start_of(first)..=start_of(last)).map(|nth| nth * self.file_size);
+        let files = self.files.read();
+        all.filter(|start| files.binary_search_by_key(start, |file| file.start).is_err())
+            .collect()
+    }
+
+    /// Writes a unit where an address says that it was, in a file that is made if it is not there. Only while the store is
+    /// opened; not into files that were there.
+    pub(crate) fn restore<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        dir: &Path,
+        address: i64,
+        unit: &ExtUnit,
+    ) -> disk::Result<()> {
+        let position = position_of(address);
+        let start = position - position % self.file_size;
+        let bytes = unit.encode();
+        if position + bytes.len() as i64 > start + self.file_size {
+            return Ok(());
+        }
+        let file = match self.file_at(position) {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(QueueFiles::create(disk, dir, start, self.file_size)?);
+                let mut files = self.files.write();
+                let behind = files.partition_point(|other| other.start < start);
+                files.insert(behind, file.clone());
+                self.new_names.store(true, Ordering::Release);
+                file
+            }
+        };
+        self.flushed.fetch_min(position, Ordering::AcqRel);
+        file.file.write((position - start) as u64, &bytes)
+    }
+
+    /// Ends restored files behind their last unit, which is at one of these addresses; where that is the `last` of all, the next
+    /// unit goes behind it.
+    pub(crate) fn end_restored(&self, addresses: impl Iterator<Item = i64>, last: i64) -> disk::Result<()> {
+        for address in addresses {
+            let position = position_of(address);
+            let (Some(len), Some(file)) = (self.unit_len(position)?, self.file_at(position)) else {
+                continue;
+            };
+            let at = (position + len - file.start) as u64;
+            match address == last {
+                true => self.end.store(position + len, Ordering::Release),
+                false => file.file.write(at, &(-1i16).to_be_bytes())?,
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the units written so far durable: to be done before the consumequeue units that point here are.
     pub(crate) fn flush<D: Disk>(&self, disk: &D, dir: &Path) -> disk::Result<()> {
         let end = self.end.load(Ordering::Acquire);

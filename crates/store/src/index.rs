@@ -325,11 +325,12 @@ impl<D: Disk> Index<D> {
     /// Opens what is there. After an unclean stop only the files are kept that were full and flushed, which the
     /// checkpoint says by the time `vouched`; the rest is removed. So is, unlike Java, a file of a wrong length, or
     /// one with records that the log lost, with all that follow, instead of refusing to start: everything can be made
-    /// again from the log. Returns how many were removed, too.
+    /// again from the log. The same goes for what follows the first file that is `missing`. Returns how many were removed, too.
     pub(crate) fn load(
         disk: &D,
         settings: &StoreSettings,
         vouched: Option<i64>,
+        missing: Option<&str>,
         log_end: i64,
     ) -> disk::Result<(Self, usize)> {
         let mut index = Index {
@@ -349,7 +350,7 @@ impl<D: Disk> Index<D> {
             if entry.is_dir || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            keep &= entry.len == len;
+            keep &= entry.len == len && missing.is_none_or(|missing| entry.name.as_str() < missing);
             if keep {
                 let file = disk.open(&path, len, Self::options())?;
                 file.unpublish(0)?;

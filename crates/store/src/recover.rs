@@ -7,6 +7,10 @@
 //! Bytes that are no record end the log only if nothing sound follows them: then a crash tore them. What lies behind is kept
 //! aside and cleared, so that no leftover can come back to life later. Bytes with sound records behind them are damage: they
 //! are stepped over and told. Where whole files are missing the start is refused.
+//!
+//! Queues are compared with what they were when the checkpoint vouched for them ([`crate::queue_checkpoint`]): what is missing is
+//! built again, and places that cannot be filled are given to no other message. What lies before the deletion of its topic gets
+//! no unit ([`crate::deletions`]).
 
 mod behind;
 mod end;
@@ -39,6 +43,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Most queues that are told one by one.
+const TOLD_MAX: usize = 20;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +109,10 @@ pub struct RecoveryReport {
     pub brought_in: Vec<BroughtIn>,
     /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
     pub index_files_removed: usize,
+    /// The first index file that was there when the checkpoint was saved, and is not; what follows is made again.
+    pub missing_index: Option<String>,
+    /// Queues of whose extension files were missing and made again: how many files, and how many units were written.
+    pub ext_restored: BTreeMap<(String, i32), (u64, u64)>,
     /// Log files found.
     pub log_files: usize,
     /// Bytes of a log file, where that is not what the settings say: the log keeps to it.
@@ -224,6 +235,23 @@ impl RecoveryReport {
     pub fn errors(&self) -> Vec<String> {
         let mut lines = self.missing_units.lines();
         lines.extend(self.units_behind.as_ref().map(ToString::to_string));
+        if let Some(name) = &self.missing_index {
+            lines.push(format!(
+                "the index file {name} is missing; the index is made again from there on"
+            ));
+        }
+        for ((topic, id), (files, units)) in self.ext_restored.iter().take(TOLD_MAX) {
+            lines.push(format!(
+                "consumequeue_ext {topic} {id}: {files} files are missing; {units} of their units were written again from the \
+                 commitlog"
+            ));
+        }
+        if self.ext_restored.len() > TOLD_MAX {
+            let more = self.ext_restored.len() - TOLD_MAX;
+            lines.push(format!(
+                "files of {more} more extensions of consumequeues were made again"
+            ));
+        }
         lines.extend(self.first_taken.iter().cloned());
         let more = self.taken_places - self.first_taken.len() as u64;
         if more > 0 {
@@ -241,6 +269,7 @@ impl RecoveryReport {
     fn add(&mut self, part: RecoveryReport) {
         self.queues += part.queues;
         self.units_cut += part.units_cut;
+        self.ext_restored.extend(part.ext_restored);
         for (size, queues) in part.other_sizes {
             *self.other_sizes.entry(size).or_default() += queues;
         }
@@ -290,6 +319,7 @@ impl<D: Disk> Store<D> {
         if queue_files.ext {
             disk.create_dirs(&queue_files.ext_dir)?;
         }
+        let missing_index = missing_index(&disk, &settings, known.as_ref(), &listing)?;
         let other_log_file_size =
             (listing.file_size != settings.commitlog_file_size).then_some(listing.file_size);
         settings.commitlog_file_size = listing.file_size;
@@ -304,6 +334,7 @@ impl<D: Disk> Store<D> {
             report: RecoveryReport {
                 clean,
                 missing,
+                missing_index,
                 deletions_lost,
                 other_log_file_size,
                 ..RecoveryReport::default()
@@ -320,21 +351,7 @@ impl<D: Disk> Store<D> {
         deletions.follow(log.min(), log.written());
         deletions.save(&disk)?;
 
-        let index = if settings.index {
-            let vouched = (!clean).then_some(checkpoint.index_timestamp);
-            let (mut index, removed) = Index::load(&disk, &settings, vouched, log.written())?;
-            report.index_files_removed = removed;
-            index.resume(clean, log.min(), log.written(), |position| {
-                log.record_at(position)
-                    .ok()
-                    .map(|record| position + record.len() as i64)
-            });
-            // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
-            checkpoint.index_timestamp = index.full_timestamp();
-            Some(index)
-        } else {
-            None
-        };
+        let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
         disk.write_small(&root.join("abort"), b"", false)?;
         let parts = (checkpoint_file, checkpoint);
@@ -353,6 +370,49 @@ impl<D: Disk> Store<D> {
         store.tick_disk(now);
         Ok((store, report))
     }
+}
+
+/// The index, where the settings ask for one. What it says to be full goes into the checkpoint.
+fn open_index<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    log: &Log<D>,
+    checkpoint: &mut Checkpoint,
+    report: &mut RecoveryReport,
+) -> Result<Option<Index<D>>, OpenError> {
+    if !settings.index {
+        return Ok(None);
+    }
+    let vouched = (!report.clean).then_some(checkpoint.index_timestamp);
+    let missing = report.missing_index.as_deref();
+    let (mut index, removed) = Index::load(disk, settings, vouched, missing, log.written())?;
+    report.index_files_removed = removed;
+    // Keys of the last record of a file may have been in the next one.
+    let is_whole = report.clean && report.missing_index.is_none();
+    index.resume(is_whole, log.min(), log.written(), |position| {
+        log.record_at(position)
+            .ok()
+            .map(|record| position + record.len() as i64)
+    });
+    // Not to be left higher: a file made anew for the same times would be believed before it is flushed.
+    checkpoint.index_timestamp = index.full_timestamp();
+    Ok(Some(index))
+}
+
+/// The first index file that was there when the checkpoint was saved, and is not.
+fn missing_index<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    known: Option<&QueueCheckpoint>,
+    log: &LogListing,
+) -> disk::Result<Option<String>> {
+    let Some(known) = known.filter(|_| settings.index) else {
+        return Ok(None);
+    };
+    let there = disk.list(&settings.index_dir())?;
+    let log_min = log.files.first().map_or(0, |(start, ..)| *start);
+    let missing = known.missing_index(log_min, |name| there.iter().any(|entry| entry.name == name));
+    Ok(missing.map(str::to_owned))
 }
 
 struct Recovery<'a, D: Disk> {
@@ -414,14 +474,8 @@ impl<D: Disk> Recovery<'_, D> {
         now: i64,
     ) -> Result<i64, OpenError> {
         if log.files().is_empty() {
-            // As Java: without a log the queues point nowhere.
             self.withdraw(checkpoint, file, 0)?;
-            self.disk.remove_dir_all(&self.queue_files.dir)?;
-            self.disk.create_dirs(&self.queue_files.dir)?;
-            self.disk.remove_dir_all(&self.queue_files.ext_dir)?;
-            if self.queue_files.ext {
-                self.disk.create_dirs(&self.queue_files.ext_dir)?;
-            }
+            self.clear_queues()?;
             log.set_written(0);
             log.set_flushed(0);
             return Ok(0);
@@ -457,7 +511,7 @@ impl<D: Disk> Recovery<'_, D> {
         if !found.with_units || missing_from.is_some() {
             self.withdraw(checkpoint, file, start)?;
         }
-        for path in found.behind_gaps {
+        for path in std::mem::take(&mut found.behind_gaps) {
             self.disk.remove_file(&path)?;
             self.report.removed.push(path);
         }
@@ -476,25 +530,46 @@ impl<D: Disk> Recovery<'_, D> {
         let lost = scan.run(&mut self.report, clean_end)?;
         let timestamp = lost.timestamp.max(checkpoint.physic_timestamp);
         self.end_log(log, now)?;
+        self.settle_queues(found, known.as_ref(), lost.places, now)?;
+        Ok(timestamp)
+    }
+
+    /// As Java: without a log the queues point nowhere.
+    fn clear_queues(&self) -> Result<(), OpenError> {
+        self.disk.remove_dir_all(&self.queue_files.dir)?;
+        self.disk.create_dirs(&self.queue_files.dir)?;
+        self.disk.remove_dir_all(&self.queue_files.ext_dir)?;
+        if self.queue_files.ext {
+            self.disk.create_dirs(&self.queue_files.ext_dir)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the queues to their ends when it is known where the log ends. `places` are one behind those of damaged records.
+    fn settle_queues(
+        &mut self,
+        mut found: Found<D::File>,
+        known: Option<&QueueCheckpoint>,
+        places: BTreeMap<(String, i32), i64>,
+        now: i64,
+    ) -> Result<(), OpenError> {
         for queue in self.queues.all() {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
                 self.cut_queue(&queue, self.report.log_end, &mut found.dropped)?;
             }
+            queue.next.store(queue.end(), Ordering::Relaxed);
         }
         // A place that a consumer may have seen taken is not given to another message, now or after the next start.
-        for ((topic, id), end) in lost.places {
+        for ((topic, id), end) in places {
             self.keep_places(&topic, id, end)?;
         }
-        self.settle_missing(known.as_ref(), found.missing)?;
+        self.settle_missing(known, found.missing)?;
         for queue in found.unclear {
             self.drop_behind_end(&queue, &mut found.dropped)?;
             queue.clear_leftover()?;
         }
         self.tell_dropped(found.dropped, now)?;
-        for queue in self.queues.all() {
-            queue.next.store(queue.end(), Ordering::Relaxed);
-        }
-        Ok(timestamp)
+        Ok(())
     }
 
     /// Vouches for less, before queues that were vouched for are taken apart: should this start not get to its end, the
@@ -574,6 +649,7 @@ impl<D: Disk> Recovery<'_, D> {
         let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
         let loader = Loader {
             disk: self.disk,
+            settings: self.settings,
             queue_files: self.queue_files,
             file_size: self.settings.consumequeue_file_size,
             queues: &self.queues,

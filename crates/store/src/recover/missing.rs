@@ -8,7 +8,7 @@
 //! Of a store that Java's broker left nothing vouches for the number of units. What its files show by themselves is seen: a gap
 //! in their row, a directory without any, a first file that is not the first though nothing of the log has expired.
 
-use super::{OpenError, Recovery};
+use super::{OpenError, Recovery, TOLD_MAX};
 use crate::deletions::Deletions;
 use crate::log::{Log, file_name};
 use crate::queue::{QueueFiles, UNIT, Unit};
@@ -16,9 +16,7 @@ use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
 use disk::{DirEntry, Disk, MappedFile};
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// Most queues that are told one by one.
-const TOLD_MAX: usize = 20;
+use std::sync::atomic::Ordering;
 
 /// A queue that had more units than were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,9 +227,14 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(())
     }
 
-    /// Leaves the places of a queue below `end` to nobody.
+    /// Leaves the places of a queue below `end` to nobody. On a full disk that holds for this run only, unless a message comes.
     pub(super) fn keep_places(&self, topic: &str, id: i32, end: i64) -> Result<(), OpenError> {
         let queue = self.queues.get_or_new(topic, id);
-        Ok(queue.keep_places(self.disk, self.queue_files, end)?)
+        match queue.keep_places(self.disk, self.queue_files, end) {
+            Err(error) if error.is_full() => {}
+            kept => kept?,
+        }
+        queue.next.fetch_max(end, Ordering::Relaxed);
+        Ok(())
     }
 }

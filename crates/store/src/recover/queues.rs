@@ -4,15 +4,18 @@ use super::behind::Dropped;
 use super::missing::{self, MissingUnits};
 use super::{OpenError, RecoveryReport, right_length};
 use crate::deletions::Deletions;
-use crate::ext::Ext;
+use crate::ext::{self, Ext, ExtUnit};
 use crate::log::{Log, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{LEFTOVER_MIN, Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
+use crate::reput::unit_of;
+use crate::settings::StoreSettings;
 use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +26,7 @@ const FRONT: u64 = 4096;
 /// Opens all queues up to `limit` in the log.
 pub(super) struct Loader<'a, D: Disk> {
     pub(super) disk: &'a D,
+    pub(super) settings: &'a StoreSettings,
     pub(super) queue_files: &'a QueueFiles,
     /// `mappedFileSizeConsumeQueue`
     pub(super) file_size: i64,
@@ -155,11 +159,11 @@ impl<D: Disk> Loader<'_, D> {
                 queue.set_leftover(leftover);
                 found.unclear.push(queue.clone());
             }
-            if self.with_ext.contains(&topic.name) {
-                self.load_ext(&queue, &mut found.report)?;
-            }
             if !loaded.first_is_alive {
                 queue.correct_min(self.log.min())?;
+            }
+            if self.with_ext.contains(&topic.name) || self.has_addresses(&queue)? {
+                self.load_ext(&queue, &mut found.report)?;
             }
         }
         Ok(())
@@ -263,23 +267,9 @@ impl<D: Disk> Loader<'_, D> {
             // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
             let is_kept = good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0);
             if self.clean || !is_kept {
-                for index in good.units..counted {
-                    dropped.add(topic, id, last.start / UNIT + index, front.unit(index)?);
-                }
-                dropped.add_file((topic, id), last, counted, self.limit)?;
+                self.drop_units((topic, id), &front, good.units..counted, dropped)?;
             }
             if is_kept {
-                let cut = (good.units * UNIT) as u64;
-                last.file.unpublish(cut)?;
-                let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
-                let mut leftover = None;
-                if cut < last.file.len() && (beyond || !front.is_zero_from(cut)?) {
-                    if self.clean {
-                        last.file.zero_from(cut)?;
-                    } else {
-                        leftover = Some(front.leftover(good.units, allocated));
-                    }
-                }
                 let first = if files.len() == 1 {
                     front.unit(0)?
                 } else {
@@ -289,7 +279,7 @@ impl<D: Disk> Loader<'_, D> {
                 loaded.max_physical = good.max_physical;
                 loaded.first_is_alive = good.units == 0
                     || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min();
-                loaded.leftover = leftover;
+                loaded.leftover = self.cut_file(&front, good.units, allocated)?;
                 break;
             }
             last.file.forget();
@@ -301,6 +291,46 @@ impl<D: Disk> Loader<'_, D> {
         }
         loaded.files = files;
         Ok(loaded)
+    }
+
+    /// Ends a file behind its good units. What stands behind them is cleared after a clean stop, and otherwise compared with the
+    /// log first.
+    fn cut_file(
+        &self,
+        front: &Front<'_, D::File>,
+        good: i64,
+        allocated: u64,
+    ) -> Result<Option<Leftover>, OpenError> {
+        let (file, cut) = (&front.file.file, (good * UNIT) as u64);
+        file.unpublish(cut)?;
+        let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
+        if cut >= file.len() || !beyond && front.is_zero_from(cut)? {
+            return Ok(None);
+        }
+        if self.clean {
+            file.zero_from(cut)?;
+            return Ok(None);
+        }
+        Ok(Some(front.leftover(good, allocated)))
+    }
+
+    /// Notes units that are not believed: the `doubtful` ones, and what follows them.
+    fn drop_units(
+        &self,
+        place: (&str, i32),
+        front: &Front<'_, D::File>,
+        doubtful: Range<i64>,
+        dropped: &mut Dropped,
+    ) -> Result<(), OpenError> {
+        let (file, next) = (front.file, doubtful.end);
+        for index in doubtful {
+            dropped.add(place.0, place.1, file.start / UNIT + index, front.unit(index)?);
+        }
+        // Nearly always nothing follows, and the front says so.
+        if next * UNIT < file.file.len() as i64 && front.unit(next)?.is_valid() {
+            dropped.add_file(place, file, next, self.limit)?;
+        }
+        Ok(())
     }
 
     /// Removes files that a deleted topic left: a power cut may have undone that they were moved away. Returns whether there
@@ -372,7 +402,76 @@ impl<D: Disk> Loader<'_, D> {
         let (files, _) = self.open_files(found, file_size, "mappedFileSizeConsumeQueueExt", report)?;
         let (ext, removed) = Ext::loaded(self.disk, file_size, files, last)?;
         report.removed.extend(removed);
+        if let Some(last) = last {
+            self.restore_ext(queue, &ext, last, report)?;
+        }
         queue.set_ext(ext);
+        Ok(())
+    }
+
+    /// Whether units have extensions though the topic has no directory of them: new ones must not get the same addresses.
+    fn has_addresses(&self, queue: &Queue<D::File>) -> Result<bool, OpenError> {
+        if !self.queue_files.ext {
+            return Ok(false);
+        }
+        let (first, last) = (queue.unit(queue.min())?, queue.unit(queue.end() - 1)?);
+        let mut units = first.into_iter().chain(last);
+        Ok(units.any(|unit| ext::is_address(unit.tags_code)))
+    }
+
+    /// Writes the units of missing files again as their records say. What filters of consumers a unit was marked for is lost:
+    /// they look at the message itself then.
+    fn restore_ext(
+        &self,
+        queue: &Queue<D::File>,
+        ext: &Ext<D::File>,
+        last: i64,
+        report: &mut RecoveryReport,
+    ) -> Result<(), OpenError> {
+        let first = queue.unit(queue.min())?.map(|unit| unit.tags_code);
+        // Without an address at the front it is not known where they begin; what is before the first file may have expired.
+        let first = first.filter(|first| ext::is_address(*first));
+        let Some(first) = first.or_else(|| ext.first_address()) else {
+            return Ok(());
+        };
+        let missing = ext.missing_files(first, last);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let dir = self.queue_files.ext_queue_dir(&queue.topic, queue.id);
+        let (mut units, mut last_of_files) = (0, BTreeMap::new());
+        for index in queue.min()..queue.end() {
+            let Some(unit) = queue.unit(index)?.filter(|unit| ext::is_address(unit.tags_code)) else {
+                continue;
+            };
+            let position = ext::position_of(unit.tags_code);
+            let start = position - position % ext.file_size();
+            if missing.binary_search(&start).is_err() {
+                continue;
+            }
+            let Ok(record) = self.log.record_at(unit.physical) else {
+                continue;
+            };
+            if let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) {
+                let content = ExtUnit {
+                    tags_code: unit_of(&view, self.settings).tags_code,
+                    store_timestamp: view.store_timestamp(),
+                    bitmap: Vec::new(),
+                };
+                match ext.restore(self.disk, &dir, unit.tags_code, &content) {
+                    // Filters then look at the record, as for every unit whose extension is lost.
+                    Err(error) if error.is_full() => break,
+                    written => written?,
+                }
+                last_of_files.insert(start, unit.tags_code);
+                units += 1;
+            }
+        }
+        ext.end_restored(last_of_files.into_values(), last)?;
+        // So that it is made durable with the queue.
+        queue.note_removed_files();
+        let place = (queue.topic.to_string(), queue.id);
+        report.ext_restored.insert(place, (missing.len() as u64, units));
         Ok(())
     }
 

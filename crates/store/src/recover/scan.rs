@@ -4,7 +4,7 @@
 //! parts and given their units by queue: parts and queues need nothing of one another, so that the helpers can be at
 //! several at once.
 
-use super::{LogCut, OpenError, RecoveryReport};
+use super::{LogCut, OpenError, RecoveryReport, TOLD_MAX};
 use crate::damage::readable;
 use crate::deletions::Deletions;
 use crate::log::{Log, Step, Walk};
@@ -20,8 +20,6 @@ use std::collections::BTreeMap;
 
 /// Bytes of a stretch.
 const STRETCH: i64 = 32 << 20;
-/// Most records that took another's place that are told one by one.
-const TOLD_MAX: usize = 20;
 /// Fewer records than this are not worth a task.
 const PART_MIN: usize = 8;
 

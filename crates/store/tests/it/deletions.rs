@@ -158,6 +158,22 @@ fn a_power_cut_brings_no_deleted_topic_back() {
 }
 
 #[test]
+fn the_log_is_durable_up_to_the_position_of_a_deletion() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send(&store, record("T", 0, b"old", b""), NOW);
+    store.reput(&mut |_| {}).unwrap();
+    let end = store.max_physical();
+    assert!(store.flushed() < end);
+    store.delete_topic("T").unwrap();
+    assert_eq!(store.flushed(), end);
+    for seed in 0..20 {
+        let (store, _) = open(&disk.crash(seed), &settings());
+        assert_eq!((store.max_physical(), store.queue_ids("T").len()), (end, 0));
+    }
+}
+
+#[test]
 fn notes_of_deletions_go_with_what_they_are_about() {
     let disk = SimDisk::new();
     let (store, _) = open(&disk, &settings());

@@ -1,7 +1,7 @@
 //! Extensions of consumequeues: the tagsCode a consumer filters by is always that of the message.
 
 use crate::harness::*;
-use disk::SimDisk;
+use disk::{Disk, SimDisk};
 use filter::TagFilter;
 use std::path::{Path, PathBuf};
 use store::{FlushType, ReadStatus, Store, StoreSettings};
@@ -117,23 +117,48 @@ fn after_a_stop_a_kill_and_a_power_cut_the_tags_are_there() {
 }
 
 #[test]
-fn an_extension_that_is_lost_is_not_missed_and_no_address_is_given_twice() {
-    let disk = SimDisk::new();
-    let (store, _) = open(&disk, &settings());
-    send_tagged(&store, 0, 20);
-    store.shutdown().unwrap();
-    drop(store);
-    let disk = disk.kill();
-    files(&disk).iter().for_each(|path| disk.take(path));
-    let (store, _) = open(&disk, &settings());
-    check(&store, 20);
-    send_tagged(&store, 20, 20);
-    check(&store, 40);
-    assert_eq!(
-        files(&disk)[0],
-        Path::new("/store/consumequeue_ext/T/0/00000000000000000512"),
-        "behind the addresses that the queue has"
-    );
+fn an_extension_that_is_lost_is_made_again_and_no_address_is_given_twice() {
+    // Files of six units each: 0, 128, 256, 384.
+    for lost in ["first", "middle", "last", "all", "queue", "topic", "everything"] {
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings());
+        send_tagged(&store, 0, 20);
+        store.shutdown().unwrap();
+        drop(store);
+        let disk = disk.kill();
+        let before: Vec<_> = files(&disk).iter().map(|path| disk.content(path)).collect();
+        let gone = match lost {
+            "first" => files(&disk)[..1].to_vec(),
+            "middle" => files(&disk)[1..3].to_vec(),
+            "last" => files(&disk)[3..].to_vec(),
+            _ => files(&disk),
+        };
+        gone.iter().for_each(|path| disk.take(path));
+        let dir = match lost {
+            "queue" => "/store/consumequeue_ext/T/0",
+            "topic" => "/store/consumequeue_ext/T",
+            "everything" => "/store/consumequeue_ext",
+            _ => "/nothing",
+        };
+        disk.remove_dir_all(Path::new(dir)).unwrap();
+        let (store, report) = open(&disk, &settings());
+        check(&store, 20);
+        let line = format!("consumequeue_ext T 0: {} files are missing; ", gone.len());
+        assert!(
+            report.errors().iter().any(|error| error.starts_with(&line)),
+            "{lost}: {report:?}"
+        );
+        let after: Vec<_> = files(&disk).iter().map(|path| disk.content(path)).collect();
+        assert!(after == before, "{lost}: byte by byte");
+        send_tagged(&store, 20, 20);
+        check(&store, 40);
+        // Made again for good.
+        drop(store);
+        let (store, report) = open(&disk.crash(1), &settings());
+        let left = store.queue_max_offset("T", 0).0 as usize;
+        assert!(left >= 20 && report.errors().is_empty(), "{lost}: {report:?}");
+        check(&store, left);
+    }
 }
 
 #[test]

@@ -196,3 +196,55 @@ fn a_store_without_an_index_never_lags() {
     store.build_index().unwrap();
     assert!(index_files(&disk).is_empty());
 }
+
+#[test]
+fn an_index_that_lost_files_is_made_again_from_there_on() {
+    for clean in [true, false] {
+        let settings = small(FlushType::Async);
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings);
+        let keys = |number: usize| format!("KEYS\x01k{number} shared{}", number % 2);
+        for number in 0..150 {
+            let properties = keys(number);
+            send_through(
+                &store,
+                record("T", 0, b"x", properties.as_bytes()),
+                NOW + number as i64,
+            );
+        }
+        store.build_index().unwrap();
+        match clean {
+            true => store.shutdown().unwrap(),
+            false => store.flush_consumequeues(0, true).unwrap(),
+        }
+        drop(store);
+        let whole = disk.kill();
+        let all: Vec<_> = index_files(&whole).into_keys().collect();
+        assert!(all.len() > 5, "{all:?}");
+        for lost in [
+            vec![0],
+            vec![2],
+            vec![2, 3],
+            (0..all.len()).collect(),
+            vec![all.len() - 2],
+        ] {
+            let disk = whole.kill();
+            lost.iter().for_each(|nth| disk.take(&all[*nth]));
+            let (store, report) = open(&disk, &settings);
+            let name = all[lost[0]].file_name().unwrap().to_str().unwrap();
+            let line = format!("the index file {name} is missing; the index is made again from there on");
+            assert!(report.errors().contains(&line), "{lost:?}: {report:?}");
+            store.build_index().unwrap();
+            for number in 0..150 {
+                let found = store
+                    .query_by_key("T", &format!("k{number}"), 9, 0, i64::MAX)
+                    .unwrap();
+                assert_eq!(found.len(), 1, "{lost:?}: k{number}");
+            }
+            store.shutdown().unwrap();
+            drop(store);
+            let (_, report) = open(&disk.kill(), &settings);
+            assert_eq!(report.errors(), [] as [String; 0], "it is told once");
+        }
+    }
+}

@@ -336,6 +336,47 @@ fn a_message_that_the_log_lost_too_keeps_its_offset() {
     );
 }
 
+#[test]
+fn on_a_full_disk_places_are_kept_all_the_same() {
+    let disk = vouched(true);
+    // Something sound at the end, so that it is no torn one.
+    let (store, _) = open(&disk, &settings());
+    send_through(&store, record("Other", 1, b"behind", b"KEYS\x01k"), NOW);
+    store.shutdown().unwrap();
+    drop(store);
+    let disk = disk.kill();
+    // All of the topic's messages are damaged: nothing of the queue can be built.
+    for path in disk
+        .paths()
+        .iter()
+        .filter(|path| path.starts_with("/store/commitlog"))
+    {
+        let content = disk.content(path).unwrap();
+        let mut torn = content.clone();
+        for at in 0..content.len() - BODY {
+            if (0..COUNT).any(|number| content[at..at + BODY] == body(number)[..])
+                && content[at - 1] != content[at]
+            {
+                torn[at] ^= 0xFF;
+            }
+        }
+        disk.put(path, &torn);
+    }
+    remove_dir(&disk, DIR);
+    // What the checkpoint has; the simulated disk forgets it with a kill.
+    disk.set_free(Some(4096));
+    let (store, report) = open(&disk, &settings());
+    assert!(report.damage.count > 0, "{report:?}");
+    disk.set_free(None);
+    assert_eq!(
+        send_through(&store, record("T", 0, b"x", b""), NOW)
+            .queue_offset
+            .0,
+        COUNT as i64
+    );
+    assert_eq!(drain_places(&store, "T", 0), [(COUNT as i64, b"x".to_vec())]);
+}
+
 /// Offsets 32 to 35 are given twice, because nothing told that the queue's last file was gone.
 fn given_twice() -> SimDisk {
     let disk = vouched(true);
