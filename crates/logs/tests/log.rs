@@ -6,6 +6,7 @@ use logs::{Rotation, Setup, Target};
 use std::path::Path;
 
 fn written(path: &Path) -> Vec<String> {
+    assert!(logs::flush());
     let text = std::fs::read_to_string(path).unwrap_or_default();
     // Without the date, which nobody can foresee.
     text.lines()
@@ -49,6 +50,7 @@ fn a_log_is_changed_while_it_is_written() {
         ]
     );
 
+    assert!(logs::flush());
     let moved = dir.path().join("broker.log-20240501");
     std::fs::rename(&file, &moved).unwrap();
     logs::reopen().unwrap();

@@ -12,6 +12,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// A server in a home of its own that logs into a file there.
 struct Server {
     process: Process,
+    port: u16,
     log: PathBuf,
 }
 
@@ -82,7 +83,7 @@ impl Home {
     }
 
     fn start_with(&self, prefix: &[&str], program: &'static str, name: &str) -> Server {
-        let (settings, _) = self.settings(program, name, "");
+        let (settings, port) = self.settings(program, name, "");
         let process = Process::start(
             name,
             self.command(prefix, program, &settings),
@@ -93,6 +94,7 @@ impl Home {
         });
         Server {
             process,
+            port,
             log: self.logs().join(format!("{program}.log")),
         }
     }
@@ -137,7 +139,10 @@ fn signals_that_ask_for_no_stop_are_survived() {
     for program in SERVERS {
         let home = Home::new();
         let server = home.start(program);
-        for signal in ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "XCPU"] {
+        for signal in [
+            "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "XCPU", "TRAP", "STKFLT", "RTMIN",
+            "RTMIN+3", "RTMIN+30",
+        ] {
             server.process.signal(signal);
             server.wait_for_log(&format!("SIG{signal} received; it does nothing"));
         }
@@ -151,6 +156,41 @@ fn signals_that_ask_for_no_stop_are_survived() {
         if program == "namesrv" {
             server.wait_for_log("state: routes: 0 topics, 0 broker names");
             server.wait_for_log("state: network: 0 connections");
+        }
+        server.stop();
+    }
+}
+
+/// Names as `ps -T`, `top -H` and `/proc` show them.
+#[test]
+fn every_thread_has_a_name_of_its_own() {
+    use cluster::Wire;
+    use protocol::code::request;
+    for program in SERVERS {
+        let home = Home::new();
+        let server = home.start(program);
+        // A lane's thread comes with its first request, and stays for a while.
+        let code = match program {
+            "namesrv" => request::GET_NAMESRV_CONFIG,
+            _ => request::GET_BROKER_CONFIG,
+        };
+        let mut wire = Wire::connect(&format!("127.0.0.1:{}", server.port)).unwrap();
+        assert_eq!(wire.ask(code, &[], b"").unwrap().code(), 0);
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.process.pid())).unwrap();
+        let mut names: Vec<String> = tasks
+            .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap())
+            .map(|name| name.trim_end().to_owned())
+            .collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all, "{names:?}");
+        let mut wanted = vec![program, "worker-1", "lane-admin-1"];
+        if program == "broker" {
+            wanted.extend(["flush", "reput", "allocate", "maintenance"]);
+        }
+        for name in wanted {
+            assert!(names.iter().any(|of| of == name), "{name}: {names:?}");
         }
         server.stop();
     }
@@ -267,6 +307,66 @@ fn streams_that_take_nothing_do_not_end_a_server() {
         wait_for_line(&log, "stdout cannot take");
         process.signal("TERM");
         assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+    }
+}
+
+/// A pipe that nobody reads: `mqnamesrv | something that hangs`, a terminal that was stopped by Ctrl-S.
+#[test]
+fn stdout_that_nobody_reads_holds_nobody_up() {
+    use cluster::{Wire, frame};
+    use protocol::code::request;
+    use std::io::Read;
+    for program in SERVERS {
+        let home = Home::new();
+        let (settings, port) = home.settings(program, program, "logLevels=debug");
+        let mut command = Command::new(our_program(program));
+        command.arg("-c").arg(settings).args(["--log-to", "stdout"]);
+        command.env("HOME", home.path()).env_remove("NAMESRV_ADDR");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let address = format!("127.0.0.1:{port}");
+        let mut wire = loop {
+            match Wire::connect(&address) {
+                Ok(wire) => break wire,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        // A line each, of some hundred bytes: more than the pipe and all that may wait for it.
+        let (rounds, together) = (100, 500);
+        let asked = frame(request::GET_ROUTEINFO_BY_TOPIC, 1, &[("topic", "Nowhere")], b"").repeat(together);
+        for _ in 0..rounds {
+            wire.write(&asked).unwrap();
+            for _ in 0..together {
+                wire.read().unwrap();
+            }
+        }
+        // Read at last, it says what is missing. The rest is read so that the server can end.
+        let reader = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            out.read_to_end(&mut text).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        assert!(
+            Command::new("kill")
+                .arg(child.id().to_string())
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(child.wait().unwrap().success());
+        let text = reader.join().unwrap();
+        let dropped = text
+            .lines()
+            .find_map(|line| line.split_once(" log lines before this one were dropped"));
+        let dropped: usize = dropped.expect("a line says so").0.parse().unwrap();
+        assert!(
+            dropped > 0 && text.contains("SIGTERM received, stopping"),
+            "{dropped}"
+        );
     }
 }
 
