@@ -172,7 +172,7 @@ fn is_free(file: &File) -> bool {
 }
 
 /// A name as a folder below the log's: a single one, and not hidden.
-fn folder_name(name: &str) -> String {
+pub(crate) fn folder_name(name: &str) -> String {
     let name = name.trim().trim_start_matches('.').replace(['/', '\0'], "_");
     if name.is_empty() { "other".to_owned() } else { name }
 }
