@@ -27,6 +27,7 @@ pub use tracing;
 
 use spool::{Out, Spool};
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tracing_subscriber::Registry;
@@ -107,6 +108,7 @@ pub fn init(setup: &Setup<'_>) {
         modules: setup.modules,
         levels: Mutex::new(levels),
     });
+    std::panic::set_hook(Box::new(tell_panic));
     for doubt in doubts {
         complain(&format!("warning: {doubt}"));
         tracing::warn!("{doubt}");
@@ -124,6 +126,25 @@ pub fn init(setup: &Setup<'_>) {
             complain(&line);
             tracing::warn!("{line}");
         }
+    }
+}
+
+/// Tells of a panic in the log and on stderr. Rust's own way is stderr alone, where a pipe that nobody reads would hold up
+/// whoever panics, and where nobody looks under a supervisor that keeps the log.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let text = format!("thread {name}: {panic}");
+    tracing::error!("{text}");
+    complain(&text);
+    let backtrace = std::backtrace::Backtrace::capture();
+    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        tracing::error!("{backtrace}");
+        complain(&backtrace.to_string());
+    }
+    if name == "main" {
+        // The process ends with it.
+        flush();
     }
 }
 

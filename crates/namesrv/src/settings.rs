@@ -351,6 +351,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_printed_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for action in [Action::PrintAll, Action::PrintImportant] {
+            let mut launch = Launch {
+                action,
+                ..Launch::default()
+            };
+            std::fs::write(file.path(), load(&launch).unwrap_err().text).unwrap();
+            launch.action = Action::Check;
+            launch.config_file = Some(file.path().to_owned());
+            let checked = load(&launch).unwrap_err();
+            assert_eq!(checked.code, 0);
+            assert!(
+                checked.text.contains(": 0 errors, 0 warnings, "),
+                "{}",
+                checked.text
+            );
+        }
+    }
+
+    #[test]
     fn bad_values_do_not_start() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "\nlistenPort=98 76\n").unwrap();
