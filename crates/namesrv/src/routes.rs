@@ -209,8 +209,9 @@ impl RouteTable {
     }
 
     fn enter(&self, registration: &Registration<'_>) -> Result<Registered, RegisterError> {
-        self.check_room(registration)?;
-        let (registered, entering) = self.tables.write().begin(registration)?;
+        let beside = Tables::added_beside(registration.header, &registration.body);
+        self.check_room(registration, beside)?;
+        let (registered, entering) = self.tables.write().begin(registration, beside)?;
         let Some(mut entering) = entering else {
             return Ok(registered);
         };
@@ -233,10 +234,10 @@ impl RouteTable {
     }
 
     /// Refuses what does not fit before anything of it is taken.
-    fn check_room(&self, registration: &Registration<'_>) -> Result<(), RegisterError> {
+    fn check_room(&self, registration: &Registration<'_>, beside: usize) -> Result<(), RegisterError> {
         let Registration { header, body, .. } = registration;
         let mut topics = body.topic_config_serialize_wrapper.topic_config_table.iter();
-        let mut bytes = Tables::added_beside(header, body);
+        let mut bytes = beside;
         while topics.len() > 0 {
             let tables = self.tables.read();
             let step = topics.by_ref().take(STEP);

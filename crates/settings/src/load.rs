@@ -192,29 +192,9 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             report.add_at(Severity::Error, file, entry.line, text);
             continue;
         }
-        let key = match hints.aliases.iter().find(|alias| alias.key == entry.key) {
-            Some(alias) => {
-                report.add_at(Severity::Note, file, entry.line, alias_text(alias));
-                match alias.now {
-                    Some(now) => now,
-                    None => continue,
-                }
-            }
-            None => entry.key.as_str(),
-        };
-        let Some(row) = find_row(group, key) else {
-            report.add_at(
-                Severity::Warning,
-                file,
-                entry.line,
-                unknown_text(group, hints, entry),
-            );
+        let Some(row) = row_of(group, entry, file, hints, &mut report) else {
             continue;
         };
-        if row.key != key {
-            let text = format!("`{key}` is what listings call `{}`; it is read as that", row.key);
-            report.add_at(Severity::Note, file, entry.line, text);
-        }
         let key = row.key;
         if entry.value.is_empty() && !row.takes_nothing() {
             let text = format!("`{key}` has no value; the default counts");
@@ -252,6 +232,37 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
         }
     }
     report
+}
+
+/// The row that a line is about, by today's key; what is odd about the key is reported.
+fn row_of(
+    group: &dyn Group,
+    entry: &Entry,
+    file: &Path,
+    hints: &Hints,
+    report: &mut Report,
+) -> Option<&'static Row> {
+    let mut note = |text| report.add_at(Severity::Note, file, entry.line, text);
+    let alias = hints.aliases.iter().find(|alias| alias.key == entry.key);
+    let key = match alias {
+        Some(alias) => {
+            note(alias_text(alias));
+            alias.now?
+        }
+        None => entry.key.as_str(),
+    };
+    let Some(row) = find_row(group, key) else {
+        let text = unknown_text(group, hints, entry);
+        report.add_at(Severity::Warning, file, entry.line, text);
+        return None;
+    };
+    if row.key != key {
+        note(format!(
+            "`{key}` is what listings call `{}`; it is read as that",
+            row.key
+        ));
+    }
+    Some(row)
 }
 
 /// The row that decides how a key is treated: of two sections with the same key, the one that uses it. A name that only

@@ -484,19 +484,21 @@ impl Tables {
         self.bytes -= old.map_or(0, |old| mapping_cost(topic, &broker, &old.text));
     }
 
-    /// Enters a broker, not its topics. The second value is what these are entered with, if they are to be.
+    /// Enters a broker, not its topics, which adds `beside` bytes. The second value is what the topics are entered with, if
+    /// they are to be.
     ///
     /// # Errors
     /// It is refused; nothing was changed.
     pub(super) fn begin(
         &mut self,
         broker: &super::Registration<'_>,
+        beside: usize,
     ) -> Result<(Registered, Option<Entering>), RegisterError> {
         let header = broker.header;
         let table = &broker.body.topic_config_serialize_wrapper;
         let (id, address) = (header.broker_id, &header.broker_addr);
         let key = key_of(header);
-        self.has_room(Self::added_beside(header, &broker.body))?;
+        self.has_room(beside)?;
         if self.is_conflict(header, table) {
             self.remove_live(&key);
             return Ok((Registered::default(), None));

@@ -220,7 +220,11 @@ fn a_broker_that_goes_leaves_nothing_to_be_seen() {
 fn a_long_registration_leaves_alone_what_came_after_it() {
     let routes = RouteTable::default();
     let whole = sent("a", 1, &[("one", 1), ("two", 1), ("three", 1)]);
-    let (_, entering) = routes.tables.write().begin(&whole.registration(false)).unwrap();
+    let (_, entering) = routes
+        .tables
+        .write()
+        .begin(&whole.registration(false), 0)
+        .unwrap();
     let entering = entering.unwrap();
     // While its topics are still to be entered.
     let newer = sent("a", 2, &[("two", 2)]);
@@ -242,7 +246,11 @@ fn a_long_registration_leaves_alone_what_came_after_it() {
     assert!(newer.known(&routes) && !whole.known(&routes));
     // What an operator wiped meanwhile stays wiped, and what was deleted makes the table unknown.
     let third = sent("a", 3, &[("one", 3), ("two", 3)]);
-    let (_, entering) = routes.tables.write().begin(&third.registration(false)).unwrap();
+    let (_, entering) = routes
+        .tables
+        .write()
+        .begin(&third.registration(false), 0)
+        .unwrap();
     let entering = entering.unwrap();
     assert_eq!(routes.set_permission("a", Permission::WipeWrite, may()), 3);
     routes.delete_topic("three", None);
@@ -265,7 +273,11 @@ fn a_long_registration_leaves_alone_what_came_after_it() {
 fn a_long_registration_ends_when_its_broker_goes() {
     let routes = RouteTable::default();
     let whole = sent("a", 1, &[("one", 1), ("two", 1)]);
-    let (_, entering) = routes.tables.write().begin(&whole.registration(false)).unwrap();
+    let (_, entering) = routes
+        .tables
+        .write()
+        .begin(&whole.registration(false), 0)
+        .unwrap();
     let entering = entering.unwrap();
     routes.unregister(&[identity("a")]);
     let table = &whole.body.topic_config_serialize_wrapper.topic_config_table;
