@@ -134,6 +134,12 @@ fn line(view: &View<'_>) -> String {
 
 fn text(summary: &CheckSummary) -> String {
     let mut text = String::new();
+    if summary.is_open {
+        let _ = writeln!(
+            text,
+            "A broker has this store open: the figures move, and a fault may be what it is just writing."
+        );
+    }
     let stop = if summary.clean { "clean" } else { "not clean" };
     let _ = writeln!(text, "last stop      {stop}");
     let _ = writeln!(
@@ -151,6 +157,12 @@ fn text(summary: &CheckSummary) -> String {
     );
     for (topic, records) in &summary.topics {
         let _ = writeln!(text, "topic          {topic}: {records} records");
+    }
+    for ((topic, queue), records) in &summary.without_queue {
+        let _ = writeln!(
+            text,
+            "no queue       {topic} {queue}: {records} records (the topic was deleted, or the queue's directory is lost)"
+        );
     }
     let _ = write!(text, "faults         {}", summary.faults);
     for fault in &summary.first_faults {
@@ -202,9 +214,14 @@ mod tests {
             store.append(&mut [store.prepare(&new).unwrap()], NOW);
         }
         store.reput(&mut |_| {}).unwrap();
+        let log = [root.join("commitlog")];
+        let told = text(&look(&root, &log, false).unwrap());
+        assert!(
+            told.starts_with("A broker has this store open: the figures move"),
+            "{told}"
+        );
         store.shutdown().unwrap();
         drop(store);
-        let log = [root.join("commitlog")];
         let summary = look(&root, &log, false).unwrap();
         assert_eq!(
             text(&summary),
@@ -223,6 +240,13 @@ mod tests {
         let summary = look(&root, &log, false).unwrap();
         assert_eq!(summary.faults, 2);
         assert!(text(&summary).ends_with("consumequeue A 0: unit 0 points at 9, where its message is not"));
+        std::fs::remove_file(&queue).unwrap();
+        let told = text(&look(&root, &log, false).unwrap());
+        let gone = format!(
+            "consumequeue A 0: {} is missing; units up to 0 of 2 are there",
+            queue.display()
+        );
+        assert!(told.contains(&gone), "{told}");
         // What a start would say.
         let summary = look(&root, &[root.join("nothing")], false).unwrap();
         let told = text(&summary);

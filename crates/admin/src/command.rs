@@ -52,7 +52,7 @@ fn usage() -> String {
         .map(|program| format!("  {}\n      {}\n", program.class, program.about))
         .collect();
     format!(
-        "Usage: mqadmin checkStore -d DIR [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
+        "Usage: mqadmin checkStore -d DIR [-l COMMITLOG_DIRS] [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
     )
 }
 
@@ -119,6 +119,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(why) => {
             output::complain(&why);
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_names_every_option_of_the_store_check() {
+        let first = usage();
+        let line = first.lines().next().unwrap();
+        for option in ["-d", "-l", "--dump"] {
+            assert!(line.contains(option), "{option} is not in {line}");
         }
     }
 }

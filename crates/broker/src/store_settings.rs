@@ -30,6 +30,7 @@ pub fn of(broker: &Settings, delay_levels_ms: &[i64], clock: &dyn Clock) -> Stor
             FlushType::Async
         },
         accept_missing_log: s.accept_missing_commit_log,
+        replica: broker.is_slave(),
         check_crc_on_recover: s.check_crc_on_recover,
         verify_property_crc: s.force_verify_prop_crc,
         append_crc: s.enabled_append_prop_crc,

@@ -163,6 +163,8 @@ pub trait Disk: Send + Sync + 'static {
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()>;
     /// Takes the exclusive lock file (and writes `lock` into it, as Java does); `None` if another process has it.
     fn lock(&self, path: &Path) -> Result<Option<Self::Lock>>;
+    /// Whether a process has the exclusive lock file. Changes nothing.
+    fn is_locked(&self, path: &Path) -> Result<bool>;
     /// How full the file system under `path` (or its nearest existing parent) is.
     fn usage(&self, path: &Path) -> Result<Usage>;
 }

@@ -869,17 +869,10 @@ impl Disk for MmapDisk {
             .truncate(false)
             .open(path);
         let file = file.map_err(at(Operation::Open, path))?;
-        // SAFETY: all-zero is a valid value of this plain C struct.
-        let mut request: libc::flock = unsafe { std::mem::zeroed() };
-        request.l_type = libc::F_WRLCK as libc::c_short;
-        request.l_whence = libc::SEEK_SET as libc::c_short;
-        request.l_len = 1;
+        let mut request = first_byte();
         // An open-file-description lock: Java's lock (a process lock on the same byte) and it exclude each other, and
         // so do two stores of one process.
-        // SAFETY: a system call on a descriptor that we own, with a struct that outlives it.
-        let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
-        if result != 0 {
-            let error = io::Error::last_os_error();
+        if let Err(error) = fcntl_lock(&file, libc::F_OFD_SETLK, &mut request) {
             return match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EACCES) => Ok(None),
                 _ => Err(Error::new(Operation::Lock, path, error)),
@@ -888,6 +881,16 @@ impl Disk for MmapDisk {
         file.write_all_at(b"lock", 0)
             .map_err(at(Operation::Write, path))?;
         Ok(Some(MmapLock { _file: file }))
+    }
+
+    fn is_locked(&self, path: &Path) -> Result<bool> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(at(Operation::Open, path))?,
+        };
+        let mut request = first_byte();
+        fcntl_lock(&file, libc::F_OFD_GETLK, &mut request).map_err(at(Operation::Lock, path))?;
+        Ok(request.l_type != libc::F_UNLCK as libc::c_short)
     }
 
     fn usage(&self, path: &Path) -> Result<Usage> {
@@ -908,6 +911,24 @@ impl Disk for MmapDisk {
                 .saturating_mul(stat.f_frsize),
             available: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
+    }
+}
+
+/// A write lock of the byte that Java's broker locks.
+fn first_byte() -> libc::flock {
+    // SAFETY: all-zero is a valid value of this plain C struct.
+    let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    request.l_type = libc::F_WRLCK as libc::c_short;
+    request.l_whence = libc::SEEK_SET as libc::c_short;
+    request.l_len = 1;
+    request
+}
+
+fn fcntl_lock(file: &File, command: libc::c_int, request: &mut libc::flock) -> io::Result<()> {
+    // SAFETY: a system call on a descriptor that is open, with a struct that outlives it.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut *request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -722,6 +722,10 @@ impl Disk for SimDisk {
         }))
     }
 
+    fn is_locked(&self, path: &Path) -> Result<bool> {
+        Ok(lock(&self.world).locked.contains(path))
+    }
+
     fn usage(&self, path: &Path) -> Result<Usage> {
         let world = self.step(Operation::Usage, path)?;
         Ok(world.usage.unwrap_or(Usage {

@@ -245,10 +245,14 @@ fn small_files_are_replaced_whole_and_the_old_one_kept() {
 fn a_lock_is_held_once() {
     fn test<D: Disk>(disk: &D, dir: &Path, _: MapOptions) {
         let path = dir.join("lock");
+        assert!(!disk.is_locked(&path).unwrap());
         let held = disk.lock(&path).unwrap();
         assert!(held.is_some());
         assert!(disk.lock(&path).unwrap().is_none());
+        assert!(disk.is_locked(&path).unwrap());
         drop(held);
+        // To ask takes nothing away.
+        assert!(!disk.is_locked(&path).unwrap());
         assert!(disk.lock(&path).unwrap().is_some());
     }
     both(|check| with!(check, test));

@@ -643,6 +643,12 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Whether topic or properties end with zeros, as they do where the end of a record was not written. Brokers write no such
+    /// topics; properties that a client made may end so.
+    pub fn ends_with_zero(&self) -> bool {
+        self.topic().ends_with('\0') || self.properties().last() == Some(&0)
+    }
+
     /// Refuses a record that says it lies elsewhere: a leftover of a log that was cut, or a copy.
     pub fn at(self, physical_offset: i64) -> Result<Self, RecordError> {
         if self.physical_offset() == physical_offset {

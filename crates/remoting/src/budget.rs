@@ -61,6 +61,25 @@ impl Budget {
         }
     }
 
+    /// Counts `bytes` that are there already, whatever the limit: whoever took them in has looked at it before.
+    pub fn count(self: &Arc<Self>, bytes: usize) -> Share {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+        Share {
+            of: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    /// Is it used up?
+    pub fn is_exhausted(&self) -> bool {
+        self.used() >= self.max_bytes
+    }
+
+    /// Counts a refusal by somebody who found it used up.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The table's name.
     pub fn name(&self) -> &'static str {
         self.name
@@ -104,5 +123,9 @@ mod tests {
         drop((first, second));
         assert_eq!(budget.used(), 0);
         assert!(budget.take(usize::MAX).is_err(), "no overflow");
+        let over = (budget.count(99), budget.count(2));
+        assert!(budget.is_exhausted() && budget.used() == 101);
+        drop(over);
+        assert!(!budget.is_exhausted());
     }
 }

@@ -55,6 +55,9 @@ pub(crate) struct Outbox {
     usual: usize,
     /// Bytes of both.
     pub(crate) bytes: usize,
+    /// Bytes of answered requests, for which the task gives the room back: not each answer by itself, since all processors
+    /// write there.
+    pub(crate) returned: usize,
     /// The task, when it sleeps.
     pub(crate) waker: Option<Waker>,
     /// The task is inside the service: it will look into the outbox anyway.
@@ -74,6 +77,33 @@ impl Outbox {
     }
 }
 
+/// Requests that are not answered, and their bytes, in one number: both change together.
+#[derive(Debug, Default)]
+struct InFlight(AtomicU64);
+
+impl InFlight {
+    /// Bytes are below, requests above.
+    const BYTES_BITS: u32 = 40;
+
+    fn pack(requests: usize, bytes: usize) -> u64 {
+        ((requests as u64) << Self::BYTES_BITS) | bytes as u64
+    }
+
+    fn add(&self, requests: usize, bytes: usize) {
+        self.0.fetch_add(Self::pack(requests, bytes), Ordering::AcqRel);
+    }
+
+    fn subtract(&self, requests: usize, bytes: usize) {
+        self.0.fetch_sub(Self::pack(requests, bytes), Ordering::SeqCst);
+    }
+
+    fn get(&self) -> (usize, usize) {
+        let both = self.0.load(Ordering::SeqCst);
+        let bytes = both & ((1 << Self::BYTES_BITS) - 1);
+        ((both >> Self::BYTES_BITS) as usize, bytes as usize)
+    }
+}
+
 /// One TCP connection.
 pub struct Connection {
     id: u64,
@@ -82,9 +112,7 @@ pub struct Connection {
     outbox: Mutex<Outbox>,
     invoked: Mutex<HashMap<i32, oneshot::Sender<Frame>>>,
     next_opaque: AtomicI32,
-    in_flight: AtomicUsize,
-    /// Bytes of these requests.
-    bytes_in_flight: AtomicUsize,
+    in_flight: InFlight,
     /// The task sleeps until requests are answered: nothing else would wake it.
     waits_for_answers: AtomicBool,
     closing: AtomicBool,
@@ -123,8 +151,7 @@ impl Connection {
             outbox: Mutex::default(),
             invoked: Mutex::default(),
             next_opaque: AtomicI32::new(0),
-            in_flight: AtomicUsize::new(0),
-            bytes_in_flight: AtomicUsize::new(0),
+            in_flight: InFlight::default(),
             waits_for_answers: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -209,35 +236,34 @@ impl Connection {
         &self.outbox
     }
 
-    /// Requests handed to the service and not yet answered.
-    pub(crate) fn requests_in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+    /// Requests handed to the service and not yet answered, and their bytes.
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
+        self.in_flight.get()
     }
 
-    pub(crate) fn bytes_in_flight(&self) -> usize {
-        self.bytes_in_flight.load(Ordering::SeqCst)
+    /// Counts a request of so many bytes.
+    pub(crate) fn request_started(&self, bytes: usize) {
+        self.in_flight.add(1, bytes);
     }
 
-    /// Counts a request; false if there is no room for its bytes, which are not counted then.
-    pub(crate) fn request_started(&self, bytes: usize) -> bool {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let roomy = self.room.take(bytes);
-        if roomy {
-            self.bytes_in_flight.fetch_add(bytes, Ordering::AcqRel);
-        }
-        roomy
-    }
-
+    /// Counts bytes of a request no more, before its outcome.
     pub(crate) fn bytes_released(&self, bytes: usize) {
         if bytes > 0 {
-            self.bytes_in_flight.fetch_sub(bytes, Ordering::SeqCst);
+            self.in_flight.subtract(0, bytes);
             self.room.give(bytes);
         }
     }
 
-    pub(crate) fn request_done(&self) {
+    /// Gives the room of a request back that no answer carries back.
+    pub(crate) fn give_room(&self, bytes: usize) {
+        if bytes > 0 {
+            self.room.give(bytes);
+        }
+    }
+
+    pub(crate) fn request_done(&self, bytes: usize) {
         // SeqCst on both sides of `sleeps_for_answers`: either the task sees this, or this sees that the task sleeps.
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.in_flight.subtract(1, bytes);
         if self.waits_for_answers.load(Ordering::SeqCst) {
             self.wake();
         }
@@ -253,24 +279,36 @@ impl Connection {
         self.waits_for_answers.store(false, Ordering::Relaxed);
     }
 
-    /// Puts the answer to a request into the outbox. One that is too large to be written is SYSTEM_ERROR instead: whoever asked
-    /// must not wait for nothing.
-    pub(crate) fn push_answer(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) {
-        if let Err(NotPushed::TooLarge(e)) = self.push(head, header, body) {
-            self.metrics.answers_too_large.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("an answer to {} is SYSTEM_ERROR instead: {e}", self.peer);
-            let remark = format!("the answer can not be sent: {e}");
-            let instead = Head {
-                code: response::SYSTEM_ERROR,
-                remark: Some(&remark),
-                ..*head
-            };
-            let _closed = self.push(&instead, &(), Body::Empty);
+    /// Puts the answer to a request of `weight` bytes into the outbox. One that is too large to be written is SYSTEM_ERROR
+    /// instead: whoever asked must not wait for nothing.
+    pub(crate) fn push_answer(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body, weight: usize) {
+        match self.push(head, header, body, weight) {
+            Ok(()) => {}
+            Err(NotPushed::Closed) => self.room.give(weight),
+            Err(NotPushed::TooLarge(e)) => {
+                self.metrics.answers_too_large.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("an answer to {} is SYSTEM_ERROR instead: {e}", self.peer);
+                let remark = format!("the answer can not be sent: {e}");
+                let instead = Head {
+                    code: response::SYSTEM_ERROR,
+                    remark: Some(&remark),
+                    ..*head
+                };
+                if self.push(&instead, &(), Body::Empty, weight).is_err() {
+                    self.room.give(weight);
+                }
+            }
         }
     }
 
     /// Puts a frame into the outbox.
-    fn push(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> Result<(), NotPushed> {
+    fn push(
+        &self,
+        head: &Head<'_>,
+        header: &dyn EncodeHeader,
+        body: Body,
+        returned: usize,
+    ) -> Result<(), NotPushed> {
         let mut outbox = self.outbox.lock();
         if outbox.closed {
             return Err(NotPushed::Closed);
@@ -282,6 +320,7 @@ impl Connection {
         }
         protocol::encode::encode_head(&mut outbox.head, head, header, body.len())?;
         outbox.bytes += outbox.head.len() - before + body.len();
+        outbox.returned += returned;
         match body {
             Body::Empty => {}
             Body::Bytes(bytes) if bytes.len() <= COPY_BELOW => outbox.head.extend_from_slice(&bytes),
@@ -305,7 +344,7 @@ impl Connection {
     /// Sends a request that nobody answers.
     pub fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        match self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body) {
+        match self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body, 0) {
             Ok(()) => Ok(()),
             Err(NotPushed::Closed) => Err(Closed),
             Err(NotPushed::TooLarge(e)) => {
@@ -351,7 +390,7 @@ impl Connection {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);
-        let sent = self.push(&request_head(code, opaque, 0), header, body);
+        let sent = self.push(&request_head(code, opaque, 0), header, body, 0);
         if let Err(why) = sent {
             self.invoked.lock().remove(&opaque);
             return Err(match why {
@@ -382,6 +421,7 @@ impl Connection {
             ..Outbox::default()
         };
         let outbox = std::mem::replace(&mut *self.outbox.lock(), closed);
+        self.room.give(outbox.returned);
         drop(outbox);
         self.invoked.lock().clear();
     }

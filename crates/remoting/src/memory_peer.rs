@@ -107,7 +107,8 @@ impl Peer for MemoryPeer {
         self.released.fetch_add(bytes as u64, Ordering::AcqRel);
     }
 
-    fn finish(&self, reply: Option<Reply<'_>>) {
+    fn finish(&self, reply: Option<Reply<'_>>, weight: usize) {
+        self.release(weight);
         if let Some(Reply { head, header, body }) = reply {
             let frame = decoded(&head, header, &joined(body));
             self.received.lock().push(frame);

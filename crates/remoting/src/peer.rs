@@ -33,13 +33,14 @@ pub trait Peer: Send + Sync + 'static {
     /// Ends the talk; what waits to be written is lost.
     fn close(&self, reason: &str);
 
-    /// Gets back the bytes it counts for a request, just before its outcome.
+    /// Gets back bytes that it counts for a request, before its outcome.
     fn release(&self, bytes: usize) {
         let _ = bytes;
     }
 
-    /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request.
-    fn finish(&self, reply: Option<Reply<'_>>);
+    /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request; and gets back
+    /// the `weight`, bytes that it still counts for the request.
+    fn finish(&self, reply: Option<Reply<'_>>, weight: usize);
 
     /// Sends a request that nobody answers.
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed>;
@@ -70,12 +71,13 @@ impl Peer for Connection {
         self.bytes_released(bytes);
     }
 
-    fn finish(&self, reply: Option<Reply<'_>>) {
+    fn finish(&self, reply: Option<Reply<'_>>, weight: usize) {
         // Into the outbox before it is counted as done: a connection that drains closes when all are done.
-        if let Some(Reply { head, header, body }) = reply {
-            self.push_answer(&head, header, body);
+        match reply {
+            Some(Reply { head, header, body }) => self.push_answer(&head, header, body, weight),
+            None => self.give_room(weight),
         }
-        self.request_done();
+        self.request_done(weight);
     }
 
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {

@@ -127,9 +127,9 @@ impl Responder {
 
     fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answered = true;
-        self.release_weight();
+        let weight = std::mem::take(&mut self.weight);
         if self.oneway {
-            return self.peer.finish(None);
+            return self.peer.finish(None, weight);
         }
         let head = Head {
             code,
@@ -140,7 +140,7 @@ impl Responder {
             remark,
             serialize_type: self.serialize_type,
         };
-        self.peer.finish(Some(Reply { head, header, body }));
+        self.peer.finish(Some(Reply { head, header, body }), weight);
     }
 }
 

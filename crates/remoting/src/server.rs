@@ -57,6 +57,11 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// What it was bound with.
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local

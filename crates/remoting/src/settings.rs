@@ -133,6 +133,11 @@ impl Room {
         }
     }
 
+    /// The limit, bytes.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Bytes held now.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
@@ -140,11 +145,34 @@ impl Room {
 
     /// Takes room for so many bytes; false if there is none.
     pub(crate) fn take(&self, bytes: usize) -> bool {
-        let max = if bytes <= Self::SMALL {
+        self.take_below(self.max_for(bytes), bytes)
+    }
+
+    /// Takes what a request of `bytes` lacks beside what is `taken` already, and where there is plenty as much as `more` for
+    /// those behind it; false if there is no room.
+    pub(crate) fn take_rest(&self, bytes: usize, more: usize, taken: &mut usize) -> bool {
+        let rest = bytes.saturating_sub(*taken);
+        for (amount, max) in [
+            (rest.max(more), self.max_for(usize::MAX)),
+            (rest, self.max_for(bytes)),
+        ] {
+            if self.take_below(max, amount) {
+                *taken += amount;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn max_for(&self, bytes: usize) -> usize {
+        if bytes <= Self::SMALL {
             self.max
         } else {
             self.max - self.max / 8
-        };
+        }
+    }
+
+    fn take_below(&self, max: usize, bytes: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes <= max {
             return true;
@@ -244,5 +272,28 @@ mod tests {
         room.give(700_000);
         assert!(room.take(5000));
         assert_eq!(room.held(), 9096);
+    }
+
+    #[test]
+    fn room_is_taken_for_what_follows_only_where_there_is_plenty() {
+        let room = Room::of(80_000);
+        let mut taken = 0;
+        assert!(room.take_rest(10_000, 60_000, &mut taken));
+        assert_eq!((taken, room.held()), (60_000, 60_000));
+        taken -= 10_000;
+        // A request that is larger than what is left of that.
+        assert!(room.take_rest(55_000, 60_000, &mut taken));
+        assert_eq!((taken, room.held()), (55_000, 65_000));
+        // The last eighth is for small ones.
+        assert!(!room.take_rest(5_001, 60_000, &mut 0));
+        assert_eq!(room.held(), 65_000);
+        for held in [70_000, 74_000, 78_000] {
+            let mut taken = 0;
+            let bytes = held - room.held();
+            assert!(room.take_rest(bytes, 60_000, &mut taken));
+            assert_eq!((taken, room.held()), (bytes, held));
+        }
+        assert!(!room.take_rest(4_000, 60_000, &mut 0));
+        assert_eq!(room.held(), 78_000);
     }
 }

@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             End::Closed => tracing::debug!("connection of {peer} closed"),
         }
         self.conn.ended();
-        self.conn.room.give(self.coming);
+        self.conn.give_room(self.coming);
         let (service, conn) = (Arc::clone(&self.service), Arc::clone(&self.conn));
         drop(self);
         service.closed(&conn);
@@ -279,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             return false;
         }
         self.conn.sleeps_for_answers();
-        let quiet = !self.writing.has_remaining() && self.conn.requests_in_flight() == 0;
+        let quiet = !self.writing.has_remaining() && self.conn.in_flight().0 == 0;
         quiet && self.conn.outbox().lock().bytes == 0
     }
 
@@ -306,9 +306,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         let conn = Arc::clone(&self.conn);
         let limits = &conn.limits;
         let unanswered = || {
+            let (requests, bytes) = conn.in_flight();
             conn.is_draining()
-                || conn.requests_in_flight() >= limits.requests_in_flight_max
-                || conn.bytes_in_flight() > limits.bytes_in_flight_max
+                || requests >= limits.requests_in_flight_max
+                || bytes > limits.bytes_in_flight_max
         };
         let waiting = self.unflushed + conn.outbox().lock().bytes;
         let pause = waiting > limits.outbox_max_bytes
@@ -356,7 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             let has_more = self.buffer.len() == self.buffer.capacity();
             self.cut_frames()?;
             let is_enough = self.full.len() + 1 == READS_TOGETHER
-                || self.conn.requests_in_flight() >= self.conn.limits.requests_in_flight_max;
+                || self.conn.in_flight().0 >= self.conn.limits.requests_in_flight_max;
             if !has_more || is_enough || self.requests.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -369,16 +370,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Cuts all whole frames out of the buffer; answers go to who asked.
     fn cut_frames(&mut self) -> Result<(), End> {
-        self.conn.room.give(std::mem::take(&mut self.coming));
-        loop {
+        let mut room = std::mem::take(&mut self.coming);
+        let cut = loop {
             let before = self.buffer.len();
             match self.cutter.cut(&mut self.buffer, &self.conn.limits) {
                 Ok(Cut::Frame(frame)) if frame.is_response() => self.conn.answered(frame),
-                Ok(Cut::Frame(frame)) => self.enter(frame, before - self.buffer.len()),
-                Ok(Cut::Partial) => break,
-                Err(e) => return Err(End::Damaged(e)),
+                Ok(Cut::Frame(frame)) => self.enter(frame, before - self.buffer.len(), &mut room),
+                Ok(Cut::Partial) => break Ok(()),
+                Err(e) => break Err(End::Damaged(e)),
             }
-        }
+        };
+        self.conn.give_room(room);
+        cut?;
         // What fits a read is bounded by the number of connections.
         if self.buffer.len() > READ_BYTES {
             if !self.conn.room.take(self.buffer.len()) {
@@ -389,8 +392,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         Ok(())
     }
 
-    /// Takes a request of so many bytes in, or answers that there is no room.
-    fn enter(&mut self, frame: protocol::Frame, frame_bytes: usize) {
+    /// Takes a request of so many bytes in, or answers that there is no room. `room` is what is taken for the requests of this
+    /// read and not used yet: each request by itself would write where all processors write.
+    fn enter(&mut self, frame: protocol::Frame, frame_bytes: usize, room: &mut usize) {
         let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
         tracing::debug!(
             "request {} of {}: opaque {opaque}, {frame_bytes} bytes",
@@ -398,7 +402,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             self.conn.peer()
         );
         let bytes = frame_bytes + REQUEST_BYTES;
-        let roomy = self.conn.request_started(bytes);
+        let roomy = bytes <= *room || self.conn.room.take_rest(bytes, READ_BYTES, room);
+        if roomy {
+            *room -= bytes;
+        }
+        self.conn.request_started(if roomy { bytes } else { 0 });
         let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
         let responder = Responder::new(peer, opaque, kind, oneway);
         if roomy {
@@ -452,12 +460,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Writes what is in the outbox until it is empty or the socket takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            let returned;
             {
                 let mut outbox = self.conn.outbox().lock();
                 outbox.seal_head();
                 self.writing.0.append(&mut outbox.chunks);
                 self.unflushed += std::mem::take(&mut outbox.bytes);
+                returned = std::mem::take(&mut outbox.returned);
             }
+            self.conn.give_room(returned);
             let seconds = self.seconds.load(Ordering::Relaxed);
             self.conn.unwritten.store(self.unflushed, Ordering::Relaxed);
             if !self.writing.has_remaining() {

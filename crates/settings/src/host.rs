@@ -2,17 +2,15 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use nix::sys::statfs::PROC_SUPER_MAGIC;
-use nix::unistd::AccessFlags;
+use rustix::fs::{Access, PROC_SUPER_MAGIC};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// The machine's name; `DEFAULT_BROKER` where it has none, as in RocketMQ 5.x.
 pub fn name() -> String {
-    let kernel = nix::unistd::gethostname().ok();
-    let name = kernel.map(|name| name.to_string_lossy().into_owned());
-    match name.or_else(|| variable("HOSTNAME")).unwrap_or_default().trim() {
-        "" | "(none)" => "DEFAULT_BROKER".to_owned(),
+    let kernel = rustix::system::uname();
+    match kernel.nodename().to_string_lossy().trim() {
+        "" | "(none)" => variable("HOSTNAME").unwrap_or_else(|| "DEFAULT_BROKER".to_owned()),
         name => name.to_owned(),
     }
 }
@@ -99,11 +97,11 @@ pub fn unusable_dir(dir: &Path) -> Option<String> {
         if !metadata.is_dir() {
             return Some(format!("{} {wanted}", part.display()));
         }
-        if nix::sys::statfs::statfs(part).is_ok_and(|system| system.filesystem_type() == PROC_SUPER_MAGIC) {
+        if rustix::fs::statfs(part).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC) {
             return Some(format!("{} holds no files", part.display()));
         }
-        let access = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
-        let refused = nix::unistd::access(part, access).err()?;
+        let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        let refused = rustix::fs::access(part, access).err()?;
         return Some(format!(
             "{} cannot be written: {}",
             part.display(),

@@ -14,6 +14,7 @@ use crate::world::{End, World, short};
 /// A message in a queue.
 struct Found {
     queue_offset: i64,
+    physical: i64,
     body: String,
 }
 
@@ -58,7 +59,7 @@ impl World {
 
     fn check_acknowledged(&self) {
         for message in &self.promises.acknowledged {
-            if self.promises.deleted.contains(&message.topic) {
+            if self.promises.is_excused(&message.topic, message.physical) {
                 continue;
             }
             if self.parts().tables.topics.get(&message.topic).is_none() {
@@ -87,9 +88,6 @@ impl World {
 
     fn check_seen(&self) {
         for ((topic, queue_id, offset), id) in &self.promises.seen {
-            if self.promises.deleted.contains(topic) {
-                continue;
-            }
             let found = self.read(topic, *queue_id, *offset, 1);
             let body = found.first().map(|found| found.body.as_str());
             if body != Some(id.as_str()) {
@@ -109,8 +107,16 @@ impl World {
             for queue_id in self.parts().log.store.queue_ids(&topic) {
                 let (min, max) = self.parts().log.store.queue_bounds(&topic, queue_id);
                 let mut next = min.0;
+                let emptied = self.promises.emptied.get(&topic).copied().unwrap_or(0);
                 while next < max.0 {
                     let found = self.read(&topic, queue_id, next, 32);
+                    if let Some(old) = found.iter().find(|message| message.physical < emptied) {
+                        self.fail(&format!(
+                            "{topic} {queue_id}: {} at {} was deleted, SUCCESS, and is back",
+                            short(&old.body),
+                            old.queue_offset
+                        ));
+                    }
                     if found.is_empty() && end != End::PowerCut && !self.had_power_cut {
                         self.fail(&format!(
                             "{topic} {queue_id}: nothing at {next}, the end is {}",
@@ -179,7 +185,7 @@ impl World {
             .iter()
             .filter(|message| message.is_delayed)
         {
-            let deleted = self.promises.deleted.contains(&message.topic);
+            let deleted = self.promises.deleted.contains_key(&message.topic);
             if !deleted && !has(&message.topic, &message.id) {
                 self.fail(&format!(
                     "delayed message {} was acknowledged and never delivered to {}",
@@ -243,6 +249,7 @@ impl World {
 fn found(view: &View<'_>) -> Found {
     Found {
         queue_offset: view.queue_offset(),
+        physical: view.physical_offset(),
         body: String::from_utf8_lossy(view.body()).into_owned(),
     }
 }

@@ -37,12 +37,29 @@ pub(crate) struct Promises {
     pub seen: BTreeMap<Place, String>,
     /// Topics whose creation was answered SUCCESS.
     pub made: BTreeSet<String>,
-    /// Topics that somebody asked to delete; what was in them may be gone.
-    pub deleted: BTreeSet<String>,
+    /// Topics that somebody asked to delete, and the log's end when that was asked last: what lies before it may be gone.
+    pub deleted: BTreeMap<String, i64>,
+    /// The same where the deletion was answered SUCCESS: what lies before it is in no queue any more.
+    pub emptied: BTreeMap<String, i64>,
     /// Topics whose deletion was answered SUCCESS and that nobody made again.
     pub gone: BTreeSet<String>,
     /// Deleted topics, answered SUCCESS, for which nobody committed an offset since.
     pub forgotten: BTreeSet<String>,
     /// Offsets that were committed, by topic and queue.
     pub committed: BTreeMap<(String, i32), BTreeSet<i64>>,
+}
+
+impl Promises {
+    /// Whether a message of a topic may be gone because the topic was deleted after it.
+    pub(crate) fn is_excused(&self, topic: &str, physical: i64) -> bool {
+        self.deleted
+            .get(topic)
+            .is_some_and(|position| physical < *position)
+    }
+
+    /// The log ends at `end` now: what comes next lies where something else was.
+    pub(crate) fn cut(&mut self, end: i64) {
+        let positions = self.deleted.values_mut().chain(self.emptied.values_mut());
+        positions.for_each(|position| *position = (*position).min(end));
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Asked {
     },
     Commit,
     Create(String, usize),
-    Delete(String, usize),
+    Delete(String, usize, i64),
     Pull {
         topic: String,
         queue_id: i32,

@@ -8,7 +8,7 @@ use broker::lane::Workers;
 use broker::run::{Parts, Surroundings};
 use broker::settings::{FlushDiskType, Settings};
 use broker::tables::save;
-use disk::{Clock, SimClock, SimDisk, SimRandom};
+use disk::{Clock, Disk, SimClock, SimDisk, SimRandom};
 use message::id::OffsetMessageId;
 use protocol::code::{request, response};
 use protocol::header::broker::SendMessageResponseHeader;
@@ -133,7 +133,7 @@ impl World {
         settings.broker.broker_config_path = Some("/broker.conf".to_owned());
         settings.store.store_path_root_dir = "/store".to_owned();
         settings.store.mapped_file_size_commit_log = 64 << 10;
-        settings.store.mapped_file_size_consume_queue = 40 * 20;
+        settings.store.mapped_file_size_consume_queue = 8 * 20;
         settings.store.max_hash_slot_num = 16;
         settings.store.max_index_num = 40;
         settings.store.max_message_size = MAX_MESSAGE_BYTES;
@@ -155,6 +155,7 @@ impl World {
             disk: self.disk.clone(),
             clock: Arc::new(self.clock.clone()),
             workers: Workers::Caller,
+            traffic: Default::default(),
         };
         let helpers = store::Helpers {
             parallel: &store::Inline,
@@ -162,7 +163,7 @@ impl World {
         };
         match Parts::assemble(self.settings(), surroundings, &helpers) {
             Ok((parts, report)) => {
-                for line in report.warnings() {
+                for line in report.errors().into_iter().chain(report.warnings()) {
                     self.note(format!("  {line}"));
                 }
                 // No name server is there to be told.
@@ -328,7 +329,8 @@ impl World {
                 asked,
             )
         } else {
-            let asked = Asked::Delete(topic.clone(), self.deletes(&topic));
+            let end = self.parts().log.store.max_physical().0;
+            let asked = Asked::Delete(topic.clone(), self.deletes(&topic, end), end);
             self.note(format!("delete {topic}"));
             self.ask(
                 request::DELETE_TOPIC_IN_BROKER,
@@ -468,12 +470,51 @@ impl World {
         self.disk.set_descriptors(true);
         let torn = self.random.one_in(2);
         self.disk.set_torn_renames(torn);
+        let loses_queue = end != End::PowerCut && self.random.one_in(4) && self.is_vouched(end);
         self.shut_down(end);
-        if self.random.one_in(6) {
+        if loses_queue {
+            self.lose_queue_files();
+        } else if self.random.one_in(6) {
             self.forget_derived_files();
         }
         self.open();
+        let log_end = self.parts().log.store.max_physical().0;
+        self.promises.cut(log_end);
         self.check(end);
+    }
+
+    /// Whether a start can know afterwards what the queues were: at a clean stop it does, and at a kill as far as the last
+    /// checkpoint reached.
+    fn is_vouched(&mut self, end: End) -> bool {
+        if end == End::Kill {
+            self.maintain();
+        }
+        self.disk.failed().is_none() && self.parts().log.store.latched().is_none()
+    }
+
+    /// Somebody removes a queue's file, or all files of a queue or of a topic.
+    fn lose_queue_files(&mut self) {
+        let mut paths = self.disk.paths();
+        paths.retain(|path| path.starts_with("/store/consumequeue"));
+        if paths.is_empty() {
+            return;
+        }
+        let lost = paths[self.random.below(paths.len() as u64) as usize].clone();
+        let above = self.random.below(3) as usize;
+        let lost = lost
+            .ancestors()
+            .nth(above)
+            .expect("a queue has a topic")
+            .to_owned();
+        self.note(format!("{} is lost", lost.display()));
+        for path in paths.iter().filter(|path| path.starts_with(&lost)) {
+            self.disk.take(path);
+        }
+        if above > 0 {
+            self.disk
+                .remove_dir_all(&lost)
+                .expect("nothing fails before the start");
+        }
     }
 
     /// An operator removes what can be built again from the log.
@@ -581,8 +622,11 @@ impl World {
                     self.promises.made.insert(topic);
                 }
             }
-            Asked::Delete(topic, serial) => {
+            Asked::Delete(topic, serial, end) => {
                 self.note(format!("  {topic} deleted: {} {remark}", frame.code));
+                if success {
+                    self.promises.emptied.insert(topic.clone(), end);
+                }
                 if success && self.committed_at.get(&topic).is_none_or(|at| *at < serial) {
                     self.promises.forgotten.insert(topic.clone());
                 }
@@ -603,10 +647,12 @@ impl World {
         self.serial
     }
 
-    /// Notes that a request is about to delete a topic.
-    fn deletes(&mut self, topic: &str) -> usize {
+    /// Notes that a request is about to delete a topic, while the log ends at `end`.
+    fn deletes(&mut self, topic: &str, end: i64) -> usize {
         self.serial += 1;
-        self.promises.deleted.insert(topic.to_owned());
+        self.promises.deleted.insert(topic.to_owned(), end);
+        // Another topic of the name has other messages at these places.
+        self.promises.seen.retain(|(of, ..), _| of != topic);
         self.promises.made.remove(topic);
         self.deleted_at.insert(topic.to_owned(), self.serial);
         self.serial

@@ -5,7 +5,7 @@
 //! cargo run --release -p store --example measure -- sync DIR     # SYNC_FLUSH beside bare write + fdatasync
 //! cargo run --release -p store --example measure -- read DIR     # pulls of 32 from a hot store
 //! cargo run --release -p store --example measure -- queues DIR   # 12,500 topics with 8 queues: send, stop, kill, start
-//! cargo run --release -p store --example measure -- make DIR queues|records COUNT   # as a killed broker leaves them
+//! cargo run --release -p store --example measure -- make DIR queues|deep-queues|records COUNT   # as a killed broker leaves them
 //! cargo run --release -p store --example measure -- open DIR [stop]                 # how long that takes
 //! ```
 //!
@@ -302,18 +302,19 @@ fn queues(dir: &Path, count: usize) {
     }
 }
 
-/// Leaves a directory as a killed broker does: one message for each of COUNT queues, or COUNT messages of 1 KiB in 8
-/// queues.
+/// Leaves a directory as a killed broker does: one message for each of COUNT queues, or forty, or COUNT messages of 1 KiB
+/// in 8 queues.
 fn make(dir: &Path, what: &str, count: usize) {
     let _ = std::fs::remove_dir_all(dir);
     let store = open(dir, FlushType::Async);
     let body = vec![7; 1024];
-    for number in 0..count {
+    let rounds = if what == "deep-queues" { 40 } else { 1 };
+    for number in (0..rounds).flat_map(|_| 0..count) {
         let topic = match what {
-            "queues" => format!("Topic_{}", number / 8),
+            "queues" | "deep-queues" => format!("Topic_{}", number / 8),
             _ => "BenchmarkTest".to_string(),
         };
-        let body = if what == "queues" { &body[..5] } else { &body[..] };
+        let body = if what == "records" { &body[..] } else { &body[..5] };
         let mut pending = [store.prepare(&new(&topic, (number % 8) as i32, body)).unwrap()];
         store.append(&mut pending, NOW);
         store.reput(&mut |_| {}).unwrap();

@@ -5,9 +5,12 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::damage::Damage;
+use crate::deletions::Deletions;
 use crate::log::{Log, LogFile, Step, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
+use crate::queue_checkpoint::QueueCheckpoint;
 use crate::recover::files::{LogListing, MissingLog};
+use crate::recover::missing::{gap, state_of};
 use crate::recover::written_until;
 use crate::reput::{has_unit, unit_of};
 use crate::settings::{SettingsError, StoreSettings};
@@ -70,6 +73,35 @@ pub enum Fault {
         /// Its index in the queue.
         index: i64,
     },
+    /// A queue that has less than it had. A start builds the rest again from the log.
+    Queue {
+        /// Its topic.
+        topic: String,
+        /// Its queue.
+        queue_id: i32,
+        /// The first file or directory that is missing, if one is.
+        path: Option<PathBuf>,
+        /// One behind the last unit before it.
+        found_end: i64,
+        /// The end that the checkpoint vouches for; `None` where nothing tells.
+        vouched_end: Option<i64>,
+    },
+    /// An index file that is missing. A start makes the index again from there on.
+    Index {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Units that point behind the end of the log: it has lost its end. A start drops them.
+    Behind {
+        /// How many units.
+        units: u64,
+        /// Of how many queues.
+        queues: u64,
+        /// Up to where in the log they point, bytes.
+        until: i64,
+        /// Where the log ends, bytes.
+        log_end: i64,
+    },
     /// A unit that does not point at its record.
     Unit {
         /// Its topic.
@@ -110,6 +142,38 @@ impl fmt::Display for Fault {
                     "commitlog {at}: message {index} of queue {queue_id} of {topic} is not in its consumequeue"
                 )
             }
+            Fault::Queue {
+                topic,
+                queue_id,
+                path,
+                found_end,
+                vouched_end,
+            } => {
+                write!(f, "consumequeue {topic} {queue_id}: ")?;
+                if let Some(path) = path {
+                    write!(f, "{} is missing; ", path.display())?;
+                }
+                write!(f, "units up to {found_end}")?;
+                if let Some(end) = vouched_end {
+                    write!(f, " of {end}")?;
+                }
+                write!(f, " are there; a start builds the rest again from the commitlog")
+            }
+            Fault::Index { path } => write!(
+                f,
+                "{} is missing; a start makes the index again from there on",
+                path.display()
+            ),
+            Fault::Behind {
+                units,
+                queues,
+                until,
+                log_end,
+            } => write!(
+                f,
+                "{units} units of {queues} consumequeues point behind the end of the commitlog at {log_end}, up to {until}: it has \
+                 lost its end; a start drops them, and gives their offsets again"
+            ),
             Fault::Unit {
                 topic,
                 queue_id,
@@ -128,6 +192,8 @@ impl fmt::Display for Fault {
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckSummary {
+    /// Somebody has the store open: what is said moves, and a fault may be what is just being written.
+    pub is_open: bool,
     /// The last stop was clean (there is no abort file).
     pub clean: bool,
     /// Log files.
@@ -146,6 +212,9 @@ pub struct CheckSummary {
     pub queues: u64,
     /// Units in them.
     pub units: u64,
+    /// Records of queues that are not there: of topics that were deleted, or queues whose directory is lost where nothing tells
+    /// of it. By topic and queue.
+    pub without_queue: BTreeMap<(String, i32), u64>,
     /// Number of faults.
     pub faults: u64,
     /// The first of them.
@@ -168,29 +237,89 @@ pub fn check<D: Disk>(
     mut on_record: impl FnMut(&View<'_>),
 ) -> Result<CheckSummary, CheckError> {
     let mut settings = settings.clone().checked()?;
+    let root = settings.root_dir.clone();
     let mut summary = CheckSummary {
-        clean: !disk
-            .list(&settings.root_dir)?
-            .iter()
-            .any(|entry| entry.name == "abort"),
+        is_open: disk.is_locked(&root.join("lock"))?,
+        clean: !disk.list(&root)?.iter().any(|entry| entry.name == "abort"),
         ..CheckSummary::default()
     };
-    let log = open_log(disk, &mut settings, &mut summary)?;
+    let checkpoint = Checkpoint::read(disk, &root)?;
+    let (deletions, is_damaged) = Deletions::load(disk, &root)?;
+    if is_damaged {
+        let what = "it is damaged: were queues built from the commitlog, deleted topics may come back".into();
+        let path = root.join("deletedTopics");
+        summary.fault(Fault::File { path, what });
+    }
+    let vouched = Vouched {
+        known: QueueCheckpoint::load(disk, &root, &checkpoint)?,
+        deletions,
+    };
+    let log = open_log(disk, &mut settings, &checkpoint, &mut summary)?;
     summary.log_start = log.min();
-    let queues = open_queues(disk, &settings, &log, &mut summary)?;
-    check_log(&settings, &log, &queues, &mut summary, &mut on_record)?;
-    check_queues(&log, &queues, &mut summary)?;
+    let queues = open_queues(disk, &settings, &log, &vouched, &mut summary)?;
+    check_missing(disk, &settings, &vouched, &queues, &mut summary)?;
+    check_log(
+        &settings,
+        &log,
+        &queues,
+        &vouched.deletions,
+        &mut summary,
+        &mut on_record,
+    )?;
+    check_queues(&log, &queues, &vouched.deletions, &mut summary)?;
     Ok(summary)
+}
+
+/// What tells of queues besides themselves.
+struct Vouched {
+    known: Option<QueueCheckpoint>,
+    deletions: Deletions,
+}
+
+/// Queues and index files that should be there and are not.
+fn check_missing<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    vouched: &Vouched,
+    queues: &Loaded<D>,
+    summary: &mut CheckSummary,
+) -> Result<(), CheckError> {
+    let Some(known) = &vouched.known else {
+        return Ok(());
+    };
+    for (topic, states) in &known.topics {
+        for (id, state) in states {
+            let counts = state_of(Some(known), &vouched.deletions, topic, *id).is_some();
+            if counts && !queues.contains_key(&(topic.clone(), *id)) {
+                summary.fault(Fault::Queue {
+                    topic: topic.clone(),
+                    queue_id: *id,
+                    path: Some(settings.consumequeue_dir().join(topic).join(id.to_string())),
+                    found_end: 0,
+                    vouched_end: Some(state.end),
+                });
+            }
+        }
+    }
+    let there: Vec<_> = disk.list(&settings.index_dir())?;
+    let missing = known.missing_index(summary.log_start, |name| {
+        there.iter().any(|entry| entry.name == name)
+    });
+    if let Some(name) = missing.filter(|_| settings.index) {
+        let path = settings.index_dir().join(name);
+        summary.fault(Fault::Index { path });
+    }
+    Ok(())
 }
 
 fn open_log<D: Disk>(
     disk: &D,
     settings: &mut StoreSettings,
+    checkpoint: &Checkpoint,
     summary: &mut CheckSummary,
 ) -> Result<Log<D>, CheckError> {
     let listing = LogListing::of(disk, settings, summary.clean)?;
-    let checkpoint = Checkpoint::read(disk, &settings.root_dir)?;
-    for missing in listing.missing(disk, settings, &checkpoint)? {
+    for missing in listing.missing(disk, settings, checkpoint)? {
         summary.fault(Fault::Missing(missing));
     }
     let size = listing.file_size;
@@ -227,6 +356,7 @@ fn open_queues<D: Disk>(
     disk: &D,
     settings: &StoreSettings,
     log: &Log<D>,
+    vouched: &Vouched,
     summary: &mut CheckSummary,
 ) -> Result<Loaded<D>, CheckError> {
     let root = settings.consumequeue_dir();
@@ -237,46 +367,72 @@ fn open_queues<D: Disk>(
             .into_iter()
             .filter(|entry| entry.is_dir)
         {
-            let dir = root.join(&topic.name).join(&queue.name);
             let Ok(id) = queue.name.parse::<i32>() else {
                 summary.fault(Fault::File {
-                    path: dir,
+                    path: root.join(&topic.name).join(&queue.name),
                     what: "it is no queue".into(),
                 });
                 continue;
             };
-            let mut files = Vec::new();
-            let entries = disk.list(&dir)?;
-            let sizes: Vec<_> = entries
-                .iter()
-                .filter_map(|entry| Some((parse_file_name(&entry.name)?, entry.len)))
-                .collect();
-            let size = found_size(settings.consumequeue_file_size, UNIT, &sizes);
-            for entry in entries {
-                let start = parse_file_name(&entry.name)
-                    .filter(|start| start % size == 0 && entry.len == size as u64);
-                let Some(start) = start else {
-                    let what = format!(
-                        "its name or its length {} does not fit files of {size} bytes",
-                        entry.len
-                    );
-                    summary.fault(Fault::File {
-                        path: dir.join(&entry.name),
-                        what,
-                    });
-                    continue;
-                };
-                let file = disk.open(&dir.join(&entry.name), size as u64, QueueFiles::options())?;
-                files.push(Arc::new(QueueFile { start, file }));
-            }
-            let end = end_of(&files, size)?;
-            let queue = Queue::loaded(topic.name.as_str().into(), id, size, files, end, 0);
-            queue.correct_min(log.min())?;
+            let queue = open_queue(disk, settings, log, vouched, (&topic.name, id), summary)?;
             summary.queues += 1;
             queues.insert((topic.name.clone(), id), queue);
         }
     }
     Ok(queues)
+}
+
+fn open_queue<D: Disk>(
+    disk: &D,
+    settings: &StoreSettings,
+    log: &Log<D>,
+    vouched: &Vouched,
+    (topic, id): (&str, i32),
+    summary: &mut CheckSummary,
+) -> Result<Queue<D::File>, CheckError> {
+    let dir = settings.consumequeue_dir().join(topic).join(id.to_string());
+    let entries = disk.list(&dir)?;
+    let sizes: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((parse_file_name(&entry.name)?, entry.len)))
+        .collect();
+    let size = found_size(settings.consumequeue_file_size, UNIT, &sizes);
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        let start =
+            parse_file_name(&entry.name).filter(|start| start % size == 0 && entry.len == size as u64);
+        let Some(start) = start else {
+            let len = entry.len;
+            let what = format!("its name or its length {len} does not fit files of {size} bytes");
+            summary.fault(Fault::File { path, what });
+            continue;
+        };
+        let file = disk.open(&path, size as u64, QueueFiles::options())?;
+        files.push(Arc::new(QueueFile { start, file }));
+        found.push((start, path, entry));
+    }
+    let end = end_of(&files, size)?;
+    let known = vouched.known.as_ref();
+    let state = state_of(known, &vouched.deletions, topic, id);
+    let gap = gap(disk, log, &dir, &found, size, (known.is_some(), state))?;
+    let found_end = match &gap {
+        Some(gap) => end_of(&files[..gap.before], size)?,
+        None => end,
+    };
+    let vouched_end = state.map(|state| state.end);
+    if gap.is_some() || vouched_end.is_some_and(|vouched| vouched > found_end) {
+        summary.fault(Fault::Queue {
+            topic: topic.to_owned(),
+            queue_id: id,
+            path: gap.map(|gap| gap.path),
+            found_end,
+            vouched_end,
+        });
+    }
+    let queue = Queue::loaded(topic.into(), id, size, files, end, 0);
+    queue.correct_min(log.min())?;
+    Ok(queue)
 }
 
 /// One behind the last unit that can be one.
@@ -300,6 +456,7 @@ fn check_log<D: Disk>(
     settings: &StoreSettings,
     log: &Log<D>,
     queues: &Loaded<D>,
+    deletions: &Deletions,
     summary: &mut CheckSummary,
     on_record: &mut impl FnMut(&View<'_>),
 ) -> Result<(), CheckError> {
@@ -312,7 +469,9 @@ fn check_log<D: Disk>(
                 Step::Record(view) => {
                     on_record(&view);
                     note_record(&view, summary);
-                    check_unit_of(&view, settings, queues, summary)?;
+                    if !deletions.covers(view.topic(), view.physical_offset()) {
+                        check_unit_of(&view, settings, queues, summary)?;
+                    }
                 }
                 Step::End => break None,
                 Step::Bad(reason) => break Some(reason),
@@ -372,6 +531,7 @@ fn check_unit_of<F: MappedFile>(
     let (topic, queue_id, index) = (view.topic().to_string(), view.queue_id(), view.queue_offset());
     // Queues of a deleted topic are gone, its records are not.
     let Some(queue) = queues.get(&(topic.clone(), queue_id)) else {
+        *summary.without_queue.entry((topic, queue_id)).or_default() += 1;
         return Ok(());
     };
     let unit = queue.unit(index)?;
@@ -390,15 +550,23 @@ fn check_unit_of<F: MappedFile>(
 fn check_queues<D: Disk>(
     log: &Log<D>,
     queues: &Loaded<D>,
+    deletions: &Deletions,
     summary: &mut CheckSummary,
 ) -> Result<(), CheckError> {
+    let (mut behind, mut queues_behind, mut until) = (0, 0, 0);
     for ((topic, id), queue) in queues {
+        let behind_before = behind;
         for index in queue.min()..queue.end() {
             let Some(unit) = queue.unit(index)? else {
                 continue;
             };
             summary.units += 1;
-            if unit.is_pre_blank() || unit.physical < log.min() {
+            if unit.is_pre_blank() || unit.physical < log.min().max(deletions.position(topic)) {
+                continue;
+            }
+            if unit.is_valid() && unit.physical >= summary.log_end {
+                behind += 1;
+                until = until.max(unit.end());
                 continue;
             }
             let is_its_record = log.record_at(unit.physical).is_ok_and(|record| {
@@ -415,6 +583,15 @@ fn check_queues<D: Disk>(
                 });
             }
         }
+        queues_behind += u64::from(behind > behind_before);
+    }
+    if behind > 0 {
+        summary.fault(Fault::Behind {
+            units: behind,
+            queues: queues_behind,
+            until,
+            log_end: summary.log_end,
+        });
     }
     Ok(())
 }

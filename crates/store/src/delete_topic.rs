@@ -11,6 +11,18 @@ use message::name;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+/// Why a deletion does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteTopicError {
+    /// Writes are off for good.
+    #[error(transparent)]
+    Latched(#[from] Latched),
+    /// It could not be noted: a start after a kill would bring the queues back. Until then they are gone; deleting the topic once
+    /// more tries again.
+    #[error("the deletion could not be noted, a restart may undo it: {0}")]
+    NotNoted(disk::Error),
+}
+
 /// Queues whose files are removed in one run.
 const RUN: usize = 2000;
 
@@ -23,24 +35,38 @@ impl StoreSettings {
 }
 
 impl<D: Disk> Store<D> {
-    /// Deletes all queues of a topic. Its records stay in the log until they expire. The files of its queues are removed by
-    /// [`Store::remove_deleted`].
+    /// Deletes all queues of a topic, durably: once it returns no start brings them back. Its records stay in the log until they
+    /// expire. The files of its queues are removed by [`Store::remove_deleted`].
     ///
     /// Where they can not be moved or removed, that is told and no error: the queues are gone for all who ask, and a topic of
     /// the name begins anew.
-    pub fn delete_topic(&self, topic: &str) -> Result<(), Latched> {
+    pub fn delete_topic(&self, topic: &str) -> Result<(), DeleteTopicError> {
         if name::check_any_topic(topic).is_err() {
             return Ok(());
         }
+        self.take_out(topic)?;
+        // Without the locks: nobody else has to wait for the disk.
+        self.deletions
+            .save(&self.disk)
+            .map_err(DeleteTopicError::NotNoted)
+    }
+
+    fn take_out(&self, topic: &str) -> Result<(), Latched> {
         let _reput = self.reput.lock();
-        let queues = {
-            let _writer = self.writer.lock();
+        let (queues, forgotten) = {
+            let writer = self.writer.lock();
             let queues = self.queues.remove(topic);
             queues
                 .iter()
                 .for_each(|queue| queue.deleted.store(true, Ordering::Release));
-            queues
+            (queues, self.deletions.note(topic, writer.position))
         };
+        if let Some(forgotten) = forgotten {
+            tracing::warn!(
+                "so many topics were deleted whose messages are still in the commitlog that the deletion of {forgotten} is \
+                 forgotten: were the queues built again from the commitlog, it would come back"
+            );
+        }
         queues
             .iter()
             .flat_map(|queue| queue.take_all())

@@ -9,6 +9,17 @@ use std::sync::atomic::Ordering;
 /// the device, which for 100,000 queues would take minutes.
 const ONE_BY_ONE_MAX: usize = 64;
 
+/// What is saved once the queues are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Save {
+    /// Nothing.
+    Nothing,
+    /// The checkpoint and what the queues are; where that cannot be written, both stay as they were.
+    Both,
+    /// The checkpoint, where need be without the other: at a stop, so that the next start is one after a clean stop.
+    CheckpointAtLeast,
+}
+
 impl<D: Disk> Store<D> {
     /// Makes consumequeues durable that have at least `least_pages` dirty pages of 4 KiB; with `save_checkpoint` all
     /// of them, and then says so in the checkpoint.
@@ -16,18 +27,27 @@ impl<D: Disk> Store<D> {
     /// Java: every `flushIntervalConsumeQueue` 1 s with 2 pages; every 60 s, and at the stop, with 0 and the
     /// checkpoint.
     pub fn flush_consumequeues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Latched> {
-        self.flush_queues(least_pages, save_checkpoint)
+        let save = if save_checkpoint {
+            Save::Both
+        } else {
+            Save::Nothing
+        };
+        self.flush_queues(least_pages, save)
             .or_else(|undone| undone.until_next_time("the sync of the consumequeues"))
     }
 
-    pub(crate) fn flush_queues(&self, least_pages: i64, save_checkpoint: bool) -> Result<(), Undone> {
+    pub(crate) fn flush_queues(&self, least_pages: i64, save: Save) -> Result<(), Undone> {
         let _one_at_a_time = self.queue_flush_lock.lock();
         self.latch.check()?;
         // Taken before the queues are flushed: what reput does meanwhile is not vouched for. The position first:
         // the time may then be that of a later record, so the time is read before it.
         let timestamp = self.reput_timestamp.load(Ordering::Acquire);
         let reput_end = self.reput_end.load(Ordering::Acquire);
-        let least_bytes = if save_checkpoint { 0 } else { least_pages * 4096 };
+        let least_bytes = if save == Save::Nothing {
+            least_pages * 4096
+        } else {
+            0
+        };
         let mut dirty = self.queues.all();
         dirty.retain(|queue| queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.is_deleted());
         if dirty.len() > ONE_BY_ONE_MAX {
@@ -53,22 +73,33 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
-        if save_checkpoint {
-            self.save_checkpoint(reput_end, timestamp)?;
+        match save {
+            Save::Nothing => Ok(()),
+            save => self.save_checkpoint(reput_end, timestamp, save),
         }
-        Ok(())
     }
 
-    fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64) -> Result<(), Undone> {
-        let mut checkpoint = self.checkpoint.lock();
-        let (file, content) = &mut *checkpoint;
+    fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64, save: Save) -> Result<(), Undone> {
         let flushed_timestamp = self.log.flushed_timestamp.load(Ordering::Acquire);
         let flushed = self.log.flushed();
         // Reput always ends where a record does, but a flushed end can lie inside a later one
         // only if it is beyond what reput has done: the smaller of the two is the start of a record.
-        content.vouched = Some(reput_end.min(flushed));
-        content.physic_timestamp = content.physic_timestamp.max(flushed_timestamp);
-        content.logics_timestamp = content.logics_timestamp.max(reput_timestamp);
+        let vouched = reput_end.min(flushed);
+        // Nobody else changes these times, but the index its own in between.
+        let before = self.checkpoint.lock().1;
+        let physic = before.physic_timestamp.max(flushed_timestamp);
+        let logics = before.logics_timestamp.max(reput_timestamp);
+        // First what belongs to the checkpoint: should this be cut short, it belongs to none, and a start knows less.
+        let queues = self.save_queue_checkpoint((vouched, physic, logics));
+        match save {
+            Save::CheckpointAtLeast => queues.or_else(|undone| undone.until_next_time("queueCheckpoint"))?,
+            _ => queues?,
+        }
+        let mut checkpoint = self.checkpoint.lock();
+        let (file, content) = &mut *checkpoint;
+        content.vouched = Some(vouched);
+        content.physic_timestamp = physic;
+        content.logics_timestamp = logics;
         // 5.x without a controller sets this anew at its start; up to here it is true.
         content.confirmed = flushed;
         self.latch.guard(file.save(content))

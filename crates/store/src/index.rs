@@ -601,6 +601,12 @@ fn digits(local_ms: i64) -> String {
     )
 }
 
+fn name_of(path: &std::path::Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
 /// The number after the one a file is named by.
 fn next_digits(path: &std::path::Path) -> Option<String> {
     let number: u64 = path.file_name()?.to_str()?.parse().ok()?;
@@ -764,6 +770,15 @@ impl<D: Disk> Store<D> {
                 PhysicalOffset(file.header.end_physical),
             )
         })
+    }
+
+    /// Names of the index files, and the position of the last record of each.
+    pub(crate) fn index_ends(&self) -> Vec<(String, i64)> {
+        let guard = self.index.lock();
+        let files = guard.iter().flat_map(|index| &index.files);
+        files
+            .map(|file| (name_of(file.file.path()), file.header.end_physical))
+            .collect()
     }
 
     /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every reput.

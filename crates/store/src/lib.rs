@@ -10,6 +10,7 @@
 //! | flush | [`Store::flush`], then [`Store::reput`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
 //! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
+//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] on a slave |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
@@ -21,6 +22,7 @@ pub mod check;
 mod checkpoint;
 mod damage;
 mod delete_topic;
+mod deletions;
 mod ext;
 mod flush;
 #[cfg(feature = "fuzz")]
@@ -34,21 +36,26 @@ mod offset;
 mod prepare;
 mod progress;
 mod queue;
+mod queue_checkpoint;
+mod raw;
 mod read;
 pub mod recover;
 mod reput;
 mod retention;
+mod sealed;
 mod settings;
 mod store;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use damage::{Damage, DamageReport};
+pub use delete_topic::DeleteTopicError;
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};
 pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
+pub use raw::RawError;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};

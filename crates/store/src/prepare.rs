@@ -54,6 +54,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// The fields of a message without the CRC of its body; refused where a record can not hold them.
+    #[inline]
     fn checked_fields<'a>(&self, new: &NewRecord<'a>, limit: Limit) -> Result<Fields<'a>, Illegal> {
         let settings = &self.settings;
         let body_len = new.body.len();
@@ -143,6 +144,7 @@ impl<D: Disk> Preparer<'_, D> {
         self.prepare_within(new, wanted, Limit::Senders)
     }
 
+    #[inline]
     fn prepare_within<'a>(
         &mut self,
         new: &NewRecord<'a>,

@@ -8,6 +8,8 @@
 //!
 //! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
 
+mod places;
+
 use crate::ext::{self, Ext, ExtUnit};
 use crate::index::TopicHash;
 use crate::log::file_name;
@@ -22,6 +24,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of a unit.
 pub(crate) const UNIT: i64 = 20;
+/// Bytes of leftover units that are read at a time, at least and at most.
+pub(crate) const LEFTOVER_MIN: usize = 64 * UNIT as usize;
+const LEFTOVER_MAX: usize = 1024 * UNIT as usize;
 
 /// A unit's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,8 +190,33 @@ pub(crate) struct Leftover {
     pub(crate) first: i64,
     /// Some of them, as they stand in the file.
     pub(crate) units: Vec<u8>,
+    /// Index of the first unit in `units`.
+    pub(crate) units_from: i64,
     /// The file may hold something other than zeros up to this position in it.
     pub(crate) dirty_until: u64,
+}
+
+impl Leftover {
+    fn unit(&self, index: i64) -> Option<Unit> {
+        let nth = usize::try_from(index - self.units_from).ok()?;
+        let bytes = self.units.chunks_exact(UNIT as usize).nth(nth)?;
+        Some(Unit::decode(bytes))
+    }
+
+    /// Whether more of them may be read from `index` on, which is at byte `at` of a file.
+    fn goes_on_at<F: MappedFile>(&self, index: i64, at: u64, file: &QueueFile<F>) -> bool {
+        let next = self.units_from + self.units.len() as i64 / UNIT;
+        index == next && file.start <= self.first * UNIT && at < self.dirty_until.min(file.file.len())
+    }
+
+    /// Reads the next ones: ever more at a time, for of most queues there are few.
+    fn read_on<F: MappedFile>(&mut self, file: &F, at: u64) -> disk::Result<()> {
+        let len = (self.units.len() * 4).clamp(LEFTOVER_MIN, LEFTOVER_MAX);
+        let len = (len as u64).min(file.len() - at);
+        self.units_from += self.units.len() as i64 / UNIT;
+        self.units.resize(len as usize, 0);
+        file.read(at, &mut self.units)
+    }
 }
 
 /// The size of the files of a queue, given where they start and how long they are: that of the longest. A broker whose
@@ -213,6 +243,8 @@ pub(crate) enum Put {
     Done,
     /// It was there before.
     Repeat,
+    /// It is in its place, where the unit of an earlier record stood, which lies here in the log.
+    TookPlaceOf(i64),
 }
 
 impl<F: MappedFile> Queue<F> {
@@ -258,7 +290,7 @@ impl<F: MappedFile> Queue<F> {
         queue.end.store(end, Ordering::Relaxed);
         queue.flushed.store(end, Ordering::Relaxed);
         queue.next.store(end, Ordering::Relaxed);
-        queue.max_physical.store(max_physical, Ordering::Relaxed);
+        queue.max_physical.store(max_physical, Ordering::Release);
         *queue.files.write() = files;
         queue
     }
@@ -284,6 +316,18 @@ impl<F: MappedFile> Queue<F> {
     /// Sets the end; its units are written.
     fn set_end(&self, end: i64) {
         self.end.store(end, Ordering::SeqCst);
+    }
+
+    /// End in the log of the last record that has a unit.
+    pub(crate) fn max_physical(&self) -> i64 {
+        self.max_physical.load(Ordering::Acquire)
+    }
+
+    /// Where the files start that hold units below `end`, bytes.
+    pub(crate) fn starts_below(&self, end: i64) -> Vec<i64> {
+        let files = self.files.read();
+        let starts = files.iter().map(|file| file.start);
+        starts.take_while(|start| *start < end * UNIT).collect()
     }
 
     /// Whether units were written since the last flush.
@@ -361,15 +405,18 @@ impl<F: MappedFile> Queue<F> {
         Ok(None)
     }
 
-    /// Writes the extension of a unit that is about to be put, and puts its address into the unit. Without space for it the
-    /// unit keeps its tagsCode, as in Java.
-    fn extend<D: Disk<File = F>>(
+    /// Writes the extension of a unit that is about to be put, if it is to have one, and puts its address into the unit. Without
+    /// space for it the unit keeps its tagsCode, as in Java.
+    fn with_extension<D: Disk<File = F>>(
         &self,
         disk: &D,
         files: &QueueFiles,
         unit: Unit,
-        store_timestamp: i64,
+        store_timestamp: Option<i64>,
     ) -> disk::Result<Unit> {
+        let Some(store_timestamp) = store_timestamp.filter(|_| files.ext) else {
+            return Ok(unit);
+        };
         let ext = self.ext.get_or_init(|| Box::new(Ext::new(files.ext_file_size)));
         let dir = files.ext_queue_dir(&self.topic, self.id);
         let content = ExtUnit {
@@ -402,21 +449,17 @@ impl<F: MappedFile> Queue<F> {
         }
         let end = self.end();
         if queue_offset < end {
-            // Unlike Java, which ignores the unit or appends it at a wrong place: a later record with a lower queue
-            // offset means that the topic was deleted and made anew since, so what stands there is stale.
-            self.cut(disk, queue_offset)?;
-        } else if queue_offset > end || self.files.read().is_empty() {
+            return self.take_place(disk, files, queue_offset, unit, store_timestamp);
+        }
+        if queue_offset > end || self.files.read().is_empty() {
             if end == 0 {
                 // A file that recovery kept though it believes none of its units.
                 self.cut(disk, 0)?;
             }
             self.skip_to(disk, files, queue_offset)?;
         }
-        let unit = match store_timestamp {
-            Some(time) if files.ext => self.extend(disk, files, unit, time)?,
-            _ => unit,
-        };
-        if !self.stands(queue_offset, unit) {
+        let unit = self.with_extension(disk, files, unit, store_timestamp)?;
+        if !self.stands(queue_offset, unit)? {
             self.write(disk, files, queue_offset, unit)?;
         }
         self.max_physical.store(unit.end(), Ordering::Relaxed);
@@ -478,7 +521,10 @@ impl<F: MappedFile> Queue<F> {
                     start,
                     self.file_size,
                 )?);
-                self.files.write().push(file.clone());
+                let mut list = self.files.write();
+                // Nearly always the last one.
+                let behind = list.partition_point(|other| other.start < start);
+                list.insert(behind, file.clone());
                 self.new_names.store(true, Ordering::Release);
                 file
             }
@@ -494,29 +540,36 @@ impl<F: MappedFile> Queue<F> {
     }
 
     /// Whether the unit is in its place already; publishes it then.
-    fn stands(&self, index: i64, unit: Unit) -> bool {
+    fn stands(&self, index: i64, unit: Unit) -> disk::Result<bool> {
         if !self.has_leftover.load(Ordering::Acquire) {
-            return false;
+            return Ok(false);
         }
+        let mut leftover = self.leftover.lock();
+        let Some(leftover) = leftover.as_mut() else {
+            return Ok(false);
+        };
+        let Some(file) = self.file_at(index * UNIT) else {
+            return Ok(false);
+        };
+        let at = (index * UNIT - file.start) as u64;
+        if leftover.unit(index).is_none() && leftover.goes_on_at(index, at, &file) {
+            leftover.read_on(&file.file, at)?;
+        }
+        let stands = leftover.unit(index) == Some(unit);
+        if stands {
+            file.file.publish(at + UNIT as u64);
+        }
+        Ok(stands)
+    }
+
+    /// The file that may hold units behind the end when recovery has read the log, and the place in it from which on.
+    pub(crate) fn leftover_behind_end(&self) -> Option<(Arc<QueueFile<F>>, i64)> {
         let leftover = self.leftover.lock();
-        let Some(leftover) = leftover.as_ref() else {
-            return false;
-        };
-        let Some(at) = index
-            .checked_sub(leftover.first)
-            .and_then(|nth| usize::try_from(nth).ok())
-        else {
-            return false;
-        };
-        let found = leftover.units.chunks_exact(UNIT as usize).nth(at);
-        let Some(file) = self
-            .file_at(index * UNIT)
-            .filter(|_| found == Some(&unit.encode()[..]))
-        else {
-            return false;
-        };
-        file.file.publish((index * UNIT - file.start + UNIT) as u64);
-        true
+        let leftover = leftover.as_ref()?;
+        let file = self.file_at(leftover.first * UNIT)?;
+        let from = self.end() * UNIT - file.start;
+        let is_behind = (0..file.file.len().min(leftover.dirty_until) as i64).contains(&from);
+        is_behind.then_some((file, from / UNIT))
     }
 
     /// Clears what still stands behind the end when recovery has read the log.
@@ -534,44 +587,6 @@ impl<F: MappedFile> Queue<F> {
             file.file.zero_from(from as u64)?;
             // Units of messages that are lost must not come back with the next crash.
             self.cleared.store(true, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// Leaves out the units up to `queue_offset`: from the end of what there is to the end of its file, and from the
-    /// start of the new unit's file to the unit, [`Unit::PRE_BLANK`] is written.
-    ///
-    /// Unlike Java, which appends at the wrong place when the queue has units before the gap: queue offsets in
-    /// records and in units stay the same.
-    fn skip_to<D: Disk<File = F>>(
-        &self,
-        disk: &D,
-        files: &QueueFiles,
-        queue_offset: i64,
-    ) -> disk::Result<()> {
-        let per_file = self.file_size / UNIT;
-        let file_start = queue_offset - queue_offset % per_file;
-        let end = self.end();
-        let mut filled = 0;
-        if self.files.read().is_empty() {
-            self.min.store(queue_offset, Ordering::Release);
-        } else {
-            filled = ((end + per_file - 1) / per_file * per_file).min(queue_offset);
-            self.fill(disk, files, end..filled)?;
-        }
-        self.fill(disk, files, file_start.max(filled)..queue_offset)
-    }
-
-    /// Writes fillers. Each counts at once: should the disk be full before the last, the next try goes on behind it.
-    fn fill<D: Disk<File = F>>(
-        &self,
-        disk: &D,
-        files: &QueueFiles,
-        places: std::ops::Range<i64>,
-    ) -> disk::Result<()> {
-        for index in places {
-            self.write(disk, files, index, Unit::PRE_BLANK)?;
-            self.set_end(index + 1);
         }
         Ok(())
     }

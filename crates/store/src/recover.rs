@@ -8,24 +8,31 @@
 //! aside and cleared, so that no leftover can come back to life later. Bytes with sound records behind them are damage: they
 //! are stepped over and told. Where whole files are missing the start is refused.
 
+mod behind;
 mod end;
 pub(crate) mod files;
+pub(crate) mod missing;
 mod queues;
 mod scan;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::damage::DamageReport;
+use crate::deletions::Deletions;
 use crate::index::Index;
 use crate::log::{Log, LogFile};
 use crate::progress::Helpers;
 use crate::queue::{Queue, QueueFiles, Queues};
+use crate::queue_checkpoint::QueueCheckpoint;
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
+use behind::Dropped;
+pub use behind::UnitsBehind;
 use disk::{DirEntry, Disk};
 pub(crate) use end::written_until;
 use files::{LogListing, MissingLog};
 use message::record::{Check, Entry, RecordError, decode};
-use queues::Loader;
+use missing::MissingReport;
+use queues::{Found, Loader};
 use scan::Scan;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -117,6 +124,16 @@ pub struct RecoveryReport {
     pub units_built: u64,
     /// Units dropped because the log has no such record where they point.
     pub units_cut: u64,
+    /// Queues that had more units than were found.
+    pub missing_units: MissingReport,
+    /// Units that pointed behind the end of the log.
+    pub units_behind: Option<UnitsBehind>,
+    /// Records that took a place in a queue from an earlier one, as both say that it is theirs.
+    pub taken_places: u64,
+    /// What is to be said of the first of them, at most 20.
+    pub first_taken: Vec<String>,
+    /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
+    pub deletions_lost: bool,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
     /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
@@ -203,6 +220,23 @@ impl RecoveryReport {
         lines
     }
 
+    /// What went wrong that a start should never see, a line each.
+    pub fn errors(&self) -> Vec<String> {
+        let mut lines = self.missing_units.lines();
+        lines.extend(self.units_behind.as_ref().map(ToString::to_string));
+        lines.extend(self.first_taken.iter().cloned());
+        let more = self.taken_places - self.first_taken.len() as u64;
+        if more > 0 {
+            lines.push(format!(
+                "{more} more messages took the place of an earlier one with the same offset"
+            ));
+        }
+        if self.deletions_lost {
+            lines.push("deletedTopics is damaged: queues of deleted topics may have been built again from the commitlog".into());
+        }
+        lines
+    }
+
     /// Adds what a part of the work found.
     fn add(&mut self, part: RecoveryReport) {
         self.queues += part.queues;
@@ -243,6 +277,8 @@ impl<D: Disk> Store<D> {
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
+        let known = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
+        let (deletions, deletions_lost) = Deletions::load(&disk, &root)?;
         let listing = LogListing::of(&disk, &settings, clean)?;
         let missing = listing.missing(&disk, &settings, &checkpoint)?;
         if !missing.is_empty() && !settings.accept_missing_log {
@@ -262,10 +298,13 @@ impl<D: Disk> Store<D> {
             settings: &settings,
             queue_files: &queue_files,
             queues: Queues::new(settings.consumequeue_file_size),
+            deletions: &deletions,
+            known,
             helpers,
             report: RecoveryReport {
                 clean,
                 missing,
+                deletions_lost,
                 other_log_file_size,
                 ..RecoveryReport::default()
             },
@@ -277,6 +316,9 @@ impl<D: Disk> Store<D> {
         let Recovery {
             queues, mut report, ..
         } = recovery;
+        // Before a record can come to lie where those of a deleted topic were.
+        deletions.follow(log.min(), log.written());
+        deletions.save(&disk)?;
 
         let index = if settings.index {
             let vouched = (!clean).then_some(checkpoint.index_timestamp);
@@ -296,7 +338,17 @@ impl<D: Disk> Store<D> {
         // Durable before the first record: a crash from now on is one.
         disk.write_small(&root.join("abort"), b"", false)?;
         let parts = (checkpoint_file, checkpoint);
-        let store = Store::assemble(disk, settings, lock, log, queue_files, queues, parts, index);
+        let store = Store::assemble(
+            disk,
+            settings,
+            lock,
+            log,
+            queue_files,
+            queues,
+            parts,
+            index,
+            deletions,
+        );
         store.flush_consumequeues(0, true)?;
         store.tick_disk(now);
         Ok((store, report))
@@ -308,6 +360,9 @@ struct Recovery<'a, D: Disk> {
     settings: &'a StoreSettings,
     queue_files: &'a QueueFiles,
     queues: Queues<D::File>,
+    deletions: &'a Deletions,
+    /// What the queues were when the checkpoint vouched for them.
+    known: Option<QueueCheckpoint>,
     helpers: &'a Helpers<'a>,
     report: RecoveryReport,
 }
@@ -385,16 +440,26 @@ impl<D: Disk> Recovery<'_, D> {
             });
             self.withdraw(checkpoint, file, limit)?;
         }
-        let (highest, with_units, unclear) = self.load_queues(log, limit, vouched)?;
-        let start = match (with_units, self.report.clean, vouched) {
+        let known = self.known.take();
+        let mut found = self.load_queues(log, limit, vouched, known.as_ref())?;
+        if let Some(known) = &known {
+            found.missing.extend(self.missing_queues(known, log.min()));
+        }
+        let start = match (found.with_units, self.report.clean, vouched) {
             // Queues deleted by hand are built again from the whole log.
             (false, ..) => log.min(),
-            (_, true, Some(vouched)) => vouched.max(highest),
-            (_, true, None) => highest,
+            (_, true, Some(vouched)) => vouched.max(found.highest),
+            (_, true, None) => found.highest,
             (_, false, _) => limit,
         };
-        if !with_units {
+        let missing_from = found.missing.iter().map(|missing| missing.from).min();
+        let start = missing_from.map_or(start, |from| from.min(start));
+        if !found.with_units || missing_from.is_some() {
             self.withdraw(checkpoint, file, start)?;
+        }
+        for path in found.behind_gaps {
+            self.disk.remove_file(&path)?;
+            self.report.removed.push(path);
         }
         self.report.scan_start = start.max(log.min());
         let scan = Scan {
@@ -402,6 +467,7 @@ impl<D: Disk> Recovery<'_, D> {
             settings: self.settings,
             queue_files: self.queue_files,
             queues: &self.queues,
+            deletions: self.deletions,
             log,
             helpers: self.helpers,
         };
@@ -412,17 +478,21 @@ impl<D: Disk> Recovery<'_, D> {
         self.end_log(log, now)?;
         for queue in self.queues.all() {
             if queue.max_physical.load(Ordering::Relaxed) > self.report.log_end {
-                self.cut_queue(&queue, self.report.log_end)?;
+                self.cut_queue(&queue, self.report.log_end, &mut found.dropped)?;
             }
-            queue.next.store(queue.end(), Ordering::Relaxed);
         }
-        // A place that a consumer may have seen taken is not given to another message.
-        for ((topic, id), next) in lost.places {
-            let queue = self.queues.get_or_new(&topic, id);
-            queue.next.fetch_max(next, Ordering::Relaxed);
+        // A place that a consumer may have seen taken is not given to another message, now or after the next start.
+        for ((topic, id), end) in lost.places {
+            self.keep_places(&topic, id, end)?;
         }
-        for queue in unclear {
+        self.settle_missing(known.as_ref(), found.missing)?;
+        for queue in found.unclear {
+            self.drop_behind_end(&queue, &mut found.dropped)?;
             queue.clear_leftover()?;
+        }
+        self.tell_dropped(found.dropped, now)?;
+        for queue in self.queues.all() {
+            queue.next.store(queue.end(), Ordering::Relaxed);
         }
         Ok(timestamp)
     }
@@ -437,11 +507,17 @@ impl<D: Disk> Recovery<'_, D> {
     ) -> Result<(), OpenError> {
         self.disk
             .write_small(&self.settings.root_dir.join("abort"), b"", false)?;
+        // The position first, by itself: with the old one and other times, which a power cut in between could leave, what says
+        // how many units there were would belong to no checkpoint.
         let less = Checkpoint {
             vouched: Some(to),
+            ..*checkpoint
+        };
+        file.save(&less)?;
+        let less = Checkpoint {
             physic_timestamp: 0,
             logics_timestamp: 0,
-            ..*checkpoint
+            ..less
         };
         Ok(file.save(&less)?)
     }
@@ -487,15 +563,14 @@ impl<D: Disk> Recovery<'_, D> {
         old_enough.map_or(log.min(), |file| file.start)
     }
 
-    /// Loads all queues up to `limit` in the log; returns the end of the highest record that has a unit, and whether
-    /// there is any unit at all, and the queues in whose files something stands behind the last good unit.
-    #[allow(clippy::type_complexity)] // What is found of the queues, taken apart at once.
+    /// Loads all queues up to `limit` in the log.
     fn load_queues(
         &mut self,
         log: &Log<D>,
         limit: i64,
         vouched: Option<i64>,
-    ) -> Result<(i64, bool, Vec<Arc<Queue<D::File>>>), OpenError> {
+        known: Option<&QueueCheckpoint>,
+    ) -> Result<Found<D::File>, OpenError> {
         let with_ext = self.disk.list(&self.queue_files.ext_dir)?;
         let loader = Loader {
             disk: self.disk,
@@ -511,23 +586,32 @@ impl<D: Disk> Recovery<'_, D> {
                 .filter(|entry| entry.is_dir)
                 .map(|entry| entry.name)
                 .collect(),
+            known,
+            deletions: self.deletions,
         };
-        let found = loader.load(self.helpers)?;
-        self.report.add(found.report);
-        Ok((found.highest, found.with_units, found.unclear))
+        let mut found = loader.load(self.helpers)?;
+        self.report.add(std::mem::take(&mut found.report));
+        Ok(found)
     }
 
     /// Drops the units at and behind `limit` of a loaded queue.
-    fn cut_queue(&mut self, queue: &Queue<D::File>, limit: i64) -> Result<(), OpenError> {
+    fn cut_queue(
+        &mut self,
+        queue: &Queue<D::File>,
+        limit: i64,
+        dropped: &mut Dropped,
+    ) -> Result<(), OpenError> {
         let mut end = queue.end();
         let mut max_physical = 0;
         while end > queue.min() {
-            if let Some(unit) = queue.unit(end - 1)?
-                && unit.physical < limit
-            {
-                // A unit of a damaged file may say that its record is longer than the log: no message would get a unit any more.
-                max_physical = unit.end().min(limit);
-                break;
+            if let Some(unit) = queue.unit(end - 1)? {
+                if unit.physical < limit {
+                    // A unit of a damaged file may say that its record is longer than the log: no message would get a unit any
+                    // more.
+                    max_physical = unit.end().min(limit);
+                    break;
+                }
+                dropped.add(&queue.topic, queue.id, end - 1, unit);
             }
             end -= 1;
         }

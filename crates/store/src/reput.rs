@@ -294,6 +294,9 @@ impl<D: Disk> Store<D> {
         let (disk, files) = (&self.disk, &self.queue_files);
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
+            if self.deletions.covers(name, unit.physical) {
+                continue;
+            }
             let queue = self.queues.get_or_new(name, id);
             if !queue.is_deleted() {
                 let put = queue.put_named(disk, files, index, unit, multi::is_multi_dispatched(view.topic()));
@@ -312,9 +315,18 @@ impl<D: Disk> Store<D> {
         put: disk::Result<Put>,
         on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
-        if put.map_err(|error| self.stop_for(error))? == Put::Done {
-            on(&arrival(queue, queue_offset, unit, store_timestamp));
+        match put.map_err(|error| self.stop_for(error))? {
+            Put::Repeat => return Ok(()),
+            Put::Done => {}
+            Put::TookPlaceOf(earlier) => {
+                let count = self.taken_places.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::error!(
+                    "{} ({count} so far)",
+                    taken_place(queue, queue_offset, unit, earlier)
+                );
+            }
         }
+        on(&arrival(queue, queue_offset, unit, store_timestamp));
         Ok(())
     }
 
@@ -372,10 +384,10 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// The queue of a record and the unit it has there; `None` for records without a place in a queue, and for those
-    /// whose topic cannot be part of a path.
+    /// The queue of a record and the unit it has there; `None` for records without a place in a queue, for those whose topic
+    /// cannot be part of a path, and for those of a topic that was deleted since.
     pub(crate) fn queue_of(&self, view: &View<'_>) -> Option<(Arc<Queue<D::File>>, Unit)> {
-        if !has_unit(view) {
+        if !has_unit(view) || self.deletions.covers(view.topic(), view.physical_offset()) {
             return None;
         }
         Some((
@@ -395,6 +407,20 @@ fn arrival<F>(queue: &Queue<F>, queue_offset: i64, unit: Unit, store_timestamp: 
         physical_offset: PhysicalOffset(unit.physical),
         size: unit.size,
     }
+}
+
+/// What is to be said of a record that takes the place of an earlier one.
+pub(crate) fn taken_place<F: MappedFile>(
+    queue: &Queue<F>,
+    queue_offset: i64,
+    unit: Unit,
+    earlier: i64,
+) -> String {
+    format!(
+        "consumequeue {} {}: two messages have the offset {queue_offset}; it now leads to the later one, at {} in the commitlog, and \
+         the earlier one, at {earlier}, can only be found by its id or key",
+        queue.topic, queue.id, unit.physical
+    )
 }
 
 /// Whether a record has a unit in a queue.
@@ -442,9 +468,9 @@ impl<F: MappedFile> Queue<F> {
         multi_dispatched: bool,
     ) -> disk::Result<Put> {
         let end = self.end();
-        // Queues of topics are not cut for what another topic's record says.
-        let cut = multi_dispatched && name::is_lmq(&self.topic);
-        if (index < end && !cut) || (index != end && !multi_dispatched) {
+        // A message of a topic does not lose its place for what another topic's record says.
+        let takes = multi_dispatched && name::is_lmq(&self.topic);
+        if (index < end && !takes) || (index != end && !multi_dispatched) {
             return Ok(Put::Repeat);
         }
         // Java writes no extension for these.

@@ -1,6 +1,7 @@
 //! Retention: which files may go, and when the disk is too full for writes.
 
 use crate::append::DiskFull;
+use crate::flush::Save;
 use crate::latch::{Latched, Undone};
 use crate::live_settings::Retention;
 use crate::store::Store;
@@ -186,6 +187,11 @@ impl<D: Disk> Store<D> {
         }
         if let Some(index) = self.index.lock().as_mut() {
             self.latch.guard(index.remove_expired(&self.disk, min))?;
+        }
+        self.follow_deletions()?;
+        if *count > 0 {
+            // A start must not take what went for what was lost.
+            self.flush_queues(0, Save::Both)?;
         }
         self.followed_min.store(min, Ordering::Release);
         Ok(())

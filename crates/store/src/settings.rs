@@ -51,6 +51,8 @@ pub struct StoreSettings {
     /// A start goes on where log files are missing. Otherwise it is refused with their names: what is missing may only be a
     /// directory that is not mounted, or one that a changed `storePathCommitLog` no longer names.
     pub accept_missing_log: bool,
+    /// `brokerRole=SLAVE`: the log is a copy of a master's and may end within a record, at any byte.
+    pub replica: bool,
     /// `checkCRCOnRecover`
     pub check_crc_on_recover: bool,
     /// `forceVerifyPropCRC` (5.x): recovery checks the CRC property of every record and steps over one without it.
@@ -126,6 +128,7 @@ impl StoreSettings {
             max_message_size: 4 << 20,
             flush_type: FlushType::Async,
             accept_missing_log: false,
+            replica: false,
             check_crc_on_recover: true,
             verify_property_crc: false,
             auto_version: true,

@@ -2,12 +2,15 @@
 
 use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::deletions::Deletions;
+use crate::flush::Save;
 use crate::index::{Index, RememberedQueue};
 use crate::latch::{Latch, Latched, Undone};
 use crate::live_settings::LiveSettings;
 use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
+use crate::raw::Whole;
 use crate::reput::{Fresh, Reput};
 use crate::settings::{FlushType, StoreSettings};
 use disk::{Disk, MappedFile, MappedSlice};
@@ -48,6 +51,8 @@ pub struct Store<D: Disk> {
     pub(crate) latch: Latch,
     pub(crate) writer: Mutex<LogWriter<D>>,
     encode_buffers: Buffers,
+    /// Nothing behind this is a whole record; [`i64::MAX`] where records are appended whole.
+    pub(crate) whole_end: AtomicI64,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
@@ -79,6 +84,10 @@ pub struct Store<D: Disk> {
     pub(crate) deleted_number: AtomicU64,
     /// There may be files of deleted topics.
     pub(crate) has_deleted: AtomicBool,
+    /// Which topics were deleted whose records the log still has.
+    pub(crate) deletions: Deletions,
+    /// Records that took a place in a queue from another one since the store was opened.
+    pub(crate) taken_places: AtomicU64,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
     pub(crate) _lock: D::Lock,
@@ -93,6 +102,8 @@ pub(crate) struct LogWriter<D: Disk> {
     /// Store time of the last record.
     pub(crate) timestamp: i64,
     pub(crate) shut_down: bool,
+    /// Where bytes of a master's log are appended: how far they are whole records.
+    pub(crate) whole: Option<Whole>,
 }
 
 impl<D: Disk> Store<D> {
@@ -161,7 +172,7 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    fn may_append(&self) -> Result<(), AppendError> {
+    pub(crate) fn may_append(&self) -> Result<(), AppendError> {
         self.latch.check()?;
         if self.is_disk_full.load(Ordering::Acquire)
             && let Some(full) = self.disk_full.read().clone()
@@ -243,9 +254,7 @@ impl<D: Disk> Store<D> {
                 file.modified_ms.store(now, Ordering::Relaxed);
                 writer.position += len;
                 writer.timestamp = now;
-                if self.settings.flush_type == FlushType::Async {
-                    self.portions.fetch_add(1, Ordering::Relaxed);
-                }
+                self.note_portion();
                 run.iter_mut()
                     .for_each(|record| record.result = record.place.map(Ok));
                 self.remember(run);
@@ -261,6 +270,13 @@ impl<D: Disk> Store<D> {
                     .for_each(|record| record.result = Some(Err(error.clone())));
                 Err(error)
             }
+        }
+    }
+
+    /// The log has grown by a run of records.
+    pub(crate) fn note_portion(&self) {
+        if self.settings.flush_type == FlushType::Async {
+            self.portions.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -348,12 +364,13 @@ impl<D: Disk> Store<D> {
         PhysicalOffset(self.log.flushed())
     }
 
-    /// End of what readers may see: under SYNC_FLUSH what is durable, else all.
+    /// End of what readers may see: under SYNC_FLUSH what is durable, else all; of a slave's log only whole records.
     pub fn visible(&self) -> PhysicalOffset {
-        match self.settings.flush_type {
+        let end = match self.settings.flush_type {
             FlushType::Async => self.max_physical(),
             FlushType::Sync => self.flushed(),
-        }
+        };
+        end.min(PhysicalOffset(self.whole_end.load(Ordering::SeqCst)))
     }
 
     /// End of what has consumequeue units.
@@ -524,7 +541,7 @@ impl<D: Disk> Store<D> {
         self.reput(&mut |_| {})?;
         self.enter_keys()?;
         self.flush_index()?;
-        self.flush_queues(0, true)?;
+        self.flush_queues(0, Save::CheckpointAtLeast)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;
@@ -563,6 +580,7 @@ impl<D: Disk> Store<D> {
         queues: Queues<D::File>,
         checkpoint: (CheckpointFile<D::File>, Checkpoint),
         index: Option<Index<D>>,
+        deletions: Deletions,
     ) -> Self {
         let end = log.written();
         let timestamp = log.written_timestamp.load(Ordering::Relaxed);
@@ -572,7 +590,9 @@ impl<D: Disk> Store<D> {
                 file: log.file_at(end),
                 timestamp,
                 shut_down: false,
+                whole: None,
             }),
+            whole_end: AtomicI64::new(i64::MAX),
             encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,
@@ -602,6 +622,8 @@ impl<D: Disk> Store<D> {
             deleted_number: AtomicU64::new(0),
             // Of a run before.
             has_deleted: AtomicBool::new(true),
+            deletions,
+            taken_places: AtomicU64::new(0),
             followed_min: AtomicI64::new(0),
             _lock: lock,
         }

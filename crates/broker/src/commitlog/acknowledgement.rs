@@ -16,6 +16,7 @@ use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{Change, SaveError, TopicTable};
 use crate::watermark::Watermark;
+use remoting::budget::{Budget, Share};
 
 /// An answer that is ready but for the safety of what it tells.
 pub struct Waiter {
@@ -40,6 +41,17 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What it has allocated, bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Answer::Send(SendAnswer {
+                physical: Physical::Many(all),
+                ..
+            }) => size_of_val(all.as_slice()),
+            _ => 0,
+        }
+    }
+
     /// Tells that the records are safe, or with another code how far they are not.
     fn give(self, code: i32) {
         match self {
@@ -67,9 +79,16 @@ pub struct Acknowledgements {
     topics: Arc<TopicTable>,
     settings: Arc<settings::Live<Settings>>,
     clock: Arc<dyn Clock>,
-    flushed: Watermark<Waiter>,
+    flushed: Watermark<(Waiter, Share)>,
     flush: Wake,
+    /// What those occupy that wait for a flush.
+    budget: Arc<Budget>,
 }
+
+/// Bytes that answers may occupy while they wait for a flush.
+const WAITING_MAX_BYTES: usize = 256 << 20;
+/// Bytes of a waiter besides its physical offsets: it, its place in the line, its share of region and peer.
+const WAITER_BYTES: usize = size_of::<(Waiter, Share)>() + 128;
 
 impl Acknowledgements {
     /// Nobody waits yet; the log is durable up to `flushed`.
@@ -85,17 +104,28 @@ impl Acknowledgements {
             clock,
             flushed: Watermark::new(flushed.0),
             flush: Wake::default(),
+            budget: Budget::new("WAITING_SENDS", WAITING_MAX_BYTES),
         })
     }
 
     /// Gives the answer when its topic is saved and, if `flush`, its records are on disk.
+    #[inline]
     pub fn wait(self: &Arc<Self>, waiter: Waiter, flush: bool) {
+        // Where nothing is to be waited for, the waiter is not even moved.
+        if !flush && waiter.topic.is_none() {
+            return waiter.answer.give(response::SUCCESS);
+        }
+        self.wait_for_safety(waiter, flush);
+    }
+
+    fn wait_for_safety(self: &Arc<Self>, waiter: Waiter, flush: bool) {
         if !flush {
             return self.when_topic_is_safe(waiter);
         }
         let (now, deadline) = self.times();
-        match self.flushed.park(waiter.end.0, now, deadline, waiter) {
-            Some(waiter) => self.when_topic_is_safe(waiter),
+        let share = self.budget.count(waiter.answer.bytes() + WAITER_BYTES);
+        match self.flushed.park(waiter.end.0, now, deadline, (waiter, share)) {
+            Some((waiter, _)) => self.when_topic_is_safe(waiter),
             None => self.flush.nudge(),
         }
     }
@@ -146,23 +176,28 @@ impl Acknowledgements {
 
     /// The log is durable up to `end`.
     pub fn flushed(&self, end: PhysicalOffset) {
-        for waiter in self.flushed.advance(end.0) {
+        for (waiter, _) in self.flushed.advance(end.0) {
             self.when_topic_is_safe(waiter);
         }
     }
 
     /// The disk failed: what is not on it will never be.
     pub fn flush_failed(&self, why: &str) {
-        for waiter in self.flushed.take_all() {
+        for (waiter, _) in self.flushed.take_all() {
             waiter.answer.refuse(why);
         }
     }
 
     /// Answers those that have waited too long.
     pub fn expire(&self, now_ms: i64) {
-        for waiter in self.flushed.take_expired(now_ms) {
+        for (waiter, _) in self.flushed.take_expired(now_ms) {
             waiter.answer.give(response::FLUSH_DISK_TIMEOUT);
         }
+    }
+
+    /// What those occupy that wait for a flush.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// How many wait for a flush.
@@ -275,8 +310,7 @@ mod tests {
 
     const NOW: i64 = 1000;
 
-    #[test]
-    fn whoever_made_a_topic_waits_for_the_name_servers_also_if_it_is_saved_before_the_message_is() {
+    fn topics_and_acknowledgements() -> (Arc<TopicTable>, Arc<Acknowledgements>, SimDisk) {
         let disk = SimDisk::default();
         let settings = Settings::default();
         let file = PathBuf::from("/config/topics.json");
@@ -287,17 +321,48 @@ mod tests {
             Arc::new(SimClock::at(NOW)),
             PhysicalOffset(0),
         );
+        (topics, acknowledgements, disk)
+    }
+
+    fn waiter(peer: &Arc<MemoryPeer>, end: i64) -> Waiter {
+        Waiter {
+            end: PhysicalOffset(end),
+            topic: None,
+            made_topic: false,
+            since_ms: NOW,
+            answer: Answer::SendBack(peer.request(1, &(), "").0.responder),
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_flush_is_counted_in_bytes_until_it_is_answered() {
+        let (_, acknowledgements, _) = topics_and_acknowledgements();
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        let used = || acknowledgements.budget().used();
+        for end in [100, 200, 300] {
+            acknowledgements.wait(waiter(&peer, end), true);
+        }
+        assert_eq!(used(), 3 * WAITER_BYTES);
+        acknowledgements.flushed(PhysicalOffset(150));
+        assert_eq!((used(), peer.take().len()), (2 * WAITER_BYTES, 1));
+        acknowledgements.flush_failed("the disk failed");
+        assert_eq!((used(), peer.take().len()), (0, 2));
+        acknowledgements.wait(waiter(&peer, 150), true);
+        assert_eq!((used(), peer.take().len()), (0, 1), "it is flushed already");
+    }
+
+    #[test]
+    fn whoever_made_a_topic_waits_for_the_name_servers_also_if_it_is_saved_before_the_message_is() {
+        let (topics, acknowledgements, disk) = topics_and_acknowledgements();
         let made = topics.create_for_group("Made", 1, 6, 0, NOW).unwrap();
         assert!(made.made);
         crate::tables::save(&*topics, &disk, NOW).unwrap();
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
         for made_topic in [false, true] {
             let waiter = Waiter {
-                end: PhysicalOffset(100),
                 topic: made.unsaved,
                 made_topic,
-                since_ms: NOW,
-                answer: Answer::SendBack(peer.request(1, &(), "").0.responder),
+                ..waiter(&peer, 100)
             };
             acknowledgements.wait(waiter, false);
         }

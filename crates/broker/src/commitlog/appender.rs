@@ -86,6 +86,7 @@ impl<D: Disk> Appender<D> {
 
     /// Gives an answer when its records are as safe as the settings ask; at once if the sender does not want to wait
     /// (`waits` is false), but never before the topic is on disk.
+    #[inline]
     pub fn acknowledge(&self, waiter: Waiter, waits: bool, settings: &Settings) {
         let sync_flush = settings.is_sync_flush();
         if sync_flush && !waits {

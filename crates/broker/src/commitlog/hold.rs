@@ -202,6 +202,21 @@ impl<P: Waiting> Hold<P> {
         all
     }
 
+    /// Takes out everything that is as asked for. Looks at all that wait.
+    pub fn take_those(&self, is_wanted: impl Fn(&P) -> bool) -> Vec<P> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            for waiting in shard.lock().values_mut().flat_map(HashMap::values_mut) {
+                let wanted = waiting.iter().filter(|(_, entry)| is_wanted(&entry.held.pull));
+                let wanted: Vec<Key> = wanted.map(|(key, _)| *key).collect();
+                let entries = wanted.iter().filter_map(|key| waiting.remove(key));
+                taken.extend(entries.map(|entry| entry.held.pull));
+            }
+        }
+        self.held.sub(taken.len());
+        taken
+    }
+
     /// Takes out everything, for the stop.
     pub fn take_all(&self) -> Vec<P> {
         let mut all = Vec::new();
@@ -309,6 +324,18 @@ mod tests {
         assert_eq!(hold.take_expired(100).len(), 1);
         assert_eq!(hold.take_all().len(), 1);
         assert!(hold.is_empty());
+    }
+
+    #[test]
+    fn those_that_are_asked_for_are_taken_out_of_every_queue() {
+        let hold = hold();
+        for (queue_id, tag) in [(0, Some(1)), (0, Some(2)), (1, Some(1)), (2, None)] {
+            put(&hold, queue_id, 5, 1000, tag, true);
+        }
+        assert_eq!(hold.take_those(|wish| wish.tag == Some(1)).len(), 2);
+        assert_eq!(hold.take_those(|wish| wish.tag == Some(1)).len(), 0);
+        assert_eq!((hold.len(), hold.take_all().len()), (2, 2));
+        assert_eq!((hold.len(), hold.budget().used()), (0, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The delivery of what is due.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use disk::{Clock, Disk};
 use filter::TagFilter;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::DelayOffsets;
 use crate::commitlog::{Appender, ArrivalListener, StoreError};
 use crate::settings::DelayLevels;
+use crate::tables::TopicTable;
 
 /// When a message that could not be delivered is tried again, ms.
 const RETRY_MS: i64 = 100;
@@ -22,6 +23,8 @@ const RETRY_MS: i64 = 100;
 const IDLE_MS: i64 = 5_000;
 /// Messages read at once.
 const READ_MAX: i32 = 32;
+/// How often it is told that messages were delivered where nobody reads, ms.
+const TELL_EACH_MS: i64 = 1_000;
 /// Most messages delivered of one level before the next has its turn.
 const ROUND_MAX: usize = 1024;
 
@@ -65,6 +68,12 @@ pub struct Delivery<D: Disk> {
     highest: i32,
     /// Messages that could never be delivered and were passed over.
     pub undeliverable: AtomicU64,
+    /// Which topics and queues are read.
+    topics: Arc<TopicTable>,
+    /// Messages that were delivered to a topic or a queue that is not there any more.
+    pub unread: AtomicU64,
+    /// When that was told last, ms.
+    unread_told: AtomicI64,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -108,6 +117,7 @@ impl<D: Disk> Delivery<D> {
         appender: Arc<Appender<D>>,
         offsets: Arc<DelayOffsets>,
         levels: Arc<DelayLevels>,
+        topics: Arc<TopicTable>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let queues = appender.store.queue_ids(SCHEDULE_TOPIC);
@@ -118,6 +128,9 @@ impl<D: Disk> Delivery<D> {
             offsets,
             levels,
             undeliverable: AtomicU64::new(0),
+            topics,
+            unread: AtomicU64::new(0),
+            unread_told: AtomicI64::new(i64::MIN),
             clock,
         }
     }
@@ -236,6 +249,22 @@ impl<D: Disk> Delivery<D> {
         );
     }
 
+    /// Tells of a delivery to a topic or queue that went while the message was parked. As in Java the message goes there all the
+    /// same: should the topic be made again, or its queues become more, it is there.
+    fn note_unread(&self, topic: &str, queue_id: i32, now: i64) {
+        let queues = self.topics.get(topic).map(|config| config.read_queue_nums);
+        if queues.is_some_and(|queues| queue_id < queues) {
+            return;
+        }
+        let count = self.unread.fetch_add(1, Ordering::Relaxed) + 1;
+        let told = self.unread_told.load(Ordering::Relaxed);
+        if (told..told.saturating_add(TELL_EACH_MS)).contains(&now) {
+            return;
+        }
+        self.unread_told.store(now, Ordering::Relaxed);
+        tracing::warn!("{}", unread_line(topic, queue_id, queues, count));
+    }
+
     /// Stores the message in the topic it was sent to.
     fn deliver(&self, view: &View<'_>, now: i64) -> Result<Outcome, Halt> {
         let text = view.properties();
@@ -255,10 +284,40 @@ impl<D: Disk> Delivery<D> {
             ..NewRecord::copy_of(view, topic, queue_id, &kept)
         };
         match self.appender.append_copy(&copy, now) {
-            Ok(stored) => Ok(Outcome::Delivered(stored.end)),
+            Ok(stored) => {
+                self.note_unread(topic, queue_id, now);
+                Ok(Outcome::Delivered(stored.end))
+            }
             // The topic was deleted while the record was made: the next look makes its queue anew.
             Err(StoreError::Append(e)) => Err(Halt::Append(e)),
             Err(StoreError::Illegal(e)) => Ok(Outcome::PassedOver(e.into())),
         }
+    }
+}
+
+fn unread_line(topic: &str, queue_id: i32, queues: Option<i32>, count: u64) -> String {
+    let why = match queues {
+        None => "the topic is gone".to_owned(),
+        Some(queues) => format!("it has {queues} queues to read from"),
+    };
+    format!(
+        "a delayed message was delivered to queue {queue_id} of {topic}, where nobody reads it: {why} ({count} so far)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_nobody_reads_names_topic_and_queue() {
+        assert_eq!(
+            unread_line("Gone", 3, None, 7),
+            "a delayed message was delivered to queue 3 of Gone, where nobody reads it: the topic is gone (7 so far)"
+        );
+        assert_eq!(
+            unread_line("Small", 3, Some(2), 1),
+            "a delayed message was delivered to queue 3 of Small, where nobody reads it: it has 2 queues to read from (1 so far)"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Checks, codes and remarks: RocketMQ 4.9.8, PullMessageProcessor (reference: wire.md §17, behaviours.md §9).
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,6 +107,14 @@ impl<D: Disk> PullListener<D> {
     /// A topic has changed or is gone: who waits for it hears what is so now.
     pub fn topic_changed(&self, topic: &str) {
         for held in self.pull.hold.take_topic(topic) {
+            self.pull.again(held);
+        }
+    }
+
+    /// Groups have changed or are gone: who waits in their name hears what is so now.
+    pub fn groups_changed(&self, groups: &HashSet<&str>) {
+        let concerns = |held: &HeldPull| groups.contains(&*held.header.consumer_group);
+        for held in self.pull.hold.take_those(concerns) {
             self.pull.again(held);
         }
     }

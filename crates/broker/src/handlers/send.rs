@@ -76,7 +76,7 @@ impl<D: Disk> Send<D> {
         let settings = self.settings.load();
         let mut scratch = Scratch::for_sends(most);
         let mut plans = Vec::with_capacity(frames.len());
-        for (frame, slot) in frames.iter().zip(&mut responders) {
+        for (at, (frame, slot)) in frames.iter().zip(&mut responders).enumerate() {
             let Some(responder) = slot.as_ref() else { continue };
             let mark = scratch.mark();
             let peer = responder.peer().address();
@@ -86,39 +86,36 @@ impl<D: Disk> Send<D> {
             if !matches!(planned, Ok(Ok(_))) {
                 scratch.reset(mark);
             }
-            let Some(responder) = slot.take() else { continue };
             match planned {
-                Ok(Ok(plan)) => plans.push((plan, responder)),
-                Ok(Err(e)) => self.refuse(responder, &e),
+                Ok(Ok(plan)) => plans.push((at, plan)),
+                Ok(Err(e)) => self.refuse(Some(slot), &e),
                 // A panic harms this request alone: its responder, dropped without an answer, answers SYSTEM_ERROR.
-                Err(_) => drop(responder),
+                Err(_) => *slot = None,
             }
         }
-        self.append(plans, &scratch, &settings, now);
+        self.append(&plans, &mut responders, &scratch, &settings, now);
     }
 
-    /// Appends what was planned, under one lock, and answers.
+    /// Appends what was planned, under one lock, and answers. Each plan comes with the place of its responder.
     fn append(
         &self,
-        plans: Vec<(Plan<'_>, Responder)>,
+        plans: &[(usize, Plan<'_>)],
+        responders: &mut [Option<Responder>],
         scratch: &Scratch<'_>,
         settings: &Settings,
         now: i64,
     ) {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
-        let (plans, responders): (Vec<Plan<'_>>, Vec<Responder>) = plans.into_iter().unzip();
         let mut preparer = self.appender.preparer();
-        for (plan, responder) in plans.iter().zip(responders) {
+        for (at, plan) in plans {
             let first = pending.len();
             match self.prepare(plan, scratch, &mut preparer, &mut pending) {
-                Ok(()) => stored.push((plan, responder, first..pending.len())),
+                Ok(()) => stored.push((*at, plan, first..pending.len())),
                 Err(illegal) => {
                     pending.truncate(first);
-                    self.refuse(
-                        responder,
-                        &Error::illegal(illegal, settings.store.max_message_size),
-                    );
+                    let error = Error::illegal(illegal, settings.store.max_message_size);
+                    self.refuse(responders.get_mut(*at), &error);
                 }
             }
         }
@@ -126,17 +123,19 @@ impl<D: Disk> Send<D> {
             return;
         }
         self.appender.append(&mut pending, now);
-        for (plan, responder, range) in stored {
+        for (at, plan, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();
+            let slot = responders.get_mut(at);
             match outcome(results) {
-                Ok(placed) => self.answer(plan, responder, placed, settings, now),
-                Err(e) => self.refuse(
-                    responder,
-                    &Error::Append {
-                        why: e,
-                        body_max: settings.store.max_message_size,
-                    },
-                ),
+                Ok(placed) => {
+                    if let Some(responder) = slot.and_then(Option::take) {
+                        self.answer(plan, responder, placed, settings, now);
+                    }
+                }
+                Err(why) => {
+                    let body_max = settings.store.max_message_size;
+                    self.refuse(slot, &Error::Append { why, body_max });
+                }
             }
         }
     }
@@ -181,9 +180,11 @@ impl<D: Disk> Send<D> {
         Ok(())
     }
 
-    fn refuse(&self, responder: Responder, e: &Error) {
+    fn refuse(&self, slot: Option<&mut Option<Responder>>, e: &Error) {
         self.stats.refused();
-        responder.error(e.code(), &e.to_string());
+        if let Some(responder) = slot.and_then(Option::take) {
+            responder.error(e.code(), &e.to_string());
+        }
     }
 
     /// Answers at once, or when flush, replication or the topic file have caught up.

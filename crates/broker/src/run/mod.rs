@@ -18,6 +18,7 @@ use ports::Ports;
 pub use state::State;
 
 use crate::commitlog::{OpenProgress, OpenThreads};
+use crate::handlers::admin::limits::Traffic;
 use crate::lane::Workers;
 use crate::registration::FIRST_WITHIN;
 use crate::settings::Settings;
@@ -70,7 +71,9 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     let ports = Ports::bind(&settings)?;
     let runtime = tokio::runtime::Handle::current();
     // Recovery takes its time.
-    let opened = tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime)));
+    let traffic = ports.traffic();
+    let opened =
+        tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime), traffic));
     let parts = match opened.await {
         Ok(parts) => Arc::new(parts?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -95,7 +98,12 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     })
 }
 
-fn open<D: Disk + Clone>(settings: Settings, disk: D, workers: Workers) -> Result<Parts<D>, StartError> {
+fn open<D: Disk + Clone>(
+    settings: Settings,
+    disk: D,
+    workers: Workers,
+    traffic: Traffic,
+) -> Result<Parts<D>, StartError> {
     let queue_file_size = i64::from(settings.store.mapped_file_size_consume_queue);
     let progress = OpenProgress::new(Instant::now());
     let helpers = store::Helpers {
@@ -106,6 +114,7 @@ fn open<D: Disk + Clone>(settings: Settings, disk: D, workers: Workers) -> Resul
         disk,
         clock: Arc::new(SystemClock),
         workers,
+        traffic,
     };
     let (parts, report) = Parts::assemble(settings, surroundings, &helpers)?;
     recovery::log_recovery(&report, queue_file_size);

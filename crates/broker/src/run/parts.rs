@@ -20,6 +20,7 @@ use crate::commitlog::{
 use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
+use crate::handlers::admin::limits::{Limits, Traffic};
 use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -61,6 +62,8 @@ pub struct Parts<D: Disk> {
     pub clients: Clients,
     /// Pulls that wait.
     pub hold: Arc<Hold<HeldPull>>,
+    /// What requests occupy.
+    pub limits: Limits,
     /// Keeps the name servers informed.
     pub registration: Arc<Registration>,
     /// What serves requests.
@@ -95,6 +98,8 @@ pub struct Surroundings<D: Disk> {
     pub clock: Arc<dyn Clock>,
     /// Where requests run that may wait.
     pub workers: Workers,
+    /// What the connections occupy.
+    pub traffic: Traffic,
 }
 
 impl<D: Disk + Clone> Parts<D> {
@@ -104,7 +109,12 @@ impl<D: Disk + Clone> Parts<D> {
         surroundings: Surroundings<D>,
         helpers: &store::Helpers<'_>,
     ) -> Result<(Self, RecoveryReport), StartError> {
-        let Surroundings { disk, clock, workers } = surroundings;
+        let Surroundings {
+            disk,
+            clock,
+            workers,
+            traffic,
+        } = surroundings;
         let now = clock.now_ms();
         let levels = DelayLevels::parse(&settings.store.message_delay_level)
             .map_err(|e| StartError::Setting(e.to_string()))?;
@@ -127,6 +137,7 @@ impl<D: Disk + Clone> Parts<D> {
             loaded,
             store_host,
             lane_workers: workers,
+            traffic,
         }
         .build(now);
         Ok((parts, report))
@@ -194,6 +205,7 @@ struct Builder<D: Disk> {
     loaded: Loaded,
     store_host: SocketAddr,
     lane_workers: Workers,
+    traffic: Traffic,
 }
 
 impl<D: Disk + Clone> Builder<D> {
@@ -211,6 +223,7 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.delay_offsets),
             Arc::clone(&self.levels),
+            Arc::clone(&self.loaded.tables.topics),
             Arc::clone(&self.clock),
         ));
         let store = Arc::clone(&self.store);
@@ -220,9 +233,16 @@ impl<D: Disk + Clone> Builder<D> {
             Box::new(move || store.health().is_writable()),
             Client::new(remoting::ClientSettings::default()),
         ));
+        let limits = Limits {
+            clients: clients.clone(),
+            lanes: lanes.clone(),
+            hold: Arc::clone(&hold),
+            acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            traffic: self.traffic.clone(),
+        };
         let handlers = Arc::new(Handlers {
             gate: Gate {
-                acknowledgements: Arc::clone(&log.appender.acknowledgements),
+                waiting_sends: Arc::clone(log.appender.acknowledgements.budget()),
             },
             reput: Arc::clone(&log.reput),
             send: self.send(&log),
@@ -247,15 +267,17 @@ impl<D: Disk + Clone> Builder<D> {
                 tables: self.loaded.tables.clone(),
                 clients: clients.clone(),
                 store: Arc::clone(&self.store),
+                answer_waiting: {
+                    let pulls = Arc::clone(&pulls);
+                    Box::new(move |groups| pulls.groups_changed(groups))
+                },
                 clock: Arc::clone(&self.clock),
             },
             settings: self.settings_requests(&registration, &pulls, &log),
             runtime: Runtime {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&log.appender),
-                hold: Arc::clone(&hold),
-                lanes: lanes.clone(),
-                clients: clients.clone(),
+                limits: limits.clone(),
                 delivery: Arc::clone(&delivery),
                 clock: Arc::clone(&self.clock),
             },
@@ -273,6 +295,7 @@ impl<D: Disk + Clone> Builder<D> {
             parked,
             clients,
             hold,
+            limits,
             registration,
             handlers,
             stopping,

@@ -10,6 +10,7 @@ use tokio::net::TcpSocket;
 
 use super::StartError;
 use crate::dispatch::{Handlers, Port};
+use crate::handlers::admin::limits::Traffic;
 use crate::settings::Settings;
 use crate::store_settings;
 
@@ -31,6 +32,15 @@ impl Ports {
             tracing::warn!("{problem}");
         }
         Ok(Ports { main, vip })
+    }
+
+    /// What the connections of both will occupy.
+    pub(super) fn traffic(&self) -> Traffic {
+        let settings = self.main.settings();
+        Traffic {
+            room: Arc::clone(&settings.room),
+            metrics: Arc::clone(&settings.metrics),
+        }
     }
 
     /// Serves them; both stop together.

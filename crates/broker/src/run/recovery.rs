@@ -29,6 +29,9 @@ pub(super) fn log_recovery(report: &RecoveryReport, consumequeue_file_size: i64)
             "commitlog files have {size} bytes, which is not what mappedFileSizeCommitLog says; the log goes on with {size}"
         );
     }
+    for line in report.errors() {
+        tracing::error!("{line}");
+    }
     for line in report.warnings() {
         tracing::warn!("{line}");
     }

@@ -51,14 +51,8 @@ impl<D: Disk> State<D> {
                 wait.as_millis()
             );
         }
-        let budgets = parts.clients.budgets().into_iter().chain(lanes.budgets());
-        for budget in budgets.chain([parts.hold.budget()]) {
-            let (name, used, max) = (budget.name(), budget.used(), budget.max_bytes());
-            let _ = writeln!(
-                page,
-                "limit {name}: {used} of {max} bytes, {} refused",
-                budget.refused()
-            );
+        for level in parts.limits.levels() {
+            let _ = writeln!(page, "limit {}: {level}", level.name);
         }
         let panics = self.task_panics.load(Ordering::Relaxed);
         let _ = writeln!(page, "{panics} panics of tasks");

@@ -56,6 +56,7 @@ impl Still {
             disk: disk.clone(),
             clock: Arc::new(clock.clone()),
             workers: Workers::Caller,
+            traffic: Default::default(),
         };
         let helpers = store::Helpers {
             parallel: &store::Inline,

@@ -73,6 +73,45 @@ async fn what_was_parked_is_delivered_though_it_is_longer_than_messages_may_be_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_for_a_topic_or_queue_that_is_gone_is_delivered_and_counted() {
+    let fixture = Fixture::new(|_| {}).await;
+    for (topic, queue_id) in [("Gone", 0), ("Small", 3), ("Stays", 0)] {
+        let sent = fixture
+            .send(&to(topic, queue_id, "DELAY\u{1}1\u{2}"), b"late")
+            .await;
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    }
+    let gone = TopicRequestHeader {
+        topic: Cow::Borrowed("Gone"),
+    };
+    fixture.ask(request::DELETE_TOPIC_IN_BROKER, &gone, "").await;
+    let small = CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Small"),
+        default_topic: Some(Cow::Borrowed("TBW102")),
+        read_queue_nums: 2,
+        write_queue_nums: 2,
+        perm: 6,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: None,
+    };
+    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &small, "").await;
+    fixture.arrives("Stays", b"late").await;
+    wait_until("the others are delivered", WITHIN, async || {
+        fixture.runtime().await["delayedMessagesUnread"] == "2"
+    })
+    .await;
+    // The topic is made again: what was delivered is there.
+    let again = CreateTopicRequestHeader {
+        topic: Cow::Borrowed("Gone"),
+        ..small
+    };
+    fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &again, "").await;
+    fixture.arrives("Gone", b"late").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_of_the_broker_itself_follow_the_settings_of_each_start() {
     let fixture = Fixture::new(|_| {}).await;
     let queues = async |fixture: &Fixture, name: &str| {
@@ -195,5 +234,55 @@ async fn pulls_hear_at_once_that_their_topic_is_closed_or_gone() {
         // For the next pull.
         let open = topic(6);
         fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &open, "").await;
+    }
+}
+
+/// The same for its group.
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_hear_at_once_that_their_group_may_not_consume_or_is_gone() {
+    let fixture = Fixture::new(|s| s.broker.auto_create_subscription_group = false).await;
+    fixture.send(&to("Topic", 0, ""), b"x").await;
+    let waiting = PullMessageRequestHeader {
+        sys_flag: 6,
+        suspend_timeout_millis: Some(600_000),
+        ..from("Topic", 0, 1)
+    };
+    let group = waiting.consumer_group.to_string();
+    let config =
+        |name: &str, consumes: bool| format!(r#"{{"groupName":"{name}","consumeEnable":{consumes}}}"#);
+    let put = async |body: String| {
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        let answer = fixture.ask(code, &(), body).await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    };
+    let gone = DeleteSubscriptionGroupRequestHeader {
+        group_name: Cow::Borrowed(&group),
+        clean_offset: None,
+        remove_offset: None,
+    };
+    for (consumes, code) in [
+        (Some(true), response::PULL_NOT_FOUND),
+        (Some(false), response::NO_PERMISSION),
+        (None, response::SUBSCRIPTION_GROUP_NOT_EXIST),
+    ] {
+        put(config(&group, true)).await;
+        let change = async {
+            wait_until("a pull waits", WITHIN, async || {
+                fixture.runtime().await["pullHoldSize"] == "1"
+            })
+            .await;
+            // Another group's pulls go on waiting.
+            put(config("another", false)).await;
+            assert_eq!(fixture.runtime().await["pullHoldSize"], "1");
+            match consumes {
+                Some(consumes) => put(config(&group, consumes)).await,
+                None => {
+                    let answer = fixture.ask(request::DELETE_SUBSCRIPTIONGROUP, &gone, "").await;
+                    assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+                }
+            }
+        };
+        let (held, ()) = tokio::join!(fixture.pull(&waiting), change);
+        assert_eq!(held.code, code, "{:?}", held.remark);
     }
 }

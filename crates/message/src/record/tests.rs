@@ -314,6 +314,23 @@ fn sectors_that_were_never_written() {
     }
 }
 
+#[test]
+fn an_end_that_was_not_written_is_zero() {
+    for (properties, cuts) in [(&b""[..], 3), (b"a\x01b\x02", 4 + 3)] {
+        let sound = encoded(&sample("T", b"hello", properties));
+        assert!(!view(&sound).ends_with_zero());
+        for cut in 1..=cuts {
+            let mut bytes = sound.clone();
+            let at = bytes.len() - cut;
+            bytes[at..].fill(0);
+            // Where its lengths add up still, it is the record itself or tells.
+            if let Ok(Entry::Record(view)) = decode(&bytes, Check::Body) {
+                assert!(bytes == sound || view.ends_with_zero(), "{cut}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_or_refused(

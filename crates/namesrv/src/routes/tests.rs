@@ -23,7 +23,7 @@ impl Peer for Silent {
         false
     }
     fn close(&self, _reason: &str) {}
-    fn finish(&self, _reply: Option<Reply<'_>>) {}
+    fn finish(&self, _reply: Option<Reply<'_>>, _weight: usize) {}
     fn oneway(&self, _code: i32, _header: &dyn EncodeHeader, _body: Body) -> Result<(), Closed> {
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::damage;
 use crate::log::{Log, LogFile};
 use disk::{Disk, MappedFile};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Most bytes that are kept of what is cut off the log.
 const KEPT_BYTES: usize = 16 << 20;
@@ -60,26 +61,37 @@ impl<D: Disk> Recovery<'_, D> {
         if kept.is_empty() {
             return Ok(());
         }
-        let dir = self.settings.cut_off_dir();
-        let path = dir.join(format!("commitlog-{end:020}-{now}"));
+        match self.keep_aside("commitlog", &kept, now)? {
+            Ok(path) => self.report.cut_off = Some(path),
+            Err(why) => self.report.cut_off_lost = Some(why),
+        }
+        Ok(())
+    }
+
+    /// Keeps what is dropped in a file of its own, the last few times. A full disk is no reason not to start: then it says why
+    /// that could not be.
+    pub(super) fn keep_aside(
+        &self,
+        what: &str,
+        content: &[u8],
+        now: i64,
+    ) -> Result<Result<PathBuf, String>, OpenError> {
+        let (dir, end) = (self.settings.cut_off_dir(), self.report.log_end);
+        let path = dir.join(format!("{what}-{end:020}-{now}"));
         let mut names: Vec<_> = self
             .disk
             .list(&dir)?
             .into_iter()
             .map(|entry| entry.name)
             .collect();
-        names.retain(|name| name.starts_with("commitlog-"));
+        names.retain(|name| name.starts_with(&format!("{what}-")));
         // The newest are those that may still be of use, and names do not tell which they are: the times at their ends do.
         names.sort_by_key(|name| name.rsplit('-').next().and_then(|time| time.parse::<i64>().ok()));
         for name in names.iter().take((names.len() + 1).saturating_sub(KEPT_CUTS)) {
             self.disk.remove_file(&dir.join(name))?;
         }
-        match self.disk.write_small(&path, &kept, false) {
-            Ok(()) => self.report.cut_off = Some(path),
-            // A full disk is no reason not to start: nothing of this was ever read by anybody.
-            Err(error) => self.report.cut_off_lost = Some(error.to_string()),
-        }
-        Ok(())
+        let written = self.disk.write_small(&path, content, false);
+        Ok(written.map(|()| path).map_err(|error| error.to_string()))
     }
 }
 

@@ -1,10 +1,14 @@
 //! Opening the consumequeues: which of their units are good.
 
+use super::behind::Dropped;
+use super::missing::{self, MissingUnits};
 use super::{OpenError, RecoveryReport, right_length};
+use crate::deletions::Deletions;
 use crate::ext::Ext;
 use crate::log::{Log, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
-use crate::queue::{Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
+use crate::queue::{LEFTOVER_MIN, Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
+use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
 use disk::{DirEntry, Disk, MappedFile};
 use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
@@ -15,8 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a file that are looked at at once: a block.
 const FRONT: u64 = 4096;
-/// Bytes of leftover units that are kept for comparison; of 100,000 queues most have a few.
-const LEFTOVER_MAX: usize = 16 * UNIT as usize;
 
 /// Opens all queues up to `limit` in the log.
 pub(super) struct Loader<'a, D: Disk> {
@@ -32,6 +34,9 @@ pub(super) struct Loader<'a, D: Disk> {
     pub(super) clean: bool,
     /// Topics that have extensions.
     pub(super) with_ext: BTreeSet<String>,
+    /// What the queues were when the checkpoint vouched for them.
+    pub(super) known: Option<&'a QueueCheckpoint>,
+    pub(super) deletions: &'a Deletions,
 }
 
 /// What one of the tasks found.
@@ -43,15 +48,24 @@ pub(super) struct Found<F> {
     pub(super) report: RecoveryReport,
     /// Queues in whose files something stands behind the last good unit.
     pub(super) unclear: Vec<Arc<Queue<F>>>,
+    /// Queues that had more.
+    pub(super) missing: Vec<MissingUnits>,
+    /// Files behind a gap, to be removed.
+    pub(super) behind_gaps: Vec<PathBuf>,
+    /// Units that are not believed, those that may be what the log will be found to say left out.
+    pub(super) dropped: Dropped,
 }
 
-impl<F> Default for Found<F> {
-    fn default() -> Self {
+impl<F: MappedFile> Found<F> {
+    fn of<D: Disk<File = F>>(log: &Log<D>) -> Self {
         Found {
             highest: 0,
             with_units: false,
             report: RecoveryReport::default(),
             unclear: Vec::new(),
+            missing: Vec::new(),
+            behind_gaps: Vec::new(),
+            dropped: Dropped::of(log.written()),
         }
     }
 }
@@ -63,7 +77,7 @@ impl<D: Disk> Loader<'_, D> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let results = Mutex::new(Vec::new());
         let work = || {
-            let mut found = Found::default();
+            let mut found = Found::of(self.log);
             let mut result = Ok(());
             while let (true, Some(topic)) = (result.is_ok(), topics.get(next.fetch_add(1, Ordering::Relaxed)))
             {
@@ -82,13 +96,16 @@ impl<D: Disk> Loader<'_, D> {
                 .map(|_| Box::new(work) as Box<dyn FnOnce() + Send>)
                 .collect(),
         );
-        let mut all = Found::default();
+        let mut all = Found::of(self.log);
         for found in results.into_inner() {
             let found = found?;
             all.highest = all.highest.max(found.highest);
             all.with_units |= found.with_units;
             all.report.add(found.report);
             all.unclear.extend(found.unclear);
+            all.missing.extend(found.missing);
+            all.behind_gaps.extend(found.behind_gaps);
+            all.dropped.extend(found.dropped);
         }
         Ok(all)
     }
@@ -109,7 +126,12 @@ impl<D: Disk> Loader<'_, D> {
                 found.report.ignored.push(topic_dir.join(&entry.name));
                 continue;
             };
-            let loaded = self.load_queue(&topic.name, id, &mut found.report)?;
+            let known = missing::state_of(self.known, self.deletions, &topic.name, id);
+            let loaded = self.load_queue(&topic.name, id, known, found)?;
+            found
+                .missing
+                .extend(self.missing_units(&topic.name, id, known, &loaded));
+            found.behind_gaps.extend(loaded.behind_gap);
             found.highest = found.highest.max(loaded.max_physical);
             found.report.queues += 1;
             found.with_units |= loaded.end > 0;
@@ -200,17 +222,37 @@ impl<D: Disk> Loader<'_, D> {
         &self,
         topic: &str,
         id: i32,
-        report: &mut RecoveryReport,
+        known: Option<&QueueState>,
+        all: &mut Found<D::File>,
     ) -> Result<LoadedQueue<D::File>, OpenError> {
-        let found = self.files_of(&self.queue_files.queue_dir(topic, id), report)?;
+        let (report, dropped) = (&mut all.report, &mut all.dropped);
+        let dir = self.queue_files.queue_dir(topic, id);
+        let mut found = self.files_of(&dir, report)?;
         let sizes: Vec<_> = found
             .iter()
             .map(|(start, _, entry)| (*start, entry.len))
             .collect();
         let file_size = found_size(self.file_size, UNIT, &sizes);
+        let mut lost_files = self.remove_deleted(topic, file_size, &mut found, report)?;
+        let known = (self.known.is_some(), known);
+        let gap = missing::gap(self.disk, self.log, &dir, &found, file_size, known)?;
+        let behind_gap = gap
+            .as_ref()
+            .map_or_else(Vec::new, |gap| found.split_off(gap.before));
+        lost_files |= !behind_gap.is_empty();
+        let mut loaded = LoadedQueue {
+            file_size,
+            files: Vec::new(),
+            end: 0,
+            max_physical: 0,
+            first_is_alive: true,
+            leftover: None,
+            lost_files,
+            missing: gap.map(|gap| gap.path),
+            behind_gap: behind_gap.into_iter().map(|(_, path, _)| path).collect(),
+        };
         let (mut files, mut allocated) =
             self.open_files(found, file_size, "mappedFileSizeConsumeQueue", report)?;
-        let mut lost_files = false;
         // From the last file backwards: the first one with a unit that holds.
         while let Some(last) = files.last() {
             let front = Front::of(last)?;
@@ -219,7 +261,14 @@ impl<D: Disk> Loader<'_, D> {
             let lost = front.units_from(counted, self.log.written());
             report.units_cut += (counted - good.units + lost) as u64;
             // Where the log is read anyway, the only file of a queue is kept: its units will most likely be the same.
-            if good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0) {
+            let is_kept = good.units > 0 || (!self.clean && files.len() == 1 && last.start == 0);
+            if self.clean || !is_kept {
+                for index in good.units..counted {
+                    dropped.add(topic, id, last.start / UNIT + index, front.unit(index)?);
+                }
+                dropped.add_file((topic, id), last, counted, self.limit)?;
+            }
+            if is_kept {
                 let cut = (good.units * UNIT) as u64;
                 last.file.unpublish(cut)?;
                 let beyond = allocated > cut.next_multiple_of(4096) && !self.clean;
@@ -236,32 +285,76 @@ impl<D: Disk> Loader<'_, D> {
                 } else {
                     Front::of(&files[0])?.unit(0)?
                 };
-                return Ok(LoadedQueue {
-                    file_size,
-                    end: last.start / UNIT + good.units,
-                    max_physical: good.max_physical,
-                    first_is_alive: good.units == 0
-                        || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min(),
-                    files,
-                    leftover,
-                    lost_files,
-                });
+                loaded.end = last.start / UNIT + good.units;
+                loaded.max_physical = good.max_physical;
+                loaded.first_is_alive = good.units == 0
+                    || first.is_valid() && !first.is_pre_blank() && first.physical >= self.log.min();
+                loaded.leftover = leftover;
+                break;
             }
             last.file.forget();
             self.disk.remove_file(last.file.path())?;
             files.pop();
-            lost_files = true;
+            loaded.lost_files = true;
             // Of the files before, what they have is not known: look closer.
             allocated = u64::MAX;
         }
-        Ok(LoadedQueue {
-            file_size,
-            files,
-            end: 0,
-            max_physical: 0,
-            first_is_alive: true,
-            leftover: None,
-            lost_files,
+        loaded.files = files;
+        Ok(loaded)
+    }
+
+    /// Removes files that a deleted topic left: a power cut may have undone that they were moved away. Returns whether there
+    /// were any.
+    fn remove_deleted(
+        &self,
+        topic: &str,
+        file_size: i64,
+        found: &mut Vec<(i64, PathBuf, DirEntry)>,
+        report: &mut RecoveryReport,
+    ) -> Result<bool, OpenError> {
+        let deleted = self.deletions.position(topic);
+        if deleted == 0 {
+            return Ok(false);
+        }
+        let before = found.len();
+        for (start, path, entry) in std::mem::take(found) {
+            let is_dead = entry.len == file_size as u64 && {
+                let file = self.disk.open(&path, file_size as u64, QueueFiles::options())?;
+                let front = Front::of(&QueueFile { start, file })?.first_message();
+                front.is_some_and(|unit| unit.physical < deleted)
+            };
+            if is_dead {
+                self.disk.remove_file(&path)?;
+                report.removed.push(path);
+            } else {
+                found.push((start, path, entry));
+            }
+        }
+        Ok(found.len() < before)
+    }
+
+    /// What a queue lacks of what was vouched for.
+    fn missing_units(
+        &self,
+        topic: &str,
+        id: i32,
+        known: Option<&QueueState>,
+        loaded: &LoadedQueue<D::File>,
+    ) -> Option<MissingUnits> {
+        // Where less of the log counts than the file was made for, the rest is built again in any case.
+        let comparable = self.known.is_some_and(|known| known.vouched.0 <= self.limit);
+        let lacks = comparable && known.is_some_and(|known| known.end > loaded.end);
+        if loaded.missing.is_none() && !lacks {
+            return None;
+        }
+        Some(MissingUnits {
+            topic: topic.to_owned(),
+            queue_id: id,
+            vouched_end: known.map(|known| known.end),
+            found_end: loaded.end,
+            path: loaded.missing.clone(),
+            from: loaded.max_physical.max(self.log.min()),
+            lost: 0,
         })
     }
 
@@ -349,6 +442,10 @@ struct LoadedQueue<F> {
     leftover: Option<Leftover>,
     /// Files were removed.
     lost_files: bool,
+    /// The first file that is missing.
+    missing: Option<PathBuf>,
+    /// Files that stand behind it.
+    behind_gap: Vec<PathBuf>,
 }
 
 /// A queue file with its first units: most queues are small, and each look at a file that is not mapped opens it.
@@ -362,6 +459,13 @@ impl<'a, F: MappedFile> Front<'a, F> {
         let mut units = vec![0; FRONT.min(file.file.len()) as usize];
         file.file.read(0, &mut units)?;
         Ok(Front { file, units })
+    }
+
+    /// The first unit in front that is a message's.
+    fn first_message(&self) -> Option<Unit> {
+        let units = self.units.chunks_exact(UNIT as usize).map(Unit::decode);
+        let mut units = units.skip_while(|unit| unit.is_pre_blank());
+        units.next().filter(|unit| unit.is_valid())
     }
 
     fn unit(&self, index: i64) -> disk::Result<Unit> {
@@ -386,9 +490,10 @@ impl<'a, F: MappedFile> Front<'a, F> {
         let all_seen = allocated <= FRONT && self.units.iter().any(|&byte| byte != 0);
         Leftover {
             first: self.file.start / UNIT + good,
+            units_from: self.file.start / UNIT + good,
             units: rest[..dirty
                 .next_multiple_of(UNIT as usize)
-                .min(LEFTOVER_MAX)
+                .min(LEFTOVER_MIN)
                 .min(rest.len())]
                 .to_vec(),
             dirty_until: match all_seen {

@@ -6,20 +6,22 @@
 
 use super::{LogCut, OpenError, RecoveryReport};
 use crate::damage::readable;
+use crate::deletions::Deletions;
 use crate::log::{Log, Step, Walk};
 use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
-use crate::queue::{Put, QueueFiles, Queues};
-use crate::reput::{has_unit, unit_of};
+use crate::queue::{Put, Queue, QueueFiles, Queues, Unit};
+use crate::reput::{has_unit, taken_place, unit_of};
 use crate::settings::StoreSettings;
 use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a stretch.
 const STRETCH: i64 = 32 << 20;
+/// Most records that took another's place that are told one by one.
+const TOLD_MAX: usize = 20;
 /// Fewer records than this are not worth a task.
 const PART_MIN: usize = 8;
 
@@ -28,6 +30,7 @@ pub(super) struct Scan<'a, D: Disk> {
     pub(super) settings: &'a StoreSettings,
     pub(super) queue_files: &'a QueueFiles,
     pub(super) queues: &'a Queues<D::File>,
+    pub(super) deletions: &'a Deletions,
     pub(super) log: &'a Log<D>,
     pub(super) helpers: &'a Helpers<'a>,
 }
@@ -93,7 +96,14 @@ impl<D: Disk> Scan<'_, D> {
                 false
             });
             report.records += places.len() as u64;
-            report.units_built += self.build(&places)?;
+            let mut built = self.build(&places)?;
+            report.units_built += built.units;
+            report.taken_places += built.taken;
+            // Several have looked; told is what comes first in the log.
+            built.first_taken.sort_unstable();
+            let room = TOLD_MAX - report.first_taken.len();
+            let told = built.first_taken.into_iter().take(room).map(|(_, line)| line);
+            report.first_taken.extend(told);
             scanned.timestamp = self.last_time(&places)?.unwrap_or(scanned.timestamp);
             (self.helpers.progress)(Progress {
                 phase: Phase::Log,
@@ -157,7 +167,8 @@ impl<D: Disk> Scan<'_, D> {
         let Ok(Some(rest)) = self.log.slice_to_file_end(at) else {
             return;
         };
-        if let Some(view) = readable(&rest, at).filter(has_unit) {
+        let readable = readable(&rest, at).filter(has_unit);
+        if let Some(view) = readable.filter(|view| !self.deletions.covers(view.topic(), at)) {
             let place = (view.topic().to_owned(), view.queue_id());
             let places = scanned.places.entry(place).or_default();
             *places = (*places).max(view.queue_offset() + 1);
@@ -259,9 +270,17 @@ impl<D: Disk> Scan<'_, D> {
         };
         Ok(match decode(&record, check) {
             // Unlike Java, which has nothing to tell by that a record's end was not written.
-            Ok(Entry::Record(view)) => view
-                .unwritten_sector((position % self.log.file_size) as u64)
-                .map(|at| RecordError::Torn { at }),
+            Ok(Entry::Record(view)) => {
+                let unwritten = view.unwritten_sector((position % self.log.file_size) as u64);
+                // A copy may end within a record, at any byte; the master has it.
+                let is_cut = self.settings.replica
+                    && unwritten.is_none()
+                    && view.ends_with_zero()
+                    && self.is_blank(position + len)?;
+                unwritten
+                    .or(is_cut.then_some(view.total_len() - 1))
+                    .map(|at| RecordError::Torn { at })
+            }
             Ok(Entry::Blank { left }) => Some(RecordError::Length {
                 what: "record",
                 len: left.into(),
@@ -270,21 +289,24 @@ impl<D: Disk> Scan<'_, D> {
         })
     }
 
-    /// Gives the records their units; returns how many were not there.
-    fn build(&self, places: &[Place]) -> Result<u64, OpenError> {
+    /// Gives the records their units.
+    fn build(&self, places: &[Place]) -> Result<Built, OpenError> {
         let shards = (places.len() / PART_MIN)
             .min(self.helpers.parallel.width())
             .max(1) as u64;
-        let (built, failed) = (AtomicU64::new(0), Mutex::new(None));
+        let (all, failed) = (Mutex::new(Built::default()), Mutex::new(None));
         let build = |shard: u64| {
+            let mut built = Built::default();
             for place in places {
-                match self.build_one(*place, |topic, id| {
-                    shards == 1 || shard_of(topic, id) % shards == shard
-                }) {
-                    Ok(count) => built.fetch_add(count, Ordering::Relaxed),
-                    Err(error) => return *failed.lock() = Some(error),
-                };
+                let mine = |topic: &str, id| shards == 1 || shard_of(topic, id) % shards == shard;
+                if let Err(error) = self.build_one(*place, mine, &mut built) {
+                    return *failed.lock() = Some(error);
+                }
             }
+            let mut all = all.lock();
+            all.units += built.units;
+            all.taken += built.taken;
+            all.first_taken.extend(built.first_taken);
         };
         let build = &build;
         self.helpers.parallel.run(
@@ -294,48 +316,81 @@ impl<D: Disk> Scan<'_, D> {
         );
         match failed.into_inner() {
             Some(error) => Err(error),
-            None => Ok(built.into_inner()),
+            None => Ok(all.into_inner()),
         }
     }
 
     /// Gives a record its units in the queues that are `mine`.
-    fn build_one(&self, (position, len): Place, mine: impl Fn(&str, i32) -> bool) -> Result<u64, OpenError> {
+    fn build_one(
+        &self,
+        (position, len): Place,
+        mine: impl Fn(&str, i32) -> bool,
+        built: &mut Built,
+    ) -> Result<(), OpenError> {
         let Some(record) = self.log.slice(position, len)? else {
-            return Ok(0);
+            return Ok(());
         };
         let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
-            return Ok(0);
+            return Ok(());
         };
         if !has_unit(&view) {
-            return Ok(0);
+            return Ok(());
         }
         let (topic, id) = (view.topic(), view.queue_id());
-        let mut built = 0;
-        if mine(topic, id) {
+        if mine(topic, id) && !self.deletions.covers(topic, position) {
             let queue = self.queues.get_or_new(topic, id);
             let (unit, time) = (unit_of(&view, self.settings), Some(view.store_timestamp()));
-            let put = queue.put(self.disk, self.queue_files, view.queue_offset(), unit, time)?;
-            built += u64::from(put == Put::Done);
+            let index = view.queue_offset();
+            let put = queue.put(self.disk, self.queue_files, index, unit, time)?;
+            built.add(&queue, index, unit, put);
         }
         if self.settings.multi_dispatch {
-            built += self.build_named(&view, mine)?;
+            self.build_named(&view, mine, built)?;
         }
-        Ok(built)
+        Ok(())
     }
 
-    fn build_named(&self, view: &View<'_>, mine: impl Fn(&str, i32) -> bool) -> Result<u64, OpenError> {
-        let mut built = 0;
+    fn build_named(
+        &self,
+        view: &View<'_>,
+        mine: impl Fn(&str, i32) -> bool,
+        built: &mut Built,
+    ) -> Result<(), OpenError> {
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
-            if mine(name, id) {
+            if mine(name, id) && !self.deletions.covers(name, view.physical_offset()) {
                 let unit = unit_of(view, self.settings);
                 let queue = self.queues.get_or_new(name, id);
                 let multi_dispatched = multi::is_multi_dispatched(view.topic());
                 let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched)?;
-                built += u64::from(put == Put::Done);
+                built.add(&queue, index, unit, put);
             }
         }
-        Ok(built)
+        Ok(())
+    }
+}
+
+/// What became of the units of a stretch.
+#[derive(Default)]
+struct Built {
+    /// Units that were not there.
+    units: u64,
+    /// Records that took the place of an earlier one.
+    taken: u64,
+    /// The first of them: where they lie, and what is to be said.
+    first_taken: Vec<(i64, String)>,
+}
+
+impl Built {
+    fn add<F: MappedFile>(&mut self, queue: &Queue<F>, index: i64, unit: Unit, put: Put) {
+        self.units += u64::from(put != Put::Repeat);
+        if let Put::TookPlaceOf(earlier) = put {
+            self.taken += 1;
+            if self.first_taken.len() < TOLD_MAX {
+                self.first_taken
+                    .push((unit.physical, taken_place(queue, index, unit, earlier)));
+            }
+        }
     }
 }
 

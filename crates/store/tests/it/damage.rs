@@ -1,7 +1,7 @@
 //! Directories that something happened to: what is recovered, what is cut, what is refused.
 
 use crate::harness::*;
-use disk::SimDisk;
+use disk::{Operation, SimDisk};
 use message::record::{Place, RecordError};
 use std::path::{Path, PathBuf};
 use store::check::Fault;
@@ -90,6 +90,48 @@ fn a_kill_loses_nothing() {
     let report = check(&lived_in(), 30);
     assert!(!report.clean);
     assert_eq!((report.records, report.log_cut), (30, None));
+}
+
+#[test]
+fn a_start_after_a_kill_writes_to_no_queue_whose_units_stand() {
+    // One block of units, several, and one that goes on in a second file.
+    for units in [150, 900, 1100] {
+        let settings = StoreSettings {
+            commitlog_file_size: 1 << 20,
+            consumequeue_file_size: 20_000,
+            index: false,
+            ..settings()
+        };
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings);
+        for number in 0..units {
+            let body = [number as u8; 10];
+            let all = [record("T", 0, &body, b""), record("T", 1, &body, b"")];
+            try_send(&store, &all, NOW);
+        }
+        settle(&store);
+        let disk = disk.kill();
+        disk.set_cost(Operation::Reserve, 1);
+        let (store, report) = open(&disk, &settings);
+        assert_eq!(report.units_built, 2 * units as u64);
+        // For the checkpoint; and of the second file, which is made again, each block of units.
+        let blocks = 2 * ((units as u64).saturating_sub(1000) * 20).div_ceil(4096);
+        assert_eq!(disk.spent_ms(), 1 + blocks, "{units} units");
+        for queue in 0..2 {
+            let found = drain(&store, "T", queue);
+            assert!(
+                found
+                    .iter()
+                    .enumerate()
+                    .all(|(nth, body)| *body == [nth as u8; 10])
+            );
+            assert_eq!(found.len(), units);
+        }
+        // What stood is durable now.
+        drop(store);
+        let (store, _) = open(&disk.crash(units as u64), &settings);
+        assert_eq!(drain(&store, "T", 1).len(), units);
+    }
 }
 
 #[test]
@@ -452,7 +494,7 @@ fn hostile_records_touch_no_other_path() {
         (report.records, report.units_built, report.log_end),
         (7, 0, at as i64)
     );
-    let expected = ["abort", "checkpoint", "commitlog", "index"];
+    let expected = ["abort", "checkpoint", "queueCheckpoint", "commitlog", "index"];
     for path in disk.paths() {
         assert!(
             expected
@@ -530,5 +572,8 @@ fn the_check_names_each_fault() {
     disk.put(Path::new(SECOND_LOG), b"short");
     let summary = checked(&disk);
     assert!(matches!(&summary.first_faults[0], Fault::File { path, .. } if path == Path::new(SECOND_LOG)));
-    assert_eq!(summary.faults, 4, "and three units point there: {summary:?}");
+    assert_eq!(summary.faults, 2, "and three units point there: {summary:?}");
+    let told = summary.first_faults[1].to_string();
+    let start = "3 units of 1 consumequeues point behind the end of the commitlog at ";
+    assert!(told.starts_with(start), "{told}");
 }

@@ -56,7 +56,12 @@ fn checked(disk: &SimDisk) -> CheckSummary {
 /// What the check finds of the log alone.
 fn log_faults(summary: &CheckSummary) -> Vec<Fault> {
     let mut faults = summary.first_faults.clone();
-    faults.retain(|fault| !matches!(fault, Fault::NoUnit { .. } | Fault::Unit { .. }));
+    faults.retain(|fault| {
+        !matches!(
+            fault,
+            Fault::NoUnit { .. } | Fault::Unit { .. } | Fault::Behind { .. }
+        )
+    });
     faults
 }
 

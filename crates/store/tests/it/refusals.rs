@@ -23,9 +23,13 @@ fn at_the_end_of_a_file(disk: &SimDisk) -> Store<SimDisk> {
 }
 
 fn inject(disk: &SimDisk, operations: &[Operation], errno: i32) {
+    inject_below(disk, "/store", operations, errno);
+}
+
+fn inject_below(disk: &SimDisk, below: &str, operations: &[Operation], errno: i32) {
     disk.inject(Injection {
         operations: operations.to_vec(),
-        below: "/store".into(),
+        below: below.into(),
         errno,
     });
 }
@@ -250,7 +254,7 @@ fn a_topic_that_can_not_be_moved_away_is_deleted_all_the_same() {
     let disk = SimDisk::new();
     let (store, _) = open(&disk, &settings());
     send_through(&store, record("T", 0, b"x", b""), NOW);
-    inject(&disk, &[Operation::Rename], 18);
+    inject_below(&disk, "/store/consumequeue", &[Operation::Rename], 18);
     store.delete_topic("T").unwrap();
     assert_eq!(store.queue_max_offset("T", 0).0, 0);
     let queue = PathBuf::from("/store/consumequeue/T/0/00000000000000000000");
@@ -264,4 +268,25 @@ fn a_topic_that_can_not_be_moved_away_is_deleted_all_the_same() {
     disk.clear_injections();
     send_through(&store, record("T", 0, b"z", b""), NOW);
     assert_eq!(drain(&store, "T", 0), [b"z"]);
+}
+
+#[test]
+fn a_deletion_that_can_not_be_noted_is_refused_and_can_be_asked_for_again() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_through(&store, record("T", 0, b"x", b""), NOW);
+    inject_below(&disk, "/store/deletedTopics", &[Operation::Write], EACCES);
+    let refused = store.delete_topic("T").unwrap_err();
+    assert!(
+        matches!(refused, store::DeleteTopicError::NotNoted(_)),
+        "{refused}"
+    );
+    assert_eq!(store.latched(), None);
+    assert_eq!(store.queue_max_offset("T", 0).0, 0, "it is gone for now");
+    disk.clear_injections();
+    store.delete_topic("T").unwrap();
+    drop(store);
+    let disk = disk.kill();
+    disk.take(Path::new("/store/checkpoint"));
+    assert_eq!(open(&disk, &settings()).0.queue_max_offset("T", 0).0, 0);
 }

@@ -2,7 +2,7 @@
 //! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), DELETE_SUBSCRIPTIONGROUP (207),
 //! GET_CONSUME_STATS (208), QUERY_TOPICS_BY_CONSUMER (343), GET_SUBSCRIPTIONGROUP_CONFIG (352).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ use crate::lane::MayWait;
 use crate::settings::Settings;
 use crate::tables::{Change, Tables};
 
+/// Told of groups that are not what they were.
+pub type AnswerWaiting = dyn Fn(&HashSet<&str>) + Send + Sync;
+
 /// What the handler needs.
 pub struct Group<D: Disk> {
     /// Settings that may change at run time.
@@ -36,6 +39,8 @@ pub struct Group<D: Disk> {
     pub clients: Clients,
     /// The queues.
     pub store: Arc<Store<D>>,
+    /// Has the pulls answered that wait in the names of these groups.
+    pub answer_waiting: Box<AnswerWaiting>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -69,15 +74,36 @@ impl<D: Disk> Group<D> {
         Ok(change)
     }
 
+    /// All of these, as far as they can be made; then those who wait by what they were hear what is so now.
+    fn put_all(
+        &self,
+        configs: Vec<SubscriptionGroupConfig>,
+        peer: SocketAddr,
+    ) -> Result<Option<Change>, Error> {
+        let names: Vec<String> = configs.iter().map(|config| config.group_name.clone()).collect();
+        let mut last = Ok(None);
+        for config in configs {
+            last = self.put(config, peer).map(Some);
+            if last.is_err() {
+                break;
+            }
+        }
+        (self.answer_waiting)(&names.iter().map(String::as_str).collect());
+        last
+    }
+
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
     pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let peer = responder.peer().address();
         match protocol::body::read(&frame.body)
             .map_err(Error::Body)
-            .and_then(|config| self.put(config, peer))
+            .and_then(|config| self.put_all(vec![config], peer))
         {
-            Ok(change) => answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms()),
+            Ok(Some(change)) => {
+                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms());
+            }
+            Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
     }
@@ -88,13 +114,7 @@ impl<D: Disk> Group<D> {
         let peer = responder.peer().address();
         let outcome = protocol::body::read::<GroupConfigList>(&frame.body)
             .map_err(Error::Body)
-            .and_then(|b| {
-                let mut last = None;
-                for config in b.group_config_list {
-                    last = Some(self.put(config, peer)?);
-                }
-                Ok(last)
-            });
+            .and_then(|list| self.put_all(list.group_config_list, peer));
         match outcome {
             Ok(Some(change)) => {
                 answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms())
@@ -141,6 +161,7 @@ impl<D: Disk> Group<D> {
                     return Err(Error::Slave);
                 }
                 let change = self.tables.groups.remove(&h.group_name, self.clock.now_ms());
+                (self.answer_waiting)(&HashSet::from([&*h.group_name]));
                 let forgets = h.clean_offset == Some(true) || h.remove_offset == Some(true);
                 let offsets_change = forgets.then(|| self.tables.offsets.remove_group(&h.group_name));
                 // Whatever a file of Java's names its groups: a line of the log stays one line.

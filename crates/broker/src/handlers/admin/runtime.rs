@@ -13,11 +13,10 @@ use remoting::Request;
 
 use message::name::SCHEDULE_TOPIC;
 
-use crate::clients::Clients;
-use crate::commitlog::{Appender, Hold};
+use super::limits::Limits;
+use crate::commitlog::Appender;
 use crate::delay::Delivery;
-use crate::handlers::pull::HeldPull;
-use crate::lane::{Lanes, MayWait};
+use crate::lane::MayWait;
 use crate::settings::Settings;
 
 /// Version told to tools: the release whose behaviour we follow by default.
@@ -32,12 +31,8 @@ pub struct Runtime<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// The log, its counters, who waits for a flush.
     pub appender: Arc<Appender<D>>,
-    /// Pulls that wait for a message.
-    pub hold: Arc<Hold<HeldPull>>,
-    /// Requests that wait for the disk.
-    pub lanes: Lanes,
-    /// What clients occupy.
-    pub clients: Clients,
+    /// What requests occupy.
+    pub limits: Limits,
     /// How far delayed messages are delivered.
     pub delivery: Arc<Delivery<D>>,
     /// Time.
@@ -86,10 +81,10 @@ impl<D: Disk> Runtime<D> {
         );
         let capacity = settings.broker.pull_thread_pool_queue_capacity;
         let families = [
-            ("pull", &self.lanes.pull, capacity),
+            ("pull", &self.limits.lanes.pull, capacity),
             (
                 "query",
-                &self.lanes.search,
+                &self.limits.lanes.search,
                 settings.broker.query_thread_pool_queue_capacity,
             ),
         ];
@@ -107,7 +102,7 @@ impl<D: Disk> Runtime<D> {
             "EndTransactionThreadPoolQueueCapacity",
             END_TRANSACTION_QUEUE_CAPACITY.to_string(),
         );
-        put("pullHoldSize", self.hold.len().to_string());
+        put("pullHoldSize", self.limits.hold.len().to_string());
     }
 
     fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
@@ -166,14 +161,20 @@ impl<D: Disk> Runtime<D> {
 
     /// Ours: each limit in bytes, what is used of it, how often it refused; and what was passed over.
     fn limits(&self, put: &mut dyn FnMut(&str, String)) {
-        let budgets = self.clients.budgets().into_iter().chain(self.lanes.budgets());
-        for budget in budgets.chain([self.hold.budget()]) {
-            let (name, max) = (budget.name(), budget.max_bytes());
-            let text = format!("{} of {max} B, {} refused", budget.used(), budget.refused());
-            put(&format!("limit_{name}"), text);
+        for level in self.limits.levels() {
+            put(&format!("limit_{}", level.name), level.to_string());
         }
+        let metrics = &self.limits.traffic.metrics;
+        let paused = metrics.reads_paused.load(Ordering::Relaxed);
+        let closed = metrics.closed_stalled.load(Ordering::Relaxed);
+        put(
+            "limit_UNREAD_ANSWERS",
+            format!("{paused} pauses of reading, {closed} connections closed"),
+        );
         let undeliverable = self.delivery.undeliverable.load(Ordering::Relaxed);
         put("delayedMessagesPassedOver", undeliverable.to_string());
+        let unread = self.delivery.unread.load(Ordering::Relaxed);
+        put("delayedMessagesUnread", unread.to_string());
     }
 }
 

@@ -1,0 +1,84 @@
+//! What requests can make the broker keep: each limit, what is used of it, how often it refused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use remoting::{Metrics, Room};
+
+use crate::clients::Clients;
+use crate::commitlog::{Acknowledgements, Hold};
+use crate::handlers::pull::HeldPull;
+use crate::lane::Lanes;
+use remoting::budget::Budget;
+
+/// What connections occupy.
+#[derive(Clone, Default)]
+pub struct Traffic {
+    /// Requests that are not answered.
+    pub room: Arc<Room>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Every limit of the broker.
+#[derive(Clone)]
+pub struct Limits {
+    /// Members, queue locks.
+    pub clients: Clients,
+    /// Requests in line.
+    pub lanes: Lanes,
+    /// Pulls that wait for a message.
+    pub hold: Arc<Hold<HeldPull>>,
+    /// Sends that wait for a flush.
+    pub acknowledgements: Arc<Acknowledgements>,
+    /// Connections.
+    pub traffic: Traffic,
+}
+
+/// How one limit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes in use.
+    pub used: usize,
+    /// The limit, bytes.
+    pub max: usize,
+    /// How often it refused.
+    pub refused: u64,
+}
+
+impl Level {
+    fn of(budget: &Budget) -> Level {
+        Level {
+            name: budget.name(),
+            used: budget.used(),
+            max: budget.max_bytes(),
+            refused: budget.refused(),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} B, {} refused", self.used, self.max, self.refused)
+    }
+}
+
+impl Limits {
+    /// How each stands.
+    pub fn levels(&self) -> Vec<Level> {
+        let budgets = self.clients.budgets().into_iter().chain(self.lanes.budgets());
+        let budgets = budgets.chain([self.hold.budget(), &**self.acknowledgements.budget()]);
+        let Traffic { room, metrics } = &self.traffic;
+        let refused = &metrics.requests_refused;
+        let requests = Level {
+            name: "REQUESTS",
+            used: room.held(),
+            max: room.max(),
+            refused: refused.load(Ordering::Relaxed) + metrics.closed_crowded.load(Ordering::Relaxed),
+        };
+        budgets.map(Level::of).chain([requests]).collect()
+    }
+}

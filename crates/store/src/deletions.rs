@@ -1,0 +1,204 @@
+//! Which topics were deleted, and up to where in the log that counts.
+//!
+//! The records of a deleted topic stay in the log until they expire. A start after a kill, and every other building of queues
+//! from the log, would make the topic's queues again: a topic of the same name would then serve the old messages, or go on
+//! with offsets behind them. So each deletion is noted in a file before it is answered: what lies below the position has no
+//! place in any queue. A note goes when the log has lost all below its position.
+//!
+//! The file `deletedTopics` in the store root has a line for each topic, sealed by a checksum ([`crate::sealed`]):
+//!
+//! ```text
+//! 5120 TopicA
+//! ```
+//!
+//! Java's brokers leave the file alone, and do not follow it.
+
+use crate::latch::Undone;
+use crate::sealed::{seal, unseal};
+use crate::store::Store;
+use disk::Disk;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Most notes that are kept; the oldest goes for a new one.
+const NOTES_MAX: usize = 4096;
+/// Longest file that is read, bytes.
+const FILE_MAX: u64 = 4 << 20;
+
+/// The deletions that still matter. Noting one waits for no disk.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions {
+    path: PathBuf,
+    notes: RwLock<BTreeMap<String, i64>>,
+    /// Counts the changes of `notes`.
+    version: AtomicU64,
+    /// The version that the file has; held while it is written.
+    saved: Mutex<u64>,
+}
+
+impl Deletions {
+    /// What the file says; also whether there is one that cannot be believed.
+    pub(crate) fn load<D: Disk>(disk: &D, root: &Path) -> disk::Result<(Self, bool)> {
+        let path = root.join("deletedTopics");
+        let content = disk.read_small(&path, FILE_MAX)?;
+        let notes = content.as_deref().map(|content| unseal(content).and_then(parse));
+        let is_damaged = matches!(notes, Some(None));
+        let deletions = Deletions {
+            path,
+            notes: RwLock::new(notes.flatten().unwrap_or_default()),
+            version: AtomicU64::new(u64::from(is_damaged)),
+            saved: Mutex::new(0),
+        };
+        Ok((deletions, is_damaged))
+    }
+
+    /// The position below which nothing of the topic counts; 0 for one that was not deleted.
+    pub(crate) fn position(&self, topic: &str) -> i64 {
+        self.notes.read().get(topic).copied().unwrap_or(0)
+    }
+
+    /// Whether a record of the topic at `physical` belongs to a topic of that name that was deleted since.
+    pub(crate) fn covers(&self, topic: &str, physical: i64) -> bool {
+        physical < self.position(topic)
+    }
+
+    /// Notes a deletion in memory; [`Deletions::save`] makes it durable. Returns the topic whose note had to go for it.
+    pub(crate) fn note(&self, topic: &str, position: i64) -> Option<String> {
+        let mut notes = self.notes.write();
+        notes.insert(topic.to_owned(), position);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        if notes.len() <= NOTES_MAX {
+            return None;
+        }
+        let oldest = notes.iter().min_by_key(|(_, position)| **position)?.0.clone();
+        notes.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Takes out what the log has lost, and brings the rest below its end: after a power cut other records may come to lie where
+    /// those of a deleted topic were.
+    pub(crate) fn follow(&self, log_min: i64, log_end: i64) {
+        let mut notes = self.notes.write();
+        let before = notes.len();
+        let mut changed = false;
+        for position in notes.values_mut().filter(|position| **position > log_end) {
+            *position = log_end;
+            changed = true;
+        }
+        notes.retain(|_, position| *position > log_min);
+        if changed || notes.len() != before {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Writes the file if it is not as it should be.
+    pub(crate) fn save<D: Disk>(&self, disk: &D) -> disk::Result<()> {
+        let mut saved = self.saved.lock();
+        // Before the notes are looked at: what comes meanwhile is the next one's.
+        let version = self.version.load(Ordering::Acquire);
+        if *saved == version {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for (topic, position) in &*self.notes.read() {
+            let _ = writeln!(text, "{position} {topic}");
+        }
+        match text.is_empty() {
+            true => disk.remove_file(&self.path)?,
+            false => disk.write_small(&self.path, &seal(text), false)?,
+        }
+        *saved = version;
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Option<BTreeMap<String, i64>> {
+    let note = |line: &str| {
+        let (position, topic) = line.split_once(' ')?;
+        Some((topic.to_owned(), position.parse().ok()?))
+    };
+    text.lines().map(note).collect()
+}
+
+impl<D: Disk> Store<D> {
+    /// Takes out the notes of deletions that the log has left behind.
+    pub(crate) fn follow_deletions(&self) -> Result<(), Undone> {
+        self.deletions.follow(self.log.min(), i64::MAX);
+        // No message is in this file: whatever goes wrong with it, the next run does it.
+        self.deletions.save(&self.disk).map_err(Undone::Waits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::SimDisk;
+
+    fn load(disk: &SimDisk) -> Deletions {
+        let (deletions, is_damaged) = Deletions::load(disk, Path::new("/store")).unwrap();
+        assert!(!is_damaged);
+        deletions
+    }
+
+    #[test]
+    fn a_note_counts_until_the_log_has_passed_it() {
+        let disk = SimDisk::new();
+        let deletions = load(&disk);
+        deletions.note("A", 100);
+        deletions.note("%RETRY%g", 200);
+        deletions.save(&disk).unwrap();
+        let deletions = load(&disk);
+        assert!(deletions.covers("A", 99) && !deletions.covers("A", 100) && !deletions.covers("B", 0));
+        deletions.follow(99, 150);
+        assert_eq!(
+            (deletions.position("A"), deletions.position("%RETRY%g")),
+            (100, 150)
+        );
+        deletions.follow(100, 150);
+        deletions.save(&disk).unwrap();
+        let deletions = load(&disk);
+        assert_eq!(
+            (deletions.position("A"), deletions.position("%RETRY%g")),
+            (0, 150)
+        );
+        let before = disk.operations();
+        deletions.follow(100, 150);
+        deletions.save(&disk).unwrap();
+        assert_eq!(disk.operations(), before, "nothing changed");
+        deletions.follow(150, 150);
+        deletions.save(&disk).unwrap();
+        assert_eq!(disk.paths(), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn notes_are_bounded_and_the_oldest_goes() {
+        let deletions = Deletions::default();
+        for number in 0..NOTES_MAX as i64 {
+            assert_eq!(
+                deletions.note(&format!("T{number}"), 10 + (number + 7) % NOTES_MAX as i64),
+                None
+            );
+        }
+        let oldest = format!("T{}", NOTES_MAX - 7);
+        assert_eq!(deletions.position(&oldest), 10);
+        assert_eq!(deletions.note("new", 9999), Some(oldest));
+        assert_eq!(deletions.notes.read().len(), NOTES_MAX);
+        // A name that is there already takes no room.
+        assert_eq!(deletions.note("new", 10_000), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_and_replaced() {
+        let disk = SimDisk::new();
+        let path = Path::new("/store/deletedTopics");
+        disk.put(path, b"100 A\ncrc32 00000000\n");
+        let (deletions, is_damaged) = Deletions::load(&disk, Path::new("/store")).unwrap();
+        assert!(is_damaged);
+        assert_eq!(deletions.position("A"), 0);
+        deletions.save(&disk).unwrap();
+        assert_eq!(disk.content(path), None);
+    }
+}

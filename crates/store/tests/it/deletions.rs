@@ -1,0 +1,203 @@
+//! A topic that was deleted stays so, whatever the queues are built from.
+
+use crate::harness::*;
+use disk::{Disk, SimDisk, SimRandom};
+use std::path::Path;
+use store::{FlushType, Store, StoreSettings};
+
+fn settings() -> StoreSettings {
+    small(FlushType::Async)
+}
+
+/// Ways for queues to be built from the log.
+fn lose(disk: &SimDisk, what: &str) {
+    for path in disk.paths() {
+        if path.starts_with(Path::new("/store").join(what)) {
+            disk.take(&path);
+        }
+    }
+}
+
+const DERIVED: [&str; 4] = ["nothing", "checkpoint", "consumequeue", "queueCheckpoint"];
+
+fn fill(store: &Store<SimDisk>, body: &[u8], count: usize) {
+    for _ in 0..count {
+        send_through(store, record("T", 0, body, b""), NOW);
+        send_through(store, record("Other", 0, b"other", b""), NOW);
+    }
+}
+
+#[test]
+fn a_deleted_topic_stays_deleted_after_a_kill() {
+    for lost in DERIVED {
+        for saved in [false, true] {
+            let disk = SimDisk::new();
+            let (store, _) = open(&disk, &settings());
+            fill(&store, b"old", 20);
+            if saved {
+                store.flush_consumequeues(0, true).unwrap();
+            }
+            store.delete_topic("T").unwrap();
+            drop(store);
+            let mut disk = disk.kill();
+            lose(&disk, lost);
+            for _ in 0..2 {
+                let (store, report) = open(&disk, &settings());
+                assert_eq!(store.queue_ids("T"), [] as [i32; 0], "{lost} {saved}: {report:?}");
+                let errors = report.errors();
+                assert!(
+                    !errors.iter().any(|line| line.contains(" T ")),
+                    "{lost} {saved}: {errors:?}"
+                );
+                assert_eq!(drain(&store, "Other", 0).len(), 20);
+                drop(store);
+                disk = disk.kill();
+            }
+            let (store, _) = open(&disk, &settings());
+            fill(&store, b"new", 3);
+            assert_eq!(drain(&store, "T", 0), [b"new", b"new", b"new"]);
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_was_made_again_has_its_new_messages_only() {
+    for lost in DERIVED {
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings());
+        fill(&store, b"first", 20);
+        store.delete_topic("T").unwrap();
+        fill(&store, b"second", 7);
+        store.delete_topic("T").unwrap();
+        fill(&store, b"third", 4);
+        drop(store);
+        let disk = disk.kill();
+        lose(&disk, lost);
+        let (store, report) = open(&disk, &settings());
+        assert_eq!(drain(&store, "T", 0), vec![b"third"; 4], "{lost}: {report:?}");
+        assert_eq!((report.taken_places, report.errors().len()), (0, 0), "{report:?}");
+        assert_eq!(
+            send_through(&store, record("T", 0, b"third", b""), NOW)
+                .queue_offset
+                .0,
+            4
+        );
+        store.shutdown().unwrap();
+        drop(store);
+        let disk = disk.kill();
+        lose(&disk, lost);
+        assert_eq!(drain(&open(&disk, &settings()).0, "T", 0).len(), 5, "{lost}");
+    }
+}
+
+#[test]
+fn what_waits_for_its_unit_when_its_topic_is_deleted_gets_none() {
+    let disk = SimDisk::new();
+    let sync = StoreSettings {
+        multi_dispatch: true,
+        lmq: true,
+        ..small(FlushType::Sync)
+    };
+    let (store, _) = open(&disk, &sync);
+    // More than are kept in memory: some are read from the log.
+    let body = [1; 10];
+    for _ in 0..900 {
+        let records = [record("T", 0, &body, b"INNER_MULTI_DISPATCH\x01%LMQ%a"); 10];
+        try_send(&store, &records, NOW);
+    }
+    store.delete_topic("T").unwrap();
+    store.delete_topic("%LMQ%a").unwrap();
+    let light = record("Other", 0, b"new", b"INNER_MULTI_DISPATCH\x01%LMQ%a");
+    send_through(&store, light, NOW);
+    settle(&store);
+    assert_eq!(store.queue_ids("T"), [] as [i32; 0]);
+    assert_eq!(drain(&store, "%LMQ%a", 0), [b"new"]);
+    assert_eq!(store.reput_end(), store.max_physical());
+}
+
+#[test]
+fn a_power_cut_brings_no_deleted_topic_back() {
+    for seed in 0..300 {
+        let mut random = SimRandom::new(seed);
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings());
+        fill(&store, b"old", 1 + random.below(40) as usize);
+        if random.one_in(2) {
+            store.flush_consumequeues(0, true).unwrap();
+        }
+        if random.one_in(2) {
+            store.flush(0).unwrap();
+        }
+        store.delete_topic("T").unwrap();
+        let again = random.below(4) as usize;
+        fill(&store, b"new", again);
+        if random.one_in(2) {
+            store.flush_consumequeues(0, true).unwrap();
+        }
+        drop(store);
+        let disk = disk.crash(seed);
+        let (store, report) = open(&disk, &settings());
+        let found = drain(&store, "T", 0);
+        assert!(
+            found.len() <= again && found.iter().all(|body| body == b"new"),
+            "seed {seed}: {found:?} {report:?}"
+        );
+        // Where the log was cut before the deletion, new messages lie where the deleted ones were.
+        fill(&store, b"new", 2);
+        store.flush(0).unwrap();
+        drop(store);
+        let disk = disk.kill();
+        lose(&disk, "checkpoint");
+        let (store, report) = open(&disk, &settings());
+        assert_eq!(
+            drain(&store, "T", 0).len(),
+            found.len() + 2,
+            "seed {seed}: {report:?}"
+        );
+    }
+}
+
+#[test]
+fn notes_of_deletions_go_with_what_they_are_about() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    let path = Path::new("/store/deletedTopics");
+    fill(&store, &[0; 500], 20);
+    store.delete_topic("T").unwrap();
+    assert!(disk.content(path).is_some());
+    fill(&store, &[0; 500], 60);
+    store.delete_expired_soon();
+    store.tick_retention(NOW + 73 * 3_600_000).unwrap();
+    assert_eq!(disk.content(path), None);
+    // A new log begins at 0 again: what was noted of the old one does not count there.
+    store.delete_topic("T").unwrap();
+    drop(store);
+    let disk = disk.kill();
+    lose(&disk, "commitlog");
+    let accepting = StoreSettings {
+        accept_missing_log: true,
+        ..settings()
+    };
+    let (store, _) = open(&disk, &accepting);
+    fill(&store, b"new", 3);
+    drop(store);
+    let disk = disk.kill();
+    disk.remove_file(Path::new("/store/checkpoint")).unwrap();
+    assert_eq!(drain(&open(&disk, &accepting).0, "T", 0).len(), 3);
+}
+
+#[test]
+fn a_damaged_file_of_notes_is_told() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    fill(&store, b"old", 2);
+    store.delete_topic("T").unwrap();
+    drop(store);
+    let disk = disk.kill();
+    crate::damage::patch(&disk, "/store/deletedTopics", 0, b"9");
+    let (_store, report) = open(&disk, &settings());
+    assert!(
+        report.errors()[0].starts_with("deletedTopics is damaged"),
+        "{report:?}"
+    );
+}
