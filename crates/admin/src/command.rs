@@ -78,7 +78,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         let unknown = match (&first, &class) {
             (_, Some(class)) => format!("There is no program for the class {}.\n", class.display()),
-            (Some(word), None) if word != "--class" => format!("There is no command {}.\n", word.display()),
+            (Some(word), None) if word != "--class" => format!(
+                "There is no command {}.\nAdministration commands are in the mqadmin of a RocketMQ release, which works with these servers.\n",
+                word.display()
+            ),
             _ => String::new(),
         };
         output::complain(&format!("{unknown}{}", usage()));

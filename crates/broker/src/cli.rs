@@ -18,13 +18,23 @@ const MODULES: &[&str] = &[
 pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitCode> {
     let launch = launch::parse("mqbroker", "RocketMQ broker", args).map_err(Exit::print)?;
     let loaded = load(&launch).map_err(Exit::print)?;
+    let broker = &loaded.settings.broker;
     let name = loaded.settings.own_name();
+    let target = Target::choose(launch.log_to.as_deref());
     logs::init(&Setup {
         stem: "broker",
-        who: Some(&name),
+        // A master's lines are told by its name alone; a slave has the same.
+        who: Some(if broker.broker_id == 0 {
+            &broker.broker_name
+        } else {
+            &name
+        }),
         own_folder: &name,
         rotation: Rotation::BROKER,
-        target: Target::choose(launch.log_to.as_deref()),
+        target: match broker.isolate_log_enable {
+            true => target.in_folder(&name),
+            false => target,
+        },
         levels: &loaded.settings.log.log_levels,
         modules: MODULES,
     });

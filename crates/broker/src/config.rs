@@ -144,6 +144,7 @@ impl<D: Disk> ConfigStore<D> {
             }
         }
         let file = changed.config_file();
+        tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
         let at_start = self.store.settings().clone();
         self.store.tune(&store_settings::tuned(&changed, at_start));
         if let Err(bad) = logs::set_levels(&changed.log.log_levels) {

@@ -10,7 +10,6 @@
 )]
 
 pub mod address;
-pub mod budget;
 pub mod cli;
 pub mod clients;
 pub mod commitlog;

@@ -10,22 +10,20 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     process::raise_descriptors();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("broker")
-        .build();
-    let served = match runtime {
+    let served = match process::runtime() {
         Ok(runtime) => runtime.block_on(serve(settings)),
         Err(e) => Err(format!("the runtime can not be started: {e}")),
     };
-    match served {
+    let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             tracing::error!("{text}");
             logs::complain(&text);
             ExitCode::FAILURE
         }
-    }
+    };
+    logs::flush();
+    code
 }
 
 async fn serve(settings: broker::settings::Settings) -> Result<(), String> {

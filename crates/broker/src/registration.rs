@@ -357,7 +357,7 @@ impl Registration {
             Some(told) if !full && told.rights == rights => told.up_to,
             _ => 0,
         };
-        let (mut version, mut topics, mut up_to) = self.topics.changed_since(since);
+        let (mut version, mut topics, mut up_to) = self.changed_since(since).await;
         if since > 0 && topics.is_empty() {
             return Ok(());
         }
@@ -382,15 +382,15 @@ impl Registration {
             singly && topics.len() <= ONE_BY_ONE_MAX && self.enter(&connection, &topics, rights).await;
         if !entered {
             if singly {
-                (version, topics, up_to) = self.topics.changed_since(0);
+                (version, topics, up_to) = self.changed_since(0).await;
             }
-            let (body, compressed) = encode(topics, version, rights, &settings);
-            let header = register_header(&settings, compressed, &body);
+            let (header, body) = aside(move || encode(topics, version, rights, &settings)).await;
             let order = self
                 .register(address, &connection, &header, body, timeout)
                 .await?;
             if since == 0 || singly {
-                self.take_order_config(&order);
+                let topics = Arc::clone(&self.topics);
+                aside(move || take_order_config(&topics, &order)).await;
             }
         }
         if known.is_none() {
@@ -481,19 +481,10 @@ impl Registration {
             .map_or(true, |h| h.changed))
     }
 
-    /// The answer carries the ordered topics that operators set at the name server.
-    fn take_order_config(&self, body: &[u8]) {
-        if body.is_empty() {
-            return;
-        }
-        match protocol::body::read::<KvTable>(body) {
-            Ok(table) => {
-                let now = self.topics.version().timestamp;
-                self.topics
-                    .set_ordered(&|topic| table.table.contains_key(topic), now);
-            }
-            Err(e) => tracing::warn!("the name server's order configuration can not be read: {e}"),
-        }
+    /// As [`TopicTable::changed_since`].
+    async fn changed_since(&self, since: u64) -> (DataVersion, Vec<Arc<TopicConfig>>, u64) {
+        let topics = Arc::clone(&self.topics);
+        aside(move || topics.changed_since(since)).await
     }
 
     /// Ends registering and says good-bye everywhere. A name server that is mute or gone holds this up for a second at
@@ -576,12 +567,35 @@ async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
     .await;
 }
 
+/// Does what grows with the number of topics where no worker is held up.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The answer to a registration carries the ordered topics that operators set at the name server.
+fn take_order_config(topics: &TopicTable, body: &[u8]) {
+    if body.is_empty() {
+        return;
+    }
+    match protocol::body::read::<KvTable>(body) {
+        Ok(table) => {
+            let now = topics.version().timestamp;
+            topics.set_ordered(&|topic| table.table.contains_key(topic), now);
+        }
+        Err(e) => tracing::warn!("the name server's order configuration can not be read: {e}"),
+    }
+}
+
+/// Header and body of a registration.
 fn encode(
     topics: Vec<Arc<TopicConfig>>,
     version: DataVersion,
     rights: Rights,
     settings: &Settings,
-) -> (Bytes, bool) {
+) -> (RegisterBrokerRequestHeader, Bytes) {
     let shown = topics.into_iter().map(|t| {
         let mut config = (*t).clone();
         config.perm = rights.shown(&t);
@@ -597,10 +611,12 @@ fn encode(
         ..RegisterBrokerBody::default()
     };
     let plain = body.to_json();
-    if settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE {
-        return (body.to_compressed().into(), true);
-    }
-    (plain.into(), false)
+    let compressed = settings.broker.compressed_register || plain.len() > COMPRESS_ABOVE;
+    let body = match compressed {
+        true => body.to_compressed(),
+        false => plain,
+    };
+    (register_header(settings, compressed, &body), body.into())
 }
 
 fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> RegisterBrokerRequestHeader {

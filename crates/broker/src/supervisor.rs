@@ -34,9 +34,9 @@ pub struct Supervisor {
 }
 
 /// Says so and ends the process; nothing of it can be trusted any more.
-#[expect(clippy::print_stderr, reason = "the last words of a process")]
 pub fn abort(message: &str) {
-    eprintln!("{message}");
+    logs::complain(message);
+    logs::flush();
     std::process::abort();
 }
 

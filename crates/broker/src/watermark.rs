@@ -116,6 +116,11 @@ impl<W> Watermark<W> {
         expired.into_iter().map(|entry| entry.0.waiter).collect()
     }
 
+    /// Takes out what waits for `to` at most, although that is not reached.
+    pub fn take_to(&self, to: i64) -> Vec<W> {
+        self.take(|parked| parked.at <= to)
+    }
+
     /// Takes out everything: what they wait for will never come.
     pub fn take_all(&self) -> Vec<W> {
         self.take(|_| true)

@@ -1,8 +1,8 @@
 //! Where log lines go and which are written.
 //!
 //! Owns: the files `broker.log` and `namesrv.log` with RocketMQ's names, line form and rotation, the choice between files and
-//! stdout, the levels and their change at run time, and [`limited!`] for warnings that could flood. Refuses to know what is
-//! logged.
+//! stdout, the levels and their change at run time, and [`limited!`] for warnings that could flood. Whoever logs never waits for
+//! what is written to: that is a thread's for each file and stream. Refuses to know what is logged.
 //!
 //! Start reading at [`init`].
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ mod levels;
 mod limit;
 mod rolling;
 mod section;
+mod spool;
 mod target;
 
 pub use levels::{BadLevel, Levels};
@@ -24,8 +25,11 @@ pub use target::Target;
 #[doc(hidden)]
 pub use tracing;
 
+use spool::{Out, Spool};
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -60,6 +64,11 @@ struct Log {
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
+static STDOUT: OnceLock<Option<Spool>> = OnceLock::new();
+static STDERR: OnceLock<Option<Spool>> = OnceLock::new();
+static FILE: OnceLock<Option<Spool>> = OnceLock::new();
+/// How long the end of a process waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Starts logging for a whole process.
 ///
@@ -99,6 +108,7 @@ pub fn init(setup: &Setup<'_>) {
         modules: setup.modules,
         levels: Mutex::new(levels),
     });
+    std::panic::set_hook(Box::new(tell_panic));
     for doubt in doubts {
         complain(&format!("warning: {doubt}"));
         tracing::warn!("{doubt}");
@@ -116,6 +126,25 @@ pub fn init(setup: &Setup<'_>) {
             complain(&line);
             tracing::warn!("{line}");
         }
+    }
+}
+
+/// Tells of a panic in the log and on stderr. Rust's own way is stderr alone, where a pipe that nobody reads would hold up
+/// whoever panics, and where nobody looks under a supervisor that keeps the log.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let text = format!("thread {name}: {panic}");
+    tracing::error!("{text}");
+    complain(&text);
+    let backtrace = std::backtrace::Backtrace::capture();
+    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        tracing::error!("{backtrace}");
+        complain(&backtrace.to_string());
+    }
+    if name == "main" {
+        // The process ends with it.
+        flush();
     }
 }
 
@@ -176,15 +205,78 @@ pub fn reopen() -> io::Result<()> {
 
 /// A line on stdout, which tutorials and scripts wait for. Where stdout takes none (`| head`, a full disk), the log is told.
 pub fn announce(line: &str) {
-    let mut out = io::stdout().lock();
-    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-        tracing::warn!("stdout cannot take `{line}`: {error}");
+    let text = format!("{line}\n").into_bytes();
+    match stdout() {
+        Some(spool) => spool.push_or(text.into(), |line, error| {
+            tracing::warn!("stdout cannot take `{line}`: {error}");
+        }),
+        None => drop(io::stdout().lock().write_all(&text)),
     }
 }
 
 /// A line on stderr. Where stderr takes none, nobody is left to tell but the log, which its callers write themselves.
 pub fn complain(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let text = format!("{line}\n").into_bytes();
+    match stderr() {
+        Some(spool) => spool.push(text.into()),
+        None => drop(io::stderr().lock().write_all(&text)),
+    }
+}
+
+/// Waits until the lines so far are written, for a second at most: the end of a process takes with it what is not. False if
+/// some are not written.
+pub fn flush() -> bool {
+    let deadline = Instant::now() + LAST_LINES;
+    let started = || {
+        [&STDOUT, &STDERR, &FILE]
+            .into_iter()
+            .filter_map(|spool| spool.get()?.as_ref())
+    };
+    // Twice: a stream that fails is told to the file.
+    let once = |_| started().all(|spool| spool.flush(deadline));
+    [(); 2].into_iter().all(once)
+}
+
+/// How many lines were dropped because what they are written to does not keep up.
+pub fn dropped() -> u64 {
+    let spools = [&STDOUT, &STDERR, &FILE].into_iter();
+    spools
+        .filter_map(|spool| Some(spool.get()?.as_ref()?.dropped()))
+        .sum()
+}
+
+fn stdout() -> Option<&'static Spool> {
+    let start = || Spool::start("log-stdout", Stdout).ok();
+    STDOUT.get_or_init(start).as_ref()
+}
+
+fn stderr() -> Option<&'static Spool> {
+    let start = || Spool::start("log-stderr", Stderr).ok();
+    STDERR.get_or_init(start).as_ref()
+}
+
+struct Stdout;
+
+impl Out for Stdout {
+    fn write(&mut self, lines: &[u8], _count: u64) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(lines)?;
+        out.flush()
+    }
+}
+
+struct Stderr;
+
+impl Out for Stderr {
+    fn write(&mut self, lines: &[u8], _count: u64) -> io::Result<()> {
+        io::stderr().lock().write_all(lines)
+    }
+}
+
+impl Out for Arc<Rolling> {
+    fn write(&mut self, lines: &[u8], count: u64) -> io::Result<()> {
+        self.append(lines, count)
+    }
 }
 
 impl Log {
@@ -252,18 +344,36 @@ impl Sink {
     }
 }
 
+/// The file's spool.
+fn file_spool(file: &Arc<Rolling>) -> Option<&'static Spool> {
+    let start = || Spool::start("log-file", Arc::clone(file)).ok();
+    FILE.get_or_init(start).as_ref()
+}
+
+/// Gives a line to the thread that writes it. Where the system gives no such thread, whoever logs writes.
+fn put(spool: Option<&Spool>, line: Arc<[u8]>, mut out: impl Out) -> io::Result<()> {
+    match spool {
+        Some(spool) => {
+            spool.push(line);
+            Ok(())
+        }
+        None => out.write(&line, 1),
+    }
+}
+
 /// One event's writer. `tracing` gives a whole line in one call.
 struct Line<'a>(&'a Sink);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text: Arc<[u8]> = line.into();
         match self.0 {
-            Sink::Stdout => io::stdout().lock().write_all(line)?,
-            Sink::Stderr => io::stderr().lock().write_all(line)?,
-            Sink::File(file) => file.append(line)?,
+            Sink::Stdout => put(stdout(), text, Stdout)?,
+            Sink::Stderr => put(stderr(), text, Stderr)?,
+            Sink::File(file) => put(file_spool(file), text, Arc::clone(file))?,
             Sink::StdoutAndFile(file) => {
-                let kept = file.append(line);
-                io::stdout().lock().write_all(line).and(kept)?;
+                let kept = put(file_spool(file), Arc::clone(&text), Arc::clone(file));
+                put(stdout(), text, Stdout).and(kept)?;
             }
         }
         Ok(line.len())

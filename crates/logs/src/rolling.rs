@@ -27,7 +27,7 @@ impl Rotation {
     };
 }
 
-/// `DIR/STEM.log`, with older ones as `DIR/otherdays/STEM.N.log`. Each line is one write to the file.
+/// `DIR/STEM.log`, with older ones as `DIR/otherdays/STEM.N.log`. Lines are written whole.
 ///
 /// The file is held by a lock (flock), so that two servers never write, and rotate, the same one.
 #[derive(Debug)]
@@ -120,8 +120,8 @@ impl Rolling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes one whole line.
-    pub(crate) fn append(&self, line: &[u8]) -> io::Result<()> {
+    /// Writes whole lines, so many of them.
+    pub(crate) fn append(&self, lines: &[u8], count: u64) -> io::Result<()> {
         let mut state = self.lock();
         if state.len >= state.rotate_at {
             match self.rotate() {
@@ -141,9 +141,9 @@ impl Rolling {
                 state.lost = 0;
             }
         }
-        let written = state.write(line);
+        let written = state.write(lines);
         if written.is_err() {
-            state.lost += 1;
+            state.lost += count;
         }
         written
     }
@@ -172,7 +172,7 @@ fn is_free(file: &File) -> bool {
 }
 
 /// A name as a folder below the log's: a single one, and not hidden.
-fn folder_name(name: &str) -> String {
+pub(crate) fn folder_name(name: &str) -> String {
     let name = name.trim().trim_start_matches('.').replace(['/', '\0'], "_");
     if name.is_empty() { "other".to_owned() } else { name }
 }
@@ -205,7 +205,7 @@ mod tests {
         )
         .unwrap();
         for line in ["first....\n", "second...\n", "third....\n", "fourth...\n"] {
-            rolling.append(line.as_bytes()).unwrap();
+            rolling.append(line.as_bytes(), 1).unwrap();
         }
         let old = dir.path().join("otherdays");
         assert_eq!(read(dir.path().join("broker.log")), "fourth...\n");
@@ -223,11 +223,11 @@ mod tests {
         };
         Rolling::open(dir.path(), "broker", "own", rotation)
             .unwrap()
-            .append(b"abc\n")
+            .append(b"abc\n", 1)
             .unwrap();
         Rolling::open(dir.path(), "broker", "own", rotation)
             .unwrap()
-            .append(b"def\n")
+            .append(b"def\n", 1)
             .unwrap();
         assert_eq!(read(dir.path().join("broker.log")), "def\n");
         assert_eq!(read(dir.path().join("otherdays/broker.1.log")), "abc\n");
@@ -248,7 +248,7 @@ mod tests {
         .unwrap();
         fs::write(dir.path().join("otherdays"), "a file where a directory should be").unwrap();
         for line in ["a\n", "b\n", "c\n"] {
-            rolling.append(line.as_bytes()).unwrap();
+            rolling.append(line.as_bytes(), 1).unwrap();
         }
         assert_eq!(read(dir.path().join("broker.log")), "a\nb\nc\n");
     }
@@ -283,8 +283,8 @@ mod tests {
             kept: 1,
         };
         let first = Rolling::open(dir.path(), "broker", "a", rotation).unwrap();
-        first.append(b"one\n").unwrap();
-        first.append(b"two\n").unwrap();
+        first.append(b"one\n", 1).unwrap();
+        first.append(b"two\n", 1).unwrap();
         let second = Rolling::open(dir.path(), "broker", "b", rotation).unwrap();
         assert_eq!(second.path(), dir.path().join("b/broker.log"));
     }
@@ -293,11 +293,11 @@ mod tests {
     fn a_file_that_was_moved_away_is_opened_anew() {
         let dir = tempfile::tempdir().unwrap();
         let rolling = Rolling::open(dir.path(), "broker", "a", Rotation::BROKER).unwrap();
-        rolling.append(b"before\n").unwrap();
+        rolling.append(b"before\n", 1).unwrap();
         fs::rename(dir.path().join("broker.log"), dir.path().join("moved")).unwrap();
-        rolling.append(b"still the old one\n").unwrap();
+        rolling.append(b"still the old one\n", 1).unwrap();
         rolling.reopen().unwrap();
-        rolling.append(b"after\n").unwrap();
+        rolling.append(b"after\n", 1).unwrap();
         assert_eq!(read(dir.path().join("broker.log")), "after\n");
         assert_eq!(read(dir.path().join("moved")), "before\nstill the old one\n");
         let other = Rolling::open(dir.path(), "broker", "b", Rotation::BROKER).unwrap();
@@ -313,10 +313,10 @@ mod tests {
             OpenOptions::new().write(true).open("/dev/full").unwrap(),
         );
         for _ in 0..3 {
-            assert!(rolling.append(b"lost\n").is_err());
+            assert!(rolling.append(b"lost\n", 1).is_err());
         }
         rolling.lock().file = good;
-        rolling.append(b"kept\n").unwrap();
+        rolling.append(b"kept\n", 1).unwrap();
         assert_eq!(
             read(rolling.path()),
             "3 log lines before this one could not be written\nkept\n"

@@ -39,6 +39,16 @@ impl Target {
         )
     }
 
+    /// The same, with the file in a folder of this name below the directory.
+    pub fn in_folder(self, name: &str) -> Target {
+        let name = crate::rolling::folder_name(name);
+        match self {
+            Target::Dir(dir) => Target::Dir(dir.join(name)),
+            Target::StdoutAndDir(dir) => Target::StdoutAndDir(dir.join(name)),
+            Target::Stdout | Target::Stderr | Target::Homeless => self,
+        }
+    }
+
     pub(crate) fn choose_in(flag: Option<&str>, around: &Surroundings<'_>) -> Target {
         let given = flag
             .filter(|given| !given.trim().is_empty())
@@ -116,6 +126,13 @@ mod tests {
         assert_eq!(chosen(None, home, &[variable], &[]), Target::Stdout);
         assert_eq!(chosen(Some(""), home, &[variable], &[]), Target::Stdout);
         assert_eq!(chosen(Some("stderr"), home, &[variable], &[]), Target::Stderr);
+    }
+
+    #[test]
+    fn a_folder_of_its_own_is_below_the_directory() {
+        let dir = Target::Dir("/logs".into());
+        assert_eq!(dir.in_folder("a/b_0"), Target::Dir("/logs/a_b_0".into()));
+        assert_eq!(Target::Stdout.in_folder("a"), Target::Stdout);
     }
 
     #[test]

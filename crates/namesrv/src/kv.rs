@@ -4,8 +4,10 @@
 
 use crate::file;
 use crate::limits::{KV_MAX, TooLong, within};
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use protocol::body::KvTable;
+use protocol::body::{self, KvTable};
+use remoting::lane::MayWait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +17,26 @@ use std::sync::Arc;
 pub const ORDER_TOPICS: &str = "ORDER_TOPIC_CONFIG";
 
 type Table = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The table, and the text of each namespace: a namespace may be large, and each registration asks for one.
+#[derive(Default)]
+struct Namespaces {
+    table: Table,
+    texts: BTreeMap<String, Bytes>,
+}
+
+impl Namespaces {
+    fn of(table: Table) -> Namespaces {
+        let texts = table.iter().map(|(namespace, keys)| {
+            let table = keys.clone();
+            (namespace.clone(), body::write(&KvTable { table }))
+        });
+        Namespaces {
+            texts: texts.collect(),
+            table,
+        }
+    }
+}
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -62,7 +84,7 @@ pub struct KvConfig {
 
 struct Inner {
     path: PathBuf,
-    table: RwLock<Table>,
+    namespaces: RwLock<Namespaces>,
     /// One change at a time, from the old table to the new file.
     changing: Mutex<()>,
     /// Longest text of the file.
@@ -87,39 +109,42 @@ impl KvConfig {
         let table = match bytes.filter(|b| !b.trim_ascii().is_empty()) {
             None => Table::new(),
             Some(bytes) => {
-                let read = protocol::body::read::<OnDisk>(&bytes);
+                let read = body::read::<OnDisk>(&bytes);
                 read.map_err(|cause| Error::Damaged { path: shown(), cause })?
                     .config_table
                     .unwrap_or_default()
             }
         };
-        let (table, changing) = (RwLock::new(table), Mutex::new(()));
-        Ok(KvConfig {
+        Ok(KvConfig::of(path, table, KV_MAX))
+    }
+
+    fn of(path: PathBuf, table: Table, max_bytes: usize) -> KvConfig {
+        KvConfig {
             inner: Arc::new(Inner {
                 path,
-                table,
-                changing,
-                max_bytes: KV_MAX,
+                namespaces: RwLock::new(Namespaces::of(table)),
+                changing: Mutex::new(()),
+                max_bytes,
             }),
-        })
+        }
     }
 
     /// One value.
     pub fn get(&self, namespace: &str, key: &str) -> Option<String> {
-        self.inner.table.read().get(namespace)?.get(key).cloned()
+        let namespaces = self.inner.namespaces.read();
+        namespaces.table.get(namespace)?.get(key).cloned()
     }
 
-    /// All of a namespace; `None` when it was never written. One whose last key was deleted is empty.
-    pub fn namespace(&self, namespace: &str) -> Option<KvTable> {
-        self.inner
-            .table
-            .read()
-            .get(namespace)
-            .map(|table| KvTable { table: table.clone() })
+    /// All of a namespace, as JSON; `None` when it was never written. One whose last key was deleted is empty.
+    pub fn namespace(&self, namespace: &str) -> Option<Bytes> {
+        self.inner.namespaces.read().texts.get(namespace).cloned()
     }
 
-    /// Sets a value. Blocks on the disk.
-    pub fn put(&self, namespace: &str, key: &str, value: &str) -> Result<(), Error> {
+    /// Sets a value. Waits for the disk.
+    ///
+    /// # Errors
+    /// It is not on disk; nothing was changed.
+    pub fn put(&self, namespace: &str, key: &str, value: &str, _: MayWait) -> Result<(), Error> {
         self.change(|table| {
             let old = table
                 .entry(namespace.to_owned())
@@ -134,8 +159,11 @@ impl KvConfig {
         })
     }
 
-    /// Deletes a key. Blocks on the disk.
-    pub fn delete(&self, namespace: &str, key: &str) -> Result<(), Error> {
+    /// Deletes a key. Waits for the disk.
+    ///
+    /// # Errors
+    /// It is not on disk; nothing was changed.
+    pub fn delete(&self, namespace: &str, key: &str, _: MayWait) -> Result<(), Error> {
         self.change(|table| {
             let old = table.get_mut(namespace).and_then(|keys| keys.remove(key));
             tracing::info!(
@@ -146,13 +174,13 @@ impl KvConfig {
 
     fn change(&self, change: impl FnOnce(&mut Table)) -> Result<(), Error> {
         let _one_at_a_time = self.inner.changing.lock();
-        let mut table = self.inner.table.read().clone();
+        let mut table = self.inner.namespaces.read().table.clone();
+        let old_len = bytes_of(&table);
         change(&mut table);
-        let text = protocol::body::write(&OnDisk {
+        let text = body::write(&OnDisk {
             config_table: Some(table.clone()),
         });
         // One that is too long already, from a file, may still be made shorter.
-        let old_len = bytes_of(&self.inner.table.read());
         if bytes_of(&table) > old_len {
             within("the KV configuration", text.len(), self.inner.max_bytes)?;
         }
@@ -160,7 +188,9 @@ impl KvConfig {
             path: self.inner.path.display().to_string(),
             cause,
         })?;
-        *self.inner.table.write() = table;
+        let namespaces = Namespaces::of(table);
+        let old = std::mem::replace(&mut *self.inner.namespaces.write(), namespaces);
+        drop(old);
         Ok(())
     }
 }
@@ -168,6 +198,7 @@ impl KvConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remoting::lane::may_wait as may;
 
     #[test]
     fn kept_in_javas_form() {
@@ -175,17 +206,17 @@ mod tests {
         let path = folder.path().join("namesrv/kvConfig.json");
         let kv = KvConfig::load(path.clone()).unwrap();
         assert_eq!(kv.namespace("N"), None);
-        kv.put("N", "k", "v").unwrap();
+        kv.put("N", "k", "v", may()).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
             r#"{"configTable":{"N":{"k":"v"}}}"#
         );
         let again = KvConfig::load(path.clone()).unwrap();
         assert_eq!(again.get("N", "k").as_deref(), Some("v"));
-        again.delete("N", "k").unwrap();
+        again.delete("N", "k", may()).unwrap();
         assert_eq!(
             KvConfig::load(path).unwrap().namespace("N"),
-            Some(KvTable::default())
+            Some(Bytes::from_static(b"{\"table\":{}}"))
         );
     }
 
@@ -204,16 +235,10 @@ mod tests {
         let blocked = folder.path().join("file");
         std::fs::write(&blocked, "").unwrap();
         let kv = KvConfig::load(folder.path().join("kv.json")).unwrap();
-        kv.put("N", "k", "1").unwrap();
-        let elsewhere = KvConfig {
-            inner: Arc::new(Inner {
-                path: blocked.join("kv.json"),
-                table: RwLock::new(kv.inner.table.read().clone()),
-                changing: Mutex::new(()),
-                max_bytes: KV_MAX,
-            }),
-        };
-        assert!(elsewhere.put("N", "k", "2").is_err());
+        kv.put("N", "k", "1", may()).unwrap();
+        let table = kv.inner.namespaces.read().table.clone();
+        let elsewhere = KvConfig::of(blocked.join("kv.json"), table, KV_MAX);
+        assert!(elsewhere.put("N", "k", "2", may()).is_err());
         assert_eq!(elsewhere.get("N", "k").as_deref(), Some("1"));
     }
 
@@ -221,23 +246,17 @@ mod tests {
     fn it_has_a_size_at_which_it_only_shrinks() {
         let folder = tempfile::tempdir().unwrap();
         let kv = KvConfig::load(folder.path().join("kv.json")).unwrap();
-        kv.put("N", "k", &"x".repeat(100)).unwrap();
-        kv.put("N", "l", &"x".repeat(100)).unwrap();
-        let full = KvConfig {
-            inner: Arc::new(Inner {
-                path: folder.path().join("kv.json"),
-                table: RwLock::new(kv.inner.table.read().clone()),
-                changing: Mutex::new(()),
-                max_bytes: 150,
-            }),
-        };
-        let refused = full.put("N", "m", "x").unwrap_err();
+        kv.put("N", "k", &"x".repeat(100), may()).unwrap();
+        kv.put("N", "l", &"x".repeat(100), may()).unwrap();
+        let table = kv.inner.namespaces.read().table.clone();
+        let full = KvConfig::of(folder.path().join("kv.json"), table, 150);
+        let refused = full.put("N", "m", "x", may()).unwrap_err();
         assert!(
             matches!(refused, Error::TooLong(TooLong { max: 150, .. })),
             "{refused}"
         );
         assert_eq!(full.get("N", "m"), None);
-        full.delete("N", "k").unwrap();
-        full.put("N", "m", "x").unwrap();
+        full.delete("N", "k", may()).unwrap();
+        full.put("N", "m", "x", may()).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub mod dispatch;
 mod file;
 pub mod handlers;
 pub mod kv;
+pub mod lanes;
 pub mod limits;
 pub mod routes;
 pub mod run;

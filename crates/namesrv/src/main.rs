@@ -13,18 +13,19 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     process::raise_descriptors();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime
+    let served = process::runtime()
         .map_err(no_runtime)
-        .and_then(|runtime| runtime.block_on(serve(settings)))
-    {
+        .and_then(|runtime| runtime.block_on(serve(settings)));
+    let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             tracing::error!("{why}");
             logs::complain(&format!("mqnamesrv: {why}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    logs::flush();
+    code
 }
 
 fn no_runtime(error: std::io::Error) -> String {

@@ -1,12 +1,14 @@
 //! The only place that knows all the parts: makes them in order, gives each what it needs, stops them in reverse.
 
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, Handlers};
 use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
 use crate::kv::{self, KvConfig};
+use crate::lanes::Lanes;
 use crate::routes::RouteTable;
 use crate::settings::Settings;
 use ::settings::{Live, launch};
 use protocol::code::request;
+use remoting::lane::Workers;
 use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
+/// Time that requests in lanes get to finish at stop, when nobody waits for their answers any more.
+const LANES_STOP: Duration = Duration::from_secs(10);
 /// Longest REGISTER_BROKER frame. 60,000 topics are some 10 MB; Java stops reading at 16 MiB.
 const REGISTRATION_MAX: usize = 128 << 20;
 
@@ -41,6 +45,7 @@ pub enum StartError {
 /// A running name server.
 pub struct Namesrv {
     server: Server,
+    lanes: Lanes,
     state: State,
     client: Client,
     stop: CancellationToken,
@@ -52,6 +57,7 @@ pub struct Namesrv {
 pub struct State {
     started: Instant,
     routes: Arc<RouteTable>,
+    lanes: Lanes,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
 }
@@ -60,9 +66,10 @@ impl State {
     /// The page: what the kernel says of the process, and what the name server holds.
     pub fn page(&self) -> String {
         format!(
-            "{}routes: {}\nnetwork: {}, {} bytes of requests held\n",
+            "{}routes: {}\n{}network: {}, {} bytes of requests held\n",
             process::page(self.started),
             self.routes.figures(),
+            self.lanes.figures(),
             self.metrics,
             self.room.held()
         )
@@ -88,6 +95,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         u64::try_from(settings.namesrv.scan_not_active_broker_interval).unwrap_or(5000),
     );
     let (settings, routes) = (Arc::new(Live::new(settings)), Arc::new(RouteTable::default()));
+    let lanes = Lanes::new(&Workers::Threads(tokio::runtime::Handle::current()));
     let brokers = Brokers {
         routes: Arc::clone(&routes),
         kv: kv.clone(),
@@ -97,6 +105,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     let state = State {
         started: Instant::now(),
         routes: Arc::clone(&routes),
+        lanes: lanes.clone(),
         metrics,
         room,
     };
@@ -109,10 +118,11 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     };
     let requests = SettingsRequests {
         settings,
-        updating: Arc::default(),
+        updating: parking_lot::Mutex::default(),
     };
     let sweeper = brokers.clone();
-    let dispatch = Dispatch {
+    let handlers = Handlers {
+        lanes: lanes.clone(),
         brokers,
         topics,
         kv: Kv { config: kv },
@@ -126,12 +136,14 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
             &e,
         ))
     })?;
-    let server = bound.serve(Arc::new(dispatch));
+    let server = bound.serve(Arc::new(Dispatch(Arc::new(handlers))));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(clean(Arc::clone(&sweeper.routes), stop.clone()));
     tasks.spawn(sweep(sweeper, scan, stop.clone()));
     tracing::info!("The Name Server serves on {}", server.local_addr());
     Ok(Namesrv {
         server,
+        lanes,
         state,
         client,
         stop,
@@ -144,6 +156,21 @@ async fn sweep(brokers: Brokers, every: Duration, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => brokers.sweep(Instant::now()),
+        }
+    }
+}
+
+/// Takes out what brokers that are gone have left.
+async fn clean(routes: Arc<RouteTable>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = routes.wait_for_stale() => {}
+        }
+        let routes = Arc::clone(&routes);
+        // It grows with the number of topics.
+        if let Err(error) = tokio::task::spawn_blocking(move || routes.clean()).await {
+            tracing::error!("what brokers that are gone have left is not all taken out: {error}");
         }
     }
 }
@@ -166,6 +193,11 @@ impl Namesrv {
         self.server.shutdown(CONNECTIONS_STOP).await;
         self.client.close();
         self.tasks.wait().await;
+        let lanes = self.lanes;
+        let ended = tokio::task::spawn_blocking(move || lanes.stop(LANES_STOP)).await;
+        if !ended.unwrap_or(false) {
+            tracing::warn!("some requests in lanes did not end within {LANES_STOP:?}");
+        }
         tracing::info!("The Name Server has stopped");
     }
 }

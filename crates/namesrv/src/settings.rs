@@ -23,7 +23,7 @@ settings! {
     /// File that keeps the KV configuration (JSON).
     kv_config_path: String = host::home_path("namesrv/kvConfig.json"),
         java "kvConfigPath", since "4.9", applies AtStart, read path;
-    /// File that UPDATE_NAMESRV_CONFIG rewrites; set to the -c file when given.
+    /// File that UPDATE_NAMESRV_CONFIG rewrites: that of -c, or ~/namesrv/changedSettings.properties, which a start without -c reads.
     config_store_path: String = host::home_path("namesrv/namesrv.properties"),
         java "configStorePath", since "4.9", applies AtStart, read path;
     /// ";"-separated keys that UPDATE_NAMESRV_CONFIG refuses.
@@ -199,6 +199,9 @@ pub struct Loaded {
     pub report: Report,
 }
 
+/// What was changed while a name server ran that was given no file.
+const KEPT_FILE: &str = "changedSettings.properties";
+
 /// The line that RocketMQ prints when a name server serves.
 pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON";
 
@@ -209,9 +212,14 @@ pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON
 /// The process ends without serving: the settings are wrong, or were only to be printed.
 pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     let mut settings = Settings::default();
-    let mut report = launch::read(launch, &mut settings, &HINTS)?;
-    if let Some(path) = &launch.config_file {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let kept = host::home().map(|home| home.join("namesrv").join(KEPT_FILE));
+    let mut report = launch::read(launch, &mut settings, &HINTS, kept.as_deref())?;
+    let file = match &launch.config_file {
+        Some(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        // Unlike Java, which writes all its settings into `~/namesrv/namesrv.properties` then, and reads it never.
+        None => kept,
+    };
+    if let Some(path) = file {
         settings.namesrv.config_store_path = path.to_string_lossy().into_owned();
     }
     settings.check_places(&mut report);
@@ -340,6 +348,27 @@ mod tests {
             text.contains("\nlistenPort=19876\n") && text.contains("\norderMessageEnable=false\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for action in [Action::PrintAll, Action::PrintImportant] {
+            let mut launch = Launch {
+                action,
+                ..Launch::default()
+            };
+            std::fs::write(file.path(), load(&launch).unwrap_err().text).unwrap();
+            launch.action = Action::Check;
+            launch.config_file = Some(file.path().to_owned());
+            let checked = load(&launch).unwrap_err();
+            assert_eq!(checked.code, 0);
+            assert!(
+                checked.text.contains(": 0 errors, 0 warnings, "),
+                "{}",
+                checked.text
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | HUP | with a terminal: a clean stop (it was closed). Without one: the log files are opened anew |
 //! | INT, HUP that were ignored at the start (`nohup`, `&` in a script) | nothing, as in the JVM |
 //! | QUIT | a page of state in the log |
-//! | USR1, USR2, ALRM, VTALRM, PROF, IO, PWR, XCPU | a line in the log |
+//! | USR1, USR2, ALRM, VTALRM, PROF, IO, PWR, XCPU, TRAP, STKFLT, RTMIN to RTMAX | a line in the log; the JVM ends |
 //! | XFSZ | nothing: the write that was too long fails with its error |
 
 use std::future::pending;
@@ -19,16 +19,20 @@ pub struct Stop(pub &'static str);
 
 /// Signals by name and, where tokio has no word for them, by their number on Linux, that would end a process which does
 /// nothing about them.
-const DEADLY: [(&str, i32); 8] = [
+const DEADLY: [(&str, i32); 10] = [
+    ("SIGTRAP", 5),
     ("SIGUSR1", 10),
     ("SIGUSR2", 12),
     ("SIGALRM", 14),
+    ("SIGSTKFLT", 16),
     ("SIGXCPU", 24),
     ("SIGVTALRM", 26),
     ("SIGPROF", 27),
     ("SIGIO", 29),
     ("SIGPWR", 30),
 ];
+/// Real-time signals by their numbers; the C library keeps 32 and 33 for itself.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 const XFSZ: i32 = 25;
 const HUP: u32 = 1;
 const INT: u32 = 2;
@@ -42,7 +46,7 @@ pub struct Signals {
     /// `None`: the same, as nohup does.
     hang_up: Option<Signal>,
     file_size: Signal,
-    deadly: Vec<(&'static str, Signal)>,
+    deadly: Vec<(String, Signal)>,
     terminal: bool,
 }
 
@@ -57,10 +61,11 @@ impl Signals {
             0 => signal(kind).map(Some),
             _ => Ok(None),
         };
-        let deadly = DEADLY.into_iter().map(|(name, number)| {
-            let watched = signal(SignalKind::from_raw(number))?;
-            Ok((name, watched))
-        });
+        let named = DEADLY.into_iter().map(|(name, number)| (name.to_owned(), number));
+        let real_time = REAL_TIME.map(|number| (real_time_name(number), number));
+        let deadly = named
+            .chain(real_time)
+            .map(|(name, number)| Ok((name, signal(SignalKind::from_raw(number))?)));
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: unless_ignored(INT, SignalKind::interrupt())?,
@@ -112,12 +117,20 @@ impl Signals {
     }
 }
 
+/// As `kill -l` calls it.
+fn real_time_name(number: i32) -> String {
+    match number - REAL_TIME.start() {
+        0 => "SIGRTMIN".to_owned(),
+        above => format!("SIGRTMIN+{above}"),
+    }
+}
+
 enum Event {
     Stop(Stop),
     State,
     Reopen,
     TooLong,
-    Nothing(&'static str),
+    Nothing(String),
 }
 
 async fn received(signal: &mut Option<Signal>) {
@@ -127,11 +140,11 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-async fn any(signals: &mut [(&'static str, Signal)]) -> &'static str {
+async fn any(signals: &mut [(String, Signal)]) -> String {
     std::future::poll_fn(|context| {
         let come = signals
             .iter_mut()
-            .find_map(|(name, signal)| signal.poll_recv(context).is_ready().then_some(*name));
+            .find_map(|(name, signal)| signal.poll_recv(context).is_ready().then(|| name.clone()));
         come.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
     .await

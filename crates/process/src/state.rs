@@ -30,6 +30,7 @@ pub fn page(started: Instant) -> String {
     );
     let _ = writeln!(page, "open files {open} of {limit}");
     let _ = writeln!(page, "log levels {}", logs::levels());
+    let _ = writeln!(page, "log lines dropped {}", logs::dropped());
     for ((name, doing), count) in threads() {
         let _ = writeln!(page, "thread {name}: {count} {doing}");
     }
@@ -43,7 +44,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     line.map(str::trim)
 }
 
-/// How many threads of a name do what.
+/// How many threads of a kind do what.
 fn threads() -> BTreeMap<(String, &'static str), usize> {
     let mut threads = BTreeMap::new();
     for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
@@ -51,14 +52,15 @@ fn threads() -> BTreeMap<(String, &'static str), usize> {
         let Ok(stat) = fs::read_to_string(task.path().join("stat")) else {
             continue;
         };
-        if let Some(thread) = thread_of(&stat) {
+        if let Some(thread) = kind_of(&stat) {
             *threads.entry(thread).or_default() += 1;
         }
     }
     threads
 }
 
-fn thread_of(stat: &str) -> Option<(String, &'static str)> {
+/// A thread's name without its number, and what it does.
+fn kind_of(stat: &str) -> Option<(String, &'static str)> {
     let (before, after) = stat.rsplit_once(')')?;
     let (_, name) = before.split_once('(')?;
     let doing = match after.split_whitespace().next()? {
@@ -68,7 +70,11 @@ fn thread_of(stat: &str) -> Option<(String, &'static str)> {
         "T" | "t" => "stopped",
         _ => "ending",
     };
-    Some((name.to_owned(), doing))
+    let numbered = |(kind, number): &(&str, &str)| {
+        !kind.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let (kind, _) = name.rsplit_once('-').filter(numbered).unwrap_or((name, ""));
+    Some((kind.to_owned(), doing))
 }
 
 #[cfg(test)]
@@ -86,10 +92,20 @@ mod tests {
     #[test]
     fn threads_by_what_they_do() {
         assert_eq!(
-            thread_of("7 (flush) D 1 7"),
+            kind_of("7 (flush) D 1 7"),
             Some(("flush".to_owned(), "waiting for the disk"))
         );
-        assert_eq!(thread_of("7 (a) b) S 1 7"), Some(("a) b".to_owned(), "waiting")));
-        assert_eq!(thread_of("nonsense"), None);
+        for (name, kind) in [
+            ("a) b", "a) b"),
+            ("lane-pull-32", "lane-pull"),
+            ("worker-1", "worker"),
+            ("mq-", "mq-"),
+            ("-1", "-1"),
+            ("rocket-mq", "rocket-mq"),
+        ] {
+            let found = kind_of(&format!("7 ({name}) S 1 7"));
+            assert_eq!(found, Some((kind.to_owned(), "waiting")));
+        }
+        assert_eq!(kind_of("nonsense"), None);
     }
 }

@@ -12,6 +12,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// A server in a home of its own that logs into a file there.
 struct Server {
     process: Process,
+    port: u16,
     log: PathBuf,
 }
 
@@ -82,7 +83,7 @@ impl Home {
     }
 
     fn start_with(&self, prefix: &[&str], program: &'static str, name: &str) -> Server {
-        let (settings, _) = self.settings(program, name, "");
+        let (settings, port) = self.settings(program, name, "");
         let process = Process::start(
             name,
             self.command(prefix, program, &settings),
@@ -93,6 +94,7 @@ impl Home {
         });
         Server {
             process,
+            port,
             log: self.logs().join(format!("{program}.log")),
         }
     }
@@ -137,7 +139,10 @@ fn signals_that_ask_for_no_stop_are_survived() {
     for program in SERVERS {
         let home = Home::new();
         let server = home.start(program);
-        for signal in ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "XCPU"] {
+        for signal in [
+            "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "XCPU", "TRAP", "STKFLT", "RTMIN",
+            "RTMIN+3", "RTMIN+30",
+        ] {
             server.process.signal(signal);
             server.wait_for_log(&format!("SIG{signal} received; it does nothing"));
         }
@@ -151,6 +156,50 @@ fn signals_that_ask_for_no_stop_are_survived() {
         if program == "namesrv" {
             server.wait_for_log("state: routes: 0 topics, 0 broker names");
             server.wait_for_log("state: network: 0 connections");
+        }
+        server.stop();
+    }
+}
+
+/// Threads that end meanwhile are left out.
+fn thread_names(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
+/// Names as `ps -T`, `top -H` and `/proc` show them.
+#[test]
+fn every_thread_has_a_name_of_its_own() {
+    use cluster::Wire;
+    use protocol::code::request;
+    for program in SERVERS {
+        let home = Home::new();
+        let server = home.start(program);
+        // A lane's thread comes with its first request, and stays for a while.
+        let code = match program {
+            "namesrv" => request::GET_NAMESRV_CONFIG,
+            _ => request::GET_BROKER_CONFIG,
+        };
+        let mut wire = Wire::connect(&format!("127.0.0.1:{}", server.port)).unwrap();
+        assert_eq!(wire.ask(code, &[], b"").unwrap().code(), 0);
+        // A thread has its maker's name until it gives itself its own.
+        let begin = std::time::Instant::now();
+        let names = loop {
+            let names = thread_names(server.process.pid());
+            let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+            if distinct.len() == names.len() {
+                break names;
+            }
+            assert!(begin.elapsed() < WITHIN, "{names:?}");
+            std::thread::yield_now();
+        };
+        let mut wanted = vec![program, "worker-1", "lane-admin-1"];
+        if program == "broker" {
+            wanted.extend(["flush", "reput", "allocate", "maintenance"]);
+        }
+        for name in wanted {
+            assert!(names.iter().any(|of| of == name), "{name}: {names:?}");
         }
         server.stop();
     }
@@ -270,6 +319,71 @@ fn streams_that_take_nothing_do_not_end_a_server() {
     }
 }
 
+/// A pipe that nobody reads: `mqnamesrv | something that hangs`, a terminal that was stopped by Ctrl-S.
+#[test]
+fn stdout_that_nobody_reads_holds_nobody_up() {
+    use cluster::{Wire, frame};
+    use protocol::code::request;
+    use std::io::{BufRead, BufReader};
+    for program in SERVERS {
+        let home = Home::new();
+        let (settings, port) = home.settings(program, program, "logLevels=debug");
+        let mut command = Command::new(our_program(program));
+        command.arg("-c").arg(settings).args(["--log-to", "stdout"]);
+        command.env("HOME", home.path()).env_remove("NAMESRV_ADDR");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let address = format!("127.0.0.1:{port}");
+        let mut wire = loop {
+            match Wire::connect(&address) {
+                Ok(wire) => break wire,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        // A line each, of some hundred bytes: more than the pipe and all that may wait for it.
+        let (rounds, together) = (100, 500);
+        let asked = frame(request::GET_ROUTEINFO_BY_TOPIC, 1, &[("topic", "Nowhere")], b"").repeat(together);
+        for _ in 0..rounds {
+            wire.write(&asked).unwrap();
+            for _ in 0..together {
+                wire.read().unwrap();
+            }
+        }
+        // Read at last, it says what is missing.
+        let (line, lines) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            for text in out.lines() {
+                line.send(text.unwrap()).unwrap();
+            }
+        });
+        let dropped: usize = loop {
+            let line = lines.recv_timeout(WITHIN).expect("a line says so");
+            if let Some((count, _)) = line.split_once(" log lines before this one were dropped") {
+                break count.parse().unwrap();
+            }
+        };
+        assert!(dropped > 0);
+        assert!(
+            Command::new("kill")
+                .arg(child.id().to_string())
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(child.wait().unwrap().success());
+        reader.join().unwrap();
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("SIGTERM received, stopping"))
+        );
+    }
+}
+
 #[test]
 fn last_words_on_a_full_stderr_are_no_panic() {
     let home = Home::new();
@@ -322,7 +436,7 @@ fn brokers_of_one_host_have_logs_of_their_own() {
     let home = Home::new();
     let first = home.start_with(&["setsid"], "broker", "broker-a");
     let second = home.start_with(&["setsid"], "broker", "broker-b");
-    let own = home.logs().join("broker-b/broker.log");
+    let own = home.logs().join("broker-b_0/broker.log");
     let told = format!("this one's log is {}", own.display());
     second.process.wait_for("where the log is", WITHIN, |line| {
         line.contains(&told).then_some(())
@@ -339,6 +453,79 @@ fn brokers_of_one_host_have_logs_of_their_own() {
     }
     first.stop();
     second.stop();
+}
+
+/// As Java's `isolateLogEnable` has it.
+#[test]
+fn a_broker_has_a_log_folder_of_its_own_where_it_is_asked_for() {
+    let home = Home::new();
+    let (settings, _) = home.settings("broker", "broker-a", "isolateLogEnable=true");
+    let process = Process::start(
+        "broker",
+        home.command(&["setsid"], "broker", &settings),
+        &home.path().join("out"),
+    );
+    let log = wait_for_line(&home.logs().join("broker-a_0/broker.log"), "boot success");
+    assert!(log.contains("store opened, which is empty"), "{log}");
+    process.signal("TERM");
+    assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+    assert!(!home.logs().join("broker.log").exists());
+}
+
+/// Java keeps what updateBrokerConfig changed in a file that no start reads.
+#[test]
+fn a_change_without_a_file_of_settings_is_there_after_a_restart() {
+    use cluster::Wire;
+    use protocol::code::request;
+    for (program, folder, update, get) in [
+        (
+            "broker",
+            "store/config",
+            request::UPDATE_BROKER_CONFIG,
+            request::GET_BROKER_CONFIG,
+        ),
+        (
+            "namesrv",
+            "namesrv",
+            request::UPDATE_NAMESRV_CONFIG,
+            request::GET_NAMESRV_CONFIG,
+        ),
+    ] {
+        let home = Home::new();
+        let kept = home.path().join(folder).join("changedSettings.properties");
+        std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        // Not on the ports that every server has by default.
+        let port = free_port();
+        let own = format!("listenPort={port}\nbindAddress=127.0.0.1\n");
+        let sizes = "mappedFileSizeCommitLog=8388608\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\n";
+        let sizes = if program == "broker" { sizes } else { "" };
+        std::fs::write(&kept, format!("{own}{sizes}")).unwrap();
+        for run in 0..2 {
+            let mut command = Command::new(our_program(program));
+            home.surround(&mut command);
+            let process = Process::start(program, command, &home.path().join("out"));
+            process.wait_for("the boot line", WITHIN, |line| {
+                line.contains("boot success").then_some(())
+            });
+            let log = home.logs().join(format!("{program}.log"));
+            wait_for_line(&log, &format!("is read from {}", kept.display()));
+            let mut wire = Wire::connect(&format!("127.0.0.1:{port}")).unwrap();
+            let changed = |wire: &mut Wire| {
+                let text = wire.ask(get, &[], b"").unwrap().body;
+                String::from_utf8(text)
+                    .unwrap()
+                    .contains("\nserverSocketBacklog=77\n")
+            };
+            // It counts at the next start.
+            assert_eq!(changed(&mut wire), run == 1, "{program}");
+            if run == 0 {
+                let answer = wire.ask(update, &[], b"serverSocketBacklog=77").unwrap();
+                assert_eq!(answer.code(), 0, "{}", answer.remark());
+            }
+            process.signal("TERM");
+            assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Owns: sockets, cutting the byte stream into frames, matching answers to requests, limits, and an orderly end. Knows
 //! nothing of topics. One task a connection does everything: it reads what is there, hands all whole frames to the
 //! [`Service`] at once, and writes all answers that are ready in one vectored write. Answers made elsewhere (a long
-//! poll, a flush) are put into the connection's outbox and wake the task.
+//! poll, a flush) are put into the connection's outbox and wake the task. What may take time is served in a [`lane`].
 //!
 //! Start reading at `task.rs`.
 #![forbid(unsafe_code)]
@@ -12,10 +12,12 @@
     allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
 )]
 
+pub mod budget;
 mod client;
 mod connection;
 mod cutter;
-#[cfg(feature = "memory-peer")]
+pub mod lane;
+#[cfg(any(test, feature = "memory-peer"))]
 mod memory_peer;
 mod peer;
 mod responder;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
-#[cfg(feature = "memory-peer")]
+#[cfg(any(test, feature = "memory-peer"))]
 pub use memory_peer::MemoryPeer;
 pub use peer::{Peer, Reply};
 pub use responder::{Body, Responder};

@@ -194,16 +194,35 @@ fn option(command: &Command, text: &str) -> Option<(String, bool)> {
     })
 }
 
-/// Reads the file that the command line names and reports about stray arguments.
+/// Reads the file that the command line names and reports about stray arguments. Where it names none, `kept` is read if it is
+/// there: what was changed while a server ran that had no file.
+///
+/// Unlike Java, which keeps such changes in a file that no start reads.
 ///
 /// # Errors
 /// The file cannot be read; the text names it.
-pub fn read(launch: &Launch, group: &mut dyn Group, hints: &Hints) -> Result<Report, Exit> {
+pub fn read(
+    launch: &Launch,
+    group: &mut dyn Group,
+    hints: &Hints,
+    kept: Option<&Path>,
+) -> Result<Report, Exit> {
     let mut report = Report::default();
     for stray in &launch.stray {
         report.add(Severity::Warning, stray_text(stray));
     }
-    if let Some(path) = &launch.config_file {
+    let kept = kept.filter(|path| path.exists());
+    if let Some(path) = kept {
+        let file = path.display();
+        let text = match launch.config_file {
+            None => format!("what was changed while a server ran without -c is read from {file}"),
+            Some(_) => format!(
+                "{file}, with what was changed while a server ran without -c, is not read: -c is given"
+            ),
+        };
+        report.add(Severity::Note, text);
+    }
+    if let Some(path) = launch.config_file.as_deref().or(kept) {
         let bytes = std::fs::read(path).map_err(|error| Exit {
             text: format!("cannot read the configuration file {}: {error}\n", path.display()),
             code: WRONG_COMMAND_LINE,
@@ -440,7 +459,7 @@ mod tests {
             (b"\xef\xbb\xbfa=1\r\n", false),
         ] {
             std::fs::write(dir.path().join("b.conf"), bytes).unwrap();
-            let report = read(&launch, &mut Nothing::default(), &Hints::NONE).unwrap();
+            let report = read(&launch, &mut Nothing::default(), &Hints::NONE, None).unwrap();
             assert_eq!(report.has_errors(), refused, "{report}");
         }
     }

@@ -38,9 +38,16 @@ impl Display for Finding {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
+        write!(f, "{severity}: {}", self.said())
+    }
+}
+
+impl Finding {
+    /// The place and the text, for where the severity is told otherwise, as in a log.
+    pub fn said(&self) -> String {
         match &self.place {
-            Some((file, line)) => write!(f, "{severity}: {}:{line}: {}", file.display(), self.text),
-            None => write!(f, "{severity}: {}", self.text),
+            Some((file, line)) => format!("{}:{line}: {}", file.display(), self.text),
+            None => self.text.clone(),
         }
     }
 }
@@ -104,9 +111,9 @@ impl Report {
     pub fn announce(&self) {
         for finding in &self.findings {
             match finding.severity {
-                Severity::Note => tracing::info!("{finding}"),
-                Severity::Warning => tracing::warn!("{finding}"),
-                Severity::Error => tracing::error!("{finding}"),
+                Severity::Note => tracing::info!("{}", finding.said()),
+                Severity::Warning => tracing::warn!("{}", finding.said()),
+                Severity::Error => tracing::error!("{}", finding.said()),
             }
             if finding.severity >= Severity::Warning {
                 // Without stderr there is still the log.
@@ -185,31 +192,26 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             report.add_at(Severity::Error, file, entry.line, text);
             continue;
         }
-        let key = match hints.aliases.iter().find(|alias| alias.key == entry.key) {
-            Some(alias) => {
-                report.add_at(Severity::Note, file, entry.line, alias_text(alias));
-                match alias.now {
-                    Some(now) => now,
-                    None => continue,
-                }
-            }
-            None => entry.key.as_str(),
-        };
-        let Some(row) = find_row(group, key) else {
-            report.add_at(
-                Severity::Warning,
-                file,
-                entry.line,
-                unknown_text(group, hints, entry),
-            );
+        let Some(row) = row_of(group, entry, file, hints, &mut report) else {
             continue;
         };
+        let key = row.key;
+        if entry.value.is_empty() && !row.takes_nothing() {
+            let text = format!("`{key}` has no value; the default counts");
+            report.add_at(Severity::Note, file, entry.line, text);
+            continue;
+        }
         if let Some((line, value)) = set_at.insert(key.to_owned(), (entry.line, entry.value.clone())) {
+            // Said twice, as Java's -p says what two of its classes have, it is said all the same.
+            let severity = match value == entry.value {
+                true => Severity::Note,
+                false => Severity::Warning,
+            };
             let text = format!(
                 "`{key}` was already set to `{}` in line {line}; this line counts",
                 shorten(&value)
             );
-            report.add_at(Severity::Warning, file, entry.line, text);
+            report.add_at(severity, file, entry.line, text);
         }
         report
             .set_at
@@ -232,15 +234,47 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
     report
 }
 
-/// The row that decides how a key is treated: of two sections with the same key, the one that uses it.
+/// The row that a line is about, by today's key; what is odd about the key is reported.
+fn row_of(
+    group: &dyn Group,
+    entry: &Entry,
+    file: &Path,
+    hints: &Hints,
+    report: &mut Report,
+) -> Option<&'static Row> {
+    let mut note = |text| report.add_at(Severity::Note, file, entry.line, text);
+    let alias = hints.aliases.iter().find(|alias| alias.key == entry.key);
+    let key = match alias {
+        Some(alias) => {
+            note(alias_text(alias));
+            alias.now?
+        }
+        None => entry.key.as_str(),
+    };
+    let Some(row) = find_row(group, key) else {
+        let text = unknown_text(group, hints, entry);
+        report.add_at(Severity::Warning, file, entry.line, text);
+        return None;
+    };
+    if row.key != key {
+        note(format!(
+            "`{key}` is what listings call `{}`; it is read as that",
+            row.key
+        ));
+    }
+    Some(row)
+}
+
+/// The row that decides how a key is treated: of two sections with the same key, the one that uses it. A name that only
+/// listings have (`-p`, getBrokerConfig) finds its row, too: what a server prints, it can read.
 pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
-    let mut rows: Vec<&'static Row> = group
-        .sections()
-        .iter()
-        .filter_map(|section| section.row(key))
-        .collect();
+    let sections = group.sections();
+    let by_key = sections.iter().filter_map(|section| section.row(key));
+    let mut rows: Vec<&'static Row> = by_key.collect();
     rows.sort_by_key(|row| !row.is_used());
-    rows.first().copied()
+    let all = sections.iter().flat_map(|section| section.rows());
+    let shown = || all.into_iter().find(|row| row.shown == key);
+    rows.first().copied().or_else(shown)
 }
 
 fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path, report: &mut Report) {
@@ -381,7 +415,7 @@ pub(crate) fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path;
+    use crate::{not_blank, path};
 
     crate::settings! {
         /// For the tests.
@@ -389,7 +423,9 @@ mod tests {
         /// Id.
         broker_id: i64 = 0, java "brokerId", since "4.9", applies AtStart, range 0..=i64::MAX;
         /// Name.
-        broker_name: String = "host".to_owned(), java "brokerName", since "4.9", applies AtStart;
+        broker_name: String = "host".to_owned(), java "brokerName", since "4.9", applies AtStart, check not_blank;
+        /// Batches.
+        batch: bool = false, java "batch", since "4.9", applies Live, shown "isBatch";
         /// Size.
         max_message_size: i32 = 4_194_304, java "maxMessageSize", since "4.9", applies Live;
         /// Root.
@@ -466,6 +502,10 @@ mod tests {
                 "warning: b.conf:2: `brokerId` was already set to `1` in line 1; this line counts\n",
             ),
             (
+                "brokerId=1\nbrokerId=1",
+                "note: b.conf:2: `brokerId` was already set to `1` in line 1; this line counts\n",
+            ),
+            (
                 "sendMessageThreadPoolNums=8",
                 "note: b.conf:1: `sendMessageThreadPoolNums` has no effect here: no pools\n",
             ),
@@ -494,6 +534,20 @@ mod tests {
                  value; give the comment a line of its own\n",
             ),
             ("brokerName=broker-a#1", ""),
+            (
+                "maxMessageSize=\ndLegerGroup=\nroot=",
+                "note: b.conf:1: `maxMessageSize` has no value; the default counts\n\
+                 note: b.conf:2: `dLegerGroup` has no value; the default counts\n\
+                 warning: b.conf:3: unknown key `root` has no effect\n",
+            ),
+            (
+                "brokerName=",
+                "error: b.conf:1: bad value of `brokerName`: ``; allowed: any text but nothing\n",
+            ),
+            (
+                "isBatch=true",
+                "note: b.conf:1: `isBatch` is what listings call `batch`; it is read as that\n",
+            ),
             (
                 "brokerId=1 // first",
                 "error: b.conf:1: bad value of `brokerId`: `1 // first` (a # behind a value starts no comment); allowed: 0 to \
@@ -557,7 +611,7 @@ mod tests {
         let (sample, _) = loaded("sendMessageThreadPoolNums=8\nbrokerName=b\n");
         assert_eq!(
             crate::text(&sample),
-            "aclEnable=false\nbrokerId=0\nbrokerName=b\nmappedFileSizeCommitLog=1\nmaxMessageSize=4194304\n\
+            "aclEnable=false\nbrokerId=0\nbrokerName=b\nisBatch=false\nmappedFileSizeCommitLog=1\nmaxMessageSize=4194304\n\
              sendMessageThreadPoolNums=8\nstorePathRootDir=/default\n"
         );
         let printed = crate::printed_text(&sample);
@@ -566,5 +620,11 @@ mod tests {
             "as Java prints null: {printed}"
         );
         assert_eq!(crate::important_text(&sample), "brokerName=b\n");
+        // What is printed can be read, and says the same.
+        for text in [printed, crate::important_text(&sample)] {
+            let (again, report) = loaded(&text);
+            assert!(report.lines().all(|line| line.starts_with("note: ")), "{report}");
+            assert_eq!(again.broker_name, "b");
+        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Row {
     pub applies: Applies,
     /// Java's type.
     pub java: &'static str,
+    /// Java has null for it unless it is set.
+    pub nullable: bool,
     /// Printed by `-m` as well as by `-p`.
     pub important: bool,
     /// Its text is read by a function of its own, as that of a path is, so that a leftover of a guide refuses the start: the
@@ -40,6 +42,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether an empty text can be its value. Where it can not, `key=` says nothing, as `-p` prints it for Java's null.
+    pub fn takes_nothing(&self) -> bool {
+        self.java == "String" && !self.nullable
+    }
+
     /// Whether the key does anything.
     pub fn is_used(&self) -> bool {
         matches!(self.applies, Applies::AtStart | Applies::Live)
@@ -279,6 +286,7 @@ macro_rules! settings {
                         since: $isince,
                         applies: $crate::Applies::Inert($ireason),
                         java: <$itype as $crate::Value>::JAVA,
+                        nullable: <$itype as $crate::Value>::NULLABLE,
                         important: $crate::listed(&$important, $ikey),
                         strict: false,
                     },
@@ -293,6 +301,7 @@ macro_rules! settings {
                         since: $fsince,
                         applies: $crate::Applies::Fixed($freason),
                         java: <$ftype as $crate::Value>::JAVA,
+                        nullable: <$ftype as $crate::Value>::NULLABLE,
                         important: $crate::listed(&$important, $fkey),
                         strict: false,
                     },
@@ -310,6 +319,7 @@ macro_rules! settings {
                     since: $since,
                     applies: $crate::Applies::$applies,
                     java: <$type as $crate::Value>::JAVA,
+                    nullable: <$type as $crate::Value>::NULLABLE,
                     important: $crate::listed(&$important, $key),
                     strict: $crate::settings!(@strict $($read)?),
                 },)*];
@@ -317,7 +327,8 @@ macro_rules! settings {
                 const LEN: usize = USED.len() + INERT.len();
                 const ALL: [$crate::Row; LEN] = {
                     let mut all = [$crate::Row {
-                        key: "", shown: "", doc: "", since: "", applies: $crate::Applies::AtStart, java: "", important: false,
+                        key: "", shown: "", doc: "", since: "", applies: $crate::Applies::AtStart, java: "", nullable: false,
+                        important: false,
                         strict: false,
                     }; LEN];
                     let mut index = 0;

@@ -99,6 +99,7 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
             updated.unknown.push(key.to_owned());
             continue;
         };
+        let key = row.key;
         let pair = (key.to_owned(), value.to_owned());
         for section in group.sections_mut() {
             let old = section.get(key);

@@ -24,6 +24,9 @@ pub trait Value: Sized {
     /// Java's type, as in its documentation.
     const JAVA: &'static str;
 
+    /// Whether Java has null for it unless it is set.
+    const NULLABLE: bool = false;
+
     /// Reads the trimmed text of a file.
     ///
     /// # Errors
@@ -90,6 +93,7 @@ impl Value for String {
 /// A String that is null in Java unless it is set. An empty text means null.
 impl Value for Option<String> {
     const JAVA: &'static str = "String";
+    const NULLABLE: bool = true;
 
     fn parse(text: &str) -> Result<Self, BadValue> {
         Ok((!text.is_empty()).then(|| text.to_owned()))

@@ -130,25 +130,56 @@ impl Ran {
 
 /// Makes a folder as `./release` does.
 fn unpack(root: &Path) {
-    for folder in ["bin", "conf"] {
-        copy(&repository().join(folder), &root.join(folder));
-    }
     fs::create_dir_all(root.join("lib")).unwrap();
+    let script = repository().join("release");
+    let made = Command::new(script).arg("--texts").arg(root).status().unwrap();
+    assert!(made.success());
     for program in ["namesrv", "broker", "mqadmin"] {
         fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+/// Words of a page that name files: what links point to, and what stands in code and begins with a folder.
+fn named_files(page: &str) -> Vec<String> {
+    let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let code = page.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+    let code = code.filter(|word| {
+        let begins = ["bin/", "conf/", "docs/", "lib/", "crates/", "fuzz/", "./"];
+        begins.iter().any(|folder| word.starts_with(folder))
+    });
+    let all = links.filter(|link| !link.contains("://")).chain(code);
+    let all = all.map(|word| word.split('#').next().unwrap_or_default().to_owned());
+    all.collect()
+}
+
+/// README and pages of a release name no file that is not in it, nor anything that only a source tree can do.
+#[test]
+fn the_pages_of_a_release_name_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    unpack(dir.path());
+    let mut seen = 0;
+    for page in ["README.md", "docs/operating.md", "docs/differences.md"] {
+        let path = dir.path().join(page);
+        let text = fs::read_to_string(&path).unwrap();
+        for name in named_files(&text) {
+            let found = [dir.path(), path.parent().unwrap()]
+                .iter()
+                .any(|folder| folder.join(&name).exists());
+            assert!(found, "{page} names {name}");
+            seen += 1;
         }
+        for word in ["cargo ", "./test", "./release", "source tree"] {
+            assert!(page != "README.md" || !text.contains(word), "{page}: {word}");
+        }
+    }
+    assert!(seen > 8, "{seen}");
+    // In the source tree the same words are found, and lead somewhere, too.
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    for name in named_files(&readme) {
+        assert!(
+            name.starts_with("lib/") || repository().join(&name).exists(),
+            "README.md names {name}"
+        );
     }
 }
 

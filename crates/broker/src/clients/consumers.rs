@@ -11,7 +11,7 @@ use protocol::body::broker::{
 use remoting::Peer;
 
 use super::member::{Heard, MEMBER_EXPIRES_MS, Member, Members, hear};
-use crate::budget::{Budget, Exhausted, Share};
+use remoting::budget::{Budget, Exhausted, Share};
 
 /// What a group wants of one topic.
 pub struct Subscription {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use protocol::body::topic::MessageQueue;
 
-use crate::budget::{Budget, Exhausted, Share};
+use remoting::budget::{Budget, Exhausted, Share};
 
 /// How long a lock lives without renewal, ms.
 pub const LOCK_MAX_LIVE_MS: i64 = 60_000;

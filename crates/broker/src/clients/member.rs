@@ -8,7 +8,7 @@ use protocol::Language;
 use protocol::body::broker::ClientConnection;
 use remoting::Peer;
 
-use crate::budget::{Budget, Exhausted, Share};
+use remoting::budget::{Budget, Exhausted, Share};
 
 /// How long a member lives without a heartbeat, ms.
 pub const MEMBER_EXPIRES_MS: i64 = 120_000;

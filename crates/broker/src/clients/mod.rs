@@ -16,7 +16,7 @@ pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
 pub use producers::Producers;
 
-use crate::budget::Budget;
+use remoting::budget::Budget;
 
 /// Longest client id, bytes: an address, a process number, an instance name.
 pub const CLIENT_ID_MAX_LEN: usize = 1024;

@@ -8,7 +8,7 @@ use protocol::body::broker::ClientConnection;
 use remoting::Peer;
 
 use super::member::{Heard, MEMBER_EXPIRES_MS, Member, Members, hear};
-use crate::budget::{Budget, Exhausted};
+use remoting::budget::{Budget, Exhausted};
 
 /// Producer groups.
 pub struct Producers {

@@ -12,11 +12,11 @@ use remoting::{Body, Responder};
 use store::PhysicalOffset;
 
 use super::Wake;
-use crate::budget::{Budget, Share};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{Change, SaveError, TopicTable};
 use crate::watermark::Watermark;
+use remoting::budget::{Budget, Share};
 
 /// An answer that is ready but for the safety of what it tells.
 pub struct Waiter {

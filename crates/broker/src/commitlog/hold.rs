@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::held_count::HeldCount;
-use crate::budget::{Budget, Exhausted, Share};
+use remoting::budget::{Budget, Exhausted, Share};
 
 /// Bytes that held pulls may occupy. One that finds no room is refused, and its client waits before it asks again.
 pub const HELD_MAX_BYTES: usize = 128 << 20;

@@ -10,7 +10,7 @@ const EACH: Duration = Duration::from_secs(1);
 /// More threads than this wait for the disk and each other.
 const THREADS_MAX: usize = 16;
 
-/// A thread a task.
+/// A thread a task, `open-1` and on; fewer where the system gives no more.
 pub struct OpenThreads;
 
 impl Parallel for OpenThreads {
@@ -18,16 +18,24 @@ impl Parallel for OpenThreads {
         std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
     }
 
-    fn run<'a>(&self, mut tasks: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+    fn run<'a>(&self, tasks: Vec<Box<dyn FnOnce() + Send + 'a>>) {
         // The caller's thread is one of them.
-        let own = tasks.pop();
-        std::thread::scope(|scope| {
-            for task in tasks {
-                scope.spawn(task);
-            }
-            if let Some(task) = own {
+        let others = tasks.len().saturating_sub(1);
+        let tasks = Mutex::new(tasks);
+        let next = || tasks.lock().pop();
+        let work = || {
+            while let Some(task) = next() {
                 task();
             }
+        };
+        std::thread::scope(|scope| {
+            for number in 1..=others {
+                let thread = std::thread::Builder::new().name(format!("open-{number}"));
+                if thread.spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
         });
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use protocol::code::{request, response};
 use remoting::Request;
 
-use crate::budget::Budget;
+use remoting::budget::Budget;
 
 /// What a request is refused with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

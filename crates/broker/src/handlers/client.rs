@@ -16,10 +16,10 @@ use protocol::header::broker::{
 };
 use remoting::{Body, Peer, Request};
 
-use crate::budget::Exhausted;
 use crate::clients::{CLIENT_ID_MAX_LEN, Consumers, Heard, Notice, Producers};
 use crate::settings::Settings;
 use crate::tables::{GroupTable, TopicTable, perm};
+use remoting::budget::Exhausted;
 
 /// Heartbeats longer than this are read in a lane: a worker has other connections to serve.
 pub const LONG_HEARTBEAT_BYTES: usize = 64 << 10;

@@ -9,8 +9,8 @@ use protocol::body::topic::MessageQueue;
 use protocol::code::response;
 use remoting::Request;
 
-use crate::budget::Exhausted;
 use crate::clients::{CLIENT_ID_MAX_LEN, QueueLocks};
+use remoting::budget::Exhausted;
 
 /// What the handler needs.
 pub struct Lock {

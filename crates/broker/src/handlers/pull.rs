@@ -18,7 +18,6 @@ use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHead
 use remoting::{Body, Request, Responder};
 use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
-use crate::budget::Exhausted;
 use crate::clients::Consumers;
 use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
@@ -26,6 +25,7 @@ use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
+use remoting::budget::Exhausted;
 
 /// Bits of a pull's sysFlag (RocketMQ 4.9.8, PullSysFlag).
 mod flag {

@@ -71,7 +71,7 @@ impl<D: Disk> Query<D> {
     /// Are there as many requests in the lane as `queryThreadPoolQueueCapacity` says?
     pub fn is_overloaded(&self, lane: &Lane) -> bool {
         let most = self.settings.load().broker.query_thread_pool_queue_capacity;
-        lane.look(0).0 >= most.max(1) as usize
+        lane.look().0 >= most.max(1) as usize
     }
 
     /// Refuses a request for that reason.

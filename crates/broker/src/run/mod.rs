@@ -27,6 +27,8 @@ use crate::tables::{LoadError, save};
 
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
+/// Time that requests in lanes get to finish at stop, when nobody waits for their answers any more.
+const LANES_STOP: Duration = Duration::from_secs(10);
 /// Time the background tasks get to finish at stop.
 const TASKS_STOP: Duration = Duration::from_secs(10);
 
@@ -146,6 +148,10 @@ impl<D: Disk + Clone> Broker<D> {
             tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");
         }
         let closed = tokio::task::spawn_blocking(move || {
+            // They still use the store, and what the threads do for it.
+            if !parts.handlers.lanes.stop(LANES_STOP) {
+                tracing::warn!("some requests in lanes did not end within {LANES_STOP:?}");
+            }
             parts.stopping.store(true, Ordering::Release);
             parts.wake_threads();
             supervisor.join_threads();

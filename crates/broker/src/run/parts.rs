@@ -13,7 +13,6 @@ use store::{RecoveryReport, Store};
 
 use super::StartError;
 use crate::address;
-use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::commitlog::{
     Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
@@ -30,7 +29,7 @@ use crate::handlers::pull::{HeldPull, Pull, PullListener};
 use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
-use crate::lane::{Lane, Lanes, Workers};
+use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -39,14 +38,7 @@ use crate::store_settings;
 use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
-
-/// Threads of the lanes: two operators at once, as many searches as Java's query pool has threads
-/// (`queryMessageThreadPoolNums`, on two cores), and enough pulls to keep a disk busy.
-const ADMIN_WIDTH: usize = 2;
-const SEARCH_WIDTH: usize = 10;
-const PULL_WIDTH: usize = 32;
-/// Bytes that the line of a lane may hold.
-const LINE_MAX_BYTES: usize = 64 << 20;
+use remoting::budget::Budget;
 
 /// What the threads and tasks work on.
 pub struct Parts<D: Disk> {
@@ -221,7 +213,7 @@ impl<D: Disk + Clone> Builder<D> {
         let stopping = Arc::new(AtomicBool::new(false));
         let stats = Arc::new(Stats::new(now, local_day(now)));
         let clients = Clients::default();
-        let lanes = self.lanes();
+        let lanes = Lanes::new(&self.lane_workers);
         let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
         let pull = self.pull(&clients, &hold, &lanes, &stats);
         let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
@@ -307,18 +299,6 @@ impl<D: Disk + Clone> Builder<D> {
             registration,
             handlers,
             stopping,
-        }
-    }
-
-    fn lanes(&self) -> Lanes {
-        let lane = |name, width| {
-            let workers = self.lane_workers.clone();
-            Lane::new(name, width, LINE_MAX_BYTES, workers, Arc::clone(&self.clock))
-        };
-        Lanes {
-            admin: lane("ADMIN_REQUESTS", ADMIN_WIDTH),
-            search: lane("SEARCH_REQUESTS", SEARCH_WIDTH),
-            pull: lane("COLD_PULLS", PULL_WIDTH),
         }
     }
 

@@ -4,13 +4,13 @@ use store::RecoveryReport;
 
 /// Logs what recovery found and did.
 pub(super) fn log_recovery(report: &RecoveryReport, consumequeue_file_size: i64) {
-    let stop = if report.clean {
-        "a clean stop"
-    } else {
-        "an unclean stop"
+    let before = match (report.clean, report.log_files, report.queues) {
+        (true, 0, 0) => ", which is empty",
+        (true, ..) => " after a clean stop",
+        (false, ..) => " after an unclean stop",
     };
     tracing::info!(
-        "store opened after {stop}: {} log files, {} queues, log read from {} to {} ({} records), {} units built",
+        "store opened{before}: {} log files, {} queues, log read from {} to {} ({} records), {} units built",
         report.log_files,
         report.queues,
         report.scan_start,

@@ -43,9 +43,13 @@ impl<D: Disk> State<D> {
         );
         let lanes = &parts.handlers.lanes;
         for lane in [&lanes.admin, &lanes.search, &lanes.pull] {
-            let (here, wait) = lane.look(now);
+            let (here, wait) = lane.look();
             let name = lane.budget().name();
-            let _ = writeln!(page, "lane {name}: {here} requests, the oldest for {wait} ms");
+            let _ = writeln!(
+                page,
+                "lane {name}: {here} requests, the oldest for {} ms",
+                wait.as_millis()
+            );
         }
         for level in parts.limits.levels() {
             let _ = writeln!(page, "limit {}: {level}", level.name);

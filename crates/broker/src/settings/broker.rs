@@ -119,6 +119,8 @@ settings! {
         java "configBlackList", since "4.9", applies AtStart;
     /// Path of the broker's own config file.
     broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart, read optional_path;
+    /// The log lies in a folder of the broker's own below that of all logs: BROKERNAME_BROKERID. It does anyway where another broker of this host has the file.
+    isolate_log_enable: bool = false, java "isolateLogEnable", since "4.9", applies AtStart;
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
@@ -172,7 +174,6 @@ settings! {
         "waitTimeMillsInTransactionQueue": i64 = "3000", since "4.9", QUEUES;
         "enableDetailStat": bool = "true", since "4.9", STATS;
         "autoDeleteUnusedStats": bool = "true", since "4.9", STATS;
-        "isolateLogEnable": bool = "false", since "4.9", "every broker can be given a log directory of its own";
         "maxPopPollingSize": i64 = "100000", since "5.3", POP;
         "reviveQueueNum": i32 = "8", since "5.3", POP;
         "reviveInterval": i64 = "1000", since "5.3", POP;

@@ -76,6 +76,9 @@ impl Group for Settings {
     }
 }
 
+/// What was changed while a broker ran that was given no file.
+const KEPT_FILE: &str = "changedSettings.properties";
+
 /// Old spellings, and keys of tutorials.
 pub const HINTS: Hints = Hints {
     aliases: &[
@@ -114,6 +117,26 @@ pub const HINTS: Hints = Hints {
             key: "transferOffsetJsonToRocksdb",
             now: None,
             known_in: "5.3.1 only",
+        },
+        Alias {
+            key: "timerEnableDisruptor",
+            now: None,
+            known_in: "what 5.x prints with -p; no release reads it",
+        },
+        Alias {
+            key: "timerCheckMetricsWhen",
+            now: None,
+            known_in: "what 5.x prints with -p; no release reads it",
+        },
+        Alias {
+            key: "timerWarmEnable",
+            now: None,
+            known_in: "what 5.x prints with -p; no release reads it",
+        },
+        Alias {
+            key: "timerStopDequeue",
+            now: None,
+            known_in: "what 5.x prints with -p; no release reads it",
         },
         Alias {
             key: "enableTransparentRetry",
@@ -188,7 +211,8 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.broker.namesrv_addr = host::variable("NAMESRV_ADDR");
     settings.broker.broker_config_path = launch.config_file.as_deref().map(absolute);
     let defaults = settings.clone();
-    let mut report = launch::read(launch, &mut settings, &HINTS)?;
+    let kept = settings.kept_file();
+    let mut report = launch::read(launch, &mut settings, &HINTS, kept.as_deref())?;
     if launch.namesrv_addr.is_some() {
         settings.broker.namesrv_addr.clone_from(&launch.namesrv_addr);
     }
@@ -216,12 +240,10 @@ impl Settings {
         address(&self.broker.broker_ip2, self.store.ha_listen_port)
     }
 
-    /// The broker's name on this host: a slave has its master's name and a number.
+    /// The broker's name on this host, as Java calls a broker's own log folder (BrokerStartup, `isolateLogEnable`): its name,
+    /// which a slave has from its master, and its id.
     pub fn own_name(&self) -> String {
-        match self.broker.broker_id {
-            0 => self.broker.broker_name.clone(),
-            id => format!("{}-slave{id}", self.broker.broker_name),
-        }
+        format!("{}_{}", self.broker.broker_name, self.broker.broker_id)
     }
 
     /// The line that RocketMQ prints when a broker serves.
@@ -237,18 +259,21 @@ impl Settings {
         }
     }
 
-    /// The file that UPDATE_BROKER_CONFIG writes: the one given by `-c`, else RocketMQ's default below the home directory
-    /// (which no start reads unless it is given by `-c`), or below the store where there is no home.
+    /// The file that UPDATE_BROKER_CONFIG writes: the one given by `-c`, else one that starts without `-c` read.
+    ///
+    /// Unlike Java, which writes all its settings into `~/store/config/broker.properties` then, and reads it never.
     pub fn config_file(&self) -> PathBuf {
         match &self.broker.broker_config_path {
             Some(path) => PathBuf::from(path),
-            None => host::home()
-                .map_or_else(
-                    || PathBuf::from(&self.store.store_path_root_dir),
-                    |home| home.join("store"),
-                )
-                .join("config/broker.properties"),
+            None => self
+                .kept_file()
+                .unwrap_or_else(|| self.config_dir().join(KEPT_FILE)),
         }
+    }
+
+    /// That file: below the default store, wherever the store is moved by what stands in it.
+    fn kept_file(&self) -> Option<PathBuf> {
+        Some(host::home()?.join("store/config").join(KEPT_FILE))
     }
 }
 

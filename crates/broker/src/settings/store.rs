@@ -144,7 +144,7 @@ settings! {
     max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies Live, range 1..=i32::MAX;
     /// Upper limit of a query by unique id.
     default_query_max_num: i32 = 32, java "defaultQueryMaxNum", since "4.9", applies Live, range 1..=i32::MAX;
-    /// HA port. 4.9.8 start-up always overwrites it with listenPort+1, even when the file sets it; 5.x start-up presets 0 and uses listenPort+1 only when it is still <= 0.
+    /// Port of replication; 0: listenPort + 1. It counts when it is given, as in 5.x; 4.9.8 always uses listenPort + 1. Nothing listens there yet.
     ha_listen_port: i32 = 0, java "haListenPort", since "4.9", applies AtStart, range 0..=65_535;
     /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
     broker_role: BrokerRole = BrokerRole::AsyncMaster, java "brokerRole", since "4.9", applies AtStart;

@@ -1,6 +1,6 @@
 use super::*;
 use settings::launch::Action;
-use settings::{Applies, Properties};
+use settings::{Applies, Properties, Severity};
 use std::collections::BTreeSet;
 
 /// Every key of RocketMQ 4.9.8's and 5.3.3's broker, from their classes.
@@ -166,6 +166,46 @@ fn files_of_tutorials_start_a_broker() {
         for (line, part) in lines.iter().zip(expected) {
             assert!(line.contains(part), "{name}: {line}\n   lacks {part}");
         }
+    }
+}
+
+/// What Java's `mqbroker -p` prints, less the time before each line: empty values for its nulls, `is…` for some keys.
+#[test]
+fn what_java_prints_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    for text in [
+        include_str!("../../tests/files/java-4.9.7-printed.properties"),
+        include_str!("../../tests/files/java-5.3.3-printed.properties"),
+    ] {
+        let (settings, report) = read(&text.replace("/home/mq", &home.path().display().to_string()));
+        // 5.x prints a listenPort that it does not use before the one that it does.
+        let odd: Vec<String> = report
+            .at_least(Severity::Warning)
+            .map(|finding| finding.text.clone())
+            .filter(|text| !text.starts_with("`listenPort` was already set to `6888`"))
+            .collect();
+        assert_eq!(odd, [""; 0]);
+        assert_eq!(settings.server.listen_port, 10_911);
+        // Of the command line or the environment.
+        assert_eq!(settings.broker.namesrv_addr.as_deref(), Some("127.0.0.1:9876"));
+    }
+}
+
+#[test]
+fn what_is_printed_is_read() {
+    for action in [Action::PrintAll, Action::PrintImportant] {
+        let launch = Launch {
+            action,
+            ..Launch::default()
+        };
+        let text = load(&launch).unwrap_err().text;
+        assert!(text.lines().count() > 9, "{text}");
+        let (_, report) = read(&text);
+        let odd: Vec<String> = report
+            .at_least(Severity::Warning)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(odd, [""; 0]);
     }
 }
 
@@ -335,8 +375,8 @@ fn a_change_that_the_next_start_would_refuse_is_known_before() {
 #[test]
 fn a_slave_has_a_name_of_its_own_on_its_host() {
     let (settings, _) = read("brokerName=broker-a\nbrokerRole=SLAVE\nbrokerId=1\n");
-    assert_eq!(settings.own_name(), "broker-a-slave1");
-    assert_eq!(read("brokerName=broker-a\n").0.own_name(), "broker-a");
+    assert_eq!(settings.own_name(), "broker-a_1");
+    assert_eq!(read("brokerName=broker-a\n").0.own_name(), "broker-a_0");
 }
 
 #[test]

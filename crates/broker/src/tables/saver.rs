@@ -26,7 +26,7 @@ pub struct SaveError {
     pub cause: String,
 }
 
-/// What is done when a change is on disk, or could not be written; it is tried again later then.
+/// What is done when a change is on disk, or the write that was to bring it there failed; it is tried again later then.
 pub type WhenSaved = Box<dyn FnOnce(Result<(), SaveError>) + Send>;
 
 /// Tells which changes of a table are on disk.
@@ -152,7 +152,8 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
         Err(e) => {
             let error = saver.error(&e.to_string());
             tracing::error!("{error}");
-            for then in saver.saved.take_all() {
+            // What came while this was written has a write of its own, soon, which may not fail.
+            for then in saver.saved.take_to(version) {
                 then(Err(error.clone()));
             }
             Err(error)
@@ -229,6 +230,46 @@ mod tests {
         assert!(!file.saver.is_saved(change));
         save(&file, &disk, 0).unwrap();
         assert!(file.saver.is_saved(change));
+    }
+
+    /// A change comes, and is waited for, while another is written.
+    struct Meanwhile {
+        counter: Counter,
+        note: Mutex<Option<WhenSaved>>,
+    }
+
+    impl ConfigFile for Meanwhile {
+        fn saver(&self) -> &Saver {
+            self.counter.saver()
+        }
+
+        fn text(&self, now_ms: i64) -> Vec<u8> {
+            let text = self.counter.text(now_ms);
+            if let Some(note) = self.note.lock().take() {
+                let later = self.saver().touch();
+                self.saver().when_saved(later, now_ms, 1000, note);
+            }
+            text
+        }
+    }
+
+    #[test]
+    fn a_failed_write_is_not_told_to_who_came_later() {
+        let (counter, disk) = counter();
+        let (first, note_first) = notes();
+        let (later, note_later) = notes();
+        let file = Meanwhile {
+            counter,
+            note: Mutex::new(Some(note_later())),
+        };
+        let change = file.saver().touch();
+        file.saver().when_saved(change, 0, 1000, note_first());
+        disk.fail_nth(1);
+        assert!(save(&file, &disk, 0).is_err());
+        assert_eq!((&first.lock()[..], &later.lock()[..]), (&[false][..], &[][..]));
+        save(&file, &disk, 0).unwrap();
+        assert_eq!(*later.lock(), [true]);
+        assert_eq!(*first.lock(), [false], "one answer each");
     }
 
     #[test]

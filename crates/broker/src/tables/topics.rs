@@ -370,10 +370,16 @@ impl TopicTable {
 
     /// Makes a topic or overwrites its settings. Its attributes are what a request wants changed; all others stay, so
     /// that a tool of 4.9, which knows none, takes none away.
+    ///
+    /// Unlike Java: an ordered topic stays one, until the name servers' order configuration says otherwise. 4.9 takes the
+    /// mark away until the next registration, and 5.x as well where the request lacks it, as that of a tool does which
+    /// changes something else.
     pub fn put(&self, mut config: TopicConfig, now: i64) -> Result<Change, NotCreated> {
         let mut state = self.state.write();
         let current = state.topics.get(config.topic_name.as_str());
-        let current = current.map(|entry| &entry.config.attributes);
+        let current = current.map(|entry| &entry.config);
+        config.order |= current.is_some_and(|current| current.order);
+        let current = current.map(|current| &current.attributes);
         config.attributes = attributes::alter(attributes::TOPIC, current, &config.attributes)?;
         self.insert(&mut state, config, now).map(|(_, c)| c)
     }

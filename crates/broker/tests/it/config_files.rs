@@ -122,9 +122,8 @@ async fn nothing_of_javas_files_is_lost_when_tables_change() {
                 "topics.json" => {
                     let mut then = json(content);
                     let orders = &mut then["topicConfigTable"]["Orders"];
-                    // What Java's brokers make of such a request, too.
+                    // What Java's brokers make of such a request, too; but they take `order` away.
                     for (key, value) in [
-                        ("order", Value::Bool(false)),
                         ("readQueueNums", 6.into()),
                         ("topicFilterType", "SINGLE_TAG".into()),
                         ("topicSysFlag", 0.into()),

@@ -1,9 +1,12 @@
 //! A broker with very many topics, and a name server that comes and goes.
 
 use crate::fixture::PROCESSORS;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::settings::Settings;
+use cluster::{Flavour, NameServer};
 use protocol::code::{request, response};
 use protocol::header::namesrv::GetRouteInfo;
 use remoting::{Body, Client, ClientSettings};
@@ -75,6 +78,40 @@ async fn wait_for_route(client: &Client, namesrv: &str, topic: &str, limit: Dura
         assert!(started.elapsed() < limit, "no route of {topic} within {limit:?}");
         tokio::task::yield_now().await;
     }
+}
+
+/// On the one worker that there is, nothing takes long while a hundred thousand topics are told.
+#[tokio::test(flavor = "current_thread")]
+async fn a_registration_holds_no_worker_up() {
+    let _alone = PROCESSORS.lock().await;
+    let dir = TempDir::new().unwrap();
+    let server = NameServer::start(Flavour::Ours, dir.path());
+    let config = dir.path().join("store/config");
+    std::fs::create_dir_all(&config).unwrap();
+    let topics: Vec<String> = (0..TOPICS)
+        .map(|i| format!("\"{0}\":{{\"topicName\":\"{0}\"}}", name(i)))
+        .collect();
+    let text = format!("{{\"topicConfigTable\":{{{}}}}}", topics.join(","));
+    std::fs::write(config.join("topics.json"), text).unwrap();
+    let longest = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&longest);
+    let watch = tokio::spawn(async move {
+        loop {
+            let before = Instant::now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            seen.fetch_max(before.elapsed().as_millis() as u64, Ordering::Relaxed);
+        }
+    });
+    let settings = settings(&dir, cluster::free_port(), &server.address());
+    let broker = broker::run::start(settings).await.unwrap();
+    let client = Client::new(ClientSettings::default());
+    wait_for_route(&client, &server.address(), &name(TOPICS - 1), WITHIN).await;
+    watch.abort();
+    let longest = longest.load(Ordering::Relaxed);
+    // To encode them takes seconds in a debug build.
+    assert!(longest < 500, "{longest} ms");
+    broker.stop().await;
+    drop(server);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -542,9 +542,27 @@ async fn topics_and_groups_are_created_kept_and_deleted() {
         fixture.send(&to("Auto", 0, ""), b"x").await.code,
         response::SUCCESS
     );
+    // Ordered, and then given more queues by a tool that does not say so.
+    for (order, queues) in [(Some(true), 2), (Some(false), 5), (None, 6)] {
+        let header = CreateTopicRequestHeader {
+            order,
+            ..create("Ordered", queues)
+        };
+        let made = fixture.ask(request::UPDATE_AND_CREATE_TOPIC, &header, "").await;
+        assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+    }
+    let list =
+        r#"{"topicConfigList":[{"topicName":"Ordered","readQueueNums":7,"writeQueueNums":7,"perm":6}]}"#;
+    let made = fixture
+        .ask(request::UPDATE_AND_CREATE_TOPIC_LIST, &(), list)
+        .await;
+    assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
     fixture.restart().await;
     let all = fixture.ask(request::GET_ALL_TOPIC_CONFIG, &(), "").await;
     let table: broker::tables::TopicFile = protocol::body::read(&all.body).unwrap();
+    let ordered = &table.topic_config_table["Ordered"];
+    assert_eq!((ordered.order, ordered.write_queue_nums), (true, 7));
+    assert!(!table.topic_config_table["Mine"].order);
     assert_eq!(table.topic_config_table["Mine"].write_queue_nums, 3);
     assert_eq!(table.topic_config_table["Auto"].write_queue_nums, 4);
     let groups = fixture

@@ -16,13 +16,14 @@ use protocol::header::namesrv::{
     QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterBrokerResponseHeader,
     WipedWritePermission,
 };
-use remoting::{Body, Client, Peer, Request};
+use remoting::lane::MayWait;
+use remoting::{Body, Client, Peer, Request, Responder};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Registrations above this many bytes are read on a thread of their own: a table of 60,000 topics takes a while.
-const INLINE_MAX: usize = 64 * 1024;
+/// Registrations above this many bytes are read in a lane: a table of 60,000 topics takes a while.
+const SHORT_MAX: usize = 16 * 1024;
 
 /// What the handler needs. Cheap to clone.
 #[derive(Clone)]
@@ -38,23 +39,42 @@ pub struct Brokers {
 }
 
 impl Brokers {
-    /// REGISTER_BROKER.
-    pub fn register(&self, request: Request) {
-        if request.frame.body.len() <= INLINE_MAX {
-            return self.register_now(request);
+    /// REGISTER_BROKER, if that takes no time; else it comes back, for [`Brokers::register`].
+    pub fn register_short(&self, request: Request) -> Option<Request> {
+        if request.frame.body.len() > SHORT_MAX {
+            return Some(request);
         }
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || this.register_now(request));
+        self.register_if(request, None)
     }
 
-    fn register_now(&self, request: Request) {
-        let Request { frame, responder } = request;
-        let header = header!(frame, responder, RegisterBrokerRequestHeader);
+    /// REGISTER_BROKER.
+    pub fn register(&self, request: Request, may: MayWait) {
+        let left = self.register_if(request, Some(may));
+        debug_assert!(left.is_none(), "with leave to wait nothing is too long");
+    }
+
+    fn register_if(&self, request: Request, may: Option<MayWait>) -> Option<Request> {
+        let header = match request.frame.header::<RegisterBrokerRequestHeader>() {
+            Ok(header) => header,
+            Err(e) => {
+                refuse(request.responder, &e);
+                return None;
+            }
+        };
         let crc = header.body_crc32.unwrap_or(0);
-        if crc != 0 && crc != protocol::body_crc32(&frame.body) {
-            return refuse(responder, &"crc32 not match");
+        if crc != 0 && crc != protocol::body_crc32(&request.frame.body) {
+            refuse(request.responder, &"crc32 not match");
+            return None;
         }
-        match self.enter(&header, &frame, responder.peer()) {
+        match self.enter(&header, &request.frame, request.responder.peer(), may) {
+            None => return Some(request),
+            Some(entered) => self.answer_registration(request.responder, entered),
+        }
+        None
+    }
+
+    fn answer_registration(&self, responder: Responder, entered: Result<Registered, String>) {
+        match entered {
             Ok(registered) => {
                 let Registered {
                     ha_server_addr,
@@ -72,20 +92,33 @@ impl Brokers {
         }
     }
 
+    /// Enters a registration in the tables; nothing, if that takes leave to wait and there is none.
     fn enter(
         &self,
         header: &RegisterBrokerRequestHeader,
         frame: &Frame,
         connection: &Arc<dyn Peer>,
-    ) -> Result<Registered, String> {
+        may: Option<MayWait>,
+    ) -> Option<Result<Registered, String>> {
         let (now, fingerprint) = (Instant::now(), fingerprint(frame, header));
         if let Some(registered) = self.routes.refresh(header, fingerprint, connection, now) {
-            return Ok(registered);
+            return Some(Ok(registered));
         }
         let compressed = header.compressed.unwrap_or(false);
-        let body =
-            RegisterBrokerBody::read(&frame.body, compressed, frame.version).map_err(|e| e.to_string())?;
-        limits::check_registration(&body).map_err(|e| e.to_string())?;
+        if compressed && may.is_none() {
+            // A few bytes may unpack to very many.
+            return None;
+        }
+        let body = RegisterBrokerBody::read(&frame.body, compressed, frame.version)
+            .map_err(|e| e.to_string())
+            .and_then(|body| {
+                limits::check_registration(&body).map_err(|e| e.to_string())?;
+                Ok(body)
+            });
+        let body = match body {
+            Ok(body) => body,
+            Err(why) => return Some(Err(why)),
+        };
         let delete_missing_topics = self.settings.load().namesrv.delete_topic_with_broker_registration;
         let version = frame.version;
         let registration = Registration {
@@ -97,21 +130,22 @@ impl Brokers {
             now,
             delete_missing_topics,
         };
-        let registered = self.routes.register(registration).map_err(|e| e.to_string())?;
+        let registered = match may {
+            Some(may) => self.routes.register(&registration, may),
+            None => self.routes.register_short(&registration)?,
+        };
         if !connection.is_open() {
-            // It closed while a large table was read: nobody will come to take it away any more.
+            // It closed before it was entered: nobody will come to take it away any more.
             self.closed(connection.as_ref());
         }
-        Ok(registered)
+        Some(registered.map_err(|e| e.to_string()))
     }
 
     fn order_topics(&self) -> Body {
         if !self.settings.load().namesrv.return_order_topic_config_to_broker {
             return Body::Empty;
         }
-        self.kv
-            .namespace(ORDER_TOPICS)
-            .map_or(Body::Empty, |table| Body::Bytes(body::write(&table)))
+        self.kv.namespace(ORDER_TOPICS).map_or(Body::Empty, Body::Bytes)
     }
 
     /// UNREGISTER_BROKER.
@@ -216,7 +250,7 @@ impl Brokers {
     }
 
     /// GET_BROKER_CLUSTER_INFO.
-    pub fn cluster_info(&self, request: Request) {
+    pub fn cluster_info(&self, request: Request, _: MayWait) {
         let info = self.routes.cluster_info();
         with_body(request.responder, body::write_fastjson(&info));
     }
@@ -235,12 +269,12 @@ impl Brokers {
     }
 
     /// WIPE_WRITE_PERM_OF_BROKER.
-    pub fn wipe_write_permission(&self, request: Request) {
+    pub fn wipe_write_permission(&self, request: Request, may: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, BrokerPermission<'_>);
         let wipe_topic_count = self
             .routes
-            .set_permission(&header.broker_name, Permission::WipeWrite);
+            .set_permission(&header.broker_name, Permission::WipeWrite, may);
         let (name, peer) = (&header.broker_name, responder.peer().address());
         tracing::info!("wipe write perm of broker[{name}], client: {peer}, {wipe_topic_count}");
         responder.reply(
@@ -252,10 +286,12 @@ impl Brokers {
     }
 
     /// ADD_WRITE_PERM_OF_BROKER.
-    pub fn add_write_permission(&self, request: Request) {
+    pub fn add_write_permission(&self, request: Request, may: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, BrokerPermission<'_>);
-        let add_topic_count = self.routes.set_permission(&header.broker_name, Permission::Add);
+        let add_topic_count = self
+            .routes
+            .set_permission(&header.broker_name, Permission::Add, may);
         let (name, peer) = (&header.broker_name, responder.peer().address());
         tracing::info!("add write perm of broker[{name}], client: {peer}, {add_topic_count}");
         responder.reply(

@@ -2,9 +2,9 @@
 
 use super::{header, refuse, with_body};
 use crate::kv::{Error, KvConfig};
-use protocol::body;
 use protocol::code::response;
 use protocol::header::namesrv::{KvKey, KvNamespace, KvValue, PutKvConfig};
+use remoting::lane::MayWait;
 use remoting::{Body, Request, Responder};
 
 /// What the handler needs.
@@ -15,25 +15,21 @@ pub struct Kv {
 
 impl Kv {
     /// PUT_KV_CONFIG.
-    pub fn put(&self, request: Request) {
+    pub fn put(&self, request: Request, may: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, PutKvConfig<'_>);
-        let (namespace, key, value) = (
-            header.namespace.into_owned(),
-            header.key.into_owned(),
-            header.value.into_owned(),
-        );
-        let config = self.config.clone();
-        on_disk(responder, move || config.put(&namespace, &key, &value));
+        let put = self
+            .config
+            .put(&header.namespace, &header.key, &header.value, may);
+        answer(responder, put);
     }
 
     /// DELETE_KV_CONFIG.
-    pub fn delete(&self, request: Request) {
+    pub fn delete(&self, request: Request, may: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, KvKey<'_>);
-        let (namespace, key) = (header.namespace.into_owned(), header.key.into_owned());
-        let config = self.config.clone();
-        on_disk(responder, move || config.delete(&namespace, &key));
+        let deleted = self.config.delete(&header.namespace, &header.key, may);
+        answer(responder, deleted);
     }
 
     /// GET_KV_CONFIG.
@@ -59,7 +55,7 @@ impl Kv {
         let Request { frame, responder } = request;
         let KvNamespace { namespace } = header!(frame, responder, KvNamespace<'_>);
         match self.config.namespace(&namespace) {
-            Some(table) => with_body(responder, body::write(&table)),
+            Some(text) => with_body(responder, text),
             None => {
                 let remark = format!("No config item, Namespace: {namespace}");
                 responder.error(response::QUERY_NOT_FOUND, &remark);
@@ -68,13 +64,13 @@ impl Kv {
     }
 }
 
-/// Answers when the change is on disk; the disk is waited for on a thread that may wait.
-fn on_disk(responder: Responder, change: impl FnOnce() -> Result<(), Error> + Send + 'static) {
-    tokio::task::spawn_blocking(move || match change() {
+/// Answers a change that is on disk, or could not be.
+fn answer(responder: Responder, change: Result<(), Error>) {
+    match change {
         Ok(()) => responder.ok(),
         Err(e) => {
             tracing::error!("{e}");
             refuse(responder, &e);
         }
-    });
+    }
 }

@@ -7,16 +7,16 @@ use ::settings::{Live, Properties, Refused};
 use parking_lot::Mutex;
 use protocol::code::response;
 use remoting::Request;
+use remoting::lane::MayWait;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the handler needs. Cheap to clone.
-#[derive(Clone)]
+/// What the handler needs.
 pub struct SettingsRequests {
     /// The settings in force.
     pub settings: Arc<Live<Settings>>,
     /// One update at a time, of the settings and of the file.
-    pub updating: Arc<Mutex<()>>,
+    pub updating: Mutex<()>,
 }
 
 /// Why an update was not made.
@@ -30,7 +30,7 @@ enum Error {
 
 impl SettingsRequests {
     /// UPDATE_NAMESRV_CONFIG: properties text. Nothing is applied when any key is black-listed or any value is bad.
-    pub fn update(&self, request: Request) {
+    pub fn update(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         if frame.body.is_empty() {
             return responder.ok();
@@ -38,15 +38,14 @@ impl SettingsRequests {
         if std::str::from_utf8(&frame.body).is_err() {
             return refuse(responder, &"the body is not UTF-8");
         }
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || match this.apply(&Properties::parse(&frame.body)) {
+        match self.apply(&Properties::parse(&frame.body)) {
             Ok(()) => responder.ok(),
             Err(Error::Refused(Refused::Blacklisted(key))) => {
                 let remark = format!("Can not update config in black list. ({key})");
                 responder.error(response::NO_PERMISSION, &remark);
             }
             Err(e) => refuse(responder, &e),
-        });
+        }
     }
 
     fn apply(&self, changes: &Properties) -> Result<(), Error> {
@@ -77,7 +76,7 @@ impl SettingsRequests {
     }
 
     /// GET_NAMESRV_CONFIG.
-    pub fn get(&self, request: Request) {
+    pub fn get(&self, request: Request, _: MayWait) {
         let text = ::settings::text(&*self.settings.snapshot());
         with_body(request.responder, text.into());
     }

@@ -12,6 +12,7 @@ use protocol::body::{self, TopicList};
 use protocol::code::response;
 use protocol::header::namesrv::{DeleteTopic, GetRouteInfo, RegisterTopic, TopicsByCluster};
 use remoting::Request;
+use remoting::lane::MayWait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -80,40 +81,40 @@ impl Topics {
     }
 
     /// GET_ALL_TOPIC_LIST_FROM_NAMESERVER.
-    pub fn all(&self, request: Request) {
+    pub fn all(&self, request: Request, may: MayWait) {
         let enabled = self.settings.load().namesrv.enable_all_topic_list;
-        answer_list(request, enabled, || self.routes.all_topics());
+        answer_list(request, enabled, || self.routes.all_topics(may));
     }
 
     /// GET_TOPICS_BY_CLUSTER.
-    pub fn by_cluster(&self, request: Request) {
+    pub fn by_cluster(&self, request: Request, may: MayWait) {
         let Request { frame, responder } = request;
         let cluster = header!(frame, responder, TopicsByCluster<'_>)
             .cluster
             .into_owned();
         self.list(Request { frame, responder }, || {
-            self.routes.topics_of_cluster(&cluster)
+            self.routes.topics_of_cluster(&cluster, may)
         });
     }
 
     /// GET_SYSTEM_TOPIC_LIST_FROM_NS.
-    pub fn system(&self, request: Request) {
+    pub fn system(&self, request: Request, _: MayWait) {
         answer_list(request, true, || self.routes.system_topics());
     }
 
     /// GET_UNIT_TOPIC_LIST.
-    pub fn unit(&self, request: Request) {
-        self.list(request, || self.routes.unit_topics());
+    pub fn unit(&self, request: Request, may: MayWait) {
+        self.list(request, || self.routes.unit_topics(may));
     }
 
     /// GET_HAS_UNIT_SUB_TOPIC_LIST.
-    pub fn unit_subscription(&self, request: Request) {
-        self.list(request, || self.routes.unit_subscription_topics());
+    pub fn unit_subscription(&self, request: Request, may: MayWait) {
+        self.list(request, || self.routes.unit_subscription_topics(may));
     }
 
     /// GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST.
-    pub fn unit_subscription_without_unit(&self, request: Request) {
-        self.list(request, || self.routes.unit_subscription_without_unit_topics());
+    pub fn unit_subscription_without_unit(&self, request: Request, may: MayWait) {
+        self.list(request, || self.routes.unit_subscription_without_unit_topics(may));
     }
 
     fn list(&self, request: Request, topics: impl FnOnce() -> TopicList) {
@@ -122,7 +123,7 @@ impl Topics {
     }
 
     /// DELETE_TOPIC_IN_NAMESRV.
-    pub fn delete(&self, request: Request) {
+    pub fn delete(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, DeleteTopic<'_>);
         self.routes
@@ -131,7 +132,7 @@ impl Topics {
     }
 
     /// REGISTER_TOPIC_IN_NAMESRV.
-    pub fn register(&self, request: Request) {
+    pub fn register(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, RegisterTopic<'_>);
         let route = match body::read::<TopicRouteData>(&frame.body) {

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use remoting::{Metrics, Room};
 
-use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::commitlog::{Acknowledgements, Hold};
 use crate::handlers::pull::HeldPull;
 use crate::lane::Lanes;
+use remoting::budget::Budget;
 
 /// What connections occupy.
 #[derive(Clone, Default)]

@@ -89,11 +89,11 @@ impl<D: Disk> Runtime<D> {
             ),
         ];
         for (family, lane, capacity) in families {
-            let (size, head_wait) = lane.look(self.clock.now_ms());
+            let (size, head_wait) = lane.look();
             put(&format!("{family}ThreadPoolQueueSize"), size.to_string());
             put(
                 &format!("{family}ThreadPoolQueueHeadWaitTimeMills"),
-                head_wait.to_string(),
+                head_wait.as_millis().to_string(),
             );
             put(&format!("{family}ThreadPoolQueueCapacity"), capacity.to_string());
         }

@@ -130,6 +130,7 @@ impl<D: Disk> Topic<D> {
                     write_queue_nums: h.write_queue_nums,
                     perm: h.perm,
                     topic_sys_flag: h.topic_sys_flag.unwrap_or(0),
+                    order: h.order.unwrap_or(false),
                     attributes: attributes::parse(h.attributes.as_deref().unwrap_or_default())?,
                     ..TopicConfig::default()
                 };
