@@ -250,28 +250,28 @@ pub fn check<D: Disk>(
         let path = root.join("deletedTopics");
         summary.fault(Fault::File { path, what });
     }
-    let vouched = Vouched {
+    let evidence = Evidence {
         known: QueueCheckpoint::load(disk, &root, &checkpoint)?,
         deletions,
     };
     let log = open_log(disk, &mut settings, &checkpoint, &mut summary)?;
     summary.log_start = log.min();
-    let queues = open_queues(disk, &settings, &log, &vouched, &mut summary)?;
-    check_missing(disk, &settings, &vouched, &queues, &mut summary)?;
+    let queues = open_queues(disk, &settings, &log, &evidence, &mut summary)?;
+    check_missing(disk, &settings, &evidence, &queues, &mut summary)?;
     check_log(
         &settings,
         &log,
         &queues,
-        &vouched.deletions,
+        &evidence.deletions,
         &mut summary,
         &mut on_record,
     )?;
-    check_queues(&log, &queues, &vouched.deletions, &mut summary)?;
+    check_queues(&log, &queues, &evidence.deletions, &mut summary)?;
     Ok(summary)
 }
 
 /// What tells of queues besides themselves.
-struct Vouched {
+struct Evidence {
     known: Option<QueueCheckpoint>,
     deletions: Deletions,
 }
@@ -280,16 +280,16 @@ struct Vouched {
 fn check_missing<D: Disk>(
     disk: &D,
     settings: &StoreSettings,
-    vouched: &Vouched,
+    evidence: &Evidence,
     queues: &Loaded<D>,
     summary: &mut CheckSummary,
 ) -> Result<(), CheckError> {
-    let Some(known) = &vouched.known else {
+    let Some(known) = &evidence.known else {
         return Ok(());
     };
     for (topic, states) in &known.topics {
         for (id, state) in states {
-            let counts = state_of(Some(known), &vouched.deletions, topic, *id).is_some();
+            let counts = state_of(Some(known), &evidence.deletions, topic, *id).is_some();
             if counts && !queues.contains_key(&(topic.clone(), *id)) {
                 summary.fault(Fault::Queue {
                     topic: topic.clone(),
@@ -356,7 +356,7 @@ fn open_queues<D: Disk>(
     disk: &D,
     settings: &StoreSettings,
     log: &Log<D>,
-    vouched: &Vouched,
+    evidence: &Evidence,
     summary: &mut CheckSummary,
 ) -> Result<Loaded<D>, CheckError> {
     let root = settings.consumequeue_dir();
@@ -374,7 +374,7 @@ fn open_queues<D: Disk>(
                 });
                 continue;
             };
-            let queue = open_queue(disk, settings, log, vouched, (&topic.name, id), summary)?;
+            let queue = open_queue(disk, settings, log, evidence, (&topic.name, id), summary)?;
             summary.queues += 1;
             queues.insert((topic.name.clone(), id), queue);
         }
@@ -386,7 +386,7 @@ fn open_queue<D: Disk>(
     disk: &D,
     settings: &StoreSettings,
     log: &Log<D>,
-    vouched: &Vouched,
+    evidence: &Evidence,
     (topic, id): (&str, i32),
     summary: &mut CheckSummary,
 ) -> Result<Queue<D::File>, CheckError> {
@@ -413,8 +413,8 @@ fn open_queue<D: Disk>(
         found.push((start, path, entry));
     }
     let end = end_of(&files, size)?;
-    let known = vouched.known.as_ref();
-    let state = state_of(known, &vouched.deletions, topic, id);
+    let known = evidence.known.as_ref();
+    let state = state_of(known, &evidence.deletions, topic, id);
     let gap = gap(disk, log, &dir, &found, size, (known.is_some(), state))?;
     let found_end = match &gap {
         Some(gap) => end_of(&files[..gap.before], size)?,

@@ -29,7 +29,7 @@ use crate::queue::{Queue, QueueFiles, Queues};
 use crate::queue_checkpoint::QueueCheckpoint;
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
-use behind::Dropped;
+use behind::DroppedUnits;
 pub use behind::UnitsBehind;
 use disk::{DirEntry, Disk};
 pub(crate) use end::written_until;
@@ -366,6 +366,7 @@ impl<D: Disk> Store<D> {
             index,
             deletions,
         );
+        store.taken_places.store(report.taken_places, Ordering::Relaxed);
         store.flush_consumequeues(0, true)?;
         store.tick_disk(now);
         Ok((store, report))
@@ -675,7 +676,7 @@ impl<D: Disk> Recovery<'_, D> {
         &mut self,
         queue: &Queue<D::File>,
         limit: i64,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedUnits,
     ) -> Result<(), OpenError> {
         let mut end = queue.end();
         let mut max_physical = 0;

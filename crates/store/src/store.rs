@@ -86,7 +86,7 @@ pub struct Store<D: Disk> {
     pub(crate) has_deleted: AtomicBool,
     /// Which topics were deleted whose records the log still has.
     pub(crate) deletions: Deletions,
-    /// Records that took a place in a queue from another one since the store was opened.
+    /// Records that took a place in a queue from another one, those of the start included.
     pub(crate) taken_places: AtomicU64,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
@@ -376,6 +376,11 @@ impl<D: Disk> Store<D> {
     /// End of what has consumequeue units.
     pub fn reput_end(&self) -> PhysicalOffset {
         PhysicalOffset(self.reput_end.load(Ordering::Acquire))
+    }
+
+    /// How many messages took the place of an earlier one with the same queue offset, those of the start included.
+    pub fn taken_places(&self) -> u64 {
+        self.taken_places.load(Ordering::Relaxed)
     }
 
     /// The settings it was opened with; [`Store::tune`] may have changed some since.

@@ -53,7 +53,7 @@ impl fmt::Display for UnitsBehind {
 
 /// Units that were dropped, as long as it is not known where the log ends.
 #[derive(Debug, Default)]
-pub(super) struct Dropped {
+pub(super) struct DroppedUnits {
     units: Vec<(String, i32, i64, Unit)>,
     /// Those for which there was no room and that point behind the last file of the log.
     more: u64,
@@ -61,12 +61,12 @@ pub(super) struct Dropped {
     files_end: i64,
 }
 
-impl Dropped {
+impl DroppedUnits {
     /// None, of a log whose last file ends at `files_end`.
     pub(super) fn of(files_end: i64) -> Self {
-        Dropped {
+        DroppedUnits {
             files_end,
-            ..Dropped::default()
+            ..DroppedUnits::default()
         }
     }
 
@@ -78,7 +78,7 @@ impl Dropped {
         }
     }
 
-    pub(super) fn extend(&mut self, other: Dropped) {
+    pub(super) fn extend(&mut self, other: DroppedUnits) {
         self.more += other.more;
         for (topic, id, index, unit) in other.units {
             self.add(&topic, id, index, unit);
@@ -118,7 +118,7 @@ impl<D: Disk> Recovery<'_, D> {
     pub(super) fn drop_behind_end(
         &self,
         queue: &Queue<D::File>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedUnits,
     ) -> Result<(), OpenError> {
         if let Some((file, from)) = queue.leftover_behind_end() {
             dropped.add_file((&queue.topic, queue.id), &file, from, self.report.log_end)?;
@@ -127,7 +127,7 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Reports and keeps those of the dropped units that point behind the end of the log.
-    pub(super) fn tell_dropped(&mut self, mut dropped: Dropped, now: i64) -> Result<(), OpenError> {
+    pub(super) fn tell_dropped(&mut self, mut dropped: DroppedUnits, now: i64) -> Result<(), OpenError> {
         let log_end = self.report.log_end;
         dropped.units.retain(|(.., unit)| unit.physical >= log_end);
         if dropped.units.is_empty() {

@@ -1,6 +1,6 @@
 //! Opening the consumequeues: which of their units are good.
 
-use super::behind::Dropped;
+use super::behind::DroppedUnits;
 use super::missing::{self, MissingUnits};
 use super::{OpenError, RecoveryReport, right_length};
 use crate::deletions::Deletions;
@@ -57,7 +57,7 @@ pub(super) struct Found<F> {
     /// Files behind a gap, to be removed.
     pub(super) behind_gaps: Vec<PathBuf>,
     /// Units that are not believed, those that may be what the log will be found to say left out.
-    pub(super) dropped: Dropped,
+    pub(super) dropped: DroppedUnits,
 }
 
 impl<F: MappedFile> Found<F> {
@@ -69,7 +69,7 @@ impl<F: MappedFile> Found<F> {
             unclear: Vec::new(),
             missing: Vec::new(),
             behind_gaps: Vec::new(),
-            dropped: Dropped::of(log.written()),
+            dropped: DroppedUnits::of(log.written()),
         }
     }
 }
@@ -320,7 +320,7 @@ impl<D: Disk> Loader<'_, D> {
         place: (&str, i32),
         front: &Front<'_, D::File>,
         doubtful: Range<i64>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedUnits,
     ) -> Result<(), OpenError> {
         let (file, next) = (front.file, doubtful.end);
         for index in doubtful {

@@ -288,13 +288,13 @@ impl<D: Disk> Scan<'_, D> {
     }
 
     /// Gives the records their units.
-    fn build(&self, places: &[Place]) -> Result<Built, OpenError> {
+    fn build(&self, places: &[Place]) -> Result<BuiltUnits, OpenError> {
         let shards = (places.len() / PART_MIN)
             .min(self.helpers.parallel.width())
             .max(1) as u64;
-        let (all, failed) = (Mutex::new(Built::default()), Mutex::new(None));
+        let (all, failed) = (Mutex::new(BuiltUnits::default()), Mutex::new(None));
         let build = |shard: u64| {
-            let mut built = Built::default();
+            let mut built = BuiltUnits::default();
             for place in places {
                 let mine = |topic: &str, id| shards == 1 || shard_of(topic, id) % shards == shard;
                 if let Err(error) = self.build_one(*place, mine, &mut built) {
@@ -323,7 +323,7 @@ impl<D: Disk> Scan<'_, D> {
         &self,
         (position, len): Place,
         mine: impl Fn(&str, i32) -> bool,
-        built: &mut Built,
+        built: &mut BuiltUnits,
     ) -> Result<(), OpenError> {
         let Some(record) = self.log.slice(position, len)? else {
             return Ok(());
@@ -352,7 +352,7 @@ impl<D: Disk> Scan<'_, D> {
         &self,
         view: &View<'_>,
         mine: impl Fn(&str, i32) -> bool,
-        built: &mut Built,
+        built: &mut BuiltUnits,
     ) -> Result<(), OpenError> {
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
@@ -370,7 +370,7 @@ impl<D: Disk> Scan<'_, D> {
 
 /// What became of the units of a stretch.
 #[derive(Default)]
-struct Built {
+struct BuiltUnits {
     /// Units that were not there.
     units: u64,
     /// Records that took the place of an earlier one.
@@ -379,7 +379,7 @@ struct Built {
     first_taken: Vec<(i64, String)>,
 }
 
-impl Built {
+impl BuiltUnits {
     fn add<F: MappedFile>(&mut self, queue: &Queue<F>, index: i64, unit: Unit, put: Put) {
         self.units += u64::from(put != Put::Repeat);
         if let Put::TookPlaceOf(earlier) = put {

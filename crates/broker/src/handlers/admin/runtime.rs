@@ -175,6 +175,8 @@ impl<D: Disk> Runtime<D> {
         put("delayedMessagesPassedOver", undeliverable.to_string());
         let unread = self.delivery.unread.load(Ordering::Relaxed);
         put("delayedMessagesUnread", unread.to_string());
+        let taken = self.appender.store.taken_places();
+        put("messagesWithTakenOffset", taken.to_string());
     }
 }
 
