@@ -8,7 +8,7 @@ use crate::damage::Damage;
 use crate::deletions::Deletions;
 use crate::log::{Log, LogFile, Step, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
-use crate::queue_checkpoint::QueueCheckpoint;
+use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
 use crate::recover::files::{LogListing, MissingLog};
 use crate::recover::missing::{gap, state_of};
 use crate::recover::written_until;
@@ -250,10 +250,13 @@ pub fn check<D: Disk>(
         let path = root.join("deletedTopics");
         summary.fault(Fault::File { path, what });
     }
-    let evidence = Evidence {
-        known: QueueCheckpoint::load(disk, &root, &checkpoint)?,
-        deletions,
-    };
+    let (known, lost) = QueueCheckpoint::load(disk, &root, &checkpoint)?;
+    if lost == Some(QueueCheckpointLoss::Damaged) {
+        let what = "it is damaged: a start compares the queues with the whole commitlog".into();
+        let path = QueueCheckpoint::path(&root);
+        summary.fault(Fault::File { path, what });
+    }
+    let evidence = Evidence { known, deletions };
     let log = open_log(disk, &mut settings, &checkpoint, &mut summary)?;
     summary.log_start = log.min();
     let queues = open_queues(disk, &settings, &log, &evidence, &mut summary)?;

@@ -55,6 +55,7 @@ pub use offset::{PhysicalOffset, QueueOffset};
 pub use prepare::Preparer;
 pub use progress::{Helpers, Inline, Parallel, Phase, Progress};
 pub use queue::Queue;
+pub use queue_checkpoint::QueueCheckpointLoss;
 pub use raw::RawError;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;

@@ -67,6 +67,16 @@ impl QueueState {
     }
 }
 
+/// Why nothing says what the queues were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueCheckpointLoss {
+    /// The file is not as it was written. What it said of the queues may not be so any more either: they are compared with the
+    /// whole log.
+    Damaged,
+    /// There is no file, as in a store of an earlier build.
+    Missing,
+}
+
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueCheckpoint {
@@ -83,18 +93,24 @@ impl QueueCheckpoint {
         root.join("queueCheckpoint")
     }
 
-    /// What belongs to `checkpoint`; `None` where there is no such file, or one that is of another checkpoint or damaged.
+    /// What belongs to `checkpoint`; `None` where there is no such file, or one that is of another checkpoint or damaged. Also
+    /// what a checkpoint of ours should have beside it and has not.
     pub(crate) fn load<D: Disk>(
         disk: &D,
         root: &Path,
         checkpoint: &Checkpoint,
-    ) -> disk::Result<Option<Self>> {
+    ) -> disk::Result<(Option<Self>, Option<QueueCheckpointLoss>)> {
         let content = disk.read_small(&Self::path(root), FILE_MAX)?;
         let found = content.as_deref().and_then(unseal).and_then(Self::parse);
+        let lost = match &content {
+            Some(_) if found.is_none() => Some(QueueCheckpointLoss::Damaged),
+            None if checkpoint.vouched.is_some() => Some(QueueCheckpointLoss::Missing),
+            _ => None,
+        };
         let own = checkpoint
             .vouched
             .map(|vouched| (vouched, checkpoint.physic_timestamp, checkpoint.logics_timestamp));
-        Ok(found.filter(|found| Some(found.vouched) == own))
+        Ok((found.filter(|found| Some(found.vouched) == own), lost))
     }
 
     pub(crate) fn queue(&self, topic: &str, id: i32) -> Option<&QueueState> {
@@ -240,10 +256,10 @@ mod tests {
             vouched: Some(81920),
             ..Checkpoint::default()
         };
-        assert_eq!(QueueCheckpoint::load(&disk, root, &checkpoint).unwrap(), None);
+        assert_eq!(QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().0, None);
         disk.put(&QueueCheckpoint::path(root), &seal(all.text()));
         assert_eq!(
-            QueueCheckpoint::load(&disk, root, &checkpoint).unwrap(),
+            QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().0,
             Some(all)
         );
         for other in [
@@ -257,7 +273,7 @@ mod tests {
             },
             Checkpoint::default(),
         ] {
-            assert_eq!(QueueCheckpoint::load(&disk, root, &other).unwrap(), None);
+            assert_eq!(QueueCheckpoint::load(&disk, root, &other).unwrap().0, None);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::index::Index;
 use crate::log::{Log, LogFile};
 use crate::progress::Helpers;
 use crate::queue::{Queue, QueueFiles, Queues};
-use crate::queue_checkpoint::QueueCheckpoint;
+use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
 use behind::DroppedUnits;
@@ -145,6 +145,8 @@ pub struct RecoveryReport {
     pub first_taken: Vec<String>,
     /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
     pub deletions_lost: bool,
+    /// `queueCheckpoint` is not as it should be.
+    pub queue_checkpoint_lost: Option<QueueCheckpointLoss>,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
     /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
@@ -222,6 +224,10 @@ impl RecoveryReport {
             let count = self.index_files_removed;
             lines.push(format!("{count} index files are made again from the commitlog"));
         }
+        if self.queue_checkpoint_lost == Some(QueueCheckpointLoss::Missing) {
+            lines
+                .push("queueCheckpoint is missing: queues that lost their last files are not noticed".into());
+        }
         if self.units_cut > 0 {
             let cut = self.units_cut;
             lines.push(format!(
@@ -258,6 +264,9 @@ impl RecoveryReport {
             lines.push(format!(
                 "{more} more messages took the place of an earlier one with the same offset"
             ));
+        }
+        if self.queue_checkpoint_lost == Some(QueueCheckpointLoss::Damaged) {
+            lines.push("queueCheckpoint is damaged: queues were compared with the whole commitlog, and what they lacked was built".into());
         }
         if self.deletions_lost {
             lines.push("deletedTopics is damaged: queues of deleted topics may have been built again from the commitlog".into());
@@ -306,7 +315,7 @@ impl<D: Disk> Store<D> {
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
-        let known = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
+        let (known, queue_checkpoint_lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
         let (deletions, deletions_lost) = Deletions::load(&disk, &root)?;
         let listing = LogListing::of(&disk, &settings, clean)?;
         let missing = listing.missing(&disk, &settings, &checkpoint)?;
@@ -336,6 +345,7 @@ impl<D: Disk> Store<D> {
                 missing,
                 missing_index,
                 deletions_lost,
+                queue_checkpoint_lost,
                 other_log_file_size,
                 ..RecoveryReport::default()
             },
@@ -507,9 +517,12 @@ impl<D: Disk> Recovery<'_, D> {
             (_, true, None) => found.highest,
             (_, false, _) => limit,
         };
+        // Nothing tells which queues there were: the log does.
+        let is_known = self.report.queue_checkpoint_lost != Some(QueueCheckpointLoss::Damaged);
+        let start = if is_known { start } else { log.min() };
         let missing_from = found.missing.iter().map(|missing| missing.from).min();
         let start = missing_from.map_or(start, |from| from.min(start));
-        if !found.with_units || missing_from.is_some() {
+        if !found.with_units || !is_known || missing_from.is_some() {
             self.withdraw(checkpoint, file, start)?;
         }
         for path in std::mem::take(&mut found.behind_gaps) {

@@ -160,6 +160,48 @@ fn what_a_store_of_java_shows_by_itself_is_seen() {
     }
 }
 
+#[test]
+fn where_the_file_that_tells_is_damaged_the_log_tells() {
+    let path = Path::new("/store/queueCheckpoint");
+    for clean in [true, false] {
+        for content in [&b""[..], b"garbage", &[0; 100]] {
+            let lost: [&dyn Fn(&SimDisk); 4] = [
+                &|_| {},
+                &|disk| disk.take(&queue_file(2)),
+                &|disk| remove_dir(disk, DIR),
+                &|disk| remove_dir(disk, "/store/consumequeue/T"),
+            ];
+            for lose in lost {
+                let disk = vouched(clean);
+                disk.put(path, content);
+                lose(&disk);
+                let summary = store::check::check(&disk, &settings(), |_| {}).unwrap();
+                let told = summary.first_faults[0].to_string();
+                assert!(
+                    told.starts_with("/store/queueCheckpoint: it is damaged"),
+                    "{told}"
+                );
+                let lines = all_is_there(&disk).errors();
+                assert!(
+                    lines
+                        .iter()
+                        .any(|line| line.starts_with("queueCheckpoint is damaged")),
+                    "{lines:?}"
+                );
+            }
+        }
+    }
+    let disk = vouched(true);
+    disk.take(path);
+    let lines = all_is_there(&disk).warnings();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("queueCheckpoint is missing")),
+        "{lines:?}"
+    );
+}
+
 /// What the check says of a store, none of which is said after a start.
 fn checked(disk: &SimDisk) -> Vec<String> {
     let look = |disk: &SimDisk| store::check::check(disk, &settings(), |_| {}).unwrap();
