@@ -4,6 +4,7 @@
 
 mod config_files;
 mod delay_offset;
+mod deletion;
 mod every_code;
 mod faults;
 mod fixture;

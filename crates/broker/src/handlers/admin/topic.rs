@@ -227,9 +227,18 @@ impl<D: Disk> Topic<D> {
             .map_err(Error::Header)
             .and_then(|h| {
                 self.check_change(&h.topic)?;
+                let delete = || {
+                    let deleted = self.store.delete_topic(&h.topic);
+                    deleted.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))
+                };
+                // The queues first: killed in between, the broker still has the topic, for somebody to delete again, and nobody who
+                // makes it anew finds the old messages.
+                delete()?;
                 let change = self.topics.remove(&h.topic, self.clock.now_ms());
-                let removed = self.store.delete_topic(&h.topic);
-                removed.map_err(|e| Error::NotRemoved(h.topic.to_string(), e.to_string()))?;
+                if !self.store.queue_ids(&h.topic).is_empty() {
+                    // A send came in between.
+                    delete()?;
+                }
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
                 let offsets_change = self.offsets.remove_topic(&h.topic);
                 self.dormant.topic_deleted(&h.topic, self.clock.now_ms());
