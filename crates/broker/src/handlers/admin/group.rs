@@ -15,7 +15,7 @@ use protocol::header::broker::{
     ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
     GroupRequestHeader, ProducerGroupRequestHeader,
 };
-use remoting::Request;
+use remoting::{Request, Responder};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
@@ -95,29 +95,25 @@ impl<D: Disk> Group<D> {
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
     pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
-        let peer = responder.peer().address();
-        match protocol::body::read(&frame.body)
-            .map_err(Error::Body)
-            .and_then(|config| self.put_all(vec![config], peer))
-        {
-            Ok(Some(change)) => {
-                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms());
-            }
-            Ok(None) => responder.ok(),
-            Err(e) => refuse(responder, &e),
-        }
+        let configs = protocol::body::read(&frame.body).map(|config| vec![config]);
+        self.put_and_answer(responder, configs.map_err(Error::Body));
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let list = protocol::body::read::<GroupConfigList>(&frame.body);
+        self.put_and_answer(
+            responder,
+            list.map(|list| list.group_config_list).map_err(Error::Body),
+        );
+    }
+
+    fn put_and_answer(&self, responder: Responder, configs: Result<Vec<SubscriptionGroupConfig>, Error>) {
         let peer = responder.peer().address();
-        let outcome = protocol::body::read::<GroupConfigList>(&frame.body)
-            .map_err(Error::Body)
-            .and_then(|list| self.put_all(list.group_config_list, peer));
-        match outcome {
+        match configs.and_then(|configs| self.put_all(configs, peer)) {
             Ok(Some(change)) => {
-                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms())
+                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms());
             }
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
