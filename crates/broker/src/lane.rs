@@ -1,12 +1,12 @@
 //! The broker's lanes: where it serves requests that may wait for the disk, or whose work grows with a table.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use remoting::lane::{Lane, MayWait, Workers};
 
 use remoting::budget::Budget;
-use remoting::lane::LaneSettings;
+use remoting::lane::{LaneSettings, stop_all};
 
 /// Threads of the lanes: two operators at once, as many searches as Java's query pool has threads
 /// (`queryMessageThreadPoolNums`, on two cores), and enough pulls to keep a disk busy.
@@ -57,11 +57,6 @@ impl Lanes {
 
     /// Lets all threads end when their lines are empty, and waits for that, at most `budget`; false if some have not ended.
     pub fn stop(&self, budget: Duration) -> bool {
-        let deadline = Instant::now() + budget;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        self.all()
-            .map(|lane| lane.stop(left()))
-            .iter()
-            .all(|ended| *ended)
+        stop_all(self.all(), budget)
     }
 }

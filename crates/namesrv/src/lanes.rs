@@ -1,9 +1,9 @@
 //! The name server's lanes: where it serves requests that may wait for the disk, or whose work grows with the topics.
 
 use remoting::budget::Budget;
-use remoting::lane::{Lane, LaneSettings, Workers};
+use remoting::lane::{Lane, LaneSettings, Workers, stop_all};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Threads of each lane.
 const WIDTH: usize = 2;
@@ -46,12 +46,7 @@ impl Lanes {
 
     /// Lets all threads end when their lines are empty, and waits for that, at most `budget`; false if some have not ended.
     pub fn stop(&self, budget: Duration) -> bool {
-        let deadline = Instant::now() + budget;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        self.all()
-            .map(|lane| lane.stop(left()))
-            .iter()
-            .all(|ended| *ended)
+        stop_all(self.all(), budget)
     }
 
     /// Lines for the page of state.

@@ -26,6 +26,8 @@ const COPY_BELOW: usize = 512;
 const TURN_BYTES: usize = 256 * 1024;
 /// How long a turn may serve requests before others have the worker.
 const TURN_TIME: Duration = Duration::from_millis(5);
+/// No frame is coming. No time is so far behind it that anything is overdue.
+pub(crate) const NO_FRAME: u32 = u32::MAX;
 /// Bytes a buffer for frames starts with.
 const HEAD_LEAST: usize = 512;
 const HEAD_MOST: usize = 16 * 1024;
@@ -121,6 +123,8 @@ pub struct Connection {
     pub(crate) active_at: AtomicU32,
     /// The same for bytes written, or for nothing to write.
     pub(crate) wrote_at: AtomicU32,
+    /// Seconds on the same clock when the frame that is coming began, or last had grown enough; [`NO_FRAME`] without one.
+    pub(crate) coming_since: AtomicU32,
     /// Bytes the task took from the outbox and has not written yet.
     pub(crate) unwritten: AtomicUsize,
     pub(crate) limits: Arc<Limits>,
@@ -157,6 +161,7 @@ impl Connection {
             draining: AtomicBool::new(false),
             active_at: AtomicU32::new(0),
             wrote_at: AtomicU32::new(0),
+            coming_since: AtomicU32::new(NO_FRAME),
             unwritten: AtomicUsize::new(0),
             limits,
             metrics,

@@ -8,7 +8,7 @@
 //! | rest | body |
 //!
 //! A frame is a part of the read buffer, not a copy. The buffer grows with what has come, never with what a frame
-//! announces.
+//! announces. A frame for which there is no room is read over: its bytes are let go as they come.
 
 use bytes::{Buf, BytesMut};
 use protocol::{Frame, FrameError};
@@ -39,11 +39,31 @@ pub(crate) enum Cut {
 pub(crate) struct Cutter {
     /// The frame at the front is above the limit and may be: its header was looked at once, not at every read.
     allowed: bool,
+    /// The frame at the front is read over.
+    over: Option<Over>,
+}
+
+/// A frame whose bytes are let go as they come.
+#[derive(Debug)]
+struct Over {
+    /// Bytes that have come.
+    came: usize,
+    /// Bytes in all, length field included.
+    total: usize,
 }
 
 impl Cutter {
     /// Takes one frame from the front of `buffer`.
     pub(crate) fn cut(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Cut, Damaged> {
+        if let Some(over) = &mut self.over {
+            let more = buffer.len().min(over.total - over.came);
+            buffer.advance(more);
+            over.came += more;
+            if over.came < over.total {
+                return Ok(Cut::Partial);
+            }
+            self.over = None;
+        }
         let Some(head) = buffer.first_chunk::<4>() else {
             return Ok(Cut::Partial);
         };
@@ -66,6 +86,33 @@ impl Cutter {
         self.allowed = false;
         buffer.advance(4);
         Ok(Cut::Frame(Frame::decode(buffer.split_to(total).freeze())?))
+    }
+
+    /// Reads the unfinished frame at the front of `buffer` over, and returns its head. `None`, and nothing changed, while
+    /// its header has not come.
+    pub(crate) fn read_over(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, Damaged> {
+        let Some(total) = buffer
+            .first_chunk::<4>()
+            .map(|head| u32::from_be_bytes(*head) as usize)
+        else {
+            return Ok(None);
+        };
+        let head = Frame::peek(buffer.get(4..).unwrap_or_default(), total)?;
+        if head.is_some() {
+            self.allowed = false;
+            self.over = Some(Over {
+                came: buffer.len(),
+                total: total + 4,
+            });
+            // Not cleared: what has come of it may be large.
+            *buffer = BytesMut::new();
+        }
+        Ok(head)
+    }
+
+    /// Bytes that have come of the frame at the front of `buffer`, if it is not whole.
+    pub(crate) fn came(&self, buffer: &BytesMut) -> usize {
+        self.over.as_ref().map_or(buffer.len(), |over| over.came)
     }
 }
 
@@ -140,5 +187,32 @@ mod tests {
             cutter.cut(&mut buffer, &limits()),
             Err(Damaged::TooLong(_, 1000))
         ));
+    }
+
+    #[test]
+    fn a_frame_is_read_over_byte_by_byte_and_the_next_one_is_cut() {
+        let (large, next) = (frame(103, 5000), frame(10, 10));
+        let mut cutter = Cutter::default();
+        let mut buffer = BytesMut::from(&large[..6]);
+        assert!(cutter.read_over(&mut buffer).unwrap().is_none());
+        assert_eq!(
+            (buffer.len(), cutter.came(&buffer)),
+            (6, 6),
+            "its header is still coming"
+        );
+        buffer.extend_from_slice(&large[6..500]);
+        let head = cutter.read_over(&mut buffer).unwrap().unwrap();
+        assert_eq!((head.code, head.opaque), (103, 1));
+        assert_eq!((buffer.capacity(), cutter.came(&buffer)), (0, 500));
+        let rest = [&large[500..], &next[..]].concat();
+        let (last, bytes) = rest.split_last().unwrap();
+        for byte in bytes {
+            buffer.extend_from_slice(&[*byte]);
+            assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Partial)));
+            assert!(buffer.len() < next.len());
+        }
+        buffer.extend_from_slice(&[*last]);
+        assert!(matches!(cutter.cut(&mut buffer, &limits()), Ok(Cut::Frame(f)) if f.code == 10));
+        assert_eq!(cutter.came(&buffer), 0);
     }
 }

@@ -273,6 +273,18 @@ impl Lane {
     }
 }
 
+/// Lets the threads of all these lanes end as [`Lane::stop`] does, within one `budget` together; false if some have not ended.
+pub fn stop_all<'a>(lanes: impl IntoIterator<Item = &'a Arc<Lane>>, budget: Duration) -> bool {
+    let deadline = Instant::now() + budget;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    // Each is told, also behind one that has not ended.
+    let mut all = true;
+    for lane in lanes {
+        all &= lane.stop(left());
+    }
+    all
+}
+
 fn serve_reader(responder: Responder, may: MayWait, work: impl FnOnce(Responder, MayWait)) {
     let peer = responder.peer();
     if !peer.is_open() {
@@ -391,6 +403,29 @@ mod tests {
         codes.sort_unstable();
         assert_eq!(codes, [response::SUCCESS, response::SYSTEM_ERROR]);
         assert_eq!(lane.panics.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn lanes_stop_within_one_budget_and_each_is_told() {
+        let runtime = runtime();
+        let lanes = [0, 1].map(|_| lane(Workers::Threads(runtime.handle().clone())));
+        let peer = peer();
+        let (open, gate) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        lanes[0].serve(responder(&peer), 0, move |responder, _| {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+            responder.ok();
+        });
+        lanes[1].serve(responder(&peer), 0, |responder, _| responder.ok());
+        begins.recv().unwrap();
+        let (budget, started) = (Duration::from_millis(300), Instant::now());
+        assert!(!stop_all(&lanes, budget), "the first works");
+        assert!(started.elapsed() < 2 * budget);
+        assert!(lanes[1].state.lock().stopping);
+        open.send(()).unwrap();
+        assert!(stop_all(&lanes, WITHIN));
+        assert_eq!(peer.finished(), 2);
     }
 
     #[test]

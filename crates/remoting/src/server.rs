@@ -264,6 +264,16 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken) {
                     conn.metrics.closed_idle.fetch_add(1, Ordering::Relaxed);
                     conn.close("it was silent for too long");
                 }
+                Overdue::Slow => {
+                    let closed = conn.metrics.closed_slow.fetch_add(1, Ordering::Relaxed) + 1;
+                    if closed.is_power_of_two() {
+                        tracing::warn!(
+                            "connection of {} closed: the frame that it is sending does not come on ({closed} closed so far)",
+                            conn.peer()
+                        );
+                    }
+                    conn.close("its frame does not come on");
+                }
                 Overdue::Stuck => {
                     conn.metrics.closed_stalled.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(
@@ -280,23 +290,25 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken) {
 /// Why a connection is closed.
 enum Overdue {
     Silent,
+    Slow,
     Stuck,
 }
 
 /// Looks at one of perhaps very many connections that sleep. Loads and a store and no more, so that the processor waits for
 /// the memory of several at once: taking a reference and a lock of each cost more than twice as much.
 fn overdue(conn: &Connection, now: u32) -> Option<Overdue> {
-    let (idle, stall) = (
-        conn.limits.idle.as_secs() as u32,
-        conn.limits.write_stall.as_secs() as u32,
-    );
+    let [idle, stall, arrival] =
+        [conn.limits.idle, conn.limits.write_stall, conn.limits.arrival].map(|limit| limit.as_secs() as u32);
     if !conn.has_unwritten() {
         conn.wrote_at.store(now, Ordering::Relaxed);
     }
     let silent = now.saturating_sub(conn.active_at.load(Ordering::Relaxed));
     let stuck = now.saturating_sub(conn.wrote_at.load(Ordering::Relaxed));
+    let coming = now.saturating_sub(conn.coming_since.load(Ordering::Relaxed));
     if idle > 0 && silent > idle {
         Some(Overdue::Silent)
+    } else if arrival > 0 && coming > arrival {
+        Some(Overdue::Slow)
     } else if stall > 0 && stuck > stall {
         Some(Overdue::Stuck)
     } else {

@@ -27,6 +27,11 @@ pub struct Limits {
     pub requests_in_flight_max: usize,
     /// The same for their bytes.
     pub bytes_in_flight_max: usize,
+    /// A frame that is coming must be whole, or have grown by `arrival_bytes`, within this time; its connection is closed
+    /// otherwise. A peer that is not read from has all the time it wants.
+    pub arrival: Duration,
+    /// The same, bytes.
+    pub arrival_bytes: usize,
     /// A peer that takes nothing of what waits for it is cut off after this time.
     pub write_stall: Duration,
     /// A connection silent in both directions is closed after this time (`serverChannelMaxIdleTimeSeconds`).
@@ -41,6 +46,9 @@ impl Default for Limits {
             outbox_max_bytes: 8 << 20,
             requests_in_flight_max: 65_536,
             bytes_in_flight_max: 64 << 20,
+            // 4 KiB a second. Frames that are faster by little can fill the room for long; a slower limit would make that cheap.
+            arrival: Duration::from_secs(30),
+            arrival_bytes: 120 << 10,
             write_stall: Duration::from_secs(30),
             idle: Duration::from_secs(120),
         }
@@ -195,6 +203,8 @@ pub struct Metrics {
     pub connections_refused: AtomicU64,
     /// Times no connection could be accepted, for want of descriptors or memory.
     pub accepts_failed: AtomicU64,
+    /// Connections closed because a frame did not come on.
+    pub closed_slow: AtomicU64,
     /// Connections closed because a frame could not be read.
     pub frames_damaged: AtomicU64,
     /// Connections closed for silence.
@@ -205,7 +215,7 @@ pub struct Metrics {
     pub reads_paused: AtomicU64,
     /// Requests answered SYSTEM_BUSY because there was no room for their bytes.
     pub requests_refused: AtomicU64,
-    /// Connections closed because there was no room for a large frame of theirs.
+    /// Connections closed because there was no room for a frame whose header alone is large.
     pub closed_crowded: AtomicU64,
     /// Answers that were too large to be written; SYSTEM_ERROR went in their place.
     pub answers_too_large: AtomicU64,
@@ -233,6 +243,10 @@ impl std::fmt::Display for Metrics {
             (&self.frames_damaged, "connections closed for damaged frames"),
             (&self.closed_idle, "connections closed for silence"),
             (&self.closed_stalled, "connections closed for not reading"),
+            (
+                &self.closed_slow,
+                "connections closed for frames that did not come on",
+            ),
             (&self.closed_crowded, "connections closed for want of room"),
             (&self.reads_paused, "pauses of reading"),
             (&self.requests_refused, "requests refused for want of room"),

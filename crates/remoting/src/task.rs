@@ -24,7 +24,7 @@ use protocol::code::response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, NO_FRAME};
 use crate::cutter::{Cut, Cutter, Damaged};
 use crate::{Peer, Request, Responder, Service};
 
@@ -71,7 +71,7 @@ pub(crate) enum End {
     Io(io::Error),
     /// The peer sent what is no frame.
     Damaged(Damaged),
-    /// There is no room for the large frame that it is sending.
+    /// There is no room for the large header that it is sending.
     Crowded,
 }
 
@@ -96,6 +96,8 @@ pub(crate) struct Task<S> {
     cutter: Cutter,
     /// Bytes of a long frame that is still coming, counted in the room of all connections.
     coming: usize,
+    /// Bytes that had come of an unfinished frame when its time began, or began anew.
+    came_then: Option<usize>,
     /// Why the connection ends once what came before is served.
     ending: Option<End>,
     /// Buffers that hold `requests` and nothing else.
@@ -128,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             buffer: BytesMut::new(),
             cutter: Cutter::default(),
             coming: 0,
+            came_then: None,
             ending: None,
             full: Vec::new(),
             requests: VecDeque::new(),
@@ -153,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 if closed.is_power_of_two() {
                     let held = self.conn.room.held();
                     tracing::warn!(
-                        "connection of {peer} closed: {held} bytes of requests are held, there is no room for its frame \
+                        "connection of {peer} closed: {held} bytes of requests are held, there is no room for its header \
                          ({closed} closed so far)"
                     );
                 }
@@ -228,6 +231,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         if self.must_pause() {
             return Ok(Next::Sleep);
         }
+        // It was not read from for a while, and may have sent no more than what it is blamed for from now on.
+        self.note_arrival(false);
         let read = self.poll_requests(cx);
         // Also before an end: what came whole before it has been asked.
         let served = !self.requests.is_empty();
@@ -324,8 +329,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         if pause && !self.paused {
             self.conn.metrics.reads_paused.fetch_add(1, Ordering::Relaxed);
         }
+        if pause && self.came_then.take().is_some() {
+            self.conn.coming_since.store(NO_FRAME, Ordering::Relaxed);
+        }
         self.paused = pause;
         pause
+    }
+
+    /// Looks how the frame that is coming gets on; `anew`: it is another one than before.
+    fn note_arrival(&mut self, anew: bool) {
+        let came = self.cutter.came(&self.buffer);
+        let (then, since) = match self.came_then {
+            None if came == 0 => return,
+            Some(then) if !anew && came > 0 && came < then + self.conn.limits.arrival_bytes => return,
+            _ if came == 0 => (None, NO_FRAME),
+            _ => (Some(came), self.seconds.load(Ordering::Relaxed)),
+        };
+        self.came_then = then;
+        self.conn.coming_since.store(since, Ordering::Relaxed);
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -371,6 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Cuts all whole frames out of the buffer; answers go to who asked.
     fn cut_frames(&mut self) -> Result<(), End> {
         let mut room = std::mem::take(&mut self.coming);
+        let mut anew = false;
         let cut = loop {
             let before = self.buffer.len();
             match self.cutter.cut(&mut self.buffer, &self.conn.limits) {
@@ -379,27 +401,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 Ok(Cut::Partial) => break Ok(()),
                 Err(e) => break Err(End::Damaged(e)),
             }
+            anew = true;
         };
         self.conn.give_room(room);
         cut?;
+        self.note_arrival(anew);
         // What fits a read is bounded by the number of connections.
         if self.buffer.len() > READ_BYTES {
             if !self.conn.room.take(self.buffer.len()) {
-                return Err(End::Crowded);
+                return self.read_over();
             }
             self.coming = self.buffer.len();
         }
         Ok(())
     }
 
+    /// There is no room for the frame that is coming: answers so, and lets its bytes go as they come.
+    fn read_over(&mut self) -> Result<(), End> {
+        let head = self.cutter.read_over(&mut self.buffer).map_err(End::Damaged)?;
+        let head = head.ok_or(End::Crowded)?;
+        if head.is_response() {
+            // Whoever asked has a limit of his own.
+            tracing::debug!("no room for the answer {} of {}", head.opaque, self.conn.peer());
+        } else {
+            self.conn.request_started(0);
+            self.refuse(self.responder(&head));
+        }
+        Ok(())
+    }
+
+    fn responder(&self, frame: &protocol::Frame) -> Responder {
+        let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
+        Responder::new(peer, frame.opaque, frame.serialize_type, frame.is_oneway())
+    }
+
     /// Takes a request of so many bytes in, or answers that there is no room. `room` is what is taken for the requests of this
     /// read and not used yet: each request by itself would write where all processors write.
     fn enter(&mut self, frame: protocol::Frame, frame_bytes: usize, room: &mut usize) {
-        let (opaque, kind, oneway) = (frame.opaque, frame.serialize_type, frame.is_oneway());
         tracing::debug!(
-            "request {} of {}: opaque {opaque}, {frame_bytes} bytes",
+            "request {} of {}: opaque {}, {frame_bytes} bytes",
             frame.code,
-            self.conn.peer()
+            self.conn.peer(),
+            frame.opaque
         );
         let bytes = frame_bytes + REQUEST_BYTES;
         let roomy = bytes <= *room || self.conn.room.take_rest(bytes, READ_BYTES, room);
@@ -407,12 +450,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             *room -= bytes;
         }
         self.conn.request_started(if roomy { bytes } else { 0 });
-        let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
-        let responder = Responder::new(peer, opaque, kind, oneway);
+        let responder = self.responder(&frame);
         if roomy {
             let responder = responder.weighing(bytes);
-            return self.requests.push_back(Request { frame, responder });
+            self.requests.push_back(Request { frame, responder });
+        } else {
+            self.refuse(responder);
         }
+    }
+
+    /// Answers a request that there is no room for it.
+    fn refuse(&self, responder: Responder) {
         let refused = self.conn.metrics.requests_refused.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.conn.room.held();
         let remark =

@@ -201,3 +201,45 @@ fn settings_are_changed_beside_others() {
         vec![wire]
     });
 }
+
+/// Frames of 16 MiB that never end: others' large sends are refused on a connection that stays, and taken when the frames
+/// have been cut off.
+#[test]
+fn frames_that_never_end() {
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    create_topic(&mut connect(&cluster.broker), "Topic", "1");
+    let mut mute = Vec::new();
+    // All but the end of each frame; first large ones, then what fits beside them.
+    for len in [16_000_000, 1_000_000] {
+        let mut frame = send_frame(1, "Topic", "0", "", &vec![b'x'; len]);
+        frame.truncate(len - 1000);
+        let refused = loop {
+            let mut wire = connect(&cluster.broker);
+            wire.write(&frame).unwrap();
+            wire.wait_for_answers(Duration::from_millis(100));
+            match wire.read() {
+                Ok(answer) => break answer,
+                Err(_) => mute.push(wire),
+            }
+            assert!(mute.len() < 100, "no frame was refused");
+        };
+        assert_eq!(refused.code(), 2, "{}", refused.remark());
+    }
+    assert!(mute.len() >= 3, "the room is larger than a few frames");
+    let mut wire = connect(&cluster.broker);
+    let large = vec![b'y'; 4_000_000];
+    let answer = send(&mut wire, "Topic", "0", "", &large);
+    assert_eq!(answer.code(), 2, "{}", answer.remark());
+    assert!(answer.remark().contains("try again later"), "{}", answer.remark());
+    assert_eq!(send(&mut wire, "Topic", "0", "", b"small").code(), 0);
+    wait_until("the frames are cut off", Duration::from_secs(60), || {
+        send(&mut wire, "Topic", "0", "", &large).code() == 0
+    });
+    for mut wire in mute {
+        assert!(wire.is_closed_within(Duration::from_secs(60)));
+    }
+    assert_eq!(
+        pull_all(&mut wire, "Topic", "0").concat(),
+        [b"small", &large[..]].concat()
+    );
+}
