@@ -651,8 +651,8 @@ impl MappedFile for MmapFile {
     fn forget(&self) {
         let mut state = lock(&self.inner.state);
         state.forgotten = true;
+        // What is mapped stays so for those who have just found this file.
         state.file = None;
-        state.region = None;
     }
 }
 
