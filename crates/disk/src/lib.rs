@@ -31,6 +31,7 @@ mod faults;
 mod machine;
 mod mmap;
 mod page_cache;
+mod parts;
 mod published;
 mod ranges;
 mod region;
@@ -150,6 +151,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Gives a file or directory another name on the same file system; fine if it is not there. Durable after
     /// [`Disk::sync_dir`] of both parents.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Gives a file that nobody else has yet the name of another one, which it replaces; once in its life. Whoever has the other
+    /// one, or slices of it, keeps them as they are. Whether it has the name after a power cut is only known after
+    /// [`Disk::sync_dir`]; what is in it was made durable before.
+    fn replace(&self, file: Self::File, path: &Path) -> Result<Self::File>;
     /// Makes the names of a directory durable.
     fn sync_dir(&self, path: &Path) -> Result<()>;
     /// Makes everything of the file system that holds `path` durable, files and names: quicker than syncing many small

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // System calls, and the promises that `region` asks for.
 
 use crate::error::at;
+use crate::parts::write_all_parts_at;
 use crate::published::Published;
 use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
@@ -70,6 +71,7 @@ impl MmapDisk {
         MmapFile {
             inner: Arc::new(Inner {
                 path: path.to_path_buf(),
+                replaced: OnceLock::new(),
                 len,
                 options,
                 published: Published::new(published),
@@ -134,6 +136,8 @@ pub struct MmapFile {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    /// The name that it took over.
+    replaced: OnceLock<PathBuf>,
     len: u64,
     options: MapOptions,
     published: Published,
@@ -168,8 +172,12 @@ impl std::fmt::Debug for State {
 }
 
 impl Inner {
+    fn path(&self) -> &Path {
+        self.replaced.get().unwrap_or(&self.path)
+    }
+
     fn error(&self, operation: Operation) -> impl FnOnce(io::Error) -> Error + '_ {
-        at(operation, &self.path)
+        at(operation, self.path())
     }
 
     fn handle(&self, state: &State) -> Result<Arc<File>> {
@@ -179,11 +187,11 @@ impl Inner {
         if state.forgotten {
             return Err(Error::new(
                 Operation::Open,
-                &self.path,
+                self.path(),
                 ErrorKind::NotFound.into(),
             ));
         }
-        let file = OpenOptions::new().read(true).write(true).open(&self.path);
+        let file = OpenOptions::new().read(true).write(true).open(self.path());
         let file = file.map_err(self.error(Operation::Open))?;
         // Mapping a file that somebody shortened would be a SIGBUS later.
         let len = file.metadata().map_err(self.error(Operation::Open))?.len();
@@ -192,7 +200,7 @@ impl Inner {
                 ErrorKind::InvalidData,
                 format!("it shrank from {} to {len} bytes", self.len),
             );
-            return Err(Error::new(Operation::Open, &self.path, error));
+            return Err(Error::new(Operation::Open, self.path(), error));
         }
         Ok(Arc::new(file))
     }
@@ -241,12 +249,12 @@ impl Inner {
     /// What every write begins with: checks the range and gives it blocks. Returns its end.
     fn begin_write(&self, state: &mut State, at: u64, len: usize) -> Result<u64> {
         let end = at.checked_add(len as u64).filter(|&end| end <= self.len);
-        let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", self.path.display()));
+        let end = end.unwrap_or_else(|| panic!("write beyond the end of {}", self.path().display()));
         let published = self.published.end();
         assert!(
             at >= published,
             "write at {at} below the published end {published} of {}",
-            self.path.display()
+            self.path().display()
         );
         self.reserve_locked(state, at..end)?;
         state.written = state.written.max(end);
@@ -315,7 +323,7 @@ impl Inner {
         let is_durable = self.options.writes == Writes::CallsAndSyncs;
         let file = if is_durable {
             // A descriptor of its own, so that an error of the device is told to this sync and to that of a flush, too.
-            let file = OpenOptions::new().write(true).open(&self.path);
+            let file = OpenOptions::new().write(true).open(self.path());
             Arc::new(file.map_err(self.error(Operation::Open))?)
         } else {
             self.handle(&lock(&self.state))?
@@ -413,41 +421,13 @@ fn clear(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Most parts that one call takes (Linux: UIO_MAXIOV).
-const PARTS_MAX: usize = 1024;
-
-fn write_all_parts_at(file: &File, parts: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
-    write_all_parts(parts, at, |parts, at| Ok(rustix::io::pwritev(file, parts, at)?))
-}
-
-/// Writes all `parts` by calls of `write`, which takes at most [`PARTS_MAX`] of them and may write less than it is given.
-fn write_all_parts(
-    mut parts: &mut [IoSlice<'_>],
-    mut at: u64,
-    mut write: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
-) -> io::Result<()> {
-    IoSlice::advance_slices(&mut parts, 0);
-    while !parts.is_empty() {
-        match write(&parts[..parts.len().min(PARTS_MAX)], at) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                at += written as u64;
-                IoSlice::advance_slices(&mut parts, written);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 impl MappedFile for MmapFile {
     fn len(&self) -> u64 {
         self.inner.len
     }
 
     fn path(&self) -> &Path {
-        &self.inner.path
+        self.inner.path()
     }
 
     fn published(&self) -> u64 {
@@ -458,7 +438,7 @@ impl MappedFile for MmapFile {
         assert!(
             end <= self.inner.len,
             "published beyond the end of {}",
-            self.inner.path.display()
+            self.inner.path().display()
         );
         // Under the lock, so that a write that is going on is finished first.
         let _state = lock(&self.inner.state);
@@ -473,7 +453,7 @@ impl MappedFile for MmapFile {
             true => Ok(()),
             false => Err(Error::new(
                 Operation::Unpublish,
-                &self.inner.path,
+                self.inner.path(),
                 ErrorKind::WouldBlock.into(),
             )),
         }
@@ -543,7 +523,7 @@ impl MappedFile for MmapFile {
         let Some(end) = end else {
             return Err(Error::new(
                 Operation::Read,
-                &inner.path,
+                inner.path(),
                 ErrorKind::UnexpectedEof.into(),
             ));
         };
@@ -628,7 +608,7 @@ impl MappedFile for MmapFile {
         assert!(
             from >= self.published(),
             "clearing published bytes of {}",
-            inner.path.display()
+            inner.path().display()
         );
         if from >= inner.len {
             return Ok(());
@@ -646,7 +626,7 @@ impl MappedFile for MmapFile {
         inner
             .pool
             .faults
-            .before_sync(&inner.path)
+            .before_sync(inner.path())
             .map_err(inner.error(Operation::Sync))?;
         let (file, region) = {
             let mut state = lock(&inner.state);
@@ -671,8 +651,8 @@ impl MappedFile for MmapFile {
     fn forget(&self) {
         let mut state = lock(&self.inner.state);
         state.forgotten = true;
+        // What is mapped stays so for those who have just found this file.
         state.file = None;
-        state.region = None;
     }
 }
 
@@ -832,6 +812,14 @@ impl Disk for MmapDisk {
         gone(fs::rename(from, to)).map_err(at(Operation::Rename, from))
     }
 
+    fn replace(&self, file: MmapFile, path: &Path) -> Result<MmapFile> {
+        fs::rename(file.path(), path).map_err(at(Operation::Rename, file.path()))?;
+        // Nobody else has the file, and a second time is a bug of the caller's.
+        let set = file.inner.replaced.set(path.to_path_buf());
+        assert!(set.is_ok(), "{} has taken another name before", path.display());
+        Ok(file)
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<()> {
         let dir = File::open(path).map_err(at(Operation::Open, path))?;
         dir.sync_all().map_err(at(Operation::Sync, path))
@@ -936,64 +924,5 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-mod tests {
-    use super::*;
-
-    /// Writes parts of these lengths by a device that takes as many bytes at a time as `takes` says, over and over.
-    fn written(lens: &[usize], takes: &[io::Result<usize>]) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let bytes: Vec<u8> = (0..lens.iter().sum()).map(|i: usize| i as u8).collect();
-        let mut rest = bytes.as_slice();
-        let mut parts: Vec<IoSlice<'_>> = lens
-            .iter()
-            .map(|&len| {
-                let (part, behind) = rest.split_at(len);
-                rest = behind;
-                IoSlice::new(part)
-            })
-            .collect();
-        let mut file = Vec::new();
-        let mut takes = takes.iter().cycle();
-        write_all_parts(&mut parts, 100, |parts, at| {
-            assert_eq!(at, 100 + file.len() as u64);
-            assert!(!parts.is_empty() && parts.len() <= PARTS_MAX);
-            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-            match takes.next().unwrap() {
-                Ok(most) => {
-                    let taken = all.len().min(*most);
-                    file.extend_from_slice(&all[..taken]);
-                    Ok(taken)
-                }
-                Err(error) => Err(error.kind().into()),
-            }
-        })?;
-        Ok((bytes, file))
-    }
-
-    #[test]
-    fn a_write_that_took_less_goes_on_where_it_ended() {
-        let many = vec![1; PARTS_MAX + 7];
-        for lens in [&[5, 0, 3, 1][..], &[0, 0], &[1], &many] {
-            for most in [1, 2, 3, 5, 6, 1000] {
-                let takes = [Ok(most), Err(io::ErrorKind::Interrupted.into()), Ok(most + 1)];
-                let (bytes, file) = written(lens, &takes).unwrap();
-                assert_eq!(file, bytes, "{} parts, {most} at a time", lens.len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_write_that_fails_or_takes_nothing_is_an_error() {
-        for (second, kind) in [
-            (Ok(0), ErrorKind::WriteZero),
-            (Err(ErrorKind::StorageFull.into()), ErrorKind::StorageFull),
-        ] {
-            let error = written(&[4, 4], &[Ok(6), second]).unwrap_err();
-            assert_eq!(error.kind(), kind);
-        }
     }
 }

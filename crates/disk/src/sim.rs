@@ -649,6 +649,18 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn replace(&self, file: SimFile, path: &Path) -> Result<SimFile> {
+        let mut world = self.step(Operation::Rename, &file.path)?;
+        let node = file.node.clone();
+        let change = Change::Rename(file.path.clone(), path.to_path_buf(), node);
+        world.change(&parent(path), change);
+        drop(world);
+        Ok(SimFile {
+            path: path.to_path_buf(),
+            ..file
+        })
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<()> {
         let mut world = self.open_and_step(Operation::Sync, path)?;
         let World { pending, durable, .. } = &mut *world;

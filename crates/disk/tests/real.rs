@@ -190,6 +190,35 @@ fn a_removed_file_lives_as_long_as_its_slices() {
 }
 
 #[test]
+fn a_file_takes_the_name_of_another_whose_readers_keep_it() {
+    fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
+        let (path, copy) = (dir.join("replaced"), dir.join("replaced.cut"));
+        let old = disk.create(&path, 100_000, options).unwrap();
+        old.write_and_publish(0, b"old bytes").unwrap();
+        let held = old.slice(0..9).unwrap().unwrap();
+        let new = disk.create(&copy, 100_000, options).unwrap();
+        new.write_and_publish(0, b"old").unwrap();
+        new.sync(0..3).unwrap();
+        let new = disk.replace(new, &path).unwrap();
+        old.forget();
+        assert_eq!((new.path(), new.published()), (&*path, 3));
+        new.write_and_publish(3, b" and new").unwrap();
+        new.populate(4096..8192).unwrap();
+        new.sync(0..11).unwrap();
+        disk.sync_dir(dir).unwrap();
+        assert_eq!(&*held, b"old bytes", "not what came to lie in its place");
+        let again = disk.open(&path, 100_000, options).unwrap();
+        assert_eq!(&*again.slice(0..12).unwrap().unwrap(), b"old and new\0");
+        let names: Vec<_> = disk.list(dir).unwrap();
+        assert!(
+            names.iter().all(|entry| entry.name != "replaced.cut"),
+            "{names:?}"
+        );
+    }
+    both(|check| with!(check, test));
+}
+
+#[test]
 fn wrong_lengths_and_existing_files_are_errors() {
     fn test<D: Disk>(disk: &D, dir: &Path, options: MapOptions) {
         let path = dir.join("d");

@@ -6,7 +6,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::damage::Damage;
 use crate::deletions::Deletions;
-use crate::log::{Log, LogFile, Step, parse_file_name};
+use crate::log::{Log, LogFile, Step, is_copy, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
 use crate::recover::files::{LogListing, MissingLog};
@@ -21,6 +21,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
+
+/// What is to be said of the copy of a file that did not take its place.
+const COPY: &str = "the end of the log was being cut off when the broker stopped; a start removes this copy";
 
 /// How many faults are kept; all are counted.
 const FAULTS_KEPT: usize = 20;
@@ -331,6 +334,10 @@ fn open_log<D: Disk>(
         let what = "it is no commitlog file".into();
         summary.fault(Fault::File { path, what });
     }
+    for path in listing.copies {
+        let what = COPY.into();
+        summary.fault(Fault::File { path, what });
+    }
     let mut files = Vec::new();
     for (start, path, entry) in listing.files {
         if start % size != 0 || entry.len != size as u64 {
@@ -407,7 +414,10 @@ fn open_queue<D: Disk>(
             parse_file_name(&entry.name).filter(|start| start % size == 0 && entry.len == size as u64);
         let Some(start) = start else {
             let len = entry.len;
-            let what = format!("its name or its length {len} does not fit files of {size} bytes");
+            let what = match is_copy(&entry.name) {
+                true => COPY.into(),
+                false => format!("its name or its length {len} does not fit files of {size} bytes"),
+            };
             summary.fault(Fault::File { path, what });
             continue;
         };

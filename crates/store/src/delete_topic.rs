@@ -85,7 +85,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Moves a topic's directory to those that are removed in time.
-    fn put_away(&self, dir: &Path, kind: &str) -> Result<(), Undone> {
+    pub(crate) fn put_away(&self, dir: &Path, kind: &str) -> Result<(), Undone> {
         let deleted = self.settings.deleted_dir();
         let moved = self.disk.create_dirs(&deleted).and_then(|()| {
             let number = self.deleted_number.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@
 use crate::queue::{QueueFile, QueueFiles};
 use disk::{Disk, MappedFile};
 use parking_lot::RwLock;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -86,35 +86,54 @@ impl<F: MappedFile> Ext<F> {
 
     /// An extension as recovery found it. `last` is the address in the last unit of the queue that has one: what lies
     /// behind its unit is dropped. Returns the paths of the files that were removed with it, too.
-    ///
-    /// Unlike Java, which takes the end from the files alone: if they are gone the next address is still none that a unit
-    /// of the queue has already.
     pub(crate) fn loaded<D: Disk<File = F>>(
         disk: &D,
         file_size: i64,
         files: Vec<Arc<QueueFile<F>>>,
         last: Option<i64>,
-    ) -> disk::Result<(Self, Vec<std::path::PathBuf>)> {
+    ) -> disk::Result<(Self, Vec<PathBuf>)> {
         let ext = Ext::new(file_size);
         *ext.files.write() = files;
+        let removed = ext.cut_behind(disk, last)?;
+        ext.flushed
+            .store(ext.end.load(Ordering::Acquire), Ordering::Release);
+        Ok((ext, removed))
+    }
+
+    /// Drops what lies behind the unit at the address `last`; all, if there is none. Returns the paths of the files that were
+    /// removed. Only under the reput lock.
+    ///
+    /// Unlike Java, which takes the end from the files alone: if they are gone the next address is still none that a unit
+    /// of the queue has already.
+    pub(crate) fn cut_behind<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        last: Option<i64>,
+    ) -> disk::Result<Vec<PathBuf>> {
+        let file_size = self.file_size;
         let end = match last.map(position_of) {
             None => 0,
-            Some(position) => match ext.unit_len(position)? {
+            Some(position) => match self.unit_len(position)? {
                 Some(len) => position + len,
                 None => position - position % file_size + file_size,
             },
         };
         let mut removed = Vec::new();
-        let mut list = ext.files.write();
+        let mut list = self.files.write();
         while let Some(file) = list.last().filter(|file| file.start >= end) {
-            file.file.forget();
             disk.remove_file(file.file.path())?;
+            // Should the next one stay: it is full.
+            self.end.fetch_min(file.start, Ordering::AcqRel);
+            self.flushed.fetch_min(file.start, Ordering::AcqRel);
+            self.new_names.store(true, Ordering::Release);
+            file.file.forget();
             removed.push(file.file.path().to_path_buf());
             list.pop();
         }
         if let Some(file) = list.last() {
             let cut = (end - file.start).min(file_size) as u64;
             file.file.unpublish(cut)?;
+            self.end.store(end, Ordering::Release);
             let mut next = [0; 2];
             if cut + 2 <= file_size as u64 {
                 file.file.read(cut, &mut next)?;
@@ -123,10 +142,9 @@ impl<F: MappedFile> Ext<F> {
                 file.file.zero_from(cut)?;
             }
         }
-        drop(list);
-        ext.end.store(end, Ordering::Release);
-        ext.flushed.store(end, Ordering::Release);
-        Ok((ext, removed))
+        self.end.store(end, Ordering::Release);
+        self.flushed.fetch_min(end, Ordering::AcqRel);
+        Ok(removed)
     }
 
     fn file_at(&self, position: i64) -> Option<Arc<QueueFile<F>>> {

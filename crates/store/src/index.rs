@@ -16,6 +16,10 @@
 //! What is to be entered comes from memory, where reput leaves the hashes of each record's keys, and from the log where
 //! that has a gap. It is entered in rounds: all slots of a round first, then its entries by one write.
 
+mod cut;
+
+pub(crate) use cut::forget_behind;
+
 use crate::latch::{Latched, Undone};
 use crate::log::Step;
 use crate::offset::PhysicalOffset;

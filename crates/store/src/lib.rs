@@ -10,7 +10,7 @@
 //! | flush | [`Store::flush`], then [`Store::reput`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
 //! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
-//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] on a slave |
+//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] and [`Store::cut_back`] on a slave |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
@@ -20,6 +20,8 @@
 mod append;
 pub mod check;
 mod checkpoint;
+mod cut_back;
+mod cut_off;
 mod damage;
 mod delete_topic;
 mod deletions;
@@ -47,6 +49,7 @@ mod settings;
 mod store;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
+pub use cut_back::{CutBack, CutBackError, KeptAside};
 pub use damage::{Damage, DamageReport};
 pub use delete_topic::DeleteTopicError;
 pub use latch::Latched;

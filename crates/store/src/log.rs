@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
 use message::record::{self, Check, Entry, RecordError, View};
 use parking_lot::Mutex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -50,6 +50,21 @@ pub(crate) fn parse_file_name(name: &str) -> Option<i64> {
         .then(|| name.parse().ok())
         .flatten()
 }
+
+/// What the copy of a file is called until it takes the file's place.
+pub(crate) fn copy_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(COPY_SUFFIX);
+    name.into()
+}
+
+/// Whether a file is a copy that never took the place of another one.
+pub(crate) fn is_copy(name: &str) -> bool {
+    let of = name.strip_suffix(COPY_SUFFIX);
+    of.is_some_and(|of| parse_file_name(of).is_some())
+}
+
+const COPY_SUFFIX: &str = ".cut";
 
 /// Why no record could be had at a position.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +218,16 @@ impl<D: Disk> Log<D> {
         gone
     }
 
+    /// Puts a file where one that starts at the same position was.
+    pub(crate) fn replace(&self, file: Arc<LogFile<D::File>>) {
+        let _spare = self.spare.lock();
+        let mut files = Vec::clone(&self.files.load());
+        if let Some(old) = files.iter_mut().find(|old| old.start == file.start) {
+            *old = file;
+        }
+        self.files.store(Arc::new(files));
+    }
+
     /// Adds the file for `start` at the end of the log: the one made ahead, or a new one.
     pub(crate) fn add_file(&self, disk: &D, start: i64, now: i64) -> disk::Result<Arc<LogFile<D::File>>> {
         // Held to the end: whoever makes a file ahead must neither make this one again nor miss it.
@@ -289,6 +314,11 @@ impl<D: Disk> Log<D> {
         // Without the lock: an append that needs the file now takes it as it is.
         self.make_durable(disk, &made)?;
         Ok(made)
+    }
+
+    /// Gives back what [`Log::take_spare`] took.
+    pub(crate) fn give_spare(&self, file: Arc<LogFile<D::File>>) {
+        *self.spare.lock() = Some(file);
     }
 
     /// Takes the file made ahead away, to remove it.

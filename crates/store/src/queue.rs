@@ -8,7 +8,10 @@
 //!
 //! Unit n lies at byte n * 20; a file's name is the position of its first byte (RocketMQ 4.9.8, ConsumeQueue).
 
+mod cut;
 mod places;
+
+pub(crate) use cut::QueueEnd;
 
 use crate::ext::{self, Ext, ExtUnit};
 use crate::index::TopicHash;
@@ -177,6 +180,8 @@ pub struct Queue<F> {
     files: RwLock<Vec<Arc<QueueFile<F>>>>,
     /// What its units have no room for, once there is anything.
     ext: OnceLock<Box<Ext<F>>>,
+    /// A message took the place of another one, as far as was seen since the start.
+    pub(crate) has_taken_places: AtomicBool,
     /// What stands behind the units that recovery believes; only while the store is opened.
     leftover: Mutex<Option<Box<Leftover>>>,
     has_leftover: AtomicBool,
@@ -265,6 +270,7 @@ impl<F: MappedFile> Queue<F> {
             cleared: AtomicBool::new(false),
             files: RwLock::default(),
             ext: OnceLock::new(),
+            has_taken_places: AtomicBool::new(false),
             leftover: Mutex::new(None),
             has_leftover: AtomicBool::new(false),
         }
@@ -882,6 +888,23 @@ impl<F: MappedFile> Queues<F> {
             self.lmq.fetch_sub(queues.len(), Ordering::Relaxed);
         }
         queues
+    }
+
+    /// Takes one queue out, and its topic if that has no other.
+    pub(crate) fn remove_queue(&self, queue: &Queue<F>) {
+        let mut topics = self.topics.write();
+        let Some(topic) = topics.get(&*queue.topic) else {
+            return;
+        };
+        let mut queues = topic.queues.load().to_vec();
+        queues.retain(|other| other.id != queue.id);
+        match queues.is_empty() {
+            true => _ = topics.remove(&*queue.topic),
+            false => topic.queues.store(Arc::new(queues)),
+        }
+        if message::name::is_lmq(&queue.topic) {
+            self.lmq.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// How many light message queues there are.

@@ -37,9 +37,16 @@ pub enum RawError {
 /// How far the appended bytes are whole records.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Whole {
-    end: i64,
+    pub(crate) end: i64,
     /// How long the damage behind that was when it was last searched for a record, bytes; 0 if none is known.
     searched: i64,
+}
+
+impl Whole {
+    /// Up to `end`.
+    pub(crate) fn up_to(end: i64) -> Self {
+        Whole { end, searched: 0 }
+    }
 }
 
 /// What stands at a position.
@@ -84,10 +91,7 @@ impl<D: Disk> Store<D> {
             return Err(RawError::Elsewhere { at, end });
         }
         if writer.whole.is_none() {
-            writer.whole = Some(Whole {
-                end: self.log.written().max(self.log.min()),
-                searched: 0,
-            });
+            writer.whole = Some(Whole::up_to(self.log.written().max(self.log.min())));
         }
         let appended = self.append_pieces(&mut writer, bytes, now);
         self.find_whole(&mut writer)?;
@@ -170,10 +174,7 @@ impl<D: Disk> Store<D> {
                         let Some(next) = self.log.resume(whole.end, i64::MIN).map_err(refusal)? else {
                             break 'files;
                         };
-                        whole = Whole {
-                            end: next,
-                            searched: 0,
-                        };
+                        whole = Whole::up_to(next);
                         continue 'files;
                     }
                 }

@@ -8,6 +8,7 @@ use crate::store::Store;
 use disk::{Disk, MappedSlice};
 use filter::{Filter, Verdict};
 use message::record::{Check, Entry, RecordError, View, decode};
+use std::sync::atomic::Ordering;
 
 /// A scan looks at this many bytes of units at least.
 const SCAN_MIN_BYTES: i64 = 16_000;
@@ -112,12 +113,34 @@ pub fn records(slices: &[MappedSlice]) -> impl Iterator<Item = Result<View<'_>, 
 }
 
 impl<D: Disk> Store<D> {
-    /// Reads messages of a queue from `offset` on into `out`: adjacent records come as one slice.
+    /// Reads messages of a queue from `offset` on into `out`, in place of what it holds: adjacent records come as one slice.
     ///
     /// Takes no lock that an append or reput holds while it works. The scan ends at the end of a queue file, after
     /// max(16,000, 20 * max_messages) bytes of units, at the caller's limits, or at the transfer limits for records in
     /// memory or on disk, whichever is first; the first message is always given.
     pub fn read(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: QueueOffset,
+        limits: ReadLimits,
+        filter: &dyn Filter,
+        out: &mut Vec<MappedSlice>,
+    ) -> disk::Result<ReadResult> {
+        out.clear();
+        loop {
+            let cuts = self.cuts.load(Ordering::Acquire);
+            let result = self.read_once(topic, queue_id, offset, limits, filter, out);
+            // Where the log was cut back meanwhile, another queue's record may have come to lie where a unit said that one of this
+            // queue was. Its bytes are seen only with the count that was raised before them.
+            if self.cuts.load(Ordering::Acquire) == cuts {
+                return result;
+            }
+            out.clear();
+        }
+    }
+
+    fn read_once(
         &self,
         topic: &str,
         queue_id: i32,

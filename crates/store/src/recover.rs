@@ -444,6 +444,7 @@ impl<D: Disk> Recovery<'_, D> {
         let size = listing.file_size;
         let count = listing.files.len();
         self.report.ignored.extend(listing.ignored);
+        self.remove_copies(listing.copies)?;
         let mut files = Vec::with_capacity(count);
         for (index, (start, path, entry)) in listing.files.into_iter().enumerate() {
             let setting = "mappedFileSizeCommitLog";
@@ -474,6 +475,14 @@ impl<D: Disk> Recovery<'_, D> {
         }
         self.report.log_files = files.len();
         Ok(files)
+    }
+
+    fn remove_copies(&mut self, copies: Vec<PathBuf>) -> disk::Result<()> {
+        for path in copies {
+            self.disk.remove_file(&path)?;
+            self.report.removed.push(path);
+        }
+        Ok(())
     }
 
     /// Brings log and queues into agreement; returns the store time of the last record.

@@ -109,6 +109,7 @@ impl<D: Disk> Store<D> {
     /// One retention run; Java has one every 10 s, the first after 60 s. Removes expired log files and then what points
     /// into them. Readers that still have slices of a removed file keep them.
     pub fn tick_retention(&self, now: i64) -> Result<Removed, Latched> {
+        let _alone = self.retention_lock.lock();
         self.latch.check()?;
         let (log, queues) = match self.disk_percent() {
             Ok(percents) => percents,

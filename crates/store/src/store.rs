@@ -40,7 +40,7 @@ const POPULATE_MIN: i64 = 1 << 20;
 const BARE_MAX: i64 = 4 << 20;
 
 /// The commitlog with its queues, index and checkpoint. Shared in an `Arc`; every method may be called from any
-/// thread. Locks, in the order in which they are taken: flush, consumequeue flush, index, reput, append.
+/// thread. Locks, in the order in which they are taken: retention, preparation, flush, consumequeue flush, index, reput, append.
 pub struct Store<D: Disk> {
     pub(crate) disk: D,
     pub(crate) settings: StoreSettings,
@@ -65,13 +65,19 @@ pub struct Store<D: Disk> {
     pub(crate) remembered: Mutex<RememberedQueue>,
     /// The log up to here is in the index.
     pub(crate) indexed: AtomicI64,
-    flush_lock: Mutex<()>,
+    /// Held while files are removed at the front of log and queues.
+    pub(crate) retention_lock: Mutex<()>,
+    /// Held while the log is made ready for what comes.
+    pub(crate) prepare_lock: Mutex<()>,
+    pub(crate) flush_lock: Mutex<()>,
     pub(crate) queue_flush_lock: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
     /// The log is made ready below this position.
-    prepared: AtomicI64,
+    pub(crate) prepared: AtomicI64,
     /// Where the log ended when it was made ready last.
-    prepared_from: AtomicI64,
+    pub(crate) prepared_from: AtomicI64,
+    /// How often the log was cut back: readers that were at it meanwhile read again.
+    pub(crate) cuts: AtomicU64,
     /// Where the log ended when the store was opened.
     pub(crate) opened_at: i64,
     /// In how many portions it has grown since it was made ready: runs of records, or groups that one sync made durable
@@ -473,6 +479,7 @@ impl<D: Disk> Store<D> {
     /// `rest` is called between small steps as long as there is time: the pages of a burst would keep a processor for
     /// tens of milliseconds where the machine has to find them first.
     pub fn prepare_ahead(&self, now: i64, rest: &mut dyn FnMut()) {
+        let _alone = self.prepare_lock.lock();
         let written = self.log.written();
         let (large, step) = match self.settings.flush_type {
             FlushType::Async => (LARGE_RUN, PREPARE_STEP),
@@ -614,11 +621,14 @@ impl<D: Disk> Store<D> {
             indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
             remembered: Mutex::default(),
+            retention_lock: Mutex::new(()),
+            prepare_lock: Mutex::new(()),
             flush_lock: Mutex::new(()),
             queue_flush_lock: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
+            cuts: AtomicU64::new(0),
             opened_at: end,
             portions: AtomicI64::new(0),
             disk_full: RwLock::new(None),

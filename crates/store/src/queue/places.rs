@@ -34,7 +34,11 @@ impl<F: MappedFile> Queue<F> {
         self.min.fetch_min(index, Ordering::AcqRel);
         // Flushed again from here on.
         self.flushed.fetch_min(index, Ordering::AcqRel);
-        Ok(stood.map_or(Put::Done, |stood| Put::TookPlaceOf(stood.physical)))
+        let Some(stood) = stood else {
+            return Ok(Put::Done);
+        };
+        self.has_taken_places.store(true, Ordering::Release);
+        Ok(Put::TookPlaceOf(stood.physical))
     }
 
     /// Writes a unit over what stands at its place. Readers find nothing behind it in its file for a moment, and come again.

@@ -1,16 +1,12 @@
 //! Ending the log where nothing sound follows, and keeping what is cut off.
 
 use super::{OpenError, Recovery};
+use crate::cut_off::{self, KEPT_BYTES, copy_out};
 use crate::damage;
 use crate::log::{Log, LogFile};
-use disk::{Disk, MappedFile};
-use std::ops::Range;
+use disk::{Disk, MappedFile, Operation};
 use std::path::PathBuf;
 
-/// Most bytes that are kept of what is cut off the log.
-const KEPT_BYTES: usize = 16 << 20;
-/// Most cuts that are kept.
-const KEPT_CUTS: usize = 8;
 /// Bytes that are looked at between two questions for holes.
 const STEP: u64 = 1 << 20;
 
@@ -77,21 +73,10 @@ impl<D: Disk> Recovery<'_, D> {
         now: i64,
     ) -> Result<Result<PathBuf, String>, OpenError> {
         let (dir, end) = (self.settings.cut_off_dir(), self.report.log_end);
-        let path = dir.join(format!("{what}-{end:020}-{now}"));
-        let mut names: Vec<_> = self
-            .disk
-            .list(&dir)?
-            .into_iter()
-            .map(|entry| entry.name)
-            .collect();
-        names.retain(|name| name.starts_with(&format!("{what}-")));
-        // The newest are those that may still be of use, and names do not tell which they are: the times at their ends do.
-        names.sort_by_key(|name| name.rsplit('-').next().and_then(|time| time.parse::<i64>().ok()));
-        for name in names.iter().take((names.len() + 1).saturating_sub(KEPT_CUTS)) {
-            self.disk.remove_file(&dir.join(name))?;
+        match cut_off::keep(self.disk, &dir, what, end, content, now) {
+            Err(error) if matches!(error.operation, Operation::List | Operation::Remove) => Err(error.into()),
+            kept => Ok(kept.map_err(|error| error.to_string())),
         }
-        let written = self.disk.write_small(&path, content, false);
-        Ok(written.map(|()| path).map_err(|error| error.to_string()))
     }
 }
 
@@ -110,12 +95,4 @@ pub(crate) fn written_until<F: MappedFile>(file: &LogFile<F>, from: u64) -> disk
         at = end;
     }
     Ok(written)
-}
-
-fn copy_out<F: MappedFile>(file: &LogFile<F>, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), OpenError> {
-    if let Some(part) = file.file.slice(range)? {
-        damage::fetch(file, &part)?;
-        out.extend_from_slice(&part);
-    }
-    Ok(())
 }

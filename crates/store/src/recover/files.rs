@@ -1,7 +1,7 @@
 //! Which files the log has, how large they are, and which are missing.
 
 use crate::checkpoint::Checkpoint;
-use crate::log::{file_name, parse_file_name};
+use crate::log::{file_name, is_copy, parse_file_name};
 use crate::settings::StoreSettings;
 use disk::{DirEntry, Disk};
 use std::path::PathBuf;
@@ -62,6 +62,8 @@ pub(crate) struct LogListing {
     pub(crate) file_size: i64,
     /// What is no log file, or one that is there twice.
     pub(crate) ignored: Vec<PathBuf>,
+    /// Copies of files that never took the place of those: a cut did not get to its end.
+    pub(crate) copies: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
 }
 
@@ -71,6 +73,7 @@ impl LogListing {
         let dirs = settings.commitlog_dirs.iter();
         let dirs: Vec<_> = dirs.chain(&settings.read_only_commitlog_dirs).cloned().collect();
         let (mut files, mut ignored): (Vec<(i64, PathBuf, DirEntry)>, _) = (Vec::new(), Vec::new());
+        let mut copies = Vec::new();
         for dir in &dirs {
             for entry in disk.list(dir)? {
                 let path = dir.join(&entry.name);
@@ -78,6 +81,7 @@ impl LogListing {
                     Some(start) if !files.iter().any(|(other, ..)| *other == start) => {
                         files.push((start, path, entry));
                     }
+                    _ if !entry.is_dir && is_copy(&entry.name) => copies.push(path),
                     _ => ignored.push(path),
                 }
             }
@@ -88,6 +92,7 @@ impl LogListing {
             files,
             file_size,
             ignored,
+            copies,
             dirs,
         })
     }

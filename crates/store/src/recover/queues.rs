@@ -5,7 +5,7 @@ use super::missing::{self, MissingUnits};
 use super::{OpenError, RecoveryReport, right_length};
 use crate::deletions::Deletions;
 use crate::ext::{self, Ext, ExtUnit};
-use crate::log::{Log, parse_file_name};
+use crate::log::{Log, is_copy, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{LEFTOVER_MIN, Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
@@ -180,6 +180,10 @@ impl<D: Disk> Loader<'_, D> {
             let path = dir.join(&entry.name);
             match parse_file_name(&entry.name) {
                 Some(start) if !entry.is_dir => files.push((start, path, entry)),
+                _ if !entry.is_dir && is_copy(&entry.name) => {
+                    self.disk.remove_file(&path)?;
+                    report.removed.push(path);
+                }
                 _ => report.ignored.push(path),
             }
         }

@@ -8,6 +8,7 @@ mod basics;
 mod cold;
 mod copies;
 mod crash;
+mod cut_back;
 mod damage;
 mod deletions;
 mod ext;

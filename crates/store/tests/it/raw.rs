@@ -8,10 +8,10 @@ use std::path::Path;
 use store::{FlushType, PhysicalOffset, RawError, Store, StoreSettings};
 
 const SEEDS: u64 = 400;
-const TOPICS: [&str; 2] = ["A", "B"];
-const FILE: i64 = 8192;
+pub(crate) const TOPICS: [&str; 2] = ["A", "B"];
+pub(crate) const FILE: i64 = 8192;
 
-fn settings(flush_type: FlushType) -> StoreSettings {
+pub(crate) fn settings(flush_type: FlushType) -> StoreSettings {
     StoreSettings {
         commitlog_file_size: FILE,
         max_message_size: 3000,
@@ -20,7 +20,7 @@ fn settings(flush_type: FlushType) -> StoreSettings {
 }
 
 /// What lies in the log from its beginning to its end.
-fn log_bytes(store: &Store<SimDisk>) -> Vec<u8> {
+pub(crate) fn log_bytes(store: &Store<SimDisk>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut at = store.min_physical();
     while at < store.max_physical() {
@@ -180,7 +180,7 @@ fn a_slaves_log_is_a_prefix_of_its_masters_through_cuts_kills_and_power_failures
 }
 
 /// A master with `count` messages of 1,000 bytes.
-fn master(count: u8) -> (Store<SimDisk>, SimDisk) {
+pub(crate) fn master(count: u8) -> (Store<SimDisk>, SimDisk) {
     let disk = SimDisk::new();
     let (master, _) = open(&disk, &settings(FlushType::Async));
     for number in 0..count {
