@@ -152,6 +152,8 @@ impl Node {
 enum Change {
     Set(PathBuf, Arc<Node>),
     Remove(PathBuf),
+    /// A directory goes, with the files that were in it and whatever was not durable of them.
+    RemoveDir(PathBuf, Vec<(PathBuf, Arc<Node>)>),
     /// A name goes over to another one; never only half, unless renames are torn.
     Rename(PathBuf, PathBuf, Arc<Node>),
     /// A directory gets another name, with all that is in it.
@@ -168,6 +170,10 @@ impl Change {
         };
         match self {
             Change::Set(path, _) | Change::Remove(path) => rename(path),
+            Change::RemoveDir(dir, files) => {
+                rename(dir);
+                files.iter_mut().for_each(|(path, _)| rename(path));
+            }
             Change::Rename(old, new, _) | Change::RenameDir(old, new) => {
                 rename(old);
                 rename(new);
@@ -222,6 +228,14 @@ impl World {
             Change::Remove(path) => {
                 durable.remove(path);
             }
+            Change::RemoveDir(_, files) => {
+                for (path, node) in files {
+                    // Another one may have its name by now.
+                    if durable.get(path).is_some_and(|there| Arc::ptr_eq(there, node)) {
+                        durable.remove(path);
+                    }
+                }
+            }
             Change::Rename(from, to, node) => {
                 durable.remove(from);
                 durable.insert(to.clone(), node.clone());
@@ -239,6 +253,29 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Makes those of the pending changes durable that are chosen, by their numbers. Returns the numbers of all that are settled
+    /// by it: with a directory that is gone, what was pending in it.
+    fn settle(
+        durable: &mut BTreeMap<PathBuf, Arc<Node>>,
+        pending: &[(PathBuf, Change)],
+        chosen: &BTreeSet<usize>,
+    ) -> BTreeSet<usize> {
+        // What is pending in a directory when it goes, goes with it.
+        let mut gone = BTreeSet::new();
+        for &number in chosen {
+            if let Change::RemoveDir(removed, _) = &pending[number].1 {
+                let before = pending[..number].iter().enumerate();
+                let inside = before.filter(|(_, (dir, _))| dir.starts_with(removed));
+                gone.extend(inside.map(|(number, _)| number));
+            }
+        }
+        for &number in chosen.difference(&gone) {
+            World::apply(durable, &pending[number].1);
+        }
+        gone.extend(chosen);
+        gone
     }
 
     fn change(&mut self, dir: &Path, change: Change) {
@@ -315,19 +352,21 @@ impl SimDisk {
         // Names: of each directory's unsynced changes a prefix, for a journal keeps their order.
         let mut durable = world.durable.clone();
         let dirs: BTreeSet<&PathBuf> = world.pending.iter().map(|(dir, _)| dir).collect();
+        let (mut chosen, mut torn) = (BTreeSet::new(), Vec::new());
         for dir in dirs {
-            let changes: Vec<_> = world.pending.iter().filter(|(of, _)| of == dir).collect();
+            let changes = world.pending.iter().enumerate();
+            let changes: Vec<_> = changes.filter(|(_, (of, _))| of == dir).collect();
             let kept = random.below(changes.len() as u64 + 1) as usize;
-            changes[..kept]
-                .iter()
-                .for_each(|(_, change)| World::apply(&mut durable, change));
-            if let Some((_, Change::Rename(_, to, node))) = changes.get(kept)
+            chosen.extend(changes[..kept].iter().map(|(number, _)| *number));
+            if let Some((_, (_, Change::Rename(_, to, node)))) = changes.get(kept)
                 && world.torn_renames
                 && random.one_in(2)
             {
-                durable.insert(to.clone(), node.clone());
+                torn.push((to.clone(), node.clone()));
             }
         }
+        World::settle(&mut durable, &world.pending, &chosen);
+        durable.extend(torn);
         let mut files = BTreeMap::new();
         for (path, node) in durable {
             let state = lock(&node.state);
@@ -364,10 +403,14 @@ impl SimDisk {
             lock(&node.state).modified_ms = modified_ms;
             files.insert(path, node);
         }
+        // A directory whose move or removal did not last is there again with its files.
+        let mut dirs = old.dirs.clone();
+        let above = files.keys().flat_map(|path| path.ancestors().skip(1));
+        dirs.extend(above.map(Path::to_path_buf));
         let world = World {
             durable: files.clone(),
             files,
-            dirs: old.dirs.clone(),
+            dirs,
             usage: old.usage,
             now_ms: old.now_ms,
             torn_renames: old.torn_renames,
@@ -599,14 +642,18 @@ impl Disk for SimDisk {
 
     fn remove_dir_all(&self, path: &Path) -> Result<()> {
         let mut world = self.step(Operation::Remove, path)?;
-        let inside: Vec<_> = world
-            .files
-            .keys()
-            .filter(|file| file.starts_with(path))
-            .cloned()
-            .collect();
-        for file in inside {
-            world.change(&parent(&file), Change::Remove(file));
+        let below = |files: &BTreeMap<PathBuf, Arc<Node>>| -> Vec<(PathBuf, Arc<Node>)> {
+            let inside = files.iter().filter(|(file, _)| file.starts_with(path));
+            inside.map(|(file, node)| (file.clone(), node.clone())).collect()
+        };
+        let (mut gone, durable) = (below(&world.files), below(&world.durable));
+        // One by one, each durable with its own directory; and all of them with the one above.
+        for (file, _) in &gone {
+            world.change(&parent(file), Change::Remove(file.clone()));
+        }
+        gone.extend(durable);
+        if !gone.is_empty() {
+            world.change(&parent(path), Change::RemoveDir(path.to_path_buf(), gone));
         }
         world.dirs.retain(|dir| !dir.starts_with(path));
         Ok(())
@@ -664,12 +711,11 @@ impl Disk for SimDisk {
     fn sync_dir(&self, path: &Path) -> Result<()> {
         let mut world = self.open_and_step(Operation::Sync, path)?;
         let World { pending, durable, .. } = &mut *world;
-        pending.retain(|(dir, change)| {
-            if dir == path {
-                World::apply(durable, change);
-            }
-            dir != path
-        });
+        let of_dir = pending.iter().enumerate().filter(|(_, (dir, _))| dir == path);
+        let chosen = of_dir.map(|(number, _)| number).collect();
+        let settled = World::settle(durable, pending, &chosen);
+        let mut number = 0..;
+        pending.retain(|_| !number.next().is_some_and(|number| settled.contains(&number)));
         Ok(())
     }
 
@@ -681,9 +727,8 @@ impl Disk for SimDisk {
             files,
             ..
         } = &mut *world;
-        pending
-            .drain(..)
-            .for_each(|(_, change)| World::apply(durable, &change));
+        World::settle(durable, pending, &(0..pending.len()).collect());
+        pending.clear();
         for node in files.values() {
             node.sync(&mut lock(&node.state), 0..node.len);
         }

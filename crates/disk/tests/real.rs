@@ -521,6 +521,40 @@ fn a_directory_goes_over_to_another_name_with_all_in_it() {
 }
 
 #[test]
+fn a_directory_that_was_removed_is_gone_with_the_sync_of_the_one_above() {
+    let disk = SimDisk::new();
+    let (above, dir) = (Path::new("/a"), Path::new("/a/b"));
+    let make = |name: &str| {
+        let file = disk.create(&dir.join(name), 4096, OPTIONS).unwrap();
+        file.sync(0..4096).unwrap();
+        disk.sync_dir(dir).unwrap();
+    };
+    disk.create_dirs(dir).unwrap();
+    make("first");
+    make("second");
+    // One that was not durable does not come back either.
+    disk.create(&dir.join("third"), 4096, OPTIONS).unwrap();
+    // One that was removed before goes with it, too.
+    disk.remove_file(&dir.join("first")).unwrap();
+    disk.remove_dir_all(dir).unwrap();
+    let left = |disk: &SimDisk, seed| {
+        let crashed = disk.crash(seed);
+        let is_dir = crashed.list(above).unwrap().iter().any(|entry| entry.is_dir);
+        assert_eq!(is_dir, !crashed.paths().is_empty(), "files lie in a directory");
+        crashed.paths().len()
+    };
+    let before: Vec<_> = (0..30).map(|seed| left(&disk, seed)).collect();
+    assert!(before.contains(&0) && before.contains(&2), "{before:?}");
+    // What is made in its place stays.
+    disk.create_dirs(dir).unwrap();
+    make("second");
+    disk.sync_dir(above).unwrap();
+    for seed in 0..10 {
+        assert_eq!(left(&disk, seed), 1);
+    }
+}
+
+#[test]
 fn a_crash_takes_back_a_rename_whole_and_with_what_was_not_durable() {
     for seed in 0..50 {
         let disk = SimDisk::new();

@@ -16,7 +16,9 @@
 //! hole; the next start brings the queues after it, and the same cut can be made again. The same goes for an error: what
 //! is left is whole, [`Store::reput`] and the index go on from the cut, and another call goes on cutting.
 
+use crate::checkpoint::Checkpoint;
 use crate::cut_off::{self, KEPT_BYTES, copy_out};
+use crate::flush::ONE_BY_ONE_MAX;
 use crate::index::{Index, forget_behind};
 use crate::latch::{Latched, Undone};
 use crate::log::{Log, LogFile, Step, copy_path};
@@ -29,7 +31,7 @@ use crate::store::{LogWriter, Store};
 use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, View, decode};
 use parking_lot::MutexGuard;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -370,6 +372,8 @@ impl<D: Disk> Store<D> {
         if from < to {
             self.set_reput_position(&mut held.reput, from, 0);
         }
+        // Before the log: behind its end their units would tell that it has lost its end.
+        self.sync_queues(0)?;
         forget_behind(&mut self.remembered.lock(), to);
         if let Some(index) = held.index.as_mut() {
             let cut = index.cut_back(&self.disk, to, |position| self.time_at(position));
@@ -398,19 +402,36 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Vouches for nothing at or behind `to`, durably. The position first, by itself: what says how many units there were must not
-    /// belong to a checkpoint in between.
+    /// Vouches for nothing at or behind `to`, durably.
     fn withdraw_checkpoint(&self, to: i64, index: Option<&Index<D>>) -> Result<(), Undone> {
+        let mut less = self.checkpoint.lock().1;
+        let vouched = less.vouched;
+        less.confirmed = less.confirmed.min(to);
+        less.master_flushed = less.master_flushed.min(to);
+        if let Some(index) = index {
+            less.index_timestamp = less.index_timestamp.min(index.full_timestamp_below(to));
+        }
+        let goes_back = vouched.is_some_and(|vouched| vouched > to);
+        if goes_back {
+            // First what belongs to it, so that a start after a crash knows the queues.
+            let index = index.map_or_else(Vec::new, |index| index.ends_below(to));
+            self.write_queue_checkpoint((to, 0, 0), index)
+                .or_else(|undone| undone.until_next_time("queueCheckpoint"))?;
+            less.vouched = Some(to);
+        }
+        self.save_as_checkpoint(less)?;
+        if goes_back {
+            // The position before, by itself: a power cut in between must not leave the old one with other times.
+            (less.physic_timestamp, less.logics_timestamp) = (0, 0);
+            self.save_as_checkpoint(less)?;
+        }
+        Ok(())
+    }
+
+    fn save_as_checkpoint(&self, new: Checkpoint) -> Result<(), Undone> {
         let mut checkpoint = self.checkpoint.lock();
         let (file, content) = &mut *checkpoint;
-        content.vouched = content.vouched.map(|vouched| vouched.min(to));
-        content.confirmed = content.confirmed.min(to);
-        content.master_flushed = content.master_flushed.min(to);
-        if let Some(index) = index {
-            content.index_timestamp = content.index_timestamp.min(index.full_timestamp_below(to));
-        }
-        self.latch.guard(file.save(content))?;
-        (content.physic_timestamp, content.logics_timestamp) = (0, 0);
+        *content = new;
         self.latch.guard(file.save(content))
     }
 
@@ -425,7 +446,7 @@ impl<D: Disk> Store<D> {
 
     /// Cuts the queues. Returns from where in the log units are to be put again.
     fn cut_queues(&self, to: i64, going: &Going<D::File>, units: &mut u64) -> Result<i64, Undone> {
-        let mut from = to;
+        let (mut from, mut emptied) = (to, BTreeSet::new());
         for queue in self.queues.all() {
             if queue.is_deleted() || queue.max_physical() <= to {
                 continue;
@@ -448,7 +469,16 @@ impl<D: Disk> Store<D> {
                 // As if it had never been.
                 queue.deleted.store(true, Ordering::Release);
                 self.queues.remove_queue(&queue);
+                emptied.insert(self.queue_files.dir.join(&*queue.topic));
             }
+        }
+        match emptied.len() > ONE_BY_ONE_MAX {
+            true => self
+                .latch
+                .guard(self.disk.sync_file_system(&self.queue_files.dir))?,
+            false => emptied
+                .iter()
+                .try_for_each(|dir| self.latch.guard(self.disk.sync_dir(dir)))?,
         }
         Ok(from)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 /// More dirty queues than this are made durable by one sync of the file system: each sync of a file is a round trip to
 /// the device, which for 100,000 queues would take minutes.
-const ONE_BY_ONE_MAX: usize = 64;
+pub(crate) const ONE_BY_ONE_MAX: usize = 64;
 
 /// What is saved once the queues are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl<D: Disk> Store<D> {
         } else {
             0
         };
+        self.sync_queues(least_bytes)?;
+        match save {
+            Save::Nothing => Ok(()),
+            save => self.save_checkpoint(reput_end, timestamp, save),
+        }
+    }
+
+    /// Makes queues durable that have at least so many dirty bytes. Only under the lock of this flush.
+    pub(crate) fn sync_queues(&self, least_bytes: i64) -> Result<(), Undone> {
         let mut dirty = self.queues.all();
         dirty.retain(|queue| queue.is_dirty() && queue.dirty_bytes() >= least_bytes && !queue.is_deleted());
         if dirty.len() > ONE_BY_ONE_MAX {
@@ -73,10 +82,7 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
-        match save {
-            Save::Nothing => Ok(()),
-            save => self.save_checkpoint(reput_end, timestamp, save),
-        }
+        Ok(())
     }
 
     fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64, save: Save) -> Result<(), Undone> {

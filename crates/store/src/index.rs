@@ -780,10 +780,9 @@ impl<D: Disk> Store<D> {
     /// Names of the index files, and the position of the last record of each.
     pub(crate) fn index_ends(&self) -> Vec<(String, i64)> {
         let guard = self.index.lock();
-        let files = guard.iter().flat_map(|index| &index.files);
-        files
-            .map(|file| (name_of(file.file.path()), file.header.end_physical))
-            .collect()
+        guard
+            .as_ref()
+            .map_or_else(Vec::new, |index| index.ends_below(i64::MAX))
     }
 
     /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every reput.

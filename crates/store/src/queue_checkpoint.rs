@@ -204,9 +204,18 @@ impl<F: MappedFile> Queue<F> {
 impl<D: Disk> Store<D> {
     /// Writes the file that belongs to a checkpoint which is about to be saved. The queues are durable up to its position.
     pub(crate) fn save_queue_checkpoint(&self, vouched: (i64, i64, i64)) -> Result<(), Undone> {
+        self.write_queue_checkpoint(vouched, self.index_ends())
+    }
+
+    /// The same where it is known which index files count, and up to where.
+    pub(crate) fn write_queue_checkpoint(
+        &self,
+        vouched: (i64, i64, i64),
+        index: Vec<(String, i64)>,
+    ) -> Result<(), Undone> {
         let mut all = QueueCheckpoint {
             vouched,
-            index: self.index_ends(),
+            index,
             ..QueueCheckpoint::default()
         };
         for queue in self.queues.all() {

@@ -3,7 +3,7 @@
 //! An entry holds what its slot held before it. So entries are taken out from the newest backwards, each one's slot gets back
 //! what it held, and the file is as it was before they came. Nothing has to be read again from the log.
 
-use super::{ENTRY, HEADER, Header, Index, IndexFile, RememberedQueue, int};
+use super::{ENTRY, HEADER, Header, Index, IndexFile, RememberedQueue, int, name_of};
 use disk::{Disk, MappedFile};
 
 /// Entries that are taken out at once.
@@ -20,6 +20,14 @@ impl<D: Disk> Index<D> {
             header.count >= self.entries && header.end_physical < to && header.end_timestamp < before
         });
         full.map(|file| file.header.end_timestamp).max().unwrap_or(0)
+    }
+
+    /// Names of the files that end before `to`, and the position of the last record of each.
+    pub(crate) fn ends_below(&self, to: i64) -> Vec<(String, i64)> {
+        let files = self.files.iter().filter(|file| file.header.end_physical < to);
+        files
+            .map(|file| (name_of(file.file.path()), file.header.end_physical))
+            .collect()
     }
 
     /// Takes out the entries of records at or behind `to`, where the log is about to end. `time_of` gives a record's store time.
@@ -39,8 +47,6 @@ impl<D: Disk> Index<D> {
                 return Err(error);
             }
             last.file.forget();
-            // Keys of its first record may be in the file before.
-            self.position = self.position.min(last.header.begin_physical);
         }
         if let Some(last) = self.files.last_mut() {
             last.take_out(self.slots, to, time_of)?;

@@ -207,3 +207,122 @@ impl<F: MappedFile> Queue<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::SimDisk;
+    use std::path::Path;
+
+    const SIZE: i64 = 200;
+
+    fn files() -> QueueFiles {
+        QueueFiles {
+            dir: "/store/consumequeue".into(),
+            ext_dir: "/store/consumequeue_ext".into(),
+            ext: false,
+            ext_file_size: 4000,
+        }
+    }
+
+    fn unit(number: i64) -> Unit {
+        Unit {
+            physical: number * 100,
+            size: 100,
+            tags_code: number,
+        }
+    }
+
+    /// A queue with `count` units.
+    fn queue(disk: &SimDisk, count: i64) -> Queue<<SimDisk as Disk>::File> {
+        let queue = Queue::new("T".into(), 0, SIZE);
+        for number in 0..count {
+            queue.put(disk, &files(), number, unit(number), None).unwrap();
+        }
+        queue
+    }
+
+    #[test]
+    fn units_that_are_being_read_do_not_change() {
+        for is_read in [false, true] {
+            let disk = SimDisk::new();
+            let queue = queue(&disk, 17);
+            let held = queue.units(10, i64::MAX).unwrap().unwrap();
+            let before = held.to_vec();
+            let held = is_read.then_some(held);
+            let end = queue.end_below(1250).unwrap();
+            assert_eq!((end.index, end.max_physical), (13, 1250));
+            queue.cut_back(&disk, &files(), end).unwrap();
+            assert_eq!((queue.end(), queue.unit(13).unwrap()), (13, None));
+            for number in 13..25 {
+                queue
+                    .put(&disk, &files(), number, unit(number + 50), None)
+                    .unwrap();
+            }
+            assert!(held.is_none_or(|held| held[..] == before));
+            let units = (0..25).map(|index| queue.unit(index).unwrap().unwrap().tags_code);
+            assert!(units.eq((0..13).chain(63..75)));
+            queue.flush(&disk, &files()).unwrap();
+            // Where a copy took its place, it is the file.
+            let crashed = disk.crash(1);
+            let path = Path::new("/store/consumequeue/T/0/00000000000000000200");
+            assert_eq!(crashed.content(path), disk.content(path));
+            assert_eq!(
+                crashed.content(path).map(|content| content[60..80].to_vec()),
+                Some(unit(63).encode().to_vec())
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_has_what_is_vouched_for_whatever_happens() {
+        for nth in 1..12 {
+            for seed in 0..4 {
+                let disk = SimDisk::new();
+                let queue = queue(&disk, 17);
+                queue.flush(&disk, &files()).unwrap();
+                let _held = queue.units(10, i64::MAX).unwrap();
+                disk.fail_nth(nth);
+                let end = queue.end_below(1250).unwrap();
+                let cut = queue.cut_back(&disk, &files(), end);
+                let crashed = disk.crash(nth * 10 + seed);
+                let path = Path::new("/store/consumequeue/T/0/00000000000000000200");
+                let content = crashed.content(path).unwrap();
+                assert!(
+                    (10..13)
+                        .zip(content.chunks(20))
+                        .all(|(number, bytes)| bytes == unit(number).encode())
+                );
+                if cut.is_err() {
+                    assert_eq!(queue.end(), 17);
+                    queue.cut_back(&disk, &files(), end).unwrap();
+                }
+                assert_eq!(queue.end(), 13);
+            }
+        }
+    }
+
+    #[test]
+    fn fillers_before_what_goes_go_with_it_and_others_stay() {
+        let disk = SimDisk::new();
+        let queue = queue(&disk, 3);
+        queue.put(&disk, &files(), 7, unit(30), None).unwrap();
+        // Over files that are not there.
+        queue.put(&disk, &files(), 1007, unit(40), None).unwrap();
+        let end = |to| queue.end_below(to).unwrap().index;
+        assert_eq!(
+            [end(9000), end(4001), end(4000), end(3001), end(3000), end(200)],
+            [1008, 1008, 8, 8, 3, 2]
+        );
+        let to = queue.end_below(3001).unwrap();
+        queue.cut_back(&disk, &files(), to).unwrap();
+        assert_eq!((queue.end(), queue.max_physical()), (8, 3001));
+        queue.keep_places(&disk, &files(), 12).unwrap();
+        assert_eq!(
+            queue.end_below(3001).unwrap().index,
+            12,
+            "places that are kept for nobody"
+        );
+        assert_eq!(queue.end_below(3000).unwrap().index, 3);
+    }
+}
