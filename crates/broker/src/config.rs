@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
+use ha::{InSync, Rule};
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
 use settings::{Live, Properties, Refused, Updated};
@@ -18,9 +19,38 @@ impl Settings {
         self.store.broker_role == BrokerRole::Slave
     }
 
-    /// Does a send wait for a slave?
-    pub fn is_sync_master(&self) -> bool {
-        self.store.broker_role == BrokerRole::SyncMaster
+    /// What a send of a SYNC_MASTER waits for: one slave, as in 4.9, unless a key says how many as in 5.x. Nothing on other brokers.
+    pub fn replication_rule(&self) -> Option<Rule> {
+        if self.store.broker_role != BrokerRole::SyncMaster {
+            return None;
+        }
+        let s = &self.store;
+        let behind_max = i64::from(s.ha_max_gap_not_in_sync);
+        let is_told = self.in_sync_given
+            || (s.in_sync_replicas, s.min_in_sync_replicas) != (1, 1)
+            || s.all_ack_in_sync_state_set
+            || s.enable_auto_in_sync_replicas;
+        Some(match is_told {
+            false => Rule::OneSlave { behind_max },
+            true => Rule::InSync(InSync {
+                replicas: s.in_sync_replicas.max(0) as usize,
+                replicas_min: s.min_in_sync_replicas.max(0) as usize,
+                auto: s.enable_auto_in_sync_replicas,
+                all: s.all_ack_in_sync_state_set,
+                behind_max,
+            }),
+        })
+    }
+
+    /// Is SUCCESS never said before a slave has the message?
+    pub fn waits_for_slaves(&self) -> bool {
+        match self.replication_rule() {
+            None => false,
+            Some(Rule::OneSlave { .. }) => true,
+            // Where the number follows who is in sync, only the least one is sure.
+            Some(Rule::InSync(rule)) if rule.auto || rule.all => rule.replicas_min > 1,
+            Some(Rule::InSync(rule)) => rule.replicas > 1,
+        }
     }
 
     /// Does a send wait for the disk?

@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod handlers;
 pub mod lane;
 pub mod registration;
+pub mod replication;
 pub mod run;
 pub mod settings;
 pub mod stats;

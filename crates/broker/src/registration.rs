@@ -8,19 +8,22 @@
 //! A name server with `deleteTopicWithBrokerRegistration` takes every registration for the whole table. Changed topics
 //! reach it one by one (REGISTER_TOPIC_IN_NAMESRV), as they reach every name server under `enableSingleTopicRegister`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use message::name::AUTO_CREATE_TOPIC;
 use parking_lot::Mutex;
-use protocol::body::namesrv::{QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData, body_crc32};
+use protocol::body::namesrv::{
+    ClusterInfo, QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData, body_crc32,
+};
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
 use protocol::header::namesrv::{
-    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader, RegisterTopic,
+    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+    RegisterBrokerResponseHeader, RegisterTopic,
 };
 use remoting::{Body, Client, Connection};
 use tokio::sync::watch;
@@ -89,6 +92,15 @@ impl Rights {
     }
 }
 
+/// Where the master of a slave is, as the name servers say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MasterAddress {
+    /// `host:port` of its port of replication.
+    pub ha: Option<String>,
+    /// `host:port` where it answers requests.
+    pub broker: Option<String>,
+}
+
 /// What is known of one name server.
 #[derive(Debug, Default)]
 struct NameServer {
@@ -128,6 +140,9 @@ pub struct Registration {
     client: Client,
     writable: Box<dyn Fn() -> bool + Send + Sync>,
     announced: watch::Sender<u64>,
+    master: watch::Sender<MasterAddress>,
+    /// Where slaves connect.
+    replication_port: AtomicU16,
     servers: Mutex<HashMap<String, NameServer>>,
     /// Nothing is registered any more.
     ended: CancellationToken,
@@ -154,12 +169,15 @@ impl Registration {
         writable: Box<dyn Fn() -> bool + Send + Sync>,
         client: Client,
     ) -> Self {
+        let replication_port = settings.load().store.ha_listen_port as u16;
         Self {
             settings,
             topics,
             writable,
             client,
             announced: watch::channel(0).0,
+            replication_port: AtomicU16::new(replication_port),
+            master: watch::channel(MasterAddress::default()).0,
             servers: Mutex::default(),
             ended: CancellationToken::new(),
             running: watch::channel(false).0,
@@ -174,6 +192,51 @@ impl Registration {
             permission: settings.broker.broker_permission & !lost,
             new_topics: settings.broker.auto_create_topic_enable,
         }
+    }
+
+    /// The port of replication is another one from now on; `now` in ms.
+    pub fn replication_moved(&self, port: u16, now: i64) {
+        if self.replication_port.swap(port, Ordering::Relaxed) != port {
+            self.announce(now);
+        }
+    }
+
+    /// Follows where the master of this broker is.
+    pub fn master(&self) -> watch::Receiver<MasterAddress> {
+        self.master.subscribe()
+    }
+
+    /// The addresses of the slaves of this broker's name that a name server knows.
+    pub async fn slaves(&self) -> Vec<String> {
+        let settings = self.settings.snapshot();
+        let found = Mutex::new(BTreeSet::new());
+        let addresses = settings.broker.namesrv_addrs();
+        let asked = addresses.iter().map(|address| async {
+            let address: &str = address;
+            match self.brokers(address, &settings.broker.broker_name).await {
+                Ok(brokers) => found.lock().extend(brokers.into_iter().filter(|(id, _)| *id > 0)),
+                Err(e) => tracing::debug!("name server {address} does not say who is a slave: {e}"),
+            }
+        });
+        join_all(asked).await;
+        found
+            .into_inner()
+            .into_iter()
+            .map(|(_, address)| address)
+            .collect()
+    }
+
+    /// The brokers of a name, by id: GET_BROKER_CLUSTER_INFO.
+    async fn brokers(&self, namesrv: &str, name: &str) -> Result<BTreeMap<i64, String>, Error> {
+        let connection = self.client.connection(namesrv).await?;
+        let code = request::GET_BROKER_CLUSTER_INFO;
+        let answer = succeeded(connection.invoke(code, &(), Body::Empty, SHORT).await?)?;
+        let cluster: ClusterInfo = protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+            code: answer.code,
+            remark: e.to_string(),
+        })?;
+        let group = cluster.broker_addr_table.get(name);
+        Ok(group.map(|group| group.broker_addrs.clone()).unwrap_or_default())
     }
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
@@ -263,6 +326,8 @@ impl Registration {
                 }
                 // Unlike Java, which waits for the next period: a name server that was restarted knows us soon.
                 () = self.lost(address) => false,
+                // Nor does a slave wait for the next period to hear of its master.
+                () = self.has_no_master() => true,
             };
             // What came together is told together.
             changes.mark_unchanged();
@@ -337,6 +402,19 @@ impl Registration {
         }
     }
 
+    /// Ends a while after nobody has said where the master is; never on a master.
+    async fn has_no_master(&self) {
+        if !self.settings.load().is_slave() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(RECONNECT).await;
+            if self.master.borrow().ha.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Registers everywhere, all name servers at once.
     pub async fn tell_all(&self) {
         let addresses = self.settings.load().broker.namesrv_addrs();
@@ -384,7 +462,8 @@ impl Registration {
             if singly {
                 (version, topics, up_to) = self.changed_since(0).await;
             }
-            let (header, body) = aside(move || encode(topics, version, rights, &settings)).await;
+            let port = self.replication_port.load(Ordering::Relaxed);
+            let (header, body) = aside(move || encode(topics, version, rights, &settings, port)).await;
             let order = self
                 .register(address, &connection, &header, body, timeout)
                 .await?;
@@ -424,7 +503,30 @@ impl Registration {
             servers.entry(address.to_owned()).or_default().asked = Some(Arc::clone(connection));
             connection.invoke(request::REGISTER_BROKER, header, Body::Bytes(body), timeout)
         };
-        Ok(succeeded(asked.await?)?.body)
+        let answer = succeeded(asked.await?)?;
+        self.note_master(&answer);
+        Ok(answer.body)
+    }
+
+    /// A registration's answer says where the master is, if the name server knows one.
+    fn note_master(&self, answer: &protocol::Frame) {
+        let settings = self.settings.load();
+        let Ok(header) = answer.header::<RegisterBrokerResponseHeader>() else {
+            return;
+        };
+        let given = |text: Option<String>| text.filter(|address| !address.is_empty());
+        let master = MasterAddress {
+            ha: given(header.ha_server_addr),
+            broker: given(header.master_addr).filter(|address| *address != settings.broker_addr()),
+        };
+        // One that knows no master does not take away what another said.
+        if settings.is_slave() && master.ha.is_some() && master.broker.is_some() {
+            self.master.send_if_modified(|known| {
+                let is_new = *known != master;
+                *known = master;
+                is_new
+            });
+        }
     }
 
     /// REGISTER_TOPIC_IN_NAMESRV for each of these topics (RocketMQ 5.3, BrokerOuterAPI.registerSingleTopicAll). False if one
@@ -595,6 +697,7 @@ fn encode(
     version: DataVersion,
     rights: Rights,
     settings: &Settings,
+    replication_port: u16,
 ) -> (RegisterBrokerRequestHeader, Bytes) {
     let shown = topics.into_iter().map(|t| {
         let mut config = (*t).clone();
@@ -616,15 +719,23 @@ fn encode(
         true => body.to_compressed(),
         false => plain,
     };
-    (register_header(settings, compressed, &body), body.into())
+    (
+        register_header(settings, replication_port, compressed, &body),
+        body.into(),
+    )
 }
 
-fn register_header(settings: &Settings, compressed: bool, body: &[u8]) -> RegisterBrokerRequestHeader {
+fn register_header(
+    settings: &Settings,
+    replication_port: u16,
+    compressed: bool,
+    body: &[u8],
+) -> RegisterBrokerRequestHeader {
     RegisterBrokerRequestHeader {
         broker_name: settings.broker.broker_name.clone(),
         broker_addr: settings.broker_addr(),
         cluster_name: settings.broker.broker_cluster_name.clone(),
-        ha_server_addr: settings.ha_addr(),
+        ha_server_addr: settings.ha_addr(replication_port),
         broker_id: settings.broker.broker_id,
         compressed: Some(compressed),
         body_crc32: Some(body_crc32(body)),

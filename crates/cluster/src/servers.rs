@@ -133,7 +133,7 @@ impl Cluster {
             jvm,
             launcher: Vec::new(),
         };
-        let broker = Broker::start_as(runs_as, dir.path(), "broker-a", &address, tuning);
+        let broker = Broker::start_as(runs_as, dir.path(), "broker-a", "broker-a", &address, tuning);
         Cluster {
             namesrv,
             broker,
@@ -207,6 +207,7 @@ pub struct Broker {
     /// The process.
     pub process: Process,
     runs_as: RunsAs,
+    folder: String,
     namesrv: String,
     dir: PathBuf,
     home: PathBuf,
@@ -224,7 +225,27 @@ impl Broker {
             jvm: Jvm::Small,
             launcher: Vec::new(),
         };
-        Broker::start_as(runs_as, dir, name, namesrv, tuning)
+        Broker::start_as(runs_as, dir, name, name, namesrv, tuning)
+    }
+
+    /// As [`Broker::start`], in a folder that is not named like the broker: a slave has the name of its master.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_in(
+        folder: &str,
+        flavour: Flavour,
+        dir: &Path,
+        name: &str,
+        namesrv: &str,
+        tuning: Tuning<'_>,
+    ) -> Broker {
+        let runs_as = RunsAs {
+            flavour,
+            jvm: Jvm::Small,
+            launcher: Vec::new(),
+        };
+        Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)
     }
 
     /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`.
@@ -244,19 +265,27 @@ impl Broker {
             jvm: Jvm::Small,
             launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
         };
-        Broker::start_as(runs_as, dir, name, namesrv, tuning)
+        Broker::start_as(runs_as, dir, name, name, namesrv, tuning)
     }
 
-    fn start_as(runs_as: RunsAs, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
-        let home = make_home(dir, name);
+    fn start_as(
+        runs_as: RunsAs,
+        dir: &Path,
+        folder: &str,
+        name: &str,
+        namesrv: &str,
+        tuning: Tuning<'_>,
+    ) -> Broker {
+        let home = make_home(dir, folder);
         let port = free_port();
         let mut settings = format!(
-            "brokerClusterName=DefaultCluster\nbrokerName={name}\nbrokerId=0\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\n\
+            "brokerClusterName=DefaultCluster\nbrokerName={name}\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\n\
              bindAddress=127.0.0.1\nlistenPort={port}\nnamesrvAddr={namesrv}\nstorePathRootDir={0}/store\n\
              storePathCommitLog={0}/store/commitlog\ndiskMaxUsedSpaceRatio=95\n",
             home.display()
         );
         let usual = [
+            ("brokerId", "0"),
             ("mappedFileSizeCommitLog", "16777216"),
             ("mappedFileSizeConsumeQueue", "20000"),
         ];
@@ -268,9 +297,10 @@ impl Broker {
             settings.push_str(&format!("{key}={value}\n"));
         }
         fs::write(home.join("conf/broker.properties"), settings).expect("the temporary folder is writable");
-        let process = Broker::spawn(&runs_as, dir, &home, name, 0);
+        let process = Broker::spawn(&runs_as, dir, &home, folder, 0);
         let broker = Broker {
             name: name.to_owned(),
+            folder: folder.to_owned(),
             port,
             process,
             runs_as,
@@ -283,7 +313,7 @@ impl Broker {
         broker
     }
 
-    fn spawn(runs_as: &RunsAs, dir: &Path, home: &Path, name: &str, start: u32) -> Process {
+    fn spawn(runs_as: &RunsAs, dir: &Path, home: &Path, folder: &str, start: u32) -> Process {
         let mut command = program(
             (runs_as.flavour, runs_as.jvm),
             home,
@@ -292,7 +322,7 @@ impl Broker {
         );
         command.arg("-c").arg(home.join("conf/broker.properties"));
         let command = launched(&runs_as.launcher, command);
-        Process::start(name, command, &dir.join(format!("{name}.{start}.out")))
+        Process::start(folder, command, &dir.join(format!("{folder}.{start}.out")))
     }
 
     /// Waits for the line and for the name server to know the broker, which in Java comes seconds later.
@@ -346,7 +376,7 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn restart(&mut self) {
-        self.process = Broker::spawn(&self.runs_as, &self.dir, &self.home, &self.name, self.starts);
+        self.process = Broker::spawn(&self.runs_as, &self.dir, &self.home, &self.folder, self.starts);
         self.starts += 1;
         self.wait_for_boot();
     }

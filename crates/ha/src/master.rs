@@ -253,6 +253,11 @@ impl Master {
         self.waiting_len
     }
 
+    /// Where the next transfer begins; nothing before the slave's first report.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.stream.as_ref().map(|stream| stream.next)
+    }
+
     /// Where the stream began and how far the kernel has taken it.
     pub fn sent(&self) -> Option<Extent> {
         let stream = self.stream.as_ref()?;

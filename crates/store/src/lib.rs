@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod borders;
 pub mod check;
 mod checkpoint;
 mod cut_back;

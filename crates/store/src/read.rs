@@ -386,6 +386,15 @@ impl<D: Disk> Store<D> {
         self.store_time(topic, queue_id, self.queue_min_offset(topic, queue_id))
     }
 
+    /// Store time of the newest record of the log, ms; `None` for an empty log.
+    pub fn last_store_time(&self) -> Option<i64> {
+        let time = self
+            .log
+            .written_timestamp
+            .load(std::sync::atomic::Ordering::Acquire);
+        (time > 0).then_some(time)
+    }
+
     /// Store time of the oldest record of the log, ms; `None` for an empty log.
     pub fn earliest_log_time(&self) -> Option<i64> {
         let slice = self.log.record_at(self.log.min()).ok()?;

@@ -29,6 +29,7 @@ mod hand_over;
 mod load;
 mod mixed;
 mod name_servers;
+mod replication;
 mod restarts;
 mod scripts;
 mod sends;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use disk::Clock;
+use ha::{ConnectionId, Need, Replicas, Rule, Standing};
 use message::id::{OffsetMessageId, TEXT_MAX};
 use protocol::code::response;
 use protocol::header::broker::SendMessageResponseHeader;
@@ -12,6 +13,7 @@ use remoting::{Body, Responder};
 use store::PhysicalOffset;
 
 use super::Wake;
+use super::replicated::Replicated;
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{Change, SaveError, TopicTable};
@@ -28,8 +30,19 @@ pub struct Waiter {
     pub made_topic: bool,
     /// When the request came, ms since 1970.
     pub since_ms: i64,
+    /// How safe it is to be.
+    pub safety: Safety,
     /// The answer.
     pub answer: Answer,
+}
+
+/// What makes a record as safe as was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Safety {
+    /// It is on disk.
+    pub flush: bool,
+    /// So many slaves have it.
+    pub slaves: usize,
 }
 
 /// The answers that wait.
@@ -49,6 +62,14 @@ impl Answer {
                 ..
             }) => size_of_val(all.as_slice()),
             _ => 0,
+        }
+    }
+
+    /// No slave is there: a sender is told so, when the rest is done. (As in Java, a message that was sent back is not kept from being
+    /// taken by that.)
+    pub(super) fn no_slave(&mut self) {
+        if let Answer::Send(answer) = self {
+            answer.code = response::SLAVE_NOT_AVAILABLE;
         }
     }
 
@@ -81,14 +102,16 @@ pub struct Acknowledgements {
     clock: Arc<dyn Clock>,
     flushed: Watermark<(Waiter, Share)>,
     flush: Wake,
-    /// What those occupy that wait for a flush.
+    /// The slaves, and who waits for them; by that the flush is done, or was waited for too long.
+    replicated: Replicated<(Waiter, Share, i32)>,
+    /// What those occupy that wait for a flush or a slave.
     budget: Arc<Budget>,
 }
 
-/// Bytes that answers may occupy while they wait for a flush.
+/// Bytes that answers may occupy while they wait for a flush or a slave.
 const WAITING_MAX_BYTES: usize = 256 << 20;
 /// Bytes of a waiter besides its physical offsets: it, its place in the line, its share of region and peer.
-const WAITER_BYTES: usize = size_of::<(Waiter, Share)>() + 128;
+const WAITER_BYTES: usize = size_of::<(Waiter, Share, i32)>() + 128;
 
 impl Acknowledgements {
     /// Nobody waits yet; the log is durable up to `flushed`.
@@ -98,36 +121,90 @@ impl Acknowledgements {
         clock: Arc<dyn Clock>,
         flushed: PhysicalOffset,
     ) -> Arc<Self> {
+        let slave_timeout_ms = i64::from(settings.load().store.slave_timeout);
         Arc::new(Self {
             topics,
             settings,
             clock,
             flushed: Watermark::new(flushed.0),
             flush: Wake::default(),
+            replicated: Replicated::new(slave_timeout_ms),
             budget: Budget::new("WAITING_SENDS", WAITING_MAX_BYTES),
         })
     }
 
-    /// Gives the answer when its topic is saved and, if `flush`, its records are on disk.
+    /// Gives the answer when its topic is saved and its records are as safe as they are to be.
     #[inline]
-    pub fn wait(self: &Arc<Self>, waiter: Waiter, flush: bool) {
+    pub fn wait(self: &Arc<Self>, waiter: Waiter) {
         // Where nothing is to be waited for, the waiter is not even moved.
-        if !flush && waiter.topic.is_none() {
+        if waiter.safety == Safety::default() && waiter.topic.is_none() {
             return waiter.answer.give(response::SUCCESS);
         }
-        self.wait_for_safety(waiter, flush);
+        self.wait_for_safety(waiter);
     }
 
-    fn wait_for_safety(self: &Arc<Self>, waiter: Waiter, flush: bool) {
-        if !flush {
+    fn wait_for_safety(self: &Arc<Self>, waiter: Waiter) {
+        if waiter.safety == Safety::default() {
             return self.when_topic_is_safe(waiter);
         }
-        let (now, deadline) = self.times();
         let share = self.budget.count(waiter.answer.bytes() + WAITER_BYTES);
+        if !waiter.safety.flush {
+            return self.when_flushed(waiter, share, response::SUCCESS);
+        }
+        let (now, deadline) = self.times();
         match self.flushed.park(waiter.end.0, now, deadline, (waiter, share)) {
-            Some((waiter, _)) => self.when_topic_is_safe(waiter),
+            Some((waiter, share)) => self.when_flushed(waiter, share, response::SUCCESS),
             None => self.flush.nudge(),
         }
+    }
+
+    /// The second step. The slaves had the bytes while this broker's disk had them, so their time began with the request. A slave
+    /// that is missing counts for more than the flush (RocketMQ 4.9.8, CommitLog.asyncPutMessage).
+    fn when_flushed(&self, waiter: Waiter, share: Share, code: i32) {
+        let slaves = waiter.safety.slaves;
+        if slaves == 0 {
+            return self.when_safe(waiter, code);
+        }
+        let now = self.clock.now_ms();
+        let deadline = waiter.since_ms + i64::from(self.settings.load().store.slave_timeout);
+        let end = waiter.end.0;
+        if let Some((waiter, _, code)) =
+            self.replicated
+                .park(slaves, end, now, deadline, (waiter, share, code))
+        {
+            self.when_safe(waiter, code);
+        }
+    }
+
+    fn when_safe(&self, waiter: Waiter, code: i32) {
+        match code {
+            response::SUCCESS => self.when_topic_is_safe(waiter),
+            code => waiter.answer.give(code),
+        }
+    }
+
+    /// What a send that ends at `end` waits for, by the rule of this broker's settings.
+    pub fn need(&self, rule: Rule, end: PhysicalOffset) -> Need {
+        self.replicated.need(rule, end.0)
+    }
+
+    /// Looks at the slaves, or notes who connects and who is gone.
+    pub fn replicas<T>(&self, with: impl FnOnce(&mut Replicas) -> T) -> T {
+        self.replicated.replicas(with)
+    }
+
+    /// Up to where `slaves` slaves have the log.
+    pub fn replicated_to(&self, slaves: usize) -> i64 {
+        self.replicated.reached(slaves)
+    }
+
+    /// A slave's connection stands so: answers who waited for that. Gives a connection that is to be closed.
+    pub fn slave_reported(&self, id: ConnectionId, standing: Standing) -> Option<ConnectionId> {
+        let reported = self.replicated.report(id, standing, self.clock.now_ms());
+        for (waiter, _, code) in reported.ready {
+            self.when_safe(waiter, code);
+        }
+        reported.replaced
     }
 
     fn times(&self) -> (i64, i64) {
@@ -176,8 +253,8 @@ impl Acknowledgements {
 
     /// The log is durable up to `end`.
     pub fn flushed(&self, end: PhysicalOffset) {
-        for (waiter, _) in self.flushed.advance(end.0) {
-            self.when_topic_is_safe(waiter);
+        for (waiter, share) in self.flushed.advance(end.0) {
+            self.when_flushed(waiter, share, response::SUCCESS);
         }
     }
 
@@ -190,40 +267,50 @@ impl Acknowledgements {
 
     /// Answers those that have waited too long.
     pub fn expire(&self, now_ms: i64) {
-        for (waiter, _) in self.flushed.take_expired(now_ms) {
-            waiter.answer.give(response::FLUSH_DISK_TIMEOUT);
+        for (waiter, share) in self.flushed.take_expired(now_ms) {
+            self.when_flushed(waiter, share, response::FLUSH_DISK_TIMEOUT);
+        }
+        for (waiter, ..) in self.replicated.take_expired(now_ms) {
+            waiter.answer.give(response::FLUSH_SLAVE_TIMEOUT);
         }
     }
 
-    /// What those occupy that wait for a flush.
+    /// What those occupy that wait for a flush or a slave.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// How many wait for a flush.
+    /// How many wait for a flush or a slave.
     pub fn len(&self) -> usize {
-        self.flushed.len()
+        self.flushed.len() + self.replicated.len()
     }
 
     /// Does nobody wait?
     pub fn is_empty(&self) -> bool {
-        self.flushed.is_empty()
+        self.flushed.is_empty() && self.replicated.is_empty()
     }
 
-    /// How long the first has waited for a flush, ms.
+    /// How long the first has waited, ms.
     pub fn head_wait_ms(&self, now_ms: i64) -> i64 {
-        self.flushed.head_wait_ms(now_ms)
+        let flush = self.flushed.head_wait_ms(now_ms);
+        flush.max(self.replicated.head_wait_ms(now_ms))
     }
 
-    /// Waits until somebody waits for a flush.
+    /// Waits until somebody waits for a flush or a slave.
     pub async fn wait_for_any(&self) {
-        self.flushed.wait_for_any().await;
+        tokio::select! {
+            () = self.flushed.wait_for_any() => {}
+            () = self.replicated.wait_for_any() => {}
+        }
     }
 }
 
 /// The flush thread sleeps by the old interval.
 impl SettingsListener for Acknowledgements {
-    fn changed(&self, _change: &SettingsChange) {
+    fn changed(&self, change: &SettingsChange) {
+        let slave_timeout_ms = i64::from(change.after.store.slave_timeout);
+        self.replicated
+            .replicas(|replicas| replicas.set_slave_timeout_ms(slave_timeout_ms));
         self.request_flush();
     }
 }
@@ -330,8 +417,102 @@ mod tests {
             topic: None,
             made_topic: false,
             since_ms: NOW,
+            safety: Safety::default(),
             answer: Answer::SendBack(peer.request(1, &(), "").0.responder),
         }
+    }
+
+    fn flushed(waiter: Waiter) -> Waiter {
+        Waiter {
+            safety: Safety {
+                flush: true,
+                slaves: 0,
+            },
+            ..waiter
+        }
+    }
+
+    fn codes(peer: &MemoryPeer) -> Vec<i32> {
+        peer.take().iter().map(|answer| answer.code).collect()
+    }
+
+    fn slave(acknowledgements: &Acknowledgements, end: i64) {
+        let standing = Standing {
+            claim: Some(end),
+            acknowledged: Some(end),
+            newest_file_ms: None,
+        };
+        let id = acknowledgements.replicas(|replicas| replicas.connect("10.0.0.2", 1, NOW).unwrap());
+        assert_eq!(acknowledgements.slave_reported(id, standing), None);
+        acknowledgements.replicas(|replicas| replicas.disconnect(id));
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_disk_and_for_a_slave() {
+        let (_, acknowledgements, _) = topics_and_acknowledgements();
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        let both = |end| Waiter {
+            safety: Safety {
+                flush: true,
+                slaves: 1,
+            },
+            ..waiter(&peer, end)
+        };
+        acknowledgements.wait(both(100));
+        acknowledgements.wait(both(200));
+        acknowledgements.flushed(PhysicalOffset(200));
+        assert_eq!(codes(&peer), [0; 0], "no slave has them");
+        slave(&acknowledgements, 100);
+        assert_eq!(codes(&peer), [0]);
+        assert_eq!(acknowledgements.len(), 1);
+        slave(&acknowledgements, 300);
+        assert_eq!(codes(&peer), [0]);
+        acknowledgements.wait(both(300));
+        assert_eq!(codes(&peer), [0; 0], "the disk has not");
+        acknowledgements.flushed(PhysicalOffset(300));
+        assert_eq!(codes(&peer), [0]);
+        assert_eq!(acknowledgements.budget().used(), 0);
+    }
+
+    #[test]
+    fn the_slave_that_is_late_counts_for_more_than_the_disk() {
+        let (_, acknowledgements, _) = topics_and_acknowledgements();
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        let safety = |flush, slaves, end| Waiter {
+            safety: Safety { flush, slaves },
+            // The times of both are over when the clock is looked at.
+            since_ms: NOW - 10_000,
+            answer: Answer::Send(SendAnswer {
+                responder: peer.request(1, &(), "").0.responder,
+                queue_id: 0,
+                queue_offset: 0,
+                physical: Physical::One(0),
+                store_host: ([127, 0, 0, 1], 1).into(),
+                region: "r".into(),
+                trace_on: true,
+                code: response::SUCCESS,
+            }),
+            end: PhysicalOffset(end),
+            topic: None,
+            made_topic: false,
+        };
+        slave(&acknowledgements, 100);
+        for (flush, slaves, end, code) in [
+            (true, 0, 100, response::FLUSH_DISK_TIMEOUT),
+            (true, 1, 100, response::FLUSH_DISK_TIMEOUT),
+            (true, 1, 200, response::FLUSH_SLAVE_TIMEOUT),
+            (false, 1, 200, response::FLUSH_SLAVE_TIMEOUT),
+            (false, 1, 100, response::SUCCESS),
+            (false, 2, 100, response::FLUSH_SLAVE_TIMEOUT),
+        ] {
+            acknowledgements.wait(safety(flush, slaves, end));
+            acknowledgements.expire(NOW + 10_000);
+            assert_eq!(codes(&peer), [code], "{flush} {slaves} {end}");
+        }
+        let mut nobody = safety(false, 0, 100);
+        nobody.answer.no_slave();
+        acknowledgements.wait(nobody);
+        assert_eq!(codes(&peer), [response::SLAVE_NOT_AVAILABLE]);
     }
 
     #[test]
@@ -340,14 +521,14 @@ mod tests {
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
         let used = || acknowledgements.budget().used();
         for end in [100, 200, 300] {
-            acknowledgements.wait(waiter(&peer, end), true);
+            acknowledgements.wait(flushed(waiter(&peer, end)));
         }
         assert_eq!(used(), 3 * WAITER_BYTES);
         acknowledgements.flushed(PhysicalOffset(150));
         assert_eq!((used(), peer.take().len()), (2 * WAITER_BYTES, 1));
         acknowledgements.flush_failed("the disk failed");
         assert_eq!((used(), peer.take().len()), (0, 2));
-        acknowledgements.wait(waiter(&peer, 150), true);
+        acknowledgements.wait(flushed(waiter(&peer, 150)));
         assert_eq!((used(), peer.take().len()), (0, 1), "it is flushed already");
     }
 
@@ -364,7 +545,7 @@ mod tests {
                 made_topic,
                 ..waiter(&peer, 100)
             };
-            acknowledgements.wait(waiter, false);
+            acknowledgements.wait(waiter);
         }
         assert_eq!(peer.take().len(), 1, "a topic that was there is on disk");
         topics.set_told(topics.changes());

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
-use protocol::code::response;
+use ha::{Need, Rule};
 use store::{AppendError, Appended, Illegal, NewRecord, Pending, PhysicalOffset, Preparer, Store};
 
-use super::{Acknowledgements, Reput, Waiter};
+use super::{Acknowledgements, Growth, Reput, Waiter};
 use crate::settings::Settings;
 use crate::stats::Stats;
 
@@ -19,6 +19,8 @@ pub struct Appender<D: Disk> {
     pub reput: Arc<Reput<D>>,
     /// Who waits for safety.
     pub acknowledgements: Arc<Acknowledgements>,
+    /// Wakes the connections of slaves.
+    pub growth: Arc<Growth>,
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
     /// Counters.
@@ -58,6 +60,7 @@ impl<D: Disk> Appender<D> {
     /// what is visible by that. Under SYNC_FLUSH nothing new is visible yet: the flush thread does it after its sync.
     pub fn append(&self, pending: &mut [Pending<'_, D::File>], now: i64) {
         self.store.append(pending, now);
+        self.growth.grew();
         let took_ms = (self.clock.now_ms() - now).max(0) as u64;
         if !self.settings.load().is_sync_flush() {
             self.reput.some(pending.len());
@@ -84,23 +87,49 @@ impl<D: Disk> Appender<D> {
         })
     }
 
+    /// Are there too few brokers in sync for a message that waits for them? Asked before it is stored.
+    pub fn has_too_few_in_sync(&self, settings: &Settings) -> bool {
+        let Some(rule @ Rule::InSync(_)) = settings.replication_rule() else {
+            return false;
+        };
+        self.acknowledgements.need(rule, self.store.max_physical()) == Need::NotEnough
+    }
+
+    /// Up to where records of the broker's own are as safe as an answer would have been: synced and, where a SYNC_MASTER has slaves
+    /// that are near enough, replicated.
+    pub fn safe_end(&self, settings: &Settings) -> PhysicalOffset {
+        let flushed = self.store.flushed();
+        let need = settings
+            .replication_rule()
+            .map(|rule| self.acknowledgements.need(rule, self.store.max_physical()));
+        match need {
+            Some(Need::Slaves(slaves)) => {
+                flushed.min(PhysicalOffset(self.acknowledgements.replicated_to(slaves)))
+            }
+            _ => flushed,
+        }
+    }
+
     /// Gives an answer when its records are as safe as the settings ask; at once if the sender does not want to wait
     /// (`waits` is false), but never before the topic is on disk.
     #[inline]
-    pub fn acknowledge(&self, waiter: Waiter, waits: bool, settings: &Settings) {
+    pub fn acknowledge(&self, mut waiter: Waiter, waits: bool, settings: &Settings) {
         let sync_flush = settings.is_sync_flush();
         if sync_flush && !waits {
             self.acknowledgements.request_flush();
         }
-        self.acknowledgements.wait(waiter, sync_flush && waits);
-    }
-
-    /// The code of an answer whose record is safe on this broker: whether it is where else it should be.
-    pub fn replicated_code(waits: bool, settings: &Settings) -> i32 {
-        // No slave is connected to this release: a SYNC_MASTER says so, as Java's does, and has stored the message.
-        match waits && settings.is_sync_master() {
-            true => response::SLAVE_NOT_AVAILABLE,
-            false => response::SUCCESS,
+        waiter.safety.flush = sync_flush && waits;
+        if waits && let Some(rule) = settings.replication_rule() {
+            match (self.acknowledgements.need(rule, waiter.end), rule) {
+                (Need::Nothing, _) => {}
+                (Need::Slaves(slaves), _) => waiter.safety.slaves = slaves,
+                // They were enough before the append, and may be again in time.
+                (Need::NotEnough, Rule::InSync(rule)) => {
+                    waiter.safety.slaves = rule.replicas_min.saturating_sub(1)
+                }
+                (Need::NotEnough | Need::NotAvailable, _) => waiter.answer.no_slave(),
+            }
         }
+        self.acknowledgements.wait(waiter);
     }
 }

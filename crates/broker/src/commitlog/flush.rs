@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use disk::Disk;
 use store::Store;
 
-use super::{Acknowledgements, Reput};
+use super::{Acknowledgements, Growth, Reput};
 use crate::settings::Settings;
 
 /// Runs the flush thread.
@@ -20,6 +20,8 @@ pub struct Flusher<D: Disk> {
     pub store: Arc<Store<D>>,
     /// Who waits for it.
     pub acknowledgements: Arc<Acknowledgements>,
+    /// Wakes who sleeps until more is synced.
+    pub synced: Arc<Growth>,
     /// Makes flushed records visible.
     pub reput: Arc<Reput<D>>,
     /// Settings that may change at run time.
@@ -60,6 +62,7 @@ impl<D: Disk> Flusher<D> {
             Ok(end) => {
                 self.reput.all();
                 self.acknowledgements.flushed(end);
+                self.synced.grew();
                 self.reput.wake();
             }
             Err(latched) => self.acknowledgements.flush_failed(&latched.to_string()),

@@ -4,12 +4,14 @@
 mod acknowledgement;
 mod appender;
 mod flush;
+mod growth;
 mod held_count;
 #[cfg(test)]
 mod held_count_model;
 mod hold;
 mod maintenance;
 mod open_progress;
+mod replicated;
 mod reput;
 mod wake;
 
@@ -17,9 +19,10 @@ mod atomics {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 }
 
-pub use acknowledgement::{Acknowledgements, Answer, Physical, SendAnswer, Waiter};
+pub use acknowledgement::{Acknowledgements, Answer, Physical, Safety, SendAnswer, Waiter};
 pub use appender::{Appender, StoreError, Stored};
 pub use flush::Flusher;
+pub use growth::Growth;
 pub use hold::{HELD_MAX_BYTES, Held, Hold, Key, Waiting};
 pub use maintenance::Maintenance;
 pub use open_progress::{OpenProgress, OpenThreads};

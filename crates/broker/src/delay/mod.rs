@@ -7,4 +7,4 @@ mod delivery;
 mod offsets;
 
 pub use delivery::{Delivery, ParkedListener, QuietUntil};
-pub use offsets::{DelayOffsetFile, DelayOffsets};
+pub use offsets::{Content as DelayOffsetContent, DelayOffsetFile, DelayOffsets};

@@ -12,17 +12,19 @@ use disk::Disk;
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
 use serde::{Deserialize, Serialize};
-use store::{PhysicalOffset, Store};
+use store::PhysicalOffset;
 
-use crate::tables::{ConfigFile, LoadError, Saver, load, pretty};
+use crate::commitlog::Appender;
+use crate::settings::Settings;
+use crate::tables::{Change, ConfigFile, LoadError, Saver, load, pretty};
 
 /// Most steps of one level that wait for the log; beyond it the last one takes the next one's place.
 const STEPS_MAX: usize = 1024;
 
-/// delayOffset.json: level to next offset.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// delayOffset.json and the answer to GET_ALL_DELAY_OFFSET: level to next offset.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Content {
+pub struct Content {
     /// 5.x; 4.9 has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_version: Option<DataVersion>,
@@ -131,6 +133,46 @@ impl DelayOffsets {
         changed
     }
 
+    /// What is durable when the log is durable up to `flushed`.
+    pub fn durable(&self, flushed: PhysicalOffset) -> Content {
+        let mut state = self.state.lock();
+        let levels = state.levels.iter_mut();
+        let offset_table = levels.map(|(number, level)| (*number, level.settle(flushed)));
+        Content {
+            offset_table: offset_table.collect(),
+            data_version: state.version,
+        }
+    }
+
+    /// Takes over how far a master has delivered.
+    pub fn replace(&self, content: Content) {
+        let mut state = self.state.lock();
+        let mut changed = false;
+        for (number, offset) in content.offset_table {
+            let level = state.levels.entry(number).or_default();
+            if (level.delivered, level.durable) != (offset, offset) {
+                *level = Level {
+                    delivered: offset,
+                    durable: offset,
+                    ..Level::default()
+                };
+                changed = true;
+            }
+        }
+        if content.data_version.is_some() {
+            state.version = content.data_version;
+        }
+        drop(state);
+        if changed {
+            self.saver.touch_later();
+        }
+    }
+
+    /// The last change.
+    pub fn latest(&self) -> Change {
+        self.saver.latest()
+    }
+
     fn content(&self, flushed: PhysicalOffset, now_ms: i64) -> Content {
         let mut state = self.state.lock();
         state.version = state.version.map(|version| version.next(now_ms));
@@ -157,8 +199,10 @@ impl DelayOffsets {
 pub struct DelayOffsetFile<D: Disk> {
     /// The progress.
     pub offsets: Arc<DelayOffsets>,
-    /// The log it must not run ahead of.
-    pub store: Arc<Store<D>>,
+    /// To the log it must not run ahead of.
+    pub appender: Arc<Appender<D>>,
+    /// Settings.
+    pub settings: Arc<settings::Live<Settings>>,
 }
 
 impl<D: Disk> ConfigFile for DelayOffsetFile<D> {
@@ -167,7 +211,8 @@ impl<D: Disk> ConfigFile for DelayOffsetFile<D> {
     }
 
     fn text(&self, now_ms: i64) -> Vec<u8> {
-        pretty(&self.offsets.content(self.store.flushed(), now_ms))
+        let safe = self.appender.safe_end(&self.settings.load());
+        pretty(&self.offsets.content(safe, now_ms))
     }
 }
 

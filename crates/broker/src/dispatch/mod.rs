@@ -13,6 +13,7 @@ pub use gate::{Gate, Pass, Refusal};
 
 use crate::commitlog::Reput;
 use crate::handlers::admin::group::Group;
+use crate::handlers::admin::ha::Ha;
 use crate::handlers::admin::runtime::Runtime;
 use crate::handlers::admin::settings::SettingsRequests;
 use crate::handlers::admin::topic::Topic;
@@ -41,6 +42,7 @@ pub struct Handlers<D: Disk> {
     pub(crate) group: Group<D>,
     pub(crate) settings: SettingsRequests<D>,
     pub(crate) runtime: Runtime<D>,
+    pub(crate) ha: Ha<D>,
 }
 
 /// The service of one listener.
@@ -51,7 +53,7 @@ pub struct Port<D: Disk> {
     pub pulls: bool,
 }
 
-impl<D: Disk> Service for Port<D> {
+impl<D: Disk + Clone> Service for Port<D> {
     fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
         self.handlers.serve(requests, self.pulls, &|| conn.should_yield());
     }
@@ -65,7 +67,7 @@ impl<D: Disk> Service for Port<D> {
     }
 }
 
-impl<D: Disk> Handlers<D> {
+impl<D: Disk + Clone> Handlers<D> {
     /// Serves requests that came together, in order; sends that follow one another are appended together. Where the peer
     /// should read its answers first, the rest stays for later.
     pub fn serve(
@@ -171,7 +173,7 @@ impl<D: Disk> Handlers<D> {
 }
 
 /// Operators' requests: all of them may wait.
-fn admin<D: Disk>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait)> {
+fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait)> {
     Some(match code {
         request::GET_ALL_CONSUMER_OFFSET => |h, r, may| h.offset.all(r, may),
         request::UPDATE_AND_CREATE_TOPIC => |h, r, may| h.topic.create(r, may),
@@ -193,6 +195,8 @@ fn admin<D: Disk>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait)> {
         request::QUERY_TOPICS_BY_CONSUMER => |h, r, may| h.group.topics_of(r, may),
         request::UPDATE_BROKER_CONFIG => |h, r, may| h.settings.update(r, may),
         request::GET_BROKER_CONFIG => |h, r, may| h.settings.get(r, may),
+        request::GET_ALL_DELAY_OFFSET => |h, r, may| h.ha.delay_offsets(r, may),
+        request::GET_BROKER_HA_STATUS => |h, r, may| h.ha.status(r, may),
         request::GET_BROKER_RUNTIME_INFO => |h, r, may| h.runtime.get(r, may),
         _ => return None,
     })

@@ -47,6 +47,8 @@ pub enum Error {
     Overload,
     #[error("the index can not be read: {0}")]
     Disk(#[from] disk::Error),
+    #[error("the log can not be read at {0}: {1}")]
+    Unreadable(i64, store::RecordAtError),
 }
 
 impl Error {
@@ -54,9 +56,11 @@ impl Error {
         match self {
             Error::NotFound => response::QUERY_NOT_FOUND,
             Error::Overload => response::SYSTEM_BUSY,
-            Error::Header(_) | Error::Name(_) | Error::NoRecord(..) | Error::Disk(_) => {
-                response::SYSTEM_ERROR
-            }
+            Error::Header(_)
+            | Error::Name(_)
+            | Error::NoRecord(..)
+            | Error::Unreadable(..)
+            | Error::Disk(_) => response::SYSTEM_ERROR,
         }
     }
 }
@@ -119,6 +123,8 @@ impl<D: Disk> Query<D> {
                 let body = Body::Bytes(Bytes::from_owner(record));
                 responder.reply(response::SUCCESS, None, &(), body);
             }
+            // A slave that compares its log with this one takes the other answer for "there is nothing".
+            Err(e @ store::RecordAtError::Disk(_)) => refuse(responder, &Error::Unreadable(offset, e)),
             Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
         }
     }

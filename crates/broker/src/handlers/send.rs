@@ -14,11 +14,11 @@ use std::sync::atomic::AtomicU32;
 use disk::{Clock, Disk, MappedFile};
 use plan::{Plan, Scratch};
 use protocol::Frame;
-use protocol::code::request;
+use protocol::code::{request, response};
 use remoting::{Request, Responder};
 use store::{AppendError, Illegal, NewRecord, Pending, PhysicalOffset, Preparer};
 
-use crate::commitlog::{Answer, Appender, Physical, SendAnswer, Waiter};
+use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Waiter};
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -108,8 +108,13 @@ impl<D: Disk> Send<D> {
         let mut pending = Vec::with_capacity(scratch.records.len());
         let mut stored = Vec::with_capacity(plans.len());
         let mut preparer = self.appender.preparer();
+        let too_few = self.appender.has_too_few_in_sync(settings);
         for (at, plan) in plans {
             let first = pending.len();
+            if too_few && plan.waits {
+                self.refuse(responders.get_mut(*at), &Error::TooFewInSync);
+                continue;
+            }
             match self.prepare(plan, scratch, &mut preparer, &mut pending) {
                 Ok(()) => stored.push((*at, plan, first..pending.len())),
                 Err(illegal) => {
@@ -197,13 +202,14 @@ impl<D: Disk> Send<D> {
             store_host: self.appender.store_host,
             region: Arc::clone(&self.region),
             trace_on: settings.broker.trace_on,
-            code: Appender::<D>::replicated_code(plan.waits, settings),
+            code: response::SUCCESS,
         };
         let waiter = Waiter {
             end: placed.end,
             topic: plan.topic_unsaved,
             made_topic: plan.made_topic,
             since_ms: now,
+            safety: Safety::default(),
             answer: Answer::Send(answer),
         };
         self.appender.acknowledge(waiter, plan.waits, settings);

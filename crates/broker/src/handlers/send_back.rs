@@ -18,7 +18,7 @@ use protocol::version::V3_4_9;
 use remoting::Request;
 use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
 
-use crate::commitlog::{Answer, Appender, StoreError, Stored, Waiter};
+use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
 use crate::lane::MayWait;
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -126,6 +126,7 @@ impl<D: Disk> SendBack<D> {
                     topic: topic.unsaved,
                     made_topic: topic.made,
                     since_ms: now,
+                    safety: Safety::default(),
                     answer: Answer::SendBack(responder),
                 };
                 self.appender.acknowledge(waiter, true, &self.settings.load());

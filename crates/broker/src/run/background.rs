@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Disk;
+use ha::Need;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::StartError;
 use super::parts::{Parts, local_day};
 use crate::delay::QuietUntil;
+use crate::replication::ReplicationPort;
 use crate::supervisor::Supervisor;
 use crate::tables::{ConfigFile, save};
 
@@ -38,6 +42,13 @@ pub(super) fn start_threads<D: Disk + Clone>(
             body(&parts);
         })
     };
+    if parts.settings.load().is_slave() {
+        let (follower, stop) = (
+            Arc::clone(&parts.replication.follower),
+            supervisor.stopping().clone(),
+        );
+        supervisor.thread("replication", move || follower.run(&stop))?;
+    }
     start("flush", |parts| parts.log.flusher.run())?;
     start("reput", |parts| parts.log.reput.run(&parts.stopping))?;
     start("allocate", |parts| parts.log.maintenance.run_allocate())?;
@@ -134,10 +145,32 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     supervisor.task("late answers", move |stop| expire_answers(Arc::clone(&p), stop));
     let p = Arc::clone(parts);
     supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
-    if !parts.settings.load().is_slave() {
-        let p = Arc::clone(parts);
+    start("replication", Duration::from_secs(1), Parts::tick_replication);
+    let p = Arc::clone(parts);
+    if parts.settings.load().is_slave() {
+        supervisor.task("tables of the master", move |stop| {
+            let metadata = Arc::clone(&p.replication.metadata);
+            async move { metadata.run(stop).await }
+        });
+    } else {
         supervisor.task("delayed messages", move |stop| deliver(Arc::clone(&p), stop));
     }
+}
+
+/// Takes slaves' connections.
+pub(super) fn serve_slaves<D: Disk + Clone>(
+    parts: &Arc<Parts<D>>,
+    port: ReplicationPort,
+    supervisor: &Supervisor,
+) -> Result<(), StartError> {
+    let number = port.number().map_err(|e| StartError::Bind(e.to_string()))?;
+    parts.registration.replication_moved(number, parts.clock.now_ms());
+    let (slaves, port) = (Arc::clone(&parts.replication.slaves), Arc::new(Mutex::new(port)));
+    supervisor.task("slaves", move |stop| {
+        let (slaves, port) = (Arc::clone(&slaves), Arc::clone(&port));
+        async move { slaves.run(&mut *port.lock().await, stop).await }
+    });
+    Ok(())
 }
 
 /// Keeps the name servers informed.
@@ -162,7 +195,7 @@ async fn each<D: Disk>(parts: Arc<Parts<D>>, period: Duration, tick: fn(&Parts<D
 }
 
 /// Answers pulls that have waited long enough. An idle broker sleeps here.
-async fn expire_pulls<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+async fn expire_pulls<D: Disk + Clone>(parts: Arc<Parts<D>>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -188,6 +221,35 @@ async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) 
         }
         tokio::time::sleep(ANSWERS_EACH).await;
         parts.expire_answers();
+    }
+}
+
+impl<D: Disk + Clone> Parts<D> {
+    /// What replication does each second: counts, keeps the history of roles, and says when sends begin or cease to have a slave.
+    pub fn tick_replication(&self) {
+        let (store, replication) = (&self.log.store, &self.replication);
+        let acknowledgements = &self.log.appender.acknowledgements;
+        replication.slaves.tick();
+        replication.link.tick();
+        let acknowledged = acknowledgements.replicated_to(1);
+        replication.history.note(acknowledged, store.min_physical().0);
+        let settings = self.settings.load();
+        let Some(rule) = settings.replication_rule() else {
+            return;
+        };
+        let code = match acknowledgements.need(rule, store.max_physical()) {
+            Need::Nothing | Need::Slaves(_) => "",
+            Need::NotAvailable => {
+                "answered SLAVE_NOT_AVAILABLE: no slave is connected that has nearly all of the log"
+            }
+            Need::NotEnough => "refused: fewer brokers than minInSyncReplicas have nearly all of the log",
+        };
+        let said = std::mem::replace(&mut *replication.said.lock(), code);
+        match (said, code) {
+            (said, code) if said == code => {}
+            (_, "") => tracing::info!("a slave has nearly all of the log: sends wait for it"),
+            (_, code) => tracing::warn!("this is a SYNC_MASTER, and sends are {code}"),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use disk::{Disk, MmapDisk, SystemClock};
 use remoting::Server;
 
-pub use parts::{Log, Parts, Surroundings};
+pub use parts::{Log, Parts, Replication, Surroundings};
 use ports::Ports;
 pub use state::State;
 
@@ -68,7 +68,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
 /// As [`start`], on this disk.
 pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Broker<D>, StartError> {
     let started = Instant::now();
-    let ports = Ports::bind(&settings)?;
+    let (ports, given) = Ports::bind(&settings)?;
     let runtime = tokio::runtime::Handle::current();
     // Recovery takes its time.
     let traffic = ports.traffic();
@@ -85,6 +85,11 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     parts.log.reput.all();
     background::start_savers(&parts, &supervisor);
     background::start_tasks(&parts, &supervisor);
+    let replication = match given {
+        Some(port) => port,
+        None => ports::bind_usual(&parts.settings.snapshot())?,
+    };
+    background::serve_slaves(&parts, replication, &supervisor)?;
     let first = tokio::time::timeout(FIRST_WITHIN, parts.registration.tell_all()).await;
     if first.is_err() {
         tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
@@ -179,6 +184,9 @@ impl<D: Disk + Clone> Parts<D> {
     pub fn close(&self) -> Result<(), store::Latched> {
         self.log.flusher.flush(0);
         let now = self.clock.now_ms();
+        if !self.settings.load().is_slave() {
+            self.replication.history.end(self.log.store.max_physical().0);
+        }
         for (file, _) in &self.files {
             // A failure is in the log already, and the table is older than it could be.
             let _logged = save(file.as_ref(), &self.disk, now);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use disk::{Clock, Disk};
+use parking_lot::Mutex;
 use remoting::Client;
 use settings::Live;
 use store::{RecoveryReport, Store};
@@ -21,7 +22,9 @@ use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::{Limits, Traffic};
-use crate::handlers::admin::{group::Group, runtime::Runtime, settings::SettingsRequests, topic::Topic};
+use crate::handlers::admin::{
+    group::Group, ha::Ha, runtime::Runtime, settings::SettingsRequests, topic::Topic,
+};
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
 use crate::handlers::lock::Lock;
@@ -31,14 +34,21 @@ use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
+use crate::replication::{
+    Admission, Follower, HistoryListener, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts,
+    UnknownTopic,
+};
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::store_settings;
 use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
-use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
+use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save};
 use remoting::budget::Budget;
+
+/// How often the history of roles is written while slaves acknowledge, ms.
+const HISTORY_EACH_MS: i64 = 1000;
 
 /// What the threads and tasks work on.
 pub struct Parts<D: Disk> {
@@ -66,6 +76,8 @@ pub struct Parts<D: Disk> {
     pub limits: Limits,
     /// Keeps the name servers informed.
     pub registration: Arc<Registration>,
+    /// Replication.
+    pub replication: Replication<D>,
     /// What serves requests.
     pub handlers: Arc<Handlers<D>>,
     /// Every file under `config/`, with how often it is written if no change asks for it, ms.
@@ -88,6 +100,22 @@ pub struct Log<D: Disk> {
     pub maintenance: Arc<Maintenance<D>>,
     /// Counters.
     pub stats: Arc<Stats>,
+}
+
+/// Replication, both sides of it; each works on a broker of its role.
+pub struct Replication<D: Disk> {
+    /// What this broker acknowledges as a master.
+    pub history: Arc<RoleHistory>,
+    /// How it stands to its master.
+    pub link: Arc<Link>,
+    /// Serves slaves.
+    pub slaves: Arc<SlaveServer<D>>,
+    /// Copies the master's log.
+    pub follower: Arc<Follower<D>>,
+    /// Copies the master's tables.
+    pub metadata: Arc<Metadata<D>>,
+    /// What the log said last of a SYNC_MASTER that lacks a slave.
+    pub said: Mutex<&'static str>,
 }
 
 /// What the environment gives.
@@ -126,6 +154,7 @@ impl<D: Disk + Clone> Parts<D> {
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, now)?;
         loaded.clamp(&store);
+        let history = begin_role(&disk, &settings, &store, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
         let parts = Builder {
@@ -135,6 +164,7 @@ impl<D: Disk + Clone> Parts<D> {
             store,
             levels,
             loaded,
+            history,
             store_host,
             lane_workers: workers,
             traffic,
@@ -142,6 +172,31 @@ impl<D: Disk + Clone> Parts<D> {
         .build(now);
         Ok((parts, report))
     }
+}
+
+/// The history of roles, in which this start is noted.
+fn begin_role<D: Disk>(
+    disk: &D,
+    settings: &Settings,
+    store: &Store<D>,
+    now: i64,
+) -> Result<Arc<RoleHistory>, LoadError> {
+    let root = PathBuf::from(&settings.store.store_path_root_dir);
+    let end = store.max_physical().0;
+    let history = RoleHistory::load(disk, &root, end)?;
+    match settings.is_slave() {
+        true => history.begin_as_slave(end),
+        false => {
+            // A slave must not be told that this broker had what a power cut could still take from it.
+            if let Err(latched) = store.flush(0) {
+                tracing::error!("the log could not be synced at the start: {latched}");
+            }
+            history.begin(end, !settings.waits_for_slaves());
+        }
+    }
+    // A disk that is full takes no messages either; the file is written when it has space.
+    let _logged = save(&history, disk, now);
+    Ok(Arc::new(history))
 }
 
 /// What was read from `config/`.
@@ -203,6 +258,7 @@ struct Builder<D: Disk> {
     store: Arc<Store<D>>,
     levels: Arc<DelayLevels>,
     loaded: Loaded,
+    history: Arc<RoleHistory>,
     store_host: SocketAddr,
     lane_workers: Workers,
     traffic: Traffic,
@@ -218,7 +274,8 @@ impl<D: Disk + Clone> Builder<D> {
         let pull = self.pull(&clients, &hold, &lanes, &stats);
         let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
         let parked = Arc::new(ParkedListener::default());
-        let log = self.log(&pulls, &parked, &stats, &stopping);
+        let unknown = Arc::new(UnknownTopic::new(Arc::clone(&self.loaded.tables.topics)));
+        let log = self.log(&pulls, &parked, &unknown, &stats, &stopping);
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.delay_offsets),
@@ -233,6 +290,7 @@ impl<D: Disk + Clone> Builder<D> {
             Box::new(move || store.health().is_writable()),
             Client::new(remoting::ClientSettings::default()),
         ));
+        let replication = self.replication(&log, &registration, unknown);
         let limits = Limits {
             clients: clients.clone(),
             lanes: lanes.clone(),
@@ -279,12 +337,23 @@ impl<D: Disk + Clone> Builder<D> {
                 appender: Arc::clone(&log.appender),
                 limits: limits.clone(),
                 delivery: Arc::clone(&delivery),
+                tables: self.loaded.tables.clone(),
+                link: Arc::clone(&replication.link),
+                slaves: Arc::clone(&replication.slaves),
+                started: now,
                 clock: Arc::clone(&self.clock),
+            },
+            ha: Ha {
+                settings: Arc::clone(&self.settings),
+                appender: Arc::clone(&log.appender),
+                delays: Arc::clone(&self.loaded.delay_offsets),
+                slaves: Arc::clone(&replication.slaves),
+                link: Arc::clone(&replication.link),
             },
             lanes,
         });
         Parts {
-            files: self.files(),
+            files: self.files(&log),
             settings: self.settings,
             disk: self.disk,
             clock: self.clock,
@@ -297,8 +366,59 @@ impl<D: Disk + Clone> Builder<D> {
             hold,
             limits,
             registration,
+            replication,
             handlers,
             stopping,
+        }
+    }
+
+    fn replication(
+        &self,
+        log: &Log<D>,
+        registration: &Arc<Registration>,
+        unknown: Arc<UnknownTopic>,
+    ) -> Replication<D> {
+        let link = Arc::new(Link::default());
+        let slaves = SlaveServer::new(SlaveServerParts {
+            store: Arc::clone(&self.store),
+            disk: self.disk.clone(),
+            acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            settings: Arc::clone(&self.settings),
+            admission: Admission::new(Arc::clone(&self.settings), Arc::clone(registration) as _),
+            registration: Arc::clone(registration),
+            history: Arc::clone(&self.history),
+            growth: Arc::clone(&log.appender.growth),
+            clock: Arc::clone(&self.clock),
+        });
+        let follower = Follower {
+            store: Arc::clone(&self.store),
+            disk: self.disk.clone(),
+            reput: Arc::clone(&log.reput),
+            acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            synced: Arc::clone(&log.flusher.synced),
+            settings: Arc::clone(&self.settings),
+            history: Arc::clone(&self.history),
+            link: Arc::clone(&link),
+            master: registration.master(),
+            clock: Arc::clone(&self.clock),
+        };
+        let metadata = Metadata {
+            tables: self.loaded.tables.clone(),
+            delays: Arc::clone(&self.loaded.delay_offsets),
+            store: Arc::clone(&self.store),
+            link: Arc::clone(&link),
+            master: registration.master(),
+            unknown,
+            client: Client::new(remoting::ClientSettings::default()),
+            clock: Arc::clone(&self.clock),
+        };
+        Replication {
+            history: Arc::clone(&self.history),
+            link,
+            slaves: Arc::new(slaves),
+            follower: Arc::new(follower),
+            metadata: Arc::new(metadata),
+            said: Mutex::new(""),
         }
     }
 
@@ -328,10 +448,15 @@ impl<D: Disk + Clone> Builder<D> {
         &self,
         pulls: &Arc<PullListener<D>>,
         parked: &Arc<ParkedListener>,
+        unknown: &Arc<UnknownTopic>,
         stats: &Arc<Stats>,
         stopping: &Arc<AtomicBool>,
     ) -> Log<D> {
-        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
+        let mut listeners: Vec<Arc<dyn ArrivalListener>> =
+            vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
+        if self.settings.load().is_slave() {
+            listeners.push(Arc::clone(unknown) as _);
+        }
         let reput = Arc::new(Reput {
             store: Arc::clone(&self.store),
             listeners,
@@ -351,6 +476,7 @@ impl<D: Disk + Clone> Builder<D> {
                 store: Arc::clone(&self.store),
                 reput: Arc::clone(&reput),
                 acknowledgements: Arc::clone(&acknowledgements),
+                growth: Arc::default(),
                 settings: Arc::clone(&self.settings),
                 stats: Arc::clone(stats),
                 clock: Arc::clone(&self.clock),
@@ -359,6 +485,7 @@ impl<D: Disk + Clone> Builder<D> {
             flusher: Arc::new(Flusher {
                 store: Arc::clone(&self.store),
                 acknowledgements,
+                synced: Arc::default(),
                 reput: Arc::clone(&reput),
                 settings: Arc::clone(&self.settings),
                 stopping: Arc::clone(stopping),
@@ -441,6 +568,10 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(pulls) as _,
             Arc::clone(&log.appender.acknowledgements) as _,
             Arc::clone(&log.reput) as _,
+            Arc::new(HistoryListener {
+                history: Arc::clone(&self.history),
+                store: Arc::clone(&self.store),
+            }) as _,
         ];
         SettingsRequests {
             config: Arc::new(ConfigStore::new(
@@ -453,12 +584,13 @@ impl<D: Disk + Clone> Builder<D> {
         }
     }
 
-    fn files(&self) -> Vec<(Arc<dyn ConfigFile>, Option<i64>)> {
+    fn files(&self, log: &Log<D>) -> Vec<(Arc<dyn ConfigFile>, Option<i64>)> {
         let settings = self.settings.load();
         let tables = &self.loaded.tables;
         let delay_offsets = Arc::new(DelayOffsetFile {
             offsets: Arc::clone(&self.loaded.delay_offsets),
-            store: Arc::clone(&self.store),
+            appender: Arc::clone(&log.appender),
+            settings: Arc::clone(&self.settings),
         });
         let offsets_each = i64::from(settings.broker.flush_consumer_offset_interval);
         let delays_each = settings.store.flush_delay_offset_interval;
@@ -467,6 +599,7 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&tables.groups) as _, None),
             (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
             (delay_offsets as _, Some(delays_each)),
+            (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
         ];
         files.extend(self.loaded.dormant.files().into_iter().map(|file| (file, None)));
         files

@@ -1,16 +1,17 @@
 //! The broker's ports. They are bound before the store is opened: a port that is taken must not cost a recovery.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use disk::Disk;
 use remoting::{Bound, Server, Service};
 use settings::launch;
-use tokio::net::TcpSocket;
 
 use super::StartError;
 use crate::dispatch::{Handlers, Port};
 use crate::handlers::admin::limits::Traffic;
+use crate::replication::{ReplicationPort, ask_for};
 use crate::settings::Settings;
 use crate::store_settings;
 
@@ -22,16 +23,13 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports.
-    pub(super) fn bind(settings: &Settings) -> Result<Ports, StartError> {
+    /// Binds both ports, and that of replication if it was given.
+    pub(super) fn bind(settings: &Settings) -> Result<(Ports, Option<ReplicationPort>), StartError> {
         let port = settings.server.listen_port;
         let key = format!("listenPort={port}");
         let main = bind("clients", settings, port, &key)?;
         let vip = bind("the VIP channel, listenPort - 2", settings, port - 2, &key)?;
-        if let Some(problem) = ha_port_problem(settings) {
-            tracing::warn!("{problem}");
-        }
-        Ok(Ports { main, vip })
+        Ok((Ports { main, vip }, bind_given(settings)?))
     }
 
     /// What the connections of both will occupy.
@@ -44,7 +42,7 @@ impl Ports {
     }
 
     /// Serves them; both stop together.
-    pub(super) fn serve<D: Disk>(self, handlers: &Arc<Handlers<D>>) -> Server {
+    pub(super) fn serve<D: Disk + Clone>(self, handlers: &Arc<Handlers<D>>) -> Server {
         let service = |pulls| -> Arc<dyn Service> {
             let handlers = Arc::clone(handlers);
             Arc::new(Port { handlers, pulls })
@@ -58,31 +56,45 @@ impl Ports {
 /// Takes a port for a purpose; `key` is the setting that moves it.
 fn bind(purpose: &str, settings: &Settings, port: i32, key: &str) -> Result<Bound, StartError> {
     let options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
-    let address = options.bind.to_string();
-    Server::bind(options)
-        .map_err(|cause| StartError::Bind(launch::bind_failure(purpose, key, &address, &cause)))
+    let address = options.bind;
+    let bound = match Server::bind(options.clone()) {
+        Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && ask_for(address) => Server::bind(options),
+        bound => bound,
+    };
+    let address = address.to_string();
+    bound.map_err(|cause| StartError::Bind(launch::bind_failure(purpose, key, &address, &cause)))
 }
 
-/// Says if the port of replication is somebody else's. Nothing listens there in this release, so it is no reason not to
-/// start; several brokers of a guide on one host (10911 and 10912) would meet here.
-fn ha_port_problem(settings: &Settings) -> Option<String> {
+/// The port of replication, if its number was given: one that was not is taken later, when the brokers of this host that want it for
+/// their clients have it.
+fn bind_given(settings: &Settings) -> Result<Option<ReplicationPort>, StartError> {
     let port = settings.store.ha_listen_port;
-    let address: SocketAddr = store_settings::server(settings, u16::try_from(port).ok()?)
-        .ok()?
-        .bind;
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
+    if port == settings.server.listen_port.saturating_add(1) {
+        return Ok(None);
     }
-    .ok()?;
-    // Bound and not listening, it takes the port from nobody.
-    socket.set_reuseaddr(true).ok()?;
-    let cause = socket.bind(address).err()?;
-    Some(format!(
-        "port {port} of replication can not be had: {cause}. It is haListenPort, listenPort + 1 unless it is given; \
-         change listenPort={} or haListenPort.",
-        settings.server.listen_port
+    let address = replication_address(settings)?;
+    let bound = ReplicationPort::given(address);
+    Ok(Some(bound.map_err(|cause| refusal(settings, address, &cause))?))
+}
+
+/// The port of replication, whatever its number.
+pub(super) fn bind_usual(settings: &Settings) -> Result<ReplicationPort, StartError> {
+    let address = replication_address(settings)?;
+    ReplicationPort::usual(address).map_err(|cause| refusal(settings, address, &cause))
+}
+
+fn replication_address(settings: &Settings) -> Result<SocketAddr, StartError> {
+    let options = store_settings::server(settings, settings.store.ha_listen_port as u16);
+    Ok(options.map_err(StartError::Setting)?.bind)
+}
+
+fn refusal(settings: &Settings, address: SocketAddr, cause: &io::Error) -> StartError {
+    let key = format!("haListenPort={}", settings.store.ha_listen_port);
+    StartError::Bind(launch::bind_failure(
+        "replication",
+        &key,
+        &address.to_string(),
+        cause,
     ))
 }
 
@@ -92,21 +104,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_replication_port_is_named_with_its_setting() {
+    async fn a_port_of_replication_that_was_given_is_named_with_its_setting() {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other.local_addr().unwrap().port();
         let mut settings = Settings::default();
         settings.server.bind_address = "127.0.0.1".to_owned();
-        settings.server.listen_port = i32::from(taken) - 1;
+        settings.server.listen_port = i32::from(taken) - 5;
         settings.store.ha_listen_port = i32::from(taken);
-        let problem = ha_port_problem(&settings).unwrap();
+        let problem = bind_given(&settings).err().unwrap().to_string();
         let parts = [
             taken.to_string(),
-            format!("listenPort={}", taken - 1),
-            "haListenPort".to_owned(),
+            format!("haListenPort={taken}"),
+            "replication".to_owned(),
         ];
         assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
-        drop(other);
-        assert_eq!(ha_port_problem(&settings), None);
+        settings.server.listen_port = i32::from(taken) - 1;
+        assert!(bind_given(&settings).unwrap().is_none());
+        assert!(bind_usual(&settings).is_ok());
     }
 }

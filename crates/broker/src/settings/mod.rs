@@ -12,6 +12,7 @@ pub use delay_levels::{BadLevel, DelayLevels};
 pub use settings::net::{ClientSection, ServerSection};
 pub use store::{BrokerRole, FlushDiskType, StoreSection};
 
+use ipnet::IpNet;
 use logs::LogSection;
 use settings::launch::{self, Exit, Launch};
 use settings::{Alias, Group, Hints, NotAKey, Report, Section, host};
@@ -33,7 +34,17 @@ pub struct Settings {
     pub auth: AuthSection,
     /// The log.
     pub log: LogSection,
+    /// One of [`IN_SYNC_KEYS`] was given, be it with its default: what SUCCESS of a SYNC_MASTER means is 5.x's rule.
+    pub in_sync_given: bool,
 }
+
+/// The keys by which 5.x says how many brokers have what was acknowledged.
+pub const IN_SYNC_KEYS: [&str; 4] = [
+    "inSyncReplicas",
+    "minInSyncReplicas",
+    "allAckInSyncStateSet",
+    "enableAutoInSyncReplicas",
+];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -48,6 +59,7 @@ impl Default for Settings {
             store: StoreSection::default(),
             auth: AuthSection::default(),
             log: LogSection::default(),
+            in_sync_given: false,
         }
     }
 }
@@ -235,9 +247,9 @@ impl Settings {
         address(&self.broker.broker_ip1, self.server.listen_port)
     }
 
-    /// Where slaves replicate from.
-    pub fn ha_addr(&self) -> String {
-        address(&self.broker.broker_ip2, self.store.ha_listen_port)
+    /// Where slaves replicate from, who connect to this port.
+    pub fn ha_addr(&self, port: u16) -> String {
+        address(&self.broker.broker_ip2, i32::from(port))
     }
 
     /// The broker's name on this host, as Java calls a broker's own log folder (BrokerStartup, `isolateLogEnable`): its name,
@@ -296,6 +308,13 @@ impl StoreSection {
             Some(paths) => paths_of(paths),
             None => vec![Path::new(&self.store_path_root_dir).join("commitlog")],
         }
+    }
+
+    /// Where slaves may connect from that no name server knows.
+    pub fn ha_allowed_networks(&self) -> Vec<IpNet> {
+        // The text was checked when it was read.
+        let networks = self.ha_allowed_slaves.as_deref().and_then(store::networks_of);
+        networks.unwrap_or_default()
     }
 
     /// Directories that only keep old commitlog files.

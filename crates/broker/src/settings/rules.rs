@@ -3,7 +3,7 @@
 //! `--check-config` and the start both come through here, and the start asks nothing else of the settings' values, so that
 //! the one never passes what the other refuses.
 
-use super::{BrokerRole, Settings};
+use super::{BrokerRole, IN_SYNC_KEYS, Settings};
 use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
@@ -69,10 +69,11 @@ impl Settings {
 
     fn check_role(&mut self, defaults: &Settings, report: &mut Report) {
         let (role, id) = (self.store.broker_role, self.broker.broker_id);
-        if role == BrokerRole::SyncMaster {
-            let text = "brokerRole=SYNC_MASTER: replication is not part of this release, so no slave will come: every send that \
-                        waits for one is stored and answered SLAVE_NOT_AVAILABLE. ASYNC_MASTER answers SEND_OK";
-            report.about(Severity::Warning, "brokerRole", text);
+        self.in_sync_given = IN_SYNC_KEYS.iter().any(|key| report.is_set(key));
+        if role == BrokerRole::SyncMaster && self.in_sync_given && !self.waits_for_slaves() {
+            let text = "inSyncReplicas=1 is this broker alone: as in 5.x, a SYNC_MASTER waits for no slave then. \
+                        inSyncReplicas=2 waits for one";
+            report.about(Severity::Warning, "inSyncReplicas", text);
         }
         match role {
             BrokerRole::AsyncMaster | BrokerRole::SyncMaster if id != 0 => {
@@ -87,9 +88,6 @@ impl Settings {
                 report.about(Severity::Error, "brokerId", text);
             }
             BrokerRole::Slave => {
-                let text =
-                    "brokerRole=SLAVE: replication is not part of this release; this broker copies nothing";
-                report.about(Severity::Warning, "brokerRole", text);
                 // Java takes ten percent off the default before it reads the file, so that a given value stays.
                 let memory = &mut self.store.access_message_in_memory_max_ratio;
                 if *memory == defaults.store.access_message_in_memory_max_ratio {

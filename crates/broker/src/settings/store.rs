@@ -1,5 +1,8 @@
 //! Settings of the store and of replication.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use settings::{BadValue, host, names, optional_paths, path, settings};
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
@@ -18,7 +21,7 @@ const MINOFF: &str = "the minimum of a queue is exact at any time";
 const TRANSIENT: &str = "records are written to the mapped file directly";
 const BATCHCQ: &str = "batch consume queues are not part of this release";
 const DISPATCH: &str = "queue units are always built in the order of the commitlog";
-const REPLICAS: &str = "replication is not part of this release";
+const ALONE: &str = "a broker serves without waiting for the others of its name";
 
 names! {
     /// How a broker takes part in replication.
@@ -65,6 +68,25 @@ fn delay_levels(value: &str) -> Result<(), BadValue> {
     } else {
         Err(BadValue::new("numbers with s, m, h or d, separated by one blank"))
     }
+}
+
+/// IP addresses and networks (`10.0.0.0/8`), separated by `,`.
+fn networks(value: &Option<String>) -> Result<(), BadValue> {
+    match value.as_deref().map_or(Some(Vec::new()), networks_of) {
+        Some(_) => Ok(()),
+        None => Err(BadValue::new(
+            "IP addresses and networks like 10.0.0.0/8, separated by `,`",
+        )),
+    }
+}
+
+/// Those networks, an address as one of itself alone.
+pub(super) fn networks_of(list: &str) -> Option<Vec<IpNet>> {
+    let one = |text: &str| {
+        let network = text.parse::<IpNet>();
+        network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
+    };
+    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 settings! {
@@ -144,7 +166,7 @@ settings! {
     max_msgs_num_batch: i32 = 64, java "maxMsgsNumBatch", since "4.9", applies Live, range 1..=i32::MAX;
     /// Upper limit of a query by unique id.
     default_query_max_num: i32 = 32, java "defaultQueryMaxNum", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Port of replication; 0: listenPort + 1. It counts when it is given, as in 5.x; 4.9.8 always uses listenPort + 1. Nothing listens there yet.
+    /// Port of replication; 0: listenPort + 1. It counts when it is given, as in 5.x; 4.9.8 always uses listenPort + 1.
     ha_listen_port: i32 = 0, java "haListenPort", since "4.9", applies AtStart, range 0..=65_535;
     /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
     broker_role: BrokerRole = BrokerRole::AsyncMaster, java "brokerRole", since "4.9", applies AtStart;
@@ -153,6 +175,36 @@ settings! {
         java "flushDiskType", since "4.9", applies AtStart;
     /// Milliseconds to wait for a synchronous flush.
     sync_flush_timeout: i32 = 5000, java "syncFlushTimeout", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Milliseconds that a sender waits for the slaves.
+    slave_timeout: i32 = 3000, java "slaveTimeout", since "4.9", applies Live, range 1..=i32::MAX;
+    /// Host and port where the master replicates from; unset: as the name servers say.
+    ha_master_address: Option<String> = None, java "haMasterAddress", since "4.9", applies AtStart;
+    /// Milliseconds of silence after which either side of a replication connection says where it is.
+    ha_send_heartbeat_interval: i32 = 5000,
+        java "haSendHeartbeatInterval", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// Milliseconds of the other side's silence after which a replication connection is closed.
+    ha_housekeeping_interval: i32 = 20_000,
+        java "haHousekeepingInterval", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// A slave that is so many bytes behind, or more, is not waited for.
+    ha_max_gap_not_in_sync: i32 = 268_435_456,
+        java "haMaxGapNotInSync", since "5.3", applies Live, range 1..=i32::MAX;
+    /// Brokers that have a message, this one counted in, when a SYNC_MASTER says SUCCESS; none of the four keys given: one slave, as 4.9.
+    in_sync_replicas: i32 = 1, java "inSyncReplicas", since "5.3", applies Live, range 0..=16;
+    /// A SYNC_MASTER refuses sends with fewer brokers in sync, this one counted in.
+    min_in_sync_replicas: i32 = 1, java "minInSyncReplicas", since "5.3", applies Live, range 0..=16;
+    /// A SYNC_MASTER waits for all brokers that are in sync.
+    all_ack_in_sync_state_set: bool = false, java "allAckInSyncStateSet", since "5.3", applies Live;
+    /// A SYNC_MASTER waits for as many brokers as are in sync, but not for more than inSyncReplicas and not for fewer than minInSyncReplicas.
+    enable_auto_in_sync_replicas: bool = false, java "enableAutoInSyncReplicas", since "5.3", applies Live;
+    /// Limit what each slave is sent.
+    ha_flow_control_enable: bool = false, java "haFlowControlEnable", since "5.3", applies Live;
+    /// Most bytes a second for each slave, if they are limited.
+    max_ha_transfer_byte_in_second: i64 = 104_857_600,
+        java "maxHaTransferByteInSecond", since "5.3", applies Live, range 1..=i64::MAX;
+    /// A slave without a log is given the newest file only, as Java does; otherwise all.
+    sync_from_last_file: bool = false, java "syncFromLastFile", since "5.3", applies Live;
+    /// Addresses and networks, separated by `,`, that slaves may connect from besides those that the name servers know for this brokerName. Unlike Java, which has no such key and lets everybody connect.
+    ha_allowed_slaves: Option<String> = None, java "haAllowedSlaves", since "only here", applies Live, check networks;
     /// Delay levels, space-separated number+unit (s, m, h, d), numbered from 1.
     message_delay_level: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
         java "messageDelayLevel", since "4.9", applies AtStart, check delay_levels;
@@ -199,12 +251,7 @@ settings! {
         "cleanResourceInterval": i32 = "10000", since "4.9", "expired files are looked for every ten seconds";
         "deleteCommitLogFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
         "deleteConsumeQueueFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
-        "haSendHeartbeatInterval": i32 = "5000", since "4.9", REPLICAS;
-        "haHousekeepingInterval": i32 = "20000", since "4.9", REPLICAS;
-        "haTransferBatchSize": i32 = "32768", since "4.9", REPLICAS;
-        "slaveTimeout": i32 = "3000", since "4.9", REPLICAS;
-        "haMasterAddress": Option<String> = "null", since "4.9", REPLICAS;
-        "haMaxGapNotInSync": i32 = "268435456", since "5.3", REPLICAS;
+        "haTransferBatchSize": i32 = "32768", since "4.9", "a transfer is as large as the slave takes";
         "flushCommitLogTimed": bool = "true", since "4.9", "the flush thread always sleeps flushIntervalCommitLog";
         "maxFilterMessageSize": i32 = "16000", since "5.3", "how far one pull looks is fixed";
         "maxTopicLength": i32 = "127", since "5.3", "a topic name has at most 127 letters";
@@ -269,21 +316,14 @@ settings! {
         "searchBcqByCacheEnable": bool = "true", since "5.3", BATCHCQ;
         "mappedFileSwapEnable": bool = "true", since "5.3", UNMAP;
         "pullBatchMaxMessageCount": i32 = "160", since "5.3", BATCHCQ;
-        "totalReplicas": i32 = "1", since "5.3", REPLICAS;
-        "inSyncReplicas": i32 = "1", since "5.3", REPLICAS;
-        "minInSyncReplicas": i32 = "1", since "5.3", REPLICAS;
-        "allAckInSyncStateSet": bool = "false", since "5.3", REPLICAS;
-        "enableAutoInSyncReplicas": bool = "false", since "5.3", REPLICAS;
-        "haFlowControlEnable": bool = "false", since "5.3", REPLICAS;
-        "maxHaTransferByteInSecond": i64 = "104857600", since "5.3", REPLICAS;
-        "haMaxTimeSlaveNotCatchup": i64 = "15000", since "5.3", REPLICAS;
-        "syncMasterFlushOffsetWhenStartup": bool = "false", since "5.3", REPLICAS;
-        "maxChecksumRange": i64 = "1073741824", since "5.3", REPLICAS;
+        "totalReplicas": i32 = "1", since "5.3", ALONE;
+        "haMaxTimeSlaveNotCatchup": i64 = "15000", since "5.3", CONTROLLER;
+        "syncMasterFlushOffsetWhenStartup": bool = "false", since "5.3", ALONE;
+        "maxChecksumRange": i64 = "1073741824", since "5.3", CONTROLLER;
         "replicasPerDiskPartition": i32 = "1", since "5.3", "the disk levels are of the whole partition";
         "logicalDiskSpaceCleanForciblyThreshold": f64 = "0.8", since "5.3", "the disk levels are of the whole partition";
         "disappearTimeAfterStart": i32 = "-1", since "5.3", CONTROLLER;
-        "maxSlaveResendLength": i64 = "268435456", since "5.3", REPLICAS;
-        "syncFromLastFile": bool = "false", since "5.3", REPLICAS;
+        "maxSlaveResendLength": i64 = "268435456", since "5.3", ALONE;
         "mappedFileSizeTimerLog": i32 = "104857600", since "5.3", TIMER;
         "timerPrecisionMs": i32 = "1000", since "5.3", TIMER;
         "timerGetMessageThreadNum": i32 = "3", since "5.3", POOLS;

@@ -28,6 +28,14 @@ pub enum LoadError {
         /// The file that is missing.
         file: String,
     },
+    /// A file of ours that nobody else writes says what nobody understands.
+    #[error("{path}: {why}; mend it, or move it away to start without what it says")]
+    NotUnderstood {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Neither the file nor its backup can be read.
     #[error(
         "{path} can not be read ({why}), nor can {backup} ({backup_why}); mend one of them, or move both away to start \

@@ -161,6 +161,26 @@ impl GroupTable {
         self.note_change(&mut state, now)
     }
 
+    /// Takes over all groups of a master, as they are there; those that are always here stay.
+    pub fn replace(&self, mut file: SubscriptionGroupTable) {
+        let mut state = self.state.write();
+        if state.file.data_version == file.data_version {
+            return;
+        }
+        let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
+        for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
+            group.group_name = key;
+            groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
+        }
+        for start in START_GROUPS {
+            groups
+                .entry(Arc::from(start))
+                .or_insert_with(|| Arc::new(default_group(start)));
+        }
+        *state = State { groups, file };
+        self.saver.touch();
+    }
+
     fn note_change(&self, state: &mut State, now: i64) -> Change {
         state.file.data_version.timestamp = now;
         state.file.data_version.counter += 1;

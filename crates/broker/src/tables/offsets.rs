@@ -165,6 +165,44 @@ impl OffsetTable {
         Ok(())
     }
 
+    /// Takes over the offsets of a master; groups and topics that it does not name stay (RocketMQ 4.9.8, SlaveSynchronize).
+    pub fn merge(&self, file: ConsumerOffsetTable) {
+        let light = file.lmq_offset_table.unwrap_or_default();
+        let light = light
+            .into_iter()
+            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
+        let mut state = self.state.write();
+        if file.data_version.is_some() {
+            state.version = file.data_version;
+        }
+        let mut changed = false;
+        for (key, queues) in file.offset_table.into_iter().chain(light) {
+            let Some((topic, group)) = key.split_once(SEPARATOR) else {
+                tracing::warn!("the master's key {key:?} of an offset is no topic@group, left out");
+                continue;
+            };
+            let State { groups, pairs, .. } = &mut *state;
+            let known = groups.get_mut(group).and_then(|topics| topics.get_mut(topic));
+            match known {
+                Some(known) if *known == queues => continue,
+                Some(known) => *known = queues,
+                None if *pairs >= PAIRS_MAX => continue,
+                None => {
+                    *pairs += 1;
+                    groups
+                        .entry(group.to_owned())
+                        .or_default()
+                        .insert(topic.to_owned(), queues);
+                }
+            }
+            changed = true;
+        }
+        drop(state);
+        if changed {
+            self.saver.touch_later();
+        }
+    }
+
     /// Topics the group has offsets for.
     pub fn topics_of(&self, group: &str) -> Vec<String> {
         self.state

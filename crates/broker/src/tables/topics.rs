@@ -414,6 +414,40 @@ impl TopicTable {
         }
     }
 
+    /// Takes over all topics of a master, as they are there; those that are always here stay.
+    pub fn replace(&self, file: TopicFile, now: i64) {
+        let mut state = self.state.write();
+        if state.version == file.data_version {
+            return;
+        }
+        let change = self.note_change(&mut state, now);
+        let changed = state.changes;
+        let mut topics: HashMap<Arc<str>, Entry> = HashMap::with_capacity(file.topic_config_table.len());
+        for (key, mut config) in file.topic_config_table {
+            if let Err(e) = name::check_any_topic(&key) {
+                tracing::error!("topic {key:?} of the master is left out: {e}");
+                continue;
+            }
+            config.topic_name = key;
+            let key: Arc<str> = Arc::from(config.topic_name.as_str());
+            // What stays as it is needs no name server to hear of it.
+            let known = state.topics.remove(&key).filter(|entry| *entry.config == config);
+            let entry = known.unwrap_or_else(|| Entry {
+                config: Arc::new(config),
+                changed,
+                change,
+            });
+            topics.insert(key, entry);
+        }
+        for name in &self.system {
+            if let Some((name, entry)) = state.topics.remove_entry(name.as_str()) {
+                topics.insert(name, entry);
+            }
+        }
+        state.topics = topics;
+        state.version = file.data_version;
+    }
+
     /// Marks exactly the topics named in the name server's order configuration as ordered.
     pub fn set_ordered(&self, ordered: &dyn Fn(&str) -> bool, now: i64) {
         let mut state = self.state.write();

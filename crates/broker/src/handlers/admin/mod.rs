@@ -1,6 +1,7 @@
 //! Requests of operators and their tools, one file a subject.
 
 pub mod group;
+pub mod ha;
 pub mod limits;
 pub mod runtime;
 pub mod settings;

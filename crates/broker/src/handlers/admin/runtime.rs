@@ -17,7 +17,9 @@ use super::limits::Limits;
 use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
+use crate::replication::{self, Link, SlaveServer};
 use crate::settings::Settings;
+use crate::tables::{ConfigFile, Tables};
 
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
@@ -35,11 +37,19 @@ pub struct Runtime<D: Disk> {
     pub limits: Limits,
     /// How far delayed messages are delivered.
     pub delivery: Arc<Delivery<D>>,
+    /// Whose changes slaves ask for.
+    pub tables: Tables,
+    /// How this broker stands to its master.
+    pub link: Arc<Link>,
+    /// The slaves of this broker.
+    pub slaves: Arc<SlaveServer<D>>,
+    /// When the broker was started, ms since 1970: numbers of changes begin anew then.
+    pub started: i64,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
 
-impl<D: Disk> Runtime<D> {
+impl<D: Disk + Clone> Runtime<D> {
     /// GET_BROKER_RUNTIME_INFO.
     pub fn get(&self, request: Request, _: MayWait) {
         request.responder.body(&KvTable {
@@ -66,7 +76,61 @@ impl<D: Disk> Runtime<D> {
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
         self.limits(&mut put);
+        match settings.is_slave() {
+            true => self.as_slave(now, &mut put),
+            false => self.as_master(&settings, &mut put),
+        }
         table
+    }
+
+    /// Ours: how far each slave is; and the number of each table's last change, which our slaves look at.
+    fn as_master(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
+        let store = &self.appender.store;
+        for slave in self.slaves.slaves() {
+            let behind = store.max_physical().0 - slave.acknowledged;
+            put(&format!("slave_{}", slave.address), format!("{behind} B behind"));
+        }
+        put("slavesRefused", self.slaves.refused().to_string());
+        let safe = self.appender.safe_end(settings).0;
+        for (table, change) in [
+            (replication::TOPICS, self.tables.topics.saver().latest()),
+            (replication::GROUPS, self.tables.groups.saver().latest()),
+            (replication::OFFSETS, self.tables.offsets.saver().latest()),
+        ] {
+            put(table, format!("{change:?} {}", self.started));
+        }
+        // What is safe of it follows the log.
+        let delays = self.delivery.offsets.latest();
+        put(replication::DELAYS, format!("{delays:?} {safe} {}", self.started));
+    }
+
+    /// Ours: who the master is and how far behind it this broker is.
+    fn as_slave(&self, now: i64, put: &mut dyn FnMut(&str, String)) {
+        let (store, link) = (&self.appender.store, self.link.state());
+        let end = store.max_physical().0;
+        let none = || "unknown".to_owned();
+        put("master", link.master.clone().unwrap_or_else(none));
+        let since = link
+            .since_ms
+            .map(|since| format!("connected for {} ms", now - since));
+        put(
+            "masterConnection",
+            link.stopped
+                .clone()
+                .or(since)
+                .unwrap_or_else(|| "not connected".to_owned()),
+        );
+        let behind = link.behind(end);
+        put(
+            "masterBehindBytes",
+            behind.map_or_else(none, |bytes| bytes.to_string()),
+        );
+        let behind_ms = match behind {
+            Some(0) => Some(0),
+            Some(_) => store.last_store_time().map(|time| (now - time).max(0)),
+            None => None,
+        };
+        put("masterBehindMs", behind_ms.map_or_else(none, |ms| ms.to_string()));
     }
 
     fn queues(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {

@@ -35,6 +35,10 @@ pub enum Error {
     BrokerUnwritable(String),
     #[error("this broker is a slave, messages are put to the master")]
     Slave,
+    #[error(
+        "in-sync replicas not enough: minInSyncReplicas asks for more brokers than have this one's log, nothing is stored"
+    )]
+    TooFewInSync,
     #[error("{0}")]
     Name(#[from] name::NameError),
     #[error("Sending message to topic[{0}] is forbidden.")]
@@ -107,6 +111,7 @@ impl Error {
     pub fn code(&self) -> i32 {
         match self {
             Error::Header(_)
+            | Error::TooFewInSync
             | Error::NotYet(_)
             | Error::Name(_)
             | Error::Queue { .. }

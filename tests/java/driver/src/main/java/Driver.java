@@ -95,6 +95,9 @@ public final class Driver {
         if (options.containsKey("keys")) {
             message.setKeys(options.get("keys") + number);
         }
+        if (options.containsKey("delay")) {
+            message.setDelayTimeLevel(number("delay", 0));
+        }
         return message;
     }
 

@@ -1,0 +1,178 @@
+//! What a slave asks its master and its own log before it copies: [`ha::Comparison`] says what, this module asks it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use disk::Disk;
+use ha::{Comparison, Extent, Outcome, Question};
+use protocol::body::topic::KvTable;
+use protocol::code::{request, response};
+use protocol::header::broker::ViewMessageRequestHeader;
+use remoting::{Body, Client, InvokeError};
+use store::{PhysicalOffset, Store};
+
+/// How long a master may take to answer one question: a record may have to come from its disk.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How the remark of a broker begins that has nothing at an offset, ours and Java's (AdminBrokerProcessor, QueryMessageProcessor).
+pub(super) const NOTHING_THERE: &str = "can not find message by the offset";
+
+/// Why the logs could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The master did not answer.
+    #[error("{0}")]
+    Invoke(#[from] InvokeError),
+    /// It answered something else.
+    #[error("the master answers request {code} with {answer}: {remark}")]
+    Answer {
+        /// What was asked.
+        code: i32,
+        /// Its code.
+        answer: i32,
+        /// Its remark.
+        remark: String,
+    },
+    /// Its answer lacks what was asked for.
+    #[error("the master does not say its {0}")]
+    Lacks(&'static str),
+    /// The own log.
+    #[error("the log can not be read: {0}")]
+    Log(#[from] disk::Error),
+    /// The own log.
+    #[error("{0}")]
+    Record(#[from] store::RecordAtError),
+}
+
+/// Two logs, compared.
+pub(super) struct Compared {
+    /// How they stand to each other.
+    pub(super) outcome: Outcome,
+    /// The end of the slave's last whole record; its log's beginning if it has none.
+    pub(super) last_end: i64,
+    /// As far as the master's log reached.
+    pub(super) master: Extent,
+}
+
+/// Asks.
+pub(super) struct Comparer<'a, D: Disk> {
+    /// The slave's log.
+    pub(super) store: &'a Arc<Store<D>>,
+    /// To the master.
+    pub(super) client: &'a Client,
+    /// `host:port` where the master answers requests.
+    pub(super) master: &'a str,
+}
+
+impl<D: Disk> Comparer<'_, D> {
+    /// Compares the logs.
+    pub(super) async fn compare(&self) -> Result<Compared, Error> {
+        let own = Extent {
+            min: self.store.min_physical().0,
+            end: self.store.max_physical().0,
+        };
+        let master = self.extent().await?;
+        let files = self.store.files_with_records()?;
+        let files = files.into_iter().map(|file| file.0).collect();
+        let mut comparison = Comparison::new(own, files, master);
+        let mut last_end = own.min;
+        let outcome = loop {
+            match comparison.question() {
+                Question::LastRecord => {
+                    let last = self.store.last_record()?;
+                    if let Some(at) = last {
+                        last_end = at.0 + self.store.record_at(at)?.len() as i64;
+                    }
+                    comparison.answer_last_record(last.map(|at| at.0));
+                }
+                Question::Records { from, to, at_most } => {
+                    let (from, to) = (PhysicalOffset(from), PhysicalOffset(to));
+                    let starts = self.store.record_starts(from, to, at_most)?;
+                    comparison.answer_records(starts.into_iter().map(|at| at.0).collect());
+                }
+                Question::Compare { offset } => {
+                    let own = self.store.record_at(PhysicalOffset(offset))?;
+                    let theirs = self.record(offset).await?;
+                    comparison.answer_compare(&own, theirs.as_deref());
+                }
+                Question::None(outcome) => break outcome,
+            }
+        };
+        Ok(Compared {
+            outcome,
+            last_end,
+            master,
+        })
+    }
+
+    /// Does what this log has behind its last record at `end`, a part of a record, begin the master's record there?
+    pub(super) async fn has_part_of(&self, end: i64) -> Result<bool, Error> {
+        let most = usize::try_from(self.store.settings().max_record_bytes()).unwrap_or(usize::MAX);
+        let Some(part) = self.store.raw(PhysicalOffset(end), most)? else {
+            return Ok(true);
+        };
+        if end + (part.len() as i64) < self.store.max_physical().0 {
+            return Ok(false);
+        }
+        let theirs = self.record(end).await?;
+        Ok(theirs.is_some_and(|record| record.starts_with(&part)))
+    }
+
+    async fn extent(&self) -> Result<Extent, Error> {
+        let table = runtime_info(self.client, self.master).await?;
+        let number = |name: &'static str| {
+            let value = table.table.get(name).and_then(|value| value.parse::<i64>().ok());
+            value.ok_or(Error::Lacks(name))
+        };
+        Ok(Extent {
+            min: number("commitLogMinOffset")?.max(0),
+            end: number("commitLogMaxOffset")?,
+        })
+    }
+
+    /// What the master has at an offset; nothing if it says that it has nothing there.
+    async fn record(&self, offset: i64) -> Result<Option<Bytes>, Error> {
+        let code = request::VIEW_MESSAGE_BY_ID;
+        let header = ViewMessageRequestHeader { offset };
+        let asked = self
+            .client
+            .invoke(self.master, code, &header, Body::Empty, ANSWER_WITHIN);
+        let answer = asked.await?;
+        let remark = answer.remark.as_deref().unwrap_or_default();
+        match answer.code {
+            response::SUCCESS => Ok(Some(answer.body.clone())),
+            response::SYSTEM_ERROR if remark.starts_with(NOTHING_THERE) => Ok(None),
+            other => Err(Error::Answer {
+                code,
+                answer: other,
+                remark: remark.to_owned(),
+            }),
+        }
+    }
+}
+
+/// GET_BROKER_RUNTIME_INFO.
+pub(super) async fn runtime_info(client: &Client, address: &str) -> Result<KvTable, Error> {
+    body(client, address, request::GET_BROKER_RUNTIME_INFO).await
+}
+
+/// The body of a broker's answer to a request that has neither header nor body.
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    client: &Client,
+    address: &str,
+    code: i32,
+) -> Result<T, Error> {
+    let answer = client
+        .invoke(address, code, &(), Body::Empty, ANSWER_WITHIN)
+        .await?;
+    let refused = |answer_code: i32, remark: String| Error::Answer {
+        code,
+        answer: answer_code,
+        remark,
+    };
+    if answer.code != response::SUCCESS {
+        let remark = answer.remark.as_deref().unwrap_or_default().to_owned();
+        return Err(refused(answer.code, remark));
+    }
+    protocol::body::read(&answer.body).map_err(|e| refused(answer.code, e.to_string()))
+}

@@ -1,0 +1,531 @@
+//! A master's side: the port of replication, and one thread a slave.
+//!
+//! The thread hands counted slices of the mapped log to the socket, many in one write, and gives every report to the state machine
+//! ([`ha::Master`]), which believes no more than it must. What the slaves have goes to the acknowledgements.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use disk::{Clock, Disk, MappedSlice};
+use ha::{ConnectionId, Extent, Master, MasterClose, MasterSettings, NewSlave, Next};
+use parking_lot::Mutex;
+use store::{PhysicalOffset, Store};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::port::{self, ReplicationPort};
+use super::{Admission, RoleHistory, run_alone};
+use crate::commitlog::{Acknowledgements, Growth};
+use crate::registration::Registration;
+use crate::settings::Settings;
+
+/// Connections that are looked at or served at once, at most.
+const CONNECTIONS_MAX: usize = 64;
+/// Slices and headers in one write.
+const PIECES_MAX: usize = 64;
+/// Reports of one read: far more than a slave sends in one round trip.
+const READ_BYTES: usize = 4096;
+/// The longest sleep: a growth that was missed is seen then.
+const LOOK_EACH: Duration = Duration::from_millis(100);
+/// How often a refused address is mentioned.
+const MENTION_EACH: Duration = Duration::from_secs(10);
+
+/// Why a slave is served no more.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{0}")]
+    Protocol(#[from] MasterClose),
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    #[error("the log can not be read: {0}")]
+    Log(#[from] disk::Error),
+    #[error("{0}")]
+    History(#[from] crate::tables::SaveError),
+    #[error("the slave closed the connection")]
+    Closed,
+    #[error("the slave has connected again")]
+    Replaced,
+    #[error("the broker stops")]
+    Stops,
+}
+
+/// Serves the slaves of this broker.
+pub struct SlaveServer<D: Disk> {
+    parts: SlaveServerParts<D>,
+    /// Connections by id, to close them.
+    connections: Mutex<HashMap<ConnectionId, Connected>>,
+    /// Connections that were refused.
+    refused: Refusals,
+}
+
+/// A slave that is connected.
+struct Connected {
+    address: SocketAddr,
+    closes: CancellationToken,
+    traffic: Arc<SlaveTraffic>,
+}
+
+/// What goes to a slave.
+#[derive(Default)]
+struct SlaveTraffic {
+    /// Bytes handed to the kernel.
+    sent: AtomicU64,
+    /// As many of them a second ago.
+    before: AtomicU64,
+    /// Bytes in the last second.
+    speed: AtomicU64,
+    /// Where the next transfer begins.
+    next: AtomicI64,
+}
+
+/// Addresses that were refused, told now and then.
+#[derive(Default)]
+struct Refusals {
+    count: AtomicUsize,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Refusals {
+    fn note(&self, address: SocketAddr, why: &str) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= MENTION_EACH) {
+            *told = Some(Instant::now());
+            tracing::warn!("replication: {address} is refused, {why} ({count} refused so far)");
+        }
+    }
+}
+
+/// A slave as tools are shown it.
+pub struct SlaveState {
+    /// Where it connects from.
+    pub address: String,
+    /// What it has acknowledged.
+    pub acknowledged: i64,
+    /// The end of the log that it said it has.
+    pub claim: Option<i64>,
+    /// Where what it is sent next begins.
+    pub next: i64,
+    /// Bytes that went to it in the last second.
+    pub speed: u64,
+}
+
+/// What serving slaves needs.
+pub struct SlaveServerParts<D: Disk> {
+    /// The log.
+    pub store: Arc<Store<D>>,
+    /// The disk that the history of roles lies on.
+    pub disk: D,
+    /// Who hears of what slaves have.
+    pub acknowledgements: Arc<Acknowledgements>,
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Who may connect.
+    pub admission: Admission,
+    /// Who is told where slaves connect.
+    pub registration: Arc<Registration>,
+    /// What was acknowledged.
+    pub history: Arc<RoleHistory>,
+    /// Wakes connections.
+    pub growth: Arc<Growth>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<D: Disk + Clone> SlaveServer<D> {
+    /// Nobody is connected.
+    pub fn new(parts: SlaveServerParts<D>) -> Self {
+        Self {
+            parts,
+            connections: Mutex::default(),
+            refused: Refusals::default(),
+        }
+    }
+
+    /// Connections that were refused.
+    pub fn refused(&self) -> usize {
+        self.refused.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes connections until `stop`; each slave has a thread of its own.
+    pub async fn run(self: Arc<Self>, port: &mut ReplicationPort, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let (wants, mut wanted) = mpsc::channel(1);
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                Some(asks) = wanted.recv() => {
+                    self.give_way(port, asks).await;
+                    continue;
+                }
+                accepted = port.listener.accept() => accepted,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    tracing::warn!("replication: a connection could not be taken: {e}");
+                    tokio::time::sleep(LOOK_EACH).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.refused.note(address, "64 connections are open already");
+                continue;
+            };
+            let (this, stop) = (Arc::clone(&self), stop.clone());
+            let wants = port.may_ask(&stream).then(|| wants.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                match wants {
+                    Some(wants) if port::asks(&stream).await => drop(wants.send(stream).await),
+                    _ => this.admit(stream, address, stop).await,
+                }
+            });
+        }
+    }
+
+    async fn give_way(&self, port: &mut ReplicationPort, asks: TcpStream) {
+        let given = port.give_way(asks).await.and_then(|()| port.number());
+        match given {
+            Ok(number) => self
+                .parts
+                .registration
+                .replication_moved(number, self.parts.clock.now_ms()),
+            Err(e) => tracing::warn!("the port of replication can not be given up: {e}"),
+        }
+    }
+
+    async fn admit(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: CancellationToken) {
+        let ip = address.ip().to_canonical();
+        if self.parts.settings.load().is_slave() {
+            return self.refused.note(address, "this broker is a slave itself");
+        }
+        let places = self.parts.admission.places(ip).await;
+        if places == 0 {
+            let name = self.parts.settings.load().broker.broker_name.clone();
+            let why =
+                format!("no name server knows a slave of {name} there, and haAllowedSlaves does not list it");
+            return self.refused.note(address, &why);
+        }
+        let now = self.parts.clock.now_ms();
+        let connected = self
+            .parts
+            .acknowledgements
+            .replicas(|replicas| replicas.connect(&ip.to_string(), places, now));
+        let Some(id) = connected else {
+            return self
+                .refused
+                .note(address, "too many connections from there have said nothing");
+        };
+        let closes = stop.child_token();
+        let traffic = Arc::new(SlaveTraffic::default());
+        let entry = Connected {
+            address,
+            closes: closes.clone(),
+            traffic: Arc::clone(&traffic),
+        };
+        self.connections.lock().insert(id, entry);
+        let slave = SlaveConnection {
+            id,
+            ip,
+            server: Arc::clone(&self),
+            closes,
+            stop,
+            traffic,
+            is_noted: false,
+        };
+        tracing::info!("replication: slave {address} has connected");
+        let ended = slave.on_its_own_thread(stream).await;
+        self.connections.lock().remove(&id);
+        self.parts
+            .acknowledgements
+            .replicas(|replicas| replicas.disconnect(id));
+        match ended {
+            Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
+            Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
+                tracing::info!("replication: slave {address} is gone: {ended}");
+            }
+            Ended::Protocol(_) | Ended::Log(_) | Ended::History(_) => {
+                tracing::warn!("replication: the connection of slave {address} is closed: {ended}");
+            }
+        }
+    }
+
+    /// The connected slaves.
+    pub fn slaves(&self) -> Vec<SlaveState> {
+        let standings = self.parts.acknowledgements.replicas(|replicas| {
+            let all = replicas.all().map(|(id, _, standing)| (id, standing));
+            all.collect::<Vec<_>>()
+        });
+        let connections = self.connections.lock();
+        let states = standings.into_iter().filter_map(|(id, standing)| {
+            let connected = connections.get(&id)?;
+            Some(SlaveState {
+                address: connected.address.to_string(),
+                acknowledged: standing.acknowledged.unwrap_or(0),
+                claim: standing.claim,
+                next: connected.traffic.next.load(Ordering::Relaxed),
+                speed: connected.traffic.speed.load(Ordering::Relaxed),
+            })
+        });
+        states.collect()
+    }
+
+    /// A second is over.
+    pub fn tick(&self) {
+        for connected in self.connections.lock().values() {
+            let sent = connected.traffic.sent.load(Ordering::Relaxed);
+            let before = connected.traffic.before.swap(sent, Ordering::Relaxed);
+            connected.traffic.speed.store(sent - before, Ordering::Relaxed);
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            min: self.parts.store.min_physical().0,
+            end: self.parts.store.max_physical().0,
+        }
+    }
+
+    fn master_settings(&self) -> MasterSettings {
+        let settings = self.parts.settings.load();
+        let s = &settings.store;
+        MasterSettings {
+            file_len: i64::from(s.mapped_file_size_commit_log),
+            new_slave: match s.sync_from_last_file {
+                true => NewSlave::NewestFile,
+                false => NewSlave::WholeLog,
+            },
+            heartbeat_ms: i64::from(s.ha_send_heartbeat_interval),
+            housekeeping_ms: i64::from(s.ha_housekeeping_interval),
+            bytes_per_second: rate(&settings),
+            ..MasterSettings::default()
+        }
+    }
+}
+
+/// What a slave is sent at most, bytes a second; 0: as much as it takes.
+fn rate(settings: &Settings) -> u64 {
+    match settings.store.ha_flow_control_enable {
+        true => settings.store.max_ha_transfer_byte_in_second.unsigned_abs(),
+        false => 0,
+    }
+}
+
+/// One connection of a slave.
+struct SlaveConnection<D: Disk> {
+    id: ConnectionId,
+    ip: IpAddr,
+    server: Arc<SlaveServer<D>>,
+    /// This connection is to be closed.
+    closes: CancellationToken,
+    /// The broker stops.
+    stop: CancellationToken,
+    traffic: Arc<SlaveTraffic>,
+    /// Its address is in the history of roles.
+    is_noted: bool,
+}
+
+/// How long there is nothing to send.
+struct Pause {
+    /// When to look again, ms.
+    until_ms: i64,
+    /// The log's end, if all up to it is sent: more of it ends the pause.
+    seen: Option<i64>,
+}
+
+/// What waits for the kernel: headers and slices of the log.
+#[derive(Default)]
+struct Outbox {
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are gone.
+    gone: usize,
+}
+
+enum Piece {
+    Header([u8; ha::wire::HEADER_LEN]),
+    Log(MappedSlice),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Header(bytes) => bytes,
+            Piece::Log(slice) => slice,
+        }
+    }
+}
+
+impl Outbox {
+    /// Writes what the kernel takes now; how much that is.
+    fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+            let gone = if count == 0 { self.gone } else { 0 };
+            *slot = IoSlice::new(piece.bytes().get(gone..).unwrap_or_default());
+            count += 1;
+        }
+        let written = stream.try_write_vectored(slices.get(..count).unwrap_or_default())?;
+        let mut left = written;
+        while let Some(first) = self.pieces.front() {
+            let rest = first.bytes().len() - self.gone;
+            if left < rest {
+                self.gone += left;
+                break;
+            }
+            left -= rest;
+            self.gone = 0;
+            self.pieces.pop_front();
+        }
+        Ok(written)
+    }
+}
+
+impl<D: Disk + Clone> SlaveConnection<D> {
+    /// Serves the slave on a thread of its own, and says why it is over.
+    async fn on_its_own_thread(self, stream: TcpStream) -> Ended {
+        let (done, end) = tokio::sync::oneshot::channel();
+        let served = move || {
+            let ended = run_alone(self.serve(stream)).unwrap_or_else(|e| Err(e.into()));
+            let Err(ended) = ended;
+            let _gone = done.send(ended);
+        };
+        let thread = std::thread::Builder::new().name("slave".to_owned()).spawn(served);
+        match thread {
+            // A thread that panicked has dropped its end.
+            Ok(_) => end.await.unwrap_or(Ended::Closed),
+            Err(e) => e.into(),
+        }
+    }
+
+    async fn serve(mut self, stream: TcpStream) -> Result<std::convert::Infallible, Ended> {
+        // The socket belongs to this runtime from here on.
+        let stream = TcpStream::from_std(stream.into_std()?)?;
+        stream.set_nodelay(true)?;
+        let server = Arc::clone(&self.server);
+        let mut master = Master::new(server.master_settings(), server.parts.clock.now_ms());
+        let mut outbox = Outbox::default();
+        let mut read = [0; READ_BYTES];
+        loop {
+            self.receive(&stream, &mut master, &mut read)?;
+            let pause = self.fill(&mut master, &mut outbox)?;
+            let is_full = self.send(&stream, &mut master, &mut outbox)?;
+            self.sleep(&stream, pause, is_full).await?;
+        }
+    }
+
+    /// Reads every report that has come.
+    fn receive(&mut self, stream: &TcpStream, master: &mut Master, read: &mut [u8]) -> Result<(), Ended> {
+        loop {
+            let bytes = match stream.try_read(read) {
+                Ok(0) => return Err(Ended::Closed),
+                Ok(len) => read.get(..len).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e.into()),
+            };
+            let now = self.server.parts.clock.now_ms();
+            master.receive(bytes, self.server.extent(), now)?;
+            let standing = master.standing();
+            if standing.claim.is_some() && !self.is_noted {
+                let (history, disk) = (&self.server.parts.history, &self.server.parts.disk);
+                history.save_slave(&self.ip.to_string(), disk, now)?;
+                self.is_noted = true;
+            }
+            let acknowledgements = &self.server.parts.acknowledgements;
+            if let Some(replaced) = acknowledgements.slave_reported(self.id, standing)
+                && let Some(other) = self.server.connections.lock().get(&replaced)
+            {
+                other.closes.cancel();
+            }
+        }
+    }
+
+    /// Takes what is to be sent into the outbox.
+    fn fill(&self, master: &mut Master, outbox: &mut Outbox) -> Result<Pause, Ended> {
+        let server = &self.server;
+        master.set_bytes_per_second(rate(&server.parts.settings.load()), server.parts.clock.now_ms());
+        loop {
+            let log = server.extent();
+            let transfer = match master.next(log, server.parts.clock.now_ms())? {
+                Next::Send(transfer) => transfer,
+                Next::Wait { until_ms } => {
+                    let next = master.next_offset();
+                    self.traffic.next.store(next.unwrap_or(-1), Ordering::Relaxed);
+                    let has_all = next == Some(log.end);
+                    return Ok(Pause {
+                        until_ms,
+                        seen: has_all.then_some(log.end),
+                    });
+                }
+            };
+            outbox.pieces.push_back(Piece::Header(transfer.header));
+            let (mut at, mut left) = (transfer.from, transfer.len);
+            while left > 0 {
+                let slice = server.parts.store.raw(PhysicalOffset(at), left)?;
+                // Retention came in between.
+                let min = server.parts.store.min_physical().0;
+                let slice = slice.ok_or(MasterClose::Overtaken { next: at, min })?;
+                at += slice.len() as i64;
+                left -= slice.len();
+                outbox.pieces.push_back(Piece::Log(slice));
+            }
+        }
+    }
+
+    /// Hands over what the kernel takes; true if it took not all.
+    fn send(&self, stream: &TcpStream, master: &mut Master, outbox: &mut Outbox) -> Result<bool, Ended> {
+        while !outbox.pieces.is_empty() {
+            match outbox.write(stream) {
+                Ok(written) => {
+                    self.traffic.sent.fetch_add(written as u64, Ordering::Relaxed);
+                    master.hand_over(written);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sleeps until there is something to do.
+    async fn sleep(&self, stream: &TcpStream, pause: Pause, is_full: bool) -> Result<(), Ended> {
+        let server = &self.server;
+        let wait_ms = (pause.until_ms - server.parts.clock.now_ms())
+            .max(0)
+            .unsigned_abs();
+        let wait = Duration::from_millis(wait_ms).min(LOOK_EACH);
+        let interest = match is_full {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        // A peer that takes nothing more, or a limit, is waited for however the log grows.
+        let growth = async {
+            match pause.seen {
+                Some(seen) => {
+                    server
+                        .parts
+                        .growth
+                        .sleep(|| server.parts.store.max_physical().0 > seen)
+                        .await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Ended::Stops),
+            () = self.closes.cancelled() => Err(Ended::Replaced),
+            ready = stream.ready(interest) => ready.map(drop).map_err(Ended::from),
+            () = growth => Ok(()),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}

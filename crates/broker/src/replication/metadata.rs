@@ -1,0 +1,243 @@
+//! What a slave copies besides the log: topics, groups, consumer offsets, how far delayed messages are delivered.
+//!
+//! Java asks for all of it each ten seconds (RocketMQ 4.9.8, SlaveSynchronize). A master of ours tells in its runtime information when
+//! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once.
+//!
+//! Offsets are not put in force before the log they belong to is here: a slave that becomes the master must have what its consumers
+//! have read, and what was delivered late.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::{Clock, Disk};
+use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
+use protocol::code::request;
+use remoting::Client;
+use store::Store;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Link;
+use super::compare::{self, body, runtime_info};
+use crate::commitlog::ArrivalListener;
+use crate::delay::{DelayOffsetContent, DelayOffsets};
+use crate::registration::MasterAddress;
+use crate::tables::{Tables, TopicFile, TopicTable};
+
+/// How often the master is asked how far it is, and what has changed.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// How often everything is asked for: Java's cadence.
+const ALL_EACH: Duration = Duration::from_secs(10);
+/// Of the time, no more than this part is spent on one table.
+const SHARE: u32 = 20;
+
+/// Names of the tables in a master's runtime information, each with the number of its last change.
+pub const TOPICS: &str = "change_topics";
+/// Groups.
+pub const GROUPS: &str = "change_groups";
+/// Consumer offsets.
+pub const OFFSETS: &str = "change_offsets";
+/// Delayed messages.
+pub const DELAYS: &str = "change_delays";
+
+const ALL: [&str; 4] = [TOPICS, GROUPS, OFFSETS, DELAYS];
+
+/// Hears of a message of a topic that the slave does not know.
+pub struct UnknownTopic {
+    topics: Arc<TopicTable>,
+    found: Notify,
+}
+
+impl UnknownTopic {
+    /// Looks into this table.
+    pub fn new(topics: Arc<TopicTable>) -> Self {
+        Self {
+            topics,
+            found: Notify::new(),
+        }
+    }
+}
+
+impl ArrivalListener for UnknownTopic {
+    fn arrived(&self, arrival: &store::Arrival<'_>) {
+        if !message::name::is_system_topic(arrival.topic) && self.topics.get(arrival.topic).is_none() {
+            self.found.notify_one();
+        }
+    }
+
+    fn wake(&self) {}
+}
+
+/// Copies the master's tables.
+pub struct Metadata<D: Disk> {
+    /// The own tables.
+    pub tables: Tables,
+    /// How far delayed messages are delivered.
+    pub delays: Arc<DelayOffsets>,
+    /// The copy of the log.
+    pub store: Arc<Store<D>>,
+    /// How it stands.
+    pub link: Arc<Link>,
+    /// Where the name servers say that the master is.
+    pub master: watch::Receiver<MasterAddress>,
+    /// Wakes at once.
+    pub unknown: Arc<UnknownTopic>,
+    /// To the master.
+    pub client: Client,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Offsets that wait for the log.
+enum Waiting {
+    Offsets(ConsumerOffsetTable),
+    Delays(DelayOffsetContent),
+}
+
+/// What was asked of one master.
+#[derive(Default)]
+struct Asked {
+    master: String,
+    /// The number of a table's change that was asked for.
+    changes: HashMap<&'static str, String>,
+    /// Not again before.
+    again: HashMap<&'static str, Instant>,
+    all: Option<Instant>,
+    /// Each with the end of the master's log after it was given, once that is known.
+    waiting: Vec<(Waiting, Option<i64>)>,
+}
+
+impl<D: Disk> Metadata<D> {
+    /// The task's body: ends when the broker stops.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut asked = Asked::default();
+        let mut said = String::new();
+        while !stop.is_cancelled() {
+            let master = self.master.borrow().broker.clone();
+            if let Some(master) = master {
+                if asked.master != master {
+                    asked = Asked {
+                        master,
+                        ..Asked::default()
+                    };
+                }
+                match self.look(&mut asked).await {
+                    Ok(()) => said.clear(),
+                    Err(e) => {
+                        let text = e.to_string();
+                        if text != said {
+                            tracing::warn!(
+                                "replication: the tables of master {} are not copied: {e}",
+                                asked.master
+                            );
+                            said = text;
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EACH) => {}
+                () = self.unknown.found.notified() => drop(asked.changes.remove(TOPICS)),
+            }
+        }
+    }
+
+    /// Asks what has changed, and for that.
+    async fn look(&self, asked: &mut Asked) -> Result<(), compare::Error> {
+        let info = runtime_info(&self.client, &asked.master).await?.table;
+        let end = info
+            .get("commitLogMaxOffset")
+            .and_then(|end| end.parse::<i64>().ok());
+        if let Some(end) = end {
+            let now = self.clock.now_ms();
+            self.link.note(|link| link.master_end = Some((end, now)));
+            self.put_in_force(asked, end);
+        }
+        let now = Instant::now();
+        let is_time = asked.all.is_none_or(|last| now.duration_since(last) >= ALL_EACH);
+        if is_time {
+            asked.all = Some(now);
+        }
+        let mut failed = Ok(());
+        for table in ALL {
+            let change = info.get(table);
+            let is_new = match change {
+                Some(change) => asked.changes.get(table) != Some(change),
+                // Java's master does not say.
+                None => is_time || (table == TOPICS && !asked.changes.contains_key(TOPICS)),
+            };
+            if !is_new || asked.again.get(table).is_some_and(|again| now < *again) {
+                continue;
+            }
+            let begun = Instant::now();
+            match self.copy(table, asked).await {
+                Ok(()) => {
+                    asked.changes.insert(table, change.cloned().unwrap_or_default());
+                }
+                // One that the master does not have keeps no other from being copied.
+                Err(e) => failed = Err(e),
+            }
+            let took = begun.elapsed();
+            asked.again.insert(table, Instant::now() + took * SHARE);
+        }
+        failed
+    }
+
+    async fn copy(&self, table: &'static str, asked: &mut Asked) -> Result<(), compare::Error> {
+        let (client, master) = (&self.client, &asked.master);
+        let now = self.clock.now_ms();
+        match table {
+            TOPICS => {
+                let file: TopicFile = body(client, master, request::GET_ALL_TOPIC_CONFIG).await?;
+                self.tables.topics.replace(file, now);
+            }
+            GROUPS => {
+                let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+                let file: SubscriptionGroupTable = body(client, master, code).await?;
+                self.tables.groups.replace(file);
+            }
+            OFFSETS => {
+                let offsets = body(client, master, request::GET_ALL_CONSUMER_OFFSET).await?;
+                asked.wait(Waiting::Offsets(offsets));
+            }
+            _ => {
+                let delays = body(client, master, request::GET_ALL_DELAY_OFFSET).await?;
+                asked.wait(Waiting::Delays(delays));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the offsets in force whose log is here. The master's log ends at `end` now.
+    fn put_in_force(&self, asked: &mut Asked, end: i64) {
+        let own = self.store.max_physical().0;
+        for (waiting, needed) in std::mem::take(&mut asked.waiting) {
+            let needed = needed.unwrap_or(end);
+            if own < needed {
+                asked.waiting.push((waiting, Some(needed)));
+                continue;
+            }
+            match waiting {
+                Waiting::Offsets(offsets) => self.tables.offsets.merge(offsets),
+                Waiting::Delays(delays) => self.delays.replace(delays),
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// What waits already has a chance to be put in force before newer offsets take its place: two of a kind wait at most.
+    fn wait(&mut self, new: Waiting) {
+        let kind = std::mem::discriminant(&new);
+        let of_kind = |(waiting, _): &(Waiting, Option<i64>)| std::mem::discriminant(waiting) == kind;
+        if self.waiting.iter().filter(|waiting| of_kind(waiting)).count() > 1
+            && let Some(newest) = self.waiting.iter().rposition(of_kind)
+        {
+            self.waiting.remove(newest);
+        }
+        self.waiting.push((new, None));
+    }
+}

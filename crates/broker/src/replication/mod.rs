@@ -1,0 +1,46 @@
+//! Replication: the sockets around the state machines of crate `ha`.
+//!
+//! | File | Owns |
+//! |---|---|
+//! | `history` | what this broker acknowledged as a master, and its file |
+//! | `admission` | who may connect to the port of replication |
+//! | `port` | the port of replication, and how it gives way |
+//! | `master` | one thread a slave |
+//! | `slave` | the one thread that copies a master's log |
+//! | `compare` | what a slave asks its master and its own log before it copies |
+//! | `metadata` | what a slave copies besides the log |
+//! | `status` | how a slave stands to its master, for tools |
+//!
+//! A connection has a thread with a runtime of its own: what a slave asks for may lie on the disk only, and an append may wait for
+//! it, and no other connection waits with them.
+
+use std::io;
+
+mod admission;
+mod compare;
+mod history;
+mod master;
+mod metadata;
+mod port;
+mod slave;
+mod status;
+
+pub use admission::{Admission, Registered};
+pub use history::{HistoryListener, RoleHistory};
+pub use master::{SlaveServer, SlaveServerParts, SlaveState};
+pub use metadata::{DELAYS, GROUPS, Metadata, OFFSETS, TOPICS, UnknownTopic};
+pub use port::{ReplicationPort, ask_for};
+pub use slave::Follower;
+pub use status::{Link, LinkState};
+
+/// Runs a connection on this thread, with a runtime of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this thread is no worker: only the connection waits with it"
+)]
+fn run_alone<T>(connection: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(connection))
+}

@@ -1,0 +1,182 @@
+//! The port of replication, and how it gives way.
+//!
+//! It is listenPort + 1 unless `haListenPort` is given. Guides put several brokers on one host with ports like 10911 and 10912, where
+//! Java's second one does not start. Here a port that nobody gave gives way: if it is taken, replication listens on any other; and if a
+//! broker that is started wants it for its clients, it asks. Slaves hear from the name servers where to connect.
+//!
+//! The question is eight bytes, sent from the host itself: `ff 47 49 56 45 57 41 59` (`GIVEWAY`). To any master it is a report of a
+//! position below 0, which says nothing. The same bytes are the answer, when the port is free.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// What asks for the port, and says that it is free.
+const GIVE_WAY: [u8; 8] = *b"\xffGIVEWAY";
+/// How long whoever asks waits for the answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long a connection from this host may take to ask.
+const ASKED_WITHIN: Duration = Duration::from_millis(50);
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 128;
+
+/// The listener of replication.
+pub struct ReplicationPort {
+    /// Where slaves connect.
+    pub listener: TcpListener,
+    /// Nobody gave its number.
+    gives_way: bool,
+}
+
+impl ReplicationPort {
+    /// Listens at an address that was given.
+    ///
+    /// # Errors
+    /// It can not be had.
+    pub fn given(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            listener: listen(address)?,
+            gives_way: false,
+        })
+    }
+
+    /// Listens at an address, or at any other port if that is taken.
+    ///
+    /// # Errors
+    /// None can be had.
+    pub fn usual(address: SocketAddr) -> io::Result<Self> {
+        let listener = match listen(address) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                let listener = listen(SocketAddr::new(address.ip(), 0))?;
+                tracing::warn!(
+                    "port {} of replication, listenPort + 1, is taken: replication listens on {} now, where the name servers send \
+                     the slaves; haListenPort sets a port for good",
+                    address.port(),
+                    listener.local_addr()?.port()
+                );
+                listener
+            }
+            listener => listener?,
+        };
+        Ok(Self {
+            listener,
+            gives_way: true,
+        })
+    }
+
+    /// Its number.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn number(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// Could this connection be a broker of this host that wants the port?
+    pub(super) fn may_ask(&self, stream: &TcpStream) -> bool {
+        let ip = |address: io::Result<SocketAddr>| address.ok().map(|address| address.ip());
+        self.gives_way
+            && ip(stream.peer_addr()).is_some()
+            && ip(stream.peer_addr()) == ip(stream.local_addr())
+    }
+
+    /// Gives the port to whoever has asked, and goes on at another one.
+    pub(super) async fn give_way(&mut self, mut asks: TcpStream) -> io::Result<()> {
+        let was = self.listener.local_addr()?;
+        self.listener = listen(SocketAddr::new(was.ip(), 0))?;
+        tracing::warn!(
+            "port {} of replication, listenPort + 1, is wanted by another broker of this host for its clients: replication listens \
+             on {} now, where the name servers send the slaves; haListenPort sets a port for good",
+            was.port(),
+            self.number()?
+        );
+        asks.write_all(&GIVE_WAY).await
+    }
+}
+
+/// Does this connection, which may, ask for the port?
+pub(super) async fn asks(stream: &TcpStream) -> bool {
+    let mut first = [0; GIVE_WAY.len()];
+    let asked = async {
+        loop {
+            match stream.peek(&mut first).await {
+                Ok(len) if len == GIVE_WAY.len() => return first == GIVE_WAY,
+                Ok(1..) if GIVE_WAY.starts_with(&first[..1]) => tokio::task::yield_now().await,
+                _ => return false,
+            }
+        }
+    };
+    tokio::time::timeout(ASKED_WITHIN, asked).await.unwrap_or(false)
+}
+
+/// Asks whoever listens at this address to give it up if it is a port of replication; true if it is free now. Waits for the answer.
+pub fn ask_for(address: SocketAddr) -> bool {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+        _ => Ipv6Addr::LOCALHOST.into(),
+    };
+    let asked = || -> io::Result<bool> {
+        let mut stream =
+            std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_WITHIN)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.write_all(&GIVE_WAY)?;
+        let mut answer = [0; GIVE_WAY.len()];
+        stream.read_exact(&mut answer)?;
+        Ok(answer == GIVE_WAY)
+    };
+    asked().unwrap_or(false)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address.is_ipv4() {
+        true => TcpSocket::new_v4()?,
+        false => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn any() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_not_given_is_given_to_a_broker_that_asks() {
+        let mut port = ReplicationPort::usual(any()).unwrap();
+        let was = port.listener.local_addr().unwrap();
+        let asking = std::thread::spawn(move || {
+            let is_free = ask_for(was);
+            (is_free, std::net::TcpListener::bind(was).is_ok())
+        });
+        let (stream, _) = port.listener.accept().await.unwrap();
+        assert!(port.may_ask(&stream) && asks(&stream).await);
+        port.give_way(stream).await.unwrap();
+        assert_eq!(asking.join().unwrap(), (true, true));
+        assert_ne!(port.number().unwrap(), was.port());
+    }
+
+    #[tokio::test]
+    async fn slaves_do_not_ask_and_a_port_that_was_given_stays() {
+        let port = ReplicationPort::given(any()).unwrap();
+        let address = port.listener.local_addr().unwrap();
+        for first in [&[0u8; 8][..], &[0xff; 8], b"\xffGI", b""] {
+            let mut slave = TcpStream::connect(address).await.unwrap();
+            let (stream, _) = port.listener.accept().await.unwrap();
+            slave.write_all(first).await.unwrap();
+            assert!(!port.may_ask(&stream) && !asks(&stream).await, "{first:?}");
+        }
+        assert!(ReplicationPort::given(address).is_err());
+        let other = ReplicationPort::usual(address).unwrap();
+        assert_ne!(other.number().unwrap(), address.port());
+    }
+}

@@ -1,0 +1,56 @@
+//! How a slave stands to its master: for the log, runtime information, `haStatus`.
+
+use parking_lot::Mutex;
+
+/// What is known of the connection to the master.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// Where the master replicates from, if that is known.
+    pub master: Option<String>,
+    /// When the connection that stands was made, ms since 1970.
+    pub since_ms: Option<i64>,
+    /// When something came last, ms since 1970; 0: never.
+    pub read_ms: i64,
+    /// When a report went last, ms since 1970; 0: never.
+    pub write_ms: i64,
+    /// Bytes that came.
+    pub read_bytes: u64,
+    /// As many of them a second ago.
+    read_before: u64,
+    /// Bytes that came in the last second.
+    pub speed: u64,
+    /// The end of the master's log as it said last, and when it was asked, ms since 1970.
+    pub master_end: Option<(i64, i64)>,
+    /// Why nothing is replicated, if that needs somebody.
+    pub stopped: Option<String>,
+}
+
+impl LinkState {
+    /// How many bytes a log that ends at `end` is behind the master's, as it said last.
+    pub fn behind(&self, end: i64) -> Option<i64> {
+        self.master_end.map(|(master, _)| (master - end).max(0))
+    }
+}
+
+/// How this broker stands to its master. All of it stays empty on a master.
+#[derive(Debug, Default)]
+pub struct Link(Mutex<LinkState>);
+
+impl Link {
+    /// As it is now.
+    pub fn state(&self) -> LinkState {
+        self.0.lock().clone()
+    }
+
+    /// A second is over.
+    pub fn tick(&self) {
+        let mut link = self.0.lock();
+        link.speed = link.read_bytes - link.read_before;
+        link.read_before = link.read_bytes;
+    }
+
+    /// Notes what has changed.
+    pub(super) fn note(&self, change: impl FnOnce(&mut LinkState)) {
+        change(&mut self.0.lock());
+    }
+}
