@@ -15,5 +15,6 @@ mod name_servers;
 mod queries;
 mod registration;
 mod requests;
+mod slaves;
 mod sync_flush;
 mod yesterday;
