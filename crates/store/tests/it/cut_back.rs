@@ -113,7 +113,7 @@ fn copy(master: &Store<SimDisk>, slave: &Store<SimDisk>, random: &mut SimRandom,
 }
 
 /// Where records of a log end, and where each starts.
-fn borders(log: &[u8], min: i64) -> Vec<(i64, i64)> {
+pub(crate) fn borders(log: &[u8], min: i64) -> Vec<(i64, i64)> {
     let (mut at, mut borders) = (0, Vec::new());
     while at < log.len() {
         let left = FILE as usize - at % FILE as usize;
