@@ -10,7 +10,7 @@
 //! | flush | [`Store::flush`], then [`Store::reput`] (SYNC_FLUSH); [`Store::flush_consumequeues`] |
 //! | allocate | [`Store::prepare_ahead`] whenever [`Store::needs_preparation`] |
 //! | whoever opens | [`Store::open_with`], which is lent threads ([`Parallel`]) and tells how far it is |
-//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] and [`Store::cut_back`] on a slave |
+//! | replication | [`Store::raw`] on a master, [`Store::append_raw`] and [`Store::cut_back`] on a slave; [`Store::record_starts`] |
 //! | slow tick | [`Store::build_index`], [`Store::tick_disk`], [`Store::tick_retention`] |
 //!
 //! What it refuses: to know topics' settings, consumers or the network. Start reading at [`Store::append`] and
@@ -42,6 +42,7 @@ mod queue;
 mod queue_checkpoint;
 mod raw;
 mod read;
+mod record_starts;
 pub mod recover;
 mod reput;
 mod retention;

@@ -166,7 +166,20 @@ impl<D: Disk> Log<D> {
         if len < 0 || from >= self.file_size || len > self.file_size - from {
             return Ok(None);
         }
-        file.file.slice(from as u64..(from + len) as u64)
+        let slice = file.file.slice(from as u64..(from + len) as u64);
+        self.unless_gone(file, slice)
+    }
+
+    /// What a file said, unless it has left the log since it was found: then there is nothing.
+    fn unless_gone(
+        &self,
+        file: &Arc<LogFile<D::File>>,
+        slice: disk::Result<Option<MappedSlice>>,
+    ) -> disk::Result<Option<MappedSlice>> {
+        match slice {
+            Err(_) if !self.files.load().iter().any(|other| Arc::ptr_eq(other, file)) => Ok(None),
+            slice => slice,
+        }
     }
 
     /// Everything published from `position` to the end of its file.
@@ -179,7 +192,7 @@ impl<D: Disk> Log<D> {
         if from >= end {
             Ok(None)
         } else {
-            file.file.slice(from..end)
+            self.unless_gone(&file, file.file.slice(from..end))
         }
     }
 

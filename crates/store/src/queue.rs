@@ -358,15 +358,19 @@ impl<F: MappedFile> Queue<F> {
     /// Units from `from` on: as many as its file has, at most `max_bytes`. `None` where there is no data.
     pub(crate) fn units(&self, from: i64, max_bytes: i64) -> disk::Result<Option<MappedSlice>> {
         let byte = from * UNIT;
-        let Some(file) = self.file_at(byte) else {
-            return Ok(None);
-        };
-        let start = byte - file.start;
-        let end = (file.file.published() as i64).min(start.saturating_add(max_bytes / UNIT * UNIT));
-        if start >= end {
-            return Ok(None);
+        while let Some(file) = self.file_at(byte) {
+            let start = byte - file.start;
+            let end = (file.file.published() as i64).min(start.saturating_add(max_bytes / UNIT * UNIT));
+            if start >= end {
+                break;
+            }
+            match file.file.slice(start as u64..end as u64) {
+                // It was removed, or a copy took its place, since it was found.
+                Err(_) if !self.files.read().iter().any(|other| Arc::ptr_eq(other, &file)) => {}
+                slice => return slice,
+            }
         }
-        file.file.slice(start as u64..end as u64)
+        Ok(None)
     }
 
     /// One unit.

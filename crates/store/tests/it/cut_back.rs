@@ -5,9 +5,12 @@
 use crate::harness::*;
 use crate::raw::{FILE, TOPICS, log_bytes, settings};
 use disk::{MappedSlice, Operation, SimDisk, SimRandom};
-use message::record::{Check, Entry, Place, decode};
+use filter::{Filter, Verdict};
+use message::record::{Check, Entry, Place, View, decode};
 use std::collections::BTreeMap;
+use std::fmt::{Debug, Formatter};
 use std::path::Path;
+use std::sync::Mutex;
 use store::{CutBack, CutBackError, FlushType, PhysicalOffset, Store, StoreSettings};
 
 const SEEDS: u64 = 150;
@@ -23,6 +26,7 @@ struct Seen {
     queues: BTreeMap<(&'static str, i32), Messages>,
     /// By topic and key.
     keys: BTreeMap<(&'static str, &'static str), Vec<i64>>,
+    index_end: (i64, PhysicalOffset),
 }
 
 /// End of a queue, its messages with their places.
@@ -57,6 +61,7 @@ fn seen(store: &Store<SimDisk>) -> Seen {
                 (place, (end, drain_places(store, place.0, place.1)))
             })
             .collect(),
+        index_end: store.index_end(),
         keys: TOPICS
             .iter()
             .flat_map(|topic| ["k1", "k2"].map(|key| (*topic, key)))
@@ -108,7 +113,7 @@ fn copy(master: &Store<SimDisk>, slave: &Store<SimDisk>, random: &mut SimRandom,
 }
 
 /// Where records of a log end, and where each starts.
-fn borders(log: &[u8], min: i64) -> Vec<(i64, i64)> {
+pub(crate) fn borders(log: &[u8], min: i64) -> Vec<(i64, i64)> {
     let (mut at, mut borders) = (0, Vec::new());
     while at < log.len() {
         let left = FILE as usize - at % FILE as usize;
@@ -807,6 +812,83 @@ fn the_deletion_of_a_topic_does_not_reach_behind_the_cut() {
     assert_eq!(there(&slave), (5..12).collect::<Vec<_>>());
 }
 
+/// Two logs with the same first 50 messages, and where those end. Then what is the one's topic A is the other's topic B, byte for
+/// byte as long.
+fn parted(file_size: i64) -> ([Vec<u8>; 2], usize) {
+    let settings = StoreSettings {
+        commitlog_file_size: file_size,
+        ..settings(FlushType::Async)
+    };
+    let mut until = 0;
+    let logs = ["A", "B"].map(|last| {
+        let (master, _) = open(&SimDisk::new(), &settings);
+        for number in 0..150u32 {
+            let topic = if number < 50 {
+                ["A", "B"][number as usize % 2]
+            } else {
+                last
+            };
+            let now = NOW + i64::from(number);
+            let sent = send_through(&master, record(topic, 0, &[7; 900], b"KEYS\x01k1\x02"), now);
+            until = if number < 50 { sent.end.0 as usize } else { until };
+        }
+        log_bytes(&master)
+    });
+    (logs, until)
+}
+
+/// Wants all, and does something once when it is asked first: between a look at the units and one at the log.
+struct Meanwhile<F>(Mutex<Option<F>>);
+
+impl<F> Debug for Meanwhile<F> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl<F: FnOnce() + Send> Filter for Meanwhile<F> {
+    fn by_unit(&self, _tags_code: i64) -> Verdict {
+        let act = self.0.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
+        }
+        Verdict::Wanted
+    }
+
+    fn by_record(&self, _record: &View<'_>) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn who_reads_while_the_log_is_cut_reads_again() {
+    let (logs, until) = parted(FILE);
+    let (store, _) = open(&SimDisk::new(), &replica(&settings(FlushType::Async)));
+    let append = |bytes: &[u8]| {
+        store.append_raw(store.max_physical(), bytes, NOW).unwrap();
+        store.reput(&mut |_| {}).unwrap();
+    };
+    append(&logs[0]);
+    let cut = || {
+        store.cut_back(PhysicalOffset(until as i64), NOW).unwrap();
+        append(&logs[1][until..]);
+    };
+    let filter = Meanwhile(Mutex::new(Some(cut)));
+    let (result, slices) = read_with(&store, "A", 0, 20, ALL, &filter);
+    let found: Vec<_> = records(&slices)
+        .iter()
+        .map(|view| (view.topic().to_owned(), view.queue_offset()))
+        .collect();
+    let of_a: Vec<_> = (20..25).map(|offset| ("A".to_owned(), offset)).collect();
+    assert_eq!(found, of_a, "{result:?}");
+    assert_eq!((result.next_begin_offset.0, result.max_offset.0), (25, 25));
+    assert_eq!(drain(&store, "B", 0).len(), 125);
+}
+
 #[test]
 fn readers_see_messages_of_their_queue_while_the_log_is_cut_and_goes_on_otherwise() {
     let dir = tempfile::tempdir().unwrap();
@@ -819,31 +901,8 @@ fn readers_see_messages_of_their_queue_while_the_log_is_cut_and_goes_on_otherwis
             ..settings(FlushType::Async)
         })
     };
-    // Two masters with the same first messages; then what is the one's topic A is the other's topic B, byte for byte as long.
-    let logs = ["A", "B"].map(|last| {
-        let sim = StoreSettings {
-            commitlog_file_size: settings.commitlog_file_size,
-            ..crate::raw::settings(FlushType::Async)
-        };
-        let (master, _) = open(&SimDisk::new(), &sim);
-        let mut end = 0;
-        for number in 0..150u32 {
-            let topic = if number < 50 {
-                ["A", "B"][number as usize % 2]
-            } else {
-                last
-            };
-            let sent = send_through(
-                &master,
-                record(topic, 0, &[7; 900], b"KEYS\x01k1\x02"),
-                NOW + i64::from(number),
-            );
-            end = if number < 50 { sent.end.0 } else { end };
-        }
-        (log_bytes(&master), end as usize)
-    });
+    let (logs, until) = parted(settings.commitlog_file_size);
     let (store, _) = Store::open(disk::MmapDisk::new(4), settings, NOW).unwrap();
-    let until = logs[0].1;
     let stop = std::sync::atomic::AtomicBool::new(false);
     let rounds = 60;
     std::thread::scope(|scope| {
@@ -876,7 +935,7 @@ fn readers_see_messages_of_their_queue_while_the_log_is_cut_and_goes_on_otherwis
             }
         });
         for round in 0..rounds {
-            let log = &logs[round % 2].0;
+            let log = &logs[round % 2];
             let mut at = store.max_physical().0 as usize;
             while at < log.len() {
                 let end = (at + 7000).min(log.len());

@@ -20,6 +20,7 @@ mod log_damage;
 mod missing_units;
 mod multi;
 mod raw;
+mod record_starts;
 mod refusals;
 mod reput;
 mod threads;
