@@ -45,6 +45,12 @@ pub trait Filter: Send + Sync + Debug {
     /// Decides by the tagsCode of a unit, if that is enough.
     fn by_unit(&self, tags_code: i64) -> Verdict;
 
+    /// Decides by what a unit's extension says beside the tagsCode: when the message was stored (ms), and which consumers'
+    /// filters let it through ([`Bloom`]).
+    fn by_extension(&self, tags_code: i64, _store_timestamp: i64, _bitmap: &[u8]) -> Verdict {
+        self.by_unit(tags_code)
+    }
+
     /// Decides by the record; asked where [`Filter::by_unit`] did not decide.
     fn by_record(&self, record: &View<'_>) -> bool;
 
