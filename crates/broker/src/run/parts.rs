@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use disk::{Clock, Disk};
+use filter::Bloom;
 use remoting::Client;
 use settings::Live;
 use store::{RecoveryReport, Store};
@@ -35,8 +36,8 @@ use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::store_settings;
-use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
+use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
 use remoting::budget::Budget;
 
@@ -54,6 +55,8 @@ pub struct Parts<D: Disk> {
     pub tables: Tables,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
+    /// What consumers want by expressions that are no tags.
+    pub filters: Arc<FilterTable>,
     /// Delivery of delayed messages.
     pub delivery: Arc<Delivery<D>>,
     /// Wakes it.
@@ -124,10 +127,14 @@ impl<D: Disk + Clone> Parts<D> {
         // A start on a full disk refuses from the first send on, and is registered so.
         store.tick_disk(now);
         let store = Arc::new(store);
-        let loaded = Loaded::load(&disk, &settings, now)?;
+        let loaded = Loaded::load(&disk, &settings, &clock)?;
         loaded.clamp(&store);
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
+        store.set_bitmaps(Arc::new(BitmapSource {
+            settings: Arc::clone(&settings),
+            filters: Arc::clone(&loaded.filters),
+        }));
         let parts = Builder {
             settings,
             disk,
@@ -149,10 +156,12 @@ struct Loaded {
     tables: Tables,
     delay_offsets: Arc<DelayOffsets>,
     dormant: Arc<DormantFiles>,
+    filters: Arc<FilterTable>,
 }
 
 impl Loaded {
-    fn load<D: Disk>(disk: &D, settings: &Settings, now: i64) -> Result<Self, LoadError> {
+    fn load<D: Disk>(disk: &D, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, LoadError> {
+        let now = clock.now_ms();
         let config_dir = settings.config_dir();
         let file = |name: &str| -> PathBuf { config_dir.join(name) };
         dormant::rocksdb::check(disk, &config_dir)?;
@@ -171,7 +180,13 @@ impl Loaded {
                 offsets: Arc::new(offsets),
             },
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
-            dormant: Arc::new(DormantFiles::load(disk, &config_dir, bloom, now)?),
+            dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),
+            filters: Arc::new(FilterTable::load(
+                disk,
+                file("consumerFilter.json"),
+                bloom,
+                Arc::clone(clock),
+            )?),
         })
     }
 
@@ -237,6 +252,7 @@ impl<D: Disk + Clone> Builder<D> {
             clients: clients.clone(),
             lanes: lanes.clone(),
             hold: Arc::clone(&hold),
+            filters: Arc::clone(&self.loaded.filters),
             acknowledgements: Arc::clone(&log.appender.acknowledgements),
             traffic: self.traffic.clone(),
         };
@@ -291,6 +307,7 @@ impl<D: Disk + Clone> Builder<D> {
             log,
             tables: self.loaded.tables,
             dormant: self.loaded.dormant,
+            filters: self.loaded.filters,
             delivery,
             parked,
             clients,
@@ -315,6 +332,7 @@ impl<D: Disk + Clone> Builder<D> {
             topics: Arc::clone(&tables.topics),
             groups: Arc::clone(&tables.groups),
             consumers: Arc::clone(&clients.consumers),
+            filters: Arc::clone(&self.loaded.filters),
             offsets: Arc::clone(&tables.offsets),
             store: Arc::clone(&self.store),
             hold: Arc::clone(hold),
@@ -409,6 +427,7 @@ impl<D: Disk + Clone> Builder<D> {
             consumers: Arc::clone(&clients.consumers),
             producers: Arc::clone(&clients.producers),
             groups: Arc::clone(&self.loaded.tables.groups),
+            filters: Arc::clone(&self.loaded.filters),
             topics: Arc::clone(&self.loaded.tables.topics),
             clock: Arc::clone(&self.clock),
         }
@@ -467,6 +486,7 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&tables.groups) as _, None),
             (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
             (delay_offsets as _, Some(delays_each)),
+            (Arc::clone(&self.loaded.filters) as _, None),
         ];
         files.extend(self.loaded.dormant.files().into_iter().map(|file| (file, None)));
         files
