@@ -365,7 +365,7 @@ impl FilterTable {
             Ok(expression) => expression,
             Err(why) => {
                 // Pulls of it are refused from now on, so that the client hears of it.
-                tracing::warn!("the filter of {group} for {topic} does not compile: {why}");
+                tracing::debug!("the filter of {group} for {topic} does not compile: {why}");
                 if self.entries.write().remove(group, topic) {
                     self.saver.touch();
                 }
