@@ -95,6 +95,10 @@ func message(o options, number int) *primitive.Message {
 	if keys, ok := o["keys"]; ok {
 		message.WithKeys([]string{keys + strconv.Itoa(number)})
 	}
+	if _, ok := o["numbered"]; ok {
+		message.WithProperty("number", strconv.Itoa(number))
+		message.WithProperty("name", "n"+strconv.Itoa(number%10))
+	}
 	return message
 }
 
@@ -195,6 +199,13 @@ func received(message *primitive.MessageExt) {
 	})
 }
 
+func selector(o options) consumer.MessageSelector {
+	if sql, ok := o["sql"]; ok {
+		return consumer.MessageSelector{Type: consumer.SQL92, Expression: sql}
+	}
+	return consumer.MessageSelector{Type: consumer.TAG, Expression: o.get("sub", "*")}
+}
+
 func consume(o options) {
 	model := consumer.Clustering
 	if o.get("model", "clustering") == "broadcasting" {
@@ -209,8 +220,7 @@ func consume(o options) {
 		consumer.WithConsumerOrder(o.get("order", "no") == "yes"),
 	)
 	check(err)
-	selector := consumer.MessageSelector{Type: consumer.TAG, Expression: o.get("sub", "*")}
-	check(c.Subscribe(o["topic"], selector, func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+	check(c.Subscribe(o["topic"], selector(o), func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		for _, message := range messages {
 			received(message)
 		}
@@ -231,7 +241,7 @@ func lite(o options) {
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 	)
 	check(err)
-	check(c.Subscribe(o["topic"], consumer.MessageSelector{Type: consumer.TAG, Expression: o.get("sub", "*")}))
+	check(c.Subscribe(o["topic"], selector(o)))
 	check(c.Start())
 	line("ready", nil)
 	ctx := context.Background()

@@ -46,6 +46,13 @@ pub(crate) struct ExtUnit {
     pub(crate) bitmap: Vec<u8>,
 }
 
+/// What an extension says of a message beside its tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extra<'a> {
+    pub(crate) store_timestamp: i64,
+    pub(crate) bitmap: &'a [u8],
+}
+
 impl ExtUnit {
     fn encode(&self) -> Vec<u8> {
         let len = EXT_UNIT_MIN as usize + self.bitmap.len();
@@ -173,8 +180,12 @@ impl<F: MappedFile> Ext<F> {
         Ok(good.then_some(len))
     }
 
-    /// What lies at an address; `None` where no unit is.
-    pub(crate) fn get(&self, address: i64) -> disk::Result<Option<ExtUnit>> {
+    /// Has a look at what lies at an address; `None` where no unit is. Allocates nothing for a bitmap of the usual length.
+    pub(crate) fn look<R>(
+        &self,
+        address: i64,
+        look: impl FnOnce(i64, Extra<'_>) -> R,
+    ) -> disk::Result<Option<R>> {
         let position = position_of(address);
         if !is_address(address) || position >= self.end.load(Ordering::Acquire) {
             return Ok(None);
@@ -182,18 +193,25 @@ impl<F: MappedFile> Ext<F> {
         let (Some(len), Some(file)) = (self.unit_len(position)?, self.file_at(position)) else {
             return Ok(None);
         };
-        let mut bytes = vec![0; len as usize];
-        file.file.read((position - file.start) as u64, &mut bytes)?;
+        let (mut few, mut many) = ([0; 256], Vec::new());
+        let bytes = match few.get_mut(..len as usize) {
+            Some(few) => few,
+            None => {
+                many.resize(len as usize, 0);
+                many.as_mut_slice()
+            }
+        };
+        file.file.read((position - file.start) as u64, bytes)?;
         let long = |at: usize| {
             let mut eight = [0; 8];
             eight.copy_from_slice(&bytes[at..at + 8]);
             i64::from_be_bytes(eight)
         };
-        Ok(Some(ExtUnit {
-            tags_code: long(2),
+        let extra = Extra {
             store_timestamp: long(10),
-            bitmap: bytes.split_off(EXT_UNIT_MIN as usize),
-        }))
+            bitmap: &bytes[EXT_UNIT_MIN as usize..],
+        };
+        Ok(Some(look(long(2), extra)))
     }
 
     /// Appends a unit and returns its address; `None` for one that does not fit a file, or when no address is left. Only
@@ -362,6 +380,16 @@ impl<F: MappedFile> Ext<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<F: MappedFile> Ext<F> {
+        fn get(&self, address: i64) -> disk::Result<Option<ExtUnit>> {
+            self.look(address, |tags_code, extra| ExtUnit {
+                tags_code,
+                store_timestamp: extra.store_timestamp,
+                bitmap: extra.bitmap.to_vec(),
+            })
+        }
+    }
     use crate::log::file_name;
     use disk::SimDisk;
 

@@ -18,7 +18,6 @@
 #![forbid(unsafe_code)]
 
 mod append;
-mod borders;
 pub mod check;
 mod checkpoint;
 mod cut_back;
@@ -65,7 +64,7 @@ pub use raw::RawError;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, OpenError, RecoveryReport};
-pub use reput::Arrival;
+pub use reput::{Arrival, Bitmaps};
 pub use retention::{Health, Removed};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;

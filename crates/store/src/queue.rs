@@ -13,7 +13,7 @@ mod places;
 
 pub(crate) use cut::QueueEnd;
 
-use crate::ext::{self, Ext, ExtUnit};
+use crate::ext::{self, Ext, ExtUnit, Extra};
 use crate::index::TopicHash;
 use crate::log::file_name;
 use crate::settings::StoreSettings;
@@ -387,15 +387,16 @@ impl<F: MappedFile> Queue<F> {
         let _set = self.ext.set(Box::new(ext));
     }
 
-    /// The tagsCode of a unit; `None` if it is in an extension that does not have it (any more).
-    pub(crate) fn tags_code(&self, unit: Unit) -> disk::Result<Option<i64>> {
-        if !ext::is_address(unit.tags_code) {
-            return Ok(Some(unit.tags_code));
+    /// Has a look at the extension of a unit; `None` if it has none (any more).
+    pub(crate) fn look_at_extension<R>(
+        &self,
+        unit: Unit,
+        look: impl FnOnce(i64, Extra<'_>) -> R,
+    ) -> disk::Result<Option<R>> {
+        match self.ext.get() {
+            Some(ext) => ext.look(unit.tags_code, look),
+            None => Ok(None),
         }
-        let Some(ext) = self.ext.get() else {
-            return Ok(None);
-        };
-        Ok(ext.get(unit.tags_code)?.map(|unit| unit.tags_code))
     }
 
     /// The last address that a unit has, from the end of the queue backwards.
@@ -422,17 +423,17 @@ impl<F: MappedFile> Queue<F> {
         disk: &D,
         files: &QueueFiles,
         unit: Unit,
-        store_timestamp: Option<i64>,
+        extra: Option<Extra<'_>>,
     ) -> disk::Result<Unit> {
-        let Some(store_timestamp) = store_timestamp.filter(|_| files.ext) else {
+        let Some(extra) = extra.filter(|_| files.ext) else {
             return Ok(unit);
         };
         let ext = self.ext.get_or_init(|| Box::new(Ext::new(files.ext_file_size)));
         let dir = files.ext_queue_dir(&self.topic, self.id);
         let content = ExtUnit {
             tags_code: unit.tags_code,
-            store_timestamp,
-            bitmap: Vec::new(),
+            store_timestamp: extra.store_timestamp,
+            bitmap: extra.bitmap.to_vec(),
         };
         let address = match ext.put(disk, &dir, &content) {
             Err(error) if error.is_full() => None,
@@ -444,7 +445,7 @@ impl<F: MappedFile> Queue<F> {
         })
     }
 
-    /// Puts a unit at its place. With a store time it gets an extension, if the settings say so. Only under the reput
+    /// Puts a unit at its place. With something for it, it gets an extension, if the settings say so. Only under the reput
     /// lock.
     pub(crate) fn put<D: Disk<File = F>>(
         &self,
@@ -452,14 +453,14 @@ impl<F: MappedFile> Queue<F> {
         files: &QueueFiles,
         queue_offset: i64,
         unit: Unit,
-        store_timestamp: Option<i64>,
+        extra: Option<Extra<'_>>,
     ) -> disk::Result<Put> {
         if unit.end() <= self.max_physical.load(Ordering::Relaxed) {
             return Ok(Put::Repeat);
         }
         let end = self.end();
         if queue_offset < end {
-            return self.take_place(disk, files, queue_offset, unit, store_timestamp);
+            return self.take_place(disk, files, queue_offset, unit, extra);
         }
         if queue_offset > end || self.files.read().is_empty() {
             if end == 0 {
@@ -468,7 +469,7 @@ impl<F: MappedFile> Queue<F> {
             }
             self.skip_to(disk, files, queue_offset)?;
         }
-        let unit = self.with_extension(disk, files, unit, store_timestamp)?;
+        let unit = self.with_extension(disk, files, unit, extra)?;
         if !self.stands(queue_offset, unit)? {
             self.write(disk, files, queue_offset, unit)?;
         }

@@ -263,12 +263,10 @@ impl<D: Disk> Store<D> {
             if !unit.is_pre_blank() {
                 last_physical = unit.physical;
             }
-            let tags_code = if ext::is_address(unit.tags_code) {
-                self.tags_code_of(queue, unit)?
-            } else {
-                unit.tags_code
+            let verdict = match ext::is_address(unit.tags_code) {
+                true => self.verdict_by_extension(queue, unit, filter)?,
+                false => filter.by_unit(unit.tags_code),
             };
-            let verdict = filter.by_unit(tags_code);
             if verdict == Verdict::Unwanted {
                 continue;
             }
@@ -297,17 +295,25 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// The tagsCode that a unit with an address stands for: from the extension, or where that is gone from the record.
-    fn tags_code_of(&self, queue: &Queue<D::File>, unit: Unit) -> disk::Result<i64> {
-        if let Some(tags_code) = queue.tags_code(unit)? {
-            return Ok(tags_code);
+    /// What a filter says of a unit with an address: by the extension, or where that is gone by the tagsCode of the record.
+    fn verdict_by_extension(
+        &self,
+        queue: &Queue<D::File>,
+        unit: Unit,
+        filter: &dyn Filter,
+    ) -> disk::Result<Verdict> {
+        let known = queue.look_at_extension(unit, |tags_code, extra| {
+            filter.by_extension(tags_code, extra.store_timestamp, extra.bitmap)
+        })?;
+        if let Some(verdict) = known {
+            return Ok(verdict);
         }
         let record = self.record_of(unit)?;
         let decoded = record.as_deref().map(|record| decode(record, Check::Lengths));
-        Ok(match decoded {
+        Ok(filter.by_unit(match decoded {
             Some(Ok(Entry::Record(view))) => unit_of(&view, &self.settings).tags_code,
             _ => unit.tags_code,
-        })
+        }))
     }
 
     /// Whether one more record of `size` bytes is too much.

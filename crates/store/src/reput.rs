@@ -4,6 +4,7 @@
 //! after giving the lock up, so that nothing is left behind. What was just appended comes from memory; after a
 //! start, or when reput fell far behind, from the log itself.
 
+use crate::ext::Extra;
 use crate::index::{self, KeyHashes, Remembered};
 use crate::latch::{Latched, Undone};
 use crate::log::Step;
@@ -12,7 +13,7 @@ use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{Put, Queue, Unit};
 use crate::store::Store;
 use disk::{Disk, MappedFile};
-use message::record::{Check, View};
+use message::record::{Check, Entry, View, decode};
 use message::{hash, name, properties, sys_flag};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,16 @@ pub struct Arrival<'a> {
     pub physical_offset: PhysicalOffset,
     /// Bytes of its record.
     pub size: i32,
+}
+
+/// Says which consumers' filters let a message through, in a bitmap that its unit's extension keeps for reads
+/// ([`filter::Filter::by_extension`]).
+pub trait Bitmaps: Send + Sync {
+    /// Whether messages of a topic have bitmaps now.
+    fn has_any(&self, topic: &str) -> bool;
+
+    /// Writes the bitmap of a message with these properties to the end of `out`, which is empty.
+    fn write(&self, topic: &str, properties: &[u8], out: &mut Vec<u8>);
 }
 
 /// A record that was just appended.
@@ -75,7 +86,7 @@ impl<F> Fresh<F> {
 pub(crate) struct Reput<D: Disk> {
     pub(crate) position: i64,
     round: Vec<Fresh<D::File>>,
-    /// Where units that are written together are put together.
+    /// Where units that are written together are put together, and bitmaps.
     units: Vec<u8>,
 }
 
@@ -107,6 +118,11 @@ impl From<Undone> for Stop {
 }
 
 impl<D: Disk> Store<D> {
+    /// From now on units get bitmaps, if they have extensions. Only the first call counts.
+    pub fn set_bitmaps(&self, bitmaps: Arc<dyn Bitmaps>) {
+        let _first = self.bitmaps.set(bitmaps);
+    }
+
     /// Gives every record that is visible now its consumequeue unit and tells `on` about each, in the order of the log.
     /// True if more became visible meanwhile that nobody is at: somebody must call again. It does not go on by itself,
     /// because under load there would always be more and the caller would never get back to its own work.
@@ -251,7 +267,12 @@ impl<D: Disk> Store<D> {
             let (put, later) = rest.split_at(count.max(1));
             rest = later;
             if count == 0 {
-                self.put_unit(queue, first.queue_offset, first.unit(), first.store_timestamp, on)?;
+                self.put_unit(
+                    queue,
+                    (first.queue_offset, first.unit(), first.store_timestamp),
+                    bytes,
+                    on,
+                )?;
                 continue;
             }
             for fresh in put {
@@ -273,19 +294,34 @@ impl<D: Disk> Store<D> {
     fn put_unit(
         &self,
         queue: &Queue<D::File>,
-        queue_offset: i64,
-        unit: Unit,
-        store_timestamp: i64,
+        (queue_offset, unit, store_timestamp): (i64, Unit, i64),
+        bytes: &mut Vec<u8>,
         on: &mut impl FnMut(&Arrival<'_>),
     ) -> Result<(), Stop> {
-        let put = queue.put(
-            &self.disk,
-            &self.queue_files,
-            queue_offset,
-            unit,
-            Some(store_timestamp),
-        );
+        bytes.clear();
+        if self.queue_files.ext {
+            self.write_bitmap(&queue.topic, unit, bytes);
+        }
+        let (disk, files) = (&self.disk, &self.queue_files);
+        let extra = Extra {
+            store_timestamp,
+            bitmap: bytes,
+        };
+        let put = queue.put(disk, files, queue_offset, unit, Some(extra));
         self.tell(queue, queue_offset, unit, store_timestamp, put, on)
+    }
+
+    /// Without a bitmap, as where the record can not be read, filters look at the record.
+    fn write_bitmap(&self, topic: &str, unit: Unit, out: &mut Vec<u8>) {
+        let Some(bitmaps) = self.bitmaps.get().filter(|bitmaps| bitmaps.has_any(topic)) else {
+            return;
+        };
+        let Ok(Some(record)) = self.log.slice(unit.physical, i64::from(unit.size)) else {
+            return;
+        };
+        if let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) {
+            bitmaps.write(topic, view.properties(), out);
+        }
     }
 
     /// Puts units into the queues that a record names besides its own.
@@ -347,7 +383,12 @@ impl<D: Disk> Store<D> {
                     if let Some((queue, unit)) = self.queue_of(&view)
                         && !queue.is_deleted()
                     {
-                        self.put_unit(&queue, view.queue_offset(), unit, timestamp, on)?;
+                        self.put_unit(
+                            &queue,
+                            (view.queue_offset(), unit, timestamp),
+                            &mut state.units,
+                            on,
+                        )?;
                     }
                     if self.settings.multi_dispatch && has_unit(&view) {
                         self.put_multi(&view, on)?;

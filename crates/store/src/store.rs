@@ -11,7 +11,7 @@ use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::raw::Whole;
-use crate::reput::{Fresh, Reput};
+use crate::reput::{Bitmaps, Fresh, Reput};
 use crate::settings::{FlushType, StoreSettings};
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Place};
@@ -19,8 +19,8 @@ use message::sys_flag;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Most records that wait in memory for their units; beyond it reput reads the log.
 const FRESH_MAX: usize = 8192;
@@ -57,6 +57,8 @@ pub struct Store<D: Disk> {
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
     pub(crate) reput: Mutex<Reput<D>>,
+    /// Who says which consumers' filters let a message through.
+    pub(crate) bitmaps: OnceLock<Arc<dyn Bitmaps>>,
     /// The log up to here has consumequeue units.
     pub(crate) reput_end: AtomicI64,
     pub(crate) reput_timestamp: AtomicI64,
@@ -616,6 +618,7 @@ impl<D: Disk> Store<D> {
             latch: Latch::default(),
             fresh: Mutex::default(),
             reput: Mutex::new(Reput::at(end)),
+            bitmaps: OnceLock::new(),
             reput_end: AtomicI64::new(end),
             reput_timestamp: AtomicI64::new(timestamp),
             indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),

@@ -23,6 +23,7 @@ mod bad_input;
 mod check;
 mod config_files;
 mod consumers;
+mod filters;
 mod first_hour;
 mod full_disk;
 mod hand_over;

@@ -32,8 +32,6 @@ pub struct Held<P> {
 
 /// Something that can wait in [`Hold`].
 pub trait Waiting {
-    /// Does a message with this tagsCode interest it?
-    fn wants(&self, tags_code: i64) -> bool;
     /// Is anybody still there to answer?
     fn is_alive(&self) -> bool;
     /// Bytes of its texts.
@@ -136,12 +134,18 @@ impl<P: Waiting> Hold<P> {
         Some(pull.held.pull)
     }
 
-    /// Takes out every pull of the queue that a message just below `end`, with this tagsCode, wakes, into `out`.
-    pub fn take(&self, topic: &str, queue_id: i32, end: i64, tags_code: i64, out: &mut Vec<P>) {
+    /// Takes out every pull of the queue that waits for a message just below `end` and for which that message is, into `out`.
+    pub fn take(
+        &self,
+        (topic, queue_id): (&str, i32),
+        end: i64,
+        mut is_for: impl FnMut(&P) -> bool,
+        out: &mut Vec<P>,
+    ) {
         self.change(topic, queue_id, |waiting| {
             let ready: Vec<Key> = waiting
                 .range(..(end, 0))
-                .filter(|(_, entry)| entry.held.pull.wants(tags_code))
+                .filter(|(_, entry)| is_for(&entry.held.pull))
                 .map(|(key, _)| *key)
                 .collect();
             let entries = ready.iter().filter_map(|key| waiting.remove(key));
@@ -244,9 +248,6 @@ mod tests {
     }
 
     impl Waiting for Wish {
-        fn wants(&self, tags_code: i64) -> bool {
-            self.tag.is_none_or(|t| t == tags_code)
-        }
         fn is_alive(&self) -> bool {
             self.alive
         }
@@ -277,7 +278,8 @@ mod tests {
 
     fn taken(hold: &Hold<Wish>, topic: &str, queue_id: i32, end: i64, tags_code: i64) -> usize {
         let mut out = Vec::new();
-        hold.take(topic, queue_id, end, tags_code, &mut out);
+        let wants = |wish: &Wish| wish.tag.is_none_or(|tag| tag == tags_code);
+        hold.take((topic, queue_id), end, wants, &mut out);
         out.len()
     }
 

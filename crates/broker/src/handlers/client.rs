@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use disk::Clock;
-use filter::TagFilter;
 use message::name;
 use protocol::body::broker::{CheckClientRequestBody, ConsumerData, ConsumerIdList, HeartbeatData};
 use protocol::code::{request, response};
@@ -18,6 +17,7 @@ use remoting::{Body, Peer, Request};
 
 use crate::clients::{CLIENT_ID_MAX_LEN, Consumers, Heard, Notice, Producers};
 use crate::settings::Settings;
+use crate::tables::filters::{FilterTable, SQL92, is_tag_type};
 use crate::tables::{GroupTable, TopicTable, perm};
 use remoting::budget::Exhausted;
 
@@ -34,6 +34,8 @@ pub struct Client {
     pub producers: Arc<Producers>,
     /// Groups' settings.
     pub groups: Arc<GroupTable>,
+    /// What consumers want by expressions that are no tags.
+    pub filters: Arc<FilterTable>,
     /// Topics, for the retry topics.
     pub topics: Arc<TopicTable>,
     /// Time.
@@ -149,6 +151,19 @@ impl Client {
             }
         }
         let unknown = without_sub && !self.consumers.knows(&data.group_name);
+        // First: a pull of the new member finds its filter.
+        if without_sub {
+            let group = data.group_name.as_str();
+            let is_subscribed = |topic: &str| {
+                let view = self.consumers.view(group, topic);
+                let subscription = view.and_then(|view| view.subscription);
+                subscription.is_some_and(|subscription| !is_tag_type(&subscription.data.expression_type))
+            };
+            self.filters.keep_alive(group, is_subscribed);
+        } else {
+            self.filters
+                .register(&data.group_name, &data.subscription_data_set)?;
+        }
         if let Some(notice) = self.consumers.register(data, heard, without_sub)? {
             self.notify(notice);
         }
@@ -169,7 +184,7 @@ impl Client {
         if let Some(group) = header.consumer_group.as_deref()
             && let Some(notice) = self.consumers.unregister(group, conn_id)
         {
-            self.notify(notice);
+            self.left(notice);
         }
         responder.ok();
     }
@@ -199,11 +214,19 @@ impl Client {
         let Some(subscription) = body.subscription_data else {
             return responder.ok();
         };
-        let outcome = match subscription.expression_type.as_str() {
-            "TAG" | "" => TagFilter::parse(&subscription.sub_string)
+        let kind = subscription.expression_type.as_str();
+        // As in Java nothing is said of tags.
+        let outcome = if is_tag_type(kind) {
+            Ok(())
+        } else if !self.settings.load().broker.enable_property_filter {
+            Err(Error::FilterType(kind.to_owned()))
+        } else if kind == SQL92 {
+            let compiled = self.filters.compile(&subscription.sub_string);
+            compiled
                 .map(drop)
-                .map_err(|e| Error::Expression(e.to_string())),
-            other => Err(Error::FilterType(other.to_owned())),
+                .map_err(|refused| Error::Expression(refused.to_string()))
+        } else {
+            Err(Error::Expression(format!("{kind} is no type of expressions")))
         };
         match outcome {
             Ok(()) => responder.ok(),
@@ -215,8 +238,16 @@ impl Client {
     pub fn closed(&self, conn: &dyn Peer) {
         self.producers.closed(conn.id());
         for notice in self.consumers.closed(conn.id()) {
-            self.notify(notice);
+            self.left(notice);
         }
+    }
+
+    /// A member left its group.
+    fn left(&self, notice: Notice) {
+        if notice.members.is_empty() {
+            self.filters.unregister(&notice.group);
+        }
+        self.notify(notice);
     }
 
     /// Closes connections of clients that stopped sending heartbeats.

@@ -2,6 +2,7 @@
 //!
 //! Checks, codes and remarks: RocketMQ 4.9.8, PullMessageProcessor (reference: wire.md §17, behaviours.md §9).
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use disk::{Clock, Disk, MappedSlice};
-use filter::{Filter, TagFilter, Verdict};
+use filter::{Filter, Verdict};
+use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
-use protocol::body::broker::{MessageModel, SubscriptionGroupConfig};
+use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::body::topic::TopicConfig;
 use protocol::code::response;
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
@@ -24,8 +26,11 @@ use crate::config::{SettingsChange, SettingsListener};
 use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
 use crate::stats::Stats;
+use crate::tables::filters::FilterTable;
 use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
 use remoting::budget::Exhausted;
+
+mod wanted;
 
 /// Bits of a pull's sysFlag (RocketMQ 4.9.8, PullSysFlag).
 mod flag {
@@ -47,6 +52,8 @@ pub struct Pull<D: Disk> {
     pub groups: Arc<GroupTable>,
     /// Who is connected and what they subscribe to.
     pub consumers: Arc<Consumers>,
+    /// What they want by expressions that are no tags.
+    pub filters: Arc<FilterTable>,
     /// Committed offsets.
     pub offsets: Arc<OffsetTable>,
     /// Where messages are read.
@@ -69,10 +76,6 @@ pub struct HeldPull {
 }
 
 impl Waiting for HeldPull {
-    fn wants(&self, tags_code: i64) -> bool {
-        self.filter.by_unit(tags_code) != Verdict::Unwanted
-    }
-
     fn is_alive(&self) -> bool {
         self.responder.peer().is_open()
     }
@@ -128,11 +131,12 @@ impl<D: Disk> ArrivalListener for PullListener<D> {
         }
         let mut woken = self.woken.lock();
         let end = arrival.queue_offset.0 + 1;
+        let record = OnceCell::new();
+        let record = || record.get_or_init(|| self.pull.store.record_at(arrival.physical_offset).ok());
         hold.take(
-            arrival.topic,
-            arrival.queue_id,
+            (arrival.topic, arrival.queue_id),
             end,
-            arrival.tags_code,
+            |held| is_wanted(&*held.filter, arrival.tags_code, || record().as_ref()),
             &mut woken,
         );
         if !woken.is_empty() {
@@ -152,6 +156,23 @@ impl<D: Disk> ArrivalListener for PullListener<D> {
     }
 }
 
+/// Whether a message is to wake a pull. Its record is looked at only where that decides; one that can not be read is for the
+/// pull's own read to find.
+fn is_wanted<'a>(
+    filter: &dyn Filter,
+    tags_code: i64,
+    record: impl FnOnce() -> Option<&'a MappedSlice>,
+) -> bool {
+    match filter.by_unit(tags_code) {
+        Verdict::Wanted => true,
+        Verdict::Unwanted => false,
+        Verdict::AskRecord => match record().map(|record| decode(record, Check::Lengths)) {
+            Some(Ok(Entry::Record(view))) => filter.by_record(&view),
+            _ => true,
+        },
+    }
+}
+
 /// How long pulls wait, and whether they may: those that wait by the old rules are answered, and come back under the new.
 impl<D: Disk> SettingsListener for PullListener<D> {
     fn changed(&self, change: &SettingsChange) {
@@ -162,6 +183,7 @@ impl<D: Disk> SettingsListener for PullListener<D> {
                 long,
                 broker.short_polling_time_mills,
                 broker.broker_permission & perm::READ,
+                (broker.enable_property_filter, broker.filter_support_retry),
             )
         }) {
             return;
@@ -211,6 +233,10 @@ pub enum Error {
     NotSubscribed,
     #[error("the consumer's subscription not latest")]
     SubscriptionOld,
+    #[error("The broker's consumer filter data is not exist!Your expression may be wrong!")]
+    NoFilter,
+    #[error("the consumer's consumer filter data not latest")]
+    FilterOld,
     #[error("The broker does not support consumer to filter message by {0}")]
     FilterType(String),
     #[error("the queue can not be read: {0}")]
@@ -239,6 +265,8 @@ impl Error {
             Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
+            Error::NoFilter => response::FILTER_DATA_NOT_EXIST,
+            Error::FilterOld => response::FILTER_DATA_NOT_LATEST,
         }
     }
 }
@@ -409,41 +437,6 @@ impl<D: Disk> Pull<D> {
             None => self.filter(header, &group)?,
         };
         Ok((group, filter))
-    }
-
-    fn filter(
-        &self,
-        header: &PullMessageRequestHeader<'_>,
-        group: &SubscriptionGroupConfig,
-    ) -> Result<Arc<dyn Filter>, Error> {
-        if header.sys_flag & flag::SUBSCRIPTION != 0 {
-            let kind = header.expression_type.as_deref().unwrap_or("TAG");
-            let text = header.subscription.as_deref().unwrap_or("");
-            return match kind {
-                "TAG" | "" => TagFilter::parse(text)
-                    .map(Into::into)
-                    .map_err(|e| Error::Subscription(e.to_string())),
-                "SQL92" if text.trim().is_empty() => {
-                    Err(Error::Subscription("the SQL92 expression is blank".into()))
-                }
-                other => Err(Error::FilterType(other.to_owned())),
-            };
-        }
-        let view = self
-            .consumers
-            .view(&header.consumer_group, &header.topic)
-            .ok_or(Error::GroupOffline)?;
-        if !group.consume_broadcast_enable && view.model == MessageModel::Broadcasting {
-            return Err(Error::Broadcast(header.consumer_group.to_string()));
-        }
-        let subscription = view.subscription.ok_or(Error::NotSubscribed)?;
-        if subscription.data.sub_version < header.sub_version.unwrap_or(0) {
-            return Err(Error::SubscriptionOld);
-        }
-        match subscription.data.expression_type.as_str() {
-            "TAG" | "" => Ok(Arc::clone(&subscription.filter)),
-            other => Err(Error::FilterType(other.to_owned())),
-        }
     }
 
     fn commit(&self, header: &PullMessageRequestHeader<'_>) {

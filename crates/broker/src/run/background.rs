@@ -135,9 +135,8 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         parts.handlers.client.expire();
         parts.clients.locks.expire(now);
         let span = parts.settings.load().broker.filter_data_clean_time_span;
-        parts
-            .dormant
-            .age(now, span, &parts.tables.topics, &parts.tables.groups);
+        parts.filters.clean(span);
+        parts.dormant.age(now, &parts.tables.topics, &parts.tables.groups);
     });
     let p = Arc::clone(parts);
     supervisor.task("held pulls", move |stop| expire_pulls(Arc::clone(&p), stop));

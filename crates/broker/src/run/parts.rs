@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use disk::{Clock, Disk};
+use filter::Bloom;
 use parking_lot::Mutex;
 use remoting::Client;
 use settings::Live;
@@ -42,8 +43,8 @@ use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::store_settings;
-use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
+use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save};
 use remoting::budget::Budget;
 
@@ -64,6 +65,8 @@ pub struct Parts<D: Disk> {
     pub tables: Tables,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
+    /// What consumers want by expressions that are no tags.
+    pub filters: Arc<FilterTable>,
     /// Delivery of delayed messages.
     pub delivery: Arc<Delivery<D>>,
     /// Wakes it.
@@ -152,11 +155,15 @@ impl<D: Disk + Clone> Parts<D> {
         // A start on a full disk refuses from the first send on, and is registered so.
         store.tick_disk(now);
         let store = Arc::new(store);
-        let loaded = Loaded::load(&disk, &settings, now)?;
+        let loaded = Loaded::load(&disk, &settings, &clock)?;
         loaded.clamp(&store);
         let history = begin_role(&disk, &settings, &store, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
+        store.set_bitmaps(Arc::new(BitmapSource {
+            settings: Arc::clone(&settings),
+            filters: Arc::clone(&loaded.filters),
+        }));
         let parts = Builder {
             settings,
             disk,
@@ -204,10 +211,12 @@ struct Loaded {
     tables: Tables,
     delay_offsets: Arc<DelayOffsets>,
     dormant: Arc<DormantFiles>,
+    filters: Arc<FilterTable>,
 }
 
 impl Loaded {
-    fn load<D: Disk>(disk: &D, settings: &Settings, now: i64) -> Result<Self, LoadError> {
+    fn load<D: Disk>(disk: &D, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, LoadError> {
+        let now = clock.now_ms();
         let config_dir = settings.config_dir();
         let file = |name: &str| -> PathBuf { config_dir.join(name) };
         dormant::rocksdb::check(disk, &config_dir)?;
@@ -226,7 +235,13 @@ impl Loaded {
                 offsets: Arc::new(offsets),
             },
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
-            dormant: Arc::new(DormantFiles::load(disk, &config_dir, bloom, now)?),
+            dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),
+            filters: Arc::new(FilterTable::load(
+                disk,
+                file("consumerFilter.json"),
+                bloom,
+                Arc::clone(clock),
+            )?),
         })
     }
 
@@ -295,6 +310,7 @@ impl<D: Disk + Clone> Builder<D> {
             clients: clients.clone(),
             lanes: lanes.clone(),
             hold: Arc::clone(&hold),
+            filters: Arc::clone(&self.loaded.filters),
             acknowledgements: Arc::clone(&log.appender.acknowledgements),
             traffic: self.traffic.clone(),
         };
@@ -360,6 +376,7 @@ impl<D: Disk + Clone> Builder<D> {
             log,
             tables: self.loaded.tables,
             dormant: self.loaded.dormant,
+            filters: self.loaded.filters,
             delivery,
             parked,
             clients,
@@ -435,6 +452,7 @@ impl<D: Disk + Clone> Builder<D> {
             topics: Arc::clone(&tables.topics),
             groups: Arc::clone(&tables.groups),
             consumers: Arc::clone(&clients.consumers),
+            filters: Arc::clone(&self.loaded.filters),
             offsets: Arc::clone(&tables.offsets),
             store: Arc::clone(&self.store),
             hold: Arc::clone(hold),
@@ -536,6 +554,7 @@ impl<D: Disk + Clone> Builder<D> {
             consumers: Arc::clone(&clients.consumers),
             producers: Arc::clone(&clients.producers),
             groups: Arc::clone(&self.loaded.tables.groups),
+            filters: Arc::clone(&self.loaded.filters),
             topics: Arc::clone(&self.loaded.tables.topics),
             clock: Arc::clone(&self.clock),
         }
@@ -600,6 +619,7 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
             (delay_offsets as _, Some(delays_each)),
             (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
+            (Arc::clone(&self.loaded.filters) as _, None),
         ];
         files.extend(self.loaded.dormant.files().into_iter().map(|file| (file, None)));
         files

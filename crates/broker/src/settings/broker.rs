@@ -16,7 +16,6 @@ const ACL: &str = "access control is not part of this release";
 const ACTING: &str = "a slave never acts as master in this release";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
 const STATS: &str = "statistics are not kept that way";
-const SQL92: &str = "SQL92 filters are not part of this release";
 const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
 const TRANSACTION: &str = "transactions are not part of this release";
@@ -105,6 +104,12 @@ settings! {
         java "msgTraceTopicName", since "4.9", applies AtStart, check not_blank;
     /// Create the trace topic at start.
     trace_topic_enable: bool = false, java "traceTopicEnable", since "4.9", applies AtStart;
+    /// Take SQL92 expressions over the properties of messages.
+    enable_property_filter: bool = false, java "enablePropertyFilter", since "4.9", applies Live;
+    /// A message that comes back is let through as the one it is a copy of.
+    filter_support_retry: bool = false, java "filterSupportRetry", since "4.9", applies Live;
+    /// Note in the extension of a queue's unit (enableConsumeQueueExt) which SQL92 filters let the message through.
+    enable_calc_filter_bit_map: bool = false, java "enableCalcFilterBitMap", since "4.9", applies Live;
     /// Consumers that the bloom filter of consumerFilter.json is made for.
     expect_consumer_num_use_filter: i32 = 32,
         java "expectConsumerNumUseFilter", since "4.9", applies AtStart, range 1..=i32::MAX;
@@ -163,9 +168,6 @@ settings! {
         "consumerManagerThreadPoolQueueCapacity": i32 = "1000000", since "4.9", QUEUES;
         "consumerManageThreadPoolNums": i32 = "32", since "4.9", POOLS;
         "commercialBaseCount": i32 = "1", since "4.9", ACCOUNT;
-        "enableCalcFilterBitMap": bool = "false", since "4.9", SQL92;
-        "filterSupportRetry": bool = "false", since "4.9", SQL92;
-        "enablePropertyFilter": bool = "false", since "4.9", SQL92;
         "heartbeatThreadPoolQueueCapacity": i32 = "50000", since "4.9", QUEUES;
         "heartbeatThreadPoolNums": i32 = "null", since "4.9", POOLS;
         "waitTimeMillsInHeartbeatQueue": i64 = "31000", since "4.9", QUEUES;

@@ -16,7 +16,8 @@ const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
 const STATS: &str = "statistics are not kept that way";
 const LOCK: &str = "the store chooses its locks itself";
 const WARM: &str = "pages are always made ready ahead of the writer";
-const SQL92: &str = "SQL92 filters are not part of this release";
+const BITMAP: &str =
+    "expectConsumerNumUseFilter and maxErrorRateOfBloomFilter say how long bitmaps are, as in Java";
 const MINOFF: &str = "the minimum of a queue is exact at any time";
 const TRANSIENT: &str = "records are written to the mapped file directly";
 const BATCHCQ: &str = "batch consume queues are not part of this release";
@@ -258,7 +259,7 @@ settings! {
         "autoMessageVersionOnTopicLen": bool = "true", since "5.3", "the length of the topic decides";
         "debugLockEnable": bool = "false", since "4.9", "the store has no such lock";
         "warmMapedFileEnable": bool = "false", since "4.9", WARM;
-        "bitMapLengthConsumeQueueExt": i32 = "64", since "4.9", SQL92;
+        "bitMapLengthConsumeQueueExt": i32 = "64", since "4.9", BITMAP;
         "putMsgIndexHightWater": i32 = "600000", since "4.9", "no release has ever read it";
         "storePathDLedgerCommitLog": Option<String> = "null", since "4.9", DLEDGER;
         "destroyMapedFileIntervalForcibly": i32 = "120000", since "4.9", UNMAP;

@@ -5,6 +5,7 @@
 pub mod attributes;
 mod config_file;
 pub mod dormant;
+pub mod filters;
 mod groups;
 mod offsets;
 mod saver;

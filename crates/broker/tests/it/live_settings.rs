@@ -20,7 +20,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use crate::fixture::*;
 use crate::name_servers::{Reply, Scripted, count, wait_until};
 use crate::registration::name_server;
-use crate::{live_flush, live_retention, name_servers, slaves, sync_flush};
+use crate::{filters, live_flush, live_retention, name_servers, slaves, sync_flush};
 
 /// Longer than a client of these tests waits for an answer.
 const LONG_MS: u64 = 600_000;
@@ -37,6 +37,7 @@ const TESTED: &[&[&str]] = &[
     &CAPACITIES,
     &REGISTRATION,
     &FILTERS,
+    &filters::SQL92,
     &LEVELS,
     &name_servers::NAME_SERVERS,
     &sync_flush::SYNC_FLUSH,

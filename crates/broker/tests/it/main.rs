@@ -7,6 +7,7 @@ mod delay_offset;
 mod deletion;
 mod every_code;
 mod faults;
+mod filters;
 mod fixture;
 mod live_flush;
 mod live_retention;

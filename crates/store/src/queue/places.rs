@@ -1,6 +1,7 @@
 //! Places of a queue: left out, taken from another, kept for nobody.
 
 use super::{Put, Queue, QueueFiles, UNIT, Unit};
+use crate::ext::Extra;
 use disk::{Disk, MappedFile};
 use std::sync::atomic::Ordering;
 
@@ -20,7 +21,7 @@ impl<F: MappedFile> Queue<F> {
         files: &QueueFiles,
         index: i64,
         unit: Unit,
-        store_timestamp: Option<i64>,
+        extra: Option<Extra<'_>>,
     ) -> disk::Result<Put> {
         let stood = self
             .unit(index)?
@@ -28,7 +29,7 @@ impl<F: MappedFile> Queue<F> {
         if stood.is_some_and(|stood| stood.physical == unit.physical) {
             return Ok(Put::Repeat);
         }
-        let unit = self.with_extension(disk, files, unit, store_timestamp)?;
+        let unit = self.with_extension(disk, files, unit, extra)?;
         self.overwrite(disk, files, index, unit)?;
         self.max_physical.store(unit.end(), Ordering::Release);
         self.min.fetch_min(index, Ordering::AcqRel);

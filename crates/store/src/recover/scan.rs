@@ -7,6 +7,7 @@
 use super::{LogCut, OpenError, RecoveryReport, TOLD_MAX};
 use crate::damage::readable;
 use crate::deletions::Deletions;
+use crate::ext::Extra;
 use crate::log::{Log, Step, Walk};
 use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
@@ -337,9 +338,13 @@ impl<D: Disk> Scan<'_, D> {
         let (topic, id) = (view.topic(), view.queue_id());
         if mine(topic, id) && !self.deletions.covers(topic, position) {
             let queue = self.queues.get_or_new(topic, id);
-            let (unit, time) = (unit_of(&view, self.settings), Some(view.store_timestamp()));
-            let index = view.queue_offset();
-            let put = queue.put(self.disk, self.queue_files, index, unit, time)?;
+            let (unit, index) = (unit_of(&view, self.settings), view.queue_offset());
+            // Without a bitmap: filters are not known yet, and look at the record.
+            let extra = Extra {
+                store_timestamp: view.store_timestamp(),
+                bitmap: &[],
+            };
+            let put = queue.put(self.disk, self.queue_files, index, unit, Some(extra))?;
             built.add(&queue, index, unit, put);
         }
         if self.settings.multi_dispatch {

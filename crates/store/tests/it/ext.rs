@@ -2,9 +2,12 @@
 
 use crate::harness::*;
 use disk::{Disk, SimDisk};
-use filter::TagFilter;
+use filter::{Filter, TagFilter, Verdict};
+use message::record::View;
 use std::path::{Path, PathBuf};
-use store::{FlushType, ReadStatus, Store, StoreSettings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use store::{Bitmaps, FlushType, ReadStatus, Store, StoreSettings};
 
 fn settings() -> StoreSettings {
     StoreSettings {
@@ -227,4 +230,113 @@ fn a_full_disk_leaves_the_tag_in_the_unit() {
     send_tagged(&store, 6, 2);
     disk.set_free(None);
     check(&store, 8);
+}
+
+/// A bitmap of one byte for each message of T: its tag's last letter.
+struct LastLetters;
+
+impl Bitmaps for LastLetters {
+    fn has_any(&self, topic: &str) -> bool {
+        topic == "T"
+    }
+
+    fn write(&self, _topic: &str, properties: &[u8], out: &mut Vec<u8>) {
+        assert!(out.is_empty());
+        out.extend(message::properties::get(properties, "TAGS").and_then(|tag| tag.last()));
+    }
+}
+
+/// Wants the messages with this letter, by their bitmaps where they have one, else by their records.
+#[derive(Debug)]
+struct ByLetter {
+    letter: u8,
+    asked: AtomicUsize,
+}
+
+impl ByLetter {
+    fn of(letter: u8) -> ByLetter {
+        let asked = AtomicUsize::new(0);
+        ByLetter { letter, asked }
+    }
+}
+
+impl Filter for ByLetter {
+    fn by_unit(&self, _tags_code: i64) -> Verdict {
+        Verdict::AskRecord
+    }
+
+    fn by_extension(&self, tags_code: i64, store_timestamp: i64, bitmap: &[u8]) -> Verdict {
+        assert_eq!(store_timestamp, NOW);
+        match bitmap {
+            [letter] if *letter == self.letter => {
+                assert_eq!(
+                    tags_code,
+                    message::hash::tags_code(&[b"tag", &[*letter][..]].concat())
+                );
+                Verdict::Wanted
+            }
+            [_] => Verdict::Unwanted,
+            _ => Verdict::AskRecord,
+        }
+    }
+
+    fn by_record(&self, record: &View<'_>) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let tag = message::properties::get(record.properties(), "TAGS");
+        tag.is_some_and(|tag| tag.ends_with(&[self.letter]))
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Messages that a filter lets through, and how many records it had to look at.
+fn let_through(store: &Store<SimDisk>, topic: &str, filter: &ByLetter) -> (usize, usize) {
+    let (mut offset, mut count) = (0, 0);
+    while offset < store.queue_max_offset(topic, 0).0 {
+        let (result, slices) = read_with(store, topic, 0, offset, ALL, filter);
+        count += records(&slices).len();
+        offset = result.next_begin_offset.0;
+    }
+    (count, filter.asked.load(Ordering::Relaxed))
+}
+
+#[test]
+fn bitmaps_spare_reads_of_records() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_tagged(&store, 0, 3);
+    store.set_bitmaps(Arc::new(LastLetters));
+    send_tagged(&store, 3, 27);
+    send_through(&store, record("U", 0, b"", b"TAGS\x01tag1"), NOW);
+    // Behind three units of 20 bytes one of 21: length, tagsCode, store time, length of the bitmap, the bitmap.
+    let file = disk.content(&files(&disk)[0]).unwrap();
+    assert_eq!((&file[60..62], &file[78..81]), (&[0, 21][..], &[0, 1, b'0'][..]));
+    assert_eq!(
+        let_through(&store, "T", &ByLetter::of(b'1')),
+        (10, 3),
+        "three came before"
+    );
+    assert_eq!(
+        let_through(&store, "U", &ByLetter::of(b'1')),
+        (1, 1),
+        "another topic has none"
+    );
+    store.shutdown().unwrap();
+    drop(store);
+
+    let (store, _) = open(&disk, &settings());
+    assert_eq!(
+        let_through(&store, "T", &ByLetter::of(b'2')),
+        (10, 3),
+        "they are there after a start"
+    );
+    drop(store);
+
+    // What is built of the log while the store is opened has none.
+    disk.remove_dir_all(Path::new("/store/consumequeue")).unwrap();
+    disk.remove_dir_all(Path::new("/store/consumequeue_ext")).unwrap();
+    let (store, _) = open(&disk, &settings());
+    assert_eq!(let_through(&store, "T", &ByLetter::of(b'2')), (10, 30));
 }

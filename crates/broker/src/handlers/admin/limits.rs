@@ -10,6 +10,7 @@ use crate::clients::Clients;
 use crate::commitlog::{Acknowledgements, Hold};
 use crate::handlers::pull::HeldPull;
 use crate::lane::Lanes;
+use crate::tables::filters::FilterTable;
 use remoting::budget::Budget;
 
 /// What connections occupy.
@@ -30,6 +31,8 @@ pub struct Limits {
     pub lanes: Lanes,
     /// Pulls that wait for a message.
     pub hold: Arc<Hold<HeldPull>>,
+    /// Consumers' expressions.
+    pub filters: Arc<FilterTable>,
     /// Sends that wait for a flush.
     pub acknowledgements: Arc<Acknowledgements>,
     /// Connections.
@@ -70,7 +73,11 @@ impl Limits {
     /// How each stands.
     pub fn levels(&self) -> Vec<Level> {
         let budgets = self.clients.budgets().into_iter().chain(self.lanes.budgets());
-        let budgets = budgets.chain([self.hold.budget(), &**self.acknowledgements.budget()]);
+        let budgets = budgets.chain([
+            self.hold.budget(),
+            self.filters.budget(),
+            &**self.acknowledgements.budget(),
+        ]);
         let Traffic { room, metrics } = &self.traffic;
         let refused = &metrics.requests_refused;
         let requests = Level {

@@ -3,7 +3,6 @@
 //!
 //! | file | what it is for | module |
 //! |---|---|---|
-//! | `consumerFilter.json` | SQL92 subscriptions | [`filters`] |
 //! | `consumerOrderInfo.json` (5.x) | POP of ordered messages | [`order_info`] |
 //! | `topicQueueMapping.json` (5.x) | static topics | [`queue_mapping`] |
 //! | `messageRequestMode.json` (5.x) | who consumes by POP | [`request_modes`] |
@@ -13,7 +12,6 @@
 //! Tables in RocksDB (5.x) cannot be read: [`rocksdb`].
 
 pub mod counts;
-pub mod filters;
 pub mod order_info;
 pub mod queue_mapping;
 pub mod request_modes;
@@ -32,7 +30,6 @@ use super::config_file::{LoadError, load, pretty};
 use super::saver::{ConfigFile, Saver};
 use super::{GroupTable, TopicTable};
 use counts::{TimerMetrics, TransactionMetrics};
-use filters::{Bloom, Filters};
 use order_info::OrderInfo;
 use queue_mapping::QueueMappings;
 use request_modes::RequestModes;
@@ -75,7 +72,6 @@ impl<T: Default + DeserializeOwned + Serialize + Send + 'static> ConfigFile for 
 
 /// All of them.
 pub struct DormantFiles {
-    filters: Arc<DormantFile<Filters>>,
     order_info: Arc<DormantFile<OrderInfo>>,
     queue_mappings: Arc<DormantFile<QueueMappings>>,
     request_modes: Arc<DormantFile<RequestModes>>,
@@ -84,18 +80,16 @@ pub struct DormantFiles {
 }
 
 impl DormantFiles {
-    /// Loads what is in the directory `config`; `now` in ms.
-    pub fn load<D: Disk>(disk: &D, config: &Path, bloom: Bloom, now: i64) -> Result<Self, LoadError> {
+    /// Loads what is in the directory `config`.
+    pub fn load<D: Disk>(disk: &D, config: &Path) -> Result<Self, LoadError> {
         let file = |name: &str| config.join(name);
         let kept = Self {
-            filters: Arc::new(DormantFile::load(disk, file("consumerFilter.json"))?),
             order_info: Arc::new(DormantFile::load(disk, file("consumerOrderInfo.json"))?),
             queue_mappings: Arc::new(DormantFile::load(disk, file("topicQueueMapping.json"))?),
             request_modes: Arc::new(DormantFile::load(disk, file("messageRequestMode.json"))?),
             timer_metrics: Arc::new(DormantFile::load(disk, file("timermetrics"))?),
             transaction_metrics: Arc::new(DormantFile::load(disk, file("transactionMetrics"))?),
         };
-        kept.filters.change(|filters| filters.take_over(bloom, now));
         timer_check::check(disk, &file("timercheck"))?;
         kept.tell();
         Ok(kept)
@@ -109,12 +103,6 @@ impl DormantFiles {
                 tracing::warn!("{path}: {entries} entries are kept; {why}");
             }
         };
-        let filters = self.filters.look(Filters::len);
-        idle(
-            &*self.filters,
-            filters,
-            "SQL92 filters are not part of this release",
-        );
         let orders = self.order_info.look(|t| t.table.len());
         idle(&*self.order_info, orders, "POP is not part of this release");
         let mappings = self.queue_mappings.look(|t| t.topic_queue_mapping_info_map.len());
@@ -140,8 +128,7 @@ impl DormantFiles {
     }
 
     /// Drops what is too old or belongs to what is gone; each ten seconds, as often as Java saves these files.
-    pub fn age(&self, now: i64, filter_clean_ms: i64, topics: &TopicTable, groups: &GroupTable) {
-        self.filters.change(|filters| filters.clean(now, filter_clean_ms));
+    pub fn age(&self, now: i64, topics: &TopicTable, groups: &GroupTable) {
         self.order_info.change(|orders| {
             let queues = |topic: &str| topics.get(topic).map(|t| t.read_queue_nums);
             orders.clean(now, queues, |group| groups.get(group).is_some())
@@ -156,8 +143,7 @@ impl DormantFiles {
     /// Every file, for whoever writes them.
     pub fn files(&self) -> Vec<Arc<dyn ConfigFile>> {
         vec![
-            Arc::clone(&self.filters) as Arc<dyn ConfigFile>,
-            Arc::clone(&self.order_info) as _,
+            Arc::clone(&self.order_info) as Arc<dyn ConfigFile>,
             Arc::clone(&self.queue_mappings) as _,
             Arc::clone(&self.request_modes) as _,
             Arc::clone(&self.timer_metrics) as _,

@@ -10,12 +10,15 @@ import java.util.concurrent.Semaphore;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
@@ -97,6 +100,10 @@ public final class Driver {
         }
         if (options.containsKey("delay")) {
             message.setDelayTimeLevel(number("delay", 0));
+        }
+        if (options.containsKey("numbered")) {
+            message.putUserProperty("number", Integer.toString(number));
+            message.putUserProperty("name", "n" + number % 10);
         }
         return message;
     }
@@ -203,7 +210,11 @@ public final class Driver {
                 }
             }
         }
-        consumer.subscribe(options.get("topic"), get("sub", "*"));
+        if (options.containsKey("sql")) {
+            consumer.subscribe(options.get("topic"), MessageSelector.bySql(options.get("sql")));
+        } else {
+            consumer.subscribe(options.get("topic"), get("sub", "*"));
+        }
         if (get("order", "no").equals("yes")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
                 messages.forEach(Driver::received);
@@ -215,7 +226,16 @@ public final class Driver {
                 return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
             });
         }
-        consumer.start();
+        try {
+            consumer.start();
+        } catch (MQClientException e) {
+            if (!options.containsKey("refused")) {
+                throw e;
+            }
+            event("ready");
+            line("failed", "body", "", "error", e.getMessage());
+            return;
+        }
         event("ready");
         waitForStdin();
         consumer.shutdown();
@@ -228,12 +248,20 @@ public final class Driver {
         consumer.setInstanceName(get("instance", "pull"));
         consumer.start();
         event("ready");
+        if (options.containsKey("sql")) {
+            // A client that has not heard from a broker takes it for one without such filters, and its first heartbeat is late.
+            MQClientInstance client = consumer.getDefaultMQPullConsumerImpl().getRebalanceImpl().getmQClientFactory();
+            client.updateTopicRouteInfoFromNameServer(options.get("topic"));
+            client.sendHeartbeatToAllBrokerWithLock();
+        }
         Set<MessageQueue> queues = consumer.fetchSubscribeMessageQueues(options.get("topic"));
         for (MessageQueue queue : queues) {
             long offset = consumer.minOffset(queue);
             long end = consumer.maxOffset(queue);
             while (offset < end) {
-                PullResult result = consumer.pull(queue, get("sub", "*"), offset, number("batch", 32));
+                PullResult result = options.containsKey("sql")
+                    ? consumer.pull(queue, MessageSelector.bySql(options.get("sql")), offset, number("batch", 32))
+                    : consumer.pull(queue, get("sub", "*"), offset, number("batch", 32));
                 if (result.getPullStatus() == PullStatus.FOUND) {
                     result.getMsgFoundList().forEach(Driver::received);
                 }
@@ -249,7 +277,11 @@ public final class Driver {
         consumer.setNamesrvAddr(options.get("ns"));
         consumer.setInstanceName(get("instance", "lite"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
-        consumer.subscribe(options.get("topic"), get("sub", "*"));
+        if (options.containsKey("sql")) {
+            consumer.subscribe(options.get("topic"), MessageSelector.bySql(options.get("sql")));
+        } else {
+            consumer.subscribe(options.get("topic"), get("sub", "*"));
+        }
         consumer.start();
         event("ready");
         int left = number("count", 1);
