@@ -178,6 +178,7 @@ impl<D: Disk + Clone> Parts<D> {
     /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
     pub fn close(&self) -> Result<(), store::Latched> {
         self.log.flusher.flush(0);
+        self.checks.settle();
         let now = self.clock.now_ms();
         for (file, _) in &self.files {
             // A failure is in the log already, and the table is older than it could be.

@@ -29,6 +29,7 @@ use crate::handlers::pull::{HeldPull, Pull, PullListener};
 use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
+use crate::handlers::transaction::Transaction;
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::settings::DelayLevels;
@@ -38,6 +39,7 @@ use crate::store_settings;
 use crate::tables::dormant::filters::Bloom;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable};
+use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
 
 /// What the threads and tasks work on.
@@ -58,6 +60,8 @@ pub struct Parts<D: Disk> {
     pub delivery: Arc<Delivery<D>>,
     /// Wakes it.
     pub parked: Arc<ParkedListener>,
+    /// The check of half messages that nobody ends.
+    pub checks: Arc<Checks<D>>,
     /// Who is connected.
     pub clients: Clients,
     /// Pulls that wait.
@@ -218,7 +222,14 @@ impl<D: Disk + Clone> Builder<D> {
         let pull = self.pull(&clients, &hold, &lanes, &stats);
         let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
         let parked = Arc::new(ParkedListener::default());
-        let log = self.log(&pulls, &parked, &stats, &stopping);
+        let halves = Arc::new(HalfListener::default());
+        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![
+            Arc::clone(&pulls) as _,
+            Arc::clone(&parked) as _,
+            Arc::clone(&halves) as _,
+        ];
+        let log = self.log(listeners, &stats, &stopping);
+        let checks = self.checks(&clients, &log, halves);
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.delay_offsets),
@@ -247,6 +258,12 @@ impl<D: Disk + Clone> Builder<D> {
             reput: Arc::clone(&log.reput),
             send: self.send(&log),
             send_back: self.send_back(&log),
+            transaction: Transaction {
+                settings: Arc::clone(&self.settings),
+                appender: Arc::clone(&log.appender),
+                delay_levels: Arc::clone(&self.levels),
+                clock: Arc::clone(&self.clock),
+            },
             pull,
             query: Query {
                 settings: Arc::clone(&self.settings),
@@ -273,7 +290,7 @@ impl<D: Disk + Clone> Builder<D> {
                 },
                 clock: Arc::clone(&self.clock),
             },
-            settings: self.settings_requests(&registration, &pulls, &log),
+            settings: self.settings_requests(&registration, &pulls, &log, &checks),
             runtime: Runtime {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&log.appender),
@@ -293,6 +310,7 @@ impl<D: Disk + Clone> Builder<D> {
             dormant: self.loaded.dormant,
             delivery,
             parked,
+            checks,
             clients,
             hold,
             limits,
@@ -326,12 +344,10 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn log(
         &self,
-        pulls: &Arc<PullListener<D>>,
-        parked: &Arc<ParkedListener>,
+        listeners: Vec<Arc<dyn ArrivalListener>>,
         stats: &Arc<Stats>,
         stopping: &Arc<AtomicBool>,
     ) -> Log<D> {
-        let listeners: Vec<Arc<dyn ArrivalListener>> = vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
         let reput = Arc::new(Reput {
             store: Arc::clone(&self.store),
             listeners,
@@ -374,6 +390,18 @@ impl<D: Disk + Clone> Builder<D> {
             reput,
             stats: Arc::clone(stats),
         }
+    }
+
+    fn checks(&self, clients: &Clients, log: &Log<D>, halves: Arc<HalfListener>) -> Arc<Checks<D>> {
+        Arc::new(Checks::new(
+            Arc::clone(&log.appender),
+            Arc::clone(&self.loaded.tables.topics),
+            Arc::clone(&self.loaded.tables.offsets),
+            Arc::clone(&clients.producers),
+            Arc::clone(&self.settings),
+            Arc::clone(&self.clock),
+            halves,
+        ))
     }
 
     fn send(&self, log: &Log<D>) -> Send<D> {
@@ -433,6 +461,7 @@ impl<D: Disk + Clone> Builder<D> {
         registration: &Arc<Registration>,
         pulls: &Arc<PullListener<D>>,
         log: &Log<D>,
+        checks: &Checks<D>,
     ) -> SettingsRequests<D> {
         // The topics before the registration, which tells of them.
         let listeners: Vec<Arc<dyn SettingsListener>> = vec![
@@ -441,6 +470,7 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(pulls) as _,
             Arc::clone(&log.appender.acknowledgements) as _,
             Arc::clone(&log.reput) as _,
+            Arc::clone(&checks.listener) as _,
         ];
         SettingsRequests {
             config: Arc::new(ConfigStore::new(
