@@ -16,4 +16,6 @@ mod queries;
 mod registration;
 mod requests;
 mod sync_flush;
+mod transaction_scenario;
+mod transactions;
 mod yesterday;
