@@ -34,3 +34,4 @@ mod scripts;
 mod sends;
 mod takeover;
 mod tools;
+mod transactions;
