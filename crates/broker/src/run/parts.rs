@@ -296,6 +296,7 @@ impl<D: Disk + Clone> Builder<D> {
                 appender: Arc::clone(&log.appender),
                 limits: limits.clone(),
                 delivery: Arc::clone(&delivery),
+                checks: Arc::clone(&checks),
                 clock: Arc::clone(&self.clock),
             },
             lanes,

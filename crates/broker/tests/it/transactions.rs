@@ -15,6 +15,7 @@ use message::id::OffsetMessageId;
 use message::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, OP_HALF_TOPIC, SCHEDULE_TOPIC};
 use message::properties;
 use message::record::{Check, Entry, decode};
+use protocol::body::KvTable;
 use protocol::code::{request, response};
 use protocol::header::Short;
 use protocol::header::broker::*;
@@ -716,11 +717,25 @@ fn what_could_not_be_committed_is_refused() {
 #[test]
 fn the_page_of_state_and_operators_see_open_transactions() {
     let world = World::new(|_| {});
-    let place = world.half("", "a");
-    assert_eq!(world.parts.checks.open(), 1);
-    world.end(place, COMMIT);
+    let shown = || {
+        let answer = world.ask(request::GET_BROKER_RUNTIME_INFO, &(), b"");
+        let table = protocol::body::read::<KvTable>(&answer.body).unwrap().table;
+        ["NotLookedAt", "Asked", "Unasked", "GivenUp"]
+            .map(|name| table[&format!("transactions{name}")].clone())
+    };
+    world.half("", "a");
+    assert_eq!(shown(), ["1", "0", "0", "0"]);
+    let copy = question(&world.pass(LATER)[0]).0;
+    assert_eq!(shown(), ["1", "1", "0", "0"], "the copy");
+    world.end(copy, COMMIT);
     world.pass(LATER);
-    assert_eq!(world.parts.checks.open(), 0);
+    assert_eq!(shown(), ["0", "1", "0", "0"]);
+    world.half("", "b");
+    world.parts.handlers.closed(world.peer.as_ref());
+    for _ in 0..16 {
+        world.pass(LATER);
+    }
+    assert_eq!(shown(), ["0", "1", "15", "1"]);
 }
 
 /// A recorded line: a step or a record, and its bytes.

@@ -18,6 +18,7 @@ use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
 use crate::settings::Settings;
+use crate::transaction::Checks;
 
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
@@ -35,6 +36,8 @@ pub struct Runtime<D: Disk> {
     pub limits: Limits,
     /// How far delayed messages are delivered.
     pub delivery: Arc<Delivery<D>>,
+    /// How half messages are checked.
+    pub checks: Arc<Checks<D>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -103,6 +106,16 @@ impl<D: Disk> Runtime<D> {
             END_TRANSACTION_QUEUE_CAPACITY.to_string(),
         );
         put("pullHoldSize", self.limits.hold.len().to_string());
+        // Ours.
+        let checks = &self.checks;
+        put("transactionsNotLookedAt", checks.open().to_string());
+        for (name, count) in [
+            ("transactionsAsked", &checks.asked),
+            ("transactionsUnasked", &checks.unasked),
+            ("transactionsGivenUp", &checks.given_up),
+        ] {
+            put(name, count.load(Ordering::Relaxed).to_string());
+        }
     }
 
     fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {
