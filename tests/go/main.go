@@ -73,6 +73,8 @@ func main() {
 		consume(o)
 	case "lite":
 		lite(o)
+	case "transact":
+		transact(o)
 	default:
 		check(fmt.Errorf("no command %s", os.Args[1]))
 	}
@@ -189,6 +191,66 @@ func send(o options) {
 	default:
 		check(fmt.Errorf("no mode %s", mode))
 	}
+	check(p.Shutdown())
+}
+
+// Ends transactions as the Java driver does.
+type ends struct {
+	local, check []string
+}
+
+func (e ends) state(states []string, body []byte) primitive.LocalTransactionState {
+	parts := strings.FieldsFunc(string(body), func(r rune) bool { return r == '-' || r == '.' })
+	number, err := strconv.Atoi(parts[1])
+	check(err)
+	switch states[number%len(states)] {
+	case "commit":
+		return primitive.CommitMessageState
+	case "rollback":
+		return primitive.RollbackMessageState
+	default:
+		return primitive.UnknowState
+	}
+}
+
+func (e ends) ExecuteLocalTransaction(message *primitive.Message) primitive.LocalTransactionState {
+	return e.state(e.local, message.Body)
+}
+
+func (e ends) CheckLocalTransaction(message *primitive.MessageExt) primitive.LocalTransactionState {
+	line("checked", map[string]any{
+		"body": string(message.Body), "id": message.TransactionId, "keys": message.GetKeys(), "tag": message.GetTags(),
+		"offset": message.QueueOffset,
+	})
+	return e.state(e.check, message.Body)
+}
+
+func transact(o options) {
+	listener := ends{strings.Split(o.get("local", "commit"), ","), strings.Split(o.get("check", "commit"), ",")}
+	p, err := rocketmq.NewTransactionProducer(
+		listener,
+		producer.WithNameServer(primitive.NamesrvAddr{o["ns"]}),
+		producer.WithGroupName(o.get("group", "e2e_transactions")),
+		producer.WithInstanceName(o.get("instance", "transactions")),
+		producer.WithSendMsgTimeout(10*time.Second),
+		producer.WithRetry(0),
+	)
+	check(err)
+	check(p.Start())
+	line("ready", nil)
+	from, count := o.number("from", 0), o.number("count", 1)
+	for i := from; i < from+count; i++ {
+		message := message(o, i)
+		result, err := p.SendMessageInTransaction(context.Background(), message)
+		if err != nil {
+			sent(message, nil, err)
+		} else {
+			sent(message, result.SendResult, nil)
+		}
+	}
+	line("all", nil)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	check(err)
 	check(p.Shutdown())
 }
 

@@ -26,4 +26,5 @@ pub mod stats;
 pub mod store_settings;
 pub mod supervisor;
 pub mod tables;
+pub mod transaction;
 pub mod watermark;

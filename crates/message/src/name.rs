@@ -26,6 +26,9 @@ pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Topic of the marks that say which half messages are done.
 pub const OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 
+/// Topic of half messages that were given up.
+pub const CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+
 const SYSTEM_TOPICS: [&str; 9] = [
     AUTO_CREATE_TOPIC,
     SCHEDULE_TOPIC,
@@ -33,7 +36,7 @@ const SYSTEM_TOPICS: [&str; 9] = [
     HALF_TOPIC,
     OP_HALF_TOPIC,
     "RMQ_SYS_TRACE_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    CHECK_MAX_TIME_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];
@@ -42,7 +45,7 @@ const NOT_SENDABLE: [&str; 6] = [
     SCHEDULE_TOPIC,
     HALF_TOPIC,
     OP_HALF_TOPIC,
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    CHECK_MAX_TIME_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];

@@ -325,6 +325,27 @@ pub fn rebuild(text: &[u8], without: &[&str], with: &[(&str, &str)], ending: End
     Parsed::of(text).rebuild(without, with, ending, out);
 }
 
+/// Brings the pairs of a text into the order in which Java's brokers of 4.9 write the same pairs: that of a `HashMap` into which
+/// they were put in the order of `text`. Nothing depends on it; bytes can be compared by it.
+pub fn in_java_order(text: &[u8], ending: Ending) -> Vec<u8> {
+    let mut all: Vec<(&[u8], &[u8])> = pairs(text).collect();
+    // A map of 16 places doubles when it is more than three quarters full.
+    let mut places = 16usize;
+    while all.len() > places / 4 * 3 {
+        places *= 2;
+    }
+    all.sort_by_key(|(name, _)| {
+        let hash = crate::hash::java_hash_bytes(name) as u32;
+        (hash ^ (hash >> 16)) as usize & (places - 1)
+    });
+    let mut out = Vec::with_capacity(text.len() + 1);
+    for (name, value) in all {
+        push(&mut out, name, value);
+    }
+    finish(&mut out, ending);
+    out
+}
+
 /// Pairs that are looked at without a map.
 const FEW: usize = 16;
 
@@ -464,6 +485,38 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    #[test]
+    fn the_order_is_that_of_javas_map() {
+        // A half message of 4.9.7, and its copy while it is immune.
+        let check = |put: &str, read: &str| {
+            let text = |pairs: &str| pairs.replace('=', "\u{1}").replace(' ', "\u{2}");
+            let ordered = in_java_order(text(put).as_bytes(), Ending::Bare);
+            assert_eq!(String::from_utf8_lossy(&ordered), text(read));
+        };
+        check(
+            "KEYS=kA TRAN_MSG=true UNIQ_KEY=7F00 PGROUP=tp TAGS=TagA CLUSTER=c WAIT=true REAL_TOPIC=Trans REAL_QID=1",
+            "REAL_TOPIC=Trans KEYS=kA TRAN_MSG=true UNIQ_KEY=7F00 CLUSTER=c PGROUP=tp WAIT=true TAGS=TagA REAL_QID=1",
+        );
+        check(
+            "CHECK_IMMUNITY_TIME_IN_SECONDS=1000 REAL_TOPIC=Trans KEYS=kD TRAN_MSG=true UNIQ_KEY=7F00 CLUSTER=c PGROUP=tp \
+             TAGS=TagA REAL_QID=1 TRANSACTION_CHECK_TIMES=1 WAIT=false TRAN_PREPARED_QUEUE_OFFSET=9",
+            "CHECK_IMMUNITY_TIME_IN_SECONDS=1000 REAL_TOPIC=Trans TRAN_PREPARED_QUEUE_OFFSET=9 TRANSACTION_CHECK_TIMES=1 \
+             KEYS=kD TRAN_MSG=true UNIQ_KEY=7F00 CLUSTER=c PGROUP=tp WAIT=false TAGS=TagA REAL_QID=1",
+        );
+        // Thirteen pairs are in a map of 32 places.
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "Q"];
+        let put: Vec<String> = names.iter().map(|name| format!("{name}=1")).collect();
+        check(
+            &put.join(" "),
+            "a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 j=1 k=1 l=1 Q=1",
+        );
+        check(
+            &put[1..].join(" "),
+            "Q=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 j=1 k=1 l=1",
+        );
+        check("", "");
     }
 
     #[test]

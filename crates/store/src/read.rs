@@ -1,7 +1,7 @@
 //! Reading a queue: what a pull asks the store.
 
 use crate::ext;
-use crate::offset::QueueOffset;
+use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{Queue, UNIT, Unit};
 use crate::reput::unit_of;
 use crate::store::Store;
@@ -222,6 +222,18 @@ impl<D: Disk> Store<D> {
             .min(from + LOOK_BYTES)
             .min(self.log.next_file(from));
         matches!(self.log.slice(from, end - from), Ok(Some(slice)) if !slice.is_resident())
+    }
+
+    /// Whether [`Store::record_at`] would wait for the device, as far as the kernel tells; as [`Store::is_cold`].
+    pub fn is_cold_at(&self, offset: PhysicalOffset) -> bool {
+        let window = self.log.written() - self.live.memory_window_bytes();
+        if offset.0 >= self.opened_at.max(window) || offset.0 < self.log.min() {
+            return false;
+        }
+        let end = (offset.0 + LOOK_BYTES)
+            .min(self.log.next_file(offset.0))
+            .min(self.log.written());
+        matches!(self.log.slice(offset.0, end - offset.0), Ok(Some(slice)) if !slice.is_resident())
     }
 
     fn corrected(&self, asked: QueueOffset, right: QueueOffset) -> QueueOffset {

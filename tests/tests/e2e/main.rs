@@ -36,3 +36,4 @@ mod scripts;
 mod sends;
 mod takeover;
 mod tools;
+mod transactions;

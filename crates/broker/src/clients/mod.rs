@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use consumers::{Consumers, GroupView, Notice, Subscription};
 pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
-pub use producers::Producers;
+pub use producers::{Asked, Producers};
 
 use remoting::budget::Budget;
 
@@ -113,6 +113,38 @@ mod tests {
         assert_eq!(consumers.client_ids("g"), Some(vec!["b".to_owned()]));
         let listed = producers.connection_list("p").unwrap();
         assert_eq!((listed.len(), listed[0].version), (1, 2));
+    }
+
+    #[test]
+    fn each_producer_that_reads_is_asked_in_turn() {
+        let producers = Clients::default().producers;
+        assert!(producers.one_of("p").is_none());
+        let peers: Vec<_> = (1..=3)
+            .map(|port| MemoryPeer::new(([127, 0, 0, 1], port).into()))
+            .collect();
+        for peer in &peers {
+            let conn = Arc::clone(peer) as Arc<dyn Peer>;
+            producers.register("p", heard("a", &conn, 0)).expect("room");
+        }
+        let asked = |count: usize| {
+            let mut ports: Vec<u16> = (0..count)
+                .map(|_| match producers.one_of("p") {
+                    Some(Asked::Ready(peer)) => peer.address().port(),
+                    Some(Asked::Busy(peer)) => 100 + peer.address().port(),
+                    None => 0,
+                })
+                .collect();
+            ports.sort_unstable();
+            ports
+        };
+        assert_eq!(asked(6), [1, 1, 2, 2, 3, 3]);
+        peers[0].close("gone");
+        peers[1].set_congested(true);
+        assert_eq!(asked(4), [3; 4]);
+        peers[2].close("gone");
+        assert_eq!(asked(2), [102; 2]);
+        peers[1].close("gone");
+        assert_eq!(asked(2), [0; 2]);
     }
 
     #[test]

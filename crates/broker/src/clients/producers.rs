@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use protocol::body::broker::ClientConnection;
@@ -14,6 +15,16 @@ use remoting::budget::{Budget, Exhausted};
 pub struct Producers {
     groups: RwLock<HashMap<String, Members>>,
     budget: Arc<Budget>,
+    /// Spreads what the broker asks over a group's members.
+    next: AtomicUsize,
+}
+
+/// A member of a group that the broker may ask something.
+pub enum Asked {
+    /// It reads what it is sent.
+    Ready(Arc<dyn Peer>),
+    /// None of the group does at the moment.
+    Busy(Arc<dyn Peer>),
 }
 
 impl Producers {
@@ -22,6 +33,7 @@ impl Producers {
         Self {
             groups: RwLock::default(),
             budget,
+            next: AtomicUsize::new(0),
         }
     }
 
@@ -72,6 +84,26 @@ impl Producers {
             .filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS)
             .map(|m| Arc::clone(&m.conn))
             .collect()
+    }
+
+    /// A member of the group to be asked, each in its turn; none if nobody of it is connected.
+    pub fn one_of(&self, group: &str) -> Option<Asked> {
+        let groups = self.groups.read();
+        let members = groups.get(group)?;
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
+        let in_turn = || {
+            members
+                .values()
+                .chain(members.values())
+                .skip(first)
+                .take(members.len())
+        };
+        let open = || in_turn().filter(|member| member.conn.is_open());
+        let ready = open().find(|member| !member.conn.is_congested());
+        match ready {
+            Some(member) => Some(Asked::Ready(Arc::clone(&member.conn))),
+            None => open().next().map(|member| Asked::Busy(Arc::clone(&member.conn))),
+        }
     }
 
     /// The group as GET_PRODUCER_CONNECTION_LIST shows it; none if it is not connected.

@@ -51,6 +51,8 @@ pub enum Answer {
     Send(SendAnswer),
     /// To a message that a consumer sent back.
     SendBack(Responder),
+    /// To a commit.
+    Commit(Responder),
 }
 
 impl Answer {
@@ -78,6 +80,8 @@ impl Answer {
         match self {
             Answer::Send(answer) => answer.give(code),
             Answer::SendBack(responder) if code == response::SUCCESS => responder.ok(),
+            // The half messages' queue remembers what is not safe yet (RocketMQ 4.9.7, EndTransactionProcessor).
+            Answer::Commit(responder) => responder.ok(),
             // A consumer knows no half success: it sends the message back once more.
             Answer::SendBack(responder) => {
                 responder.error(code, "the copy is stored and not yet as safe as the settings ask");
@@ -89,7 +93,7 @@ impl Answer {
     fn refuse(self, remark: &str) {
         let responder = match self {
             Answer::Send(answer) => answer.responder,
-            Answer::SendBack(responder) => responder,
+            Answer::SendBack(responder) | Answer::Commit(responder) => responder,
         };
         responder.error(response::SERVICE_NOT_AVAILABLE, remark);
     }

@@ -48,6 +48,7 @@ impl Pass<'_> {
             | request::SEND_MESSAGE_V2
             | request::SEND_BATCH_MESSAGE
             | request::CONSUMER_SEND_MSG_BACK
+            | request::END_TRANSACTION
                 if !self.takes_sends =>
             {
                 self.gate.waiting_sends.refuse();
@@ -82,6 +83,7 @@ mod tests {
             request::SEND_MESSAGE_V2,
             request::SEND_BATCH_MESSAGE,
             request::CONSUMER_SEND_MSG_BACK,
+            request::END_TRANSACTION,
         ];
         let share = gate.waiting_sends.count(1000);
         for send in sends {

@@ -24,6 +24,7 @@ use crate::handlers::pull::{HeldPull, Pull};
 use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
+use crate::handlers::transaction::Transaction;
 use crate::lane::{Lane, Lanes, MayWait};
 
 /// Every handler, behind one port.
@@ -33,6 +34,7 @@ pub struct Handlers<D: Disk> {
     pub(crate) reput: Arc<Reput<D>>,
     pub(crate) send: Send<D>,
     pub(crate) send_back: SendBack<D>,
+    pub(crate) transaction: Transaction<D>,
     pub(crate) pull: Arc<Pull<D>>,
     pub(crate) query: Query<D>,
     pub(crate) client: Client,
@@ -131,6 +133,10 @@ impl<D: Disk + Clone> Handlers<D> {
             request::CONSUMER_SEND_MSG_BACK => {
                 self.in_lane(&self.lanes.search, r, |h, r, may| h.send_back.handle(r, may));
             }
+            request::END_TRANSACTION if self.transaction.is_cold(&r) => {
+                self.in_lane(&self.lanes.search, r, |h, r, may| h.transaction.end_cold(r, may));
+            }
+            request::END_TRANSACTION => self.transaction.end(r),
             request::QUERY_MESSAGE | request::VIEW_MESSAGE_BY_ID
                 if self.query.is_overloaded(&self.lanes.search) =>
             {
@@ -198,6 +204,7 @@ fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait
         request::GET_ALL_DELAY_OFFSET => |h, r, may| h.ha.delay_offsets(r, may),
         request::GET_BROKER_HA_STATUS => |h, r, may| h.ha.status(r, may),
         request::GET_BROKER_RUNTIME_INFO => |h, r, may| h.runtime.get(r, may),
+        request::RESUME_CHECK_HALF_MESSAGE => |h, r, may| h.transaction.resume(r, may),
         _ => return None,
     })
 }

@@ -153,6 +153,10 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         });
     } else {
         supervisor.task("delayed messages", move |stop| deliver(Arc::clone(&p), stop));
+        let p = Arc::clone(parts);
+        supervisor.task("transaction checks", move |stop| {
+            check_halves(Arc::clone(&p), stop)
+        });
     }
 }
 
@@ -313,5 +317,31 @@ async fn deliver<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
             Ok(times) => times,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
+    }
+}
+
+/// Asks for half messages that nobody ends. A broker without open transactions sleeps here.
+async fn check_halves<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = parts.checks.pause_ms();
+        if pause != Some(0) {
+            let pause = async {
+                match pause {
+                    Some(ms) => tokio::time::sleep(Duration::from_millis(ms as u64)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = parts.checks.listener.wait() => {}
+                () = pause => {}
+            }
+            continue;
+        }
+        let checks = Arc::clone(&parts.checks);
+        // Reading old records may wait for the disk.
+        if let Err(panic) = tokio::task::spawn_blocking(move || checks.look()).await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
     }
 }

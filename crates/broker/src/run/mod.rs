@@ -183,6 +183,7 @@ impl<D: Disk + Clone> Parts<D> {
     /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
     pub fn close(&self) -> Result<(), store::Latched> {
         self.log.flusher.flush(0);
+        self.checks.settle();
         let now = self.clock.now_ms();
         if !self.settings.load().is_slave() {
             self.replication.history.end(self.log.store.max_physical().0);

@@ -33,6 +33,7 @@ use crate::handlers::pull::{HeldPull, Pull, PullListener};
 use crate::handlers::query::Query;
 use crate::handlers::send::Send;
 use crate::handlers::send_back::SendBack;
+use crate::handlers::transaction::Transaction;
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
@@ -46,6 +47,7 @@ use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save};
+use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
 
 /// How often the history of roles is written while slaves acknowledge, ms.
@@ -71,6 +73,8 @@ pub struct Parts<D: Disk> {
     pub delivery: Arc<Delivery<D>>,
     /// Wakes it.
     pub parked: Arc<ParkedListener>,
+    /// The check of half messages that nobody ends.
+    pub checks: Arc<Checks<D>>,
     /// Who is connected.
     pub clients: Clients,
     /// Pulls that wait.
@@ -289,8 +293,18 @@ impl<D: Disk + Clone> Builder<D> {
         let pull = self.pull(&clients, &hold, &lanes, &stats);
         let pulls = Arc::new(PullListener::new(Arc::clone(&pull)));
         let parked = Arc::new(ParkedListener::default());
+        let halves = Arc::new(HalfListener::default());
         let unknown = Arc::new(UnknownTopic::new(Arc::clone(&self.loaded.tables.topics)));
-        let log = self.log(&pulls, &parked, &unknown, &stats, &stopping);
+        let mut listeners: Vec<Arc<dyn ArrivalListener>> = vec![
+            Arc::clone(&pulls) as _,
+            Arc::clone(&parked) as _,
+            Arc::clone(&halves) as _,
+        ];
+        if self.settings.load().is_slave() {
+            listeners.push(Arc::clone(&unknown) as _);
+        }
+        let log = self.log(listeners, &stats, &stopping);
+        let checks = self.checks(&clients, &log, halves);
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.delay_offsets),
@@ -321,6 +335,12 @@ impl<D: Disk + Clone> Builder<D> {
             reput: Arc::clone(&log.reput),
             send: self.send(&log),
             send_back: self.send_back(&log),
+            transaction: Transaction {
+                settings: Arc::clone(&self.settings),
+                appender: Arc::clone(&log.appender),
+                delay_levels: Arc::clone(&self.levels),
+                clock: Arc::clone(&self.clock),
+            },
             pull,
             query: Query {
                 settings: Arc::clone(&self.settings),
@@ -347,7 +367,7 @@ impl<D: Disk + Clone> Builder<D> {
                 },
                 clock: Arc::clone(&self.clock),
             },
-            settings: self.settings_requests(&registration, &pulls, &log),
+            settings: self.settings_requests(&registration, &pulls, &log, &checks),
             runtime: Runtime {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&log.appender),
@@ -357,6 +377,7 @@ impl<D: Disk + Clone> Builder<D> {
                 link: Arc::clone(&replication.link),
                 slaves: Arc::clone(&replication.slaves),
                 started: now,
+                checks: Arc::clone(&checks),
                 clock: Arc::clone(&self.clock),
             },
             ha: Ha {
@@ -379,6 +400,7 @@ impl<D: Disk + Clone> Builder<D> {
             filters: self.loaded.filters,
             delivery,
             parked,
+            checks,
             clients,
             hold,
             limits,
@@ -464,17 +486,10 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn log(
         &self,
-        pulls: &Arc<PullListener<D>>,
-        parked: &Arc<ParkedListener>,
-        unknown: &Arc<UnknownTopic>,
+        listeners: Vec<Arc<dyn ArrivalListener>>,
         stats: &Arc<Stats>,
         stopping: &Arc<AtomicBool>,
     ) -> Log<D> {
-        let mut listeners: Vec<Arc<dyn ArrivalListener>> =
-            vec![Arc::clone(pulls) as _, Arc::clone(parked) as _];
-        if self.settings.load().is_slave() {
-            listeners.push(Arc::clone(unknown) as _);
-        }
         let reput = Arc::new(Reput {
             store: Arc::clone(&self.store),
             listeners,
@@ -519,6 +534,18 @@ impl<D: Disk + Clone> Builder<D> {
             reput,
             stats: Arc::clone(stats),
         }
+    }
+
+    fn checks(&self, clients: &Clients, log: &Log<D>, halves: Arc<HalfListener>) -> Arc<Checks<D>> {
+        Arc::new(Checks::new(
+            Arc::clone(&log.appender),
+            Arc::clone(&self.loaded.tables.topics),
+            Arc::clone(&self.loaded.tables.offsets),
+            Arc::clone(&clients.producers),
+            Arc::clone(&self.settings),
+            Arc::clone(&self.clock),
+            halves,
+        ))
     }
 
     fn send(&self, log: &Log<D>) -> Send<D> {
@@ -579,6 +606,7 @@ impl<D: Disk + Clone> Builder<D> {
         registration: &Arc<Registration>,
         pulls: &Arc<PullListener<D>>,
         log: &Log<D>,
+        checks: &Checks<D>,
     ) -> SettingsRequests<D> {
         // The topics before the registration, which tells of them.
         let listeners: Vec<Arc<dyn SettingsListener>> = vec![
@@ -591,6 +619,7 @@ impl<D: Disk + Clone> Builder<D> {
                 history: Arc::clone(&self.history),
                 store: Arc::clone(&self.store),
             }) as _,
+            Arc::clone(&checks.listener) as _,
         ];
         SettingsRequests {
             config: Arc::new(ConfigStore::new(

@@ -41,6 +41,16 @@ impl<D: Disk> State<D> {
             answers.head_wait_ms(now),
             parts.hold.len()
         );
+        let checks = &parts.checks;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let _ = writeln!(
+            page,
+            "transactions: {} half messages not looked at, {} asked for, {} without a producer to ask, {} given up",
+            checks.open(),
+            count(&checks.asked),
+            count(&checks.unasked),
+            count(&checks.given_up)
+        );
         let lanes = &parts.handlers.lanes;
         for lane in [&lanes.admin, &lanes.search, &lanes.pull] {
             let (here, wait) = lane.look();

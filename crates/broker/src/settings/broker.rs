@@ -18,7 +18,8 @@ const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
 const STATS: &str = "statistics are not kept that way";
 const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
-const TRANSACTION: &str = "transactions are not part of this release";
+const TRANSACTION: &str =
+    "the marks of ended transactions are written one by one, as in 4.9, and not counted";
 
 settings! {
     /// What the broker is and how it serves (Java: BrokerConfig). Where 4.9.8 and 5.3.3 differ, defaults are those of 4.9.8.
@@ -126,15 +127,20 @@ settings! {
     broker_config_path: Option<String> = None, java "brokerConfigPath", since "5.3", applies AtStart, read optional_path;
     /// The log lies in a folder of the broker's own below that of all logs: BROKERNAME_BROKERID. It does anyway where another broker of this host has the file.
     isolate_log_enable: bool = false, java "isolateLogEnable", since "4.9", applies AtStart;
+    /// Refuse half messages with code 16.
+    reject_transaction_message: bool = false, java "rejectTransactionMessage", since "4.9", applies Live;
+    /// How old a half message is, by its producer's clock, before its producers are asked; CHECK_IMMUNITY_TIME_IN_SECONDS of a message takes its place.
+    transaction_time_out: i64 = 6000, java "transactionTimeOut", since "4.9", applies Live, range 0..=i64::MAX;
+    /// How often the producers of a half message are asked before it is given up.
+    transaction_check_max: i32 = 15, java "transactionCheckMax", since "4.9", applies Live;
+    /// How often half messages are looked at (5.x: 30000).
+    transaction_check_interval: i64 = 60_000,
+        java "transactionCheckInterval", since "4.9", applies Live, range 1..=i64::MAX;
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
         "consumerFallbehindThreshold": i64 = "17179869184", since "4.9", SLOW;
         "disableConsumeIfConsumerReadSlowly": bool = "false", since "4.9", SLOW;
-        "rejectTransactionMessage": bool = "false", since "4.9", TRANSACTION;
-        "transactionTimeOut": i64 = "6000", since "4.9", TRANSACTION;
-        "transactionCheckMax": i32 = "15", since "4.9", TRANSACTION;
-        "transactionCheckInterval": i64 = "60000", since "4.9", TRANSACTION;
         "storeReplyMessageEnable": bool = "true", since "4.9", "request-reply is not part of this release";
         "realTimeNotifyConsumerChange": bool = "true", since "5.3", "members of a group are always told at once";
         "consumerOffsetUpdateVersionStep": i64 = "500", since "5.3", "no slave reads that version";

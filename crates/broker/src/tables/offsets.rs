@@ -203,6 +203,11 @@ impl OffsetTable {
         }
     }
 
+    /// Asks for the table to be written soon, and not with the next period.
+    pub fn save_soon(&self) {
+        self.saver.touch();
+    }
+
     /// Topics the group has offsets for.
     pub fn topics_of(&self, group: &str) -> Vec<String> {
         self.state

@@ -18,4 +18,6 @@ mod registration;
 mod requests;
 mod slaves;
 mod sync_flush;
+mod transaction_scenario;
+mod transactions;
 mod yesterday;

@@ -71,6 +71,47 @@ pub struct SendMessageResponseHeader<'a> {
     pub trace_on: Option<Cow<'a, str>>,
 }
 
+/// END_TRANSACTION (37).
+#[derive(Debug, Clone, Header)]
+pub struct EndTransactionRequestHeader<'a> {
+    /// Group of the producer.
+    pub producer_group: Cow<'a, str>,
+    /// Offset of the half message in the half queue.
+    pub tran_state_table_offset: i64,
+    /// Physical offset of the half message.
+    pub commit_log_offset: i64,
+    /// 8 commit, 12 rollback, 0 unknown.
+    pub commit_or_rollback: i32,
+    /// The answer to a check.
+    pub from_transaction_check: Option<bool>,
+    /// Message id of the client's making.
+    pub msg_id: Cow<'a, str>,
+    /// Transaction id.
+    pub transaction_id: Option<Cow<'a, str>>,
+}
+
+/// CHECK_TRANSACTION_STATE (39), which the broker asks a producer.
+#[derive(Debug, Clone, Header)]
+pub struct CheckTransactionStateRequestHeader<'a> {
+    /// Offset of the half message in the half queue.
+    pub tran_state_table_offset: i64,
+    /// Physical offset of the half message.
+    pub commit_log_offset: i64,
+    /// Message id of the client's making.
+    pub msg_id: Option<Cow<'a, str>>,
+    /// Transaction id.
+    pub transaction_id: Option<Cow<'a, str>>,
+    /// Message id of the broker's making.
+    pub offset_msg_id: Option<Cow<'a, str>>,
+}
+
+/// RESUME_CHECK_HALF_MESSAGE (323).
+#[derive(Debug, Clone, Header)]
+pub struct ResumeCheckHalfMessageRequestHeader<'a> {
+    /// Message id of the broker's making of a half message that was given up.
+    pub msg_id: Option<Cow<'a, str>>,
+}
+
 /// PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).
 #[derive(Debug, Clone, Header)]
 pub struct PullMessageRequestHeader<'a> {

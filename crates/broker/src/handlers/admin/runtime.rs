@@ -20,6 +20,7 @@ use crate::lane::MayWait;
 use crate::replication::{self, Link, SlaveServer};
 use crate::settings::Settings;
 use crate::tables::{ConfigFile, Tables};
+use crate::transaction::Checks;
 
 /// Version told to tools: the release whose behaviour we follow by default.
 const VERSION: (i32, &str) = (protocol::version::V4_9_8, "V4_9_8");
@@ -45,6 +46,8 @@ pub struct Runtime<D: Disk> {
     pub slaves: Arc<SlaveServer<D>>,
     /// When the broker was started, ms since 1970: numbers of changes begin anew then.
     pub started: i64,
+    /// How half messages are checked.
+    pub checks: Arc<Checks<D>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -167,6 +170,16 @@ impl<D: Disk + Clone> Runtime<D> {
             END_TRANSACTION_QUEUE_CAPACITY.to_string(),
         );
         put("pullHoldSize", self.limits.hold.len().to_string());
+        // Ours.
+        let checks = &self.checks;
+        put("transactionsNotLookedAt", checks.open().to_string());
+        for (name, count) in [
+            ("transactionsAsked", &checks.asked),
+            ("transactionsUnasked", &checks.unasked),
+            ("transactionsGivenUp", &checks.given_up),
+        ] {
+            put(name, count.load(Ordering::Relaxed).to_string());
+        }
     }
 
     fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {

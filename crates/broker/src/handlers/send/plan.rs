@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use disk::Disk;
-use message::name::SCHEDULE_TOPIC;
+use message::name::{HALF_TOPIC, SCHEDULE_TOPIC};
 use message::properties::{self, Ending, Parsed, Wanted, names};
 use message::{batch, name, sys_flag};
 use protocol::Frame;
@@ -19,6 +19,7 @@ use protocol::version::V3_4_9;
 use super::Send;
 use crate::settings::Settings;
 use crate::tables::{Change, NotCreated, TopicState, perm};
+use crate::transaction::{self, half_text};
 
 /// Longest body that is taken where a properties text is stored with each record, bytes.
 const PROPERTIES_MAX: usize = properties::MAX_LEN_BYTES;
@@ -466,10 +467,11 @@ impl<D: Disk> Send<D> {
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
         let wanted = text.wanted();
-        if wanted.is_half() {
-            return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
-        }
         let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
+        // A consumer of before 4.6.1 leaves TRAN_MSG in what it sends to its retry topic (5.3.3, SendMessageProcessor).
+        if wanted.is_half() && !(plan.reconsume_times > 0 && level > 0) {
+            return self.plan_half(plan, delay, text, header, frame, settings, scratch);
+        }
         let parked = level > 0
             && matches!(
                 sys_flag::transaction_type(plan.sys_flag),
@@ -500,21 +502,78 @@ impl<D: Disk> Send<D> {
             let with = if zero.is_some() { &with[..] } else { &with[..1] };
             text.rebuild(&[names::WAIT], with, Ending::Bare, &mut scratch.text);
         }
-        let properties = start..scratch.text.len();
-        if properties.len() > PROPERTIES_MAX {
-            return Err(Error::TooLong {
-                body_max: settings.store.max_message_size,
-            });
-        }
-        scratch.records.push(Record {
-            flag: header.flag.unwrap_or(0),
-            body: &frame.body,
-            properties,
-            // Else it has another delay, of a text of its own.
-            wanted: (!parked && delay.is_none()).then_some(*wanted),
-        });
-        Ok(())
+        // Else it has another delay, of a text of its own.
+        let wanted = (!parked && delay.is_none()).then_some(*wanted);
+        push_single(start, wanted, header, frame, settings, scratch)
     }
+
+    /// The first phase of a transaction: the message is kept where no consumer sees it. One with a delay waits here, too, and
+    /// is delayed from its commit on. (Java parks the half message, and drops it when it is due.)
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `plan_single`, cut out for its length"
+    )]
+    fn plan_half<'a>(
+        &self,
+        plan: &mut Plan<'a>,
+        delay: Option<i32>,
+        text: &Parsed<'a>,
+        header: &SendMessageRequestHeader<'_>,
+        frame: &'a Frame,
+        settings: &Settings,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), Error> {
+        if settings.broker.reject_transaction_message {
+            return Err(Error::Transaction(settings.broker.broker_ip1.clone()));
+        }
+        let perm = perm::READ | perm::WRITE;
+        let state = self
+            .topics
+            .create_for_group(HALF_TOPIC, 1, perm, 0, self.clock.now_ms())
+            .map_err(|why| Error::TopicUnknown {
+                topic: HALF_TOPIC.to_owned(),
+                why,
+            })?;
+        plan.topic_unsaved = plan.topic_unsaved.max(state.unsaved);
+        let start = scratch.text.len();
+        let cluster = &settings.broker.broker_cluster_name;
+        half_text(
+            text,
+            &plan.topic,
+            plan.queue_id,
+            cluster,
+            delay,
+            &mut scratch.text,
+        );
+        plan.sys_flag = sys_flag::with_transaction_type(plan.sys_flag, 0);
+        plan.parked_for = Some(std::mem::replace(&mut plan.topic, Cow::Borrowed(HALF_TOPIC)));
+        plan.queue_id = transaction::QUEUE;
+        push_single(start, None, header, frame, settings, scratch)
+    }
+}
+
+/// The record of a single message, whose properties are the text from `start` on.
+fn push_single<'a>(
+    start: usize,
+    wanted: Option<Wanted<'a>>,
+    header: &SendMessageRequestHeader<'_>,
+    frame: &'a Frame,
+    settings: &Settings,
+    scratch: &mut Scratch<'a>,
+) -> Result<(), Error> {
+    let properties = start..scratch.text.len();
+    if properties.len() > PROPERTIES_MAX {
+        return Err(Error::TooLong {
+            body_max: settings.store.max_message_size,
+        });
+    }
+    scratch.records.push(Record {
+        flag: header.flag.unwrap_or(0),
+        body: &frame.body,
+        properties,
+        wanted,
+    });
+    Ok(())
 }
 
 /// Splits a batch; its outer properties are added to each message's own.

@@ -123,7 +123,7 @@ impl DormantFiles {
         idle(
             &*self.transaction_metrics,
             transactions,
-            "transactions are not part of this release",
+            "open transactions are not counted in this release",
         );
     }
 

@@ -20,8 +20,11 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -49,6 +52,7 @@ public final class Driver {
                 case "consume" -> driver.consume();
                 case "pull" -> driver.pull();
                 case "lite" -> driver.lite();
+                case "transact" -> driver.transact();
                 default -> throw new IllegalArgumentException(args[0]);
             }
             event("done");
@@ -191,6 +195,75 @@ public final class Driver {
             default -> throw new IllegalArgumentException(get("mode", ""));
         }
         producer.shutdown();
+    }
+
+    /**
+     * Sends transactional messages. {@code local} says how each one's transaction ends at once, {@code check} what is answered when
+     * the broker asks, both in turn by the message's number: commit, rollback, unknown, throw. Runs until stdin is closed.
+     */
+    private void transact() throws Exception {
+        String[] local = get("local", "commit").split(",");
+        String[] check = get("check", "commit").split(",");
+        TransactionMQProducer producer = new TransactionMQProducer(get("group", "e2e_transactions"));
+        producer.setNamesrvAddr(options.get("ns"));
+        producer.setInstanceName(get("instance", "transactions"));
+        producer.setSendMsgTimeout(number("timeout", 10_000));
+        producer.setRetryTimesWhenSendFailed(0);
+        producer.setTransactionListener(new TransactionListener() {
+            @Override
+            public LocalTransactionState executeLocalTransaction(Message message, Object argument) {
+                return state(local, message);
+            }
+
+            @Override
+            public LocalTransactionState checkLocalTransaction(MessageExt message) {
+                line("checked", "body", text(message), "id", message.getTransactionId(), "keys",
+                    String.valueOf(message.getKeys()), "tag", String.valueOf(message.getTags()), "queue",
+                    message.getQueueId(), "offset", message.getQueueOffset());
+                return state(check, message);
+            }
+        });
+        producer.start();
+        beat(producer);
+        event("ready");
+        int from = number("from", 0);
+        for (int i = from; i < from + number("count", 1); i++) {
+            Message message = message(i);
+            if (options.containsKey("immune")) {
+                message.putUserProperty("CHECK_IMMUNITY_TIME_IN_SECONDS", options.get("immune"));
+            }
+            try {
+                sent(message, producer.sendMessageInTransaction(message, null));
+            } catch (Exception e) {
+                failed(message, e);
+            }
+        }
+        event("all");
+        waitForStdin();
+        producer.shutdown();
+    }
+
+    /** A broker asks the producers that it knows from heartbeats. The client's own may come half a minute after the first route. */
+    private static void beat(TransactionMQProducer producer) throws Exception {
+        producer.fetchPublishMessageQueues("TBW102");
+        Object inner = producer.getDefaultMQProducerImpl();
+        for (var method : inner.getClass().getMethods()) {
+            // Its name changed in 5.x.
+            if (method.getName().equalsIgnoreCase("getMQClientFactory")) {
+                Object factory = method.invoke(inner);
+                factory.getClass().getMethod("sendHeartbeatToAllBrokerWithLock").invoke(factory);
+            }
+        }
+    }
+
+    private static LocalTransactionState state(String[] states, Message message) {
+        int number = Integer.parseInt(text(message).split("[-.]")[1]);
+        return switch (states[number % states.length]) {
+            case "commit" -> LocalTransactionState.COMMIT_MESSAGE;
+            case "rollback" -> LocalTransactionState.ROLLBACK_MESSAGE;
+            case "unknown" -> LocalTransactionState.UNKNOW;
+            default -> throw new IllegalStateException("as asked");
+        };
     }
 
     private void consume() throws Exception {

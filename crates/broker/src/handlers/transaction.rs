@@ -1,0 +1,256 @@
+//! END_TRANSACTION (37), RESUME_CHECK_HALF_MESSAGE (323).
+//!
+//! Checks, codes and remarks: RocketMQ 4.9.7, EndTransactionProcessor and AdminBrokerProcessor (reference: behaviours.md §3.2). The
+//! half message is looked up by its place in the log; most ends come soon after it, while it is in memory.
+
+use std::sync::Arc;
+
+use disk::{Clock, Disk};
+use message::id::OffsetMessageId;
+use message::name::HALF_TOPIC;
+use message::properties::{self, Ending, names};
+use message::record::{Check, Entry, View, decode};
+use message::sys_flag;
+use protocol::code::response;
+use protocol::header::HeaderError;
+use protocol::header::broker::{EndTransactionRequestHeader, ResumeCheckHalfMessageRequestHeader};
+use remoting::Request;
+use store::{AppendError, NewRecord, PhysicalOffset};
+
+use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
+use crate::lane::MayWait;
+use crate::settings::{DelayLevels, Settings};
+use crate::transaction::{QUEUE, append_mark, committed, is_half_record};
+
+/// What the handler needs.
+pub struct Transaction<D: Disk> {
+    /// Settings that may change at run time.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// Where half messages are, and where messages and marks go.
+    pub appender: Arc<Appender<D>>,
+    /// Delays of the delay levels.
+    pub delay_levels: Arc<DelayLevels>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a transaction is not ended.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum Error {
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("Message store is slave mode, so end transaction is forbidden.")]
+    Slave,
+    #[error("commitOrRollback field wrong")]
+    Kind(i32),
+    #[error("Find prepared transaction message failed")]
+    NoRecord,
+    #[error("The producer group wrong")]
+    Group,
+    #[error("The transaction state table offset wrong")]
+    TableOffset,
+    #[error("The commit log offset wrong")]
+    LogOffset,
+    #[error("the half message does not say where it belongs")]
+    NoTarget,
+    #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
+    Resume(String),
+    #[error("{}", store_remark(.0))]
+    Store(#[from] StoreError),
+}
+
+/// Java's words first: people search for them.
+fn store_remark(error: &StoreError) -> String {
+    match error {
+        StoreError::Illegal(why) => format!(
+            "The message is illegal, maybe msg body or properties length not matched. msg body length limit 128k, msg \
+             properties length limit 32k. {why}"
+        ),
+        StoreError::Append(why @ AppendError::NoSpace(_)) => format!("Create mapped file failed. {why}"),
+        StoreError::Append(why) => format!("Service not available now. {why}"),
+    }
+}
+
+impl Error {
+    fn code(&self) -> i32 {
+        match self {
+            Error::Slave => response::SLAVE_NOT_AVAILABLE,
+            Error::Store(StoreError::Illegal(_)) => response::MESSAGE_ILLEGAL,
+            Error::Store(StoreError::Append(AppendError::NoSpace(_) | AppendError::BatchTooLong { .. })) => {
+                response::SYSTEM_ERROR
+            }
+            Error::Store(StoreError::Append(_)) => response::SERVICE_NOT_AVAILABLE,
+            Error::Header(_)
+            | Error::Kind(_)
+            | Error::NoRecord
+            | Error::Group
+            | Error::TableOffset
+            | Error::LogOffset
+            | Error::NoTarget
+            | Error::Resume(_) => response::SYSTEM_ERROR,
+        }
+    }
+}
+
+/// How a transaction ended.
+enum Outcome {
+    /// The message is stored; whether its producer waits until it is safe.
+    Committed(Stored, bool),
+    RolledBack,
+    /// It stays open.
+    Unknown,
+}
+
+impl<D: Disk> Transaction<D> {
+    /// Would the half message have to come from the disk?
+    pub fn is_cold(&self, request: &Request) -> bool {
+        let header = request.frame.header::<EndTransactionRequestHeader<'_>>();
+        header.is_ok_and(|header| {
+            self.appender
+                .store
+                .is_cold_at(PhysicalOffset(header.commit_log_offset))
+        })
+    }
+
+    /// END_TRANSACTION of a half message that has to come from the disk.
+    pub fn end_cold(&self, request: Request, _: MayWait) {
+        self.end(request);
+        self.appender.reput.wake();
+    }
+
+    /// END_TRANSACTION.
+    pub fn end(&self, request: Request) {
+        let Request { frame, responder } = request;
+        let (now, settings) = (self.clock.now_ms(), self.settings.load());
+        let ended = frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|header| self.end_one(&header, &settings, now));
+        match ended {
+            Ok(Outcome::Committed(stored, waits)) => {
+                let waiter = Waiter {
+                    end: stored.end,
+                    topic: None,
+                    made_topic: false,
+                    since_ms: now,
+                    safety: Safety::default(),
+                    answer: Answer::Commit(responder),
+                };
+                self.appender.acknowledge(waiter, waits, &settings);
+            }
+            // Java does not answer at all where the end is unknown.
+            Ok(Outcome::RolledBack | Outcome::Unknown) => responder.ok(),
+            Err(e) => {
+                tracing::debug!(
+                    "a transaction of {} is not ended: {e}",
+                    responder.peer().address()
+                );
+                responder.error(e.code(), &e.to_string());
+            }
+        }
+    }
+
+    fn end_one(
+        &self,
+        header: &EndTransactionRequestHeader<'_>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<Outcome, Error> {
+        if settings.is_slave() {
+            return Err(Error::Slave);
+        }
+        let commits = match header.commit_or_rollback {
+            0 => return Ok(Outcome::Unknown),
+            sys_flag::TRANSACTION_COMMIT => true,
+            sys_flag::TRANSACTION_ROLLBACK => false,
+            other => return Err(Error::Kind(other)),
+        };
+        let record = self
+            .appender
+            .store
+            .record_at(PhysicalOffset(header.commit_log_offset))
+            .map_err(|_| Error::NoRecord)?;
+        let Ok(Entry::Record(half)) = decode(&record, Check::Lengths) else {
+            return Err(Error::NoRecord);
+        };
+        check(header, &half)?;
+        let half_offset = header.tran_state_table_offset;
+        if !commits {
+            append_mark(&self.appender, half_offset, now)?;
+            if settings.is_sync_flush() {
+                // Nobody waits for it, and it is not visible before.
+                self.appender.acknowledgements.request_flush();
+            }
+            return Ok(Outcome::RolledBack);
+        }
+        let mut text = Vec::with_capacity(half.properties().len() + 16);
+        let message = committed(&half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
+        let stored = self.appender.append_copy(&message, now)?;
+        // Behind the message: a crash between the two asks once more. It must not lose the message.
+        if let Err(e) = append_mark(&self.appender, half_offset, now) {
+            tracing::warn!("half message {half_offset} is committed, and will be checked once more: {e}");
+        }
+        let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
+        Ok(Outcome::Committed(stored, waits))
+    }
+
+    /// RESUME_CHECK_HALF_MESSAGE: what was given up is checked again, from the first check on.
+    pub fn resume(&self, request: Request, _: MayWait) {
+        let Request { frame, responder } = request;
+        let resumed = frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|header| self.resume_one(&header));
+        match resumed {
+            Ok(()) => responder.ok(),
+            Err(e) => responder.error(e.code(), &e.to_string()),
+        }
+        self.appender.reput.wake();
+    }
+
+    fn resume_one(&self, header: &ResumeCheckHalfMessageRequestHeader<'_>) -> Result<(), Error> {
+        let failed = |why: &str| Error::Resume(why.to_owned());
+        if self.settings.load().is_slave() {
+            return Err(failed("this broker is a slave"));
+        }
+        let id = header.msg_id.as_deref().unwrap_or_default();
+        let id: OffsetMessageId = id.parse().map_err(|_| failed("that is no message id"))?;
+        let record = self.appender.store.record_at(PhysicalOffset(id.physical_offset));
+        let record = record.map_err(|why| Error::Resume(why.to_string()))?;
+        let Ok(Entry::Record(half)) = decode(&record, Check::Lengths) else {
+            return Err(failed("no record starts there"));
+        };
+        if half.topic() != message::name::CHECK_MAX_TIME_TOPIC && !is_half_record(&half) {
+            return Err(failed("that is no half message"));
+        }
+        let mut text = Vec::with_capacity(half.properties().len());
+        let with = [(names::TRANSACTION_CHECK_TIMES, "0")];
+        store::copy_properties(&half, &[], &with, Ending::Bare, &mut text);
+        let text = properties::in_java_order(&text, Ending::Bare);
+        let copy = NewRecord {
+            sys_flag: half.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
+            ..NewRecord::copy_of(&half, HALF_TOPIC, QUEUE, &text)
+        };
+        self.appender.append_copy(&copy, self.clock.now_ms())?;
+        self.appender.acknowledgements.request_flush();
+        Ok(())
+    }
+}
+
+/// Whether this is the half message that the request is about. (Java ends anything that has a PGROUP, also what was committed before.)
+fn check(header: &EndTransactionRequestHeader<'_>, half: &View<'_>) -> Result<(), Error> {
+    if !is_half_record(half) {
+        return Err(Error::NoRecord);
+    }
+    if properties::get_str(half.properties(), names::PRODUCER_GROUP) != Some(&header.producer_group) {
+        return Err(Error::Group);
+    }
+    if half.queue_offset() != header.tran_state_table_offset {
+        return Err(Error::TableOffset);
+    }
+    if half.physical_offset() != header.commit_log_offset {
+        return Err(Error::LogOffset);
+    }
+    Ok(())
+}

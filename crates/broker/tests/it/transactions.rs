@@ -1,0 +1,856 @@
+//! Transactions on a simulated disk and clock: what is stored, who is asked when, and what is given up.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use broker::lane::Workers;
+use broker::run::{Parts, Surroundings};
+use broker::settings::{BrokerRole, FlushDiskType, Settings};
+use broker::tables::save;
+use broker::transaction::GROUP;
+use disk::{Clock, SimClock, SimDisk};
+use filter::TagFilter;
+use message::id::OffsetMessageId;
+use message::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, OP_HALF_TOPIC, SCHEDULE_TOPIC};
+use message::properties;
+use message::record::{Check, Entry, decode};
+use protocol::body::KvTable;
+use protocol::code::{request, response};
+use protocol::header::Short;
+use protocol::header::broker::*;
+use protocol::{EncodeHeader, Frame};
+use remoting::MemoryPeer;
+use store::{NewRecord, QueueOffset, ReadLimits};
+
+use crate::fixture::{Fixture, Tested, WITHIN, heartbeat, to};
+use crate::transaction_scenario::{self, Recording};
+
+const START: i64 = 1_700_000_000_000;
+const COMMIT: i32 = 8;
+const ROLLBACK: i32 = 12;
+/// Longer than a half message is young, and than an interval.
+const LATER: i64 = 61_000;
+
+/// A broker without threads, and one peer.
+struct World {
+    disk: SimDisk,
+    clock: SimClock,
+    settings: Settings,
+    parts: Parts<SimDisk>,
+    peer: Arc<MemoryPeer>,
+}
+
+/// A message of a queue, as far as the tests look at it.
+#[derive(Debug, Clone, PartialEq)]
+struct Stored {
+    offset: i64,
+    physical: i64,
+    queue_id: i32,
+    flag: i32,
+    sys_flag: i32,
+    prepared: i64,
+    body: String,
+    text: String,
+}
+
+impl Stored {
+    fn property(&self, name: &str) -> Option<&str> {
+        properties::get_str(self.text.as_bytes(), name)
+    }
+}
+
+/// Where a half message is: queue offset and physical offset.
+type Place = (i64, i64);
+
+fn assemble(settings: &Settings, disk: &SimDisk, clock: &SimClock) -> Parts<SimDisk> {
+    let surroundings = Surroundings {
+        disk: disk.clone(),
+        clock: Arc::new(clock.clone()),
+        workers: Workers::Caller,
+        traffic: Default::default(),
+    };
+    let helpers = store::Helpers {
+        parallel: &store::Inline,
+        progress: &|_| {},
+    };
+    let (parts, _) = Parts::assemble(settings.clone(), surroundings, &helpers).unwrap();
+    parts.tables.topics.set_told(u64::MAX);
+    parts.log.reput.all();
+    parts
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Settings)) -> World {
+        let mut settings = Settings::default();
+        settings.broker.broker_name = "broker-a".to_owned();
+        settings.broker.broker_ip1 = "127.0.0.1".to_owned();
+        settings.broker.broker_config_path = Some("/broker.conf".to_owned());
+        settings.store.store_path_root_dir = "/store".to_owned();
+        settings.store.mapped_file_size_commit_log = 1 << 20;
+        settings.store.mapped_file_size_consume_queue = 2000;
+        change(&mut settings);
+        let (disk, clock) = (SimDisk::new(), SimClock::at(START));
+        disk.set_now(START);
+        let parts = assemble(&settings, &disk, &clock);
+        let world = World {
+            disk,
+            clock,
+            settings,
+            parts,
+            peer: MemoryPeer::new(([127, 0, 0, 1], 4000).into()),
+        };
+        world.beat();
+        world
+    }
+
+    /// Ends the broker, cleanly or by a power cut that takes all that is not synced, and starts it again.
+    fn restart(&mut self, clean: bool) {
+        if clean {
+            self.parts.close().unwrap();
+        }
+        self.disk = if clean {
+            self.disk.kill()
+        } else {
+            self.disk.crash(1)
+        };
+        self.parts = assemble(&self.settings, &self.disk, &self.clock);
+        self.beat();
+    }
+
+    fn ask(&self, code: i32, header: &dyn EncodeHeader, body: &[u8]) -> Frame {
+        let (request, opaque) = self.peer.request(code, header, body.to_vec());
+        let handlers = &self.parts.handlers;
+        handlers.serve(&mut VecDeque::from([request]), true, &|| false);
+        self.parts.log.flusher.flush(0);
+        self.parts.log.reput.wake();
+        let (topics, _) = &self.parts.files[0];
+        save(topics.as_ref(), &self.disk, self.clock.now_ms()).unwrap();
+        let mut all = self.peer.take();
+        let at = all
+            .iter()
+            .position(|frame| frame.opaque == opaque && frame.is_response());
+        all.swap_remove(at.expect("it is answered"))
+    }
+
+    fn beat(&self) {
+        let beat = heartbeat("c@1", "g", "Orders");
+        assert_eq!(self.ask(request::HEART_BEAT, &(), beat.as_bytes()).code, 0);
+    }
+
+    fn send(&self, more: &str, body: &str) -> Frame {
+        let text = format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}U{body}{more}");
+        let header = SendMessageRequestHeader {
+            sys_flag: Some(4),
+            flag: Some(5),
+            born_timestamp: self.clock.now_ms(),
+            ..to("Orders", 2, &text)
+        };
+        self.ask(request::SEND_MESSAGE_V2, &Short(&header), body.as_bytes())
+    }
+
+    /// Sends a half message.
+    fn half(&self, more: &str, body: &str) -> Place {
+        let sent = self.send(more, body);
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+        let header: SendMessageResponseHeader<'_> = sent.header().unwrap();
+        assert_eq!(
+            header.queue_id, 2,
+            "the answer names the queue that was asked for"
+        );
+        let id: OffsetMessageId = header.msg_id.parse().unwrap();
+        (header.queue_offset, id.physical_offset)
+    }
+
+    fn end(&self, place: Place, how: i32) -> Frame {
+        self.end_by("p", place, how)
+    }
+
+    fn end_by(&self, group: &str, place: Place, how: i32) -> Frame {
+        let header = EndTransactionRequestHeader {
+            producer_group: Cow::Borrowed(group),
+            tran_state_table_offset: place.0,
+            commit_log_offset: place.1,
+            commit_or_rollback: how,
+            from_transaction_check: Some(false),
+            msg_id: Cow::Borrowed("U"),
+            transaction_id: None,
+        };
+        self.ask(request::END_TRANSACTION, &header, b"")
+    }
+
+    /// What is in a queue.
+    fn read(&self, topic: &str, queue_id: i32) -> Vec<Stored> {
+        let store = &self.parts.log.store;
+        let (min, max) = store.queue_bounds(topic, queue_id);
+        let (mut next, mut all) = (min.0, Vec::new());
+        while next < max.0 {
+            let mut slices = Vec::new();
+            let limits = ReadLimits {
+                max_messages: 32,
+                max_bytes: i64::MAX,
+            };
+            let read = store.read(
+                topic,
+                queue_id,
+                QueueOffset(next),
+                limits,
+                &TagFilter::All,
+                &mut slices,
+            );
+            next = read.unwrap().next_begin_offset.0;
+            for view in store::records(&slices).map(Result::unwrap) {
+                all.push(Stored {
+                    offset: view.queue_offset(),
+                    physical: view.physical_offset(),
+                    queue_id: view.queue_id(),
+                    flag: view.flag(),
+                    sys_flag: view.sys_flag(),
+                    prepared: view.prepared_transaction_offset(),
+                    body: String::from_utf8_lossy(view.body()).into_owned(),
+                    text: String::from_utf8_lossy(view.properties()).into_owned(),
+                });
+            }
+        }
+        all
+    }
+
+    fn bodies(&self, topic: &str, queue_id: i32) -> Vec<String> {
+        self.read(topic, queue_id).into_iter().map(|m| m.body).collect()
+    }
+
+    /// Lets time pass, and the check do what is due; returns what producers were asked.
+    fn pass(&self, ms: i64) -> Vec<Frame> {
+        // The task is woken when something comes.
+        self.parts.checks.pause_ms();
+        self.clock.advance(ms);
+        self.parts.log.flusher.flush(0);
+        for _ in 0..10_000 {
+            if self.parts.checks.pause_ms() != Some(0) {
+                self.parts.log.flusher.flush(0);
+                self.parts.checks.pause_ms();
+                return self.peer.take();
+            }
+            self.parts.checks.look();
+        }
+        panic!("the check does not come to an end");
+    }
+
+    /// The consumer offsets that the check keeps.
+    fn offsets(&self) -> (Option<i64>, Option<i64>) {
+        let offsets = &self.parts.tables.offsets;
+        (
+            offsets.get(GROUP, HALF_TOPIC, 0),
+            offsets.get(GROUP, OP_HALF_TOPIC, 0),
+        )
+    }
+}
+
+/// The place that a question names, and the message in it.
+fn question(frame: &Frame) -> (Place, String, String) {
+    assert_eq!(frame.code, request::CHECK_TRANSACTION_STATE);
+    assert!(frame.is_oneway());
+    let header: CheckTransactionStateRequestHeader<'_> = frame.header().unwrap();
+    let place = (header.tran_state_table_offset, header.commit_log_offset);
+    let Ok(Entry::Record(view)) = decode(&frame.body, Check::Body) else {
+        panic!("its body is a record");
+    };
+    assert_eq!((view.topic(), view.queue_id(), view.flag()), ("Orders", 2, 5));
+    assert_eq!((view.queue_offset(), view.physical_offset()), place);
+    let body = String::from_utf8_lossy(view.body()).into_owned();
+    (
+        place,
+        body,
+        String::from_utf8_lossy(view.properties()).into_owned(),
+    )
+}
+
+#[test]
+fn a_message_is_seen_when_it_is_committed() {
+    let world = World::new(|_| {});
+    let (kept, dropped) = (world.half("\u{2}TAGS\u{1}a", "kept"), world.half("", "dropped"));
+    assert!(world.read("Orders", 2).is_empty());
+    assert_eq!(world.end(kept, COMMIT).code, response::SUCCESS);
+    assert_eq!(world.end(dropped, ROLLBACK).code, response::SUCCESS);
+    let orders = world.read("Orders", 2);
+    assert_eq!(orders.len(), 1);
+    let order = &orders[0];
+    assert_eq!((order.body.as_str(), order.flag, order.sys_flag), ("kept", 5, 8));
+    assert_eq!((order.queue_id, order.prepared), (2, kept.1));
+    for (name, value) in [
+        ("REAL_TOPIC", "Orders"),
+        ("REAL_QID", "2"),
+        ("TRAN_MSG", "true"),
+        ("TAGS", "a"),
+    ] {
+        assert_eq!(order.property(name), Some(value), "{name}");
+    }
+    let marks = world.read(OP_HALF_TOPIC, 0);
+    let marks: Vec<_> = marks
+        .iter()
+        .map(|mark| (mark.body.as_str(), mark.text.as_str()))
+        .collect();
+    let text = "WAIT\u{1}true\u{2}TAGS\u{1}d";
+    assert_eq!(marks, [("0", text), ("1", text)]);
+    let halves = world.read(HALF_TOPIC, 0);
+    assert!(
+        halves
+            .iter()
+            .all(|half| (half.sys_flag, half.flag, half.queue_id) == (0, 5, 0))
+    );
+    assert!(world.parts.tables.topics.get(HALF_TOPIC).is_some());
+    // Both are ended: nobody is asked, and the offsets pass them.
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(world.offsets(), (Some(2), Some(2)));
+    assert_eq!(
+        world.parts.checks.pause_ms(),
+        None,
+        "it sleeps until something comes"
+    );
+}
+
+#[test]
+fn what_is_no_open_half_message_of_the_group_is_refused() {
+    let world = World::new(|_| {});
+    let place = world.half("", "a");
+    let check = |answer: Frame, code: i32, remark: &str| {
+        assert_eq!(
+            (answer.code, answer.remark.as_deref().unwrap_or("")),
+            (code, remark)
+        );
+    };
+    let error = response::SYSTEM_ERROR;
+    check(
+        world.end_by("other", place, COMMIT),
+        error,
+        "The producer group wrong",
+    );
+    check(
+        world.end((7, place.1), ROLLBACK),
+        error,
+        "The transaction state table offset wrong",
+    );
+    let missing = "Find prepared transaction message failed";
+    for (at, how) in [
+        (99_999, COMMIT),
+        (99_999, ROLLBACK),
+        (place.1 + 1, COMMIT),
+        (-1, COMMIT),
+    ] {
+        check(world.end((place.0, at), how), error, missing);
+    }
+    check(world.end(place, 5), error, "commitOrRollback field wrong");
+    check(world.end(place, 0), response::SUCCESS, "");
+    assert!(world.read("Orders", 2).is_empty() && world.read(OP_HALF_TOPIC, 0).is_empty());
+    assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
+    // What was committed is a message like others, and not committed by its place once more.
+    let order = world.read("Orders", 2).remove(0);
+    check(world.end((order.offset, order.physical), COMMIT), error, missing);
+    // A commit that is told twice is stored twice, as in Java.
+    assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
+    assert_eq!(world.bodies("Orders", 2), ["a", "a"]);
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(world.offsets(), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_slave_ends_nothing() {
+    let world = World::new(|_| {});
+    let place = world.half("", "a");
+    let mut settings = world.settings.clone();
+    settings.store.broker_role = BrokerRole::Slave;
+    let slave = World {
+        parts: assemble(&settings, &world.disk.kill(), &world.clock),
+        ..world
+    };
+    assert_eq!(slave.end(place, COMMIT).code, response::SLAVE_NOT_AVAILABLE);
+    assert!(slave.read("Orders", 2).is_empty());
+}
+
+#[test]
+fn what_a_consumer_sends_to_its_retry_topic_is_no_half_message() {
+    let world = World::new(|_| {});
+    let header = SendMessageRequestHeader {
+        reconsume_times: Some(1),
+        ..to(
+            "%RETRY%g",
+            0,
+            "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}DELAY\u{1}3",
+        )
+    };
+    let sent = world.ask(request::SEND_MESSAGE_V2, &Short(&header), b"again");
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    assert_eq!(world.bodies(SCHEDULE_TOPIC, 2), ["again"]);
+    assert!(world.read(HALF_TOPIC, 0).is_empty());
+}
+
+#[test]
+fn a_delayed_message_is_delayed_from_its_commit_on() {
+    let world = World::new(|_| {});
+    let place = world.half("\u{2}DELAY\u{1}99", "late");
+    assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
+    assert!(world.read("Orders", 2).is_empty());
+    let parked = world.read(SCHEDULE_TOPIC, 17).remove(0);
+    assert_eq!((parked.property("DELAY"), parked.sys_flag), (Some("18"), 8));
+    assert_eq!((parked.property("TRAN_MSG"), parked.prepared), (None, place.1));
+    world.clock.advance(2 * 3_600_000);
+    world.parts.delivery.look(&mut Default::default());
+    assert_eq!(world.bodies("Orders", 2), ["late"]);
+}
+
+#[test]
+fn nobody_is_asked_too_early_and_the_answer_ends_the_copy() {
+    let world = World::new(|s| s.broker.transaction_time_out = 90_000);
+    let first = world.half("\u{2}KEYS\u{1}k", "a");
+    assert_eq!(first.0, 0);
+    assert!(world.pass(59_000).is_empty(), "the interval is not over");
+    assert!(world.pass(10_000).is_empty(), "it is young");
+    assert!(world.pass(10_000).is_empty(), "the interval is not over again");
+    let asked = world.pass(50_000);
+    assert_eq!(asked.len(), 1);
+    let (copy, body, text) = question(&asked[0]);
+    assert_eq!((copy.0, body.as_str()), (1, "a"));
+    let was = world.read(HALF_TOPIC, 0).remove(0).text;
+    let mut was: Vec<String> = properties::pairs(was.as_bytes())
+        .map(|p| format!("{p:?}"))
+        .collect();
+    let pairs: Vec<String> = properties::pairs(text.as_bytes())
+        .map(|p| format!("{p:?}"))
+        .collect();
+    was.retain(|pair| !pairs.contains(pair));
+    assert!(was.is_empty(), "the original's properties are all there: {was:?}");
+    assert_eq!(
+        properties::get_str(text.as_bytes(), "TRANSACTION_CHECK_TIMES"),
+        Some("1")
+    );
+    let header: CheckTransactionStateRequestHeader<'_> = asked[0].header().unwrap();
+    assert_eq!(
+        (header.msg_id.as_deref(), header.transaction_id.as_deref()),
+        (Some("Ua"), Some("Ua"))
+    );
+    let id: OffsetMessageId = header.offset_msg_id.unwrap().parse().unwrap();
+    assert_eq!(id.physical_offset, copy.1);
+    assert_eq!(world.end(copy, COMMIT).code, response::SUCCESS);
+    assert_eq!(world.bodies("Orders", 2), ["a"]);
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(world.offsets(), (Some(2), Some(1)));
+}
+
+#[test]
+fn who_is_asked_in_vain_is_asked_again_until_it_is_enough() {
+    let world = World::new(|s| s.broker.transaction_check_max = 3);
+    world.half("", "a");
+    for times in ["1", "2", "3"] {
+        let asked = world.pass(LATER);
+        assert_eq!(asked.len(), 1, "{times}");
+        let text = question(&asked[0]).2;
+        assert_eq!(
+            properties::get_str(text.as_bytes(), "TRANSACTION_CHECK_TIMES"),
+            Some(times)
+        );
+    }
+    assert!(world.pass(LATER).is_empty());
+    let given_up = world.read(CHECK_MAX_TIME_TOPIC, 0);
+    assert_eq!(given_up.len(), 1);
+    assert_eq!((given_up[0].body.as_str(), given_up[0].flag), ("a", 5));
+    assert_eq!(given_up[0].property("TRANSACTION_CHECK_TIMES"), Some("3"));
+    assert!(world.parts.tables.topics.get(CHECK_MAX_TIME_TOPIC).is_some());
+    assert_eq!(world.parts.checks.pause_ms(), None, "nothing is checked for ever");
+    // An operator has it checked once more.
+    let id = OffsetMessageId {
+        store_host: world.parts.log.appender.store_host,
+        physical_offset: given_up[0].physical,
+    };
+    let resume = |id: String| {
+        let header = ResumeCheckHalfMessageRequestHeader {
+            msg_id: Some(id.into()),
+        };
+        world.ask(request::RESUME_CHECK_HALF_MESSAGE, &header, b"").code
+    };
+    assert_eq!(resume(id.to_string()), response::SUCCESS);
+    assert_eq!(resume("no id".to_owned()), response::SYSTEM_ERROR);
+    let asked = world.pass(LATER);
+    let (copy, _, text) = question(&asked[0]);
+    assert_eq!(
+        properties::get_str(text.as_bytes(), "TRANSACTION_CHECK_TIMES"),
+        Some("1")
+    );
+    world.end(copy, COMMIT);
+    assert_eq!(world.bodies("Orders", 2), ["a"]);
+}
+
+#[test]
+fn what_is_older_than_the_log_is_kept_is_given_up() {
+    let world = World::new(|s| s.store.file_reserved_time = 1);
+    world.half("", "a");
+    assert_eq!(world.pass(3_600_000).len(), 1);
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(world.bodies(CHECK_MAX_TIME_TOPIC, 0), ["a"]);
+}
+
+#[test]
+fn without_a_producer_the_checks_go_on_and_any_of_the_group_is_asked() {
+    let world = World::new(|_| {});
+    world.half("", "a");
+    world.parts.handlers.closed(world.peer.as_ref());
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(
+        world.read(HALF_TOPIC, 0)[1].property("TRANSACTION_CHECK_TIMES"),
+        Some("1")
+    );
+    let other = World {
+        peer: MemoryPeer::new(([127, 0, 0, 1], 4001).into()),
+        ..world
+    };
+    other.beat();
+    let asked = other.pass(LATER);
+    let (copy, _, text) = question(&asked[0]);
+    assert_eq!(
+        properties::get_str(text.as_bytes(), "TRANSACTION_CHECK_TIMES"),
+        Some("2")
+    );
+    assert_eq!(other.end(copy, ROLLBACK).code, response::SUCCESS);
+    assert!(other.pass(LATER).is_empty() && other.read("Orders", 2).is_empty());
+}
+
+#[test]
+fn a_producer_that_does_not_read_holds_up_a_round_for_a_while() {
+    let world = World::new(|_| {});
+    for body in ["a", "b"] {
+        world.half("", body);
+    }
+    world.peer.set_congested(true);
+    assert!(world.pass(LATER).is_empty());
+    assert_eq!(
+        world.read(HALF_TOPIC, 0).len(),
+        2,
+        "nothing is put back for nobody"
+    );
+    world.peer.set_congested(false);
+    assert_eq!(world.pass(60).len(), 2);
+    world.peer.set_congested(true);
+    // It never reads again: the others' transactions go on without it.
+    for _ in 0..2_000 {
+        world.pass(60);
+    }
+    assert!(world.read(HALF_TOPIC, 0).len() > 4);
+}
+
+#[test]
+fn an_immune_message_is_not_asked_for_and_its_commit_is_not_forgotten() {
+    let world = World::new(|s| s.broker.transaction_check_max = 2);
+    let immune = "\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}600";
+    let (first, second) = (world.half(immune, "a"), world.half(immune, "b"));
+    for _ in 0..4 {
+        assert!(world.pass(LATER).is_empty());
+    }
+    let copies = world.read(HALF_TOPIC, 0);
+    let last = copies.last().unwrap();
+    assert_eq!(
+        (last.property("TRAN_PREPARED_QUEUE_OFFSET"), last.property("WAIT")),
+        (Some("1"), Some("false"))
+    );
+    assert_eq!(
+        last.property("TRANSACTION_CHECK_TIMES"),
+        None,
+        "it was not asked for"
+    );
+    // Its producer knows the first place only.
+    assert_eq!(world.end(first, COMMIT).code, response::SUCCESS);
+    let asked = (0..9).flat_map(|_| world.pass(LATER)).collect::<Vec<_>>();
+    let asked: Vec<_> = asked.iter().map(question).collect();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|(_, body, _)| body == "b"),
+        "{asked:?}"
+    );
+    assert_eq!(world.bodies("Orders", 2), ["a"]);
+    assert_eq!(world.end(second, ROLLBACK).code, response::SUCCESS);
+    assert!(world.pass(LATER).is_empty() || !world.bodies(CHECK_MAX_TIME_TOPIC, 0).contains(&"a".to_owned()));
+    let (half, mark) = world.offsets();
+    assert_eq!(
+        (half, mark),
+        (Some(world.read(HALF_TOPIC, 0).len() as i64), Some(2))
+    );
+}
+
+#[test]
+fn immunity_that_is_no_number_is_the_usual_one() {
+    let world = World::new(|_| {});
+    world.half("\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}soon", "a");
+    assert_eq!(world.pass(LATER).len(), 1);
+}
+
+/// Marks as 5.x writes them: several half messages in one.
+#[test]
+fn batches_of_marks_are_understood() {
+    let world = World::new(|_| {});
+    for body in ["a", "b", "c", "d"] {
+        world.half("", body);
+    }
+    let host = world.parts.log.appender.store_host;
+    let mark = |body: &str| {
+        let record = NewRecord {
+            topic: OP_HALF_TOPIC,
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: START,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: body.as_bytes(),
+            properties: b"WAIT\x01true\x02TAGS\x01d\x02",
+            joined: false,
+        };
+        world.parts.log.appender.append_copy(&record, START).unwrap();
+    };
+    mark("3,0,");
+    mark("no mark at all");
+    mark("1,1,99,");
+    let asked = world.pass(LATER);
+    assert_eq!(
+        asked.iter().map(|frame| question(frame).1).collect::<Vec<_>>(),
+        ["c"]
+    );
+    assert_eq!(world.offsets(), (Some(4), Some(3)));
+}
+
+#[test]
+fn progress_is_written_when_the_log_is_durable() {
+    for flush in [FlushDiskType::AsyncFlush, FlushDiskType::SyncFlush] {
+        let mut world = World::new(|s| s.store.flush_disk_type = flush);
+        world.half("", "a");
+        world.clock.advance(LATER);
+        while world.parts.checks.pause_ms() == Some(0) {
+            world.parts.checks.look();
+        }
+        assert_eq!(world.peer.take().len(), 1);
+        assert_eq!(world.offsets(), (None, None), "its copy may be lost yet");
+        // It is: the message is asked for again.
+        world.restart(false);
+        let left = world.read(HALF_TOPIC, 0).len();
+        assert_eq!(world.pass(LATER).len(), left, "what is left of the two");
+        assert_eq!(world.offsets(), (Some(left as i64), Some(0)));
+        // At a clean stop it is written, whatever waits.
+        world.clock.advance(LATER);
+        while world.parts.checks.pause_ms() == Some(0) {
+            world.parts.checks.look();
+        }
+        assert_eq!(world.offsets(), (Some(left as i64), Some(0)));
+        world.restart(true);
+        assert_eq!(world.offsets(), (Some(2 * left as i64), Some(0)));
+    }
+}
+
+#[test]
+fn offsets_of_a_log_that_is_gone_or_of_an_operator_are_followed() {
+    let world = World::new(|_| {});
+    let offsets = Arc::clone(&world.parts.tables.offsets);
+    let set = |half, mark| {
+        offsets.commit(GROUP, HALF_TOPIC, 0, half).unwrap();
+        offsets.commit(GROUP, OP_HALF_TOPIC, 0, mark).unwrap();
+    };
+    set(500, 700);
+    let place = world.half("", "a");
+    assert_eq!(
+        world.pass(LATER).len(),
+        0,
+        "the offset said that it was looked at"
+    );
+    world.end(place, COMMIT);
+    set(0, 0);
+    world.half("", "b");
+    assert_eq!(world.pass(LATER).len(), 1, "a is ended, b is not");
+    set(0, 1);
+    assert_eq!(world.pass(LATER).len(), 3, "without its mark a is asked for, too");
+}
+
+#[test]
+fn many_are_walked_in_small_steps() {
+    const COUNT: usize = 3000;
+    let world = World::new(|_| {});
+    let places: Vec<Place> = (0..COUNT)
+        .map(|number| world.half("", &number.to_string()))
+        .collect();
+    for place in places.iter().step_by(2) {
+        world.end(*place, ROLLBACK);
+    }
+    world.clock.advance(LATER);
+    world.parts.log.flusher.flush(0);
+    let mut steps = Vec::new();
+    while world.parts.checks.pause_ms() == Some(0) {
+        world.parts.checks.look();
+        steps.push(world.peer.take().len());
+    }
+    assert_eq!(steps.iter().sum::<usize>(), COUNT / 2);
+    assert!(
+        steps.len() >= 2 && steps.iter().all(|asked| *asked <= 1024),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn half_messages_are_refused_as_of_now() {
+    let world = World::new(|s| s.broker.reject_transaction_message = true);
+    let refused = world.send("", "a");
+    assert_eq!(refused.code, response::NO_PERMISSION);
+    assert_eq!(
+        refused.remark.as_deref(),
+        Some("the broker[127.0.0.1] sending transaction message is forbidden")
+    );
+    let change = "rejectTransactionMessage=false\n";
+    let changed = world.ask(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes());
+    assert_eq!(changed.code, response::SUCCESS, "{:?}", changed.remark);
+    assert_eq!(world.send("", "a").code, response::SUCCESS);
+}
+
+#[test]
+fn what_could_not_be_committed_is_refused() {
+    let world = World::new(|_| {});
+    // The copy in the half topic needs more room in the properties than the message.
+    let refused = world.send(&format!("\u{2}K\u{1}{}", "x".repeat(32_700)), "a");
+    assert_eq!(refused.code, response::MESSAGE_ILLEGAL, "{:?}", refused.remark);
+    assert!(world.read(HALF_TOPIC, 0).is_empty());
+}
+
+#[test]
+fn the_page_of_state_and_operators_see_open_transactions() {
+    let world = World::new(|_| {});
+    let shown = || {
+        let answer = world.ask(request::GET_BROKER_RUNTIME_INFO, &(), b"");
+        let table = protocol::body::read::<KvTable>(&answer.body).unwrap().table;
+        ["NotLookedAt", "Asked", "Unasked", "GivenUp"]
+            .map(|name| table[&format!("transactions{name}")].clone())
+    };
+    world.half("", "a");
+    assert_eq!(shown(), ["1", "0", "0", "0"]);
+    let copy = question(&world.pass(LATER)[0]).0;
+    assert_eq!(shown(), ["1", "1", "0", "0"], "the copy");
+    world.end(copy, COMMIT);
+    world.pass(LATER);
+    assert_eq!(shown(), ["0", "1", "0", "0"]);
+    world.half("", "b");
+    world.parts.handlers.closed(world.peer.as_ref());
+    for _ in 0..16 {
+        world.pass(LATER);
+    }
+    assert_eq!(shown(), ["0", "1", "15", "1"]);
+}
+
+/// A recorded line: a step or a record, and its bytes.
+fn recorded(line: &str) -> (&str, Vec<u8>) {
+    let (head, hex) = line.rsplit_once(' ').unwrap();
+    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (head, (0..hex.len()).step_by(2).map(digit).collect())
+}
+
+/// The last record but for its count of checks, which Java counts up for an immune message.
+fn without_checks(record: &[u8]) -> (String, Vec<(String, String)>) {
+    let Ok(Entry::Record(view)) = decode(record, Check::Body) else {
+        panic!("no record");
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pairs = properties::pairs(view.properties()).map(|(name, value)| (text(name), text(value)));
+    let pairs = pairs
+        .filter(|(name, _)| name != "TRANSACTION_CHECK_TIMES")
+        .collect();
+    (
+        format!("{} {} {}", view.topic(), view.queue_id(), view.queue_offset()),
+        pairs,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_and_said_is_javas_byte_for_byte() {
+    let fixture = Fixture::new(|s| {
+        s.broker.transaction_check_interval = 500;
+        s.broker.transaction_time_out = 200;
+        s.broker.transaction_check_max = 2;
+    })
+    .await;
+    let (address, log_dir) = (format!("127.0.0.1:{}", fixture.port), fixture.log_dir());
+    let made = tokio::task::spawn_blocking(move || {
+        let said = Recording::make(&address);
+        (said, transaction_scenario::records(&log_dir))
+    });
+    let (said, stored) = made.await.unwrap();
+    let golden = include_str!("../golden/java-4.9.7/transactions.txt");
+    let java = |kind: &[&str]| -> Vec<&str> {
+        let lines = golden.lines();
+        lines
+            .filter(|line| kind.iter().any(|kind| line.starts_with(kind)))
+            .collect()
+    };
+    // 4.9 says so where a handler sets no remark.
+    let plain: Vec<String> = java(&["ANSWER", "CHECK"])
+        .iter()
+        .map(|line| line.replace("0 not set any response code", "0 "))
+        .collect();
+    assert_eq!(said, plain);
+    let expected = java(&["RECORD"]);
+    assert_eq!(stored.len(), expected.len());
+    let (last, rest) = stored.split_last().unwrap();
+    for (ours, javas) in rest.iter().zip(&expected) {
+        assert_eq!(recorded(ours), recorded(javas));
+    }
+    let javas = recorded(expected.last().unwrap());
+    assert_eq!(without_checks(&recorded(last).1), without_checks(&javas.1));
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_follow_the_settings_of_now() {
+    let fixture = Fixture::new(|s| s.broker.transaction_time_out = 600_000).await;
+    let changes = Tested::new(&LIVE);
+    let (conn, mut notices, _client) = fixture.own_connection().await;
+    let ask = async |code: i32, header: &(dyn EncodeHeader + Sync), body: &str| {
+        let body = remoting::Body::from(body.as_bytes().to_vec());
+        conn.invoke(code, header, body, WITHIN).await.unwrap()
+    };
+    let beat = heartbeat("c@1", "g", "Orders");
+    assert_eq!(ask(request::HEART_BEAT, &(), &beat).await.code, response::SUCCESS);
+    let now = disk::SystemClock.now_ms();
+    let half = async || {
+        let header = SendMessageRequestHeader {
+            born_timestamp: now - 1000,
+            ..to("Orders", 2, "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p")
+        };
+        ask(request::SEND_MESSAGE_V2, &Short(&header), "a").await.code
+    };
+    assert_eq!(half().await, response::SUCCESS);
+    // It is young for ten minutes, and the next look is in one.
+    changes
+        .set(&fixture, "transactionTimeOut=0\ntransactionCheckInterval=100\n")
+        .await;
+    let mut asked = 0;
+    while asked < 2 {
+        let notice = tokio::time::timeout(WITHIN, notices.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        asked += usize::from(notice.code == request::CHECK_TRANSACTION_STATE);
+    }
+    changes.set(&fixture, "transactionCheckMax=2\n").await;
+    let given_up = async || {
+        let header = TopicRequestHeader {
+            topic: CHECK_MAX_TIME_TOPIC.into(),
+        };
+        ask(request::GET_TOPIC_STATS_INFO, &header, "").await.code == response::SUCCESS
+    };
+    let started = std::time::Instant::now();
+    while !given_up().await {
+        assert!(started.elapsed() < WITHIN, "it is not given up");
+    }
+    changes.set(&fixture, "rejectTransactionMessage=true\n").await;
+    assert_eq!(half().await, response::NO_PERMISSION);
+    fixture.stop().await;
+}
+
+/// The live settings of transactions.
+pub(crate) const LIVE: [&str; 4] = [
+    "rejectTransactionMessage",
+    "transactionTimeOut",
+    "transactionCheckMax",
+    "transactionCheckInterval",
+];
