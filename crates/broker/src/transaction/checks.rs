@@ -11,7 +11,7 @@ use message::record::View;
 use parking_lot::Mutex;
 use protocol::code::request;
 use remoting::Body;
-use store::{Arrival, QueueOffset, ReadLimits};
+use store::{Arrival, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
 
 use super::QUEUE;
@@ -176,13 +176,20 @@ impl<D: Disk> Checks<D> {
         self.state
             .lock()
             .progress
-            .settle(&self.offsets, &self.appender.store);
+            .settle(&self.offsets, &self.appender.store, self.safe_end());
+    }
+
+    /// Up to where what was put back is as safe as an answer would have been.
+    fn safe_end(&self) -> PhysicalOffset {
+        self.appender.safe_end(&self.settings.load())
     }
 
     /// How long there is nothing to do, ms; 0 if there is something, `None` until a half message comes.
     pub fn pause_ms(&self) -> Option<i64> {
         let mut state = self.state.lock();
-        let settled = state.progress.settle(&self.offsets, &self.appender.store);
+        let settled = state
+            .progress
+            .settle(&self.offsets, &self.appender.store, self.safe_end());
         if settled && state.round.is_none() {
             // Not with the next period: a broker that is killed until then puts back once more what it has put back.
             self.offsets.save_soon();

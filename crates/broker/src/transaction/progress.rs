@@ -90,10 +90,10 @@ impl Progress {
         self.noted.is_some()
     }
 
-    /// Puts what is durable into the table; true if there was something.
-    pub fn settle<D: Disk>(&mut self, offsets: &OffsetTable, store: &Store<D>) -> bool {
+    /// Puts into the table what the log is safe for up to `safe`; true if there was something.
+    pub fn settle<D: Disk>(&mut self, offsets: &OffsetTable, store: &Store<D>, safe: PhysicalOffset) -> bool {
         let mut any = false;
-        while let Some((_, place)) = self.noted.filter(|(end, _)| *end <= store.flushed()) {
+        while let Some((_, place)) = self.noted.filter(|(end, _)| *end <= safe) {
             // Full, it says so to every consumer; what is not written is looked through again.
             let _full = offsets.commit(GROUP, HALF_TOPIC, QUEUE, place.half);
             let _full = offsets.commit(GROUP, OP_HALF_TOPIC, QUEUE, place.mark);
