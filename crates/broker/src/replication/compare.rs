@@ -19,7 +19,7 @@ pub(super) const NOTHING_THERE: &str = "can not find message by the offset";
 
 /// Why the logs could not be compared.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     /// The master did not answer.
     #[error("{0}")]
     Invoke(#[from] InvokeError),
@@ -54,24 +54,31 @@ pub(super) struct Compared {
     pub(super) master: Extent,
 }
 
-/// Asks.
-pub(super) struct Comparer<'a, D: Disk> {
-    /// The slave's log.
-    pub(super) store: &'a Arc<Store<D>>,
-    /// To the master.
-    pub(super) client: &'a Client,
-    /// `host:port` where the master answers requests.
-    pub(super) master: &'a str,
+/// A master's log, as a slave can ask about it.
+pub trait MasterLog {
+    /// How far it reaches.
+    fn extent(&self) -> impl Future<Output = Result<Extent, Error>> + Send;
+
+    /// What it has at an offset; nothing if it says that it has nothing there.
+    fn record(&self, offset: i64) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
 }
 
-impl<D: Disk> Comparer<'_, D> {
+/// Asks.
+pub(super) struct Comparer<'a, D: Disk, M> {
+    /// The slave's log.
+    pub(super) store: &'a Arc<Store<D>>,
+    /// The master's.
+    pub(super) master: &'a M,
+}
+
+impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     /// Compares the logs.
     pub(super) async fn compare(&self) -> Result<Compared, Error> {
         let own = Extent {
             min: self.store.min_physical().0,
             end: self.store.max_physical().0,
         };
-        let master = self.extent().await?;
+        let master = self.master.extent().await?;
         let files = self.store.files_with_records()?;
         let files = files.into_iter().map(|file| file.0).collect();
         let mut comparison = Comparison::new(own, files, master);
@@ -92,7 +99,7 @@ impl<D: Disk> Comparer<'_, D> {
                 }
                 Question::Compare { offset } => {
                     let own = self.store.record_at(PhysicalOffset(offset))?;
-                    let theirs = self.record(offset).await?;
+                    let theirs = self.master.record(offset).await?;
                     comparison.answer_compare(&own, theirs.as_deref());
                 }
                 Question::None(outcome) => break outcome,
@@ -114,12 +121,22 @@ impl<D: Disk> Comparer<'_, D> {
         if end + (part.len() as i64) < self.store.max_physical().0 {
             return Ok(false);
         }
-        let theirs = self.record(end).await?;
+        let theirs = self.master.record(end).await?;
         Ok(theirs.is_some_and(|record| record.starts_with(&part)))
     }
+}
 
+/// A master that is asked over the network: by GET_BROKER_RUNTIME_INFO and VIEW_MESSAGE_BY_ID.
+pub(super) struct AskedMaster<'a> {
+    /// To the master.
+    pub(super) client: &'a Client,
+    /// `host:port` where it answers requests.
+    pub(super) address: &'a str,
+}
+
+impl MasterLog for AskedMaster<'_> {
     async fn extent(&self) -> Result<Extent, Error> {
-        let table = runtime_info(self.client, self.master).await?;
+        let table = runtime_info(self.client, self.address).await?;
         let number = |name: &'static str| {
             let value = table.table.get(name).and_then(|value| value.parse::<i64>().ok());
             value.ok_or(Error::Lacks(name))
@@ -130,13 +147,12 @@ impl<D: Disk> Comparer<'_, D> {
         })
     }
 
-    /// What the master has at an offset; nothing if it says that it has nothing there.
     async fn record(&self, offset: i64) -> Result<Option<Bytes>, Error> {
         let code = request::VIEW_MESSAGE_BY_ID;
         let header = ViewMessageRequestHeader { offset };
         let asked = self
             .client
-            .invoke(self.master, code, &header, Body::Empty, ANSWER_WITHIN);
+            .invoke(self.address, code, &header, Body::Empty, ANSWER_WITHIN);
         let answer = asked.await?;
         let remark = answer.remark.as_deref().unwrap_or_default();
         match answer.code {

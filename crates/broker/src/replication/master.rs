@@ -1,19 +1,19 @@
 //! A master's side: the port of replication, and one thread a slave.
 //!
-//! The thread hands counted slices of the mapped log to the socket, many in one write, and gives every report to the state machine
-//! ([`ha::Master`]), which believes no more than it must. What the slaves have goes to the acknowledgements.
+//! The thread hands counted slices of the mapped log to the socket, many in one write, and gives every report to the session, whose
+//! state machine ([`ha::Master`]) believes no more than it must. What the slaves have goes to the acknowledgements.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use disk::{Clock, Disk, MappedSlice};
-use ha::{ConnectionId, Extent, Master, MasterClose, MasterSettings, NewSlave, Next};
+use disk::{Clock, Disk};
+use ha::{ConnectionId, Extent, Master, MasterSettings, NewSlave, Standing};
 use parking_lot::Mutex;
-use store::{PhysicalOffset, Store};
+use store::Store;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,14 +21,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::port::{self, ReplicationPort};
+use super::session::{Outbox, Pause, SessionError, SlaveSession};
 use super::{Admission, RoleHistory, run_alone};
 use crate::commitlog::{Acknowledgements, Growth};
 use crate::registration::Registration;
 use crate::settings::Settings;
+use crate::tables::SaveError;
 
 /// Connections that are looked at or served at once, at most.
 const CONNECTIONS_MAX: usize = 64;
-/// Slices and headers in one write.
+/// Headers and slices in one write.
 const PIECES_MAX: usize = 64;
 /// Reports of one read: far more than a slave sends in one round trip.
 const READ_BYTES: usize = 4096;
@@ -41,13 +43,9 @@ const MENTION_EACH: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error("{0}")]
-    Protocol(#[from] MasterClose),
+    Session(#[from] SessionError),
     #[error("{0}")]
     Socket(#[from] io::Error),
-    #[error("the log can not be read: {0}")]
-    Log(#[from] disk::Error),
-    #[error("{0}")]
-    History(#[from] crate::tables::SaveError),
     #[error("the slave closed the connection")]
     Closed,
     #[error("the slave has connected again")]
@@ -74,15 +72,15 @@ struct Connected {
 
 /// What goes to a slave.
 #[derive(Default)]
-struct SlaveTraffic {
+pub(super) struct SlaveTraffic {
     /// Bytes handed to the kernel.
-    sent: AtomicU64,
+    pub(super) sent: AtomicU64,
     /// As many of them a second ago.
     before: AtomicU64,
     /// Bytes in the last second.
     speed: AtomicU64,
     /// Where the next transfer begins.
-    next: AtomicI64,
+    pub(super) next: AtomicI64,
 }
 
 /// Addresses that were refused, told now and then.
@@ -214,48 +212,82 @@ impl<D: Disk + Clone> SlaveServer<D> {
                 format!("no name server knows a slave of {name} there, and haAllowedSlaves does not list it");
             return self.refused.note(address, &why);
         }
-        let now = self.parts.clock.now_ms();
-        let connected = self
-            .parts
-            .acknowledgements
-            .replicas(|replicas| replicas.connect(&ip.to_string(), places, now));
-        let Some(id) = connected else {
+        let Some(session) = self.session(address, places) else {
             return self
                 .refused
                 .note(address, "too many connections from there have said nothing");
         };
-        let closes = stop.child_token();
-        let traffic = Arc::new(SlaveTraffic::default());
+        tracing::info!("replication: slave {address} has connected");
+        let ended = serve_on_its_own_thread(session, stream, stop).await;
+        match ended {
+            Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
+            Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
+                tracing::info!("replication: slave {address} is gone: {ended}");
+            }
+            Ended::Session(_) => {
+                tracing::warn!("replication: the connection of slave {address} is closed: {ended}");
+            }
+        }
+    }
+
+    /// A slave has connected from `address`, where so many may be. Nothing if too many from there have connected and said nothing.
+    pub fn session(self: &Arc<Self>, address: SocketAddr, places: usize) -> Option<SlaveSession<D>> {
+        let (ip, now) = (address.ip().to_canonical(), self.now_ms());
+        let id = self
+            .parts
+            .acknowledgements
+            .replicas(|replicas| replicas.connect(&ip.to_string(), places, now))?;
+        let (closes, traffic) = (CancellationToken::new(), Arc::new(SlaveTraffic::default()));
         let entry = Connected {
             address,
             closes: closes.clone(),
             traffic: Arc::clone(&traffic),
         };
         self.connections.lock().insert(id, entry);
-        let slave = SlaveConnection {
+        Some(SlaveSession {
             id,
             ip,
-            server: Arc::clone(&self),
-            closes,
-            stop,
+            server: Arc::clone(self),
+            master: Master::new(self.master_settings(), now),
+            outbox: Outbox::default(),
             traffic,
             is_noted: false,
-        };
-        tracing::info!("replication: slave {address} has connected");
-        let ended = slave.on_its_own_thread(stream).await;
+            closes,
+        })
+    }
+
+    /// A connection is over.
+    pub(super) fn left(&self, id: ConnectionId) {
         self.connections.lock().remove(&id);
         self.parts
             .acknowledgements
             .replicas(|replicas| replicas.disconnect(id));
-        match ended {
-            Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
-            Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
-                tracing::info!("replication: slave {address} is gone: {ended}");
-            }
-            Ended::Protocol(_) | Ended::Log(_) | Ended::History(_) => {
-                tracing::warn!("replication: the connection of slave {address} is closed: {ended}");
-            }
+    }
+
+    /// A slave stands so.
+    pub(super) fn reported(&self, id: ConnectionId, standing: Standing) {
+        let replaced = self.parts.acknowledgements.slave_reported(id, standing);
+        let connections = self.connections.lock();
+        if let Some(other) = replaced.and_then(|id| connections.get(&id)) {
+            other.closes.cancel();
         }
+    }
+
+    /// The history of roles knows this slave, on disk.
+    pub(super) fn note_slave(&self, address: &str, now: i64) -> Result<(), SaveError> {
+        self.parts.history.save_slave(address, &self.parts.disk, now)
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store<D>> {
+        &self.parts.store
+    }
+
+    pub(super) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.parts.settings.load()
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.parts.clock.now_ms()
     }
 
     /// The connected slaves.
@@ -287,7 +319,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         }
     }
 
-    fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> Extent {
         Extent {
             min: self.parts.store.min_physical().0,
             end: self.parts.store.max_physical().0,
@@ -312,220 +344,108 @@ impl<D: Disk + Clone> SlaveServer<D> {
 }
 
 /// What a slave is sent at most, bytes a second; 0: as much as it takes.
-fn rate(settings: &Settings) -> u64 {
+pub(super) fn rate(settings: &Settings) -> u64 {
     match settings.store.ha_flow_control_enable {
         true => settings.store.max_ha_transfer_byte_in_second.unsigned_abs(),
         false => 0,
     }
 }
 
-/// One connection of a slave.
-struct SlaveConnection<D: Disk> {
-    id: ConnectionId,
-    ip: IpAddr,
-    server: Arc<SlaveServer<D>>,
-    /// This connection is to be closed.
-    closes: CancellationToken,
-    /// The broker stops.
+/// Serves a slave on a thread of its own, and says why it is over.
+async fn serve_on_its_own_thread<D: Disk + Clone>(
+    session: SlaveSession<D>,
+    stream: TcpStream,
     stop: CancellationToken,
-    traffic: Arc<SlaveTraffic>,
-    /// Its address is in the history of roles.
-    is_noted: bool,
+) -> Ended {
+    let (done, end) = tokio::sync::oneshot::channel();
+    let served = move || {
+        let ended = run_alone(serve(session, stream, &stop)).unwrap_or_else(|e| Err(e.into()));
+        let Err(ended) = ended;
+        let _gone = done.send(ended);
+    };
+    let thread = std::thread::Builder::new().name("slave".to_owned()).spawn(served);
+    match thread {
+        // A thread that panicked has dropped its end.
+        Ok(_) => end.await.unwrap_or(Ended::Closed),
+        Err(e) => e.into(),
+    }
 }
 
-/// How long there is nothing to send.
-struct Pause {
-    /// When to look again, ms.
-    until_ms: i64,
-    /// The log's end, if all up to it is sent: more of it ends the pause.
-    seen: Option<i64>,
+async fn serve<D: Disk + Clone>(
+    mut session: SlaveSession<D>,
+    stream: TcpStream,
+    stop: &CancellationToken,
+) -> Result<std::convert::Infallible, Ended> {
+    // The socket belongs to this runtime from here on.
+    let stream = TcpStream::from_std(stream.into_std()?)?;
+    stream.set_nodelay(true)?;
+    let mut read = [0; READ_BYTES];
+    loop {
+        receive(&mut session, &stream, &mut read)?;
+        let pause = session.fill()?;
+        let is_full = send(&mut session, &stream)?;
+        sleep(&session, &stream, pause, is_full, stop).await?;
+    }
 }
 
-/// What waits for the kernel: headers and slices of the log.
-#[derive(Default)]
-struct Outbox {
-    pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are gone.
-    gone: usize,
-}
-
-enum Piece {
-    Header([u8; ha::wire::HEADER_LEN]),
-    Log(MappedSlice),
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Piece::Header(bytes) => bytes,
-            Piece::Log(slice) => slice,
+/// Reads every report that has come.
+fn receive<D: Disk + Clone>(
+    session: &mut SlaveSession<D>,
+    stream: &TcpStream,
+    read: &mut [u8],
+) -> Result<(), Ended> {
+    loop {
+        match stream.try_read(read) {
+            Ok(0) => return Err(Ended::Closed),
+            Ok(len) => session.receive(read.get(..len).unwrap_or_default())?,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(e) => return Err(e.into()),
         }
     }
 }
 
-impl Outbox {
-    /// Writes what the kernel takes now; how much that is.
-    fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+/// Hands over what the kernel takes; true if it took not all.
+fn send<D: Disk + Clone>(session: &mut SlaveSession<D>, stream: &TcpStream) -> Result<bool, Ended> {
+    while session.has_more() {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-        let mut count = 0;
-        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
-            let gone = if count == 0 { self.gone } else { 0 };
-            *slot = IoSlice::new(piece.bytes().get(gone..).unwrap_or_default());
-            count += 1;
+        let count = session.next(&mut slices);
+        match stream.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+            Ok(written) => session.wrote(written),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(e) => return Err(e.into()),
         }
-        let written = stream.try_write_vectored(slices.get(..count).unwrap_or_default())?;
-        let mut left = written;
-        while let Some(first) = self.pieces.front() {
-            let rest = first.bytes().len() - self.gone;
-            if left < rest {
-                self.gone += left;
-                break;
-            }
-            left -= rest;
-            self.gone = 0;
-            self.pieces.pop_front();
-        }
-        Ok(written)
     }
+    Ok(false)
 }
 
-impl<D: Disk + Clone> SlaveConnection<D> {
-    /// Serves the slave on a thread of its own, and says why it is over.
-    async fn on_its_own_thread(self, stream: TcpStream) -> Ended {
-        let (done, end) = tokio::sync::oneshot::channel();
-        let served = move || {
-            let ended = run_alone(self.serve(stream)).unwrap_or_else(|e| Err(e.into()));
-            let Err(ended) = ended;
-            let _gone = done.send(ended);
-        };
-        let thread = std::thread::Builder::new().name("slave".to_owned()).spawn(served);
-        match thread {
-            // A thread that panicked has dropped its end.
-            Ok(_) => end.await.unwrap_or(Ended::Closed),
-            Err(e) => e.into(),
+/// Sleeps until there is something to do.
+async fn sleep<D: Disk + Clone>(
+    session: &SlaveSession<D>,
+    stream: &TcpStream,
+    pause: Pause,
+    is_full: bool,
+    stop: &CancellationToken,
+) -> Result<(), Ended> {
+    let parts = &session.server.parts;
+    let wait_ms = (pause.until_ms - parts.clock.now_ms()).max(0).unsigned_abs();
+    let wait = Duration::from_millis(wait_ms).min(LOOK_EACH);
+    let interest = match is_full {
+        true => Interest::READABLE | Interest::WRITABLE,
+        false => Interest::READABLE,
+    };
+    // A peer that takes nothing more, or a limit, is waited for however the log grows.
+    let growth = async {
+        match pause.seen {
+            Some(seen) => parts.growth.sleep(|| parts.store.max_physical().0 > seen).await,
+            None => std::future::pending().await,
         }
-    }
-
-    async fn serve(mut self, stream: TcpStream) -> Result<std::convert::Infallible, Ended> {
-        // The socket belongs to this runtime from here on.
-        let stream = TcpStream::from_std(stream.into_std()?)?;
-        stream.set_nodelay(true)?;
-        let server = Arc::clone(&self.server);
-        let mut master = Master::new(server.master_settings(), server.parts.clock.now_ms());
-        let mut outbox = Outbox::default();
-        let mut read = [0; READ_BYTES];
-        loop {
-            self.receive(&stream, &mut master, &mut read)?;
-            let pause = self.fill(&mut master, &mut outbox)?;
-            let is_full = self.send(&stream, &mut master, &mut outbox)?;
-            self.sleep(&stream, pause, is_full).await?;
-        }
-    }
-
-    /// Reads every report that has come.
-    fn receive(&mut self, stream: &TcpStream, master: &mut Master, read: &mut [u8]) -> Result<(), Ended> {
-        loop {
-            let bytes = match stream.try_read(read) {
-                Ok(0) => return Err(Ended::Closed),
-                Ok(len) => read.get(..len).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(e.into()),
-            };
-            let now = self.server.parts.clock.now_ms();
-            master.receive(bytes, self.server.extent(), now)?;
-            let standing = master.standing();
-            if standing.claim.is_some() && !self.is_noted {
-                let (history, disk) = (&self.server.parts.history, &self.server.parts.disk);
-                history.save_slave(&self.ip.to_string(), disk, now)?;
-                self.is_noted = true;
-            }
-            let acknowledgements = &self.server.parts.acknowledgements;
-            if let Some(replaced) = acknowledgements.slave_reported(self.id, standing)
-                && let Some(other) = self.server.connections.lock().get(&replaced)
-            {
-                other.closes.cancel();
-            }
-        }
-    }
-
-    /// Takes what is to be sent into the outbox.
-    fn fill(&self, master: &mut Master, outbox: &mut Outbox) -> Result<Pause, Ended> {
-        let server = &self.server;
-        master.set_bytes_per_second(rate(&server.parts.settings.load()), server.parts.clock.now_ms());
-        loop {
-            let log = server.extent();
-            let transfer = match master.next(log, server.parts.clock.now_ms())? {
-                Next::Send(transfer) => transfer,
-                Next::Wait { until_ms } => {
-                    let next = master.next_offset();
-                    self.traffic.next.store(next.unwrap_or(-1), Ordering::Relaxed);
-                    let has_all = next == Some(log.end);
-                    return Ok(Pause {
-                        until_ms,
-                        seen: has_all.then_some(log.end),
-                    });
-                }
-            };
-            outbox.pieces.push_back(Piece::Header(transfer.header));
-            let (mut at, mut left) = (transfer.from, transfer.len);
-            while left > 0 {
-                let slice = server.parts.store.raw(PhysicalOffset(at), left)?;
-                // Retention came in between.
-                let min = server.parts.store.min_physical().0;
-                let slice = slice.ok_or(MasterClose::Overtaken { next: at, min })?;
-                at += slice.len() as i64;
-                left -= slice.len();
-                outbox.pieces.push_back(Piece::Log(slice));
-            }
-        }
-    }
-
-    /// Hands over what the kernel takes; true if it took not all.
-    fn send(&self, stream: &TcpStream, master: &mut Master, outbox: &mut Outbox) -> Result<bool, Ended> {
-        while !outbox.pieces.is_empty() {
-            match outbox.write(stream) {
-                Ok(written) => {
-                    self.traffic.sent.fetch_add(written as u64, Ordering::Relaxed);
-                    master.hand_over(written);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Sleeps until there is something to do.
-    async fn sleep(&self, stream: &TcpStream, pause: Pause, is_full: bool) -> Result<(), Ended> {
-        let server = &self.server;
-        let wait_ms = (pause.until_ms - server.parts.clock.now_ms())
-            .max(0)
-            .unsigned_abs();
-        let wait = Duration::from_millis(wait_ms).min(LOOK_EACH);
-        let interest = match is_full {
-            true => Interest::READABLE | Interest::WRITABLE,
-            false => Interest::READABLE,
-        };
-        // A peer that takes nothing more, or a limit, is waited for however the log grows.
-        let growth = async {
-            match pause.seen {
-                Some(seen) => {
-                    server
-                        .parts
-                        .growth
-                        .sleep(|| server.parts.store.max_physical().0 > seen)
-                        .await
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(Ended::Stops),
-            () = self.closes.cancelled() => Err(Ended::Replaced),
-            ready = stream.ready(interest) => ready.map(drop).map_err(Ended::from),
-            () = growth => Ok(()),
-            () = tokio::time::sleep(wait) => Ok(()),
-        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Ended::Stops),
+        () = session.closes.cancelled() => Err(Ended::Replaced),
+        ready = stream.ready(interest) => ready.map(drop).map_err(Ended::from),
+        () = growth => Ok(()),
+        () = tokio::time::sleep(wait) => Ok(()),
     }
 }

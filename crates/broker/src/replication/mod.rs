@@ -6,7 +6,9 @@
 //! | `admission` | who may connect to the port of replication |
 //! | `port` | the port of replication, and how it gives way |
 //! | `master` | one thread a slave |
+//! | `session` | one slave as its master serves it, without the socket |
 //! | `slave` | the one thread that copies a master's log |
+//! | `copy` | the copy of the log, without the socket |
 //! | `compare` | what a slave asks its master and its own log before it copies |
 //! | `metadata` | what a slave copies besides the log |
 //! | `status` | how a slave stands to its master, for tools |
@@ -18,18 +20,23 @@ use std::io;
 
 mod admission;
 mod compare;
+mod copy;
 mod history;
 mod master;
 mod metadata;
 mod port;
+mod session;
 mod slave;
 mod status;
 
 pub use admission::{Admission, Registered};
+pub use compare::{Error as CompareError, MasterLog};
+pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{DELAYS, GROUPS, Metadata, OFFSETS, TOPICS, UnknownTopic};
 pub use port::{ReplicationPort, ask_for};
+pub use session::{Pause, SessionError, SlaveSession};
 pub use slave::Follower;
 pub use status::{Link, LinkState};
 

@@ -4,25 +4,22 @@
 //! socket gives. What it reports is what a crash leaves: the bytes are appended, or, under SYNC_FLUSH, synced.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use disk::{Clock, Disk};
-use ha::{Ends, Outcome, Promise, Reconnection, Slave, SlaveClose, SlaveSettings, Stop};
+use disk::Disk;
+use ha::Reconnection;
 use remoting::Client;
-use store::{PhysicalOffset, Store};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::compare::{self, Comparer};
-use super::{Link, RoleHistory, run_alone};
-use crate::commitlog::{Acknowledgements, Growth, Reput};
+use super::compare::AskedMaster;
+use super::copy::{CopyError, CopyParts};
+use super::run_alone;
+use crate::commitlog::Growth;
 use crate::registration::MasterAddress;
-use crate::settings::Settings;
-use crate::tables::save;
 
 /// The longest attempt to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -36,18 +33,8 @@ const WAIT: Duration = Duration::from_secs(5);
 enum Ended {
     #[error("{0}")]
     Socket(#[from] io::Error),
-    #[error("the logs can not be compared: {0}")]
-    Compare(#[from] compare::Error),
     #[error("{0}")]
-    Stop(#[from] Stop),
-    #[error("the log can not be cut: {0}")]
-    Cut(#[from] store::CutBackError),
-    #[error("{0}")]
-    History(#[from] crate::tables::SaveError),
-    #[error("{0}")]
-    Protocol(#[from] SlaveClose),
-    #[error("what came can not be appended: {0}")]
-    Append(#[from] store::RawError),
+    Copy(#[from] CopyError),
     #[error("the master closed the connection")]
     Closed,
     #[error("the master is elsewhere now")]
@@ -56,28 +43,20 @@ enum Ended {
     Stops,
 }
 
+impl Ended {
+    fn needs_somebody(&self) -> bool {
+        matches!(self, Ended::Copy(error) if error.needs_somebody())
+    }
+}
+
 /// Copies the master's log.
 pub struct Follower<D: Disk> {
-    /// The copy.
-    pub store: Arc<Store<D>>,
-    /// The disk that the history of roles lies on.
-    pub disk: D,
-    /// Builds queues of what came.
-    pub reput: Arc<Reput<D>>,
-    /// Has the log synced.
-    pub acknowledgements: Arc<Acknowledgements>,
+    /// What copying needs.
+    pub copy: Arc<CopyParts<D>>,
     /// Wakes the thread when more is synced.
     pub synced: Arc<Growth>,
-    /// Settings.
-    pub settings: Arc<settings::Live<Settings>>,
-    /// What this broker acknowledged as a master.
-    pub history: Arc<RoleHistory>,
-    /// How it stands.
-    pub link: Arc<Link>,
     /// Where the name servers say that the master is.
     pub master: watch::Receiver<MasterAddress>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
 }
 
 /// One connection, as far as it came.
@@ -110,10 +89,11 @@ impl<D: Disk + Clone> Follower<D> {
                         .await,
                 ),
             };
-            self.link.note(|link| link.since_ms = None);
+            self.copy.link.note(|link| link.since_ms = None);
             let wait = match &ended {
                 Some(Ended::Stops) => return,
-                None | Some(Ended::Stop(_) | Ended::Cut(_) | Ended::History(_) | Ended::Append(_)) => WAIT,
+                None => WAIT,
+                Some(ended) if ended.needs_somebody() => WAIT,
                 Some(_) => Duration::from_millis(reconnection.wait_ms(served.any).unsigned_abs()),
             };
             let text = match &ended {
@@ -143,11 +123,9 @@ impl<D: Disk + Clone> Follower<D> {
         text: String,
         served: bool,
     ) {
-        let needs_somebody = matches!(
-            ended,
-            Some(Ended::Stop(_) | Ended::Cut(_) | Ended::History(_) | Ended::Append(_))
-        );
-        self.link
+        let needs_somebody = ended.is_some_and(Ended::needs_somebody);
+        self.copy
+            .link
             .note(|link| link.stopped = needs_somebody.then(|| text.clone()));
         if *said == text && !served {
             return tracing::debug!("replication: {text}");
@@ -163,7 +141,7 @@ impl<D: Disk + Clone> Follower<D> {
     /// The name servers' word, unless the setting says where the master is. A master whose port of replication alone is known
     /// answers one port below it, as 4.9's does always.
     fn address(&self, told: &MasterAddress) -> MasterAddress {
-        let settings = self.settings.load();
+        let settings = self.copy.settings.load();
         let given = settings.store.ha_master_address.clone();
         // Java takes no notice of an address that is too short to be one.
         let ha = given
@@ -182,21 +160,25 @@ impl<D: Disk + Clone> Follower<D> {
         master: &mut watch::Receiver<MasterAddress>,
         stop: &CancellationToken,
     ) -> Ended {
-        self.link.note(|link| link.master = Some(ha.to_owned()));
+        self.copy.link.note(|link| link.master = Some(ha.to_owned()));
         let copied = async {
             let stream = connect(ha).await?;
             let peer = stream.peer_addr()?.ip().to_canonical();
             let own = stream.local_addr()?;
             if let Some(broker) = &address.broker {
-                self.agree(broker, peer, client).await?;
+                let master = AskedMaster {
+                    client,
+                    address: broker,
+                };
+                self.copy.agree(&master, peer).await?;
             }
-            let end = self.store.max_physical().0;
-            let now = self.clock.now_ms();
-            self.link.note(|link| link.since_ms = Some(now));
+            let end = self.copy.store.max_physical().0;
+            let now = self.copy.clock.now_ms();
+            self.copy.link.note(|link| link.since_ms = Some(now));
             tracing::info!(
                 "replication: connected to master {ha} from {own}, the log is copied from {end} on"
             );
-            self.stream(stream, end, served).await
+            self.stream(stream, served).await
         };
         let is_same = |told: &MasterAddress| self.address(told) == *address;
         tokio::select! {
@@ -207,153 +189,54 @@ impl<D: Disk + Clone> Follower<D> {
         }
     }
 
-    /// Compares the logs, and cuts from this one what the master has not.
-    async fn agree(&self, broker: &str, peer: IpAddr, client: &Client) -> Result<(), Ended> {
-        if self.store.max_physical().0 == 0 {
-            return Ok(());
-        }
-        let comparer = Comparer {
-            store: &self.store,
-            client,
-            master: broker,
-        };
-        let compared = comparer.compare().await?;
-        let now = self.clock.now_ms();
-        self.link
-            .note(|link| link.master_end = Some((compared.master.end, now)));
-        let end = self.store.max_physical().0;
-        let until = match compared.outcome {
-            Outcome::Keep { until } => until,
-            Outcome::BeginAnew | Outcome::NothingInCommon => 0,
-        };
-        if compared.outcome == (Outcome::Keep { until: end }) {
-            return Ok(());
-        }
-        // The connection was lost within a record.
-        if until == compared.last_end && until > 0 && comparer.has_part_of(until).await? {
-            return Ok(());
-        }
-        let reigns = self.history.reigns();
-        compared
-            .outcome
-            .allowed(compared.last_end, &reigns, &peer.to_string())?;
-        if until < compared.last_end {
-            tracing::warn!(
-                "replication: the master {broker} has another log from {until} on; what this broker has from there to {end} is cut"
-            );
-        }
-        let cut = self.store.cut_back(PhysicalOffset(until), now)?;
-        if until < compared.last_end {
-            tracing::warn!("replication: {cut}");
-        }
-        self.history.cut(until);
-        save(self.history.as_ref(), &self.disk, now)?;
-        Ok(())
-    }
-
     async fn stream(
         &self,
         stream: TcpStream,
-        end: i64,
         served: &mut Served,
     ) -> Result<std::convert::Infallible, Ended> {
-        let settings = self.settings.snapshot();
-        let is_sync = settings.is_sync_flush();
-        let mut slave = Slave::new(slave_settings(&settings), end, self.clock.now_ms());
+        let mut copy = self.copy.begin();
         let mut read = vec![0; READ_BYTES];
-        // A report goes whole before the next one is made.
-        let mut report: &[u8] = &[];
-        let mut bytes;
         loop {
             let has_come = match stream.try_read(&mut read) {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(len) => {
                     served.any = true;
-                    self.append(&mut slave, read.get(..len).unwrap_or_default(), is_sync)?;
+                    copy.append(read.get(..len).unwrap_or_default())?;
                     true
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => false,
                 Err(e) => return Err(e.into()),
             };
-            let now = self.clock.now_ms();
-            let synced = self.store.flushed().0;
-            if report.is_empty() {
-                let ends = Ends {
-                    appended: self.store.max_physical().0,
-                    synced,
-                };
-                if let Some(due) = slave.report(ends, now)? {
-                    bytes = due;
-                    report = &bytes;
-                }
-            }
-            if !report.is_empty() {
+            let (report, synced) = copy.report()?;
+            let is_due = !report.is_empty();
+            if is_due {
                 match stream.try_write(report) {
-                    Ok(written) => report = report.get(written..).unwrap_or_default(),
+                    Ok(written) => copy.wrote(written),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     Err(e) => return Err(e.into()),
                 }
-                self.link.note(|link| link.write_ms = now);
             }
             if has_come {
                 continue;
             }
-            let wait_ms = (slave.wait_until_ms() - now).max(0).unsigned_abs();
-            let interest = match report.is_empty() {
-                true => Interest::READABLE,
-                false => Interest::READABLE | Interest::WRITABLE,
+            let wait_ms = (copy.wait_until_ms() - self.copy.clock.now_ms()).max(0);
+            let is_full = !copy.report()?.0.is_empty();
+            let interest = match is_full {
+                true => Interest::READABLE | Interest::WRITABLE,
+                false => Interest::READABLE,
             };
             let synced_more = async {
-                match is_sync {
-                    true => self.synced.sleep(|| self.store.flushed().0 > synced).await,
+                match copy.is_sync {
+                    true => self.synced.sleep(|| self.copy.store.flushed() > synced).await,
                     false => std::future::pending().await,
                 }
             };
             tokio::select! {
                 ready = stream.ready(interest) => drop(ready?),
                 () = synced_more => {}
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+                () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
             }
         }
-    }
-
-    /// Appends what came, and has queues built for it.
-    fn append(&self, slave: &mut Slave, mut read: &[u8], is_sync: bool) -> Result<(), Ended> {
-        let now = self.clock.now_ms();
-        let len = read.len() as u64;
-        let mut appended = false;
-        while let Some(run) = slave.next(&mut read, now)? {
-            self.store.append_raw(PhysicalOffset(run.at), run.bytes, now)?;
-            appended = true;
-        }
-        if appended {
-            // Under SYNC_FLUSH the flush thread makes it visible, when it is synced.
-            match is_sync {
-                true => self.acknowledgements.request_flush(),
-                false => {
-                    self.reput.all();
-                    self.reput.wake();
-                }
-            }
-        }
-        self.link.note(|link| {
-            link.read_ms = now;
-            link.read_bytes += len;
-        });
-        Ok(())
-    }
-}
-
-fn slave_settings(settings: &Settings) -> SlaveSettings {
-    let s = &settings.store;
-    SlaveSettings {
-        file_len: i64::from(s.mapped_file_size_commit_log),
-        promise: match settings.is_sync_flush() {
-            true => Promise::Synced,
-            false => Promise::Appended,
-        },
-        heartbeat_ms: i64::from(s.ha_send_heartbeat_interval),
-        housekeeping_ms: i64::from(s.ha_housekeeping_interval),
     }
 }
 

@@ -37,8 +37,8 @@ use crate::handlers::transaction::Transaction;
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
-    Admission, Follower, HistoryListener, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts,
-    UnknownTopic,
+    Admission, CopyParts, Follower, HistoryListener, Link, Metadata, RoleHistory, SlaveServer,
+    SlaveServerParts, UnknownTopic,
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -430,16 +430,18 @@ impl<D: Disk + Clone> Builder<D> {
             clock: Arc::clone(&self.clock),
         });
         let follower = Follower {
-            store: Arc::clone(&self.store),
-            disk: self.disk.clone(),
-            reput: Arc::clone(&log.reput),
-            acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            copy: Arc::new(CopyParts {
+                store: Arc::clone(&self.store),
+                disk: self.disk.clone(),
+                reput: Arc::clone(&log.reput),
+                acknowledgements: Arc::clone(&log.appender.acknowledgements),
+                settings: Arc::clone(&self.settings),
+                history: Arc::clone(&self.history),
+                link: Arc::clone(&link),
+                clock: Arc::clone(&self.clock),
+            }),
             synced: Arc::clone(&log.flusher.synced),
-            settings: Arc::clone(&self.settings),
-            history: Arc::clone(&self.history),
-            link: Arc::clone(&link),
             master: registration.master(),
-            clock: Arc::clone(&self.clock),
         };
         let metadata = Metadata {
             tables: self.loaded.tables.clone(),

@@ -1,0 +1,206 @@
+//! A master's log, as its slave copies it, without the socket: what was read goes in, reports come out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use disk::{Clock, Disk};
+use ha::{Ends, Outcome, Promise, Slave, SlaveClose, SlaveSettings, Stop};
+use store::{PhysicalOffset, Store};
+
+use super::compare::{self, Comparer, MasterLog};
+use super::{Link, RoleHistory};
+use crate::commitlog::{Acknowledgements, Reput};
+use crate::settings::Settings;
+use crate::tables::save;
+
+/// Why nothing is copied.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum CopyError {
+    #[error("the logs can not be compared: {0}")]
+    Compare(#[from] compare::Error),
+    #[error("{0}")]
+    Stop(#[from] Stop),
+    #[error("the log can not be cut: {0}")]
+    Cut(#[from] store::CutBackError),
+    #[error("{0}")]
+    History(#[from] crate::tables::SaveError),
+    #[error("{0}")]
+    Protocol(#[from] SlaveClose),
+    #[error("what came can not be appended: {0}")]
+    Append(#[from] store::RawError),
+}
+
+impl CopyError {
+    /// Whether it stays so until somebody does something.
+    pub(super) fn needs_somebody(&self) -> bool {
+        !matches!(self, CopyError::Compare(_) | CopyError::Protocol(_))
+    }
+}
+
+/// What copying needs.
+pub struct CopyParts<D: Disk> {
+    /// The copy.
+    pub store: Arc<Store<D>>,
+    /// The disk that the history of roles lies on.
+    pub disk: D,
+    /// Builds queues of what came.
+    pub reput: Arc<Reput<D>>,
+    /// Has the log synced.
+    pub acknowledgements: Arc<Acknowledgements>,
+    /// Settings.
+    pub settings: Arc<settings::Live<Settings>>,
+    /// What this broker acknowledged as a master.
+    pub history: Arc<RoleHistory>,
+    /// How it stands.
+    pub link: Arc<Link>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<D: Disk> CopyParts<D> {
+    /// Compares the log with that of the master at `peer`, and cuts from this one what the master has not.
+    ///
+    /// # Errors
+    /// The logs do not agree.
+    pub async fn agree(&self, master: &impl MasterLog, peer: IpAddr) -> Result<(), CopyError> {
+        if self.store.max_physical().0 == 0 {
+            return Ok(());
+        }
+        let comparer = Comparer {
+            store: &self.store,
+            master,
+        };
+        let compared = comparer.compare().await?;
+        let now = self.clock.now_ms();
+        self.link
+            .note(|link| link.master_end = Some((compared.master.end, now)));
+        let end = self.store.max_physical().0;
+        let until = match compared.outcome {
+            Outcome::Keep { until } => until,
+            Outcome::BeginAnew | Outcome::NothingInCommon => 0,
+        };
+        if compared.outcome == (Outcome::Keep { until: end }) {
+            return Ok(());
+        }
+        // The connection was lost within a record.
+        if until == compared.last_end && until > 0 && comparer.has_part_of(until).await? {
+            return Ok(());
+        }
+        let reigns = self.history.reigns();
+        compared
+            .outcome
+            .allowed(compared.last_end, &reigns, &peer.to_string())?;
+        if until < compared.last_end {
+            tracing::warn!(
+                "replication: the master has another log from {until} on; what this broker has from there to {end} is cut"
+            );
+        }
+        let cut = self.store.cut_back(PhysicalOffset(until), now)?;
+        if until < compared.last_end {
+            tracing::warn!("replication: {cut}");
+        }
+        self.history.cut(until);
+        save(self.history.as_ref(), &self.disk, now)?;
+        Ok(())
+    }
+
+    /// A connection over which the log is copied, from its end on.
+    pub fn begin(self: &Arc<Self>) -> LogCopy<D> {
+        let settings = self.settings.load();
+        let now = self.clock.now_ms();
+        LogCopy {
+            is_sync: settings.is_sync_flush(),
+            slave: Slave::new(slave_settings(&settings), self.store.max_physical().0, now),
+            parts: Arc::clone(self),
+            report: [0; 8],
+            reported: 8,
+        }
+    }
+}
+
+fn slave_settings(settings: &Settings) -> SlaveSettings {
+    let s = &settings.store;
+    SlaveSettings {
+        file_len: i64::from(s.mapped_file_size_commit_log),
+        promise: match settings.is_sync_flush() {
+            true => Promise::Synced,
+            false => Promise::Appended,
+        },
+        heartbeat_ms: i64::from(s.ha_send_heartbeat_interval),
+        housekeeping_ms: i64::from(s.ha_housekeeping_interval),
+    }
+}
+
+/// One connection to the master.
+pub struct LogCopy<D: Disk> {
+    parts: Arc<CopyParts<D>>,
+    slave: Slave,
+    /// Only what is synced is reported.
+    pub(super) is_sync: bool,
+    /// The last report, and how much of it is written: it goes whole before the next one is made.
+    report: [u8; ha::wire::REPORT_LEN],
+    reported: usize,
+}
+
+impl<D: Disk> LogCopy<D> {
+    /// Appends what was read, and has queues built for it.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
+    pub fn append(&mut self, mut read: &[u8]) -> Result<(), CopyError> {
+        let parts = &self.parts;
+        let now = parts.clock.now_ms();
+        let len = read.len() as u64;
+        let mut appended = false;
+        while let Some(run) = self.slave.next(&mut read, now)? {
+            parts.store.append_raw(PhysicalOffset(run.at), run.bytes, now)?;
+            appended = true;
+        }
+        if appended {
+            // Under SYNC_FLUSH the flush thread makes it visible, when it is synced.
+            match self.is_sync {
+                true => parts.acknowledgements.request_flush(),
+                false => {
+                    parts.reput.all();
+                    parts.reput.wake();
+                }
+            }
+        }
+        parts.link.note(|link| {
+            link.read_ms = now;
+            link.read_bytes += len;
+        });
+        Ok(())
+    }
+
+    /// What is to be written of a report now, and how far the log was synced when that was decided.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
+    pub fn report(&mut self) -> Result<(&[u8], PhysicalOffset), CopyError> {
+        let synced = self.parts.store.flushed();
+        if self.reported == self.report.len() {
+            let ends = Ends {
+                appended: self.parts.store.max_physical().0,
+                synced: synced.0,
+            };
+            if let Some(due) = self.slave.report(ends, self.parts.clock.now_ms())? {
+                (self.report, self.reported) = (due, 0);
+            }
+        }
+        Ok((self.report.get(self.reported..).unwrap_or_default(), synced))
+    }
+
+    /// So many bytes of it are written.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.reported += bytes;
+        let now = self.parts.clock.now_ms();
+        self.parts.link.note(|link| link.write_ms = now);
+    }
+
+    /// When to look again if nothing happens, ms since 1970.
+    pub fn wait_until_ms(&self) -> i64 {
+        self.slave.wait_until_ms()
+    }
+}
