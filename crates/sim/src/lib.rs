@@ -7,12 +7,29 @@
 //! Start reading at [`World::step`]; what must hold is in `check.rs`.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+
 mod check;
+mod cluster;
 mod promises;
 mod requests;
 mod world;
 
+pub use cluster::Cluster;
 pub use world::{Mode, World};
+
+/// Runs one seed of a master with its slaves to its end; how often what happened, and the log of its steps.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_replication(seed: u64, steps: usize) -> (BTreeMap<&'static str, usize>, Vec<String>) {
+    let mut cluster = Cluster::new(seed);
+    for _ in 0..steps {
+        cluster.step();
+    }
+    cluster.finish();
+    (std::mem::take(&mut cluster.counts), cluster.into_log())
+}
 
 /// Runs one seed to its end; the log of its steps comes back.
 ///

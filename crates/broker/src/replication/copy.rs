@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use disk::{Clock, Disk};
 use ha::{Ends, Outcome, Promise, Slave, SlaveClose, SlaveSettings, Stop};
+use parking_lot::Mutex;
 use store::{PhysicalOffset, Store};
 
 use super::compare::{self, Comparer, MasterLog};
@@ -19,6 +20,10 @@ use crate::tables::save;
 pub enum CopyError {
     #[error("the logs can not be compared: {0}")]
     Compare(#[from] compare::Error),
+    #[error("the master has another log from {0} on, or has not synced its own yet: it is asked once more")]
+    Doubt(i64),
+    #[error("the log can not be synced: {0}")]
+    Latched(#[from] store::Latched),
     #[error("{0}")]
     Stop(#[from] Stop),
     #[error("the log can not be cut: {0}")]
@@ -34,7 +39,10 @@ pub enum CopyError {
 impl CopyError {
     /// Whether it stays so until somebody does something.
     pub(super) fn needs_somebody(&self) -> bool {
-        !matches!(self, CopyError::Compare(_) | CopyError::Protocol(_))
+        !matches!(
+            self,
+            CopyError::Compare(_) | CopyError::Protocol(_) | CopyError::Doubt(_)
+        )
     }
 }
 
@@ -54,6 +62,9 @@ pub struct CopyParts<D: Disk> {
     pub history: Arc<RoleHistory>,
     /// How it stands.
     pub link: Arc<Link>,
+    /// The cut that the last comparison found. A master under SYNC_FLUSH shows a record only when it is synced, so one that a slave has
+    /// already may seem to be missing: a cut is made if two comparisons in a row find it.
+    pub found: Mutex<Option<Outcome>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -67,6 +78,8 @@ impl<D: Disk> CopyParts<D> {
         if self.store.max_physical().0 == 0 {
             return Ok(());
         }
+        // What is compared is durable, and under SYNC_FLUSH readable.
+        self.store.flush(0)?;
         let comparer = Comparer {
             store: &self.store,
             master,
@@ -80,6 +93,7 @@ impl<D: Disk> CopyParts<D> {
             Outcome::Keep { until } => until,
             Outcome::BeginAnew | Outcome::NothingInCommon => 0,
         };
+        let found = self.found.lock().replace(compared.outcome);
         if compared.outcome == (Outcome::Keep { until: end }) {
             return Ok(());
         }
@@ -91,6 +105,9 @@ impl<D: Disk> CopyParts<D> {
         compared
             .outcome
             .allowed(compared.last_end, &reigns, &peer.to_string())?;
+        if until < compared.last_end && found != Some(compared.outcome) {
+            return Err(CopyError::Doubt(until));
+        }
         if until < compared.last_end {
             tracing::warn!(
                 "replication: the master has another log from {until} on; what this broker has from there to {end} is cut"

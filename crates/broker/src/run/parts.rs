@@ -438,6 +438,7 @@ impl<D: Disk + Clone> Builder<D> {
                 settings: Arc::clone(&self.settings),
                 history: Arc::clone(&self.history),
                 link: Arc::clone(&link),
+                found: Mutex::new(None),
                 clock: Arc::clone(&self.clock),
             }),
             synced: Arc::clone(&log.flusher.synced),

@@ -1,0 +1,698 @@
+//! A master and its slaves on simulated disks, joined by a simulated wire that cuts, delays and keeps old connections alive.
+//!
+//! No thread, task or socket: the bytes of a connection lie in two queues, and the seed says how many arrive when. A host is killed,
+//! loses its power, is stopped, comes back; a slave is made the master when the old one is gone, and the old one comes back as a slave.
+//! `SEED=17 cargo test -p sim replay_replication -- --nocapture` runs one seed again and prints each step.
+//!
+//! What must hold, looked at in every step:
+//!
+//! - What a SYNC_MASTER acknowledged is in a slave's log when it does; under SYNC_FLUSH synced there and here.
+//! - A slave that copies has the bytes of its master up to its end.
+//! - What was acknowledged is in the log of every master that comes after.
+//! - In the end, when all are connected for long enough, all logs are equal, and what was acknowledged is readable in each.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use broker::lane::Workers;
+use broker::replication::{CompareError, CopyError, LogCopy, MasterLog, SlaveSession};
+use broker::run::{Parts, Surroundings};
+use broker::settings::{BrokerRole, FlushDiskType, Settings};
+use broker::tables::save;
+use bytes::Bytes;
+use disk::{Clock, SimClock, SimDisk, SimRandom};
+use ha::Extent;
+use message::id::OffsetMessageId;
+use message::record::{Check, Entry, decode};
+use protocol::code::{request, response};
+use protocol::header::broker::{SendMessageResponseHeader, ViewMessageRequestHeader};
+use remoting::MemoryPeer;
+use store::PhysicalOffset;
+
+use crate::requests;
+
+/// Where the clock starts, ms since 1970.
+const START_MS: i64 = 1_700_000_000_000;
+/// Size of a log file, bytes: a run crosses some of its ends.
+const FILE_LEN: i32 = 16 << 10;
+
+type Host = Parts<SimDisk>;
+
+/// A machine with a broker.
+struct Machine {
+    disk: SimDisk,
+    host: Option<Host>,
+    is_master: bool,
+    /// Its log needs somebody to decide, and nobody has.
+    waits_for_somebody: bool,
+}
+
+/// A connection: what is on its way in both directions, and its ends, as far as they live.
+struct Wire {
+    slave: usize,
+    master: usize,
+    session: Option<SlaveSession<SimDisk>>,
+    copy: Option<LogCopy<SimDisk>>,
+    to_slave: VecDeque<u8>,
+    to_master: VecDeque<u8>,
+}
+
+/// An acknowledged message.
+struct Kept {
+    at: i64,
+    body: Vec<u8>,
+}
+
+/// One run.
+pub struct Cluster {
+    seed: u64,
+    random: SimRandom,
+    clock: SimClock,
+    is_sync_flush: bool,
+    machines: Vec<Machine>,
+    wires: Vec<Wire>,
+    peer: Arc<MemoryPeer>,
+    asked: HashMap<i32, Vec<u8>>,
+    kept: Vec<Kept>,
+    /// How far each slave's log was found to be its master's.
+    compared: BTreeMap<usize, i64>,
+    next_id: usize,
+    steps: usize,
+    log: Vec<String>,
+    /// How often what happened: a run that never cuts proves nothing about cuts.
+    pub counts: BTreeMap<&'static str, usize>,
+}
+
+/// Another machine's log, asked as a slave asks: by requests.
+struct AskedMachine<'a> {
+    host: &'a Host,
+    peer: &'a Arc<MemoryPeer>,
+}
+
+impl MasterLog for AskedMachine<'_> {
+    async fn extent(&self) -> Result<Extent, CompareError> {
+        let store = &self.host.log.store;
+        Ok(Extent {
+            min: store.min_physical().0,
+            end: store.max_physical().0,
+        })
+    }
+
+    async fn record(&self, offset: i64) -> Result<Option<Bytes>, CompareError> {
+        let header = ViewMessageRequestHeader { offset };
+        let (request, _) = self.peer.request(request::VIEW_MESSAGE_BY_ID, &header, "");
+        self.host
+            .handlers
+            .serve(&mut VecDeque::from([request]), true, &|| false);
+        let answer = self.peer.take().pop().expect("answered at once");
+        Ok((answer.code == response::SUCCESS).then_some(answer.body))
+    }
+}
+
+fn address(machine: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1 + machine as u8], 40_000))
+}
+
+fn ip(machine: usize) -> IpAddr {
+    address(machine).ip()
+}
+
+/// A future that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+impl Cluster {
+    /// A master and one or two slaves on empty disks.
+    pub fn new(seed: u64) -> Self {
+        let mut random = SimRandom::new(seed);
+        let is_sync_flush = !random.one_in(3);
+        let count = 2 + random.below(2) as usize;
+        let machines = (0..count).map(|number| Machine {
+            disk: SimDisk::new(),
+            host: None,
+            is_master: number == 0,
+            waits_for_somebody: false,
+        });
+        let mut cluster = Self {
+            seed,
+            random,
+            clock: SimClock::at(START_MS),
+            is_sync_flush,
+            machines: machines.collect(),
+            wires: Vec::new(),
+            peer: MemoryPeer::new(([127, 0, 0, 1], 4000).into()),
+            asked: HashMap::new(),
+            kept: Vec::new(),
+            compared: BTreeMap::new(),
+            next_id: 0,
+            steps: 0,
+            log: Vec::new(),
+            counts: BTreeMap::new(),
+        };
+        cluster.note(format!("{count} machines, SYNC_FLUSH {is_sync_flush}"));
+        (0..count).for_each(|number| cluster.open(number));
+        cluster
+    }
+
+    fn note(&mut self, line: String) {
+        self.log.push(format!("{:4} {line}", self.steps));
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// The steps so far.
+    pub fn into_log(self) -> Vec<String> {
+        self.log
+    }
+
+    fn fail(&self, what: &str) -> ! {
+        let shown = if std::env::var_os("SEED").is_some() { usize::MAX } else { 30 };
+        let last: Vec<_> = self.log.iter().rev().take(shown).rev().cloned().collect();
+        panic!(
+            "replication seed {} step {}: {what}\nthe last steps:\n{}",
+            self.seed,
+            self.steps,
+            last.join("\n")
+        );
+    }
+
+    fn settings(&self, number: usize) -> Settings {
+        let mut settings = Settings::default();
+        let machine = &self.machines[number];
+        settings.broker.broker_name = "broker-a".to_owned();
+        settings.broker.broker_ip1 = ip(number).to_string();
+        settings.broker.broker_id = i64::from(!machine.is_master) * (1 + number as i64);
+        settings.broker.broker_config_path = Some("/broker.conf".to_owned());
+        settings.store.store_path_root_dir = "/store".to_owned();
+        settings.store.mapped_file_size_commit_log = FILE_LEN;
+        settings.store.mapped_file_size_consume_queue = 8 * 20;
+        settings.store.max_hash_slot_num = 16;
+        settings.store.max_index_num = 40;
+        settings.store.max_message_size = 4096;
+        settings.store.broker_role = match machine.is_master {
+            true => BrokerRole::SyncMaster,
+            false => BrokerRole::Slave,
+        };
+        settings.store.flush_disk_type = match self.is_sync_flush {
+            true => FlushDiskType::SyncFlush,
+            false => FlushDiskType::AsyncFlush,
+        };
+        settings
+    }
+
+    fn open(&mut self, number: usize) {
+        let settings = self.settings(number);
+        let machine = &self.machines[number];
+        machine.disk.set_now(self.clock.now_ms());
+        let surroundings = Surroundings {
+            disk: machine.disk.clone(),
+            clock: Arc::new(self.clock.clone()),
+            workers: Workers::Caller,
+            traffic: Default::default(),
+        };
+        let helpers = store::Helpers {
+            parallel: &store::Inline,
+            progress: &|_| {},
+        };
+        match Parts::assemble(settings, surroundings, &helpers) {
+            Ok((host, report)) => {
+                for line in report.errors().into_iter().chain(report.warnings()) {
+                    self.note(format!("  {number}: {line}"));
+                }
+                host.tables.topics.set_told(u64::MAX);
+                host.log.reput.all();
+                let role = if self.machines[number].is_master { "master" } else { "slave" };
+                let end = host.log.store.max_physical().0;
+                self.machines[number].host = Some(host);
+                self.compared.remove(&number);
+                self.note(format!("{number} serves as {role}, its log ends at {end}"));
+            }
+            Err(e) => self.fail(&format!("{number} does not start: {e}")),
+        }
+    }
+
+    fn host(&self, number: usize) -> Option<&Host> {
+        self.machines[number].host.as_ref()
+    }
+
+    fn master(&self) -> Option<usize> {
+        let is_it = |machine: &Machine| machine.is_master && machine.host.is_some();
+        self.machines.iter().position(is_it)
+    }
+
+    fn end(&self, number: usize) -> i64 {
+        self.host(number).map_or(0, |host| host.log.store.max_physical().0)
+    }
+
+    /// Something happens.
+    pub fn step(&mut self) {
+        self.steps += 1;
+        match self.random.below(100) {
+            0..=24 => self.send(),
+            25..=69 => self.carry(),
+            70..=77 => self.flush(),
+            78..=81 => self.save(),
+            82..=86 => self.connect(),
+            87..=89 => self.cut_wire(),
+            90..=95 => self.pass_time(),
+            _ => self.end_one(),
+        }
+        self.hear();
+        self.check_copies();
+    }
+
+    fn send(&mut self) {
+        let Some(master) = self.master() else { return };
+        let count = 1 + self.random.below(3);
+        let mut all = VecDeque::new();
+        for _ in 0..count {
+            self.next_id += 1;
+            let padding = "x".repeat(self.random.below(900) as usize);
+            let body = format!("{}-{padding}", self.next_id).into_bytes();
+            let topic = format!("Topic{}", self.random.below(3));
+            let header = requests::send(&topic, self.random.below(2) as i32, "KEYS\u{1}k\u{2}");
+            let header = requests::short(&header);
+            let (request, opaque) = self.peer.request(request::SEND_MESSAGE_V2, &header, body.clone());
+            self.asked.insert(opaque, body);
+            all.push_back(request);
+        }
+        if let Some(host) = self.host(master) {
+            host.handlers.serve(&mut all, true, &|| false);
+            host.log.reput.wake();
+        }
+        self.note(format!("send {count} to {master}, its log ends at {}", self.end(master)));
+    }
+
+    /// Some bytes of a connection arrive, and both ends act.
+    fn carry(&mut self) {
+        if self.wires.is_empty() {
+            return self.connect();
+        }
+        let number = self.random.below(self.wires.len() as u64) as usize;
+        let most = [1, 8, 100, 3000, 100_000][self.random.below(5) as usize];
+        let most = 1 + self.random.below(most) as usize;
+        let mut wire = self.wires.swap_remove(number);
+        let outcome = self.carry_on(&mut wire, most);
+        let is_old = wire.copy.is_none() && wire.to_master.is_empty();
+        match outcome {
+            Ok(()) if is_old => {}
+            Ok(()) => self.wires.push(wire),
+            Err(why) => self.note(format!("the wire of {} and {} ends: {why}", wire.slave, wire.master)),
+        }
+    }
+
+    fn carry_on(&mut self, wire: &mut Wire, most: usize) -> Result<(), String> {
+        if let Some(session) = &mut wire.session {
+            let bytes: Vec<u8> = wire.to_master.drain(..most.min(wire.to_master.len())).collect();
+            session.receive(&bytes).map_err(|e| e.to_string())?;
+            session.fill().map_err(|e| e.to_string())?;
+            if session.has_more() && wire.copy.is_some() {
+                let mut slices = [IoSlice::new(&[]); 8];
+                let count = session.next(&mut slices);
+                let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+                // The kernel takes what it likes.
+                let taken = all.len().min(most);
+                wire.to_slave.extend(&all[..taken]);
+                session.wrote(taken);
+            }
+        }
+        if let Some(copy) = &mut wire.copy {
+            let bytes: Vec<u8> = wire.to_slave.drain(..most.min(wire.to_slave.len())).collect();
+            if !bytes.is_empty() {
+                copy.append(&bytes).map_err(|e| e.to_string())?;
+            }
+            let (report, _) = copy.report().map_err(|e| e.to_string())?;
+            let report = report.to_vec();
+            wire.to_master.extend(&report);
+            copy.wrote(report.len());
+        }
+        Ok(())
+    }
+
+    /// A slave that has no connection makes one, and compares the logs first.
+    fn connect(&mut self) {
+        let Some(master) = self.master() else {
+            return self.take_over();
+        };
+        for slave in 0..self.machines.len() {
+            let is_connected = self.wires.iter().any(|wire| wire.slave == slave && wire.copy.is_some());
+            let is_slave = !self.machines[slave].is_master && self.machines[slave].host.is_some();
+            if is_slave && !is_connected && !self.machines[slave].waits_for_somebody {
+                self.connect_to(slave, master);
+            }
+        }
+    }
+
+    fn connect_to(&mut self, slave: usize, master: usize) {
+        let (Some(host), Some(other)) = (self.host(slave), self.host(master)) else {
+            return;
+        };
+        let Some(session) = other.replication.slaves.session(address(slave), 1) else {
+            return self.note(format!("{master} refuses {slave}"));
+        };
+        let copy = Arc::clone(&host.replication.follower.copy);
+        let before = self.end(slave);
+        // The simulated clients' answers must not be mixed with those to the slave.
+        self.hear();
+        let (Some(other), peer) = (self.host(master), &self.peer) else {
+            return;
+        };
+        let asked = AskedMachine { host: other, peer };
+        match at_once(copy.agree(&asked, ip(master))) {
+            Ok(()) => {}
+            Err(CopyError::Doubt(at)) => return self.note(format!("{slave} doubts its log from {at} on")),
+            Err(CopyError::Stop(stop)) => {
+                self.note(format!("{slave} stops: {stop}"));
+                self.count("stops");
+                self.machines[slave].waits_for_somebody = true;
+                return self.decide(slave, master);
+            }
+            Err(e) => self.fail(&format!("{slave} can not agree with {master}: {e}")),
+        }
+        let after = self.end(slave);
+        if after < before {
+            self.count("cuts");
+            self.note(format!("{slave} cuts its log from {before} to {after}"));
+            self.compared.remove(&slave);
+        }
+        self.wires.push(Wire {
+            slave,
+            master,
+            session: Some(session),
+            copy: Some(copy.begin()),
+            to_slave: VecDeque::new(),
+            to_master: VecDeque::new(),
+        });
+        self.count("connections");
+        self.note(format!("{slave} copies {master} from {after} on"));
+    }
+
+    /// An operator looks at a slave that does not cut by itself. Nothing that was promised is lost by the cut, since the master has all
+    /// of it: that is what the operator can find out and the broker can not.
+    fn decide(&mut self, slave: usize, master: usize) {
+        self.check_kept(master);
+        self.machines[slave].waits_for_somebody = false;
+        if let Some(host) = self.machines[slave].host.take() {
+            self.wires.retain(|wire| wire.slave != slave && wire.master != slave);
+            host.close().unwrap_or_else(|e| self.fail(&format!("{slave} does not close: {e}")));
+        }
+        self.machines[slave].disk = self.machines[slave].disk.kill();
+        self.machines[slave].disk.put(std::path::Path::new("/store/roleHistory"), b"");
+        self.open(slave);
+    }
+
+    /// The connection is lost for the slave; the master may hear of it later, and has reports on their way meanwhile.
+    fn cut_wire(&mut self) {
+        if self.wires.is_empty() {
+            return;
+        }
+        let number = self.random.below(self.wires.len() as u64) as usize;
+        let wire = &mut self.wires[number];
+        wire.copy = None;
+        wire.to_slave.clear();
+        let line = format!("the wire of {} to {} is cut", wire.slave, wire.master);
+        if self.random.one_in(2) {
+            self.wires.swap_remove(number);
+        }
+        self.note(line);
+    }
+
+    fn flush(&mut self) {
+        let number = self.random.below(self.machines.len() as u64) as usize;
+        if let Some(host) = self.host(number) {
+            host.log.flusher.flush(0);
+        }
+    }
+
+    fn save(&mut self) {
+        let number = self.random.below(self.machines.len() as u64) as usize;
+        if let Some(host) = self.host(number) {
+            host.tick_replication();
+            self.save_all(number);
+        }
+    }
+
+    fn save_all(&self, number: usize) {
+        let now = self.clock.now_ms();
+        if let Some(host) = self.host(number) {
+            for (file, _) in &host.files {
+                let _full = save(file.as_ref(), &host.disk, now);
+            }
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.clock.advance(self.random.below(1500) as i64);
+        for number in 0..self.machines.len() {
+            // As each second in a server.
+            if let Some(host) = self.host(number) {
+                host.tick_replication();
+                self.save_all(number);
+            }
+            if let Some(host) = self.host(number) {
+                host.expire_answers();
+            }
+        }
+    }
+
+    /// A machine ends: stopped, killed, or without power; some come back at once.
+    fn end_one(&mut self) {
+        let number = self.random.below(self.machines.len() as u64) as usize;
+        if self.machines[number].host.is_none() {
+            return self.come_back(number);
+        }
+        // Those that answer nobody may still be asked; one machine is away at a time, so that what two have is not lost.
+        if self.machines.iter().any(|machine| machine.host.is_none()) {
+            return;
+        }
+        let way = self.random.below(3);
+        self.shut_down(number, way);
+        if self.random.one_in(2) {
+            self.come_back(number);
+        }
+    }
+
+    fn shut_down(&mut self, number: usize, way: u64) {
+        let Some(host) = self.machines[number].host.take() else {
+            return;
+        };
+        self.wires.retain(|wire| wire.slave != number && wire.master != number);
+        if way == 0
+            && let Err(e) = host.close()
+        {
+            self.fail(&format!("{number} does not close: {e}"));
+        }
+        drop(host);
+        let machine = &mut self.machines[number];
+        // Without SYNC_FLUSH a power cut takes what was promised, which the table in the docs says.
+        let is_power_cut = way == 2 && self.is_sync_flush;
+        machine.disk = match is_power_cut {
+            true => machine.disk.crash(self.random.next_u64()),
+            false => machine.disk.kill(),
+        };
+        let how = match (way, is_power_cut) {
+            (0, _) => "is stopped",
+            (_, true) => "loses its power",
+            _ => "is killed",
+        };
+        self.note(format!("{number} {how}"));
+        self.count("ends");
+        // Who waited for it waits no more.
+        self.peer.take();
+        self.asked.clear();
+    }
+
+    fn come_back(&mut self, number: usize) {
+        // Another one may be the master by now.
+        if self.master().is_some() {
+            self.machines[number].is_master = false;
+        }
+        self.open(number);
+    }
+
+    /// The master is gone: the slave with the longest log takes its place, as an operator does it.
+    fn take_over(&mut self) {
+        if !self.random.one_in(3) {
+            if let Some(gone) = self.machines.iter().position(|machine| machine.host.is_none()) {
+                self.come_back(gone);
+            }
+            return;
+        }
+        let ends = (0..self.machines.len()).filter(|number| self.host(*number).is_some());
+        let Some(next) = ends.max_by_key(|number| self.end(*number)) else {
+            return;
+        };
+        self.shut_down_for_role(next);
+        self.machines.iter_mut().for_each(|machine| machine.is_master = false);
+        self.machines[next].is_master = true;
+        self.open(next);
+        self.count("takeovers");
+        self.note(format!("{next} takes over"));
+        self.check_kept(next);
+    }
+
+    fn shut_down_for_role(&mut self, number: usize) {
+        if let Some(host) = self.machines[number].host.take() {
+            self.wires.retain(|wire| wire.slave != number && wire.master != number);
+            host.close().unwrap_or_else(|e| self.fail(&format!("{number} does not close: {e}")));
+        }
+        self.machines[number].disk = self.machines[number].disk.kill();
+    }
+
+    /// Answers to clients.
+    fn hear(&mut self) {
+        for frame in self.peer.take() {
+            let Some(body) = self.asked.remove(&frame.opaque) else {
+                continue;
+            };
+            match frame.code {
+                response::SUCCESS => self.acknowledged(body, &frame),
+                response::FLUSH_SLAVE_TIMEOUT => self.count("late"),
+                response::SLAVE_NOT_AVAILABLE => self.count("alone"),
+                response::FLUSH_DISK_TIMEOUT => self.count("unflushed"),
+                code => self.fail(&format!("a send is answered {code}: {:?}", frame.remark)),
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, body: Vec<u8>, frame: &protocol::Frame) {
+        self.count("acknowledged");
+        let Ok(header) = frame.header::<SendMessageResponseHeader<'_>>() else {
+            self.fail("an answer without its header");
+        };
+        let Ok(id) = header.msg_id.parse::<OffsetMessageId>() else {
+            self.fail("an answer without a message id");
+        };
+        let at = id.physical_offset;
+        let has = |number: usize| {
+            self.host(number).is_some_and(|host| {
+                let store = &host.log.store;
+                let end = if self.is_sync_flush { store.flushed() } else { store.max_physical() };
+                end.0 > at && body_at(host, at).is_some_and(|found| found == body)
+            })
+        };
+        let count = (0..self.machines.len()).filter(|number| has(*number)).count();
+        if count < 2 {
+            self.fail(&format!("the message at {at} is acknowledged, and {count} of the brokers have it"));
+        }
+        self.kept.push(Kept { at, body });
+    }
+
+    /// A slave that copies has what its master has.
+    fn check_copies(&mut self) {
+        for wire in &self.wires {
+            let (Some(master), Some(slave), true) =
+                (self.host(wire.master), self.host(wire.slave), wire.copy.is_some())
+            else {
+                continue;
+            };
+            let (master, slave) = (&master.log.store, &slave.log.store);
+            let mut at = self.compared.get(&wire.slave).copied().unwrap_or(0).max(slave.min_physical().0);
+            let end = slave.max_physical().0;
+            while at < end {
+                let most = (end - at) as usize;
+                let [one, other] = [slave, master].map(|store| {
+                    let bytes = store.raw(PhysicalOffset(at), most).ok().flatten();
+                    bytes.map(|bytes| bytes.to_vec()).unwrap_or_default()
+                });
+                let both = one.len().min(other.len());
+                if both == 0 || one[..both] != other[..both] {
+                    self.fail(&format!("{} has other bytes than its master {} at {at}", wire.slave, wire.master));
+                }
+                at += both as i64;
+            }
+            self.compared.insert(wire.slave, at);
+        }
+    }
+
+    /// Everything that was acknowledged is in this broker's log.
+    fn check_kept(&self, number: usize) {
+        let Some(host) = self.host(number) else { return };
+        for kept in &self.kept {
+            if body_at(host, kept.at).is_none_or(|found| found != kept.body) {
+                self.fail(&format!("{number} has lost the acknowledged message at {}", kept.at));
+            }
+        }
+    }
+
+    /// All come back, are connected for as long as they need, and have the same.
+    pub fn finish(&mut self) {
+        for number in 0..self.machines.len() {
+            if self.host(number).is_none() {
+                self.come_back(number);
+            }
+        }
+        if self.master().is_none() {
+            while self.master().is_none() {
+                self.take_over();
+            }
+        }
+        let Some(master) = self.master() else { return };
+        self.wires.clear();
+        for _ in 0..4 * self.machines.len() {
+            self.connect();
+        }
+        for _ in 0..20_000 {
+            (0..self.machines.len()).for_each(|number| {
+                if let Some(host) = self.host(number) {
+                    host.log.flusher.flush(0);
+                }
+            });
+            let end = self.end(master);
+            if (0..self.machines.len()).all(|number| self.end(number) == end) {
+                break;
+            }
+            self.clock.advance(1);
+            self.carry();
+            self.connect();
+        }
+        self.hear();
+        self.check_copies();
+        for number in 0..self.machines.len() {
+            if self.end(number) != self.end(master) {
+                self.fail(&format!(
+                    "{number} ends at {} and its master {master} at {} after all the time it needs",
+                    self.end(number),
+                    self.end(master)
+                ));
+            }
+            self.check_kept(number);
+            self.check_queues(number, master);
+        }
+    }
+
+    /// The queues of a slave are its master's.
+    fn check_queues(&self, number: usize, master: usize) {
+        let (Some(host), Some(other)) = (self.host(number), self.host(master)) else {
+            return;
+        };
+        host.log.reput.all();
+        other.log.reput.all();
+        for topic in (0..3).map(|topic| format!("Topic{topic}")) {
+            for queue in 0..2 {
+                let [own, its] = [host, other].map(|host| host.log.store.queue_bounds(&topic, queue));
+                if own.1 != its.1 {
+                    self.fail(&format!("{topic} {queue} ends at {own:?} on {number} and at {its:?} on {master}"));
+                }
+            }
+        }
+    }
+}
+
+fn body_at(host: &Host, at: i64) -> Option<Vec<u8>> {
+    let record = host.log.store.record_at(PhysicalOffset(at)).ok()?;
+    match decode(&record, Check::Body) {
+        Ok(Entry::Record(view)) => Some(view.body().to_vec()),
+        _ => None,
+    }
+}
