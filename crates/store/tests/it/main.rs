@@ -15,6 +15,7 @@ mod ext;
 mod fuzz;
 mod golden;
 mod harness;
+mod holes;
 mod index;
 mod log_damage;
 mod missing_units;
