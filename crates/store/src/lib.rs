@@ -63,7 +63,7 @@ pub use queue_checkpoint::QueueCheckpointLoss;
 pub use raw::RawError;
 pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
-pub use recover::{BroughtIn, LogCut, LogHole, OpenError, RecoveryReport};
+pub use recover::{BroughtIn, LogCut, LogHole, MovedAway, OpenError, RecoveryReport};
 pub use reput::Arrival;
 pub use retention::{Health, Removed};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};

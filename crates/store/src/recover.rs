@@ -15,6 +15,7 @@
 mod behind;
 mod end;
 pub(crate) mod files;
+pub(crate) mod in_the_way;
 pub(crate) mod missing;
 mod queues;
 mod role;
@@ -35,6 +36,7 @@ pub use behind::UnitsBehind;
 use disk::{DirEntry, Disk};
 pub(crate) use end::written_until;
 use files::{LogListing, MissingLog};
+pub use in_the_way::MovedAway;
 use message::record::{Check, Entry, RecordError, decode};
 use missing::MissingReport;
 use queues::{Found, Loader};
@@ -89,6 +91,16 @@ pub enum OpenError {
     /// A part of the log is not there. Going on without it would lose what only it has.
     #[error("{}; bring it back, or set acceptMissingCommitLog=true to go on without it", texts(.0))]
     MissingLog(Vec<MissingLog>),
+    /// Something stands where a small file of the store belongs, and could not be moved away.
+    #[error("{} {what}, and no file that a broker wrote; it could not be moved away: {source}. Move it away: no message is in it", path.display())]
+    InTheWay {
+        /// What stands there.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// Why it could not be moved.
+        source: disk::Error,
+    },
     /// Something could not be read or written.
     #[error(transparent)]
     Disk(#[from] disk::Error),
@@ -149,6 +161,8 @@ pub struct RecoveryReport {
     pub taken_places: u64,
     /// What is to be said of the first of them, at most 20.
     pub first_taken: Vec<String>,
+    /// What stood where small files of the store belong, and was moved away.
+    pub moved_away: Vec<MovedAway>,
     /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
     pub deletions_lost: bool,
     /// `queueCheckpoint` is not as it should be.
@@ -278,7 +292,8 @@ impl RecoveryReport {
 
     /// What went wrong that a start should never see, a line each.
     pub fn errors(&self) -> Vec<String> {
-        let mut lines = self.missing_units.lines();
+        let mut lines: Vec<String> = self.moved_away.iter().map(ToString::to_string).collect();
+        lines.extend(self.missing_units.lines());
         // What a slave has lost the master sends again.
         let behind = self.units_behind.as_ref().filter(|_| !self.replica);
         lines.extend(behind.map(ToString::to_string));
@@ -354,11 +369,16 @@ impl<D: Disk> Store<D> {
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
+        let moved_away = in_the_way::move_away(&disk, &root, now)?;
+        let is_moved = |name| moved_away.iter().any(|moved| moved.path.ends_with(name));
         let was_killed_replica = role::was_killed_replica(&disk, &settings, clean)?;
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
-        let (known, queue_checkpoint_lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
-        let (deletions, deletions_lost) = Deletions::load(&disk, &root)?;
+        let (known, lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
+        let damaged = is_moved("queueCheckpoint").then_some(QueueCheckpointLoss::Damaged);
+        let queue_checkpoint_lost = damaged.or(lost);
+        let (deletions, is_damaged) = Deletions::load(&disk, &root)?;
+        let deletions_lost = is_damaged || is_moved("deletedTopics");
         let listing = LogListing::of(&disk, &settings, clean)?;
         let missing = listing.missing(&disk, &settings, &checkpoint)?;
         if !missing.is_empty() && !settings.accept_missing_log {
@@ -390,6 +410,7 @@ impl<D: Disk> Store<D> {
                 missing_index,
                 deletions_lost,
                 queue_checkpoint_lost,
+                moved_away,
                 other_log_file_size,
                 ..RecoveryReport::default()
             },

@@ -16,6 +16,7 @@ mod fuzz;
 mod golden;
 mod harness;
 mod holes;
+mod in_the_way;
 mod index;
 mod log_damage;
 mod missing_units;
