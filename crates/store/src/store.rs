@@ -53,6 +53,8 @@ pub struct Store<D: Disk> {
     encode_buffers: Buffers,
     /// Nothing behind this is a whole record; [`i64::MAX`] where records are appended whole.
     pub(crate) whole_end: AtomicI64,
+    /// The log is durable up to here, and a record begins or the log ends here.
+    pub(crate) durable_whole: AtomicI64,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
@@ -431,6 +433,8 @@ impl<D: Disk> Store<D> {
         self.latch.check()?;
         // The time first: it must not be that of a record beyond the end we take.
         let timestamp = self.log.written_timestamp.load(Ordering::Acquire);
+        // So must the end of the whole records: bytes of a copy end anywhere.
+        let whole = self.whole_end.load(Ordering::SeqCst);
         let target = self.log.written();
         let from = self.log.flushed();
         if target <= from || target / 4096 - from / 4096 < least_pages {
@@ -451,6 +455,7 @@ impl<D: Disk> Store<D> {
         }
         self.log.flushed_timestamp.store(timestamp, Ordering::Release);
         self.log.set_flushed(target);
+        self.durable_whole.store(whole.min(target), Ordering::Release);
         if self.settings.flush_type == FlushType::Sync {
             self.portions.fetch_add(1, Ordering::Relaxed);
         }
@@ -605,6 +610,7 @@ impl<D: Disk> Store<D> {
                 whole: None,
             }),
             whole_end: AtomicI64::new(i64::MAX),
+            durable_whole: AtomicI64::new(end),
             encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,

@@ -250,6 +250,40 @@ fn a_new_slave_begins_at_the_start_of_any_file() {
 }
 
 #[test]
+fn a_checkpoint_vouches_up_to_a_record_wherever_the_durable_bytes_end() {
+    let (master, _) = open(&SimDisk::new(), &settings(FlushType::Async));
+    for _ in 0..12 {
+        // Zeros within a record look like the end of a log.
+        send_through(&master, record("A", 0, &[0; 1000], b""), NOW);
+    }
+    let log = log_bytes(&master);
+    for durable in (1..log.len()).step_by(211).chain([FILE as usize - 300]) {
+        let disk = SimDisk::new();
+        let replica = StoreSettings {
+            replica: true,
+            ..settings(FlushType::Async)
+        };
+        let (slave, _) = open(&disk, &replica);
+        slave.append_raw(PhysicalOffset(0), &log[..durable], NOW).unwrap();
+        slave.flush(0).unwrap();
+        slave
+            .append_raw(PhysicalOffset(durable as i64), &log[durable..], NOW)
+            .unwrap();
+        slave.reput(&mut |_| {}).unwrap();
+        slave.flush_consumequeues(0, true).unwrap();
+        drop(slave);
+        let (slave, report) = open(&disk.kill(), &replica);
+        assert_eq!(
+            slave.max_physical(),
+            master.max_physical(),
+            "{durable}: {report:?}"
+        );
+        assert_eq!((report.damage.count, report.log_cut), (0, None), "{durable}");
+        assert_eq!(drain(&slave, "A", 0).len(), 12);
+    }
+}
+
+#[test]
 fn damage_that_the_master_stepped_over_is_copied_and_stepped_over() {
     let (sound, disk) = master(24);
     sound.shutdown().unwrap();
