@@ -65,6 +65,6 @@ pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, LogHole, MovedAway, OpenError, RecoveryReport};
 pub use reput::Arrival;
-pub use retention::{Health, Removed};
+pub use retention::{Health, Removed, UnitsWait};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;

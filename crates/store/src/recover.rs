@@ -151,6 +151,8 @@ pub struct RecoveryReport {
     pub other_sizes: BTreeMap<i64, u64>,
     /// Units that were written anew.
     pub units_built: u64,
+    /// From this record of the log on units could not be built: there is no space. Nothing is appended before they are.
+    pub units_wait_from: Option<i64>,
     /// Units dropped because the log has no such record where they point.
     pub units_cut: u64,
     /// Queues that had more units than were found.
@@ -294,6 +296,13 @@ impl RecoveryReport {
     pub fn errors(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.moved_away.iter().map(ToString::to_string).collect();
         lines.extend(self.missing_units.lines());
+        if let Some(from) = self.units_wait_from {
+            let bytes = self.log_end - from;
+            lines.push(format!(
+                "there is no space for the queue units of the last {bytes} bytes of the log, from {from} on: they are built when there \
+                 is, and no message is taken before"
+            ));
+        }
         // What a slave has lost the master sends again.
         let behind = self.units_behind.as_ref().filter(|_| !self.replica);
         lines.extend(behind.map(ToString::to_string));
@@ -424,7 +433,11 @@ impl<D: Disk> Store<D> {
         } = recovery;
         // Before a record can come to lie where those of a deleted topic were.
         deletions.follow(log.min(), log.written());
-        deletions.save(&disk)?;
+        match deletions.save(&disk) {
+            // What is in the file still counts.
+            Err(error) if error.is_full() => tracing::warn!(%error, "deletedTopics waits for space"),
+            saved => saved?,
+        }
 
         let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
@@ -442,6 +455,9 @@ impl<D: Disk> Store<D> {
             deletions,
         );
         store.taken_places.store(report.taken_places, Ordering::Relaxed);
+        if let Some(from) = report.units_wait_from {
+            store.let_units_wait(from, report.log_end);
+        }
         store.flush_consumequeues(0, true)?;
         store.tick_disk(now);
         Ok((store, report))

@@ -86,7 +86,11 @@ pub struct Store<D: Disk> {
     /// where somebody waits for it.
     portions: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
+    /// Or units wait for space.
     pub(crate) is_disk_full: AtomicBool,
+    /// The log up to here had no space for its units when the store was opened: appends wait for them, for which offset a message
+    /// gets is only known then. 0 when none wait.
+    pub(crate) units_wait_until: AtomicI64,
     pub(crate) delete_runs: AtomicI64,
     /// How many topics were deleted, for the names of what is left of them.
     pub(crate) deleted_number: AtomicU64,
@@ -182,10 +186,13 @@ impl<D: Disk> Store<D> {
 
     pub(crate) fn may_append(&self) -> Result<(), AppendError> {
         self.latch.check()?;
-        if self.is_disk_full.load(Ordering::Acquire)
-            && let Some(full) = self.disk_full.read().clone()
-        {
-            return Err(full.into());
+        if self.is_disk_full.load(Ordering::Acquire) {
+            if let Some(full) = self.disk_full.read().clone() {
+                return Err(full.into());
+            }
+            if let Some(wait) = self.units_wait() {
+                return Err(AppendError::NoSpace(wait.to_string()));
+            }
         }
         Ok(())
     }
@@ -639,6 +646,7 @@ impl<D: Disk> Store<D> {
             portions: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
+            units_wait_until: AtomicI64::new(0),
             delete_runs: AtomicI64::new(0),
             deleted_number: AtomicU64::new(0),
             // Of a run before.

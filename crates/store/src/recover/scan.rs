@@ -17,6 +17,7 @@ use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// Bytes of a stretch.
 const STRETCH: i64 = 32 << 20;
@@ -100,6 +101,7 @@ impl<D: Disk> Scan<'_, D> {
             });
             report.records += places.len() as u64;
             let mut built = self.build(&places)?;
+            report.units_wait_from = report.units_wait_from.or(built.wait_from);
             report.units_built += built.units;
             report.taken_places += built.taken;
             // Several have looked; told is what comes first in the log.
@@ -323,6 +325,7 @@ impl<D: Disk> Scan<'_, D> {
                 }
             }
             let mut all = all.lock();
+            all.wait_from = all.wait_from.into_iter().chain(built.wait_from).min();
             all.units += built.units;
             all.taken += built.taken;
             all.first_taken.extend(built.first_taken);
@@ -360,8 +363,10 @@ impl<D: Disk> Scan<'_, D> {
             let queue = self.queues.get_or_new(topic, id);
             let (unit, time) = (unit_of(&view, self.settings), Some(view.store_timestamp()));
             let index = view.queue_offset();
-            let put = queue.put(self.disk, self.queue_files, index, unit, time)?;
-            built.add(&queue, index, unit, put);
+            if !queue.waits_for_space.load(Ordering::Relaxed) {
+                let put = queue.put(self.disk, self.queue_files, index, unit, time);
+                built.add(&queue, index, unit, put)?;
+            }
         }
         if self.settings.multi_dispatch {
             self.build_named(&view, mine, built)?;
@@ -381,8 +386,10 @@ impl<D: Disk> Scan<'_, D> {
                 let unit = unit_of(view, self.settings);
                 let queue = self.queues.get_or_new(name, id);
                 let multi_dispatched = multi::is_multi_dispatched(view.topic());
-                let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched)?;
-                built.add(&queue, index, unit, put);
+                if !queue.waits_for_space.load(Ordering::Relaxed) {
+                    let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched);
+                    built.add(&queue, index, unit, put)?;
+                }
             }
         }
         Ok(())
@@ -392,6 +399,8 @@ impl<D: Disk> Scan<'_, D> {
 /// What became of the units of a stretch.
 #[derive(Default)]
 struct BuiltUnits {
+    /// The first record whose unit found no space.
+    wait_from: Option<i64>,
     /// Units that were not there.
     units: u64,
     /// Records that took the place of an earlier one.
@@ -401,7 +410,22 @@ struct BuiltUnits {
 }
 
 impl BuiltUnits {
-    fn add<F: MappedFile>(&mut self, queue: &Queue<F>, index: i64, unit: Unit, put: Put) {
+    fn add<F: MappedFile>(
+        &mut self,
+        queue: &Queue<F>,
+        index: i64,
+        unit: Unit,
+        put: disk::Result<Put>,
+    ) -> disk::Result<()> {
+        let put = match put {
+            // What has units can be read meanwhile. The rest of this queue waits: one unit comes after the other.
+            Err(error) if error.is_full() => {
+                queue.waits_for_space.store(true, Ordering::Relaxed);
+                self.wait_from = self.wait_from.or(Some(unit.physical));
+                return Ok(());
+            }
+            put => put?,
+        };
         self.units += u64::from(put != Put::Repeat);
         if let Put::TookPlaceOf(earlier) = put {
             self.taken += 1;
@@ -410,6 +434,7 @@ impl BuiltUnits {
                     .push((unit.physical, taken_place(queue, index, unit, earlier)));
             }
         }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ mod cut_back;
 mod damage;
 mod deletions;
 mod ext;
+mod full_start;
 mod fuzz;
 mod golden;
 mod harness;
