@@ -111,8 +111,16 @@ impl Node {
             (0..content.len().div_ceil(PAGE)).collect()
         };
         let mut bytes = vec![0; len];
+        let mut reserved = BlockRanges::default();
         if durable {
             bytes[..content.len()].copy_from_slice(content);
+            // What is in it has its blocks.
+            for (number, page) in content.chunks(PAGE).enumerate() {
+                if page.iter().any(|&byte| byte != 0) {
+                    let start = (number * PAGE) as u64;
+                    reserved.add(start..(start + PAGE as u64).min(len as u64));
+                }
+            }
         }
         Ok(Arc::new(Node {
             live: Arc::new(live),
@@ -121,7 +129,7 @@ impl Node {
                 durable: bytes,
                 len_is_durable: durable,
                 dirty,
-                reserved: BlockRanges::default(),
+                reserved,
                 published: 0,
                 modified_ms: 0,
             }),
@@ -755,6 +763,10 @@ impl Disk for SimDisk {
         let temporary = with_suffix(path, ".tmp");
         self.create_dirs(&parent(path))?;
         let mut world = self.open_and_step(Operation::Write, path)?;
+        let end = world.used + content.len() as u64;
+        if !content.is_empty() && world.capacity.is_some_and(|capacity| end > capacity) {
+            return Err(Error::new(Operation::Write, path, ErrorKind::StorageFull.into()));
+        }
         let node = Node::new(content.len(), content, false);
         let node = node.map_err(|error| Error::new(Operation::Write, path, error))?;
         world.change(&parent(path), Change::Set(temporary.clone(), node.clone()));

@@ -10,6 +10,7 @@ use crate::log::{Log, LogFile, Step, is_copy, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
 use crate::recover::files::{LogListing, MissingLog};
+use crate::recover::in_the_way::what_is_wrong;
 use crate::recover::missing::{gap, state_of};
 use crate::recover::written_until;
 use crate::reput::{has_unit, unit_of};
@@ -18,7 +19,7 @@ use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, RecordError, View, decode};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
@@ -246,14 +247,25 @@ pub fn check<D: Disk>(
         clean: !disk.list(&root)?.iter().any(|entry| entry.name == "abort"),
         ..CheckSummary::default()
     };
-    let checkpoint = Checkpoint::read(disk, &root)?;
-    let (deletions, is_damaged) = Deletions::load(disk, &root)?;
+    let strange = check_strange(disk, &root, &mut summary)?;
+    let is_strange = |name: &str| strange.iter().any(|other| other == name);
+    let checkpoint = match is_strange("checkpoint") {
+        true => Checkpoint::default(),
+        false => Checkpoint::read(disk, &root)?,
+    };
+    let (deletions, is_damaged) = match is_strange("deletedTopics") {
+        true => (Deletions::default(), false),
+        false => Deletions::load(disk, &root)?,
+    };
     if is_damaged {
         let what = "it is damaged: were queues built from the commitlog, deleted topics may come back".into();
         let path = root.join("deletedTopics");
         summary.fault(Fault::File { path, what });
     }
-    let (known, lost) = QueueCheckpoint::load(disk, &root, &checkpoint)?;
+    let (known, lost) = match is_strange("queueCheckpoint") {
+        true => (None, None),
+        false => QueueCheckpoint::load(disk, &root, &checkpoint)?,
+    };
     if lost == Some(QueueCheckpointLoss::Damaged) {
         let what = "it is damaged: a start compares the queues with the whole commitlog".into();
         let path = QueueCheckpoint::path(&root);
@@ -274,6 +286,24 @@ pub fn check<D: Disk>(
     )?;
     check_queues(&log, &queues, &evidence.deletions, &mut summary)?;
     Ok(summary)
+}
+
+/// Names small files of the store in whose place something else stands.
+fn check_strange<D: Disk>(
+    disk: &D,
+    root: &Path,
+    summary: &mut CheckSummary,
+) -> Result<Vec<String>, CheckError> {
+    let mut strange = Vec::new();
+    for entry in disk.list(root)? {
+        if let Some(what) = what_is_wrong(&entry) {
+            let what = format!("it {what}; a start moves it away and goes on without it");
+            let path = root.join(&entry.name);
+            summary.fault(Fault::File { path, what });
+            strange.push(entry.name);
+        }
+    }
+    Ok(strange)
 }
 
 /// What tells of queues besides themselves.

@@ -20,7 +20,7 @@
 use disk::{Disk, MapOptions, MappedFile, Writes};
 use std::path::Path;
 
-const LEN: usize = 4096;
+pub(crate) const LEN: usize = 4096;
 const OURS: usize = 4064;
 const MAGIC: &[u8; 4] = b"RVCH";
 

@@ -620,6 +620,8 @@ impl<D: Disk> Store<D> {
         }
         self.log.set_written(end);
         self.log.set_flushed(self.log.flushed().min(end));
+        self.durable_whole.fetch_min(end, Ordering::AcqRel);
+        self.units_wait_until.fetch_min(end, Ordering::AcqRel);
         self.prepared.store(end, Ordering::Relaxed);
         self.prepared_from.store(end, Ordering::Relaxed);
     }

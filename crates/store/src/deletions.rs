@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Most notes that are kept; the oldest goes for a new one.
 const NOTES_MAX: usize = 1 << 16;
 /// Longest file that is read, bytes.
-const FILE_MAX: u64 = 32 << 20;
+pub(crate) const FILE_MAX: u64 = 32 << 20;
 
 /// The deletions that still matter. Noting one waits for no disk.
 #[derive(Debug, Default)]

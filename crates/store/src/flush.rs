@@ -88,9 +88,8 @@ impl<D: Disk> Store<D> {
     fn save_checkpoint(&self, reput_end: i64, reput_timestamp: i64, save: Save) -> Result<(), Undone> {
         let flushed_timestamp = self.log.flushed_timestamp.load(Ordering::Acquire);
         let flushed = self.log.flushed();
-        // Reput always ends where a record does, but a flushed end can lie inside a later one
-        // only if it is beyond what reput has done: the smaller of the two is the start of a record.
-        let vouched = reput_end.min(flushed);
+        // A record starts, or the log ends, at both. The flushed end itself may lie inside a record of a slave's log.
+        let vouched = reput_end.min(self.durable_whole.load(Ordering::Acquire));
         // Nobody else changes these times, but the index its own in between.
         let before = self.checkpoint.lock().1;
         let physic = before.physic_timestamp.max(flushed_timestamp);

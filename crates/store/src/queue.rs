@@ -182,6 +182,8 @@ pub struct Queue<F> {
     ext: OnceLock<Box<Ext<F>>>,
     /// A message took the place of another one, as far as was seen since the start.
     pub(crate) has_taken_places: AtomicBool,
+    /// Recovery found no space for one of its units.
+    pub(crate) waits_for_space: AtomicBool,
     /// What stands behind the units that recovery believes; only while the store is opened.
     leftover: Mutex<Option<Box<Leftover>>>,
     has_leftover: AtomicBool,
@@ -271,6 +273,7 @@ impl<F: MappedFile> Queue<F> {
             files: RwLock::default(),
             ext: OnceLock::new(),
             has_taken_places: AtomicBool::new(false),
+            waits_for_space: AtomicBool::new(false),
             leftover: Mutex::new(None),
             has_leftover: AtomicBool::new(false),
         }

@@ -32,7 +32,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read, bytes: some hundred thousand queues with the longest names.
-const FILE_MAX: u64 = 256 << 20;
+pub(crate) const FILE_MAX: u64 = 256 << 20;
 
 /// One queue, as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,10 @@
 mod behind;
 mod end;
 pub(crate) mod files;
+pub(crate) mod in_the_way;
 pub(crate) mod missing;
 mod queues;
+mod role;
 mod scan;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
@@ -34,9 +36,11 @@ pub use behind::UnitsBehind;
 use disk::{DirEntry, Disk};
 pub(crate) use end::written_until;
 use files::{LogListing, MissingLog};
+pub use in_the_way::MovedAway;
 use message::record::{Check, Entry, RecordError, decode};
 use missing::MissingReport;
 use queues::{Found, Loader};
+pub use role::LogHole;
 use scan::Scan;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -87,6 +91,16 @@ pub enum OpenError {
     /// A part of the log is not there. Going on without it would lose what only it has.
     #[error("{}; bring it back, or set acceptMissingCommitLog=true to go on without it", texts(.0))]
     MissingLog(Vec<MissingLog>),
+    /// Something stands where a small file of the store belongs, and could not be moved away.
+    #[error("{} {what}, and no file that a broker wrote; it could not be moved away: {source}. Move it away: no message is in it", path.display())]
+    InTheWay {
+        /// What stands there.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// Why it could not be moved.
+        source: disk::Error,
+    },
     /// Something could not be read or written.
     #[error(transparent)]
     Disk(#[from] disk::Error),
@@ -105,6 +119,10 @@ fn texts(missing: &[MissingLog]) -> String {
 pub struct RecoveryReport {
     /// The last stop was clean.
     pub clean: bool,
+    /// It is a slave's store.
+    pub replica: bool,
+    /// The first hole in a slave's log that the last run may have left as a master, so that it was not cut there.
+    pub hole: Option<LogHole>,
     /// Positions that were saved and pointed beyond what is there.
     pub brought_in: Vec<BroughtIn>,
     /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
@@ -133,6 +151,8 @@ pub struct RecoveryReport {
     pub other_sizes: BTreeMap<i64, u64>,
     /// Units that were written anew.
     pub units_built: u64,
+    /// From this record of the log on units could not be built: there is no space. Nothing is appended before they are.
+    pub units_wait_from: Option<i64>,
     /// Units dropped because the log has no such record where they point.
     pub units_cut: u64,
     /// Queues that had more units than were found.
@@ -143,6 +163,8 @@ pub struct RecoveryReport {
     pub taken_places: u64,
     /// What is to be said of the first of them, at most 20.
     pub first_taken: Vec<String>,
+    /// What stood where small files of the store belong, and was moved away.
+    pub moved_away: Vec<MovedAway>,
     /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
     pub deletions_lost: bool,
     /// `queueCheckpoint` is not as it should be.
@@ -153,8 +175,12 @@ pub struct RecoveryReport {
     pub log_cut_bytes: u64,
     /// The log ends just where the last clean stop left it: nothing can be behind.
     pub end_is_vouched: bool,
+    /// A slave's log was cut at a hole: what lay behind it may have been whole records.
+    pub cut_at_hole: bool,
     /// Where what was cut off is kept, at most 16 MiB of it.
     pub cut_off: Option<PathBuf>,
+    /// How many bytes are kept there, from the first one on.
+    pub cut_off_bytes: u64,
     /// Why it could not be kept.
     pub cut_off_lost: Option<String>,
     /// Files removed because they lie behind the end or hold nothing.
@@ -207,15 +233,7 @@ impl RecoveryReport {
                 "{untold} more stretches of the log are damaged; all have {bytes} bytes"
             ));
         }
-        if let Some(cut) = &self.log_cut {
-            lines.push(format!(
-                "the log was cut at {}: {}; {} bytes behind it were torn",
-                cut.at, cut.reason, self.log_cut_bytes
-            ));
-        }
-        if let Some(path) = &self.cut_off {
-            lines.push(format!("what was cut off the log is kept in {}", path.display()));
-        }
+        lines.extend(self.cut_lines());
         if let Some(why) = &self.cut_off_lost {
             lines.push(format!("what was cut off the log could not be kept: {why}"));
         }
@@ -228,6 +246,12 @@ impl RecoveryReport {
             lines
                 .push("queueCheckpoint is missing: queues that lost their last files are not noticed".into());
         }
+        if let Some(behind) = self.units_behind.as_ref().filter(|_| self.replica) {
+            let (units, end) = (behind.units, behind.log_end);
+            lines.push(format!(
+                "{units} queue units pointed behind the end of the log at {end}: the master sends these messages again"
+            ));
+        }
         if self.units_cut > 0 {
             let cut = self.units_cut;
             lines.push(format!(
@@ -237,10 +261,51 @@ impl RecoveryReport {
         lines
     }
 
+    /// Where the log was cut, and what became of what was cut off.
+    fn cut_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(cut) = &self.log_cut {
+            let (at, reason, bytes) = (cut.at, &cut.reason, self.log_cut_bytes);
+            lines.push(match self.cut_at_hole {
+                true => format!(
+                    "the copy of the master's log has a hole at {at} ({reason}): it was cut there, and {bytes} bytes from the hole \
+                     on were cut off; the master sends them again"
+                ),
+                false => format!("the log was cut at {at}: {reason}; {bytes} bytes behind it were torn"),
+            });
+        }
+        if let Some(path) = &self.cut_off {
+            let (path, kept) = (path.display(), self.cut_off_bytes);
+            lines.push(match kept < self.log_cut_bytes {
+                true => format!(
+                    "of what was cut off the log only the first {kept} bytes are kept, in {path}; the rest is lost"
+                ),
+                false => format!("what was cut off the log is kept in {path}"),
+            });
+        }
+        if let Some(LogHole { at, until }) = self.hole {
+            lines.push(format!(
+                "the log has a hole from {at} to {until}, which the last run may have left as a master: what follows it is kept, and has \
+                 to be compared with the master's log"
+            ));
+        }
+        lines
+    }
+
     /// What went wrong that a start should never see, a line each.
     pub fn errors(&self) -> Vec<String> {
-        let mut lines = self.missing_units.lines();
-        lines.extend(self.units_behind.as_ref().map(ToString::to_string));
+        let mut lines: Vec<String> = self.moved_away.iter().map(ToString::to_string).collect();
+        lines.extend(self.missing_units.lines());
+        if let Some(from) = self.units_wait_from {
+            let bytes = self.log_end - from;
+            lines.push(format!(
+                "there is no space for the queue units of the last {bytes} bytes of the log, from {from} on: they are built when there \
+                 is, and no message is taken before"
+            ));
+        }
+        // What a slave has lost the master sends again.
+        let behind = self.units_behind.as_ref().filter(|_| !self.replica);
+        lines.extend(behind.map(ToString::to_string));
         if let Some(name) = &self.missing_index {
             lines.push(format!(
                 "the index file {name} is missing; the index is made again from there on"
@@ -313,10 +378,16 @@ impl<D: Disk> Store<D> {
         let lock_path = root.join("lock");
         let lock = disk.lock(&lock_path)?.ok_or(OpenError::Locked(lock_path))?;
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
+        let moved_away = in_the_way::move_away(&disk, &root, now)?;
+        let is_moved = |name| moved_away.iter().any(|moved| moved.path.ends_with(name));
+        let was_killed_replica = role::was_killed_replica(&disk, &settings, clean)?;
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
-        let (known, queue_checkpoint_lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
-        let (deletions, deletions_lost) = Deletions::load(&disk, &root)?;
+        let (known, lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
+        let damaged = is_moved("queueCheckpoint").then_some(QueueCheckpointLoss::Damaged);
+        let queue_checkpoint_lost = damaged.or(lost);
+        let (deletions, is_damaged) = Deletions::load(&disk, &root)?;
+        let deletions_lost = is_damaged || is_moved("deletedTopics");
         let listing = LogListing::of(&disk, &settings, clean)?;
         let missing = listing.missing(&disk, &settings, &checkpoint)?;
         if !missing.is_empty() && !settings.accept_missing_log {
@@ -340,12 +411,15 @@ impl<D: Disk> Store<D> {
             deletions: &deletions,
             known,
             helpers,
+            was_killed_replica,
             report: RecoveryReport {
                 clean,
+                replica: settings.replica,
                 missing,
                 missing_index,
                 deletions_lost,
                 queue_checkpoint_lost,
+                moved_away,
                 other_log_file_size,
                 ..RecoveryReport::default()
             },
@@ -359,11 +433,15 @@ impl<D: Disk> Store<D> {
         } = recovery;
         // Before a record can come to lie where those of a deleted topic were.
         deletions.follow(log.min(), log.written());
-        deletions.save(&disk)?;
+        match deletions.save(&disk) {
+            // What is in the file still counts.
+            Err(error) if error.is_full() => tracing::warn!(%error, "deletedTopics waits for space"),
+            saved => saved?,
+        }
 
         let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
-        disk.write_small(&root.join("abort"), b"", false)?;
+        role::write_abort(&disk, &settings, settings.replica, !report.clean)?;
         let parts = (checkpoint_file, checkpoint);
         let store = Store::assemble(
             disk,
@@ -377,6 +455,9 @@ impl<D: Disk> Store<D> {
             deletions,
         );
         store.taken_places.store(report.taken_places, Ordering::Relaxed);
+        if let Some(from) = report.units_wait_from {
+            store.let_units_wait(from, report.log_end);
+        }
         store.flush_consumequeues(0, true)?;
         store.tick_disk(now);
         Ok((store, report))
@@ -435,6 +516,8 @@ struct Recovery<'a, D: Disk> {
     /// What the queues were when the checkpoint vouched for them.
     known: Option<QueueCheckpoint>,
     helpers: &'a Helpers<'a>,
+    /// The last run was a slave's, and killed.
+    was_killed_replica: bool,
     report: RecoveryReport,
 }
 
@@ -539,6 +622,7 @@ impl<D: Disk> Recovery<'_, D> {
             self.report.removed.push(path);
         }
         self.report.scan_start = start.max(log.min());
+        let copied_from = vouched.filter(|_| self.settings.replica && self.was_killed_replica);
         let scan = Scan {
             disk: self.disk,
             settings: self.settings,
@@ -547,6 +631,10 @@ impl<D: Disk> Recovery<'_, D> {
             deletions: self.deletions,
             log,
             helpers: self.helpers,
+            copied_from,
+            own_from: vouched
+                .or(Some(0))
+                .filter(|_| self.settings.replica && copied_from.is_none()),
         };
         // Where a clean stop left the log, nothing is behind its end.
         let clean_end = vouched.filter(|_| self.report.clean);
@@ -603,8 +691,7 @@ impl<D: Disk> Recovery<'_, D> {
         file: &CheckpointFile<D::File>,
         to: i64,
     ) -> Result<(), OpenError> {
-        self.disk
-            .write_small(&self.settings.root_dir.join("abort"), b"", false)?;
+        self.mark_unclean()?;
         // The position first, by itself: with the old one and other times, which a power cut in between could leave, what says
         // how many units there were would belong to no checkpoint.
         let less = Checkpoint {

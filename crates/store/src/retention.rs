@@ -20,18 +20,30 @@ pub struct Health {
     pub latched: Option<Latched>,
     /// Writes are off until space comes back, and where it is missing.
     pub disk_full: Option<DiskFull>,
+    /// Writes are off until units that found no space are built.
+    pub units_wait: Option<UnitsWait>,
+}
+
+/// Units for which there was no space when the store was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("consumequeue units of {bytes} bytes of the commitlog wait for space on the disk")]
+pub struct UnitsWait {
+    /// Bytes of the log that have no units yet.
+    pub bytes: i64,
 }
 
 impl Health {
     /// What a send would be refused with; none if messages are taken.
     pub fn problem(&self) -> Option<String> {
         let latched = self.latched.as_ref().map(Latched::to_string);
-        latched.or_else(|| self.disk_full.as_ref().map(DiskFull::to_string))
+        latched
+            .or_else(|| self.disk_full.as_ref().map(DiskFull::to_string))
+            .or_else(|| self.units_wait.as_ref().map(UnitsWait::to_string))
     }
 
     /// Whether messages are taken.
     pub fn is_writable(&self) -> bool {
-        self.latched.is_none() && self.disk_full.is_none()
+        self.latched.is_none() && self.disk_full.is_none() && self.units_wait.is_none()
     }
 }
 
@@ -50,7 +62,41 @@ impl<D: Disk> Store<D> {
         Health {
             latched: self.latched(),
             disk_full: self.disk_full.read().clone(),
+            units_wait: self.units_wait(),
         }
+    }
+
+    /// The units that still wait for space since the start.
+    pub(crate) fn units_wait(&self) -> Option<UnitsWait> {
+        match self.units_wait_until.load(Ordering::Acquire) {
+            0 => None,
+            until => Some(UnitsWait {
+                bytes: until - self.reput_end.load(Ordering::Acquire),
+            }),
+        }
+    }
+
+    /// Nothing is appended before the units of `from..until` of the log are built. Reput builds them.
+    pub(crate) fn let_units_wait(&self, from: i64, until: i64) {
+        self.reput.lock().position = from;
+        self.reput_end.store(from, Ordering::SeqCst);
+        // No later than that of any record that has a unit.
+        self.reput_timestamp.store(0, Ordering::Release);
+        self.units_wait_until.store(until, Ordering::Release);
+    }
+
+    /// Takes appends again once reput has built what waited: now it is known which offsets are next.
+    fn end_units_wait(&self) {
+        let until = self.units_wait_until.load(Ordering::Acquire);
+        if until == 0 || self.reput_end.load(Ordering::SeqCst) < until {
+            return;
+        }
+        let _writer = self.writer.lock();
+        for queue in self.queues.all() {
+            queue.next.fetch_max(queue.end(), Ordering::Relaxed);
+        }
+        self.units_wait_until.store(0, Ordering::Release);
+        tracing::info!("the consumequeue units that waited for space are built, writes go on");
     }
 
     /// Used space in percent where the log lies (the least used of its directories counts) and where the queues lie.
@@ -62,11 +108,13 @@ impl<D: Disk> Store<D> {
         Ok((log, self.disk.usage(&self.queue_files.dir)?.percent()))
     }
 
-    /// Looks at the disk levels; once a second is cheap and lets writes go on soon after space came back.
+    /// Looks at the disk levels, and whether units still wait for space; once a second is cheap and lets writes go on soon after
+    /// space came back.
     ///
     /// Above the warning level writes are refused; they are taken again at or below the clean-forcibly level. In
     /// between nothing changes (RocketMQ 4.9.8, CleanCommitLogService).
     pub fn tick_disk(&self, _now: i64) {
+        self.end_units_wait();
         let (log, queues) = match self.disk_percent() {
             Ok(percents) => percents,
             Err(error) => {
@@ -98,7 +146,8 @@ impl<D: Disk> Store<D> {
         {
             tracing::info!(log, queues, "space came back, writes go on");
         }
-        self.is_disk_full.store(full.is_some(), Ordering::Release);
+        let is_full = full.is_some() || self.units_wait().is_some();
+        self.is_disk_full.store(is_full, Ordering::Release);
     }
 
     /// Deletes expired files at the next runs, whatever the hour (TRIGGER_DELETE_FILES).

@@ -53,6 +53,8 @@ pub struct Store<D: Disk> {
     encode_buffers: Buffers,
     /// Nothing behind this is a whole record; [`i64::MAX`] where records are appended whole.
     pub(crate) whole_end: AtomicI64,
+    /// The log is durable up to here, and a record begins or the log ends here.
+    pub(crate) durable_whole: AtomicI64,
     /// When whoever appends now began, ms; 0 when nobody does.
     append_since: AtomicI64,
     pub(crate) fresh: Mutex<VecDeque<Fresh<D::File>>>,
@@ -86,7 +88,11 @@ pub struct Store<D: Disk> {
     /// where somebody waits for it.
     portions: AtomicI64,
     pub(crate) disk_full: RwLock<Option<DiskFull>>,
+    /// Or units wait for space.
     pub(crate) is_disk_full: AtomicBool,
+    /// The log up to here had no space for its units when the store was opened: appends wait for them, for which offset a message
+    /// gets is only known then. 0 when none wait.
+    pub(crate) units_wait_until: AtomicI64,
     pub(crate) delete_runs: AtomicI64,
     /// How many topics were deleted, for the names of what is left of them.
     pub(crate) deleted_number: AtomicU64,
@@ -182,10 +188,13 @@ impl<D: Disk> Store<D> {
 
     pub(crate) fn may_append(&self) -> Result<(), AppendError> {
         self.latch.check()?;
-        if self.is_disk_full.load(Ordering::Acquire)
-            && let Some(full) = self.disk_full.read().clone()
-        {
-            return Err(full.into());
+        if self.is_disk_full.load(Ordering::Acquire) {
+            if let Some(full) = self.disk_full.read().clone() {
+                return Err(full.into());
+            }
+            if let Some(wait) = self.units_wait() {
+                return Err(AppendError::NoSpace(wait.to_string()));
+            }
         }
         Ok(())
     }
@@ -433,6 +442,8 @@ impl<D: Disk> Store<D> {
         self.latch.check()?;
         // The time first: it must not be that of a record beyond the end we take.
         let timestamp = self.log.written_timestamp.load(Ordering::Acquire);
+        // So must the end of the whole records: bytes of a copy end anywhere.
+        let whole = self.whole_end.load(Ordering::SeqCst);
         let target = self.log.written();
         let from = self.log.flushed();
         if target <= from || target / 4096 - from / 4096 < least_pages {
@@ -453,6 +464,7 @@ impl<D: Disk> Store<D> {
         }
         self.log.flushed_timestamp.store(timestamp, Ordering::Release);
         self.log.set_flushed(target);
+        self.durable_whole.store(whole.min(target), Ordering::Release);
         if self.settings.flush_type == FlushType::Sync {
             self.portions.fetch_add(1, Ordering::Relaxed);
         }
@@ -607,6 +619,7 @@ impl<D: Disk> Store<D> {
                 whole: None,
             }),
             whole_end: AtomicI64::new(i64::MAX),
+            durable_whole: AtomicI64::new(end),
             encode_buffers: Buffers::default(),
             append_since: AtomicI64::new(0),
             disk,
@@ -636,6 +649,7 @@ impl<D: Disk> Store<D> {
             portions: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
+            units_wait_until: AtomicI64::new(0),
             delete_runs: AtomicI64::new(0),
             deleted_number: AtomicU64::new(0),
             // Of a run before.

@@ -12,7 +12,7 @@ const STEP: u64 = 1 << 20;
 
 impl<D: Disk> Recovery<'_, D> {
     /// Ends the log at `log_end`: removes the files behind it and clears what lies behind it in its file. No sound record is
-    /// there. What is, up to a bound, is kept in a file of its own.
+    /// there, but where a slave's log is cut at a hole. What is, up to a bound, is kept in a file of its own.
     ///
     /// Unlike Java, which leaves those bytes: a leftover record that happens to start where a new one of the same
     /// length ends would be taken for the next one by a later recovery.
@@ -45,15 +45,23 @@ impl<D: Disk> Recovery<'_, D> {
     /// Counts and keeps what stands behind the end of the log.
     fn keep_tail(&mut self, log: &Log<D>, now: i64) -> Result<(), OpenError> {
         let end = self.report.log_end;
-        let (mut bytes, mut kept) = (0, Vec::new());
-        for file in log.files().iter().filter(|file| file.start + log.file_size > end) {
+        let (files, mut until, mut kept) = (log.files(), end, Vec::new());
+        let behind = || files.iter().filter(|file| file.start + log.file_size > end);
+        for file in behind() {
             let from = (end - file.start).max(0) as u64;
             let written = written_until(file, from)?;
-            bytes += written - from;
-            let most = (KEPT_BYTES - kept.len()) as u64;
-            copy_out(file, from..written.min(from + most), &mut kept)?;
+            if written > from {
+                until = file.start + written as i64;
+            }
         }
-        self.report.log_cut_bytes = bytes;
+        for file in behind().filter(|file| file.start < until) {
+            let from = (end - file.start).max(0) as u64;
+            let most = (KEPT_BYTES - kept.len()) as u64;
+            let part = (until - file.start).min(log.file_size) as u64;
+            copy_out(file, from..part.min(from + most), &mut kept)?;
+        }
+        self.report.log_cut_bytes = (until - end) as u64;
+        self.report.cut_off_bytes = kept.len() as u64;
         if kept.is_empty() {
             return Ok(());
         }

@@ -210,7 +210,7 @@ impl<D: Disk> Recovery<'_, D> {
                     let told = missing
                         .iter_mut()
                         .find(|missing| (&missing.topic, missing.queue_id) == (topic, *id));
-                    if let Some(told) = told {
+                    if let Some(told) = told.filter(|_| self.report.units_wait_from.is_none()) {
                         told.lost = state.end - end.max(told.found_end);
                     }
                 }
@@ -230,9 +230,12 @@ impl<D: Disk> Recovery<'_, D> {
     /// Leaves the places of a queue below `end` to nobody. On a full disk that holds for this run only, unless a message comes.
     pub(super) fn keep_places(&self, topic: &str, id: i32, end: i64) -> Result<(), OpenError> {
         let queue = self.queues.get_or_new(topic, id);
-        match queue.keep_places(self.disk, self.queue_files, end) {
-            Err(error) if error.is_full() => {}
-            kept => kept?,
+        // Those that wait for space come first.
+        if self.report.units_wait_from.is_none() {
+            match queue.keep_places(self.disk, self.queue_files, end) {
+                Err(error) if error.is_full() => {}
+                kept => kept?,
+            }
         }
         queue.next.fetch_max(end, Ordering::Relaxed);
         Ok(())

@@ -4,7 +4,7 @@
 //! parts and given their units by queue: parts and queues need nothing of one another, so that the helpers can be at
 //! several at once.
 
-use super::{LogCut, OpenError, RecoveryReport, TOLD_MAX};
+use super::{LogCut, LogHole, OpenError, RecoveryReport, TOLD_MAX};
 use crate::damage::readable;
 use crate::deletions::Deletions;
 use crate::ext::Extra;
@@ -18,6 +18,7 @@ use disk::{Disk, MappedFile, Operation};
 use message::record::{Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// Bytes of a stretch.
 const STRETCH: i64 = 32 << 20;
@@ -32,6 +33,10 @@ pub(super) struct Scan<'a, D: Disk> {
     pub(super) deletions: &'a Deletions,
     pub(super) log: &'a Log<D>,
     pub(super) helpers: &'a Helpers<'a>,
+    /// From here on the log is a copy that a killed slave made: it ends at the first damage.
+    pub(super) copied_from: Option<i64>,
+    /// From here on damage in a slave's log may be a hole that it left as a master.
+    pub(super) own_from: Option<i64>,
 }
 
 /// A record that was found: position and length.
@@ -78,6 +83,7 @@ impl<D: Disk> Scan<'_, D> {
                 index == last && !matches!(reason, RecordError::PropertyCrc)
             });
             let sound = places.len() - torn.count();
+            let sound = sound.min(self.first_hole(&places, &bad).unwrap_or(sound));
             if let Some(&(position, _)) = places.get(sound) {
                 report.log_end = position;
                 let first = bad.iter().find(|(index, _)| *index == sound);
@@ -96,6 +102,7 @@ impl<D: Disk> Scan<'_, D> {
             });
             report.records += places.len() as u64;
             let mut built = self.build(&places)?;
+            report.units_wait_from = report.units_wait_from.or(built.wait_from);
             report.units_built += built.units;
             report.taken_places += built.taken;
             // Several have looked; told is what comes first in the log.
@@ -120,8 +127,11 @@ impl<D: Disk> Scan<'_, D> {
                     if report.end_is_vouched {
                         return Ok(scanned);
                     }
-                    let Some(next) = self.log.resume(at, scanned.timestamp)? else {
-                        report.log_cut = (!is_blank).then_some(LogCut { at, reason });
+                    let next = self.log.resume(at, scanned.timestamp)?;
+                    let is_hole = next.is_some() && self.copied_from.is_some_and(|from| at >= from);
+                    let Some(next) = next.filter(|_| !is_hole) else {
+                        report.cut_at_hole = is_hole;
+                        report.log_cut = (!is_blank || is_hole).then_some(LogCut { at, reason });
                         return Ok(scanned);
                     };
                     self.step_over(at, next, reason, report, &mut scanned);
@@ -129,6 +139,16 @@ impl<D: Disk> Scan<'_, D> {
                 }
             }
         }
+    }
+
+    /// The first of the bad records at which the copy that a slave made ends.
+    fn first_hole(&self, places: &[Place], bad: &[(usize, RecordError)]) -> Option<usize> {
+        let from = self.copied_from?;
+        // What the settings refuse is no damage.
+        let hole = bad
+            .iter()
+            .find(|(index, reason)| places[*index].0 >= from && !matches!(reason, RecordError::PropertyCrc));
+        hole.map(|(index, _)| *index)
     }
 
     /// The records of a stretch as their lengths say.
@@ -163,6 +183,9 @@ impl<D: Disk> Scan<'_, D> {
         scanned: &mut Scanned,
     ) {
         report.damage.add(self.log.damage(at, next, reason));
+        if self.own_from.is_some_and(|from| at >= from) && report.hole.is_none() {
+            report.hole = Some(LogHole { at, until: next });
+        }
         let Ok(Some(rest)) = self.log.slice_to_file_end(at) else {
             return;
         };
@@ -303,6 +326,7 @@ impl<D: Disk> Scan<'_, D> {
                 }
             }
             let mut all = all.lock();
+            all.wait_from = all.wait_from.into_iter().chain(built.wait_from).min();
             all.units += built.units;
             all.taken += built.taken;
             all.first_taken.extend(built.first_taken);
@@ -344,8 +368,10 @@ impl<D: Disk> Scan<'_, D> {
                 store_timestamp: view.store_timestamp(),
                 bitmap: &[],
             };
-            let put = queue.put(self.disk, self.queue_files, index, unit, Some(extra))?;
-            built.add(&queue, index, unit, put);
+            if !queue.waits_for_space.load(Ordering::Relaxed) {
+                let put = queue.put(self.disk, self.queue_files, index, unit, Some(extra));
+                built.add(&queue, index, unit, put)?;
+            }
         }
         if self.settings.multi_dispatch {
             self.build_named(&view, mine, built)?;
@@ -365,8 +391,10 @@ impl<D: Disk> Scan<'_, D> {
                 let unit = unit_of(view, self.settings);
                 let queue = self.queues.get_or_new(name, id);
                 let multi_dispatched = multi::is_multi_dispatched(view.topic());
-                let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched)?;
-                built.add(&queue, index, unit, put);
+                if !queue.waits_for_space.load(Ordering::Relaxed) {
+                    let put = queue.put_named(self.disk, self.queue_files, index, unit, multi_dispatched);
+                    built.add(&queue, index, unit, put)?;
+                }
             }
         }
         Ok(())
@@ -376,6 +404,8 @@ impl<D: Disk> Scan<'_, D> {
 /// What became of the units of a stretch.
 #[derive(Default)]
 struct BuiltUnits {
+    /// The first record whose unit found no space.
+    wait_from: Option<i64>,
     /// Units that were not there.
     units: u64,
     /// Records that took the place of an earlier one.
@@ -385,7 +415,22 @@ struct BuiltUnits {
 }
 
 impl BuiltUnits {
-    fn add<F: MappedFile>(&mut self, queue: &Queue<F>, index: i64, unit: Unit, put: Put) {
+    fn add<F: MappedFile>(
+        &mut self,
+        queue: &Queue<F>,
+        index: i64,
+        unit: Unit,
+        put: disk::Result<Put>,
+    ) -> disk::Result<()> {
+        let put = match put {
+            // What has units can be read meanwhile. The rest of this queue waits: one unit comes after the other.
+            Err(error) if error.is_full() => {
+                queue.waits_for_space.store(true, Ordering::Relaxed);
+                self.wait_from = self.wait_from.or(Some(unit.physical));
+                return Ok(());
+            }
+            put => put?,
+        };
         self.units += u64::from(put != Put::Repeat);
         if let Put::TookPlaceOf(earlier) = put {
             self.taken += 1;
@@ -394,6 +439,7 @@ impl BuiltUnits {
                     .push((unit.physical, taken_place(queue, index, unit, earlier)));
             }
         }
+        Ok(())
     }
 }
 

@@ -405,8 +405,7 @@ fn on_a_full_disk_places_are_kept_all_the_same() {
         disk.put(path, &torn);
     }
     remove_dir(&disk, DIR);
-    // What the checkpoint has; the simulated disk forgets it with a kill.
-    disk.set_free(Some(4096));
+    disk.set_free(Some(0));
     let (store, report) = open(&disk, &settings());
     assert!(report.damage.count > 0, "{report:?}");
     disk.set_free(None);
