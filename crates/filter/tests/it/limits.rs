@@ -75,6 +75,9 @@ fn chains_and_lists_are_as_long_as_the_text_may_be() {
         assert!(within.matches(b"a\x014999") && !within.matches(b"a\x015000"));
         assert!(any.bytes() < 64 * chain(" OR ").len());
     });
+    // Each pair of minus signs could begin a comment, whose end would be looked for up to the end of the text.
+    let minus = vec!["--5=5"; 6000].join(" AND ");
+    assert!(Expression::compile(&minus).unwrap().matches(b""));
     let long = format!("a = '{}'", "x".repeat(64 << 10));
     assert_eq!(refusal(&long), "the expression is longer than 65536 bytes");
 }
