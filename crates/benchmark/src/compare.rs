@@ -16,8 +16,10 @@ const SENT: &str = "Benchmark";
 const DELAYED: &str = "BenchmarkDelayed";
 const HOT: &str = "BenchmarkHot";
 const COLD: &str = "BenchmarkCold";
-/// What lies in the topics that are pulled: 40 MiB and 1 GiB of log.
+const FILTERED: &str = "BenchmarkFiltered";
+/// What lies in the topics that are pulled: 40 MiB, 160 MiB and 1 GiB of log.
 const HOT_MESSAGES: i64 = 4096 * QUEUES as i64;
+const FILTERED_MESSAGES: i64 = 4 * HOT_MESSAGES;
 const COLD_MESSAGES: i64 = 900_000;
 const BODY_BYTES: usize = 1024;
 const FRESH_PAGES: &str = "new page cache for messages of 1 KiB";
@@ -57,10 +59,11 @@ pub(crate) fn cluster(flavour: Flavour, sync_flush: bool) -> io::Result<Cluster>
         ("flushDiskType", flush),
         // Java gives up on a busy page cache where we have no such lock; the comparison is of what both can do.
         ("osPageCacheBusyTimeOutMills", "5000"),
+        ("enablePropertyFilter", "true"),
         ("waitTimeMillsInSendQueue", "5000"),
     ];
     let cluster = Cluster::with_jvm(flavour, flavour, Jvm::Large, &tuning);
-    for topic in [SENT, DELAYED, HOT, COLD] {
+    for topic in [SENT, DELAYED, HOT, COLD, FILTERED] {
         broker::create_topic(&cluster.broker.address(), topic)?;
     }
     Ok(cluster)
@@ -76,6 +79,7 @@ fn load(row: &Row, cluster: &Cluster, topic: &'static str, seconds: u64) -> Load
         size: BODY_BYTES,
         batch: row.batch,
         serialize_type: row.serialize_type,
+        has_parts: row.has_parts,
         rate: row.rate,
         warm_up: WARM_UP,
         measured: Duration::from_secs(seconds),
@@ -86,9 +90,13 @@ fn load(row: &Row, cluster: &Cluster, topic: &'static str, seconds: u64) -> Load
 
 /// Sends until a topic holds so many messages.
 pub(crate) fn fill(cluster: &Cluster, topic: &'static str, messages: i64) -> io::Result<()> {
+    let row = Row {
+        has_parts: topic == FILTERED,
+        ..rows::fill()
+    };
     let fill = Load {
         warm_up: Duration::ZERO,
-        ..load(&rows::fill(), cluster, topic, 1)
+        ..load(&row, cluster, topic, 1)
     };
     while broker::stored(&cluster.broker.address(), topic)? < messages {
         fill.run()?;
@@ -102,11 +110,14 @@ fn measure(row: &Row, cluster: &mut Cluster, seconds: u64) -> io::Result<Outcome
     }
     let topic = match row.kind {
         Kind::Pull => HOT,
+        Kind::Filtered => FILTERED,
         Kind::Delayed => DELAYED,
         _ => SENT,
     };
-    if row.kind == Kind::Pull {
-        fill(cluster, HOT, HOT_MESSAGES)?;
+    match row.kind {
+        Kind::Pull => fill(cluster, HOT, HOT_MESSAGES)?,
+        Kind::Filtered => fill(cluster, FILTERED, FILTERED_MESSAGES)?,
+        _ => {}
     }
     load(row, cluster, topic, seconds).run()
 }
@@ -157,7 +168,7 @@ fn measure_row(
     for _ in 0..plan.rounds {
         for ((cluster, outcomes), (side, _)) in clusters.iter_mut().zip(&mut measured.sides).zip(plan.sides())
         {
-            if row.kind != Kind::Pull
+            if !matches!(row.kind, Kind::Pull | Kind::Filtered)
                 && let Some(cache) = &mut *cache
             {
                 cache.fill()?;

@@ -14,6 +14,10 @@ pub(crate) const OPAQUE: i32 = 1_000_000_000;
 /// A message's key before its running number is in it: 32 hex digits, as Java's clients make them.
 const KEY: &str = "7F0000015A1C18B4AAC2000000000000";
 const KEY_DIGITS: usize = 10;
+/// Properties that an expression is about: of a hundred messages one has this part.
+const PART: &str = "region\u{1}north\u{2}part\u{1}00";
+/// Lets one of a hundred messages through.
+pub(crate) const ONE_PART: &str = "region IS NOT NULL AND part BETWEEN 7 AND 7";
 /// Where a record has the length of its body (RocketMQ 4.9.8, CommitLog, IPv4 hosts).
 const BODY_LEN_AT: usize = 84;
 
@@ -24,6 +28,7 @@ pub(crate) struct SendFrame {
     serialize_type: SerializeType,
     opaque_at: usize,
     keys_at: Vec<usize>,
+    parts_at: Vec<usize>,
     stamp_at: usize,
 }
 
@@ -38,6 +43,8 @@ pub(crate) struct SendShape<'a> {
     pub(crate) serialize_type: SerializeType,
     pub(crate) oneway: bool,
     pub(crate) delay_level: Option<u32>,
+    /// Messages have the properties that [`ONE_PART`] is about.
+    pub(crate) has_parts: bool,
 }
 
 impl SendFrame {
@@ -46,6 +53,9 @@ impl SendFrame {
         let mut own = format!("UNIQ_KEY\u{1}{KEY}\u{2}WAIT\u{1}true");
         if let Some(level) = shape.delay_level {
             own.push_str(&format!("\u{2}DELAY\u{1}{level}"));
+        }
+        if shape.has_parts {
+            own.push_str(&format!("\u{2}{PART}"));
         }
         let is_batch = shape.batch > 1;
         let (code, body, properties) = if is_batch {
@@ -83,14 +93,18 @@ impl SendFrame {
             &Short(&header),
             body.len(),
         );
-        let body_at = bytes.len();
+        let header_len = bytes.len();
         bytes.extend_from_slice(&body);
+        // Plain, or as JSON writes the separator.
+        let marks = [&b"part\x01"[..], br"part\u0001"];
+        let parts = marks.map(|mark| find_all(&bytes, mark).map(move |at| at + mark.len()));
         SendFrame {
+            parts_at: parts.into_iter().flatten().collect(),
             opaque_at: opaque_at(&bytes, kind),
             keys_at: find_all(&bytes, KEY.as_bytes())
                 .map(|at| at + KEY.len() - KEY_DIGITS)
                 .collect(),
-            stamp_at: body_at,
+            stamp_at: header_len,
             serialize_type: kind,
             bytes,
         }
@@ -104,6 +118,10 @@ impl SendFrame {
                 *byte = b"0123456789ABCDEF"[(number >> (4 * (KEY_DIGITS - 1 - i)) & 15) as usize];
             }
         }
+        for (at, number) in self.parts_at.iter().zip(number..) {
+            let part = (number % 100) as u8;
+            self.bytes[*at..*at + 2].copy_from_slice(&[b'0' + part / 10, b'0' + part % 10]);
+        }
         if let Some(stamp) = stamp {
             self.bytes[self.stamp_at..self.stamp_at + 8].copy_from_slice(&stamp.to_be_bytes());
         }
@@ -111,8 +129,16 @@ impl SendFrame {
     }
 }
 
-/// Appends a pull of up to 32 messages; with `wait` the broker may hold it for 15 s.
-pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i32, offset: i64, wait: bool) {
+/// Of a pull: what it is for, and whether the broker may hold it for 15 s.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    /// An expression; without one all messages.
+    pub(crate) sql: Option<&'static str>,
+    pub(crate) waits: bool,
+}
+
+/// Appends a pull of up to 32 messages.
+pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i32, offset: i64, wish: Wish) {
     let header = PullMessageRequestHeader {
         consumer_group: "benchmark_consumer".into(),
         topic: topic.into(),
@@ -120,12 +146,12 @@ pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i
         queue_offset: offset,
         max_msg_nums: 32,
         // The subscription is in the header.
-        sys_flag: if wait { 4 | 2 } else { 4 },
+        sys_flag: if wish.waits { 4 | 2 } else { 4 },
         commit_offset: Some(0),
         suspend_timeout_millis: Some(15_000),
-        subscription: Some("*".into()),
+        subscription: Some(wish.sql.unwrap_or("*").into()),
         sub_version: Some(0),
-        expression_type: Some("TAG".into()),
+        expression_type: Some(if wish.sql.is_some() { "SQL92" } else { "TAG" }.into()),
         max_msg_bytes: None,
     };
     let opaque = OPAQUE + slot as i32;
@@ -269,6 +295,7 @@ mod tests {
                     serialize_type,
                     oneway: false,
                     delay_level: None,
+                    has_parts: true,
                 };
                 let mut out = Vec::new();
                 let mut send = SendFrame::new(shape, 5);
@@ -286,6 +313,12 @@ mod tests {
                     let key = format!("5A1C18B4AAC20000000{:05X}", 0xAB_CDEF + number);
                     let found = find_all(&all, &key.as_bytes()[key.len() - 10..]).count();
                     assert_eq!(found, 1, "{key} {serialize_type:?} {batch}");
+                    let part = format!("part\u{1}{:02}", (0xAB_CDEF + number) % 100);
+                    assert_eq!(
+                        find_all(&all, part.as_bytes()).count(),
+                        1,
+                        "{part} {serialize_type:?} {batch}"
+                    );
                 }
             }
         }
@@ -301,6 +334,7 @@ mod tests {
                 serialize_type: SerializeType::Json,
                 oneway: false,
                 delay_level,
+                has_parts: false,
             };
             let mut out = Vec::new();
             SendFrame::new(shape, 5).push(&mut out, 7, 1, None);

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use admin::histogram::Histogram;
 use admin::observed::used;
 use protocol::SerializeType;
+use protocol::code::response::PULL_RETRY_IMMEDIATELY;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::broker;
-use crate::frames::{self, Answer, SendFrame, SendShape, cut};
+use crate::frames::{self, Answer, SendFrame, SendShape, Wish, cut};
 
 /// Queues of a topic.
 pub(crate) const QUEUES: usize = 8;
@@ -36,6 +37,8 @@ pub(crate) enum Kind {
     Oneway,
     /// Pulls of 32, each slot through a queue from its start to its end, over and over.
     Pull,
+    /// The same through an expression that lets one message of a hundred through; what counts is what was looked at.
+    Filtered,
     /// Sends at a rate; measured until a pull that waited has brought the message.
     EndToEnd,
     /// The same with delay level 1; measured is how much later than due the message came.
@@ -82,6 +85,8 @@ pub(crate) struct Load {
     /// Messages in a request.
     pub(crate) batch: usize,
     pub(crate) serialize_type: SerializeType,
+    /// Messages have the properties that expressions are about.
+    pub(crate) has_parts: bool,
     /// Messages a second; 0: as many as go.
     pub(crate) rate: u64,
     pub(crate) warm_up: Duration,
@@ -200,7 +205,9 @@ impl Load {
         for connection in 0..self.connections {
             let stream = connect(&self.address).await?;
             match self.kind {
-                Kind::Pull => workers.push(tokio::spawn(Puller::new(stream, &shared, false)?.run())),
+                Kind::Pull | Kind::Filtered => {
+                    workers.push(tokio::spawn(Puller::new(stream, &shared, false)?.run()));
+                }
                 Kind::Send if self.rate == 0 => {
                     workers.push(tokio::spawn(Sender::new(stream, &shared, connection).run()));
                 }
@@ -303,6 +310,7 @@ impl Load {
             serialize_type: self.serialize_type,
             oneway: self.kind == Kind::Oneway,
             delay_level: (self.kind == Kind::Delayed).then_some(DELAY_LEVEL),
+            has_parts: self.has_parts,
         };
         (0..QUEUES)
             .map(|queue| SendFrame::new(shape, queue as i32))
@@ -460,8 +468,13 @@ impl Puller {
     async fn run(mut self) -> io::Result<()> {
         let (shared, waits) = (Arc::clone(&self.shared), self.waits);
         let (topic, delay) = (shared.load.topic, shared.load.kind.delay().as_nanos() as u64);
+        let is_filtered = shared.load.kind == Kind::Filtered;
+        let wish = Wish {
+            sql: is_filtered.then_some(frames::ONE_PART),
+            waits,
+        };
         let push = |out: &mut Vec<u8>, slot: usize, offset: i64| {
-            frames::push_pull(out, topic, slot, (slot % QUEUES) as i32, offset, waits);
+            frames::push_pull(out, topic, slot, (slot % QUEUES) as i32, offset, wish);
         };
         let mut buffers = Buffers::new();
         for slot in 0..self.offsets.len() {
@@ -479,17 +492,20 @@ impl Puller {
             let (offsets, since, left) = (&mut self.offsets, &mut self.since, &mut left);
             buffers.read(&self.stream, |answer, out| {
                 let slot = answer.slot;
-                let found = answer.code == 0;
+                let next = answer.field("nextBeginOffset").unwrap_or(offsets[slot]);
+                // Of many messages none may be let through.
+                let found = answer.code == 0 || (is_filtered && answer.code == PULL_RETRY_IMMEDIATELY);
                 if found && waits {
                     for record in answer.records() {
                         if let Some(stamp) = frames::stamp_of(record) {
                             shared.done(1, stamp + delay);
                         }
                     }
+                } else if found && is_filtered {
+                    shared.done((next - offsets[slot]).max(0) as usize, since[slot]);
                 } else if found {
                     shared.done(answer.records().count(), since[slot]);
                 }
-                let next = answer.field("nextBeginOffset").unwrap_or(offsets[slot]);
                 if !found && shared.load.once {
                     *left -= 1;
                     return;
@@ -592,6 +608,7 @@ mod tests {
             size: 100,
             batch: 1,
             serialize_type: SerializeType::Json,
+            has_parts: true,
             rate,
             warm_up: Duration::ZERO,
             measured: Duration::from_millis(300),
@@ -602,7 +619,7 @@ mod tests {
 
     #[test]
     fn a_load_counts_what_the_broker_has_stored_and_hands_out() {
-        let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+        let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[("enablePropertyFilter", "true")]);
         let address = cluster.broker.address();
         broker::create_topic(&address, TOPIC).unwrap();
         let stored = || broker::stored(&address, TOPIC).unwrap() as f64;
@@ -639,6 +656,11 @@ mod tests {
             ..load(&cluster, Kind::Pull, 0)
         };
         assert_eq!(pull.run().unwrap().messages, stored());
+        let filtered = Load {
+            kind: Kind::Filtered,
+            ..pull
+        };
+        assert_eq!(filtered.run().unwrap().messages, stored(), "all were looked at");
     }
 
     #[test]

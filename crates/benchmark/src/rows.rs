@@ -90,6 +90,8 @@ pub(crate) struct Row {
     pub(crate) in_flight: usize,
     pub(crate) batch: usize,
     pub(crate) serialize_type: SerializeType,
+    /// Messages have the properties that expressions are about.
+    pub(crate) has_parts: bool,
     pub(crate) rate: u64,
     /// The broker starts anew and the page cache is emptied before: everything comes from the disk.
     pub(crate) cold: bool,
@@ -110,6 +112,7 @@ const fn send(
         in_flight,
         batch: 1,
         serialize_type: SerializeType::Json,
+        has_parts: false,
         rate: 0,
         cold: false,
         figures,
@@ -271,6 +274,19 @@ fn rates_and_pulls() -> Vec<Row> {
                 &[
                     (Rate, None),
                     (CpuPerMillion, Some(RatioAtMost(0.5))),
+                    (OwnCpuPerMillion, None),
+                ],
+            )
+        },
+        Row {
+            kind: Kind::Filtered,
+            ..send(
+                "pull through a SQL filter that lets 1 % through, 1 x 16",
+                1,
+                16,
+                &[
+                    (Rate, None),
+                    (CpuPerMillion, Some(RatioAtMost(0.2))),
                     (OwnCpuPerMillion, None),
                 ],
             )

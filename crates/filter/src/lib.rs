@@ -54,6 +54,11 @@ pub trait Filter: Send + Sync + Debug {
     /// Decides by the record; asked where [`Filter::by_unit`] did not decide.
     fn by_record(&self, record: &View<'_>) -> bool;
 
+    /// Whether asking about a record takes so long that others must not wait for it.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// Bytes that it occupies beside itself.
     fn bytes(&self) -> usize;
 }

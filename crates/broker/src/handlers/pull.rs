@@ -2,7 +2,7 @@
 //!
 //! Checks, codes and remarks: RocketMQ 4.9.8, PullMessageProcessor (reference: wire.md §17, behaviours.md §9).
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +41,9 @@ mod flag {
 
 /// Longest time a client may ask a pull to be held: an hour.
 const SUSPEND_MAX_MS: i64 = 3_600_000;
+
+/// How many of the pulls that wait for a queue are asked about a message, under the reput lock; the others run again.
+const ASKED_MAX: usize = 64;
 
 /// What the handler needs.
 pub struct Pull<D: Disk> {
@@ -131,12 +134,17 @@ impl<D: Disk> ArrivalListener for PullListener<D> {
         }
         let mut woken = self.woken.lock();
         let end = arrival.queue_offset.0 + 1;
-        let record = OnceCell::new();
+        let (record, asked) = (OnceCell::new(), Cell::new(0));
         let record = || record.get_or_init(|| self.pull.store.record_at(arrival.physical_offset).ok());
         hold.take(
             (arrival.topic, arrival.queue_id),
             end,
-            |held| is_wanted(&*held.filter, arrival.tags_code, || record().as_ref()),
+            |held| {
+                is_wanted(&*held.filter, arrival.tags_code, || {
+                    asked.set(asked.get() + 1);
+                    record().as_ref().filter(|_| asked.get() <= ASKED_MAX)
+                })
+            },
             &mut woken,
         );
         if !woken.is_empty() {
@@ -156,8 +164,8 @@ impl<D: Disk> ArrivalListener for PullListener<D> {
     }
 }
 
-/// Whether a message is to wake a pull. Its record is looked at only where that decides; one that can not be read is for the
-/// pull's own read to find.
+/// Whether a message is to wake a pull. Its record is looked at only where that decides. What can not be looked at, or not
+/// soon, is for the pull's own read to find.
 fn is_wanted<'a>(
     filter: &dyn Filter,
     tags_code: i64,
@@ -166,6 +174,7 @@ fn is_wanted<'a>(
     match filter.by_unit(tags_code) {
         Verdict::Wanted => true,
         Verdict::Unwanted => false,
+        Verdict::AskRecord if filter.is_slow() => true,
         Verdict::AskRecord => match record().map(|record| decode(record, Check::Lengths)) {
             Some(Ok(Entry::Record(view))) => filter.by_record(&view),
             _ => true,
@@ -309,11 +318,12 @@ impl<D: Disk> Pull<D> {
             Err(e) => return refuse(responder, &e),
         };
         let (queue_id, offset) = (header.queue_id, QueueOffset(header.queue_offset));
-        if self
-            .store
-            .is_cold(&header.topic, queue_id, offset, header.max_msg_nums)
-        {
-            // The disk must not hold up a worker.
+        let is_cold = || {
+            self.store
+                .is_cold(&header.topic, queue_id, offset, header.max_msg_nums)
+        };
+        if filter.is_slow() || is_cold() {
+            // Neither the disk nor an endless expression must hold up a worker.
             let (pull, header) = (Arc::clone(self), header.into_owned());
             let bytes = header.subscription.as_deref().map_or(0, str::len);
             self.lane.serve(responder, bytes, move |responder, may| {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here allocates.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use memchr::memmem;
@@ -30,10 +31,39 @@ pub enum Failed {
     /// A truth value is compared with a text.
     #[error("TRUE or FALSE is compared with a text")]
     Truth,
+    /// Long texts are searched too often.
+    #[error("more than {SEARCHED_MAX} bytes of the properties would be searched")]
+    Long,
 }
 
 /// Of a message: the value of each property that the expression names.
-pub(super) type Properties<'a> = [Option<&'a [u8]>];
+pub(super) struct Properties<'v, 'a> {
+    values: &'v [Option<&'a [u8]>],
+    /// Bytes that may still be searched.
+    left: Cell<usize>,
+}
+
+impl<'v, 'a> Properties<'v, 'a> {
+    pub(super) fn new(values: &'v [Option<&'a [u8]>]) -> Self {
+        let left = Cell::new(SEARCHED_MAX);
+        Properties { values, left }
+    }
+
+    fn get(&self, name: u16) -> Option<&'a [u8]> {
+        self.values.get(usize::from(name)).copied().flatten()
+    }
+
+    /// Takes what a search costs.
+    fn search(&self, bytes: usize) -> Result<(), Failed> {
+        let left = self.left.get().checked_sub(bytes).ok_or(Failed::Long)?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+/// Bytes of a message's properties that one evaluation searches at most: an expression may search each of them thousands of
+/// times.
+const SEARCHED_MAX: usize = 1 << 20;
 
 /// What is known of the truth of something.
 type Truth = Result<Option<bool>, Failed>;
@@ -52,6 +82,14 @@ impl<'a> Value<'a> {
 
     fn is_null(self) -> bool {
         matches!(self, Value::Null)
+    }
+
+    /// What reading it as a number searches, bytes.
+    fn text_len(self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            _ => 0,
+        }
     }
 
     fn negative(self) -> Self {
@@ -82,7 +120,7 @@ impl Failed {
             Failed::Number => {
                 format!("java.lang.RuntimeException: java.lang.NumberFormatException: For input string: \"{text}\"")
             }
-            Failed::Truth => "java.lang.ClassCastException: class java.lang.Boolean cannot be cast to class java.lang.String \
+            Failed::Truth | Failed::Long => "java.lang.ClassCastException: class java.lang.Boolean cannot be cast to class java.lang.String \
                               (java.lang.Boolean and java.lang.String are in module java.base of loader 'bootstrap')"
                 .to_owned(),
         })
@@ -128,32 +166,31 @@ fn compare_texts(left: &[u8], right: &[u8]) -> Ordering {
     }
 }
 
-fn value<'a>(node: &'a Node, properties: &Properties<'a>) -> Result<Value<'a>, Failed> {
+fn value<'a>(node: &'a Node, properties: &Properties<'_, 'a>) -> Result<Value<'a>, Failed> {
     Ok(match node {
         Node::Constant(constant) => Value::of(constant),
-        Node::Property(name) => property(*name, properties).map_or(Value::Null, Value::Text),
+        Node::Property(name) => properties.get(*name).map_or(Value::Null, Value::Text),
         Node::Negative(node) => value(node, properties)?.negative(),
         _ => truth(node, properties)?.map_or(Value::Null, Value::Bool),
     })
 }
 
-fn property<'a>(name: u16, properties: &Properties<'a>) -> Option<&'a [u8]> {
-    properties.get(usize::from(name)).copied().flatten()
-}
-
 /// Evaluates a node that is true, false or unknown.
-pub(super) fn truth(node: &Node, properties: &Properties<'_>) -> Truth {
+pub(super) fn truth(node: &Node, properties: &Properties<'_, '_>) -> Truth {
     match node {
         Node::Constant(Constant::Bool(value)) => Ok(Some(*value)),
         // A property is a text, and no text is true.
-        Node::Cast(name) => Ok(property(*name, properties).map(|_| false)),
+        Node::Cast(name) => Ok(properties.get(*name).map(|_| false)),
         Node::Not(node) => Ok(truth(node, properties)?.map(|value| !value)),
         Node::All(parts) => first_of(parts, false, properties),
         Node::Any(parts) => first_of(parts, true, properties),
-        Node::Equal(sides) => equal(value(&sides[0], properties)?, value(&sides[1], properties)?),
+        Node::Equal(sides) => {
+            let (left, right) = (value(&sides[0], properties)?, value(&sides[1], properties)?);
+            equal(left, right, properties)
+        }
         Node::Compare(order, sides) => {
             let left = value(&sides[0], properties)?;
-            ordered(*order, left, || value(&sides[1], properties))
+            ordered(*order, left, &sides[1], properties)
         }
         Node::Between(parts) => between(
             parts,
@@ -166,7 +203,7 @@ pub(super) fn truth(node: &Node, properties: &Properties<'_>) -> Truth {
             property: name,
             is_negated,
             list,
-        } => Ok(property(*name, properties).map(|value| {
+        } => Ok(properties.get(*name).map(|value| {
             let found = list.iter().any(|text| text.as_bytes() == value);
             found != *is_negated
         })),
@@ -182,7 +219,7 @@ pub(super) fn truth(node: &Node, properties: &Properties<'_>) -> Truth {
 
 /// A chain: decided by the first part that is `decisive`, else unknown if a part is. Parts behind the decisive one are not
 /// looked at, and do not fail.
-fn first_of(parts: &[Node], decisive: bool, properties: &Properties<'_>) -> Truth {
+fn first_of(parts: &[Node], decisive: bool, properties: &Properties<'_, '_>) -> Truth {
     let mut all = Some(!decisive);
     for part in parts {
         match truth(part, properties)? {
@@ -195,25 +232,32 @@ fn first_of(parts: &[Node], decisive: bool, properties: &Properties<'_>) -> Trut
 }
 
 /// A value that is there is not equal to one that is not; the other way round it is unknown.
-fn equal(left: Value<'_>, right: Value<'_>) -> Truth {
+fn equal(left: Value<'_>, right: Value<'_>, properties: &Properties<'_, '_>) -> Truth {
     Ok(match (left, right) {
         (Value::Null, Value::Null) => Some(true),
         (Value::Null, _) => None,
         (_, Value::Null) => Some(false),
-        (Value::Text(left), Value::Text(right)) => Some(left == right),
-        (left, right) => Some(compare(left, right)?.is_eq()),
+        (Value::Text(left), Value::Text(right)) => {
+            properties.search(left.len().min(right.len()))?;
+            Some(left == right)
+        }
+        (left, right) => {
+            properties.search(left.text_len() + right.text_len())?;
+            Some(compare(left, right)?.is_eq())
+        }
     })
 }
 
 /// The right side is not looked at where the left is not there.
-fn ordered<'a>(order: Order, left: Value<'a>, right: impl FnOnce() -> Result<Value<'a>, Failed>) -> Truth {
+fn ordered<'a>(order: Order, left: Value<'a>, right: &'a Node, properties: &Properties<'_, 'a>) -> Truth {
     if left.is_null() {
         return Ok(None);
     }
-    let right = right()?;
+    let right = value(right, properties)?;
     if right.is_null() {
         return Ok(None);
     }
+    properties.search(left.text_len() + right.text_len())?;
     let found = match (left, right) {
         (Value::Text(left), Value::Text(right)) => {
             let left = number::double(left).ok_or(Failed::Number)?;
@@ -234,14 +278,14 @@ fn between(
     parts: &[Node; 3],
     (low, high): (Order, Order),
     decisive: bool,
-    properties: &Properties<'_>,
+    properties: &Properties<'_, '_>,
 ) -> Truth {
     let compared = value(&parts[0], properties)?;
-    let first = ordered(low, compared, || value(&parts[1], properties))?;
+    let first = ordered(low, compared, &parts[1], properties)?;
     if first == Some(decisive) {
         return Ok(first);
     }
-    let second = ordered(high, compared, || value(&parts[2], properties))?;
+    let second = ordered(high, compared, &parts[2], properties)?;
     Ok(match (first, second) {
         (_, Some(second)) if second == decisive => Some(decisive),
         (Some(_), Some(_)) => Some(!decisive),
@@ -250,7 +294,13 @@ fn between(
 }
 
 /// Never unknown: what is not there contains nothing, nor does it not contain something.
-fn contains(node: &Node, part: Part, search: &[u8], is_negated: bool, properties: &Properties<'_>) -> Truth {
+fn contains(
+    node: &Node,
+    part: Part,
+    search: &[u8],
+    is_negated: bool,
+    properties: &Properties<'_, '_>,
+) -> Truth {
     // Java does not look at the value then, which could fail.
     if search.is_empty() {
         return Ok(Some(false));
@@ -259,7 +309,10 @@ fn contains(node: &Node, part: Part, search: &[u8], is_negated: bool, properties
         return Ok(Some(false));
     };
     let found = match part {
-        Part::Anywhere => memmem::find(text, search).is_some(),
+        Part::Anywhere => {
+            properties.search(text.len())?;
+            memmem::find(text, search).is_some()
+        }
         Part::Start => text.starts_with(search),
         Part::End => text.ends_with(search),
     };

@@ -18,6 +18,7 @@ use message::record::View;
 
 use crate::{Filter, Verdict};
 pub use evaluate::Failed;
+use evaluate::Properties;
 use tree::Node;
 
 /// Longest expression, bytes.
@@ -28,6 +29,8 @@ pub(crate) const DEPTH_MAX: usize = 200;
 pub(crate) const NAMES_MAX: usize = 128;
 /// Properties for which there is room at little cost.
 const FEW: usize = 8;
+/// Longest expression that is quick to ask, bytes.
+const QUICK_MAX: usize = 2 << 10;
 /// Longest text of a refusal, bytes: it may show the expression.
 const REFUSAL_MAX: usize = 4096;
 
@@ -106,7 +109,7 @@ impl Expression {
                 *place = Some(value);
             }
         }
-        evaluate::truth(&self.root, &values)
+        evaluate::truth(&self.root, &Properties::new(&values))
     }
 }
 
@@ -117,6 +120,10 @@ impl Filter for Expression {
 
     fn by_record(&self, record: &View<'_>) -> bool {
         self.matches(record.properties())
+    }
+
+    fn is_slow(&self) -> bool {
+        self.text_len > QUICK_MAX
     }
 
     fn bytes(&self) -> usize {

@@ -4,7 +4,7 @@ use winnow::ascii::digit0;
 use winnow::ascii::digit1;
 use winnow::combinator::{alt, opt, repeat};
 use winnow::error::EmptyError;
-use winnow::token::{none_of, one_of, take_till, take_until, take_while};
+use winnow::token::{none_of, one_of, take_until, take_while};
 use winnow::{Parser, Result};
 
 use super::Refused;
@@ -125,10 +125,17 @@ type Input<'s> = &'s str;
 fn skipped(input: &mut Input<'_>) {
     let blanks = take_while(1.., [' ', '\t', '\n', '\r', '\x0C']).void();
     let line_end = alt(("\r\n", "\n", "\r"));
-    let line = ("--", take_till(0.., ['\n', '\r']), line_end).void();
+    let line = ("--", rest_of_line, line_end).void();
     let block = ("/*", take_until(0.., "*/"), "*/").void();
     let all: Result<(), EmptyError> = repeat(0.., alt((blanks, line, block))).parse_next(input);
     all.expect("none at all is enough");
+}
+
+/// Up to the end of a line. Each of many minus signs looks for one: that has to be quick.
+fn rest_of_line(input: &mut Input<'_>) -> Result<(), EmptyError> {
+    let len = memchr::memchr2(b'\n', b'\r', input.as_bytes()).ok_or(EmptyError)?;
+    *input = &input[len..];
+    Ok(())
 }
 
 /// The longest token at the start: a number with a fraction before one without, `<=` before `<`.

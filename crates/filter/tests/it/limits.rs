@@ -1,6 +1,6 @@
 //! Expressions that are to do harm: refused, or as small and quick as their text is.
 
-use filter::{Expression, Filter};
+use filter::{Expression, Failed, Filter};
 
 fn refusal(text: &str) -> String {
     Expression::compile(text).unwrap_err().to_string()
@@ -75,8 +75,40 @@ fn chains_and_lists_are_as_long_as_the_text_may_be() {
         assert!(within.matches(b"a\x014999") && !within.matches(b"a\x015000"));
         assert!(any.bytes() < 64 * chain(" OR ").len());
     });
+    // Each pair of minus signs could begin a comment, whose end would be looked for up to the end of the text.
+    let minus = vec!["--5=5"; 6000].join(" AND ");
+    assert!(Expression::compile(&minus).unwrap().matches(b""));
     let long = format!("a = '{}'", "x".repeat(64 << 10));
     assert_eq!(refusal(&long), "the expression is longer than 65536 bytes");
+}
+
+/// A thousand searches of 32 KiB each would take a millisecond for each message.
+#[test]
+fn long_texts_are_not_searched_for_ever() {
+    let properties = format!("a\x01{}", "x".repeat(30_000));
+    let evaluate = |term: &str, times: usize| {
+        let text = vec![term; times].join(" OR ");
+        Expression::compile(&text)
+            .unwrap()
+            .evaluate(properties.as_bytes())
+    };
+    for term in ["a CONTAINS 'y'", "a NOT CONTAINS 'x'"] {
+        assert_eq!(evaluate(term, 30), Ok(Some(false)), "{term}");
+        assert_eq!(evaluate(term, 1000), Err(Failed::Long), "{term}");
+    }
+    let number = format!("a\x01{}", "0".repeat(30_000));
+    let text = vec!["a > 1.0"; 1000].join(" OR ");
+    let expression = Expression::compile(&text).unwrap();
+    assert_eq!(expression.evaluate(number.as_bytes()), Err(Failed::Long));
+    assert!(!expression.matches(number.as_bytes()));
+    // What is short may be searched as often as an expression is long.
+    assert_eq!(
+        Expression::compile(&text).unwrap().evaluate(b"a\x011"),
+        Ok(Some(false))
+    );
+    assert_eq!(evaluate("a IS NULL", 1000), Ok(Some(false)));
+    assert_eq!(evaluate("a STARTSWITH 'y'", 1000), Ok(Some(false)));
+    assert!(expression.is_slow() && !Expression::compile("a > 1.0").unwrap().is_slow());
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn ours(text: &str, messages: &[Vec<u8>]) -> String {
         Ok(Some(true)) => 'T',
         Ok(Some(false)) => 'F',
         Ok(None) => 'N',
-        Err(Failed::Number | Failed::Truth) => 'E',
+        Err(Failed::Number | Failed::Truth | Failed::Long) => 'E',
     };
     messages.iter().map(letter).collect()
 }

@@ -26,8 +26,8 @@ impl<D: Disk> Pull<D> {
         };
         // A message that comes back comes to whom it was let through to. With tags the group's retry topic is subscribed to
         // whole, as with SQL92.
-        if self.settings.load().broker.filter_support_retry
-            && let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX)
+        if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX)
+            && self.settings.load().broker.filter_support_retry
         {
             return Ok(Arc::new(RetryFilter {
                 own: filter,

@@ -34,6 +34,8 @@ const DEAD_BEFORE_START_MS: i64 = 30_000;
 /// Bytes that filters may occupy, and bytes of one beside its texts and what is made of them.
 const FILTERS_MAX_BYTES: usize = 128 << 20;
 const FILTER_BYTES: usize = 1024;
+/// How many filters of a topic are asked about each message for its bitmap, under the reput lock.
+const ASKED_MAX: usize = 256;
 /// The type of expressions that are compiled.
 pub const SQL92: &str = "SQL92";
 
@@ -420,8 +422,11 @@ impl FilterTable {
             return;
         };
         out.resize(self.bloom.bytes(), 0);
-        for filter in groups.values().filter_map(|entry| entry.filter.as_ref()) {
-            if filter.expression.matches(properties) {
+        let filters = groups.values().filter_map(|entry| entry.filter.as_ref());
+        for (index, filter) in filters.enumerate() {
+            // Bits that are set without need only make their group look at the record.
+            let is_asked = index < ASKED_MAX && !filter.expression.is_slow();
+            if !is_asked || filter.expression.matches(properties) {
                 Bloom::set(&filter.positions, out);
             }
         }
@@ -777,6 +782,13 @@ mod tests {
         assert_eq!(bitmap(b"a\x011"), bits(&["g", "h"]), "for the dead, too");
         assert_eq!(bitmap(b"a\x012"), bits(&["h"]));
         assert_eq!(bitmap(b""), bits(&[]));
+        // What takes long to ask is not asked.
+        let slow = format!("a = 'x' OR a IN ('{}')", "x".repeat(4000));
+        table.register("slow", &[subscription("T", &slow, 5)]).unwrap();
+        assert_eq!(bitmap(b""), bits(&["slow"]));
+        table.unregister("slow");
+        table.clean(0);
+        table.register("h", &[subscription("T", "a > 0", 5)]).unwrap();
         let mut none = Vec::new();
         table.write_bitmap("U", b"a\x011", &mut none);
         assert!(none.is_empty() && !table.has_any("U"));

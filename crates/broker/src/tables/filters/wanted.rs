@@ -39,6 +39,10 @@ impl Filter for ConsumerFilter {
         self.expression.by_record(record)
     }
 
+    fn is_slow(&self) -> bool {
+        self.expression.is_slow()
+    }
+
     fn bytes(&self) -> usize {
         // The table counts the rest.
         size_of::<Self>()
@@ -76,6 +80,11 @@ impl Filter for RetryFilter {
         let topic = properties::get_str(record.properties(), names::RETRY_TOPIC);
         let filter = topic.and_then(|topic| self.filters.find(topic, &self.group));
         filter.is_none_or(|found| found.filter.by_record(record))
+    }
+
+    fn is_slow(&self) -> bool {
+        // Each record may be asked about by another filter.
+        true
     }
 
     fn bytes(&self) -> usize {
