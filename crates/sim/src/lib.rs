@@ -10,6 +10,7 @@
 mod check;
 mod promises;
 mod requests;
+pub mod transactions;
 mod world;
 
 pub use world::{Mode, World};

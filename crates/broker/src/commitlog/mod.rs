@@ -17,7 +17,7 @@ mod atomics {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 }
 
-pub use acknowledgement::{Acknowledgements, Answer, Physical, SendAnswer, Waiter};
+pub use acknowledgement::{Acknowledgements, Answer, CommitAnswer, Physical, SendAnswer, Waiter};
 pub use appender::{Appender, StoreError, Stored};
 pub use flush::Flusher;
 pub use hold::{HELD_MAX_BYTES, Held, Hold, Key, Waiting};
