@@ -176,7 +176,11 @@ impl Cluster {
     }
 
     fn fail(&self, what: &str) -> ! {
-        let shown = if std::env::var_os("SEED").is_some() { usize::MAX } else { 30 };
+        let shown = if std::env::var_os("SEED").is_some() {
+            usize::MAX
+        } else {
+            30
+        };
         let last: Vec<_> = self.log.iter().rev().take(shown).rev().cloned().collect();
         panic!(
             "replication seed {} step {}: {what}\nthe last steps:\n{}",
@@ -231,7 +235,11 @@ impl Cluster {
                 }
                 host.tables.topics.set_told(u64::MAX);
                 host.log.reput.all();
-                let role = if self.machines[number].is_master { "master" } else { "slave" };
+                let role = if self.machines[number].is_master {
+                    "master"
+                } else {
+                    "slave"
+                };
                 let end = host.log.store.max_physical().0;
                 self.machines[number].host = Some(host);
                 self.compared.remove(&number);
@@ -251,7 +259,8 @@ impl Cluster {
     }
 
     fn end(&self, number: usize) -> i64 {
-        self.host(number).map_or(0, |host| host.log.store.max_physical().0)
+        self.host(number)
+            .map_or(0, |host| host.log.store.max_physical().0)
     }
 
     /// Something happens.
@@ -290,7 +299,10 @@ impl Cluster {
             host.handlers.serve(&mut all, true, &|| false);
             host.log.reput.wake();
         }
-        self.note(format!("send {count} to {master}, its log ends at {}", self.end(master)));
+        self.note(format!(
+            "send {count} to {master}, its log ends at {}",
+            self.end(master)
+        ));
     }
 
     /// Some bytes of a connection arrive, and both ends act.
@@ -307,7 +319,10 @@ impl Cluster {
         match outcome {
             Ok(()) if is_old => {}
             Ok(()) => self.wires.push(wire),
-            Err(why) => self.note(format!("the wire of {} and {} ends: {why}", wire.slave, wire.master)),
+            Err(why) => self.note(format!(
+                "the wire of {} and {} ends: {why}",
+                wire.slave, wire.master
+            )),
         }
     }
 
@@ -319,7 +334,10 @@ impl Cluster {
             if session.has_more() && wire.copy.is_some() {
                 let mut slices = [IoSlice::new(&[]); 8];
                 let count = session.next(&mut slices);
-                let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+                let all: Vec<u8> = slices[..count]
+                    .iter()
+                    .flat_map(|slice| slice.iter().copied())
+                    .collect();
                 // The kernel takes what it likes.
                 let taken = all.len().min(most);
                 wire.to_slave.extend(&all[..taken]);
@@ -345,7 +363,10 @@ impl Cluster {
             return self.take_over();
         };
         for slave in 0..self.machines.len() {
-            let is_connected = self.wires.iter().any(|wire| wire.slave == slave && wire.copy.is_some());
+            let is_connected = self
+                .wires
+                .iter()
+                .any(|wire| wire.slave == slave && wire.copy.is_some());
             let is_slave = !self.machines[slave].is_master && self.machines[slave].host.is_some();
             if is_slave && !is_connected && !self.machines[slave].waits_for_somebody {
                 self.connect_to(slave, master);
@@ -403,11 +424,15 @@ impl Cluster {
         self.check_kept(master);
         self.machines[slave].waits_for_somebody = false;
         if let Some(host) = self.machines[slave].host.take() {
-            self.wires.retain(|wire| wire.slave != slave && wire.master != slave);
-            host.close().unwrap_or_else(|e| self.fail(&format!("{slave} does not close: {e}")));
+            self.wires
+                .retain(|wire| wire.slave != slave && wire.master != slave);
+            host.close()
+                .unwrap_or_else(|e| self.fail(&format!("{slave} does not close: {e}")));
         }
         self.machines[slave].disk = self.machines[slave].disk.kill();
-        self.machines[slave].disk.put(std::path::Path::new("/store/roleHistory"), b"");
+        self.machines[slave]
+            .disk
+            .put(std::path::Path::new("/store/roleHistory"), b"");
         self.open(slave);
     }
 
@@ -486,7 +511,8 @@ impl Cluster {
         let Some(host) = self.machines[number].host.take() else {
             return;
         };
-        self.wires.retain(|wire| wire.slave != number && wire.master != number);
+        self.wires
+            .retain(|wire| wire.slave != number && wire.master != number);
         if way == 0
             && let Err(e) = host.close()
         {
@@ -533,7 +559,9 @@ impl Cluster {
             return;
         };
         self.shut_down_for_role(next);
-        self.machines.iter_mut().for_each(|machine| machine.is_master = false);
+        self.machines
+            .iter_mut()
+            .for_each(|machine| machine.is_master = false);
         self.machines[next].is_master = true;
         self.open(next);
         self.count("takeovers");
@@ -543,8 +571,10 @@ impl Cluster {
 
     fn shut_down_for_role(&mut self, number: usize) {
         if let Some(host) = self.machines[number].host.take() {
-            self.wires.retain(|wire| wire.slave != number && wire.master != number);
-            host.close().unwrap_or_else(|e| self.fail(&format!("{number} does not close: {e}")));
+            self.wires
+                .retain(|wire| wire.slave != number && wire.master != number);
+            host.close()
+                .unwrap_or_else(|e| self.fail(&format!("{number} does not close: {e}")));
         }
         self.machines[number].disk = self.machines[number].disk.kill();
     }
@@ -577,13 +607,19 @@ impl Cluster {
         let has = |number: usize| {
             self.host(number).is_some_and(|host| {
                 let store = &host.log.store;
-                let end = if self.is_sync_flush { store.flushed() } else { store.max_physical() };
+                let end = if self.is_sync_flush {
+                    store.flushed()
+                } else {
+                    store.max_physical()
+                };
                 end.0 > at && body_at(host, at).is_some_and(|found| found == body)
             })
         };
         let count = (0..self.machines.len()).filter(|number| has(*number)).count();
         if count < 2 {
-            self.fail(&format!("the message at {at} is acknowledged, and {count} of the brokers have it"));
+            self.fail(&format!(
+                "the message at {at} is acknowledged, and {count} of the brokers have it"
+            ));
         }
         self.kept.push(Kept { at, body });
     }
@@ -597,7 +633,12 @@ impl Cluster {
                 continue;
             };
             let (master, slave) = (&master.log.store, &slave.log.store);
-            let mut at = self.compared.get(&wire.slave).copied().unwrap_or(0).max(slave.min_physical().0);
+            let mut at = self
+                .compared
+                .get(&wire.slave)
+                .copied()
+                .unwrap_or(0)
+                .max(slave.min_physical().0);
             let end = slave.max_physical().0;
             while at < end {
                 let most = (end - at) as usize;
@@ -607,7 +648,10 @@ impl Cluster {
                 });
                 let both = one.len().min(other.len());
                 if both == 0 || one[..both] != other[..both] {
-                    self.fail(&format!("{} has other bytes than its master {} at {at}", wire.slave, wire.master));
+                    self.fail(&format!(
+                        "{} has other bytes than its master {} at {at}",
+                        wire.slave, wire.master
+                    ));
                 }
                 at += both as i64;
             }
@@ -620,7 +664,10 @@ impl Cluster {
         let Some(host) = self.host(number) else { return };
         for kept in &self.kept {
             if body_at(host, kept.at).is_none_or(|found| found != kept.body) {
-                self.fail(&format!("{number} has lost the acknowledged message at {}", kept.at));
+                self.fail(&format!(
+                    "{number} has lost the acknowledged message at {}",
+                    kept.at
+                ));
             }
         }
     }
@@ -682,7 +729,9 @@ impl Cluster {
             for queue in 0..2 {
                 let [own, its] = [host, other].map(|host| host.log.store.queue_bounds(&topic, queue));
                 if own.1 != its.1 {
-                    self.fail(&format!("{topic} {queue} ends at {own:?} on {number} and at {its:?} on {master}"));
+                    self.fail(&format!(
+                        "{topic} {queue} ends at {own:?} on {number} and at {its:?} on {master}"
+                    ));
                 }
             }
         }

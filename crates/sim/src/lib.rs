@@ -13,6 +13,7 @@ mod check;
 mod cluster;
 mod promises;
 mod requests;
+pub mod transactions;
 mod world;
 
 pub use cluster::Cluster;

@@ -15,8 +15,20 @@ fn seeds(from: u64) {
         }
     }
     // What never happens is not tested.
-    for what in ["acknowledged", "alone", "late", "connections", "ends", "cuts", "stops", "takeovers"] {
-        assert!(counts.get(what).is_some_and(|count| *count > 20), "{what}: {counts:?}");
+    for what in [
+        "acknowledged",
+        "alone",
+        "late",
+        "connections",
+        "ends",
+        "cuts",
+        "stops",
+        "takeovers",
+    ] {
+        assert!(
+            counts.get(what).is_some_and(|count| *count > 20),
+            "{what}: {counts:?}"
+        );
     }
 }
 

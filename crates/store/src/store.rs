@@ -423,6 +423,14 @@ impl<D: Disk> Store<D> {
         self.log.record_at(offset.0)
     }
 
+    /// The same of a record that readers may not see yet: for who only appends more behind it.
+    pub fn appended_record_at(&self, offset: PhysicalOffset) -> Result<MappedSlice, RecordAtError> {
+        if offset >= self.max_physical() {
+            return Err(RecordAtError::Outside(offset));
+        }
+        self.log.record_at(offset.0)
+    }
+
     /// Makes everything appended so far durable, unless that is less than `least_pages` pages of 4 KiB; returns the
     /// durable end.
     ///

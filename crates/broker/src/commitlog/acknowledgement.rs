@@ -52,7 +52,7 @@ pub enum Answer {
     /// To a message that a consumer sent back.
     SendBack(Responder),
     /// To a commit.
-    Commit(Responder),
+    Commit(CommitAnswer),
 }
 
 impl Answer {
@@ -63,6 +63,7 @@ impl Answer {
                 physical: Physical::Many(all),
                 ..
             }) => size_of_val(all.as_slice()),
+            Answer::Commit(_) => MARK_BYTES,
             _ => 0,
         }
     }
@@ -80,8 +81,13 @@ impl Answer {
         match self {
             Answer::Send(answer) => answer.give(code),
             Answer::SendBack(responder) if code == response::SUCCESS => responder.ok(),
-            // The half messages' queue remembers what is not safe yet (RocketMQ 4.9.7, EndTransactionProcessor).
-            Answer::Commit(responder) => responder.ok(),
+            Answer::Commit(answer) => {
+                if code != response::FLUSH_DISK_TIMEOUT {
+                    (answer.mark)();
+                }
+                // What is not safe is checked again (RocketMQ 4.9.7, EndTransactionProcessor).
+                answer.responder.ok();
+            }
             // A consumer knows no half success: it sends the message back once more.
             Answer::SendBack(responder) => {
                 responder.error(code, "the copy is stored and not yet as safe as the settings ask");
@@ -93,7 +99,7 @@ impl Answer {
     fn refuse(self, remark: &str) {
         let responder = match self {
             Answer::Send(answer) => answer.responder,
-            Answer::SendBack(responder) | Answer::Commit(responder) => responder,
+            Answer::SendBack(responder) | Answer::Commit(CommitAnswer { responder, .. }) => responder,
         };
         responder.error(response::SERVICE_NOT_AVAILABLE, remark);
     }
@@ -318,6 +324,18 @@ impl SettingsListener for Acknowledgements {
         self.request_flush();
     }
 }
+
+/// The answer to a commit.
+pub struct CommitAnswer {
+    /// Who gets it.
+    pub responder: Responder,
+    /// Marks the half message as ended. Not before its message is safe: recovery steps over damage, and could find the mark
+    /// behind a message that a power cut took.
+    pub mark: Box<dyn FnOnce() + Send>,
+}
+
+/// What that closure has allocated, bytes.
+const MARK_BYTES: usize = 32;
 
 /// The answer to a send; knows where the message is.
 pub struct SendAnswer {

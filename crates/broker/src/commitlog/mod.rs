@@ -19,7 +19,7 @@ mod atomics {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 }
 
-pub use acknowledgement::{Acknowledgements, Answer, Physical, Safety, SendAnswer, Waiter};
+pub use acknowledgement::{Acknowledgements, Answer, CommitAnswer, Physical, Safety, SendAnswer, Waiter};
 pub use appender::{Appender, StoreError, Stored};
 pub use flush::Flusher;
 pub use growth::Growth;

@@ -17,7 +17,7 @@ use protocol::header::broker::{EndTransactionRequestHeader, ResumeCheckHalfMessa
 use remoting::Request;
 use store::{AppendError, NewRecord, PhysicalOffset};
 
-use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
+use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Stored, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
 use crate::transaction::{QUEUE, append_mark, committed, is_half_record};
@@ -95,8 +95,12 @@ impl Error {
 
 /// How a transaction ended.
 enum Outcome {
-    /// The message is stored; whether its producer waits until it is safe.
-    Committed(Stored, bool),
+    Committed {
+        stored: Stored,
+        /// Its producer waits until it is safe.
+        waits: bool,
+        half_offset: i64,
+    },
     RolledBack,
     /// It stays open.
     Unknown,
@@ -128,14 +132,21 @@ impl<D: Disk> Transaction<D> {
             .map_err(Error::Header)
             .and_then(|header| self.end_one(&header, &settings, now));
         match ended {
-            Ok(Outcome::Committed(stored, waits)) => {
+            Ok(Outcome::Committed {
+                stored,
+                waits,
+                half_offset,
+            }) => {
                 let waiter = Waiter {
                     end: stored.end,
                     topic: None,
                     made_topic: false,
                     since_ms: now,
                     safety: Safety::default(),
-                    answer: Answer::Commit(responder),
+                    answer: Answer::Commit(CommitAnswer {
+                        responder,
+                        mark: self.mark(half_offset),
+                    }),
                 };
                 self.appender.acknowledge(waiter, waits, &settings);
             }
@@ -166,10 +177,11 @@ impl<D: Disk> Transaction<D> {
             sys_flag::TRANSACTION_ROLLBACK => false,
             other => return Err(Error::Kind(other)),
         };
+        // Under SYNC_FLUSH a producer that is asked may answer before the copy it was asked for is on the disk.
         let record = self
             .appender
             .store
-            .record_at(PhysicalOffset(header.commit_log_offset))
+            .appended_record_at(PhysicalOffset(header.commit_log_offset))
             .map_err(|_| Error::NoRecord)?;
         let Ok(Entry::Record(half)) = decode(&record, Check::Lengths) else {
             return Err(Error::NoRecord);
@@ -187,12 +199,26 @@ impl<D: Disk> Transaction<D> {
         let mut text = Vec::with_capacity(half.properties().len() + 16);
         let message = committed(&half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
         let stored = self.appender.append_copy(&message, now)?;
-        // Behind the message: a crash between the two asks once more. It must not lose the message.
-        if let Err(e) = append_mark(&self.appender, half_offset, now) {
-            tracing::warn!("half message {half_offset} is committed, and will be checked once more: {e}");
-        }
         let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
-        Ok(Outcome::Committed(stored, waits))
+        Ok(Outcome::Committed {
+            stored,
+            waits,
+            half_offset,
+        })
+    }
+
+    /// Marks a half message as ended whose message is stored. A crash before that asks once more. It must not lose the message.
+    fn mark(&self, half_offset: i64) -> Box<dyn FnOnce() + Send> {
+        let (appender, clock) = (Arc::clone(&self.appender), Arc::clone(&self.clock));
+        Box::new(move || {
+            if let Err(e) = append_mark(&appender, half_offset, clock.now_ms()) {
+                tracing::warn!("half message {half_offset} is committed, and will be checked once more: {e}");
+            }
+            if appender.settings.load().is_sync_flush() {
+                // Nobody waits for it, and it is not visible before.
+                appender.acknowledgements.request_flush();
+            }
+        })
     }
 
     /// RESUME_CHECK_HALF_MESSAGE: what was given up is checked again, from the first check on.

@@ -11,7 +11,7 @@ use filter::Bloom;
 use parking_lot::Mutex;
 use remoting::Client;
 use settings::Live;
-use store::{RecoveryReport, Store};
+use store::{PhysicalOffset, RecoveryReport, Store};
 
 use super::StartError;
 use crate::address;
@@ -181,6 +181,16 @@ impl<D: Disk + Clone> Parts<D> {
             traffic,
         }
         .build(now);
+        if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
+            && !parts.settings.load().is_slave()
+        {
+            // Only the first stretches are named.
+            let is_all = report.damage.count <= report.damage.first.len() as u64;
+            let last = if is_all { last.at } else { report.log_end };
+            parts
+                .checks
+                .put_back_doubtful(PhysicalOffset(first.at), PhysicalOffset(last));
+        }
         Ok((parts, report))
     }
 }

@@ -107,12 +107,12 @@ struct State {
 
 /// Looks after half messages that nobody ends.
 pub struct Checks<D: Disk> {
-    appender: Arc<Appender<D>>,
+    pub(super) appender: Arc<Appender<D>>,
     topics: Arc<TopicTable>,
     offsets: Arc<OffsetTable>,
     producers: Arc<Producers>,
     settings: Arc<settings::Live<Settings>>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     /// Wakes it.
     pub listener: Arc<HalfListener>,
     state: Mutex<State>,
@@ -126,7 +126,7 @@ pub struct Checks<D: Disk> {
 }
 
 /// Why a step ends.
-enum Halt {
+pub(super) enum Halt {
     /// There is nothing more to be done in this round.
     Over,
     /// It has done enough.
@@ -342,7 +342,12 @@ impl<D: Disk> Checks<D> {
     }
 
     /// Reads some messages; returns where to go on.
-    fn read(&self, topic: &str, from: i64, slices: &mut Vec<disk::MappedSlice>) -> Result<i64, Halt> {
+    pub(super) fn read(
+        &self,
+        topic: &str,
+        from: i64,
+        slices: &mut Vec<disk::MappedSlice>,
+    ) -> Result<i64, Halt> {
         let limits = ReadLimits {
             max_messages: READ_MAX,
             max_bytes: i64::MAX,
@@ -534,6 +539,11 @@ impl<D: Disk> Checks<D> {
             );
         }
         Ok(())
+    }
+
+    /// Where the walk is.
+    pub(super) fn place(&self) -> Place {
+        self.state.lock().progress.now()
     }
 
     /// Half messages that are not looked at yet, or not ended.

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use disk::MmapDisk;
-use store::{FlushType, QueueOffset, Store, StoreSettings};
+use store::{FlushType, PhysicalOffset, QueueOffset, Store, StoreSettings};
 
 #[test]
 fn a_read_that_would_wait_for_the_device_is_known_before() {
@@ -28,6 +28,8 @@ fn a_read_that_would_wait_for_the_device_is_known_before() {
     for offset in [-1, 0, 300, 999, 1000, 1001] {
         assert!(!is_cold(&store, offset), "{offset} was written just now");
     }
+    let early = PhysicalOffset(8500);
+    assert!(!store.is_cold_at(early), "it was written just now");
     assert!(
         !store.is_cold("U", 0, QueueOffset(0), 32),
         "there is no such queue"
@@ -38,6 +40,14 @@ fn a_read_that_would_wait_for_the_device_is_known_before() {
     let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
     disk::forget_pages(dir.path()).unwrap();
     assert!(is_cold(&store, 300));
+    assert!(store.is_cold_at(early));
+    for nowhere in [
+        PhysicalOffset(-1),
+        store.max_physical(),
+        store.max_physical().plus(1),
+    ] {
+        assert!(!store.is_cold_at(nowhere), "{nowhere} is not there");
+    }
     let mut next = 300;
     while next < 340 {
         let (result, slices) = read(&store, "T", 0, next);
@@ -55,4 +65,24 @@ fn a_read_that_would_wait_for_the_device_is_known_before() {
     }
     settle(&store);
     assert!(!is_cold(&store, 1050));
+}
+
+#[test]
+fn who_appends_behind_a_record_may_see_it_before_its_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        flush_type: FlushType::Sync,
+        ..StoreSettings::below(dir.path())
+    };
+    let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
+    send(&store, record("T", 0, b"x", b""), NOW);
+    let at = PhysicalOffset(0);
+    assert!(store.record_at(at).is_err());
+    assert_eq!(
+        store.appended_record_at(at).unwrap().len() as i64,
+        store.max_physical().0
+    );
+    assert!(store.appended_record_at(store.max_physical()).is_err());
+    settle(&store);
+    assert!(store.record_at(at).is_ok());
 }
