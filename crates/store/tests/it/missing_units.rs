@@ -88,6 +88,36 @@ fn nothing_missing_is_nothing_to_tell() {
 }
 
 #[test]
+fn a_broker_without_traffic_writes_no_checkpoint_again() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    for number in 0..COUNT {
+        send_through(&store, record("T", 0, &body(number), b"KEYS\x01k"), NOW);
+    }
+    store.build_index().unwrap();
+    store.flush_consumequeues(0, true).unwrap();
+    let before = disk.operations();
+    (0..3).for_each(|_| store.flush_consumequeues(0, true).unwrap());
+    assert_eq!(disk.operations(), before);
+    // What changes is written, be it another topic's queue or a queue's files.
+    let is_written = |store: &Store<SimDisk>| {
+        let before = disk.content(Path::new("/store/queueCheckpoint"));
+        store.flush_consumequeues(0, true).unwrap();
+        disk.content(Path::new("/store/queueCheckpoint")) != before
+    };
+    send_through(&store, record("Other", 0, b"x", b""), NOW);
+    assert!(is_written(&store) && !is_written(&store));
+    store.delete_topic("Other").unwrap();
+    assert!(is_written(&store) && !is_written(&store));
+    // And a stop leaves both, whatever became of them.
+    disk.take(Path::new("/store/queueCheckpoint"));
+    store.shutdown().unwrap();
+    drop(store);
+    let (_, report) = open(&disk.kill(), &settings());
+    assert_eq!((report.queue_checkpoint_lost, report.clean), (None, true));
+}
+
+#[test]
 fn a_queue_that_lost_a_file_is_built_again_from_there_on() {
     for clean in [true, false] {
         for (number, found) in [(2, 32), (1, 16), (0, 0)] {
