@@ -16,7 +16,6 @@
 //! hole; the next start brings the queues after it, and the same cut can be made again. The same goes for an error: what
 //! is left is whole, [`Store::reput`] and the index go on from the cut, and another call goes on cutting.
 
-use crate::checkpoint::Checkpoint;
 use crate::cut_off::{self, KEPT_BYTES, copy_out};
 use crate::flush::ONE_BY_ONE_MAX;
 use crate::index::{Index, forget_behind};
@@ -415,24 +414,17 @@ impl<D: Disk> Store<D> {
         if goes_back {
             // First what belongs to it, so that a start after a crash knows the queues.
             let index = index.map_or_else(Vec::new, |index| index.ends_below(to));
-            self.write_queue_checkpoint((to, 0, 0), index)
+            self.write_queue_checkpoint((to, 0, 0), index, false)
                 .or_else(|undone| undone.until_next_time("queueCheckpoint"))?;
             less.vouched = Some(to);
         }
-        self.save_as_checkpoint(less)?;
+        self.change_checkpoint(|content| *content = less)?;
         if goes_back {
             // The position before, by itself: a power cut in between must not leave the old one with other times.
             (less.physic_timestamp, less.logics_timestamp) = (0, 0);
-            self.save_as_checkpoint(less)?;
+            self.change_checkpoint(|content| *content = less)?;
         }
         Ok(())
-    }
-
-    fn save_as_checkpoint(&self, new: Checkpoint) -> Result<(), Undone> {
-        let mut checkpoint = self.checkpoint.lock();
-        let (file, content) = &mut *checkpoint;
-        *content = new;
-        self.latch.guard(file.save(content))
     }
 
     /// Lets reput go on from a position that it has passed.

@@ -1,5 +1,6 @@
 //! Flushing consumequeues, and the checkpoint that vouches for them.
 
+use crate::checkpoint::Checkpoint;
 use crate::latch::{Latched, Undone};
 use crate::store::Store;
 use disk::Disk;
@@ -95,18 +96,37 @@ impl<D: Disk> Store<D> {
         let physic = before.physic_timestamp.max(flushed_timestamp);
         let logics = before.logics_timestamp.max(reput_timestamp);
         // First what belongs to the checkpoint: should this be cut short, it belongs to none, and a start knows less.
-        let queues = self.save_queue_checkpoint((vouched, physic, logics));
+        let queues = self.save_queue_checkpoint((vouched, physic, logics), save);
         match save {
             Save::CheckpointAtLeast => queues.or_else(|undone| undone.until_next_time("queueCheckpoint"))?,
             _ => queues?,
         }
+        let change = |content: &mut Checkpoint| {
+            content.vouched = Some(vouched);
+            content.physic_timestamp = physic;
+            content.logics_timestamp = logics;
+            // 5.x without a controller sets this anew at its start; up to here it is true.
+            content.confirmed = flushed;
+        };
+        let mut after = before;
+        change(&mut after);
+        // A broker without traffic writes nothing. What recovery left in the file is another matter.
+        let is_known = self.checkpoint_is_saved.load(Ordering::Acquire);
+        match is_known && after == before && save == Save::Both {
+            true => Ok(()),
+            false => self.change_checkpoint(change),
+        }
+    }
+
+    /// Changes the checkpoint, durably or not at all.
+    pub(crate) fn change_checkpoint(&self, change: impl FnOnce(&mut Checkpoint)) -> Result<(), Undone> {
         let mut checkpoint = self.checkpoint.lock();
         let (file, content) = &mut *checkpoint;
-        content.vouched = Some(vouched);
-        content.physic_timestamp = physic;
-        content.logics_timestamp = logics;
-        // 5.x without a controller sets this anew at its start; up to here it is true.
-        content.confirmed = flushed;
-        self.latch.guard(file.save(content))
+        let mut changed = *content;
+        change(&mut changed);
+        self.latch.guard(file.save(&changed))?;
+        *content = changed;
+        self.checkpoint_is_saved.store(true, Ordering::Release);
+        Ok(())
     }
 }

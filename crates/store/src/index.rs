@@ -647,10 +647,8 @@ impl<D: Disk> Store<D> {
         result?;
         if index.full_timestamp != before {
             // A file became full and was flushed: from now on a crash keeps it.
-            let mut checkpoint = self.checkpoint.lock();
-            let (file, content) = &mut *checkpoint;
-            content.index_timestamp = index.full_timestamp;
-            self.latch.guard(file.save(content))?;
+            let timestamp = index.full_timestamp;
+            self.change_checkpoint(|content| content.index_timestamp = timestamp)?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@
 //! Java's brokers leave the file alone.
 
 use crate::checkpoint::Checkpoint;
+use crate::flush::Save;
 use crate::latch::Undone;
 use crate::queue::Queue;
 use crate::sealed::{seal, unseal};
@@ -203,8 +204,9 @@ impl<F: MappedFile> Queue<F> {
 
 impl<D: Disk> Store<D> {
     /// Writes the file that belongs to a checkpoint which is about to be saved. The queues are durable up to its position.
-    pub(crate) fn save_queue_checkpoint(&self, vouched: (i64, i64, i64)) -> Result<(), Undone> {
-        self.write_queue_checkpoint(vouched, self.index_ends())
+    /// Not again if it says what was written last, but at a stop.
+    pub(crate) fn save_queue_checkpoint(&self, vouched: (i64, i64, i64), save: Save) -> Result<(), Undone> {
+        self.write_queue_checkpoint(vouched, self.index_ends(), save == Save::Both)
     }
 
     /// The same where it is known which index files count, and up to where.
@@ -212,6 +214,7 @@ impl<D: Disk> Store<D> {
         &self,
         vouched: (i64, i64, i64),
         index: Vec<(String, i64)>,
+        unless_same: bool,
     ) -> Result<(), Undone> {
         let mut all = QueueCheckpoint {
             vouched,
@@ -230,10 +233,19 @@ impl<D: Disk> Store<D> {
                 topic.insert(queue.id, state);
             }
         }
+        let sealed = seal(all.text());
+        let sum = (sealed.len(), crc32fast::hash(&sealed));
+        let mut last = self.queue_checkpoint_sum.lock();
+        if unless_same && *last == Some(sum) {
+            return Ok(());
+        }
+        *last = None;
         let path = QueueCheckpoint::path(&self.settings.root_dir);
-        let written = self.disk.write_small(&path, &seal(all.text()), false);
+        let written = self.disk.write_small(&path, &sealed, false);
         // No message is in it: without it, a start only knows less.
-        written.map_err(Undone::Waits)
+        written.map_err(Undone::Waits)?;
+        *last = Some(sum);
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod missing;
 mod queues;
 mod role;
 mod scan;
+mod signs;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::damage::DamageReport;
@@ -157,6 +158,10 @@ pub struct RecoveryReport {
     pub units_cut: u64,
     /// Queues that had more units than were found.
     pub missing_units: MissingReport,
+    /// Queues that end with a full file, where nothing says whether others followed it and the log was not searched whole.
+    pub unclear_ends: u64,
+    /// The first of them, at most 20.
+    pub first_unclear_ends: Vec<String>,
     /// Units that pointed behind the end of the log.
     pub units_behind: Option<UnitsBehind>,
     /// Records that took a place in a queue from an earlier one, as both say that it is theirs.
@@ -244,12 +249,19 @@ impl RecoveryReport {
         }
         if self.queue_checkpoint_lost == Some(QueueCheckpointLoss::Missing) {
             lines
-                .push("queueCheckpoint is missing: queues that lost their last files are not noticed".into());
+                .push("queueCheckpoint is missing: queues were only compared with the end of the log".into());
         }
         if let Some(behind) = self.units_behind.as_ref().filter(|_| self.replica) {
             let (units, end) = (behind.units, behind.log_end);
             lines.push(format!(
                 "{units} queue units pointed behind the end of the log at {end}: the master sends these messages again"
+            ));
+        }
+        if self.unclear_ends > 0 {
+            let (count, first) = (self.unclear_ends, self.first_unclear_ends.join(", "));
+            lines.push(format!(
+                "{count} consumequeues end with a full file, and a short look at the log did not tell whether others followed: {first}; \
+                 a start that finds an empty file queueCheckpoint compares all queues with all of the log"
             ));
         }
         if self.units_cut > 0 {
@@ -612,6 +624,15 @@ impl<D: Disk> Recovery<'_, D> {
         // Nothing tells which queues there were: the log does.
         let is_known = self.report.queue_checkpoint_lost != Some(QueueCheckpointLoss::Damaged);
         let start = if is_known { start } else { log.min() };
+        if known.is_none() && is_known && found.with_units {
+            let is_own = self.report.queue_checkpoint_lost == Some(QueueCheckpointLoss::Missing);
+            let mut more = self.look_for_missing(log, start, is_own)?;
+            more.retain(|more| {
+                let mut told = found.missing.iter();
+                !told.any(|told| (&told.topic, told.queue_id) == (&more.topic, more.queue_id))
+            });
+            found.missing.extend(more);
+        }
         let missing_from = found.missing.iter().map(|missing| missing.from).min();
         let start = missing_from.map_or(start, |from| from.min(start));
         if !found.with_units || !is_known || missing_from.is_some() {

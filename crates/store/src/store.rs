@@ -76,6 +76,10 @@ pub struct Store<D: Disk> {
     pub(crate) flush_lock: Mutex<()>,
     pub(crate) queue_flush_lock: Mutex<()>,
     pub(crate) checkpoint: Mutex<(CheckpointFile<D::File>, Checkpoint)>,
+    /// The file has what is in memory.
+    pub(crate) checkpoint_is_saved: AtomicBool,
+    /// Length and sum of the `queueCheckpoint` that was written last.
+    pub(crate) queue_checkpoint_sum: Mutex<Option<(usize, u32)>>,
     /// The log is made ready below this position.
     pub(crate) prepared: AtomicI64,
     /// Where the log ended when it was made ready last.
@@ -650,6 +654,8 @@ impl<D: Disk> Store<D> {
             flush_lock: Mutex::new(()),
             queue_flush_lock: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
+            checkpoint_is_saved: AtomicBool::new(false),
+            queue_checkpoint_sum: Mutex::new(None),
             prepared: AtomicI64::new(end),
             prepared_from: AtomicI64::new(end),
             cuts: AtomicU64::new(0),

@@ -26,4 +26,5 @@ mod raw;
 mod record_starts;
 mod refusals;
 mod reput;
+mod signs;
 mod threads;

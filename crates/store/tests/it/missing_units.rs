@@ -3,6 +3,7 @@
 use crate::damage::settings;
 use crate::harness::*;
 use disk::{Disk, SimDisk};
+use message::record::{Fields, Place, body_crc};
 use std::path::{Path, PathBuf};
 use store::{RecoveryReport, Store};
 
@@ -11,6 +12,8 @@ const COUNT: usize = 40;
 const BODY: usize = 500;
 /// Bytes of a record.
 const RECORD: usize = 92 + BODY;
+/// Bytes of a log file.
+const FILE: i64 = 16 * 1024;
 const DIR: &str = "/store/consumequeue/T/0";
 
 fn body(number: usize) -> Vec<u8> {
@@ -82,6 +85,36 @@ fn nothing_missing_is_nothing_to_tell() {
             (0, 0, 0)
         );
     }
+}
+
+#[test]
+fn a_broker_without_traffic_writes_no_checkpoint_again() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    for number in 0..COUNT {
+        send_through(&store, record("T", 0, &body(number), b"KEYS\x01k"), NOW);
+    }
+    store.build_index().unwrap();
+    store.flush_consumequeues(0, true).unwrap();
+    let before = disk.operations();
+    (0..3).for_each(|_| store.flush_consumequeues(0, true).unwrap());
+    assert_eq!(disk.operations(), before);
+    // What changes is written, be it another topic's queue or a queue's files.
+    let is_written = |store: &Store<SimDisk>| {
+        let before = disk.content(Path::new("/store/queueCheckpoint"));
+        store.flush_consumequeues(0, true).unwrap();
+        disk.content(Path::new("/store/queueCheckpoint")) != before
+    };
+    send_through(&store, record("Other", 0, b"x", b""), NOW);
+    assert!(is_written(&store) && !is_written(&store));
+    store.delete_topic("Other").unwrap();
+    assert!(is_written(&store) && !is_written(&store));
+    // And a stop leaves both, whatever became of them.
+    disk.take(Path::new("/store/queueCheckpoint"));
+    store.shutdown().unwrap();
+    drop(store);
+    let (_, report) = open(&disk.kill(), &settings());
+    assert_eq!((report.queue_checkpoint_lost, report.clean), (None, true));
 }
 
 #[test]
@@ -418,17 +451,30 @@ fn on_a_full_disk_places_are_kept_all_the_same() {
     assert_eq!(drain_places(&store, "T", 0), [(COUNT as i64, b"x".to_vec())]);
 }
 
-/// Offsets 32 to 35 are given twice, because nothing told that the queue's last file was gone.
+/// Offsets 32 to 35 are given twice, by a broker that did not notice that the queue's last file was gone.
 fn given_twice() -> SimDisk {
     let disk = vouched(true);
-    disk.take(&queue_file(2));
-    disk.take(Path::new("/store/queueCheckpoint"));
-    let (store, report) = open(&disk, &settings());
-    assert_eq!(report.errors().len(), 0, "nothing tells");
+    let (store, _) = open(&disk, &settings());
     for number in 32..36 {
-        let sent = send_through(&store, record("T", 0, &[200 + number as u8; BODY], b""), NOW);
-        assert_eq!(sent.queue_offset.0, number);
+        let at = store.max_physical();
+        let body = [200 + number as u8; BODY];
+        let fields = Fields {
+            body: &body,
+            body_crc: body_crc(&body),
+            ..fields("T", 0, b"")
+        };
+        let mut bytes = vec![0; fields.encoded_len()];
+        assert!(at.0 % FILE + bytes.len() as i64 + 8 <= FILE, "it fits the file");
+        let place = Place {
+            queue_offset: number,
+            physical_offset: at.0,
+            store_timestamp: NOW,
+        };
+        fields.encode(place, &mut bytes);
+        store.append_raw(at, &bytes, NOW).unwrap();
+        settle(&store);
     }
+    assert_eq!(store.taken_places(), 4);
     store.shutdown().unwrap();
     drop(store);
     disk.kill()
