@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use broker::lane::Workers;
-use broker::replication::{CompareError, CopyError, LogCopy, MasterLog, SlaveSession};
+use broker::replication::{CompareError, CopyError, LogCopy, MasterLog, NOTHING_THERE, SlaveSession};
 use broker::run::{Parts, Surroundings};
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use broker::tables::save;
 use bytes::Bytes;
 use disk::{Clock, SimClock, SimDisk, SimRandom};
-use ha::Extent;
+use ha::{Extent, Stop};
 use message::id::OffsetMessageId;
 use message::record::{Check, Entry, decode};
 use protocol::code::{request, response};
@@ -109,7 +109,16 @@ impl MasterLog for AskedMachine<'_> {
             .handlers
             .serve(&mut VecDeque::from([request]), true, &|| false);
         let answer = self.peer.take().pop().expect("answered at once");
-        Ok((answer.code == response::SUCCESS).then_some(answer.body))
+        let remark = answer.remark.as_deref().unwrap_or_default();
+        match answer.code {
+            response::SUCCESS => Ok(Some(answer.body)),
+            _ if remark.starts_with(NOTHING_THERE) => Ok(None),
+            other => Err(CompareError::Answer {
+                code: request::VIEW_MESSAGE_BY_ID,
+                answer: other,
+                remark: remark.to_owned(),
+            }),
+        }
     }
 }
 
@@ -258,6 +267,12 @@ impl Cluster {
         self.machines.iter().position(is_it)
     }
 
+    /// Up to where one slave has acknowledged the master's log.
+    fn reached(&self) -> i64 {
+        let master = self.master().and_then(|number| self.host(number));
+        master.map_or(0, |host| host.log.appender.acknowledgements.replicated_to(1))
+    }
+
     fn end(&self, number: usize) -> i64 {
         self.host(number)
             .map_or(0, |host| host.log.store.max_physical().0)
@@ -314,7 +329,16 @@ impl Cluster {
         let most = [1, 8, 100, 3000, 100_000][self.random.below(5) as usize];
         let most = 1 + self.random.below(most) as usize;
         let mut wire = self.wires.swap_remove(number);
+        let before = self.reached();
         let outcome = self.carry_on(&mut wire, most);
+        let after = self.reached();
+        if before != after {
+            self.note(format!(
+                "{} has acknowledged up to {after}, its log ends at {}",
+                wire.slave,
+                self.end(wire.slave)
+            ));
+        }
         let is_old = wire.copy.is_none() && wire.to_master.is_empty();
         match outcome {
             Ok(()) if is_old => {}
@@ -391,12 +415,13 @@ impl Cluster {
         let asked = AskedMachine { host: other, peer };
         match at_once(copy.agree(&asked, ip(master))) {
             Ok(()) => {}
-            Err(CopyError::Doubt(at)) => return self.note(format!("{slave} doubts its log from {at} on")),
+            Err(CopyError::Compare(e)) => return self.note(format!("{slave} can not compare yet: {e}")),
             Err(CopyError::Stop(stop)) => {
                 self.note(format!("{slave} stops: {stop}"));
                 self.count("stops");
                 self.machines[slave].waits_for_somebody = true;
-                return self.decide(slave, master);
+                let keeps = matches!(stop, Stop::Acknowledged { .. });
+                return self.decide(slave, master, keeps);
             }
             Err(e) => self.fail(&format!("{slave} can not agree with {master}: {e}")),
         }
@@ -420,7 +445,7 @@ impl Cluster {
 
     /// An operator looks at a slave that does not cut by itself. Nothing that was promised is lost by the cut, since the master has all
     /// of it: that is what the operator can find out and the broker can not.
-    fn decide(&mut self, slave: usize, master: usize) {
+    fn decide(&mut self, slave: usize, master: usize, keeps: bool) {
         self.check_kept(master);
         self.machines[slave].waits_for_somebody = false;
         if let Some(host) = self.machines[slave].host.take() {
@@ -429,10 +454,14 @@ impl Cluster {
             host.close()
                 .unwrap_or_else(|e| self.fail(&format!("{slave} does not close: {e}")));
         }
-        self.machines[slave].disk = self.machines[slave].disk.kill();
-        self.machines[slave]
-            .disk
-            .put(std::path::Path::new("/store/roleHistory"), b"");
+        if keeps {
+            let disk = self.machines[slave].disk.kill();
+            disk.put(std::path::Path::new("/store/roleHistory"), b"");
+            self.machines[slave].disk = disk;
+        } else {
+            // Nothing of its log is the master's: it begins with an empty store.
+            self.machines[slave].disk = SimDisk::new();
+        }
         self.open(slave);
     }
 
@@ -617,14 +646,20 @@ impl Cluster {
         };
         let count = (0..self.machines.len()).filter(|number| has(*number)).count();
         if count < 2 {
+            let ends = (0..self.machines.len()).map(|number| {
+                let store = self.host(number).map(|host| &host.log.store);
+                store.map(|store| (store.max_physical().0, store.flushed().0, store.visible().0))
+            });
             self.fail(&format!(
-                "the message at {at} is acknowledged, and {count} of the brokers have it"
+                "the message at {at} is acknowledged, and {count} of the brokers have it (ends, flushed, visible: {:?})",
+                ends.collect::<Vec<_>>()
             ));
         }
         self.kept.push(Kept { at, body });
     }
 
-    /// A slave that copies has what its master has.
+    /// A slave that copies has every record of its master, up to its own end. (Where a power cut has left damage in a master's log, the
+    /// slave may have the sound bytes.)
     fn check_copies(&mut self) {
         for wire in &self.wires {
             let (Some(master), Some(slave), true) =
@@ -633,29 +668,28 @@ impl Cluster {
                 continue;
             };
             let (master, slave) = (&master.log.store, &slave.log.store);
-            let mut at = self
-                .compared
-                .get(&wire.slave)
-                .copied()
-                .unwrap_or(0)
-                .max(slave.min_physical().0);
-            let end = slave.max_physical().0;
-            while at < end {
-                let most = (end - at) as usize;
-                let [one, other] = [slave, master].map(|store| {
-                    let bytes = store.raw(PhysicalOffset(at), most).ok().flatten();
-                    bytes.map(|bytes| bytes.to_vec()).unwrap_or_default()
-                });
-                let both = one.len().min(other.len());
-                if both == 0 || one[..both] != other[..both] {
-                    self.fail(&format!(
-                        "{} has other bytes than its master {} at {at}",
-                        wire.slave, wire.master
-                    ));
+            let from = self.compared.get(&wire.slave).copied().unwrap_or(0);
+            let file_len = i64::from(FILE_LEN);
+            let (from, end) = (PhysicalOffset(from - from % file_len), slave.visible());
+            let files = master.files_with_records().expect("a disk that works");
+            for file in files.into_iter().filter(|file| *file >= from && *file < end) {
+                let next = PhysicalOffset(file.0 + file_len).min(end);
+                let starts = master
+                    .record_starts(file, next, usize::MAX)
+                    .expect("a disk that works");
+                for at in starts {
+                    let [own, its] =
+                        [slave, master].map(|store| store.record_at(at).map(|record| record.to_vec()));
+                    let is_whole = its.as_ref().is_ok_and(|its| at.0 + its.len() as i64 <= end.0);
+                    if is_whole && own.ok() != its.ok() {
+                        self.fail(&format!(
+                            "{} lacks the record at {at} of its master {}",
+                            wire.slave, wire.master
+                        ));
+                    }
                 }
-                at += both as i64;
             }
-            self.compared.insert(wire.slave, at);
+            self.compared.insert(wire.slave, end.0);
         }
     }
 

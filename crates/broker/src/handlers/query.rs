@@ -49,6 +49,8 @@ pub enum Error {
     Disk(#[from] disk::Error),
     #[error("the log can not be read at {0}: {1}")]
     Unreadable(i64, store::RecordAtError),
+    #[error("what the log has at {0} is not synced yet")]
+    NotSynced(i64),
 }
 
 impl Error {
@@ -60,6 +62,7 @@ impl Error {
             | Error::Name(_)
             | Error::NoRecord(..)
             | Error::Unreadable(..)
+            | Error::NotSynced(_)
             | Error::Disk(_) => response::SYSTEM_ERROR,
         }
     }
@@ -123,7 +126,11 @@ impl<D: Disk> Query<D> {
                 let body = Body::Bytes(Bytes::from_owner(record));
                 responder.reply(response::SUCCESS, None, &(), body);
             }
-            // A slave that compares its log with this one takes the other answer for "there is nothing".
+            // A slave that compares its log with this one takes the last answer for "there is nothing", and cuts what it has there. It
+            // may have acknowledged what is not synced here, and the sender hears of it when it is.
+            Err(_) if (self.store.visible()..self.store.max_physical()).contains(&PhysicalOffset(offset)) => {
+                refuse(responder, &Error::NotSynced(offset));
+            }
             Err(e @ store::RecordAtError::Disk(_)) => refuse(responder, &Error::Unreadable(offset, e)),
             Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
         }

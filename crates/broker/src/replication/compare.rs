@@ -15,7 +15,7 @@ use store::{PhysicalOffset, Store};
 /// How long a master may take to answer one question: a record may have to come from its disk.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How the remark of a broker begins that has nothing at an offset, ours and Java's (AdminBrokerProcessor, QueryMessageProcessor).
-pub(super) const NOTHING_THERE: &str = "can not find message by the offset";
+pub const NOTHING_THERE: &str = "can not find message by the offset";
 
 /// Why the logs could not be compared.
 #[derive(Debug, thiserror::Error)]

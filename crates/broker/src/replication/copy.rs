@@ -20,8 +20,6 @@ use crate::tables::save;
 pub enum CopyError {
     #[error("the logs can not be compared: {0}")]
     Compare(#[from] compare::Error),
-    #[error("the master has another log from {0} on, or has not synced its own yet: it is asked once more")]
-    Doubt(i64),
     #[error("the log can not be synced: {0}")]
     Latched(#[from] store::Latched),
     #[error("{0}")]
@@ -39,10 +37,7 @@ pub enum CopyError {
 impl CopyError {
     /// Whether it stays so until somebody does something.
     pub(super) fn needs_somebody(&self) -> bool {
-        !matches!(
-            self,
-            CopyError::Compare(_) | CopyError::Protocol(_) | CopyError::Doubt(_)
-        )
+        !matches!(self, CopyError::Compare(_) | CopyError::Protocol(_))
     }
 }
 
@@ -62,9 +57,8 @@ pub struct CopyParts<D: Disk> {
     pub history: Arc<RoleHistory>,
     /// How it stands.
     pub link: Arc<Link>,
-    /// The cut that the last comparison found. A master under SYNC_FLUSH shows a record only when it is synced, so one that a slave has
-    /// already may seem to be missing: a cut is made if two comparisons in a row find it.
-    pub found: Mutex<Option<Outcome>>,
+    /// Where the log has a hole that a power cut has left, when this broker was a master.
+    pub hole: Mutex<Option<PhysicalOffset>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -93,7 +87,16 @@ impl<D: Disk> CopyParts<D> {
             Outcome::Keep { until } => until,
             Outcome::BeginAnew | Outcome::NothingInCommon => 0,
         };
-        let found = self.found.lock().replace(compared.outcome);
+        let mut hole = self.hole.lock().take();
+        if let Some(at) = hole.take_if(|at| at.0 < until) {
+            // The master has what follows the hole, and so all that was before it: nothing is lost by the cut.
+            let cut = self
+                .store
+                .cut_back(at, now)
+                .inspect_err(|_| *self.hole.lock() = Some(at))?;
+            tracing::warn!("replication: the log has a hole at {at} and is copied from there on anew: {cut}");
+            return Ok(());
+        }
         if compared.outcome == (Outcome::Keep { until: end }) {
             return Ok(());
         }
@@ -105,9 +108,6 @@ impl<D: Disk> CopyParts<D> {
         compared
             .outcome
             .allowed(compared.last_end, &reigns, &peer.to_string())?;
-        if until < compared.last_end && found != Some(compared.outcome) {
-            return Err(CopyError::Doubt(until));
-        }
         if until < compared.last_end {
             tracing::warn!(
                 "replication: the master has another log from {until} on; what this broker has from there to {end} is cut"

@@ -30,7 +30,7 @@ mod slave;
 mod status;
 
 pub use admission::{Admission, Registered};
-pub use compare::{Error as CompareError, MasterLog};
+pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
