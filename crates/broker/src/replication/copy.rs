@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use disk::{Clock, Disk};
 use ha::{Ends, Outcome, Promise, Slave, SlaveClose, SlaveSettings, Stop};
-use parking_lot::Mutex;
 use store::{PhysicalOffset, Store};
 
 use super::compare::{self, Comparer, MasterLog};
@@ -57,8 +56,6 @@ pub struct CopyParts<D: Disk> {
     pub history: Arc<RoleHistory>,
     /// How it stands.
     pub link: Arc<Link>,
-    /// Where the log has a hole that a power cut has left, when this broker was a master.
-    pub hole: Mutex<Option<PhysicalOffset>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -87,15 +84,11 @@ impl<D: Disk> CopyParts<D> {
             Outcome::Keep { until } => until,
             Outcome::BeginAnew | Outcome::NothingInCommon => 0,
         };
-        let mut hole = self.hole.lock().take();
-        if let Some(at) = hole.take_if(|at| at.0 < until) {
-            // The master has what follows the hole, and so all that was before it: nothing is lost by the cut.
-            let cut = self
-                .store
-                .cut_back(at, now)
-                .inspect_err(|_| *self.hole.lock() = Some(at))?;
+        if let Some(at) = self.history.hole().filter(|at| *at < until) {
+            // The master has what follows the hole, and so all that was in it: nothing is lost by the cut.
+            let cut = self.store.cut_back(PhysicalOffset(at), now)?;
             tracing::warn!("replication: the log has a hole at {at} and is copied from there on anew: {cut}");
-            return Ok(());
+            return self.note_cut(at, now);
         }
         if compared.outcome == (Outcome::Keep { until: end }) {
             return Ok(());
@@ -117,7 +110,11 @@ impl<D: Disk> CopyParts<D> {
         if until < compared.last_end {
             tracing::warn!("replication: {cut}");
         }
-        self.history.cut(until);
+        self.note_cut(until, now)
+    }
+
+    fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {
+        self.history.cut(at);
         save(self.history.as_ref(), &self.disk, now)?;
         Ok(())
     }

@@ -2,6 +2,9 @@
 //!
 //! It tells what this broker may have acknowledged as a master, which a slave does not cut: [`ha::Reigns`]. A broker without the file
 //! whose log is not empty was Java's, or an older release's, and may have acknowledged all of it.
+//!
+//! A first line `hole=POSITION` says where a power cut, or a bad disk, has left damage between sound records. A master goes on behind
+//! it. Once it is a slave, its master may have what is missing there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,51 +23,74 @@ const FILE_MAX_BYTES: u64 = 16 << 20;
 
 /// What this broker acknowledged as a master.
 pub struct RoleHistory {
-    reigns: Mutex<Reigns>,
+    state: Mutex<State>,
     saver: Saver,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct State {
+    reigns: Reigns,
+    /// Where the log has damage first.
+    hole: Option<i64>,
 }
 
 impl RoleHistory {
     /// Loads the file in the store's root `root`; the log ends at `end`.
     pub fn load<D: Disk>(disk: &D, root: &Path, end: i64) -> Result<Self, LoadError> {
         let path = root.join("roleHistory");
-        let reigns = match disk.read_small(&path, FILE_MAX_BYTES)? {
-            None => Reigns::of_unknown_log(end),
+        let state = match disk.read_small(&path, FILE_MAX_BYTES)? {
+            None => State {
+                reigns: Reigns::of_unknown_log(end),
+                hole: None,
+            },
             Some(text) => Self::parse(&path, &text)?,
         };
         let saver = Saver::new(path);
         saver.touch();
         Ok(Self {
-            reigns: Mutex::new(reigns),
+            state: Mutex::new(state),
             saver,
         })
     }
 
-    fn parse(path: &Path, text: &[u8]) -> Result<Reigns, LoadError> {
+    fn parse(path: &Path, text: &[u8]) -> Result<State, LoadError> {
         let refusal = |why: String| LoadError::NotUnderstood {
             path: path.display().to_string(),
             why,
         };
         let text = std::str::from_utf8(text).map_err(|e| refusal(e.to_string()))?;
-        text.parse()
-            .map_err(|e: ha::NotUnderstood| refusal(e.to_string()))
+        let (hole, reigns) = match text.strip_prefix("hole=") {
+            None => (None, text),
+            Some(rest) => {
+                let (number, reigns) = rest.split_once('\n').unwrap_or((rest, ""));
+                let hole = number.trim().parse::<i64>();
+                (
+                    Some(hole.map_err(|e| refusal(format!("hole={number}: {e}")))?),
+                    reigns,
+                )
+            }
+        };
+        let reigns = reigns
+            .parse()
+            .map_err(|e: ha::NotUnderstood| refusal(e.to_string()))?;
+        Ok(State { reigns, hole })
     }
 
     /// The broker is a master from here on, whose log ends at `end` and is synced; `alone` if SUCCESS needs no slave.
     pub fn begin(&self, end: i64, alone: bool) {
-        self.reigns.lock().begin(end, alone);
+        self.state.lock().reigns.begin(end, alone);
         self.saver.touch();
     }
 
     /// The broker is a slave from here on.
     pub fn begin_as_slave(&self, end: i64) {
-        self.reigns.lock().begin_as_slave(end);
+        self.state.lock().reigns.begin_as_slave(end);
         self.saver.touch();
     }
 
     /// SUCCESS means something else from here on.
     pub fn change(&self, end: i64, alone: bool) {
-        let mut reigns = self.reigns.lock();
+        let reigns = &mut self.state.lock().reigns;
         reigns.end(end);
         reigns.begin(end, alone);
         self.saver.touch();
@@ -72,30 +98,45 @@ impl RoleHistory {
 
     /// Nobody is answered any more.
     pub fn end(&self, end: i64) {
-        self.reigns.lock().end(end);
+        self.state.lock().reigns.end(end);
         self.saver.touch();
     }
 
     /// The log was cut.
     pub fn cut(&self, at: i64) {
-        self.reigns.lock().cut(at);
+        let mut state = self.state.lock();
+        state.reigns.cut(at);
+        state.hole = state.hole.filter(|hole| *hole < at);
         self.saver.touch();
+    }
+
+    /// The log has damage from here on, with sound records behind it.
+    pub fn note_hole(&self, at: i64) {
+        let mut state = self.state.lock();
+        state.hole = Some(state.hole.map_or(at, |hole| hole.min(at)));
+        self.saver.touch();
+    }
+
+    /// Where the log has damage first.
+    pub fn hole(&self) -> Option<i64> {
+        self.state.lock().hole
     }
 
     /// Slaves have acknowledged everything before `acknowledged`, and the log begins at `min`: for the file's next period.
     pub fn note(&self, acknowledged: i64, min: i64) {
-        let mut reigns = self.reigns.lock();
-        let before = reigns.clone();
-        reigns.note_acknowledged(acknowledged);
-        reigns.forget_before(min);
-        if *reigns != before {
+        let mut state = self.state.lock();
+        let before = state.clone();
+        state.reigns.note_acknowledged(acknowledged);
+        state.reigns.forget_before(min);
+        state.hole = state.hole.filter(|hole| *hole >= min);
+        if *state != before {
             self.saver.touch_later();
         }
     }
 
     /// A slave at this address reports. The change is to be on disk before its reports count.
     pub fn note_slave(&self, address: &str) -> Option<Change> {
-        let is_new = self.reigns.lock().note_slave(address);
+        let is_new = self.state.lock().reigns.note_slave(address);
         is_new.then(|| self.saver.touch())
     }
 
@@ -117,7 +158,7 @@ impl RoleHistory {
 
     /// As it stands.
     pub fn reigns(&self) -> Reigns {
-        self.reigns.lock().clone()
+        self.state.lock().reigns.clone()
     }
 
     /// The file.
@@ -132,7 +173,9 @@ impl ConfigFile for RoleHistory {
     }
 
     fn text(&self, _now_ms: i64) -> Vec<u8> {
-        self.reigns.lock().to_string().into_bytes()
+        let state = self.state.lock();
+        let hole = state.hole.map(|at| format!("hole={at}\n"));
+        format!("{}{}", hole.unwrap_or_default(), state.reigns).into_bytes()
     }
 }
 
@@ -180,6 +223,30 @@ mod tests {
             again.reigns().to_string(),
             "from=0 until=700 acknowledged=500 doubtful=700 slaves=10.0.0.2\n"
         );
+    }
+
+    #[test]
+    fn a_hole_is_known_until_it_is_cut_off_or_expired() {
+        let disk = disk();
+        let history = RoleHistory::load(&disk, Path::new("/store"), 0).unwrap();
+        history.begin(0, true);
+        for at in [700, 300, 500] {
+            history.note_hole(at);
+        }
+        save(&history, &disk, 0).unwrap();
+        let again = || RoleHistory::load(&disk, Path::new("/store"), 900).unwrap();
+        assert_eq!((again().hole(), again().reigns()), (Some(300), history.reigns()));
+        for (cut, min, left) in [
+            (301, 0, Some(300)),
+            (300, 0, None),
+            (900, 300, Some(300)),
+            (900, 301, None),
+        ] {
+            let history = again();
+            history.cut(cut);
+            history.note(0, min);
+            assert_eq!(history.hole(), left, "{cut} {min}");
+        }
     }
 
     #[test]

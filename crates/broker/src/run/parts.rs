@@ -161,7 +161,7 @@ impl<D: Disk + Clone> Parts<D> {
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, &clock)?;
         loaded.clamp(&store);
-        let history = begin_role(&disk, &settings, &store, now)?;
+        let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
         store.set_bitmaps(Arc::new(BitmapSource {
@@ -176,7 +176,6 @@ impl<D: Disk + Clone> Parts<D> {
             levels,
             loaded,
             history,
-            hole: report.hole.as_ref().map(|hole| PhysicalOffset(hole.at)),
             store_host,
             lane_workers: workers,
             traffic,
@@ -201,11 +200,16 @@ fn begin_role<D: Disk>(
     disk: &D,
     settings: &Settings,
     store: &Store<D>,
+    report: &RecoveryReport,
     now: i64,
 ) -> Result<Arc<RoleHistory>, LoadError> {
     let root = PathBuf::from(&settings.store.store_path_root_dir);
     let end = store.max_physical().0;
     let history = RoleHistory::load(disk, &root, end)?;
+    let damage = report.damage.first.first().map(|damage| damage.at);
+    if let Some(at) = report.hole.as_ref().map(|hole| hole.at).or(damage) {
+        history.note_hole(at);
+    }
     match settings.is_slave() {
         true => history.begin_as_slave(end),
         false => {
@@ -289,8 +293,6 @@ struct Builder<D: Disk> {
     levels: Arc<DelayLevels>,
     loaded: Loaded,
     history: Arc<RoleHistory>,
-    /// Where recovery has left a hole in the log.
-    hole: Option<PhysicalOffset>,
     store_host: SocketAddr,
     lane_workers: Workers,
     traffic: Traffic,
@@ -451,7 +453,6 @@ impl<D: Disk + Clone> Builder<D> {
                 settings: Arc::clone(&self.settings),
                 history: Arc::clone(&self.history),
                 link: Arc::clone(&link),
-                hole: Mutex::new(self.hole),
                 clock: Arc::clone(&self.clock),
             }),
             synced: Arc::clone(&log.flusher.synced),
