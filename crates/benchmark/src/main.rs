@@ -13,6 +13,7 @@ mod frames;
 mod idle;
 mod load;
 mod page_cache;
+mod replication;
 mod rows;
 mod slow;
 mod starts;
@@ -111,6 +112,7 @@ fn run(plan: &Plan, write: bool) -> io::Result<()> {
     compare::run(plan, &mut table)?;
     starts::run(plan, &mut table)?;
     slow::run(plan, &mut table)?;
+    replication::run(plan, &mut table)?;
     idle::run(plan, &mut table)?;
     if write {
         let arguments: Vec<String> = std::env::args().skip(1).map(quoted).collect();

@@ -55,6 +55,8 @@ pub(crate) enum Goal {
     RatioAtLeast(f64),
     /// Ours at most this.
     AtMost(f64),
+    /// Ours at least this.
+    AtLeast(f64),
     /// Ours at least this share of the bare device loop.
     OfDevice(f64),
 }
@@ -65,6 +67,7 @@ impl Goal {
             Goal::RatioAtMost(ratio) => format!("≤ {ratio:.3} ×"),
             Goal::RatioAtLeast(ratio) => format!("≥ {ratio} ×"),
             Goal::AtMost(value) => format!("≤ {value}"),
+            Goal::AtLeast(value) => format!("≥ {value}"),
             Goal::OfDevice(share) => format!("≥ {:.0} % of the device", share * 100.0),
         }
     }
@@ -75,6 +78,7 @@ impl Goal {
             Goal::RatioAtMost(goal) => ratio <= goal,
             Goal::RatioAtLeast(goal) => ratio >= goal,
             Goal::AtMost(goal) => ours <= goal,
+            Goal::AtLeast(goal) => ours >= goal,
             Goal::OfDevice(share) => device.is_some_and(|device| ours >= share * device),
         }
     }

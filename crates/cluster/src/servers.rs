@@ -234,7 +234,7 @@ impl Broker {
     /// It does not start.
     pub fn start_in(
         folder: &str,
-        flavour: Flavour,
+        (flavour, jvm): (Flavour, Jvm),
         dir: &Path,
         name: &str,
         namesrv: &str,
@@ -242,7 +242,7 @@ impl Broker {
     ) -> Broker {
         let runs_as = RunsAs {
             flavour,
-            jvm: Jvm::Small,
+            jvm,
             launcher: Vec::new(),
         };
         Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)

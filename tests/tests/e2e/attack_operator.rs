@@ -103,7 +103,7 @@ fn the_check_tells_what_works_only_in_part() {
     for text in [
         "brokerIP1=*.*.*.*\n",
         "maxMessageSize=33554432\n",
-        "brokerRole=SYNC_MASTER\n",
+        "inSyncReplicas=1\nbrokerRole=SYNC_MASTER\n",
     ] {
         let (success, said) = check(dir.path(), text);
         assert!(success && said.contains("broker.conf:1:"), "{text}: {said}");

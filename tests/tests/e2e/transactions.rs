@@ -11,10 +11,11 @@ const HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 const MARKS: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 const GIVEN_UP: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 const GET_MAX_OFFSET: i32 = 30;
-/// Checks come soon, and three are enough.
+/// Checks come soon, and three are enough; not before a client's first heartbeat, which comes after a second: a check that finds no
+/// producer counts, too.
 const SOON: Tuning<'static> = &[
     ("transactionCheckInterval", "1000"),
-    ("transactionTimeOut", "500"),
+    ("transactionTimeOut", "3000"),
     ("transactionCheckMax", "3"),
 ];
 /// Checks come soon, and go on until the clients have found the broker again.
