@@ -30,6 +30,8 @@ use crate::tables::{Tables, TopicFile, TopicTable};
 const LOOK_EACH: Duration = Duration::from_secs(1);
 /// How often everything is asked for: Java's cadence.
 const ALL_EACH: Duration = Duration::from_secs(10);
+/// How often at most a message of an unknown topic has the master asked: one that was deleted may fill much of the log.
+const UNKNOWN_EACH: Duration = Duration::from_millis(100);
 /// Of the time, no more than this part is spent on one table.
 const SHARE: u32 = 20;
 
@@ -140,7 +142,10 @@ impl<D: Disk> Metadata<D> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EACH) => {}
-                () = self.unknown.found.notified() => drop(asked.changes.remove(TOPICS)),
+                () = self.unknown.found.notified() => {
+                    asked.changes.remove(TOPICS);
+                    tokio::time::sleep(UNKNOWN_EACH).await;
+                }
             }
         }
     }

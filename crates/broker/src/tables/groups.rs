@@ -66,16 +66,7 @@ impl GroupTable {
     pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
         let mut file: SubscriptionGroupTable = config_file::load(disk, &path)?.content(&saver);
-        let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
-        for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
-            group.group_name = key;
-            groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
-        }
-        for start in START_GROUPS {
-            groups
-                .entry(Arc::from(start))
-                .or_insert_with(|| Arc::new(default_group(start)));
-        }
+        let groups = take_groups(&mut file);
         if file.data_version.timestamp == 0 {
             file.data_version.timestamp = now;
         }
@@ -167,16 +158,7 @@ impl GroupTable {
         if state.file.data_version == file.data_version {
             return;
         }
-        let mut groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> = HashMap::new();
-        for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
-            group.group_name = key;
-            groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
-        }
-        for start in START_GROUPS {
-            groups
-                .entry(Arc::from(start))
-                .or_insert_with(|| Arc::new(default_group(start)));
-        }
+        let groups = take_groups(&mut file);
         *state = State { groups, file };
         self.saver.touch();
     }
@@ -213,6 +195,21 @@ impl ConfigFile for GroupTable {
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         config_file::pretty(&self.file())
     }
+}
+
+/// The groups of a file, which then lies without them, and those that are always there.
+fn take_groups(file: &mut SubscriptionGroupTable) -> HashMap<Arc<str>, Arc<SubscriptionGroupConfig>> {
+    let mut groups = HashMap::new();
+    for (key, mut group) in std::mem::take(&mut file.subscription_group_table) {
+        group.group_name = key;
+        groups.insert(Arc::from(group.group_name.as_str()), Arc::new(group));
+    }
+    for start in START_GROUPS {
+        groups
+            .entry(Arc::from(start))
+            .or_insert_with(|| Arc::new(default_group(start)));
+    }
+    groups
 }
 
 /// Attributes lie among the fields that only 5.x has.
