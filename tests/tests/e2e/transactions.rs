@@ -23,6 +23,7 @@ const PATIENT: Tuning<'static> = &[
     ("transactionCheckInterval", "1000"),
     ("transactionTimeOut", "2000"),
     ("transactionCheckMax", "1000"),
+    ("transactionOpBatchInterval", "100"),
 ];
 /// Java's 5.x writes its marks in batches.
 const NEVER: Tuning<'static> = &[
@@ -348,11 +349,18 @@ fn change_hands(version: &'static str) {
     };
     consumer.wait_count("received", expected(71, 1, committed).len(), LONG);
     let checked = counts(&of(&producer.stop(), "checked"));
-    assert_eq!(checked, expected(70, 1, |number| number >= 60));
-    assert_eq!(
-        counts(&of(&consumer.stop(), "received")),
-        expected(71, 1, committed)
+    let asked = expected(70, 1, |number| number >= 60);
+    assert!(checked.keys().eq(asked.keys()), "{checked:?}");
+    // Java's asks again for what it has not marked yet, and delivers each commit.
+    let received = counts(&of(&consumer.stop(), "received"));
+    assert!(
+        received.keys().eq(expected(71, 1, committed).keys()),
+        "{received:?}"
     );
+    for (body, times) in received {
+        let commits = checked.get(&body).copied().unwrap_or(1);
+        assert!(times <= commits, "{body} came {times} times");
+    }
     stage.broker.stop();
 }
 
