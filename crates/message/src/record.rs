@@ -38,6 +38,8 @@ pub const MAGIC_BLANK: i32 = 0xCBD4_3194_u32 as i32;
 pub const BLANK_LEN: usize = 8;
 /// Bytes of a V1 record with IPv4 hosts besides body, topic and properties.
 pub const OVERHEAD_V1: usize = 91;
+/// Where a record says at which position of the log it lies, an i64.
+pub const PHYSICAL_OFFSET: std::ops::Range<usize> = 28..36;
 /// Longest properties area of the CRC property: 20 bytes.
 pub const CRC_PROPERTY_LEN: usize = 20;
 
@@ -246,7 +248,7 @@ impl Fields<'_> {
     pub fn set_place(&self, place: Place, record: &mut [u8]) {
         let store_at = 48 + host_len(self.born_host);
         record[20..28].copy_from_slice(&place.queue_offset.to_be_bytes());
-        record[28..36].copy_from_slice(&place.physical_offset.to_be_bytes());
+        record[PHYSICAL_OFFSET].copy_from_slice(&place.physical_offset.to_be_bytes());
         record[store_at..store_at + 8].copy_from_slice(&place.store_timestamp.to_be_bytes());
         if self.append_crc {
             write_crc_property(record);
@@ -560,7 +562,7 @@ impl<'a> View<'a> {
 
     /// Where the record says it lies in the log.
     pub fn physical_offset(&self) -> i64 {
-        i64_at(self.bytes, 28)
+        i64_at(self.bytes, PHYSICAL_OFFSET.start)
     }
 
     /// See [`sys_flag`].

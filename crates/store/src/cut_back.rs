@@ -24,6 +24,7 @@ use crate::log::{Log, LogFile, Step, copy_path};
 use crate::multi;
 use crate::offset::PhysicalOffset;
 use crate::queue::{Queue, QueueEnd};
+use crate::queue_checkpoint::Tail;
 use crate::raw::Whole;
 use crate::reput::{Reput, has_unit};
 use crate::store::{LogWriter, Store};
@@ -244,6 +245,8 @@ impl<D: Disk> Store<D> {
         let mut walk = self
             .log
             .walk((self.log.next_file(to - 1) - self.log.file_size).max(min), to);
+        // Whatever the file before ends with, nothing goes over its end.
+        let is_file_start = to % self.log.file_size == 0;
         let mut timestamp = 0;
         loop {
             match walk.next(Check::Lengths)? {
@@ -251,11 +254,12 @@ impl<D: Disk> Store<D> {
                 Step::End => break,
                 Step::Bad(_) => match self.log.resume(walk.position, i64::MIN)? {
                     Some(next) if next <= to => walk = self.log.walk(next, to),
+                    _ if is_file_start => break,
                     _ => return no_border,
                 },
             }
         }
-        if walk.position != to {
+        if walk.position != to && !is_file_start {
             return no_border;
         }
         Ok(Border {
@@ -414,7 +418,7 @@ impl<D: Disk> Store<D> {
         if goes_back {
             // First what belongs to it, so that a start after a crash knows the queues.
             let index = index.map_or_else(Vec::new, |index| index.ends_below(to));
-            self.write_queue_checkpoint((to, 0, 0), index, false)
+            self.write_queue_checkpoint((to, 0, 0), index, Tail::Messages, false)
                 .or_else(|undone| undone.until_next_time("queueCheckpoint"))?;
             less.vouched = Some(to);
         }

@@ -7,7 +7,7 @@
 use crate::log::{Log, LogFile};
 use disk::{Disk, MappedFile, MappedSlice, Operation};
 use memchr::memmem::Finder;
-use message::record::{Check, Entry, MAGIC_V1, OVERHEAD_V1, RecordError, View, decode};
+use message::record::{self, Check, Entry, MAGIC_V1, OVERHEAD_V1, RecordError, View, decode};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -44,6 +44,27 @@ impl fmt::Display for Damage {
             self.reason
         )
     }
+}
+
+/// What a search for the next record came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// A sound record starts here.
+    Found(i64),
+    /// None does. When the log is longer, a search that begins here misses nothing.
+    Nothing {
+        /// Where to go on, a position of the log.
+        from: i64,
+    },
+}
+
+/// What may start at a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Sound,
+    No,
+    /// The beginning of a record, which is longer than what there is.
+    Part,
 }
 
 /// All the damage that was stepped over.
@@ -104,22 +125,38 @@ impl<D: Disk> Log<D> {
             .filter(|file| file.start + self.file_size > position)
         {
             let found = if file.start > position {
-                match self.sound_in(file, 0, i64::MIN)? {
-                    true => Some(0),
-                    false => self.search(file, 1, not_before)?,
+                match self.start_in(file, 0, i64::MIN)? {
+                    Start::Sound => Search::Found(file.start),
+                    _ => self.search(file, 1, not_before)?,
                 }
             } else {
                 self.search_behind(file, (position - file.start) as u64, not_before)?
             };
-            if let Some(found) = found {
-                return Ok(Some(file.start + found as i64));
+            if let Search::Found(at) = found {
+                return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
+    /// [`Log::resume`] in a log that grows: looks at nothing before `from`, where the last search said to go on.
+    pub(crate) fn resume_search(&self, from: i64) -> disk::Result<Search> {
+        let mut next = from;
+        for file in self
+            .files()
+            .iter()
+            .filter(|file| file.start + self.file_size > from)
+        {
+            match self.search(file, (from - file.start).max(0) as u64, i64::MIN)? {
+                Search::Nothing { from } => next = from,
+                found => return Ok(found),
+            }
+        }
+        Ok(Search::Nothing { from: next })
+    }
+
     /// [`Log::resume`] within the file of the position.
-    fn search_behind(&self, file: &LogFile<D::File>, at: u64, not_before: i64) -> disk::Result<Option<u64>> {
+    fn search_behind(&self, file: &LogFile<D::File>, at: u64, not_before: i64) -> disk::Result<Search> {
         let mut from = at + 1;
         if let Some(rest) = file.file.slice(at..file.file.published())? {
             fetch(file, &rest.part(0..rest.len().min(STEP as usize)))?;
@@ -128,21 +165,21 @@ impl<D: Disk> Log<D> {
                 from = at + view.total_len() as u64;
             } else if let Some(len) = rest.first_chunk().map(|len| i32::from_be_bytes(*len))
                 && let Some(len) = u64::try_from(len).ok().filter(|len| *len >= OVERHEAD_V1 as u64)
-                && self.sound_in(file, at + len, not_before)?
+                && self.start_in(file, at + len, not_before)? == Start::Sound
             {
-                return Ok(Some(at + len));
+                return Ok(Search::Found(file.start + (at + len) as i64));
             }
         }
         self.search(file, from, not_before)
     }
 
     /// The first sound record of a file at or behind `from`.
-    fn search(&self, file: &LogFile<D::File>, from: u64, not_before: i64) -> disk::Result<Option<u64>> {
+    fn search(&self, file: &LogFile<D::File>, from: u64, not_before: i64) -> disk::Result<Search> {
         // What the magics of both record forms begin with.
         let magic = MAGIC_V1.to_be_bytes();
         let finder = Finder::new(&magic[..3]);
         let published = file.file.published();
-        let mut at = from;
+        let (mut at, mut part) = (from, None);
         while let Some(data) = file.file.next_data(at)? {
             // The first bytes of a record's length are zero: they may lie in the hole before.
             let start = data.saturating_sub(HEAD).max(at);
@@ -156,8 +193,10 @@ impl<D: Disk> Log<D> {
                     continue;
                 };
                 let record = start + record as u64;
-                if self.sound_in(file, record, not_before)? {
-                    return Ok(Some(record));
+                match self.start_in(file, record, not_before)? {
+                    Start::Sound => return Ok(Search::Found(file.start + record as i64)),
+                    Start::Part => part = part.or(Some(record)),
+                    Start::No => {}
                 }
             }
             if end >= published {
@@ -165,35 +204,43 @@ impl<D: Disk> Log<D> {
             }
             at = end - HEAD;
         }
-        Ok(None)
+        let next = part.unwrap_or(published.saturating_sub(HEAD).max(from));
+        Ok(Search::Nothing {
+            from: file.start + next as i64,
+        })
     }
 
-    /// Whether a sound record starts at a place of a file.
-    fn sound_in(&self, file: &LogFile<D::File>, at: u64, not_before: i64) -> disk::Result<bool> {
+    /// What starts at a place of a file.
+    fn start_in(&self, file: &LogFile<D::File>, at: u64, not_before: i64) -> disk::Result<Start> {
         let published = file.file.published();
         if at + OVERHEAD_V1 as u64 > published {
-            return Ok(false);
+            return Ok(Start::Part);
         }
         let Some(rest) = file.file.slice(at..published)? else {
-            return Ok(false);
+            return Ok(Start::No);
         };
         fetch(file, &rest.part(0..OVERHEAD_V1))?;
         let len = rest.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
-        let is_magic = [MAGIC_V1.to_be_bytes(), message::record::MAGIC_V2.to_be_bytes()]
+        let is_magic = [MAGIC_V1.to_be_bytes(), record::MAGIC_V2.to_be_bytes()]
             .iter()
             .any(|magic| rest[4..8] == *magic);
-        if !is_magic || len < OVERHEAD_V1 as i32 || len as usize > rest.len() {
-            return Ok(false);
+        if !is_magic || len < OVERHEAD_V1 as i32 || i64::from(len) > self.file_size - at as i64 {
+            return Ok(Start::No);
+        }
+        let names_place = rest[record::PHYSICAL_OFFSET] == (file.start + at as i64).to_be_bytes();
+        if len as usize > rest.len() {
+            return Ok(if names_place { Start::Part } else { Start::No });
         }
         let record = rest.part(0..len as usize);
         fetch(file, &record)?;
         // The cheap look first: of bytes that a client chose, only those that name this place are worth a sum.
         let Some(view) = readable(&record, file.start + at as i64) else {
-            return Ok(false);
+            return Ok(Start::No);
         };
-        Ok(view.store_timestamp() >= not_before
+        let is_sound = view.store_timestamp() >= not_before
             && view.unwritten_sector(at).is_none()
-            && decode(&record, Check::Body).is_ok())
+            && decode(&record, Check::Body).is_ok();
+        Ok(if is_sound { Start::Sound } else { Start::No })
     }
 }
 

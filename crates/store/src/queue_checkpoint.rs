@@ -78,6 +78,15 @@ pub enum QueueCheckpointLoss {
     Missing,
 }
 
+/// What counts at the end of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Also the places that were kept for damaged records.
+    Places,
+    /// Messages only: where the log was cut, the damaged records may be among what comes again.
+    Messages,
+}
+
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueCheckpoint {
@@ -178,20 +187,21 @@ impl QueueCheckpoint {
 
 impl<F: MappedFile> Queue<F> {
     /// The queue below a position of the log up to which reput is done; `None` if it has no unit there.
-    fn state_below(&self, position: i64) -> disk::Result<Option<QueueState>> {
+    fn state_below(&self, position: i64, tail: Tail) -> disk::Result<Option<QueueState>> {
         let (mut low, mut high) = (self.min(), self.end());
-        if self.max_physical() <= position {
+        if tail == Tail::Places && self.max_physical() <= position {
             low = high;
         }
+        let mut has_message = false;
         while low < high {
             let middle = low + (high - low) / 2;
             // Where a file is missing in the row there is no message: what lies behind decides.
             match self.message_behind(middle, high)? {
-                Some((index, unit)) if unit.physical < position => low = index + 1,
+                Some((index, unit)) if unit.physical < position => (low, has_message) = (index + 1, true),
                 _ => high = middle,
             }
         }
-        if low == 0 {
+        if low == 0 || tail == Tail::Messages && !has_message {
             return Ok(None);
         }
         Ok(Some(QueueState::of(
@@ -206,7 +216,7 @@ impl<D: Disk> Store<D> {
     /// Writes the file that belongs to a checkpoint which is about to be saved. The queues are durable up to its position.
     /// Not again if it says what was written last, but at a stop.
     pub(crate) fn save_queue_checkpoint(&self, vouched: (i64, i64, i64), save: Save) -> Result<(), Undone> {
-        self.write_queue_checkpoint(vouched, self.index_ends(), save == Save::Both)
+        self.write_queue_checkpoint(vouched, self.index_ends(), Tail::Places, save == Save::Both)
     }
 
     /// The same where it is known which index files count, and up to where.
@@ -214,6 +224,7 @@ impl<D: Disk> Store<D> {
         &self,
         vouched: (i64, i64, i64),
         index: Vec<(String, i64)>,
+        tail: Tail,
         unless_same: bool,
     ) -> Result<(), Undone> {
         let mut all = QueueCheckpoint {
@@ -225,7 +236,7 @@ impl<D: Disk> Store<D> {
             if queue.is_deleted() {
                 continue;
             }
-            let state = queue.state_below(vouched.0).map_err(Undone::Waits)?;
+            let state = queue.state_below(vouched.0, tail).map_err(Undone::Waits)?;
             // Whatever became of the files of a topic that was deleted meanwhile: the note of its deletion says that they count
             // no more.
             if let Some(state) = state {

@@ -5,6 +5,7 @@
 //! where [`crate::Store`] finds the log to go on.
 
 use crate::append::AppendError;
+use crate::damage::Search;
 use crate::latch::Undone;
 use crate::log::LogFile;
 use crate::offset::PhysicalOffset;
@@ -12,6 +13,7 @@ use crate::store::{LogWriter, Store};
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Check, Entry, RecordError};
 use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,18 +36,32 @@ pub enum RawError {
     Within(PhysicalOffset),
 }
 
+/// What became of bytes that were appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawAppended {
+    /// Where the log ends now.
+    pub end: PhysicalOffset,
+    /// Damage among what was copied: no record starts there, and the log goes on behind.
+    pub damage: Option<Range<i64>>,
+}
+
 /// How far the appended bytes are whole records.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Whole {
     pub(crate) end: i64,
-    /// How long the damage behind that was when it was last searched for a record, bytes; 0 if none is known.
-    searched: i64,
+    /// Damage is there, in which no record starts before this position.
+    searched: Option<i64>,
+    /// Damage that was stepped over and is not told yet: where it starts, and where the log goes on.
+    damage: Option<(i64, i64)>,
 }
 
 impl Whole {
     /// Up to `end`.
     pub(crate) fn up_to(end: i64) -> Self {
-        Whole { end, searched: 0 }
+        Whole {
+            end,
+            ..Whole::default()
+        }
     }
 }
 
@@ -70,10 +86,10 @@ impl<D: Disk> Store<D> {
     }
 
     /// Appends bytes of a master's log that belong at `at`, which must be the end of this one; an empty log begins at any
-    /// file's start. Gives the new end. No bytes make the first file of an empty log and nothing else. `now` in ms.
+    /// file's start. No bytes make the first file of an empty log and nothing else. `now` in ms.
     ///
     /// Call [`Store::reput`] afterwards. On an error some of the bytes may be there: the log's end tells.
-    pub fn append_raw(&self, at: PhysicalOffset, bytes: &[u8], now: i64) -> Result<PhysicalOffset, RawError> {
+    pub fn append_raw(&self, at: PhysicalOffset, bytes: &[u8], now: i64) -> Result<RawAppended, RawError> {
         self.may_append()?;
         let mut writer = self.writer.lock();
         if writer.shut_down {
@@ -97,7 +113,11 @@ impl<D: Disk> Store<D> {
         self.find_whole(&mut writer)?;
         self.log.set_written(writer.position);
         appended?;
-        Ok(PhysicalOffset(writer.position))
+        let damage = writer.whole.as_mut().and_then(|whole| whole.damage.take());
+        Ok(RawAppended {
+            end: PhysicalOffset(writer.position),
+            damage: damage.map(|(at, next)| at..next),
+        })
     }
 
     fn append_pieces(
@@ -165,17 +185,21 @@ impl<D: Disk> Store<D> {
                     }
                     Piece::Part => break 'files,
                     Piece::Damage => {
-                        let length = writer.position - whole.end;
-                        // Searched again when there is twice as much: each byte is looked at a few times at most.
-                        if length < 2 * whole.searched {
-                            break 'files;
+                        let from = whole.searched.unwrap_or(whole.end + 1);
+                        match self.log.resume_search(from).map_err(refusal)? {
+                            Search::Nothing { from } => {
+                                whole.searched = Some(from);
+                                break 'files;
+                            }
+                            Search::Found(next) => {
+                                whole = Whole {
+                                    end: next,
+                                    searched: None,
+                                    damage: whole.damage.or(Some((whole.end, next))),
+                                };
+                                continue 'files;
+                            }
                         }
-                        whole.searched = length;
-                        let Some(next) = self.log.resume(whole.end, i64::MIN).map_err(refusal)? else {
-                            break 'files;
-                        };
-                        whole = Whole::up_to(next);
-                        continue 'files;
                     }
                 }
             }

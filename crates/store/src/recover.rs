@@ -18,7 +18,6 @@ pub(crate) mod files;
 pub(crate) mod in_the_way;
 pub(crate) mod missing;
 mod queues;
-mod role;
 mod scan;
 mod signs;
 
@@ -41,7 +40,6 @@ pub use in_the_way::MovedAway;
 use message::record::{Check, Entry, RecordError, decode};
 use missing::MissingReport;
 use queues::{Found, Loader};
-pub use role::LogHole;
 use scan::Scan;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,8 +120,6 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// It is a slave's store.
     pub replica: bool,
-    /// The first hole in a slave's log that the last run may have left as a master, so that it was not cut there.
-    pub hole: Option<LogHole>,
     /// Positions that were saved and pointed beyond what is there.
     pub brought_in: Vec<BroughtIn>,
     /// Index files removed because they point beyond the log, or are not known to be whole; they are made again.
@@ -180,8 +176,6 @@ pub struct RecoveryReport {
     pub log_cut_bytes: u64,
     /// The log ends just where the last clean stop left it: nothing can be behind.
     pub end_is_vouched: bool,
-    /// A slave's log was cut at a hole: what lay behind it may have been whole records.
-    pub cut_at_hole: bool,
     /// Where what was cut off is kept, at most 16 MiB of it.
     pub cut_off: Option<PathBuf>,
     /// How many bytes are kept there, from the first one on.
@@ -278,13 +272,9 @@ impl RecoveryReport {
         let mut lines = Vec::new();
         if let Some(cut) = &self.log_cut {
             let (at, reason, bytes) = (cut.at, &cut.reason, self.log_cut_bytes);
-            lines.push(match self.cut_at_hole {
-                true => format!(
-                    "the copy of the master's log has a hole at {at} ({reason}): it was cut there, and {bytes} bytes from the hole \
-                     on were cut off; the master sends them again"
-                ),
-                false => format!("the log was cut at {at}: {reason}; {bytes} bytes behind it were torn"),
-            });
+            lines.push(format!(
+                "the log was cut at {at}: {reason}; {bytes} bytes behind it were torn"
+            ));
         }
         if let Some(path) = &self.cut_off {
             let (path, kept) = (path.display(), self.cut_off_bytes);
@@ -294,12 +284,6 @@ impl RecoveryReport {
                 ),
                 false => format!("what was cut off the log is kept in {path}"),
             });
-        }
-        if let Some(LogHole { at, until }) = self.hole {
-            lines.push(format!(
-                "the log has a hole from {at} to {until}, which the last run may have left as a master: what follows it is kept, and has \
-                 to be compared with the master's log"
-            ));
         }
         lines
     }
@@ -392,7 +376,6 @@ impl<D: Disk> Store<D> {
         let clean = !disk.list(&root)?.iter().any(|entry| entry.name == "abort");
         let moved_away = in_the_way::move_away(&disk, &root, now)?;
         let is_moved = |name| moved_away.iter().any(|moved| moved.path.ends_with(name));
-        let was_killed_replica = role::was_killed_replica(&disk, &settings, clean)?;
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
         let (known, lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
@@ -423,7 +406,6 @@ impl<D: Disk> Store<D> {
             deletions: &deletions,
             known,
             helpers,
-            was_killed_replica,
             report: RecoveryReport {
                 clean,
                 replica: settings.replica,
@@ -453,7 +435,7 @@ impl<D: Disk> Store<D> {
 
         let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
-        role::write_abort(&disk, &settings, settings.replica, !report.clean)?;
+        disk.write_small(&root.join("abort"), b"", false)?;
         let parts = (checkpoint_file, checkpoint);
         let store = Store::assemble(
             disk,
@@ -528,8 +510,6 @@ struct Recovery<'a, D: Disk> {
     /// What the queues were when the checkpoint vouched for them.
     known: Option<QueueCheckpoint>,
     helpers: &'a Helpers<'a>,
-    /// The last run was a slave's, and killed.
-    was_killed_replica: bool,
     report: RecoveryReport,
 }
 
@@ -643,7 +623,6 @@ impl<D: Disk> Recovery<'_, D> {
             self.report.removed.push(path);
         }
         self.report.scan_start = start.max(log.min());
-        let copied_from = vouched.filter(|_| self.settings.replica && self.was_killed_replica);
         let scan = Scan {
             disk: self.disk,
             settings: self.settings,
@@ -652,10 +631,6 @@ impl<D: Disk> Recovery<'_, D> {
             deletions: self.deletions,
             log,
             helpers: self.helpers,
-            copied_from,
-            own_from: vouched
-                .or(Some(0))
-                .filter(|_| self.settings.replica && copied_from.is_none()),
         };
         // Where a clean stop left the log, nothing is behind its end.
         let clean_end = vouched.filter(|_| self.report.clean);
@@ -712,7 +687,9 @@ impl<D: Disk> Recovery<'_, D> {
         file: &CheckpointFile<D::File>,
         to: i64,
     ) -> Result<(), OpenError> {
-        self.mark_unclean()?;
+        // The next start is one after a crash.
+        self.disk
+            .write_small(&self.settings.root_dir.join("abort"), b"", false)?;
         // The position first, by itself: with the old one and other times, which a power cut in between could leave, what says
         // how many units there were would belong to no checkpoint.
         let less = Checkpoint {

@@ -12,7 +12,7 @@ const STEP: u64 = 1 << 20;
 
 impl<D: Disk> Recovery<'_, D> {
     /// Ends the log at `log_end`: removes the files behind it and clears what lies behind it in its file. No sound record is
-    /// there, but where a slave's log is cut at a hole. What is, up to a bound, is kept in a file of its own.
+    /// there. What is, up to a bound, is kept in a file of its own.
     ///
     /// Unlike Java, which leaves those bytes: a leftover record that happens to start where a new one of the same
     /// length ends would be taken for the next one by a later recovery.

@@ -4,7 +4,7 @@
 //! parts and given their units by queue: parts and queues need nothing of one another, so that the helpers can be at
 //! several at once.
 
-use super::{LogCut, LogHole, OpenError, RecoveryReport, TOLD_MAX};
+use super::{LogCut, OpenError, RecoveryReport, TOLD_MAX};
 use crate::damage::readable;
 use crate::deletions::Deletions;
 use crate::ext::Extra;
@@ -33,10 +33,6 @@ pub(super) struct Scan<'a, D: Disk> {
     pub(super) deletions: &'a Deletions,
     pub(super) log: &'a Log<D>,
     pub(super) helpers: &'a Helpers<'a>,
-    /// From here on the log is a copy that a killed slave made: it ends at the first damage.
-    pub(super) copied_from: Option<i64>,
-    /// From here on damage in a slave's log may be a hole that it left as a master.
-    pub(super) own_from: Option<i64>,
 }
 
 /// A record that was found: position and length.
@@ -83,7 +79,6 @@ impl<D: Disk> Scan<'_, D> {
                 index == last && !matches!(reason, RecordError::PropertyCrc)
             });
             let sound = places.len() - torn.count();
-            let sound = sound.min(self.first_hole(&places, &bad).unwrap_or(sound));
             if let Some(&(position, _)) = places.get(sound) {
                 report.log_end = position;
                 let first = bad.iter().find(|(index, _)| *index == sound);
@@ -128,10 +123,8 @@ impl<D: Disk> Scan<'_, D> {
                         return Ok(scanned);
                     }
                     let next = self.log.resume(at, scanned.timestamp)?;
-                    let is_hole = next.is_some() && self.copied_from.is_some_and(|from| at >= from);
-                    let Some(next) = next.filter(|_| !is_hole) else {
-                        report.cut_at_hole = is_hole;
-                        report.log_cut = (!is_blank || is_hole).then_some(LogCut { at, reason });
+                    let Some(next) = next else {
+                        report.log_cut = (!is_blank).then_some(LogCut { at, reason });
                         return Ok(scanned);
                     };
                     self.step_over(at, next, reason, report, &mut scanned);
@@ -139,16 +132,6 @@ impl<D: Disk> Scan<'_, D> {
                 }
             }
         }
-    }
-
-    /// The first of the bad records at which the copy that a slave made ends.
-    fn first_hole(&self, places: &[Place], bad: &[(usize, RecordError)]) -> Option<usize> {
-        let from = self.copied_from?;
-        // What the settings refuse is no damage.
-        let hole = bad
-            .iter()
-            .find(|(index, reason)| places[*index].0 >= from && !matches!(reason, RecordError::PropertyCrc));
-        hole.map(|(index, _)| *index)
     }
 
     /// The records of a stretch as their lengths say.
@@ -183,9 +166,6 @@ impl<D: Disk> Scan<'_, D> {
         scanned: &mut Scanned,
     ) {
         report.damage.add(self.log.damage(at, next, reason));
-        if self.own_from.is_some_and(|from| at >= from) && report.hole.is_none() {
-            report.hole = Some(LogHole { at, until: next });
-        }
         let Ok(Some(rest)) = self.log.slice_to_file_end(at) else {
             return;
         };

@@ -107,7 +107,7 @@ fn copy(master: &Store<SimDisk>, slave: &Store<SimDisk>, random: &mut SimRandom,
     while at.0 < until {
         let most = (until - at.0).min(1 + random.below(5000) as i64) as usize;
         let bytes = master.raw(at, most).unwrap().expect("the master has it");
-        at = slave.append_raw(at, &bytes, NOW).unwrap();
+        at = slave.append_raw(at, &bytes, NOW).unwrap().end;
         if random.one_in(2) {
             slave.reput(&mut |_| {}).unwrap();
         }

@@ -1,11 +1,11 @@
-//! Holes in a slave's log: cut where the slave made them, kept where it was a master.
+//! Holes in a slave's log: kept and told at a start, filled by a cut; those of a master are copied and told.
 
 use crate::cut_back::borders;
 use crate::harness::*;
 use crate::raw::{FILE, log_bytes, master, settings};
 use disk::SimDisk;
-use std::path::{Path, PathBuf};
-use store::{FlushType, LogHole, PhysicalOffset, RecoveryReport, Store, StoreSettings};
+use std::path::PathBuf;
+use store::{FlushType, PhysicalOffset, Store, StoreSettings};
 
 fn role(replica: bool) -> StoreSettings {
     StoreSettings {
@@ -67,199 +67,99 @@ fn places(store: &Store<SimDisk>) -> Vec<i64> {
         .collect()
 }
 
-/// A line that has all of the words.
-fn has_line(lines: &[String], words: &[&str]) -> bool {
-    lines
-        .iter()
-        .any(|line| words.iter().all(|word| line.contains(word)))
+/// Where what is lost lies: the part of a record, a record, the start of a file.
+const LOST: [(usize, bool); 3] = [(11, true), (11, false), (14, false)];
+
+fn all_but(lost: usize) -> Vec<i64> {
+    (0..24).filter(|place| *place != lost as i64).collect()
 }
 
 #[test]
-fn what_a_slave_lost_before_what_it_has_is_cut_and_comes_again() {
-    let lost: [(&str, usize, bool); 3] = [
-        ("a record's end", 11, true),
-        ("a record", 11, false),
-        ("the start of a file", 14, false),
-    ];
-    for (what, nth, is_part) in lost {
-        let (disk, log, borders) = left_by(true, 9);
+fn a_start_keeps_what_follows_a_hole_and_a_cut_has_it_filled() {
+    for (by_replica, (nth, is_part)) in [true, false]
+        .into_iter()
+        .flat_map(|by| LOST.map(|lost| (by, lost)))
+    {
+        let what = format!("left by a slave {by_replica}, record {nth}, a part of it {is_part}");
+        let (disk, log, borders) = left_by(by_replica, 9);
         let (start, end) = borders[nth];
         lose(&disk, if is_part { start + 600 } else { start }, end);
         let (slave, report) = open(&disk, &role(true));
-        assert_eq!(slave.max_physical().0, start, "{what}: {report:?}");
-        assert!(report.cut_at_hole && report.hole.is_none() && report.damage.count == 0);
-        // To the last byte that is not zero: a record without properties ends with zeros.
-        let bytes = log.len() - start as usize;
-        assert!(
-            (bytes - 3..=bytes).contains(&(report.log_cut_bytes as usize)),
-            "{what}: {report:?}"
+        let damage = &report.damage.first[0];
+        assert_eq!(
+            (report.damage.count, damage.at, damage.bytes),
+            (1, start, end - start),
+            "{what}"
         );
-        let path = report.cut_off.clone().unwrap();
-        let kept = disk.content(&path).unwrap();
-        assert_eq!(kept.len() as u64, report.cut_off_bytes);
-        let followed = &kept[(end - start) as usize..];
+        assert_eq!((&report.log_cut, report.log_cut_bytes), (&None, 0), "{what}");
+        assert_eq!(slave.max_physical().0, log.len() as i64, "{what}");
+        assert_eq!(places(&slave), all_but(nth), "{what}");
+        // The master has what was there.
+        let cut = slave.cut_back(PhysicalOffset(start), NOW).unwrap();
         assert!(
-            log[end as usize..].starts_with(followed),
-            "{what}: what followed is kept"
+            cut.is_kept_whole() && cut.until.0 == log.len() as i64,
+            "{what}: {cut}"
         );
-        let hole = format!("has a hole at {start}");
-        assert!(
-            has_line(&report.warnings(), &[&hole, "the master sends them again"]),
-            "{:?}",
-            report.warnings()
-        );
-        assert!(has_line(
-            &report.warnings(),
-            &["what was cut off the log is kept in", &path.to_string_lossy()]
-        ));
-        assert_eq!(report.errors(), [] as [String; 0]);
-        assert_eq!(places(&slave), (0..nth as i64).collect::<Vec<_>>());
         slave
             .append_raw(PhysicalOffset(start), &log[start as usize..], NOW)
             .unwrap();
         settle(&slave);
-        assert_eq!(places(&slave), (0..24).collect::<Vec<_>>());
+        assert_eq!(places(&slave), (0..24).collect::<Vec<_>>(), "{what}");
         drop(slave);
         let (slave, again) = open(&disk.kill(), &role(true));
-        assert_eq!((again.damage.count, again.cut_at_hole), (0, false));
-        assert!(log_bytes(&slave) == log);
+        assert_eq!(again.damage.count, 0, "{what}");
+        assert!(log_bytes(&slave) == log, "{what}");
     }
 }
 
+/// The master goes on behind damage, so its slave does; whoever is the master next may have what was there.
 #[test]
-fn damage_that_a_checkpoint_vouches_for_is_no_hole() {
-    // The broken sector is older; that the queues are built again is what makes the start read it.
-    let (disk, log, borders) = left_by(true, 20);
-    let (start, end) = borders[11];
-    lose(&disk, start + 300, end);
-    for path in disk.paths() {
-        if path.starts_with("/store/consumequeue") {
-            disk.take(&path);
+fn damage_that_is_copied_is_told_once_and_hides_nothing_behind_it() {
+    for (nth, is_part) in LOST {
+        let (source, _) = master(24);
+        let mut log = log_bytes(&source);
+        let borders = borders(&log, 0);
+        let (start, end) = borders[nth];
+        log[(if is_part { start + 600 } else { start }) as usize..end as usize].fill(0);
+        for stride in [1, 7, 300, 5000, log.len()] {
+            let (slave, _) = open(&SimDisk::new(), &role(true));
+            let mut told = Vec::new();
+            for part in log.chunks(stride) {
+                let at = slave.max_physical();
+                let appended = slave.append_raw(at, part, NOW).unwrap();
+                assert_eq!(appended.end.0, at.0 + part.len() as i64);
+                told.extend(appended.damage);
+                let whole = borders.iter().filter(|(_, until)| *until <= appended.end.0);
+                let whole = whole
+                    .filter(|(at, _)| *at != start)
+                    .map(|(_, until)| *until)
+                    .max();
+                assert!(
+                    slave.visible().0 >= whole.unwrap_or(0),
+                    "{nth} {is_part} {stride}"
+                );
+            }
+            let told: Vec<_> = told.iter().map(|told| (told.start, told.end)).collect();
+            assert_eq!(told, [(start, end)], "{nth} {is_part} {stride}");
+            settle(&slave);
+            assert_eq!(places(&slave), all_but(nth), "{nth} {is_part} {stride}");
         }
     }
-    let (slave, report) = open(&disk, &role(true));
-    assert_eq!(
-        (report.damage.count, report.cut_at_hole),
-        (1, false),
-        "{report:?}"
-    );
-    assert_eq!(slave.max_physical().0, log.len() as i64);
-    assert_eq!(
-        places(&slave),
-        (0..24).filter(|place| *place != 11).collect::<Vec<_>>()
-    );
-}
-
-/// Opens as a slave what was not killed as one: nothing goes, and the hole is told.
-fn is_kept(
-    disk: &SimDisk,
-    log: &[u8],
-    (start, end): (i64, i64),
-    lost: i64,
-) -> (Store<SimDisk>, RecoveryReport) {
-    let (slave, report) = open(disk, &role(true));
-    assert_eq!(
-        (report.damage.count, report.cut_at_hole),
-        (1, false),
-        "{report:?}"
-    );
-    assert_eq!(
-        report.hole,
-        Some(LogHole {
-            at: start,
-            until: end
-        })
-    );
-    assert_eq!(slave.max_physical().0, log.len() as i64);
-    let line = format!("the log has a hole from {start} to {end}");
-    assert!(
-        has_line(&report.warnings(), &[&line, "compared"]),
-        "{:?}",
-        report.warnings()
-    );
-    assert_eq!(
-        places(&slave),
-        (0..24).filter(|place| *place != lost).collect::<Vec<_>>()
-    );
-    (slave, report)
 }
 
 #[test]
-fn a_hole_that_a_master_left_is_kept_and_told_to_who_must_decide() {
-    let (disk, log, borders) = left_by(false, 9);
-    let hole = borders[11];
-    lose(&disk, hole.0, hole.1);
-    let (slave, report) = is_kept(&disk, &log, hole, 11);
-    // Who decides that it may go can cut there.
-    let cut = slave.cut_back(PhysicalOffset(hole.0), NOW).unwrap();
-    assert!(
-        cut.is_kept_whole() && cut.until.0 == log.len() as i64 && cut.records == 12,
-        "{cut} {report:?}"
-    );
+fn a_log_can_be_cut_at_the_start_of_a_file_whatever_the_file_before_ends_with() {
+    let (disk, log, borders) = left_by(true, 2);
+    let first = borders.iter().position(|(start, _)| *start == FILE).unwrap();
+    lose(&disk, borders[first - 1].0 + 600, FILE);
+    let (slave, report) = open(&disk, &role(true));
+    assert_eq!(report.damage.count, 1, "{report:?}");
+    let cut = slave.cut_back(PhysicalOffset(FILE), NOW).unwrap();
+    assert_eq!((cut.from.0, cut.records), (FILE, (24 - first) as u64), "{cut}");
+    assert_eq!(slave.max_physical().0, FILE);
     slave
-        .append_raw(PhysicalOffset(hole.0), &log[hole.0 as usize..], NOW)
+        .append_raw(PhysicalOffset(FILE), &log[FILE as usize..], NOW)
         .unwrap();
     settle(&slave);
-    assert_eq!(places(&slave), (0..24).collect::<Vec<_>>());
-}
-
-#[test]
-fn only_the_role_of_the_last_run_counts() {
-    // A slave's log, then a master on it, killed at once.
-    let (disk, log, borders) = left_by(true, 9);
-    drop(open(&disk, &role(false)));
-    let disk = disk.kill();
-    let abort = Path::new("/store/abort");
-    assert_eq!(disk.content(abort).unwrap(), b"");
-    // What that run did not vouch for.
-    let (vouched, _) = open(&disk.kill(), &role(false));
-    assert_eq!(places(&vouched).len(), 24);
-    drop(vouched);
-    disk.take(Path::new("/store/checkpoint"));
-    let hole = borders[11];
-    lose(&disk, hole.0, hole.1);
-    let (slave, _) = is_kept(&disk, &log, hole, 11);
-    drop(slave);
-    // Java's has a number, or nothing.
-    let (disk, log, borders) = left_by(true, 9);
-    disk.put(abort, b"12345");
-    let hole = borders[12];
-    lose(&disk, hole.0, hole.1);
-    is_kept(&disk, &log, hole, 12);
-    // A master steps over what a slave left: it has nobody to send it again.
-    let (disk, log, borders) = left_by(true, 9);
-    assert_eq!(disk.content(abort).unwrap(), b"replica");
-    lose(&disk, borders[12].0, borders[12].1);
-    let (store, report) = open(&disk, &role(false));
-    assert_eq!(
-        (report.damage.count, report.cut_at_hole, report.hole),
-        (1, false, None)
-    );
-    assert_eq!(store.max_physical().0, log.len() as i64);
-}
-
-#[test]
-fn a_start_that_fails_keeps_the_role_of_the_run_before() {
-    for nth in 1.. {
-        let (disk, log, borders) = left_by(true, 9);
-        let (start, end) = borders[11];
-        lose(&disk, start, end);
-        // As a master first, by mistake; it does not get to its end.
-        disk.fail_nth(nth);
-        let opened = Store::open(disk.clone(), role(false), NOW);
-        if disk.failed().is_none() {
-            break;
-        }
-        drop(opened);
-        let disk = disk.crash(nth);
-        let (slave, report) = open(&disk, &role(true));
-        // Cut as what a slave left, or nothing of it is gone.
-        let all = log.len() as i64;
-        assert_eq!(
-            slave.max_physical().0,
-            if report.cut_at_hole { start } else { all },
-            "{nth}: {report:?}"
-        );
-        assert!(nth > 1 || report.cut_at_hole);
-    }
+    assert_eq!(places(&slave), all_but(first - 1));
 }
