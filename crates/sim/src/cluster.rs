@@ -467,7 +467,11 @@ impl Cluster {
         }
         if keeps {
             let disk = self.machines[slave].disk.kill();
-            disk.put(std::path::Path::new("/store/roleHistory"), b"");
+            let history = std::path::Path::new("/store/roleHistory");
+            let text = String::from_utf8(disk.content(history).unwrap_or_default()).expect("text");
+            let is_damage = |line: &&str| !line.starts_with("from=");
+            let left: Vec<&str> = text.split_inclusive('\n').filter(is_damage).collect();
+            disk.put(history, left.concat().as_bytes());
             self.machines[slave].disk = disk;
         } else {
             // Nothing of its log is the master's: it begins with an empty store.

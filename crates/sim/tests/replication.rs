@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Steps of one run.
 const STEPS: usize = 300;
 /// Runs of one test.
-const SEEDS: u64 = 350;
+const SEEDS: u64 = 1000;
 
 fn seeds(from: u64) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

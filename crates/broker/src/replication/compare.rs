@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use disk::Disk;
 use ha::{Comparison, Extent, Outcome, Question};
+use message::record::{Check, Entry, decode};
 use protocol::body::topic::KvTable;
 use protocol::code::{request, response};
 use protocol::header::broker::ViewMessageRequestHeader;
@@ -110,6 +111,15 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
             last_end,
             master,
         })
+    }
+
+    /// Does the master have a sound record where this log has damage?
+    pub(super) async fn has_record_at(&self, at: i64) -> Result<bool, Error> {
+        let theirs = self.master.record(at).await?;
+        Ok(theirs.is_some_and(|bytes| match decode(&bytes, Check::Body) {
+            Ok(Entry::Record(view)) => view.at(at).is_ok(),
+            _ => false,
+        }))
     }
 
     /// Does what this log has behind its last record at `end`, a part of a record, begin the master's record there?

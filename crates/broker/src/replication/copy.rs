@@ -8,7 +8,7 @@ use ha::{Ends, Outcome, Promise, Slave, SlaveClose, SlaveSettings, Stop};
 use store::{PhysicalOffset, Store};
 
 use super::compare::{self, Comparer, MasterLog};
-use super::{Link, RoleHistory};
+use super::{Link, LogDamage, RoleHistory};
 use crate::commitlog::{Acknowledgements, Reput};
 use crate::settings::Settings;
 use crate::tables::save;
@@ -84,33 +84,48 @@ impl<D: Disk> CopyParts<D> {
             Outcome::Keep { until } => until,
             Outcome::BeginAnew | Outcome::NothingInCommon => 0,
         };
-        if let Some(at) = self.history.hole().filter(|at| *at < until) {
-            // The master has what follows the hole, and so all that was in it: nothing is lost by the cut.
-            let cut = self.store.cut_back(PhysicalOffset(at), now)?;
-            tracing::warn!("replication: the log has a hole at {at} and is copied from there on anew: {cut}");
-            return self.note_cut(at, now);
+        // A connection may have been lost within a record.
+        let is_same =
+            until == end || until == compared.last_end && until > 0 && comparer.has_part_of(until).await?;
+        if !is_same {
+            let reigns = self.history.reigns();
+            compared
+                .outcome
+                .allowed(compared.last_end, &reigns, &peer.to_string())?;
         }
-        if compared.outcome == (Outcome::Keep { until: end }) {
-            return Ok(());
-        }
-        // The connection was lost within a record.
-        if until == compared.last_end && until > 0 && comparer.has_part_of(until).await? {
-            return Ok(());
-        }
-        let reigns = self.history.reigns();
-        compared
-            .outcome
-            .allowed(compared.last_end, &reigns, &peer.to_string())?;
-        if until < compared.last_end {
+        let damage = self.damage_to_fill(&comparer, until).await?;
+        let to = match damage {
+            None if is_same => return Ok(()),
+            None => until,
+            Some(at) => at,
+        };
+        if !is_same && until < compared.last_end {
             tracing::warn!(
                 "replication: the master has another log from {until} on; what this broker has from there to {end} is cut"
             );
         }
-        let cut = self.store.cut_back(PhysicalOffset(until), now)?;
-        if until < compared.last_end {
+        let cut = self.store.cut_back(PhysicalOffset(to), now)?;
+        if damage.is_some() {
+            tracing::warn!("replication: the log has damage at {to} and is copied from there on anew: {cut}");
+        } else if until < compared.last_end {
             tracing::warn!("replication: {cut}");
         }
-        self.note_cut(until, now)
+        self.note_cut(to, now)
+    }
+
+    /// Damage before `until`, up to where both logs are the same, that the master can fill. It has what follows, and so all that is cut.
+    async fn damage_to_fill(
+        &self,
+        comparer: &Comparer<'_, D, impl MasterLog>,
+        until: i64,
+    ) -> Result<Option<i64>, CopyError> {
+        let LogDamage { hole, copied } = self.history.damage();
+        // Otherwise each connection to the master whose damage it is would copy it again.
+        let copied = match copied.map(|copied| copied.start).filter(|at| *at < until) {
+            Some(at) if comparer.has_record_at(at).await? => Some(at),
+            _ => None,
+        };
+        Ok(hole.filter(|at| *at < until).into_iter().chain(copied).min())
     }
 
     fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {
@@ -168,7 +183,12 @@ impl<D: Disk> LogCopy<D> {
         let len = read.len() as u64;
         let mut appended = false;
         while let Some(run) = self.slave.next(&mut read, now)? {
-            parts.store.append_raw(PhysicalOffset(run.at), run.bytes, now)?;
+            let new = parts.store.append_raw(PhysicalOffset(run.at), run.bytes, now)?;
+            if let Some(damaged) = new.damage {
+                let at = damaged.start;
+                tracing::warn!("replication: the log of the master has damage at {at}, which is copied");
+                parts.history.note_copied_damage(damaged);
+            }
             appended = true;
         }
         if appended {

@@ -3,9 +3,13 @@
 //! It tells what this broker may have acknowledged as a master, which a slave does not cut: [`ha::Reigns`]. A broker without the file
 //! whose log is not empty was Java's, or an older release's, and may have acknowledged all of it.
 //!
-//! A first line `hole=POSITION` says where a power cut, or a bad disk, has left damage between sound records. A master goes on behind
-//! it. Once it is a slave, its master may have what is missing there.
+//! Two lines before that say where the log has damage between sound records. A master goes on behind it; once it is a slave, its
+//! master may have what is missing there.
+//!
+//! - `hole=POSITION`: a power cut or a bad disk has left it. The next master that has what follows sends it.
+//! - `copied=POSITION..POSITION`: a master had it, too. Only a master that has a record there sends it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,8 +34,23 @@ pub struct RoleHistory {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct State {
     reigns: Reigns,
-    /// Where the log has damage first.
-    hole: Option<i64>,
+    damage: LogDamage,
+}
+
+/// Where the log has damage first, with sound records behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogDamage {
+    /// That of this broker's disk.
+    pub hole: Option<i64>,
+    /// That of a master's, which was copied, and where the log goes on.
+    pub copied: Option<Range<i64>>,
+}
+
+impl LogDamage {
+    fn retain(&mut self, is_there: impl Fn(i64) -> bool) {
+        self.hole.take_if(|at| !is_there(*at));
+        self.copied.take_if(|copied| !is_there(copied.start));
+    }
 }
 
 impl RoleHistory {
@@ -41,7 +60,7 @@ impl RoleHistory {
         let state = match disk.read_small(&path, FILE_MAX_BYTES)? {
             None => State {
                 reigns: Reigns::of_unknown_log(end),
-                hole: None,
+                damage: LogDamage::default(),
             },
             Some(text) => Self::parse(&path, &text)?,
         };
@@ -59,21 +78,25 @@ impl RoleHistory {
             why,
         };
         let text = std::str::from_utf8(text).map_err(|e| refusal(e.to_string()))?;
-        let (hole, reigns) = match text.strip_prefix("hole=") {
-            None => (None, text),
-            Some(rest) => {
-                let (number, reigns) = rest.split_once('\n').unwrap_or((rest, ""));
-                let hole = number.trim().parse::<i64>();
-                (
-                    Some(hole.map_err(|e| refusal(format!("hole={number}: {e}")))?),
-                    reigns,
-                )
-            }
+        let (mut damage, mut reigns) = (LogDamage::default(), text);
+        let mut value_of = |key: &str| {
+            let (value, others) = reigns.strip_prefix(key)?.split_once('\n')?;
+            reigns = others;
+            Some(value.trim())
         };
+        let position = |value: &str| {
+            let position = value.parse::<i64>();
+            position.map_err(|e| refusal(format!("damage at {value}: {e}")))
+        };
+        damage.hole = value_of("hole=").map(position).transpose()?;
+        if let Some(value) = value_of("copied=") {
+            let (at, next) = value.split_once("..").unwrap_or((value, ""));
+            damage.copied = Some(position(at)?..position(next)?);
+        }
         let reigns = reigns
             .parse()
             .map_err(|e: ha::NotUnderstood| refusal(e.to_string()))?;
-        Ok(State { reigns, hole })
+        Ok(State { reigns, damage })
     }
 
     /// The broker is a master from here on, whose log ends at `end` and is synced; `alone` if SUCCESS needs no slave.
@@ -106,20 +129,34 @@ impl RoleHistory {
     pub fn cut(&self, at: i64) {
         let mut state = self.state.lock();
         state.reigns.cut(at);
-        state.hole = state.hole.filter(|hole| *hole < at);
+        state.damage.retain(|damage| damage < at);
         self.saver.touch();
     }
 
-    /// The log has damage from here on, with sound records behind it.
-    pub fn note_hole(&self, at: i64) {
-        let mut state = self.state.lock();
-        state.hole = Some(state.hole.map_or(at, |hole| hole.min(at)));
+    /// A start found damage. It may be what was copied.
+    pub fn note_hole(&self, damaged: &Range<i64>) {
+        let LogDamage { hole, copied } = &mut self.state.lock().damage;
+        let is_copied = copied
+            .as_ref()
+            .is_some_and(|copied| copied.start == damaged.start && copied.end >= damaged.end);
+        if !is_copied && hole.is_none_or(|hole| hole > damaged.start) {
+            *hole = Some(damaged.start);
+        }
         self.saver.touch();
     }
 
-    /// Where the log has damage first.
-    pub fn hole(&self) -> Option<i64> {
-        self.state.lock().hole
+    /// A master's damage was copied.
+    pub fn note_copied_damage(&self, damaged: Range<i64>) {
+        let copied = &mut self.state.lock().damage.copied;
+        if copied.as_ref().is_none_or(|copied| copied.start >= damaged.start) {
+            *copied = Some(damaged);
+        }
+        self.saver.touch();
+    }
+
+    /// Where the log has damage.
+    pub fn damage(&self) -> LogDamage {
+        self.state.lock().damage.clone()
     }
 
     /// Slaves have acknowledged everything before `acknowledged`, and the log begins at `min`: for the file's next period.
@@ -128,7 +165,7 @@ impl RoleHistory {
         let before = state.clone();
         state.reigns.note_acknowledged(acknowledged);
         state.reigns.forget_before(min);
-        state.hole = state.hole.filter(|hole| *hole >= min);
+        state.damage.retain(|damage| damage >= min);
         if *state != before {
             self.saver.touch_later();
         }
@@ -174,8 +211,12 @@ impl ConfigFile for RoleHistory {
 
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         let state = self.state.lock();
-        let hole = state.hole.map(|at| format!("hole={at}\n"));
-        format!("{}{}", hole.unwrap_or_default(), state.reigns).into_bytes()
+        let LogDamage { hole, copied } = &state.damage;
+        let hole = hole.map_or_else(String::new, |at| format!("hole={at}\n"));
+        let copied = copied.as_ref().map_or_else(String::new, |copied| {
+            format!("copied={}..{}\n", copied.start, copied.end)
+        });
+        format!("{hole}{copied}{}", state.reigns).into_bytes()
     }
 }
 
@@ -226,26 +267,54 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_known_until_it_is_cut_off_or_expired() {
+    fn damage_is_known_until_it_is_cut_off_or_expired() {
         let disk = disk();
         let history = RoleHistory::load(&disk, Path::new("/store"), 0).unwrap();
         history.begin(0, true);
         for at in [700, 300, 500] {
-            history.note_hole(at);
+            history.note_copied_damage(at + 100..at + 150);
+            history.note_hole(&(at..at + 50));
         }
         save(&history, &disk, 0).unwrap();
         let again = || RoleHistory::load(&disk, Path::new("/store"), 900).unwrap();
-        assert_eq!((again().hole(), again().reigns()), (Some(300), history.reigns()));
+        let damage = |hole, copied: Option<i64>| LogDamage {
+            hole,
+            copied: copied.map(|at| at..at + 50),
+        };
+        assert_eq!(
+            (again().damage(), again().reigns()),
+            (damage(Some(300), Some(400)), history.reigns())
+        );
         for (cut, min, left) in [
-            (301, 0, Some(300)),
-            (300, 0, None),
-            (900, 300, Some(300)),
-            (900, 301, None),
+            (401, 0, damage(Some(300), Some(400))),
+            (301, 0, damage(Some(300), None)),
+            (300, 0, damage(None, None)),
+            (900, 300, damage(Some(300), Some(400))),
+            (900, 301, damage(None, Some(400))),
+            (900, 401, damage(None, None)),
         ] {
             let history = again();
             history.cut(cut);
             history.note(0, min);
-            assert_eq!(history.hole(), left, "{cut} {min}");
+            assert_eq!(history.damage(), left, "{cut} {min}");
+            let kept = RoleHistory::parse(&history.path(), &history.text(0)).unwrap();
+            assert_eq!(kept.damage, left, "{cut} {min}");
+        }
+    }
+
+    #[test]
+    fn what_was_copied_is_no_hole_unless_it_is_longer_now() {
+        for (found, hole) in [
+            (400..450, None),
+            (400..449, None),
+            (400..451, Some(400)),
+            (401..450, Some(401)),
+            (300..350, Some(300)),
+        ] {
+            let history = RoleHistory::load(&disk(), Path::new("/store"), 0).unwrap();
+            history.note_copied_damage(400..450);
+            history.note_hole(&found);
+            assert_eq!(history.damage().hole, hole, "{found:?}");
         }
     }
 

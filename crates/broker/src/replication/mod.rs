@@ -32,7 +32,7 @@ mod status;
 pub use admission::{Admission, Registered};
 pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
 pub use copy::{CopyError, CopyParts, LogCopy};
-pub use history::{HistoryListener, RoleHistory};
+pub use history::{HistoryListener, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{DELAYS, GROUPS, Metadata, OFFSETS, TOPICS, UnknownTopic};
 pub use port::{ReplicationPort, ask_for};

@@ -206,9 +206,8 @@ fn begin_role<D: Disk>(
     let root = PathBuf::from(&settings.store.store_path_root_dir);
     let end = store.max_physical().0;
     let history = RoleHistory::load(disk, &root, end)?;
-    let damage = report.damage.first.first().map(|damage| damage.at);
-    if let Some(at) = report.hole.as_ref().map(|hole| hole.at).or(damage) {
-        history.note_hole(at);
+    for damage in &report.damage.first {
+        history.note_hole(&(damage.at..damage.at + damage.bytes));
     }
     match settings.is_slave() {
         true => history.begin_as_slave(end),
