@@ -92,13 +92,41 @@ impl Rights {
     }
 }
 
-/// Where the master of a slave is, as the name servers say.
+/// Where the master of a slave is: as the name servers say, unless `haMasterAddress` says where its port of replication is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MasterAddress {
     /// `host:port` of its port of replication.
     pub ha: Option<String>,
-    /// `host:port` where it answers requests.
+    /// `host:port` where it answers requests. While no name server says that, one port below a given port of replication, as 4.9
+    /// has it always.
     pub broker: Option<String>,
+    /// Every name server was asked once; it may not have answered.
+    pub is_asked: bool,
+}
+
+impl MasterAddress {
+    /// What the settings alone say.
+    fn given(settings: &Settings) -> Self {
+        let ha = settings.store.ha_master_address.clone();
+        // Java takes no notice of an address that is too short to be one.
+        let ha = ha.filter(|address| address.len() >= 6);
+        Self {
+            broker: ha.as_deref().and_then(one_port_below),
+            ha,
+            is_asked: false,
+        }
+    }
+
+    /// Do both lead to the same broker?
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.ha, &self.broker) == (&other.ha, &other.broker)
+    }
+}
+
+fn one_port_below(address: &str) -> Option<String> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok()?.checked_sub(1)?;
+    Some(format!("{host}:{port}"))
 }
 
 /// What is known of one name server.
@@ -141,6 +169,8 @@ pub struct Registration {
     writable: Box<dyn Fn() -> bool + Send + Sync>,
     announced: watch::Sender<u64>,
     master: watch::Sender<MasterAddress>,
+    /// A name server has said where the master is.
+    has_master: AtomicBool,
     /// Where slaves connect.
     replication_port: AtomicU16,
     servers: Mutex<HashMap<String, NameServer>>,
@@ -170,6 +200,7 @@ impl Registration {
         client: Client,
     ) -> Self {
         let replication_port = settings.load().store.ha_listen_port as u16;
+        let master = MasterAddress::given(&settings.load());
         Self {
             settings,
             topics,
@@ -177,7 +208,8 @@ impl Registration {
             client,
             announced: watch::channel(0).0,
             replication_port: AtomicU16::new(replication_port),
-            master: watch::channel(MasterAddress::default()).0,
+            master: watch::channel(master).0,
+            has_master: AtomicBool::new(false),
             servers: Mutex::default(),
             ended: CancellationToken::new(),
             running: watch::channel(false).0,
@@ -245,11 +277,13 @@ impl Registration {
         self.announced.send_modify(|n| *n += 1);
     }
 
-    /// The task's body: ends when the broker stops. Each name server has a task of its own, so that one that is away
+    /// The task's body, once all name servers were told: ends when the broker stops. Each name server has a task of its own, so that one that is away
     /// does not hold up what the others should know. Follows `namesrvAddr`: one that is new there is told, one that is
     /// gone gets a good-bye.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         self.running.send_replace(true);
+        self.master
+            .send_if_modified(|known| !std::mem::replace(&mut known.is_asked, true));
         let mut changes = self.topics.subscribe();
         let mut look = tokio::time::interval(LOOK_EACH);
         let mut tasks = JoinSet::new();
@@ -409,7 +443,7 @@ impl Registration {
         }
         loop {
             tokio::time::sleep(RECONNECT).await;
-            if self.master.borrow().ha.is_none() {
+            if !self.has_master.load(Ordering::Relaxed) {
                 return;
             }
         }
@@ -514,19 +548,24 @@ impl Registration {
         let Ok(header) = answer.header::<RegisterBrokerResponseHeader>() else {
             return;
         };
-        let given = |text: Option<String>| text.filter(|address| !address.is_empty());
-        let master = MasterAddress {
-            ha: given(header.ha_server_addr),
-            broker: given(header.master_addr).filter(|address| *address != settings.broker_addr()),
-        };
+        let some = |text: Option<String>| text.filter(|address| !address.is_empty());
+        let broker = some(header.master_addr).filter(|address| *address != settings.broker_addr());
         // One that knows no master does not take away what another said.
-        if settings.is_slave() && master.ha.is_some() && master.broker.is_some() {
-            self.master.send_if_modified(|known| {
-                let is_new = *known != master;
-                *known = master;
-                is_new
-            });
-        }
+        let (true, Some(ha), Some(broker)) = (settings.is_slave(), some(header.ha_server_addr), broker)
+        else {
+            return;
+        };
+        self.has_master.store(true, Ordering::Relaxed);
+        self.master.send_if_modified(|known| {
+            let master = MasterAddress {
+                ha: Some(MasterAddress::given(&settings).ha.unwrap_or(ha)),
+                broker: Some(broker),
+                is_asked: known.is_asked,
+            };
+            let is_new = *known != master;
+            *known = master;
+            is_new
+        });
     }
 
     /// REGISTER_TOPIC_IN_NAMESRV for each of these topics (RocketMQ 5.3, BrokerOuterAPI.registerSingleTopicAll). False if one

@@ -20,6 +20,28 @@ pub enum Rule {
     InSync(InSync),
 }
 
+impl Rule {
+    /// What a send that ends at `end` has to wait for, where the slave that is nearest, or none, decides that; `nearest` is
+    /// [`Replicas::nearest`]. `None`: all slaves are to be looked at.
+    pub fn need_by(self, nearest: Option<i64>, end: i64) -> Option<Need> {
+        match self {
+            Rule::OneSlave { behind_max } => {
+                let is_near = nearest.is_some_and(|nearest| end.saturating_sub(nearest) < behind_max);
+                Some(if is_near {
+                    Need::Slaves(1)
+                } else {
+                    Need::NotAvailable
+                })
+            }
+            // The master alone is enough to be taken.
+            Rule::InSync(rule) if rule.replicas_min <= 1 && !rule.all && !rule.auto => {
+                Some(Need::of_brokers(rule.replicas))
+            }
+            Rule::InSync(_) => None,
+        }
+    }
+}
+
 /// The settings of 5.x. The master is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InSync {
@@ -46,6 +68,16 @@ pub enum Need {
     NotAvailable,
     /// Too few brokers are in sync: IN_SYNC_REPLICAS_NOT_ENOUGH, and the message is **not** to be stored.
     NotEnough,
+}
+
+impl Need {
+    /// So many brokers, the master counted in.
+    fn of_brokers(brokers: usize) -> Need {
+        match brokers.saturating_sub(1) {
+            0 => Need::Nothing,
+            slaves => Need::Slaves(slaves),
+        }
+    }
 }
 
 /// A slave's connection.
@@ -252,34 +284,31 @@ impl Replicas {
         1 + near.count()
     }
 
+    /// The end of the log that the nearest slave has, as far as is known; nothing if none is connected. As in Java, what a slave had that
+    /// is gone says how near one will be that has connected and said nothing yet.
+    pub fn nearest(&self) -> Option<i64> {
+        let nearest = self.claims().chain(self.reached(1)).max().unwrap_or(0);
+        (self.connected() > 0).then_some(nearest)
+    }
+
     /// What a send that ends at `end` has to wait for. The rules of 5.x that refuse are asked before the append, with the end of the
     /// log.
     pub fn need(&self, rule: Rule, end: i64) -> Need {
-        match rule {
-            Rule::OneSlave { behind_max } => {
-                // As in Java, what a slave had that is gone says how near one will be that has connected and said nothing yet.
-                let nearest = self.claims().chain(self.reached(1)).max().unwrap_or(0);
-                match self.connected() > 0 && end.saturating_sub(nearest) < behind_max {
-                    true => Need::Slaves(1),
-                    false => Need::NotAvailable,
-                }
-            }
-            Rule::InSync(rule) => {
-                let in_sync = self.in_sync(end, rule.behind_max);
-                if in_sync < rule.replicas_min {
-                    return Need::NotEnough;
-                }
-                let brokers = match (rule.all, rule.auto) {
-                    (true, _) => in_sync,
-                    (_, true) => in_sync.min(rule.replicas).max(rule.replicas_min),
-                    _ => rule.replicas,
-                };
-                match brokers.saturating_sub(1) {
-                    0 => Need::Nothing,
-                    slaves => Need::Slaves(slaves),
-                }
-            }
+        if let Some(need) = rule.need_by(self.nearest(), end) {
+            return need;
         }
+        let Rule::InSync(rule) = rule else {
+            return Need::NotAvailable;
+        };
+        let in_sync = self.in_sync(end, rule.behind_max);
+        if in_sync < rule.replicas_min {
+            return Need::NotEnough;
+        }
+        Need::of_brokers(match (rule.all, rule.auto) {
+            (true, _) => in_sync,
+            (_, true) => in_sync.min(rule.replicas).max(rule.replicas_min),
+            _ => rule.replicas,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the slaves have, and who waits for them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use ha::{ConnectionId, Need, Replicas, Rule, Standing};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,9 +11,14 @@ use crate::watermark::Watermark;
 /// Most slaves that an answer waits for: `inSyncReplicas` is 16 at most, this broker counted in.
 pub(super) const SLAVES_MAX: usize = 15;
 
+/// No slave is connected.
+const NONE: i64 = i64::MIN;
+
 /// The slaves of this broker, and the work that waits until so many of them have a position.
 pub(super) struct Replicated<W> {
     replicas: Mutex<Replicas>,
+    /// [`Replicas::nearest`], which every send of a SYNC_MASTER asks for; below any position: none. Written under the lock.
+    nearest: AtomicI64,
     /// At index `k - 1`, what `k` slaves have.
     marks: [Watermark<W>; SLAVES_MAX],
     /// Wakes who looks for expired waits.
@@ -31,6 +38,7 @@ impl<W> Replicated<W> {
     pub(super) fn new(slave_timeout_ms: i64) -> Self {
         Self {
             replicas: Mutex::new(Replicas::new(slave_timeout_ms)),
+            nearest: AtomicI64::new(NONE),
             marks: std::array::from_fn(|_| Watermark::new(0)),
             first: Notify::new(),
         }
@@ -38,12 +46,18 @@ impl<W> Replicated<W> {
 
     /// Looks at the slaves, or notes who connects and who is gone. Nothing else is locked meanwhile.
     pub(super) fn replicas<T>(&self, with: impl FnOnce(&mut Replicas) -> T) -> T {
-        with(&mut self.replicas.lock())
+        let mut replicas = self.replicas.lock();
+        let done = with(&mut replicas);
+        self.nearest
+            .store(replicas.nearest().unwrap_or(NONE), Ordering::Release);
+        done
     }
 
-    /// What a send that ends at `end` waits for.
+    /// What a send that ends at `end` waits for. Where the nearest slave decides that, no lock is taken.
     pub(super) fn need(&self, rule: Rule, end: i64) -> Need {
-        match self.replicas.lock().need(rule, end) {
+        let nearest = Some(self.nearest.load(Ordering::Acquire)).filter(|nearest| *nearest != NONE);
+        let need = rule.need_by(nearest, end);
+        match need.unwrap_or_else(|| self.replicas.lock().need(rule, end)) {
             Need::Slaves(slaves) => Need::Slaves(slaves.min(SLAVES_MAX)),
             need => need,
         }
@@ -164,6 +178,33 @@ mod tests {
         assert_eq!((replicated.len(), replicated.head_wait_ms(350)), (1, 350));
         assert_eq!(replicated.take_expired(400), ["late"]);
         assert!(replicated.is_empty());
+    }
+
+    #[test]
+    fn what_a_send_waits_for_follows_the_slaves_without_their_lock() {
+        let replicated = Replicated::<()>::new(3_000);
+        let one_slave = Rule::OneSlave { behind_max: 100 };
+        let two_brokers = Rule::InSync(ha::InSync {
+            replicas: 2,
+            replicas_min: 1,
+            auto: false,
+            all: false,
+            behind_max: 100,
+        });
+        let needs = |end| {
+            // Whoever takes the lock here waits for ever.
+            let _held = replicated.replicas.lock();
+            [one_slave, two_brokers].map(|rule| replicated.need(rule, end))
+        };
+        assert_eq!(needs(50), [Need::NotAvailable, Need::Slaves(1)]);
+        let id = replicated.replicas(|replicas| replicas.connect("10.0.0.2", 1, 0).unwrap());
+        assert_eq!(needs(99), [Need::Slaves(1), Need::Slaves(1)], "it may be near");
+        assert_eq!(needs(100), [Need::NotAvailable, Need::Slaves(1)]);
+        replicated.report(id, has(1000), 1);
+        assert_eq!(needs(1099)[0], Need::Slaves(1));
+        assert_eq!(needs(1100)[0], Need::NotAvailable);
+        replicated.replicas(|replicas| replicas.disconnect(id));
+        assert_eq!(needs(1000)[0], Need::NotAvailable);
     }
 
     #[test]

@@ -202,6 +202,8 @@ fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait
         request::UPDATE_BROKER_CONFIG => |h, r, may| h.settings.update(r, may),
         request::GET_BROKER_CONFIG => |h, r, may| h.settings.get(r, may),
         request::GET_ALL_DELAY_OFFSET => |h, r, may| h.ha.delay_offsets(r, may),
+        request::GET_TIMER_METRICS => |h, r, may| h.ha.timer_metrics(r, may),
+        request::GET_ALL_MESSAGE_REQUEST_MODE => |h, r, may| h.ha.request_modes(r, may),
         request::GET_BROKER_HA_STATUS => |h, r, may| h.ha.status(r, may),
         request::GET_BROKER_RUNTIME_INFO => |h, r, may| h.runtime.get(r, may),
         request::RESUME_CHECK_HALF_MESSAGE => |h, r, may| h.transaction.resume(r, may),

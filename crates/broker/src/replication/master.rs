@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::port::{self, ReplicationPort};
+use super::port::{First, ReplicationPort};
 use super::session::{Outbox, Pause, SessionError, SlaveSession};
 use super::{Admission, RoleHistory, run_alone};
 use crate::commitlog::{Acknowledgements, Growth};
@@ -59,6 +59,8 @@ pub struct SlaveServer<D: Disk> {
     parts: SlaveServerParts<D>,
     /// Connections by id, to close them.
     connections: Mutex<HashMap<ConnectionId, Connected>>,
+    /// One for each connection that there may be.
+    places: Arc<Semaphore>,
     /// Connections that were refused.
     refused: Refusals,
 }
@@ -143,6 +145,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         Self {
             parts,
             connections: Mutex::default(),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             refused: Refusals::default(),
         }
     }
@@ -152,9 +155,14 @@ impl<D: Disk + Clone> SlaveServer<D> {
         self.refused.count.load(Ordering::Relaxed)
     }
 
+    /// Connections that are open, and the most that may be.
+    pub fn connected(&self) -> (usize, usize) {
+        let free = self.places.available_permits();
+        (CONNECTIONS_MAX - free, CONNECTIONS_MAX)
+    }
+
     /// Takes connections until `stop`; each slave has a thread of its own.
     pub async fn run(self: Arc<Self>, port: &mut ReplicationPort, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (wants, mut wanted) = mpsc::channel(1);
         loop {
             let accepted = tokio::select! {
@@ -173,17 +181,17 @@ impl<D: Disk + Clone> SlaveServer<D> {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                self.refused.note(address, "64 connections are open already");
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                let why = format!("{CONNECTIONS_MAX} connections, the most there may be, are open already");
+                self.refused.note(address, &why);
                 continue;
             };
             let (this, stop) = (Arc::clone(&self), stop.clone());
             let wants = port.may_ask(&stream).then(|| wants.clone());
             tokio::spawn(async move {
                 let _place = place;
-                match wants {
-                    Some(wants) if port::asks(&stream).await => drop(wants.send(stream).await),
-                    _ => this.admit(stream, address, stop).await,
+                if let Err(e) = this.welcome(stream, address, wants, stop).await {
+                    tracing::debug!("replication: {address} is gone before it said anything: {e}");
                 }
             });
         }
@@ -200,7 +208,36 @@ impl<D: Disk + Clone> SlaveServer<D> {
         }
     }
 
-    async fn admit(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: CancellationToken) {
+    /// A connection that `wants` the port, or is a slave's.
+    async fn welcome(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        wants: Option<mpsc::Sender<TcpStream>>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let first = match wants {
+            Some(wants) => {
+                let first = First::read(&mut stream).await?;
+                if first.asks() {
+                    let _stops = wants.send(stream).await;
+                    return Ok(());
+                }
+                Some(first)
+            }
+            None => None,
+        };
+        self.admit(stream, address, first, stop).await;
+        Ok(())
+    }
+
+    async fn admit(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        first: Option<First>,
+        stop: CancellationToken,
+    ) {
         let ip = address.ip().to_canonical();
         if self.parts.settings.load().is_slave() {
             return self.refused.note(address, "this broker is a slave itself");
@@ -218,7 +255,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
                 .note(address, "too many connections from there have said nothing");
         };
         tracing::info!("replication: slave {address} has connected");
-        let ended = serve_on_its_own_thread(session, stream, stop).await;
+        let ended = serve_on_its_own_thread(session, stream, first, stop).await;
         match ended {
             Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
             Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
@@ -355,11 +392,12 @@ pub(super) fn rate(settings: &Settings) -> u64 {
 async fn serve_on_its_own_thread<D: Disk + Clone>(
     session: SlaveSession<D>,
     stream: TcpStream,
+    first: Option<First>,
     stop: CancellationToken,
 ) -> Ended {
     let (done, end) = tokio::sync::oneshot::channel();
     let served = move || {
-        let ended = run_alone(serve(session, stream, &stop)).unwrap_or_else(|e| Err(e.into()));
+        let ended = run_alone(serve(session, stream, first, &stop)).unwrap_or_else(|e| Err(e.into()));
         let Err(ended) = ended;
         let _gone = done.send(ended);
     };
@@ -374,11 +412,15 @@ async fn serve_on_its_own_thread<D: Disk + Clone>(
 async fn serve<D: Disk + Clone>(
     mut session: SlaveSession<D>,
     stream: TcpStream,
+    first: Option<First>,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Ended> {
     // The socket belongs to this runtime from here on.
     let stream = TcpStream::from_std(stream.into_std()?)?;
     stream.set_nodelay(true)?;
+    if let Some(first) = first {
+        session.receive(first.bytes())?;
+    }
     let mut read = [0; READ_BYTES];
     loop {
         receive(&mut session, &stream, &mut read)?;

@@ -1,4 +1,5 @@
-//! What a slave copies besides the log: topics, groups, consumer offsets, how far delayed messages are delivered.
+//! What a slave copies besides the log: topics, groups, consumer offsets, how far delayed messages are delivered; and of a master of
+//! 5.x what this broker keeps a file for, who consumes by POP and how many timed messages wait.
 //!
 //! Java asks for all of it each ten seconds (RocketMQ 4.9.8, SlaveSynchronize). A master of ours tells in its runtime information when
 //! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once.
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use disk::{Clock, Disk};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
-use protocol::code::request;
+use protocol::code::{request, response};
 use remoting::Client;
 use store::Store;
 use tokio::sync::{Notify, watch};
@@ -24,6 +25,7 @@ use super::compare::{self, body, runtime_info};
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
+use crate::tables::dormant::DormantFiles;
 use crate::tables::{Tables, TopicFile, TopicTable};
 
 /// How often the master is asked how far it is, and what has changed.
@@ -44,7 +46,14 @@ pub const OFFSETS: &str = "change_offsets";
 /// Delayed messages.
 pub const DELAYS: &str = "change_delays";
 
-const ALL: [&str; 4] = [TOPICS, GROUPS, OFFSETS, DELAYS];
+/// Who consumes by POP.
+pub const REQUEST_MODES: &str = "change_request_modes";
+/// How many timed messages wait.
+pub const TIMER_METRICS: &str = "change_timer_metrics";
+
+const ALL: [&str; 6] = [TOPICS, GROUPS, OFFSETS, DELAYS, REQUEST_MODES, TIMER_METRICS];
+/// What a master of 4.9 does not know.
+const OF_5: [&str; 2] = [REQUEST_MODES, TIMER_METRICS];
 
 /// Hears of a message of a topic that the slave does not know.
 pub struct UnknownTopic {
@@ -78,11 +87,13 @@ pub struct Metadata<D: Disk> {
     pub tables: Tables,
     /// How far delayed messages are delivered.
     pub delays: Arc<DelayOffsets>,
+    /// Files of features that are not here.
+    pub dormant: Arc<DormantFiles>,
     /// The copy of the log.
     pub store: Arc<Store<D>>,
     /// How it stands.
     pub link: Arc<Link>,
-    /// Where the name servers say that the master is.
+    /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
     /// Wakes at once.
     pub unknown: Arc<UnknownTopic>,
@@ -158,7 +169,12 @@ impl<D: Disk> Metadata<D> {
             .and_then(|end| end.parse::<i64>().ok());
         if let Some(end) = end {
             let now = self.clock.now_ms();
-            self.link.note(|link| link.master_end = Some((end, now)));
+            let left = info.get("remainHowManyDataToFlush");
+            let left = left.and_then(|left| left.strip_suffix(" B")?.parse::<i64>().ok());
+            self.link.note(|link| {
+                link.master_end = Some((end, now));
+                link.master_flushed = left.map_or(0, |left| end - left);
+            });
             self.put_in_force(asked, end);
         }
         let now = Instant::now();
@@ -182,6 +198,7 @@ impl<D: Disk> Metadata<D> {
                 Ok(()) => {
                     asked.changes.insert(table, change.cloned().unwrap_or_default());
                 }
+                Err(e) if OF_5.contains(&table) && is_not_there(&e) => {}
                 // One that the master does not have keeps no other from being copied.
                 Err(e) => failed = Err(e),
             }
@@ -208,6 +225,14 @@ impl<D: Disk> Metadata<D> {
                 let offsets = body(client, master, request::GET_ALL_CONSUMER_OFFSET).await?;
                 asked.wait(Waiting::Offsets(offsets));
             }
+            REQUEST_MODES => {
+                let modes = body(client, master, request::GET_ALL_MESSAGE_REQUEST_MODE).await?;
+                self.dormant.replace_request_modes(modes);
+            }
+            TIMER_METRICS => {
+                let metrics = body(client, master, request::GET_TIMER_METRICS).await?;
+                self.dormant.replace_timer_metrics(metrics);
+            }
             _ => {
                 let delays = body(client, master, request::GET_ALL_DELAY_OFFSET).await?;
                 asked.wait(Waiting::Delays(delays));
@@ -231,6 +256,17 @@ impl<D: Disk> Metadata<D> {
             }
         }
     }
+}
+
+/// A master without that feature: 4.9 does not know the request, and 5.x has no table where its timer is switched off.
+fn is_not_there(error: &compare::Error) -> bool {
+    matches!(
+        error,
+        compare::Error::Answer {
+            answer: response::REQUEST_CODE_NOT_SUPPORTED | response::SYSTEM_ERROR,
+            ..
+        }
+    )
 }
 
 impl Asked {

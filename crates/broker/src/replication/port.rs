@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What asks for the port, and says that it is free.
@@ -97,19 +97,47 @@ impl ReplicationPort {
     }
 }
 
-/// Does this connection, which may, ask for the port?
-pub(super) async fn asks(stream: &TcpStream) -> bool {
-    let mut first = [0; GIVE_WAY.len()];
-    let asked = async {
-        loop {
-            match stream.peek(&mut first).await {
-                Ok(len) if len == GIVE_WAY.len() => return first == GIVE_WAY,
-                Ok(1..) if GIVE_WAY.starts_with(&first[..1]) => tokio::task::yield_now().await,
-                _ => return false,
+/// What a connection that may ask for the port has sent first.
+pub(super) struct First {
+    bytes: [u8; GIVE_WAY.len()],
+    len: usize,
+}
+
+impl First {
+    /// Reads until that is clear, but not for long: a slave may be silent.
+    pub(super) async fn read(stream: &mut TcpStream) -> io::Result<First> {
+        let mut first = First {
+            bytes: [0; GIVE_WAY.len()],
+            len: 0,
+        };
+        let asked = async {
+            // A read that the time ends has taken nothing.
+            while let Some(rest) = first.bytes.get_mut(first.len..).filter(|rest| !rest.is_empty()) {
+                first.len += match stream.read(rest).await? {
+                    0 => break,
+                    len => len,
+                };
+                if !GIVE_WAY.starts_with(first.bytes()) {
+                    break;
+                }
             }
+            Ok(())
+        };
+        match tokio::time::timeout(ASKED_WITHIN, asked).await {
+            Ok(Err(e)) => Err(e),
+            Ok(Ok(())) | Err(_) => Ok(first),
         }
-    };
-    tokio::time::timeout(ASKED_WITHIN, asked).await.unwrap_or(false)
+    }
+
+    /// Does it ask for the port?
+    pub(super) fn asks(&self) -> bool {
+        self.bytes() == GIVE_WAY
+    }
+
+    /// What a slave has sent already.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// Asks whoever listens at this address to give it up if it is a port of replication; true if it is free now. Waits for the answer.
@@ -158,11 +186,31 @@ mod tests {
             let is_free = ask_for(was);
             (is_free, std::net::TcpListener::bind(was).is_ok())
         });
-        let (stream, _) = port.listener.accept().await.unwrap();
-        assert!(port.may_ask(&stream) && asks(&stream).await);
+        let (mut stream, _) = port.listener.accept().await.unwrap();
+        assert!(port.may_ask(&stream) && First::read(&mut stream).await.unwrap().asks());
         port.give_way(stream).await.unwrap();
         assert_eq!(asking.join().unwrap(), (true, true));
         assert_ne!(port.number().unwrap(), was.port());
+    }
+
+    /// Bytes that come one by one wake whoever reads them; in between nothing runs.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_in_parts_is_waited_for_and_not_looked_for_without_rest() {
+        let listener = TcpListener::bind(any()).await.unwrap();
+        let mut asks = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        asks.write_all(&GIVE_WAY[..3]).await.unwrap();
+        stream.readable().await.unwrap();
+        let mut reading = std::pin::pin!(First::read(&mut stream));
+        let mut polls = 0;
+        let first = std::future::poll_fn(|context| {
+            polls += 1;
+            reading.as_mut().poll(context)
+        });
+        // The clock goes on only when nobody has anything to do.
+        let first = first.await.unwrap();
+        assert_eq!((first.bytes(), first.asks()), (&GIVE_WAY[..3], false));
+        assert!(polls <= 3, "{polls}");
     }
 
     #[tokio::test]
@@ -171,9 +219,12 @@ mod tests {
         let address = port.listener.local_addr().unwrap();
         for first in [&[0u8; 8][..], &[0xff; 8], b"\xffGI", b""] {
             let mut slave = TcpStream::connect(address).await.unwrap();
-            let (stream, _) = port.listener.accept().await.unwrap();
+            let (mut stream, _) = port.listener.accept().await.unwrap();
             slave.write_all(first).await.unwrap();
-            assert!(!port.may_ask(&stream) && !asks(&stream).await, "{first:?}");
+            let read = First::read(&mut stream).await.unwrap();
+            assert!(!port.may_ask(&stream) && !read.asks(), "{first:?}");
+            // Nothing of a report is lost.
+            assert_eq!(read.bytes(), first);
         }
         assert!(ReplicationPort::given(address).is_err());
         let other = ReplicationPort::usual(address).unwrap();

@@ -28,6 +28,9 @@ const READ_BYTES: usize = 1 << 20;
 /// How long a slave waits whose master is not known, or that needs somebody, unless the master's address changes.
 const WAIT: Duration = Duration::from_secs(5);
 
+const NO_MASTER: &str = "no name server has named a master of this broker's name yet, and haMasterAddress is not given; the slave \
+                         goes on asking";
+
 /// Why nothing is copied from this connection any more.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -55,7 +58,7 @@ pub struct Follower<D: Disk> {
     pub copy: Arc<CopyParts<D>>,
     /// Wakes the thread when more is synced.
     pub synced: Arc<Growth>,
-    /// Where the name servers say that the master is.
+    /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
 }
 
@@ -80,7 +83,7 @@ impl<D: Disk + Clone> Follower<D> {
         let mut master = self.master.clone();
         let mut said = String::new();
         while !stop.is_cancelled() {
-            let address = self.address(&master.borrow_and_update());
+            let address = master.borrow_and_update().clone();
             let mut served = Served::default();
             let ended = match &address.ha {
                 None => None,
@@ -97,13 +100,13 @@ impl<D: Disk + Clone> Follower<D> {
                 Some(_) => Duration::from_millis(reconnection.wait_ms(served.any).unsigned_abs()),
             };
             let text = match &ended {
-                None => {
-                    "no name server knows a master of this broker's name, and haMasterAddress is not given"
-                        .to_owned()
-                }
+                None => NO_MASTER.to_owned(),
                 Some(ended) => ended.to_string(),
             };
-            self.say(&mut said, ended.as_ref(), address.ha.as_deref(), text, served.any);
+            // Before the first registration nobody can know a master.
+            if ended.is_some() || address.is_asked {
+                self.say(&mut said, ended.as_ref(), address.ha.as_deref(), text, served.any);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
@@ -138,19 +141,6 @@ impl<D: Disk + Clone> Follower<D> {
         *said = text;
     }
 
-    /// The name servers' word, unless the setting says where the master is. A master whose port of replication alone is known
-    /// answers one port below it, as 4.9's does always.
-    fn address(&self, told: &MasterAddress) -> MasterAddress {
-        let settings = self.copy.settings.load();
-        let given = settings.store.ha_master_address.clone();
-        // Java takes no notice of an address that is too short to be one.
-        let ha = given
-            .filter(|address| address.len() >= 6)
-            .or_else(|| told.ha.clone());
-        let broker = told.broker.clone().or_else(|| one_port_below(ha.as_deref()?));
-        MasterAddress { ha, broker }
-    }
-
     async fn copy(
         &self,
         ha: &str,
@@ -180,11 +170,10 @@ impl<D: Disk + Clone> Follower<D> {
             );
             self.stream(stream, served).await
         };
-        let is_same = |told: &MasterAddress| self.address(told) == *address;
         tokio::select! {
             biased;
             () = stop.cancelled() => Ended::Stops,
-            () = moved(master, &is_same) => Ended::Moved,
+            () = moved(master, address) => Ended::Moved,
             Err(ended) = copied => ended,
         }
     }
@@ -250,19 +239,13 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
 }
 
 /// Ends when the master's address is another.
-async fn moved(master: &mut watch::Receiver<MasterAddress>, is_same: &dyn Fn(&MasterAddress) -> bool) {
+async fn moved(master: &mut watch::Receiver<MasterAddress>, from: &MasterAddress) {
     loop {
         if master.changed().await.is_err() {
             return std::future::pending().await;
         }
-        if !is_same(&master.borrow_and_update()) {
+        if !master.borrow_and_update().is_same_place(from) {
             return;
         }
     }
-}
-
-fn one_port_below(address: &str) -> Option<String> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse::<u16>().ok()?.checked_sub(1)?;
-    Some(format!("{host}:{port}"))
 }

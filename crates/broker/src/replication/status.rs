@@ -21,6 +21,9 @@ pub struct LinkState {
     pub speed: u64,
     /// The end of the master's log as it said last, and when it was asked, ms since 1970.
     pub master_end: Option<(i64, i64)>,
+    /// As far as the master's log was durable then; 0: it did not say that to the byte, as a Java master does not while it has more
+    /// than a KiB to flush.
+    pub master_flushed: i64,
     /// Why nothing is replicated, if that needs somebody.
     pub stopped: Option<String>,
 }

@@ -388,6 +388,7 @@ impl<D: Disk + Clone> Builder<D> {
                 limits: limits.clone(),
                 delivery: Arc::clone(&delivery),
                 tables: self.loaded.tables.clone(),
+                dormant: Arc::clone(&self.loaded.dormant),
                 link: Arc::clone(&replication.link),
                 slaves: Arc::clone(&replication.slaves),
                 started: now,
@@ -398,6 +399,7 @@ impl<D: Disk + Clone> Builder<D> {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&log.appender),
                 delays: Arc::clone(&self.loaded.delay_offsets),
+                dormant: Arc::clone(&self.loaded.dormant),
                 slaves: Arc::clone(&replication.slaves),
                 link: Arc::clone(&replication.link),
             },
@@ -460,6 +462,7 @@ impl<D: Disk + Clone> Builder<D> {
         let metadata = Metadata {
             tables: self.loaded.tables.clone(),
             delays: Arc::clone(&self.loaded.delay_offsets),
+            dormant: Arc::clone(&self.loaded.dormant),
             store: Arc::clone(&self.store),
             link: Arc::clone(&link),
             master: registration.master(),

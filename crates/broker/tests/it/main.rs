@@ -13,6 +13,7 @@ mod live_flush;
 mod live_retention;
 mod live_settings;
 mod name_servers;
+mod pairs;
 mod queries;
 mod registration;
 mod requests;

@@ -1,9 +1,11 @@
-//! What slaves and tools ask about replication: GET_ALL_DELAY_OFFSET (45), GET_BROKER_HA_STATUS (907).
+//! What slaves and tools ask about replication: GET_ALL_DELAY_OFFSET (45), GET_TIMER_METRICS (61),
+//! GET_ALL_MESSAGE_REQUEST_MODE (402), GET_BROKER_HA_STATUS (907).
 
 use std::sync::Arc;
 
 use disk::Disk;
-use remoting::Request;
+use protocol::code::response;
+use remoting::{Body, Request};
 use serde::Serialize;
 
 use crate::commitlog::Appender;
@@ -11,6 +13,7 @@ use crate::delay::DelayOffsets;
 use crate::lane::MayWait;
 use crate::replication::{Link, SlaveServer};
 use crate::settings::Settings;
+use crate::tables::dormant::DormantFiles;
 
 /// What the handler needs.
 pub struct Ha<D: Disk> {
@@ -20,6 +23,8 @@ pub struct Ha<D: Disk> {
     pub appender: Arc<Appender<D>>,
     /// How far delayed messages are delivered.
     pub delays: Arc<DelayOffsets>,
+    /// Files of features that are not here.
+    pub dormant: Arc<DormantFiles>,
     /// The slaves of this broker.
     pub slaves: Arc<SlaveServer<D>>,
     /// How this broker stands to its master.
@@ -69,6 +74,18 @@ impl<D: Disk + Clone> Ha<D> {
         request.responder.body(&self.delays.durable(safe));
     }
 
+    /// GET_ALL_MESSAGE_REQUEST_MODE.
+    pub fn request_modes(&self, request: Request, _: MayWait) {
+        let body = Body::Bytes(self.dormant.request_modes());
+        request.responder.reply(response::SUCCESS, None, &(), body);
+    }
+
+    /// GET_TIMER_METRICS.
+    pub fn timer_metrics(&self, request: Request, _: MayWait) {
+        let body = Body::Bytes(self.dormant.timer_metrics());
+        request.responder.reply(response::SUCCESS, None, &(), body);
+    }
+
     /// GET_BROKER_HA_STATUS.
     pub fn status(&self, request: Request, _: MayWait) {
         request.responder.body(&self.describe());
@@ -84,7 +101,7 @@ impl<D: Disk + Clone> Ha<D> {
                     last_read_timestamp: link.read_ms,
                     last_write_timestamp: link.write_ms,
                     master_addr: link.master.clone().unwrap_or_default(),
-                    master_flush_offset: link.master_end.map_or(0, |(end, _)| end),
+                    master_flush_offset: link.master_flushed,
                     max_offset: end,
                     transferred_byte_in_second: link.speed,
                 }),

@@ -19,6 +19,7 @@ use crate::delay::Delivery;
 use crate::lane::MayWait;
 use crate::replication::{self, Link, SlaveServer};
 use crate::settings::Settings;
+use crate::tables::dormant::DormantFiles;
 use crate::tables::{ConfigFile, Tables};
 use crate::transaction::Checks;
 
@@ -40,6 +41,8 @@ pub struct Runtime<D: Disk> {
     pub delivery: Arc<Delivery<D>>,
     /// Whose changes slaves ask for.
     pub tables: Tables,
+    /// The same of files of features that are not here.
+    pub dormant: Arc<DormantFiles>,
     /// How this broker stands to its master.
     pub link: Arc<Link>,
     /// The slaves of this broker.
@@ -93,12 +96,17 @@ impl<D: Disk + Clone> Runtime<D> {
             let behind = store.max_physical().0 - slave.acknowledged;
             put(&format!("slave_{}", slave.address), format!("{behind} B behind"));
         }
+        let (open, most) = self.slaves.connected();
+        put("slaveConnections", format!("{open} of {most}"));
         put("slavesRefused", self.slaves.refused().to_string());
         let safe = self.appender.safe_end(settings).0;
+        let [request_modes, timer_metrics] = self.dormant.changes();
         for (table, change) in [
             (replication::TOPICS, self.tables.topics.saver().latest()),
             (replication::GROUPS, self.tables.groups.saver().latest()),
             (replication::OFFSETS, self.tables.offsets.saver().latest()),
+            (replication::REQUEST_MODES, request_modes),
+            (replication::TIMER_METRICS, timer_metrics),
         ] {
             put(table, format!("{change:?} {}", self.started));
         }

@@ -9,7 +9,7 @@ use protocol::body::topic::DataVersion;
 use serde::{Deserialize, Serialize};
 
 /// `timermetrics`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TimerMetrics {
     /// Version of the table.
@@ -20,7 +20,7 @@ pub struct TimerMetrics {
 }
 
 /// `transactionMetrics`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TransactionMetrics {
     /// Version of the table.
@@ -31,7 +31,7 @@ pub struct TransactionMetrics {
 }
 
 /// A count of one topic.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Count {
     /// Messages; below 0 when more were taken than seen.

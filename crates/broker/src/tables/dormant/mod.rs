@@ -21,13 +21,14 @@ pub mod timer_check;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use disk::Disk;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config_file::{LoadError, load, pretty};
-use super::saver::{ConfigFile, Saver};
+use super::saver::{Change, ConfigFile, Saver};
 use super::{GroupTable, TopicTable};
 use counts::{TimerMetrics, TransactionMetrics};
 use order_info::OrderInfo;
@@ -52,6 +53,19 @@ impl<T: Default + DeserializeOwned + Serialize> DormantFile<T> {
         if change(&mut self.table.lock()) {
             self.saver.touch();
         }
+    }
+
+    /// Takes another table's content.
+    fn replace(&self, new: T)
+    where
+        T: PartialEq,
+    {
+        self.change(|table| {
+            *table != new && {
+                *table = new;
+                true
+            }
+        });
     }
 
     /// Looks at the table.
@@ -138,6 +152,34 @@ impl DormantFiles {
     /// A topic was deleted (RocketMQ 5.3.3, AdminBrokerProcessor.deleteTopic).
     pub fn topic_deleted(&self, topic: &str, now: i64) {
         self.queue_mappings.change(|mappings| mappings.remove(topic, now));
+    }
+
+    /// As a slave's master has it (RocketMQ 5.3.3, SlaveSynchronize.syncMessageRequestMode).
+    pub fn replace_request_modes(&self, modes: RequestModes) {
+        self.request_modes.replace(modes);
+    }
+
+    /// As a slave's master has it (RocketMQ 5.3.3, SlaveSynchronize.syncTimerMetrics).
+    pub fn replace_timer_metrics(&self, metrics: TimerMetrics) {
+        self.timer_metrics.replace(metrics);
+    }
+
+    /// The answer to GET_ALL_MESSAGE_REQUEST_MODE.
+    pub fn request_modes(&self) -> Bytes {
+        self.request_modes.look(protocol::body::write)
+    }
+
+    /// The answer to GET_TIMER_METRICS.
+    pub fn timer_metrics(&self) -> Bytes {
+        self.timer_metrics.look(protocol::body::write)
+    }
+
+    /// The last change of who consumes by POP, and of the counts of timed messages.
+    pub fn changes(&self) -> [Change; 2] {
+        [
+            self.request_modes.saver.latest(),
+            self.timer_metrics.saver.latest(),
+        ]
     }
 
     /// Every file, for whoever writes them.

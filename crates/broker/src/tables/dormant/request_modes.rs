@@ -8,7 +8,7 @@ use protocol::body::de;
 use serde::{Deserialize, Serialize};
 
 /// The file.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RequestModes {
     /// Topic to group to mode.
@@ -17,7 +17,7 @@ pub struct RequestModes {
 }
 
 /// How one group consumes one topic.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RequestMode {
     #[serde(deserialize_with = "de::scalar")]

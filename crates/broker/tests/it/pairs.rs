@@ -1,0 +1,143 @@
+//! A master and its slave, both whole brokers of this process, without a name server: `haMasterAddress` says where the master is.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Instant;
+
+use broker::settings::{BrokerRole, Settings};
+use protocol::code::{request, response};
+use protocol::header::broker::UpdateConsumerOffsetRequestHeader;
+use tempfile::TempDir;
+
+use crate::fixture::*;
+
+/// A slave that follows its master by its own settings alone.
+struct Pair {
+    master: Fixture,
+    slave: Fixture,
+}
+
+impl Pair {
+    /// The master's store may be there already.
+    async fn new(master: TempDir, role: BrokerRole) -> Pair {
+        Pair::of(master, role, |_| {}).await
+    }
+
+    async fn of(master: TempDir, role: BrokerRole, change: impl FnOnce(&mut Settings)) -> Pair {
+        let master = Fixture::in_folder(master, |settings| {
+            change(settings);
+            settings.store.broker_role = role;
+            settings.store.ha_listen_port = settings.server.listen_port + 1;
+            settings.store.ha_allowed_slaves = Some("127.0.0.1".to_owned());
+        })
+        .await;
+        let slave = Fixture::new(follows(master.port)).await;
+        Pair { master, slave }
+    }
+}
+
+fn follows(port: u16) -> impl FnOnce(&mut Settings) {
+    move |settings| {
+        settings.store.broker_role = BrokerRole::Slave;
+        settings.broker.broker_id = 1;
+        settings.store.ha_master_address = Some(format!("127.0.0.1:{}", port + 1));
+    }
+}
+
+/// Waits until something is so.
+async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < WITHIN, "not in time: {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn answer(fixture: &Fixture, code: i32) -> serde_json::Value {
+    let answer = fixture.ask(code, &(), "").await;
+    assert_eq!(answer.code, response::SUCCESS, "{code}: {:?}", answer.remark);
+    protocol::body::read(&answer.body).unwrap()
+}
+
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/java-5.3.3")
+        .join(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_that_only_knows_the_address_copies_log_tables_and_what_5_x_keeps() {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("store/config");
+    std::fs::create_dir_all(&config).unwrap();
+    for name in ["messageRequestMode.json", "timermetrics"] {
+        std::fs::copy(golden(name), config.join(name)).unwrap();
+    }
+    let pair = Pair::new(dir, BrokerRole::AsyncMaster).await;
+    let master = &pair.master;
+    assert_eq!(master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let group = r#"{"groupName":"group"}"#;
+    master
+        .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+        .await;
+    let commit = UpdateConsumerOffsetRequestHeader {
+        consumer_group: Cow::Borrowed("group"),
+        topic: Cow::Borrowed("Topic"),
+        queue_id: 0,
+        commit_offset: 1,
+    };
+    master.ask(request::UPDATE_CONSUMER_OFFSET, &commit, "").await;
+    for (code, table) in [
+        (request::GET_ALL_TOPIC_CONFIG, "topicConfigTable"),
+        (
+            request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG,
+            "subscriptionGroupTable",
+        ),
+        (request::GET_ALL_CONSUMER_OFFSET, "offsetTable"),
+        (request::GET_ALL_MESSAGE_REQUEST_MODE, "messageRequestModeMap"),
+        (request::GET_TIMER_METRICS, "timingCount"),
+    ] {
+        let there = answer(master, code).await[table].clone();
+        assert!(
+            there.as_object().is_some_and(|table| !table.is_empty()),
+            "{table}"
+        );
+        eventually(table, async || answer(&pair.slave, code).await[table] == there).await;
+    }
+    // What was copied is in the slave's files.
+    let kept = pair.slave.stop().await;
+    for name in ["messageRequestMode.json", "timermetrics"] {
+        let file = std::fs::read(kept.path().join("store/config").join(name)).unwrap();
+        assert_eq!(file, std::fs::read(golden(name)).unwrap(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_says_how_far_its_masters_disk_is() {
+    let rarely = |settings: &mut Settings| {
+        settings.store.flush_interval_commit_log = 600_000;
+        settings.store.flush_commit_log_thorough_interval = 600_000;
+    };
+    let pair = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, rarely).await;
+    assert_eq!(pair.master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let info = pair.master.runtime().await;
+    let number = |key: &str| -> i64 { info[key].trim_end_matches(" B").parse().unwrap() };
+    let (end, left) = (number("commitLogMaxOffset"), number("remainHowManyDataToFlush"));
+    assert!(left > 0, "nothing has synced it");
+    eventually("the slave has all", async || {
+        pair.slave.runtime().await["commitLogMaxOffset"] == end.to_string()
+    })
+    .await;
+    let mut last = serde_json::Value::Null;
+    eventually("the slave has asked since", async || {
+        last = answer(&pair.slave, request::GET_BROKER_HA_STATUS).await["haClientRuntimeInfo"].clone();
+        let behind = pair.slave.runtime().await["masterBehindBytes"].clone();
+        last["maxOffset"] == end && behind == "0"
+    })
+    .await;
+    eventually("what is durable is said", async || {
+        last = answer(&pair.slave, request::GET_BROKER_HA_STATUS).await["haClientRuntimeInfo"].clone();
+        last["masterFlushOffset"] == end - left
+    })
+    .await;
+}
