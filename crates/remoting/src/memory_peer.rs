@@ -60,6 +60,15 @@ impl MemoryPeer {
         std::mem::take(&mut *self.received.lock())
     }
 
+    /// The answer to the request of this opaque, if it has come.
+    pub fn take_answer(&self, opaque: i32) -> Option<Frame> {
+        let mut received = self.received.lock();
+        let at = received
+            .iter()
+            .position(|frame| frame.is_response() && frame.opaque == opaque)?;
+        Some(received.remove(at))
+    }
+
     /// How many requests have had their outcome.
     pub fn finished(&self) -> u64 {
         self.finished.load(Ordering::Acquire)

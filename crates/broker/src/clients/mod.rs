@@ -8,6 +8,7 @@ mod consumers;
 mod locks;
 mod member;
 mod producers;
+mod slow;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use consumers::{Consumers, GroupView, Notice, Subscription};
 pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
 pub use producers::{Asked, Producers};
+pub use slow::SlowGroups;
 
 use remoting::budget::Budget;
 
@@ -34,6 +36,8 @@ pub struct Clients {
     pub producers: Arc<Producers>,
     /// Queue locks of orderly consumers.
     pub locks: Arc<QueueLocks>,
+    /// Groups that read far behind.
+    pub slow: Arc<SlowGroups>,
     /// What heartbeats occupy.
     pub heartbeats: Arc<Budget>,
     /// What locks occupy.
@@ -55,6 +59,7 @@ impl Default for Clients {
             consumers: Arc::new(Consumers::new(Arc::clone(&heartbeats))),
             producers: Arc::new(Producers::new(Arc::clone(&heartbeats))),
             locks: Arc::new(QueueLocks::new(Arc::clone(&locks_budget))),
+            slow: Arc::default(),
             heartbeats,
             locks_budget,
         }

@@ -491,6 +491,7 @@ impl<D: Disk + Clone> Builder<D> {
             topics: Arc::clone(&tables.topics),
             groups: Arc::clone(&tables.groups),
             consumers: Arc::clone(&clients.consumers),
+            slow: Arc::clone(&clients.slow),
             filters: Arc::clone(&self.loaded.filters),
             offsets: Arc::clone(&tables.offsets),
             store: Arc::clone(&self.store),
