@@ -153,6 +153,36 @@ mod tests {
     }
 
     #[test]
+    fn a_producer_is_found_by_its_id_while_it_is_in_some_group() {
+        let producers = Clients::default().producers;
+        let (old, new) = (peer(), peer());
+        let found = |id: &str| producers.find(id).map(|peer| peer.id());
+        let enter = |group: &str, id: &str, conn: &Arc<dyn Peer>| {
+            producers.register(group, heard(id, conn, 0)).expect("room");
+        };
+        enter("p", "a", &old);
+        enter("q", "a", &old);
+        enter("p", "a", &old);
+        assert_eq!((found("a"), found("b")), (Some(old.id()), None));
+        // It comes back before its old connection is known to be gone.
+        enter("p", "a", &new);
+        assert_eq!(found("a"), Some(new.id()));
+        producers.unregister("p", new.id());
+        assert_eq!(found("a"), Some(old.id()));
+        enter("p", "a", &new);
+        producers.unregister("p", old.id());
+        producers.closed(old.id());
+        assert_eq!(found("a"), Some(new.id()));
+        // Another client uses the connection.
+        enter("p", "b", &new);
+        assert_eq!((found("a"), found("b")), (None, Some(new.id())));
+        new.close("gone");
+        assert_eq!(found("b"), None);
+        producers.closed(new.id());
+        assert!(!producers.knows_any());
+    }
+
+    #[test]
     fn heartbeats_have_a_limit_in_bytes_and_leave_nothing_behind() {
         let budget = Budget::new("TEST", 100_000);
         let consumers = Consumers::new(Arc::clone(&budget));

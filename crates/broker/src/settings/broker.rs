@@ -90,6 +90,8 @@ settings! {
     /// Hold time of empty pulls when long polling is off.
     short_polling_time_mills: i64 = 1000,
         java "shortPollingTimeMills", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Keep replies, which are handed to who asked, in the topic they name, too.
+    store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
     /// How many bytes of the log a group may be behind before disableConsumeIfConsumerReadSlowly stops it.
     consumer_fallbehind_threshold: i64 = 17_179_869_184,
         java "consumerFallbehindThreshold", since "4.9", applies Live, range 0..=i64::MAX;
@@ -144,7 +146,6 @@ settings! {
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
-        "storeReplyMessageEnable": bool = "true", since "4.9", "request-reply is not part of this release";
         "realTimeNotifyConsumerChange": bool = "true", since "5.3", "members of a group are always told at once";
         "consumerOffsetUpdateVersionStep": i64 = "500", since "5.3", "no slave reads that version";
         "rejectPullConsumerEnable": bool = "false", since "5.3", "pull consumers are always served";

@@ -16,6 +16,7 @@ mod live_settings;
 mod name_servers;
 mod queries;
 mod registration;
+mod replies;
 mod requests;
 mod slaves;
 mod still;
