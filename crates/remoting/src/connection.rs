@@ -37,6 +37,9 @@ const HEAD_MOST: usize = 16 * 1024;
 #[error("the connection is closed")]
 pub struct Closed;
 
+/// The number of a request, and what its answer comes through.
+pub(crate) type Sent = (i32, oneshot::Receiver<Frame>);
+
 /// Why a frame is not in the outbox.
 #[derive(Debug, thiserror::Error)]
 enum NotPushed {
@@ -369,29 +372,32 @@ impl Connection {
         timeout: Duration,
     ) -> impl Future<Output = Result<Frame, InvokeError>> + Send + use<'_> {
         let sent = self.send(code, header, body);
-        async move {
-            let (opaque, answer) = sent?;
-            match tokio::time::timeout(timeout, answer).await {
-                Ok(Ok(frame)) => Ok(frame),
-                Ok(Err(_)) => Err(InvokeError::Closed { peer: self.peer }),
-                Err(_) => {
-                    self.invoked.lock().remove(&opaque);
-                    Err(InvokeError::Timeout {
-                        peer: self.peer,
-                        code,
-                        after: timeout,
-                    })
-                }
+        self.answer(sent, code, timeout)
+    }
+
+    /// The answer to what was sent.
+    pub(crate) async fn answer(
+        &self,
+        sent: Result<Sent, InvokeError>,
+        code: i32,
+        timeout: Duration,
+    ) -> Result<Frame, InvokeError> {
+        let (opaque, answer) = sent?;
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(frame)) => Ok(frame),
+            Ok(Err(_)) => Err(InvokeError::Closed { peer: self.peer }),
+            Err(_) => {
+                self.invoked.lock().remove(&opaque);
+                Err(InvokeError::Timeout {
+                    peer: self.peer,
+                    code,
+                    after: timeout,
+                })
             }
         }
     }
 
-    fn send(
-        &self,
-        code: i32,
-        header: &dyn EncodeHeader,
-        body: Body,
-    ) -> Result<(i32, oneshot::Receiver<Frame>), InvokeError> {
+    pub(crate) fn send(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<Sent, InvokeError> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);

@@ -32,7 +32,7 @@ pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
 #[cfg(any(test, feature = "memory-peer"))]
 pub use memory_peer::MemoryPeer;
-pub use peer::{Peer, Reply};
+pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
 pub use server::{Bound, Server};
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings};

@@ -1,8 +1,10 @@
 //! A peer without a socket, for tests and simulations: what it is sent can be taken out.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -10,7 +12,7 @@ use protocol::encode::encode_frame;
 use protocol::{EncodeHeader, Frame, Head, SerializeType};
 
 use crate::connection::request_head;
-use crate::{Body, Closed, Peer, Reply, Request, Responder};
+use crate::{Answered, Body, Closed, InvokeError, Peer, Reply, Request, Responder};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 63);
 
@@ -24,6 +26,8 @@ pub struct MemoryPeer {
     finished: AtomicU64,
     released: AtomicU64,
     received: Mutex<Vec<Frame>>,
+    /// What it was asked and has not answered, with the time it has.
+    asked: Mutex<HashMap<i32, (i32, Duration, Answered)>>,
 }
 
 impl MemoryPeer {
@@ -38,6 +42,7 @@ impl MemoryPeer {
             finished: AtomicU64::new(0),
             released: AtomicU64::new(0),
             received: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -58,6 +63,50 @@ impl MemoryPeer {
     /// Everything sent to it since the last call: answers and the server's own requests.
     pub fn take(&self) -> Vec<Frame> {
         std::mem::take(&mut *self.received.lock())
+    }
+
+    /// The answer to the request of this opaque, if it has come.
+    pub fn take_answer(&self, opaque: i32) -> Option<Frame> {
+        let mut received = self.received.lock();
+        let at = received
+            .iter()
+            .position(|frame| frame.is_response() && frame.opaque == opaque)?;
+        Some(received.remove(at))
+    }
+
+    /// Answers what it was asked with this opaque.
+    ///
+    /// # Panics
+    /// It was not, or has answered.
+    pub fn answer(
+        &self,
+        opaque: i32,
+        code: i32,
+        remark: Option<&str>,
+        header: &dyn EncodeHeader,
+        body: impl Into<Bytes>,
+    ) {
+        let (_, _, then) = self.asked.lock().remove(&opaque).expect("it was asked that");
+        let head = Head {
+            remark,
+            ..request_head(code, opaque, protocol::frame::FLAG_RESPONSE)
+        };
+        then(Ok(decoded(&head, header, &body.into())));
+    }
+
+    /// Lets the time pass in which it could have answered; gives the longest time that any of its questions had.
+    pub fn answer_nothing(&self) -> Duration {
+        let asked = std::mem::take(&mut *self.asked.lock());
+        let mut longest = Duration::ZERO;
+        for (code, after, then) in asked.into_values() {
+            longest = longest.max(after);
+            then(Err(InvokeError::Timeout {
+                peer: self.address,
+                code,
+                after,
+            }));
+        }
+        longest
     }
 
     /// How many requests have had their outcome.
@@ -101,6 +150,10 @@ impl Peer for MemoryPeer {
 
     fn close(&self, _reason: &str) {
         self.open.store(false, Ordering::Release);
+        let asked = std::mem::take(&mut *self.asked.lock());
+        for (_, _, then) in asked.into_values() {
+            then(Err(InvokeError::Closed { peer: self.address }));
+        }
     }
 
     fn release(&self, bytes: usize) {
@@ -125,6 +178,23 @@ impl Peer for MemoryPeer {
         let frame = decoded(&request_head(code, opaque, flag), header, &joined(body));
         self.received.lock().push(frame);
         Ok(())
+    }
+
+    fn ask(
+        self: Arc<Self>,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+        within: Duration,
+        then: Answered,
+    ) {
+        if !self.is_open() {
+            return then(Err(InvokeError::Closed { peer: self.address }));
+        }
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let frame = decoded(&request_head(code, opaque, 0), header, &joined(body));
+        self.asked.lock().insert(opaque, (code, within, then));
+        self.received.lock().push(frame);
     }
 }
 

@@ -1,10 +1,16 @@
 //! The other end of a request, whatever carries it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use protocol::{EncodeHeader, Head};
+use protocol::{EncodeHeader, Frame, Head};
 
-use crate::{Body, Closed, Connection};
+use crate::{Body, Closed, Connection, InvokeError};
+
+/// Takes what comes of a request that a peer was asked: its answer, whatever the code, or why there is none. Called once, on any
+/// thread.
+pub type Answered = Box<dyn FnOnce(Result<Frame, InvokeError>) + Send>;
 
 /// The answer to one request, before it is encoded.
 pub struct Reply<'a> {
@@ -44,6 +50,16 @@ pub trait Peer: Send + Sync + 'static {
 
     /// Sends a request that nobody answers.
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed>;
+
+    /// Sends a request at once; `then` gets what comes of it, at the latest after `within`.
+    fn ask(
+        self: Arc<Self>,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+        within: Duration,
+        then: Answered,
+    );
 }
 
 impl Peer for Connection {
@@ -82,5 +98,18 @@ impl Peer for Connection {
 
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
         self.oneway(code, header, body)
+    }
+
+    /// Only inside a runtime.
+    fn ask(
+        self: Arc<Self>,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+        within: Duration,
+        then: Answered,
+    ) {
+        let sent = self.send(code, header, body);
+        tokio::spawn(async move { then(self.answer(sent, code, within).await) });
     }
 }

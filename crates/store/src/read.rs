@@ -54,6 +54,8 @@ pub struct ReadResult {
     pub count: u32,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of the log behind the start of the last message that was looked at; 0 where none was.
+    pub bytes_behind: i64,
     /// The last message read lies further behind the log's end than memory reaches: the consumer may be told to
     /// read from a slave.
     pub far_behind: bool,
@@ -156,6 +158,7 @@ impl<D: Disk> Store<D> {
             max_offset: QueueOffset(0),
             count: 0,
             bytes: 0,
+            bytes_behind: 0,
             far_behind: false,
         };
         let Some(queue) = self.queues.get(topic, queue_id) else {
@@ -303,7 +306,8 @@ impl<D: Disk> Store<D> {
             }
         }
         result.next_begin_offset = offset.plus(scanned);
-        result.far_behind = log_end - last_physical > self.live.memory_window_bytes();
+        result.bytes_behind = log_end - last_physical;
+        result.far_behind = result.bytes_behind > self.live.memory_window_bytes();
         Ok(())
     }
 

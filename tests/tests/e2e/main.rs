@@ -31,6 +31,7 @@ mod load;
 mod mixed;
 mod name_servers;
 mod replication;
+mod replies;
 mod restarts;
 mod scripts;
 mod sends;

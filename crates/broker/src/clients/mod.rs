@@ -8,6 +8,7 @@ mod consumers;
 mod locks;
 mod member;
 mod producers;
+mod slow;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use consumers::{Consumers, GroupView, Notice, Subscription};
 pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
 pub use producers::{Asked, Producers};
+pub use slow::SlowGroups;
 
 use remoting::budget::Budget;
 
@@ -34,6 +36,8 @@ pub struct Clients {
     pub producers: Arc<Producers>,
     /// Queue locks of orderly consumers.
     pub locks: Arc<QueueLocks>,
+    /// Groups that read far behind.
+    pub slow: Arc<SlowGroups>,
     /// What heartbeats occupy.
     pub heartbeats: Arc<Budget>,
     /// What locks occupy.
@@ -55,6 +59,7 @@ impl Default for Clients {
             consumers: Arc::new(Consumers::new(Arc::clone(&heartbeats))),
             producers: Arc::new(Producers::new(Arc::clone(&heartbeats))),
             locks: Arc::new(QueueLocks::new(Arc::clone(&locks_budget))),
+            slow: Arc::default(),
             heartbeats,
             locks_budget,
         }
@@ -145,6 +150,36 @@ mod tests {
         assert_eq!(asked(2), [102; 2]);
         peers[1].close("gone");
         assert_eq!(asked(2), [0; 2]);
+    }
+
+    #[test]
+    fn a_producer_is_found_by_its_id_while_it_is_in_some_group() {
+        let producers = Clients::default().producers;
+        let (old, new) = (peer(), peer());
+        let found = |id: &str| producers.find(id).map(|peer| peer.id());
+        let enter = |group: &str, id: &str, conn: &Arc<dyn Peer>| {
+            producers.register(group, heard(id, conn, 0)).expect("room");
+        };
+        enter("p", "a", &old);
+        enter("q", "a", &old);
+        enter("p", "a", &old);
+        assert_eq!((found("a"), found("b")), (Some(old.id()), None));
+        // It comes back before its old connection is known to be gone.
+        enter("p", "a", &new);
+        assert_eq!(found("a"), Some(new.id()));
+        producers.unregister("p", new.id());
+        assert_eq!(found("a"), Some(old.id()));
+        enter("p", "a", &new);
+        producers.unregister("p", old.id());
+        producers.closed(old.id());
+        assert_eq!(found("a"), Some(new.id()));
+        // Another client uses the connection.
+        enter("p", "b", &new);
+        assert_eq!((found("a"), found("b")), (None, Some(new.id())));
+        new.close("gone");
+        assert_eq!(found("b"), None);
+        producers.closed(new.id());
+        assert!(!producers.knows_any());
     }
 
     #[test]

@@ -11,9 +11,50 @@ use remoting::Peer;
 use super::member::{Heard, MEMBER_EXPIRES_MS, Member, Members, hear};
 use remoting::budget::{Budget, Exhausted};
 
+#[derive(Default)]
+struct State {
+    groups: HashMap<String, Members>,
+    /// Client id to its connections, the newest last.
+    clients: HashMap<Arc<str>, Vec<Known>>,
+}
+
+/// A connection of a client.
+struct Known {
+    conn: Arc<dyn Peer>,
+    /// In how many groups.
+    groups: usize,
+}
+
+impl State {
+    /// A client has entered a group by this connection.
+    fn entered(&mut self, member: &Member) {
+        let all = self.clients.entry(Arc::clone(&member.client_id)).or_default();
+        match all.iter_mut().find(|known| known.conn.id() == member.conn.id()) {
+            Some(known) => known.groups += 1,
+            None => all.push(Known {
+                conn: Arc::clone(&member.conn),
+                groups: 1,
+            }),
+        }
+    }
+
+    fn left(&mut self, client_id: &str, conn_id: u64) {
+        let Some(all) = self.clients.get_mut(client_id) else {
+            return;
+        };
+        if let Some(known) = all.iter_mut().find(|known| known.conn.id() == conn_id) {
+            known.groups -= 1;
+        }
+        all.retain(|known| known.groups > 0);
+        if all.is_empty() {
+            self.clients.remove(client_id);
+        }
+    }
+}
+
 /// Producer groups.
 pub struct Producers {
-    groups: RwLock<HashMap<String, Members>>,
+    state: RwLock<State>,
     budget: Arc<Budget>,
     /// Spreads what the broker asks over a group's members.
     next: AtomicUsize,
@@ -31,7 +72,7 @@ impl Producers {
     /// No group yet; what they occupy is taken from `budget`.
     pub fn new(budget: Arc<Budget>) -> Self {
         Self {
-            groups: RwLock::default(),
+            state: RwLock::default(),
             budget,
             next: AtomicUsize::new(0),
         }
@@ -39,47 +80,93 @@ impl Producers {
 
     /// Takes in one group of a heartbeat. Where the budget is used up nothing changes.
     pub fn register(&self, group: &str, heard: Heard<'_>) -> Result<(), Exhausted> {
-        let mut groups = self.groups.write();
-        if let Some(members) = groups.get_mut(group) {
-            return hear(members, group, heard, &self.budget).map(drop);
+        let mut state = self.state.write();
+        let id = heard.conn.id();
+        let before = match state.groups.get_mut(group) {
+            Some(members) => {
+                let before = members.get(&id).map(|member| Arc::clone(&member.client_id));
+                hear(members, group, heard, &self.budget)?;
+                before
+            }
+            None => {
+                let mut members = Members::new();
+                hear(&mut members, group, heard, &self.budget)?;
+                state.groups.insert(group.to_owned(), members);
+                None
+            }
+        };
+        if before.as_deref() == Some(heard.client_id) {
+            return Ok(());
         }
-        let mut members = Members::new();
-        hear(&mut members, group, heard, &self.budget)?;
-        groups.insert(group.to_owned(), members);
+        if let Some(before) = before {
+            state.left(&before, id);
+        }
+        if let Some(member) = state
+            .groups
+            .get(group)
+            .and_then(|members| members.get(&id))
+            .cloned()
+        {
+            state.entered(&member);
+        }
         Ok(())
     }
 
     /// Takes a client's connection out of a group.
     pub fn unregister(&self, group: &str, conn_id: u64) {
-        let mut groups = self.groups.write();
-        if let Some(members) = groups.get_mut(group) {
-            members.remove(&conn_id);
-            if members.is_empty() {
-                groups.remove(group);
-            }
+        let mut state = self.state.write();
+        let Some(members) = state.groups.get_mut(group) else {
+            return;
+        };
+        let gone = members.remove(&conn_id);
+        if members.is_empty() {
+            state.groups.remove(group);
+        }
+        if let Some(member) = gone {
+            state.left(&member.client_id, conn_id);
         }
     }
 
     /// Takes a closed connection out of every group.
     pub fn closed(&self, conn_id: u64) {
         if !self
-            .groups
+            .state
             .read()
+            .groups
             .values()
             .any(|members| members.contains_key(&conn_id))
         {
             return;
         }
-        self.groups.write().retain(|_, members| {
-            members.remove(&conn_id);
+        let mut state = self.state.write();
+        let mut gone = Vec::new();
+        state.groups.retain(|_, members| {
+            gone.extend(members.remove(&conn_id));
             !members.is_empty()
         });
+        for member in gone {
+            state.left(&member.client_id, conn_id);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows_any(&self) -> bool {
+        let state = self.state.read();
+        !state.clients.is_empty() || !state.groups.is_empty()
+    }
+
+    /// The connection of the producer of this id, the newest that is open.
+    pub fn find(&self, client_id: &str) -> Option<Arc<dyn Peer>> {
+        let state = self.state.read();
+        let mut all = state.clients.get(client_id)?.iter().rev();
+        all.find(|known| known.conn.is_open())
+            .map(|known| Arc::clone(&known.conn))
     }
 
     /// Members that have not sent a heartbeat for [`MEMBER_EXPIRES_MS`].
     pub fn expired(&self, now: i64) -> Vec<Arc<dyn Peer>> {
-        let groups = self.groups.read();
-        let members = groups.values().flat_map(HashMap::values);
+        let state = self.state.read();
+        let members = state.groups.values().flat_map(HashMap::values);
         members
             .filter(|m| now - m.seen_ms > MEMBER_EXPIRES_MS)
             .map(|m| Arc::clone(&m.conn))
@@ -88,8 +175,8 @@ impl Producers {
 
     /// A member of the group to be asked, each in its turn; none if nobody of it is connected.
     pub fn one_of(&self, group: &str) -> Option<Asked> {
-        let groups = self.groups.read();
-        let members = groups.get(group)?;
+        let state = self.state.read();
+        let members = state.groups.get(group)?;
         let first = self.next.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
         let in_turn = || {
             members
@@ -109,8 +196,9 @@ impl Producers {
     /// The group as GET_PRODUCER_CONNECTION_LIST shows it; none if it is not connected.
     pub fn connection_list(&self, group: &str) -> Option<Vec<ClientConnection>> {
         Some(
-            self.groups
+            self.state
                 .read()
+                .groups
                 .get(group)?
                 .values()
                 .map(Member::listed)

@@ -77,7 +77,16 @@ impl<D: Disk> Appender<D> {
 
     /// Appends a copy of a record that is stored already.
     pub fn append_copy(&self, record: &NewRecord<'_>, now: i64) -> Result<Stored, StoreError> {
-        let mut pending = [self.store.prepare_copy(record)?];
+        self.append_one(self.store.prepare_copy(record)?, now)
+    }
+
+    /// Appends a record by itself.
+    pub fn append_new(&self, record: &NewRecord<'_>, now: i64) -> Result<Stored, StoreError> {
+        self.append_one(self.store.prepare(record)?, now)
+    }
+
+    fn append_one(&self, pending: Pending<'_, D::File>, now: i64) -> Result<Stored, StoreError> {
+        let mut pending = [pending];
         self.append(&mut pending, now);
         let [pending] = pending;
         let first = pending.result.unwrap_or(Err(AppendError::ShutDown))?;

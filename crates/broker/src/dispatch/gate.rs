@@ -48,6 +48,8 @@ impl Pass<'_> {
             | request::SEND_MESSAGE_V2
             | request::SEND_BATCH_MESSAGE
             | request::CONSUMER_SEND_MSG_BACK
+            | request::SEND_REPLY_MESSAGE
+            | request::SEND_REPLY_MESSAGE_V2
             | request::END_TRANSACTION
                 if !self.takes_sends =>
             {
@@ -83,6 +85,8 @@ mod tests {
             request::SEND_MESSAGE_V2,
             request::SEND_BATCH_MESSAGE,
             request::CONSUMER_SEND_MSG_BACK,
+            request::SEND_REPLY_MESSAGE,
+            request::SEND_REPLY_MESSAGE_V2,
             request::END_TRANSACTION,
         ];
         let share = gate.waiting_sends.count(1000);

@@ -130,6 +130,7 @@ impl<D: Disk + Clone> Handlers<D> {
     fn route(self: &Arc<Self>, r: Request, pulls: bool) {
         match r.frame.code {
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE if pulls => self.pull.handle(r),
+            request::SEND_REPLY_MESSAGE | request::SEND_REPLY_MESSAGE_V2 => self.send.reply(r),
             request::CONSUMER_SEND_MSG_BACK => {
                 self.in_lane(&self.lanes.search, r, |h, r, may| h.send_back.handle(r, may));
             }

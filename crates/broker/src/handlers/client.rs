@@ -184,7 +184,8 @@ impl Client {
         if let Some(group) = header.consumer_group.as_deref()
             && let Some(notice) = self.consumers.unregister(group, conn_id)
         {
-            self.left(notice);
+            self.left(&notice);
+            self.notify(notice);
         }
         responder.ok();
     }
@@ -238,16 +239,17 @@ impl Client {
     pub fn closed(&self, conn: &dyn Peer) {
         self.producers.closed(conn.id());
         for notice in self.consumers.closed(conn.id()) {
-            self.left(notice);
+            self.left(&notice);
+            // As in Java whatever the group's settings say: nobody else tells of it.
+            self.tell(notice);
         }
     }
 
     /// A member left its group.
-    fn left(&self, notice: Notice) {
+    fn left(&self, notice: &Notice) {
         if notice.members.is_empty() {
             self.filters.unregister(&notice.group);
         }
-        self.notify(notice);
     }
 
     /// Closes connections of clients that stopped sending heartbeats.
@@ -263,13 +265,17 @@ impl Client {
         }
     }
 
-    /// Tells every member that the group changed, so that they share its queues anew.
+    /// Tells every member that the group changed, if the group's settings want that.
     fn notify(&self, notice: Notice) {
-        if !self.settings.load().broker.notify_consumer_ids_changed_enable {
-            return;
-        }
         let config = self.groups.get(&notice.group);
-        if !config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
+        if config.is_none_or(|c| c.notify_consumer_ids_changed_enable) {
+            self.tell(notice);
+        }
+    }
+
+    /// Tells every member that the group changed, so that they share its queues anew.
+    fn tell(&self, notice: Notice) {
+        if !self.settings.load().broker.notify_consumer_ids_changed_enable {
             return;
         }
         let header = NotifyConsumerIdsChangedRequestHeader {

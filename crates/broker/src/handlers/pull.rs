@@ -20,7 +20,7 @@ use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHead
 use remoting::{Body, Request, Responder};
 use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
-use crate::clients::Consumers;
+use crate::clients::{Consumers, SlowGroups};
 use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::lane::{Lane, MayWait};
@@ -55,6 +55,8 @@ pub struct Pull<D: Disk> {
     pub groups: Arc<GroupTable>,
     /// Who is connected and what they subscribe to.
     pub consumers: Arc<Consumers>,
+    /// Who reads far behind.
+    pub slow: Arc<SlowGroups>,
     /// What they want by expressions that are no tags.
     pub filters: Arc<FilterTable>,
     /// Committed offsets.
@@ -390,6 +392,12 @@ impl<D: Disk> Pull<D> {
             });
         }
         let settings = self.settings.load();
+        if settings.broker.disable_consume_if_consumer_read_slowly {
+            let most = settings.broker.consumer_fallbehind_threshold;
+            let queue = (&*header.topic, header.queue_id);
+            self.slow
+                .note(&header.consumer_group, queue, read.bytes_behind, most);
+        }
         let suggest = match (settings.broker.slave_read_enable, read.far_behind) {
             (false, _) => 0,
             (true, true) => group.which_broker_when_consume_slowly,

@@ -1,10 +1,11 @@
-//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320).
+//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320); replies in a file of their own.
 //!
 //! All sends that one read brought are checked and prepared first, without a lock, then appended together under the
 //! commitlog's one short lock. Checks, codes and remarks: RocketMQ 4.9.8, SendMessageProcessor and
 //! AbstractSendMessageProcessor (reference: wire.md §9, behaviours.md §5).
 
 mod plan;
+mod reply;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use protocol::code::{request, response};
 use remoting::{Request, Responder};
 use store::{AppendError, Illegal, NewRecord, Pending, PhysicalOffset, Preparer};
 
+use crate::clients::Producers;
 use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Waiter};
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -37,6 +39,8 @@ pub struct Send<D: Disk> {
     pub topics: Arc<TopicTable>,
     /// Groups, for sends to retry topics.
     pub groups: Arc<GroupTable>,
+    /// Who waits for replies.
+    pub producers: Arc<Producers>,
     /// Where messages go.
     pub appender: Arc<Appender<D>>,
     /// Counters.

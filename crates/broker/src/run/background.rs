@@ -24,6 +24,8 @@ const HOLD_EACH: Duration = Duration::from_millis(100);
 const ANSWERS_EACH: Duration = Duration::from_millis(50);
 /// How often clients that fell silent are looked for, and tables cleaned.
 const CLIENTS_EACH: Duration = Duration::from_secs(10);
+/// How often groups are looked at that read too far behind.
+const SLOW_GROUPS_EACH: Duration = Duration::from_secs(180);
 /// Least time between two writes of one file that a period asks for, ms.
 const SAVE_EACH_LEAST_MS: i64 = 100;
 /// When a file that could not be written is tried again.
@@ -138,6 +140,7 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         parts.filters.clean(span);
         parts.dormant.age(now, &parts.tables.topics, &parts.tables.groups);
     });
+    start("slow groups", SLOW_GROUPS_EACH, Parts::stop_slow_groups);
     let p = Arc::clone(parts);
     supervisor.task("held pulls", move |stop| expire_pulls(Arc::clone(&p), stop));
     let p = Arc::clone(parts);
@@ -224,6 +227,13 @@ async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) 
         }
         tokio::time::sleep(ANSWERS_EACH).await;
         parts.expire_answers();
+    }
+}
+
+impl<D: Disk> Parts<D> {
+    /// Stops the groups that have read too far behind since the last call, where the settings want that.
+    pub fn stop_slow_groups(&self) {
+        self.handlers.group.stop_slow();
     }
 }
 

@@ -347,7 +347,7 @@ impl<D: Disk + Clone> Builder<D> {
                 waiting_sends: Arc::clone(log.appender.acknowledgements.budget()),
             },
             reput: Arc::clone(&log.reput),
-            send: self.send(&log),
+            send: self.send(&clients, &log),
             send_back: self.send_back(&log),
             transaction: Transaction {
                 settings: Arc::clone(&self.settings),
@@ -493,6 +493,7 @@ impl<D: Disk + Clone> Builder<D> {
             topics: Arc::clone(&tables.topics),
             groups: Arc::clone(&tables.groups),
             consumers: Arc::clone(&clients.consumers),
+            slow: Arc::clone(&clients.slow),
             filters: Arc::clone(&self.loaded.filters),
             offsets: Arc::clone(&tables.offsets),
             store: Arc::clone(&self.store),
@@ -567,12 +568,13 @@ impl<D: Disk + Clone> Builder<D> {
         ))
     }
 
-    fn send(&self, log: &Log<D>) -> Send<D> {
+    fn send(&self, clients: &Clients, log: &Log<D>) -> Send<D> {
         let region: Arc<str> = Arc::from(self.settings.load().broker.region_id.as_str());
         Send {
             settings: Arc::clone(&self.settings),
             topics: Arc::clone(&self.loaded.tables.topics),
             groups: Arc::clone(&self.loaded.tables.groups),
+            producers: Arc::clone(&clients.producers),
             appender: Arc::clone(&log.appender),
             stats: Arc::clone(&log.stats),
             clock: Arc::clone(&self.clock),

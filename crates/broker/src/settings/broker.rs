@@ -3,7 +3,6 @@
 use settings::{addresses, announced, host, name, not_blank, optional_path, settings};
 
 const REGISTER: &str = "a registration is sent whole";
-const SLOW: &str = "a group that falls behind is never stopped";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
 const POP: &str = "consuming by POP is not part of this release";
@@ -91,6 +90,14 @@ settings! {
     /// Hold time of empty pulls when long polling is off.
     short_polling_time_mills: i64 = 1000,
         java "shortPollingTimeMills", since "4.9", applies Live, range 1..=i64::MAX;
+    /// Keep replies, which are handed to who asked, in the topic they name, too.
+    store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
+    /// How many bytes of the log a group may be behind before disableConsumeIfConsumerReadSlowly stops it.
+    consumer_fallbehind_threshold: i64 = 17_179_869_184,
+        java "consumerFallbehindThreshold", since "4.9", applies Live, range 0..=i64::MAX;
+    /// Each three minutes, groups that read further behind than consumerFallbehindThreshold get consumeEnable=false.
+    disable_consume_if_consumer_read_slowly: bool = false,
+        java "disableConsumeIfConsumerReadSlowly", since "4.9", applies Live;
     /// Send the registration body deflated.
     compressed_register: bool = false, java "compressedRegister", since "4.9", applies Live;
     /// Register on every tick even if nothing changed.
@@ -139,9 +146,6 @@ settings! {
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
-        "consumerFallbehindThreshold": i64 = "17179869184", since "4.9", SLOW;
-        "disableConsumeIfConsumerReadSlowly": bool = "false", since "4.9", SLOW;
-        "storeReplyMessageEnable": bool = "true", since "4.9", "request-reply is not part of this release";
         "realTimeNotifyConsumerChange": bool = "true", since "5.3", "members of a group are always told at once";
         "consumerOffsetUpdateVersionStep": i64 = "500", since "5.3", "no slave reads that version";
         "rejectPullConsumerEnable": bool = "false", since "5.3", "pull consumers are always served";

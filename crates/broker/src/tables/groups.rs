@@ -141,6 +141,17 @@ impl GroupTable {
         Ok(self.note_change(&mut state, now))
     }
 
+    /// Nobody may consume in the group's name any more, until it is allowed again. None where that is so already.
+    pub fn stop(&self, group: &str, now: i64) -> Option<Change> {
+        let mut state = self.state.write();
+        let config = state
+            .groups
+            .get_mut(group)
+            .filter(|config| config.consume_enable)?;
+        Arc::make_mut(config).consume_enable = false;
+        Some(self.note_change(&mut state, now))
+    }
+
     /// Takes a group out. The change that comes back is the one which whoever asked for it must wait for: where the group is
     /// not there any more, that may still be missing on disk.
     pub fn remove(&self, group: &str, now: i64) -> Change {

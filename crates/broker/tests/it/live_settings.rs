@@ -20,7 +20,9 @@ use tokio::sync::mpsc::error::TryRecvError;
 use crate::fixture::*;
 use crate::name_servers::{Reply, Scripted, count, wait_until};
 use crate::registration::name_server;
-use crate::{filters, live_flush, live_retention, name_servers, slaves, sync_flush, transactions};
+use crate::{
+    filters, groups, live_flush, live_retention, name_servers, replies, slaves, sync_flush, transactions,
+};
 
 /// Longer than a client of these tests waits for an answer.
 const LONG_MS: u64 = 600_000;
@@ -46,6 +48,8 @@ const TESTED: &[&[&str]] = &[
     &live_retention::RETENTION,
     &slaves::SLAVES,
     &transactions::LIVE,
+    &groups::SLOW,
+    &replies::STORED,
 ];
 
 #[test]

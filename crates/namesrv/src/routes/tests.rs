@@ -3,8 +3,9 @@ use crate::limits::ENTRY;
 use protocol::EncodeHeader;
 use protocol::body::TopicConfig;
 use remoting::lane::may_wait as may;
-use remoting::{Body, Closed, Reply};
+use remoting::{Answered, Body, Closed, Reply};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A connection on which nothing is said.
 struct Silent;
@@ -26,6 +27,15 @@ impl Peer for Silent {
     fn finish(&self, _reply: Option<Reply<'_>>, _weight: usize) {}
     fn oneway(&self, _code: i32, _header: &dyn EncodeHeader, _body: Body) -> Result<(), Closed> {
         Ok(())
+    }
+    fn ask(
+        self: Arc<Self>,
+        _code: i32,
+        _header: &dyn EncodeHeader,
+        _body: Body,
+        _within: Duration,
+        _then: Answered,
+    ) {
     }
 }
 

@@ -71,6 +71,39 @@ pub struct SendMessageResponseHeader<'a> {
     pub trace_on: Option<Cow<'a, str>>,
 }
 
+/// PUSH_REPLY_MESSAGE_TO_CLIENT (326), with which a broker hands a reply to the producer that asked.
+#[derive(Debug, Clone, Header)]
+pub struct ReplyMessageRequestHeader<'a> {
+    /// Group of the producer that replies.
+    pub producer_group: Option<Cow<'a, str>>,
+    /// Topic of the reply.
+    pub topic: Cow<'a, str>,
+    /// Template topic.
+    pub default_topic: Option<Cow<'a, str>>,
+    /// Queues of a new topic.
+    pub default_topic_queue_nums: Option<i32>,
+    /// Queue.
+    pub queue_id: i32,
+    /// Message sysFlag.
+    pub sys_flag: Option<i32>,
+    /// When the reply was made, ms since 1970.
+    pub born_timestamp: i64,
+    /// The application's own flag.
+    pub flag: Option<i32>,
+    /// Properties text.
+    pub properties: Option<&'a str>,
+    /// How often the reply was consumed before.
+    pub reconsume_times: Option<i32>,
+    /// Unit mode.
+    pub unit_mode: Option<bool>,
+    /// Address of the producer that replies.
+    pub born_host: Cow<'a, str>,
+    /// Address of the broker.
+    pub store_host: Cow<'a, str>,
+    /// When the broker got the reply, ms since 1970.
+    pub store_timestamp: i64,
+}
+
 /// END_TRANSACTION (37).
 #[derive(Debug, Clone, Header)]
 pub struct EndTransactionRequestHeader<'a> {

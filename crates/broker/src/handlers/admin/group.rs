@@ -177,6 +177,24 @@ impl<D: Disk> Group<D> {
         }
     }
 
+    /// Stops the groups that read too far behind (disableConsumeIfConsumerReadSlowly).
+    pub fn stop_slow(&self) {
+        for (group, behind) in self.clients.slow.take() {
+            if self.settings.load().is_slave()
+                || self.tables.groups.stop(&group, self.clock.now_ms()).is_none()
+            {
+                continue;
+            }
+            let group = group.as_str();
+            tracing::warn!(
+                "[PROTECT_BROKER] the consumer[{}] consume slowly, {behind} bytes, disable it: consumeEnable=false until \
+                 an operator changes it",
+                group.escape_debug()
+            );
+            (self.answer_waiting)(&HashSet::from([group]));
+        }
+    }
+
     /// GET_CONSUMER_CONNECTION_LIST.
     pub fn consumer_connections(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;

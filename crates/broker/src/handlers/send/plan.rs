@@ -159,13 +159,13 @@ pub(super) struct Scratch<'a> {
 
 /// A topic that may be sent to.
 #[derive(Clone)]
-struct Known<'a> {
+pub(super) struct Known<'a> {
     name: Cow<'a, str>,
     write_queues: i32,
     read_queues: i32,
     multi_tag: bool,
     /// Not on disk yet.
-    unsaved: Option<Change>,
+    pub(super) unsaved: Option<Change>,
 }
 
 impl<'a> Known<'a> {
@@ -292,12 +292,22 @@ impl<D: Disk> Send<D> {
         settings: &Settings,
         now: i64,
     ) -> Result<(), Error> {
+        self.check_time_and_permission(header, settings, now)?;
+        if settings.is_slave() {
+            return Err(Error::Slave);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_time_and_permission(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(), Error> {
         let accept_from = settings.broker.start_accept_send_request_time_stamp;
         if now < accept_from {
             return Err(Error::NotYet(accept_from));
-        }
-        if settings.is_slave() {
-            return Err(Error::Slave);
         }
         // Only ordered topics obey the broker's permission: their producers cannot simply go to another broker.
         let writable = settings.broker.broker_permission & perm::WRITE != 0;
@@ -321,20 +331,7 @@ impl<D: Disk> Send<D> {
             None => self.known(header, peer, settings, now)?,
         };
         let known = last.insert(known);
-        let queues = known.write_queues.max(known.read_queues);
-        if header.queue_id >= queues {
-            let topic = header.topic.to_string();
-            return Err(Error::Queue {
-                queue_id: header.queue_id,
-                topic,
-                queues,
-                peer,
-            });
-        }
-        let queue_id = match header.queue_id {
-            asked @ 0.. => asked,
-            _ => self.any_queue(known.write_queues),
-        };
+        let queue_id = self.queue_of(known, header, peer)?;
         let target = Target {
             topic: header.topic.clone(),
             queue_id,
@@ -352,8 +349,28 @@ impl<D: Disk> Send<D> {
         }
     }
 
+    /// The queue a send goes to.
+    pub(super) fn queue_of(
+        &self,
+        known: &Known<'_>,
+        header: &SendMessageRequestHeader<'_>,
+        peer: SocketAddr,
+    ) -> Result<i32, Error> {
+        let queues = known.write_queues.max(known.read_queues);
+        match header.queue_id {
+            asked if asked >= queues => Err(Error::Queue {
+                queue_id: asked,
+                topic: header.topic.to_string(),
+                queues,
+                peer,
+            }),
+            asked @ 0.. => Ok(asked),
+            _ => Ok(self.any_queue(known.write_queues)),
+        }
+    }
+
     /// The topic a send names, checked; made where it is not there and may be.
-    fn known<'a>(
+    pub(super) fn known<'a>(
         &self,
         header: &SendMessageRequestHeader<'a>,
         peer: SocketAddr,

@@ -6,6 +6,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
@@ -21,10 +23,12 @@ import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
+import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
+import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -53,6 +57,8 @@ public final class Driver {
                 case "pull" -> driver.pull();
                 case "lite" -> driver.lite();
                 case "transact" -> driver.transact();
+                case "ask" -> driver.ask();
+                case "reply" -> driver.reply();
                 default -> throw new IllegalArgumentException(args[0]);
             }
             event("done");
@@ -254,6 +260,93 @@ public final class Driver {
                 factory.getClass().getMethod("sendHeartbeatToAllBrokerWithLock").invoke(factory);
             }
         }
+    }
+
+    /**
+     * Asks by messages and waits for each reply, {@code within} ms: {@code received} has the reply. The client of 5.3.3 takes a question
+     * that was sent for one that has its reply, but where a queue is chosen and a callback given: that is {@code mode=callback}.
+     */
+    private void ask() throws Exception {
+        DefaultMQProducer producer = producer();
+        event("ready");
+        int from = number("from", 0);
+        for (int i = from; i < from + number("count", 1); i++) {
+            Message message = message(i);
+            try {
+                if (get("mode", "sync").equals("callback")) {
+                    replied(requestByCallback(producer, message));
+                } else {
+                    replied(producer.request(message, number("within", 10_000)));
+                }
+            } catch (Exception e) {
+                failed(message, e);
+            }
+        }
+        producer.shutdown();
+    }
+
+    private Message requestByCallback(DefaultMQProducer producer, Message message) throws Exception {
+        CompletableFuture<Message> reply = new CompletableFuture<>();
+        producer.request(message, (queues, asked, number) -> queues.get(0), null, new RequestCallback() {
+            @Override
+            public void onSuccess(Message message) {
+                reply.complete(message);
+            }
+
+            @Override
+            public void onException(Throwable e) {
+                reply.completeExceptionally(e);
+            }
+        }, number("within", 10_000));
+        try {
+            return reply.get();
+        } catch (ExecutionException e) {
+            throw (Exception) e.getCause();
+        }
+    }
+
+    private static void replied(Message reply) {
+        line("received", "body", text(reply), "keys", String.valueOf(reply.getKeys()), "tag", String.valueOf(reply.getTags()));
+    }
+
+    /** Replies to every message that asks, but to those whose number divided by 5 leaves {@code mute}; until stdin is closed. */
+    private void reply() throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer("e2e_replies");
+        producer.setNamesrvAddr(options.get("ns"));
+        producer.setInstanceName(get("instance", "replies"));
+        producer.setRetryTimesWhenSendFailed(0);
+        // A reply waits for who asked.
+        producer.setSendMsgTimeout(20_000);
+        producer.start();
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(get("group", "e2e_repliers"));
+        consumer.setNamesrvAddr(options.get("ns"));
+        consumer.setInstanceName(get("instance", "replies"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(options.get("topic"), "*");
+        int mute = number("mute", -1);
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                received(message);
+                int number = Integer.parseInt(text(message).split("[-.]")[1]);
+                if (number % 5 == mute || message.getProperty("REPLY_TO_CLIENT") == null) {
+                    continue;
+                }
+                try {
+                    Message reply = MessageUtil.createReplyMessage(message, ("re:" + text(message)).getBytes(StandardCharsets.UTF_8));
+                    reply.setTags("Reply");
+                    sent(reply, producer.send(reply));
+                } catch (Exception e) {
+                    // What the broker said.
+                    failed(message, e.getCause() == null ? e : e.getCause());
+                }
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        event("ready");
+        waitForStdin();
+        consumer.shutdown();
+        producer.shutdown();
     }
 
     private static LocalTransactionState state(String[] states, Message message) {

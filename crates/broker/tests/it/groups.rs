@@ -1,0 +1,289 @@
+//! Every field of a group's settings does what it does in Java.
+//!
+//! consumeFromMinEnable has no test: no release has ever read it.
+
+use std::borrow::Cow;
+
+use message::id::OffsetMessageId;
+use protocol::Frame;
+use protocol::body::broker::SubscriptionGroupConfig;
+use protocol::body::topic::TopicConfig;
+use protocol::code::{request, response};
+use protocol::header::broker::*;
+use remoting::Peer;
+
+use crate::fixture::{from, heartbeat, records, refused, to};
+use crate::still::{Still, client};
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP of the group `g`, with one thing changed.
+fn set(broker: &Still, change: impl FnOnce(&mut SubscriptionGroupConfig)) {
+    let mut config = SubscriptionGroupConfig {
+        group_name: "g".to_owned(),
+        ..SubscriptionGroupConfig::default()
+    };
+    change(&mut config);
+    let body = protocol::body::write(&config);
+    let answer = broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), body);
+    assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+}
+
+fn topic(broker: &Still, topic: &'static str) -> Option<TopicConfig> {
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed(topic),
+    };
+    let answer = broker.ask(request::GET_TOPIC_CONFIG, &header, "");
+    protocol::body::read(&answer.body).ok()
+}
+
+/// The place of a new message in the log.
+fn sent(broker: &Still) -> i64 {
+    let answer = broker.send(&to("Topic", 0, ""), b"work");
+    let header: SendMessageResponseHeader<'_> = answer.header().unwrap();
+    header.msg_id.parse::<OffsetMessageId>().unwrap().physical_offset
+}
+
+fn send_back(broker: &Still, offset: i64, delay_level: i32) -> Frame {
+    let header = ConsumerSendMsgBackRequestHeader {
+        offset,
+        group: Cow::Borrowed("g"),
+        delay_level,
+        origin_msg_id: None,
+        origin_topic: None,
+        unit_mode: None,
+        max_reconsume_times: None,
+    };
+    broker.ask(request::CONSUMER_SEND_MSG_BACK, &header, "")
+}
+
+/// How many messages a topic's queue has.
+fn end(broker: &Still, topic: &str, queue_id: i32) -> i64 {
+    broker.parts.log.store.queue_max_offset(topic, queue_id).0
+}
+
+/// How many messages lie in the queue of the delay level.
+fn parked(broker: &Still, level: i32) -> i64 {
+    end(broker, "SCHEDULE_TOPIC_XXXX", level - 1)
+}
+
+#[test]
+fn a_group_that_may_not_consume_is_refused_until_it_may() {
+    let broker = Still::new(|_| {});
+    sent(&broker);
+    set(&broker, |config| config.consume_enable = false);
+    let answer = broker.pull(&from("Topic", 0, 0));
+    let remark = "subscription group no permission, g";
+    assert_eq!(refused(&answer), (response::NO_PERMISSION, remark));
+    set(&broker, |_| {});
+    assert_eq!(broker.pull(&from("Topic", 0, 0)).code, response::SUCCESS);
+}
+
+#[test]
+fn broadcasting_needs_leave_and_clustering_does_not() {
+    let broker = Still::new(|_| {});
+    sent(&broker);
+    let member = client();
+    let pull = PullMessageRequestHeader {
+        sys_flag: 0,
+        ..from("Topic", 0, 0)
+    };
+    let pull = || broker.ask_as(&member, request::PULL_MESSAGE, &pull, "");
+    for model in ["CLUSTERING", "BROADCASTING"] {
+        for may in [true, false] {
+            set(&broker, |config| config.consume_broadcast_enable = may);
+            let beat = heartbeat("c", "g", "Topic").replace("CLUSTERING", model);
+            broker.ask_as(&member, request::HEART_BEAT, &(), beat);
+            let answer = pull();
+            match (model, may) {
+                ("BROADCASTING", false) => {
+                    let remark = "the consumer group[g] can not consume by broadcast way";
+                    assert_eq!(refused(&answer), (response::NO_PERMISSION, remark));
+                }
+                _ => assert_eq!(
+                    answer.code,
+                    response::SUCCESS,
+                    "{model} {may}: {:?}",
+                    answer.remark
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_retry_topic_has_as_many_queues_as_the_group_says() {
+    let broker = Still::new(|s| s.store.message_delay_level = "1s 1s 1s".to_owned());
+    set(&broker, |config| config.retry_queue_nums = 3);
+    broker.beat(&client(), "c", "g", "Topic");
+    let made = topic(&broker, "%RETRY%g").expect("made by the heartbeat");
+    assert_eq!(
+        (made.read_queue_nums, made.write_queue_nums, made.perm),
+        (3, 3, 6)
+    );
+    let offset = sent(&broker);
+    for _ in 0..6 {
+        assert_eq!(send_back(&broker, offset, 0).code, response::SUCCESS);
+    }
+    assert_eq!(parked(&broker, 3), 6);
+    let held = broker.pull(&from("SCHEDULE_TOPIC_XXXX", 2, 0));
+    let mut queues: Vec<String> = records(&held.body)
+        .iter()
+        .map(|record| {
+            message::properties::get_str(record.properties(), "REAL_QID")
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    queues.sort();
+    assert_eq!(queues, ["0", "0", "1", "1", "2", "2"], "all of them are used");
+}
+
+#[test]
+fn without_retry_queues_a_message_sent_back_is_dropped_and_that_is_success() {
+    let broker = Still::new(|_| {});
+    set(&broker, |config| config.retry_queue_nums = 0);
+    let offset = sent(&broker);
+    let before = broker.parts.log.store.max_physical();
+    assert_eq!(send_back(&broker, offset, 0).code, response::SUCCESS);
+    assert_eq!(broker.parts.log.store.max_physical(), before);
+}
+
+#[test]
+fn after_its_last_retry_a_message_is_dead() {
+    let broker = Still::new(|_| {});
+    // The message has not been consumed before: 0 retries are left, or one.
+    for (most, retried, dead) in [(1, 1, 0), (0, 1, 1), (-1, 1, 2)] {
+        set(&broker, |config| config.retry_max_times = most);
+        let offset = sent(&broker);
+        assert_eq!(send_back(&broker, offset, 0).code, response::SUCCESS);
+        let counts = (parked(&broker, 3), end(&broker, "%DLQ%g", 0));
+        assert_eq!(counts, (retried, dead), "retryMaxTimes={most}");
+    }
+    // The same for a consumer that sends the message itself.
+    for (most, retried, dead) in [(1, 1, 2), (0, 1, 3)] {
+        set(&broker, |config| config.retry_max_times = most);
+        broker.send(&to("%RETRY%g", 0, ""), b"work");
+        let counts = (end(&broker, "%RETRY%g", 0), end(&broker, "%DLQ%g", 0));
+        assert_eq!(counts, (retried, dead), "retryMaxTimes={most}");
+    }
+}
+
+#[test]
+fn consumers_are_told_which_broker_to_read_from() {
+    for slave_reads in [true, false] {
+        let broker = Still::new(|s| {
+            s.broker.slave_read_enable = slave_reads;
+            // Whatever is not the newest message is far behind.
+            s.store.access_message_in_memory_max_ratio = 0;
+        });
+        set(&broker, |config| {
+            config.broker_id = 3;
+            config.which_broker_when_consume_slowly = 5;
+        });
+        for _ in 0..3 {
+            sent(&broker);
+        }
+        let suggested = |offset, count| {
+            let header = PullMessageRequestHeader {
+                max_msg_nums: count,
+                ..from("Topic", 0, offset)
+            };
+            let answer: PullMessageResponseHeader = broker.pull(&header).header().unwrap();
+            answer.suggest_which_broker_id
+        };
+        let expected = if slave_reads { (5, 3) } else { (0, 0) };
+        // At the end nothing is behind.
+        assert_eq!((suggested(0, 1), suggested(3, 1)), expected);
+    }
+}
+
+/// A group that wants no notices gets none but of connections that close, which nobody else tells of.
+#[test]
+fn members_hear_of_others_if_their_group_wants_that() {
+    for wants in [true, false] {
+        let broker = Still::new(|_| {});
+        set(&broker, |config| {
+            config.notify_consumer_ids_changed_enable = wants
+        });
+        let (stays, leaves, closes) = (client(), client(), client());
+        let heard = || {
+            let told = stays.take();
+            let notices = told
+                .iter()
+                .filter(|frame| frame.code == request::NOTIFY_CONSUMER_IDS_CHANGED && !frame.is_response());
+            notices.count()
+        };
+        broker.beat(&stays, "stays", "g", "Topic");
+        let wanted = usize::from(wants);
+        assert_eq!(heard(), wanted, "of itself");
+        broker.beat(&leaves, "leaves", "g", "Topic");
+        broker.beat(&closes, "closes", "g", "Topic");
+        assert_eq!(heard(), 2 * wanted, "of who joins");
+        let leave = UnregisterClientRequestHeader {
+            client_id: Cow::Borrowed("leaves"),
+            producer_group: None,
+            consumer_group: Some(Cow::Borrowed("g")),
+        };
+        broker.ask_as(&leaves, request::UNREGISTER_CLIENT, &leave, "");
+        assert_eq!(heard(), wanted, "of who leaves");
+        broker.parts.handlers.closed(closes.as_ref() as &dyn Peer);
+        assert_eq!(heard(), 1, "of who is gone");
+    }
+}
+
+pub(crate) const SLOW: [&str; 2] = [
+    "consumerFallbehindThreshold",
+    "disableConsumeIfConsumerReadSlowly",
+];
+
+#[test]
+fn a_group_that_reads_too_far_behind_is_stopped_if_the_settings_want_that() {
+    let broker = Still::new(|_| {});
+    let change = |text: &str| {
+        let answer = broker.ask(request::UPDATE_BROKER_CONFIG, &(), text.to_owned());
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    };
+    let [threshold, stops] = SLOW;
+    set(&broker, |_| {});
+    let offsets: Vec<i64> = (0..3).map(|_| sent(&broker)).collect();
+    let first = PullMessageRequestHeader {
+        max_msg_nums: 1,
+        ..from("Topic", 0, 0)
+    };
+    let pull = |header: &PullMessageRequestHeader<'_>| broker.pull(header).code;
+    let behind = broker.parts.log.store.max_physical().0 - offsets[0];
+    change(&format!("{threshold}={}\n", behind - 1));
+    assert_eq!(pull(&first), response::SUCCESS);
+    broker.parts.stop_slow_groups();
+    assert_eq!(pull(&first), response::SUCCESS, "that is off");
+    change(&format!("{stops}=true\n{threshold}={behind}\n"));
+    assert_eq!(pull(&first), response::SUCCESS);
+    broker.parts.stop_slow_groups();
+    assert_eq!(
+        pull(&first),
+        response::SUCCESS,
+        "it is not more behind than it may"
+    );
+    change(&format!("{threshold}={}\n", behind - 1));
+    assert_eq!(pull(&first), response::SUCCESS);
+    let waits = PullMessageRequestHeader {
+        sys_flag: 6,
+        ..from("Other", 0, 0)
+    };
+    broker.send(&to("Other", 1, ""), b"makes the topic");
+    let waiting = broker.begin(&broker.peer, request::PULL_MESSAGE, &waits, "");
+    assert!(broker.peer.take_answer(waiting).is_none(), "it is held");
+    broker.parts.stop_slow_groups();
+    let answer = broker.peer.take_answer(waiting).expect("it does not wait on");
+    let remark = "subscription group no permission, g";
+    assert_eq!(refused(&answer), (response::NO_PERMISSION, remark));
+    assert_eq!(pull(&first), response::NO_PERMISSION);
+    // Others go on, and an operator's word counts.
+    let others = PullMessageRequestHeader {
+        consumer_group: Cow::Borrowed("other"),
+        ..first.clone()
+    };
+    assert_eq!(pull(&others), response::SUCCESS);
+    set(&broker, |_| {});
+    broker.parts.stop_slow_groups();
+    assert_eq!(pull(&first), response::SUCCESS);
+}
