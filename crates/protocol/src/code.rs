@@ -76,6 +76,8 @@ pub mod request {
     pub const GET_BROKER_CLUSTER_ACL_INFO: i32 = 52;
     /// 4.9 only: replace the global white-list addresses (served by: broker; since 4.9).
     pub const UPDATE_GLOBAL_WHITE_ADDRS_CONFIG: i32 = 53;
+    /// 4.9.0 to 5.3.2, not 4.9.8: all accounts of a broker, secrets included (served by: broker; since 4.9).
+    pub const GET_BROKER_CLUSTER_ACL_CONFIG: i32 = 54;
     /// Timer-wheel checkpoint for slave sync (served by: broker; since 5.x).
     pub const GET_TIMER_CHECK_POINT: i32 = 60;
     /// Timer-message counters per topic for slave sync (served by: broker; since 5.x).

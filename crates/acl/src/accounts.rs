@@ -1,0 +1,564 @@
+//! The accounts of all files together, and what they say of a request.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use protocol::Frame;
+
+use crate::address::Pattern;
+use crate::file::{Account, AclFile, Finding};
+use crate::need::{Resource, each_need, is_for_admins};
+use crate::permission::Permission;
+use crate::signature::{ACCESS_KEY, SIGNATURE};
+
+/// Every account may send here: where clients put their traces.
+const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+
+/// Why requests are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It names no account.
+    NoAccount,
+    /// It names one that is not there.
+    UnknownAccount,
+    /// The signature is not the account's.
+    Signature,
+    /// It is for operators, and the account is none.
+    NotAdmin,
+    /// A topic or a group.
+    Permission,
+}
+
+impl Reason {
+    /// All, in the order of [`Reason::index`].
+    pub const ALL: [Reason; 5] = [
+        Reason::NoAccount,
+        Reason::UnknownAccount,
+        Reason::Signature,
+        Reason::NotAdmin,
+        Reason::Permission,
+    ];
+
+    /// A number below the length of [`Reason::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What a counter is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::NoAccount => "aclRefusedNoAccessKey",
+            Reason::UnknownAccount => "aclRefusedUnknownAccessKey",
+            Reason::Signature => "aclRefusedSignature",
+            Reason::NotAdmin => "aclRefusedNotAdmin",
+            Reason::Permission => "aclRefusedPermission",
+        }
+    }
+}
+
+/// A request that is not served. As text it is Java's remark, with the rule where Java names a line of its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// Java's text.
+    pub text: String,
+    /// The rule, its file and line: only for those who have proven who they are.
+    pub rule: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "org.apache.rocketmq.acl.common.AclException: {}", self.text)?;
+        match &self.rule {
+            Some(rule) => write!(f, ", {rule}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Addresses that need no key.
+#[derive(Debug, Clone)]
+struct White {
+    pattern: Pattern,
+    text: String,
+    file: Arc<str>,
+}
+
+/// All accounts.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    white: Vec<White>,
+    by_key: HashMap<String, Account>,
+}
+
+impl Accounts {
+    /// From the files in the order they count: of a key in two files the first one's account is taken.
+    pub fn new(files: Vec<AclFile>) -> (Self, Vec<Finding>) {
+        let mut all = Accounts::default();
+        let mut odd = Vec::new();
+        for file in files {
+            all.white
+                .extend(file.white.into_iter().map(|(pattern, text)| White {
+                    pattern,
+                    text,
+                    file: Arc::clone(&file.name),
+                }));
+            for account in file.accounts {
+                match all.by_key.entry(account.config.access_key.clone()) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(account);
+                    }
+                    Entry::Occupied(first) => odd.push(Finding {
+                        file: account.file,
+                        line: account.line,
+                        text: format!(
+                            "account {} has no effect: it is in {}:{} already",
+                            first.key(),
+                            first.get().file,
+                            first.get().line
+                        ),
+                    }),
+                }
+            }
+        }
+        (all, odd)
+    }
+
+    /// An account by its key.
+    pub fn get(&self, access_key: &str) -> Option<&Account> {
+        self.by_key.get(access_key)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// The pattern and the file by which an address needs no key.
+    pub fn white_for(&self, peer: IpAddr) -> Option<(&str, &str)> {
+        let white = self.white.iter().find(|white| white.pattern.matches(peer))?;
+        Some((&white.text, &white.file))
+    }
+
+    /// Whether a request from there is served: in the order of RocketMQ's PlainPermissionManager.
+    ///
+    /// # Errors
+    /// It is not, and why.
+    pub fn judge(&self, frame: &Frame, peer: IpAddr) -> Result<(), Refused> {
+        if self.white.iter().any(|white| white.pattern.matches(peer)) {
+            return Ok(());
+        }
+        let refused = |reason, text: String| Refused {
+            reason,
+            text,
+            rule: None,
+        };
+        let (key, signature) = identity(frame);
+        let Some(key) = key else {
+            let text = "No accessKey is configured".to_owned();
+            return Err(refused(Reason::NoAccount, text));
+        };
+        let Some(account) = self.by_key.get(key) else {
+            return Err(refused(
+                Reason::UnknownAccount,
+                format!("No acl config for {key}"),
+            ));
+        };
+        if account.white.matches(peer) {
+            // Java looks no further, neither at the signature nor at permissions: who comes from there is trusted.
+            return Ok(());
+        }
+        let presented = signature.unwrap_or_default();
+        if !account
+            .secret
+            .has_signed(presented, frame.version, frame.fields(), &frame.body)
+        {
+            let text = format!("Check signature failed for accessKey={key}");
+            return Err(refused(Reason::Signature, text));
+        }
+        account.permits(frame)
+    }
+}
+
+/// The account and the signature that a request names. The last ones, as in Java's map.
+fn identity(frame: &Frame) -> (Option<&str>, Option<&str>) {
+    let (mut key, mut signature) = (None, None);
+    for (name, value) in frame.fields() {
+        match name {
+            ACCESS_KEY => key = Some(value),
+            SIGNATURE => signature = Some(value),
+            _ => {}
+        }
+    }
+    (key.filter(|key| !key.trim().is_empty()), signature)
+}
+
+impl Account {
+    /// Whether it may do what a request asks.
+    fn permits(&self, frame: &Frame) -> Result<(), Refused> {
+        if is_for_admins(frame.code) && !self.config.admin {
+            let key = &self.config.access_key;
+            return Err(Refused {
+                reason: Reason::NotAdmin,
+                text: format!(
+                    "Need admin permission for request code={}, but accessKey={key} is not",
+                    frame.code
+                ),
+                rule: Some(format!("{} is no admin", self.place())),
+            });
+        }
+        // With a single permission an admin is bound to all defaults, as in Java.
+        if self.config.admin && self.topics.is_empty() && self.groups.is_empty() {
+            return Ok(());
+        }
+        each_need(frame, |resource, needed| self.permits_one(resource, needed))
+    }
+
+    fn permits_one(&self, resource: Resource<'_>, needed: Permission) -> Result<(), Refused> {
+        let (kind, name, own, default) = match resource {
+            Resource::Topic(TRACE_TOPIC) if needed == Permission::Pub => return Ok(()),
+            Resource::Topic(name) => ("topic", name, self.topics.get(name), self.default_topic),
+            Resource::Group(name) => ("group", name, self.groups.get(name), self.default_group),
+        };
+        if own.copied().unwrap_or(default).allows(needed) {
+            return Ok(());
+        }
+        let place = self.place();
+        let rule = match (own, kind) {
+            (Some(own), _) => format!("{place}: {kind}Perms {name}={own}, {needed} is needed"),
+            (None, "topic") => format!("{place}: defaultTopicPerm {default}, {needed} is needed"),
+            (None, _) => format!("{place}: defaultGroupPerm {default}, {needed} is needed"),
+        };
+        Err(Refused {
+            reason: Reason::Permission,
+            text: format!("No default permission for {kind}:{name}"),
+            rule: Some(rule),
+        })
+    }
+
+    fn place(&self) -> String {
+        format!(
+            "account {} of {}:{}",
+            self.config.access_key, self.file, self.line
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::SecretKey;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use protocol::code::request;
+    use protocol::encode::encode_frame;
+    use protocol::{Head, Language, SerializeType};
+
+    const FILE: &str = "\
+globalWhiteRemoteAddresses: [10.1.1.1]
+accounts:
+- accessKey: RocketMQ
+  secretKey: 12345678
+  defaultGroupPerm: SUB
+  topicPerms: [topicA=DENY, topicB=PUB|SUB, topicC=SUB]
+  groupPerms: [groupA=DENY]
+- accessKey: adminuser
+  secretKey: 12345678
+  whiteRemoteAddress: 10.2.2.2
+  admin: true
+- accessKey: halfadmin
+  secretKey: 12345678
+  admin: true
+  topicPerms: [topicA=PUB]
+";
+
+    fn accounts() -> Accounts {
+        let file = AclFile::read("conf/plain_acl.yml", FILE).expect("a file");
+        assert_eq!(file.odd, []);
+        let (accounts, odd) = Accounts::new(vec![file]);
+        assert_eq!((odd, accounts.len()), (Vec::new(), 3));
+        accounts
+    }
+
+    fn frame(form: SerializeType, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Frame {
+        let head = Head {
+            code,
+            language: Language::Java,
+            version: 407,
+            opaque: 1,
+            flag: 0,
+            remark: None,
+            serialize_type: form,
+        };
+        let encoded = encode_frame(&head, fields, body).expect("small");
+        Frame::decode(Bytes::copy_from_slice(&encoded[4..])).expect("a frame")
+    }
+
+    fn signed(key: &str, secret: &str, code: i32, fields: &[(&str, &str)], body: &[u8]) -> [Frame; 2] {
+        let mut fields = fields.to_vec();
+        fields.push((ACCESS_KEY, key));
+        let signature = SecretKey::new(secret).sign(fields.iter().copied(), [body]);
+        fields.push((SIGNATURE, signature.as_str()));
+        [SerializeType::Json, SerializeType::RocketMq].map(|form| frame(form, code, &fields, body))
+    }
+
+    /// The verdict, the same for both forms of a header.
+    fn judge(key: &str, code: i32, fields: &[(&str, &str)], body: &str) -> Result<(), Refused> {
+        let accounts = accounts();
+        let [json, binary] = signed(key, "12345678", code, fields, body.as_bytes());
+        let peer = [127, 0, 0, 1].into();
+        let verdict = accounts.judge(&json, peer);
+        assert_eq!(accounts.judge(&binary, peer), verdict);
+        verdict
+    }
+
+    fn text(verdict: Result<(), Refused>) -> String {
+        verdict.map_or_else(|refused| refused.to_string(), |()| "allowed".to_owned())
+    }
+
+    #[test]
+    fn who_is_let_in() {
+        let accounts = accounts();
+        let send = [("b", "topicB")];
+        let bare = frame(SerializeType::Json, 310, &send, b"x");
+        let at = |frame: &Frame, last: [u8; 4]| text(accounts.judge(frame, last.into()));
+        let exception = "org.apache.rocketmq.acl.common.AclException: ";
+        assert_eq!(at(&bare, [10, 1, 1, 1]), "allowed");
+        assert_eq!(
+            at(&bare, [10, 2, 2, 2]),
+            format!("{exception}No accessKey is configured")
+        );
+        let [wrong, _] = signed("adminuser", "12345679", 310, &send, b"x");
+        assert_eq!(at(&wrong, [10, 2, 2, 2]), "allowed");
+        assert_eq!(
+            at(&wrong, [10, 2, 2, 3]),
+            format!("{exception}Check signature failed for accessKey=adminuser")
+        );
+        let [unknown, _] = signed("nobodyhere", "12345678", 310, &send, b"x");
+        assert_eq!(
+            at(&unknown, [1, 1, 1, 1]),
+            format!("{exception}No acl config for nobodyhere")
+        );
+        let no_signature = frame(
+            SerializeType::Json,
+            310,
+            &[("b", "topicB"), (ACCESS_KEY, "RocketMQ")],
+            b"x",
+        );
+        assert_eq!(
+            at(&no_signature, [1, 1, 1, 1]),
+            format!("{exception}Check signature failed for accessKey=RocketMQ")
+        );
+        assert_eq!(
+            accounts.white_for([10, 1, 1, 1].into()),
+            Some(("10.1.1.1", "conf/plain_acl.yml"))
+        );
+        assert_eq!(accounts.white_for([10, 1, 1, 2].into()), None);
+    }
+
+    #[test]
+    fn what_requests_need() {
+        let place = "account RocketMQ of conf/plain_acl.yml:3";
+        let no = |what: &str, rule: &str| {
+            format!(
+                "org.apache.rocketmq.acl.common.AclException: No default permission for {what}, {place}: {rule}"
+            )
+        };
+        let a = "topicPerms topicA=DENY, ";
+        let group = "groupPerms groupA=DENY, SUB is needed";
+        let heartbeat = r#"{"clientID":"c","consumerDataSet":[{"groupName":"g","subscriptionDataSet":[{"topic":"topicB"},{"topic":"topicA"}]}]}"#;
+        for (code, fields, body, expected) in [
+            (
+                request::SEND_MESSAGE,
+                &[("topic", "topicB")][..],
+                "x",
+                "allowed".to_owned(),
+            ),
+            (
+                request::SEND_MESSAGE,
+                &[("topic", "topicA")],
+                "x",
+                no("topic:topicA", &format!("{a}PUB is needed")),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "topicA")],
+                "x",
+                no("topic:topicA", &format!("{a}PUB is needed")),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "topicB"), ("topic", "topicA")],
+                "x",
+                no("topic:topicA", &format!("{a}PUB is needed")),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "topicC")],
+                "x",
+                no("topic:topicC", "topicPerms topicC=SUB, PUB is needed"),
+            ),
+            (
+                request::SEND_BATCH_MESSAGE,
+                &[("b", "topicA")],
+                "x",
+                no("topic:topicA", &format!("{a}PUB is needed")),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "%RETRY%groupA"), ("a", "groupB")],
+                "x",
+                no("group:groupA", group),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "%RETRY%groupB")],
+                "x",
+                "allowed".to_owned(),
+            ),
+            (
+                request::SEND_MESSAGE_V2,
+                &[("b", "RMQ_SYS_TRACE_TOPIC")],
+                "x",
+                "allowed".to_owned(),
+            ),
+            (
+                request::CONSUMER_SEND_MSG_BACK,
+                &[("group", "groupA")],
+                "",
+                no("group:groupA", group),
+            ),
+            (
+                request::PULL_MESSAGE,
+                &[("topic", "topicD"), ("consumerGroup", "g")],
+                "",
+                no("topic:topicD", "defaultTopicPerm DENY, SUB is needed"),
+            ),
+            (
+                request::PULL_MESSAGE,
+                &[("topic", "topicC"), ("consumerGroup", "groupA")],
+                "",
+                no("group:groupA", group),
+            ),
+            (
+                request::PULL_MESSAGE,
+                &[("topic", "topicC"), ("consumerGroup", "g")],
+                "",
+                "allowed".to_owned(),
+            ),
+            (
+                request::QUERY_MESSAGE,
+                &[("topic", "topicA")],
+                "",
+                no("topic:topicA", &format!("{a}SUB is needed")),
+            ),
+            (
+                request::HEART_BEAT,
+                &[],
+                heartbeat,
+                no("topic:topicA", &format!("{a}SUB is needed")),
+            ),
+            (request::HEART_BEAT, &[], "no heartbeat", "allowed".to_owned()),
+            (
+                request::UNREGISTER_CLIENT,
+                &[("consumerGroup", "groupA")],
+                "",
+                no("group:groupA", group),
+            ),
+            (
+                request::GET_CONSUMER_LIST_BY_GROUP,
+                &[("consumerGroup", "groupA")],
+                "",
+                no("group:groupA", group),
+            ),
+            (
+                request::UPDATE_CONSUMER_OFFSET,
+                &[("consumerGroup", "groupA"), ("topic", "topicC")],
+                "",
+                no("group:groupA", group),
+            ),
+            (
+                request::GET_MAX_OFFSET,
+                &[("topic", "topicA")],
+                "",
+                "allowed".to_owned(),
+            ),
+        ] {
+            assert_eq!(
+                text(judge("RocketMQ", code, fields, body)),
+                expected,
+                "{code} {fields:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_operators_may() {
+        for code in [17, 25, 200, 207, 215, 50, 51, 52, 53, 54] {
+            let refused = judge("RocketMQ", code, &[], "").expect_err("no admin");
+            assert_eq!(
+                refused.to_string(),
+                format!(
+                    "org.apache.rocketmq.acl.common.AclException: Need admin permission for request code={code}, but \
+                     accessKey=RocketMQ is not, account RocketMQ of conf/plain_acl.yml:3 is no admin"
+                )
+            );
+            assert_eq!(judge("adminuser", code, &[], ""), Ok(()));
+        }
+        assert_eq!(judge("adminuser", 310, &[("b", "any")], "x"), Ok(()));
+        // One permission, and all the rest is DENY.
+        assert_eq!(judge("halfadmin", 310, &[("b", "topicA")], "x"), Ok(()));
+        assert!(judge("halfadmin", 310, &[("b", "topicB")], "x").is_err());
+    }
+
+    #[test]
+    fn of_a_key_in_two_files_the_first_counts() {
+        let read = |name| AclFile::read(name, FILE).expect("a file");
+        let (accounts, odd) = Accounts::new(vec![read("conf/acl/a.yml"), read("conf/plain_acl.yml")]);
+        assert_eq!(
+            accounts.get("RocketMQ").map(|account| &*account.file),
+            Some("conf/acl/a.yml")
+        );
+        assert_eq!(
+            odd.first().map(Finding::to_string).as_deref(),
+            Some("conf/plain_acl.yml:3: account RocketMQ has no effect: it is in conf/acl/a.yml:3 already")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_request_is_not_signed(
+            fields in proptest::collection::btree_map("[a-z]{1,3}", "[a-z0-9\u{e9}\"\\\\]{1,5}", 1..20),
+            body in proptest::collection::vec(any::<u8>(), 0..50),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let accounts = accounts();
+            let list: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let peer = [127, 0, 0, 1].into();
+            for honest in signed("adminuser", "12345678", 310, &list, &body) {
+                prop_assert_eq!(accounts.judge(&honest, peer), Ok(()));
+                let form = honest.serialize_type;
+                let changed: Vec<(String, String)> = honest
+                    .fields()
+                    .enumerate()
+                    .map(|(i, (name, value))| {
+                        let more = if i == at.index(list.len()) { "x" } else { "" };
+                        (name.to_owned(), format!("{value}{more}"))
+                    })
+                    .collect();
+                let changed: Vec<_> = changed.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                let verdict = accounts.judge(&frame(form, 310, &changed, &body), peer);
+                prop_assert_eq!(verdict.map_err(|refused| refused.reason), Err(Reason::Signature));
+            }
+        }
+    }
+}
