@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 
-use broker::lane::Workers;
-use broker::run::{Parts, Surroundings};
+use broker::run::Parts;
 use broker::settings::Settings;
 use disk::{SimClock, SimDisk};
 use protocol::EncodeHeader;
@@ -16,6 +14,7 @@ use protocol::header::broker::TopicRequestHeader;
 use remoting::MemoryPeer;
 
 use crate::fixture::*;
+use crate::still::assembled;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -27,17 +26,7 @@ fn open(disk: &SimDisk) -> Parts<SimDisk> {
     settings.store.mapped_file_size_consume_queue = 2000;
     settings.store.max_hash_slot_num = 16;
     settings.store.max_index_num = 40;
-    let surroundings = Surroundings {
-        disk: disk.clone(),
-        clock: Arc::new(SimClock::at(NOW)),
-        workers: Workers::Caller,
-        traffic: Default::default(),
-    };
-    let helpers = store::Helpers {
-        parallel: &store::Inline,
-        progress: &|_| {},
-    };
-    Parts::assemble(settings, surroundings, &helpers).unwrap().0
+    assembled(settings, disk, &SimClock::at(NOW))
 }
 
 fn ask(parts: &Parts<SimDisk>, code: i32, header: &dyn EncodeHeader) {

@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use broker::lane::Workers;
-use broker::run::{Parts, Surroundings};
+use broker::run::Parts;
 use broker::settings::Settings;
 use disk::{Clock, SimClock, SimDisk, Usage};
 use protocol::code::{request, response};
@@ -14,6 +13,7 @@ use protocol::{EncodeHeader, Frame};
 use remoting::MemoryPeer;
 
 use crate::fixture::*;
+use crate::still::assembled;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -52,17 +52,7 @@ impl Still {
         settings.store.mapped_file_size_consume_queue = 2000;
         settings.store.max_hash_slot_num = 16;
         settings.store.max_index_num = 40;
-        let surroundings = Surroundings {
-            disk: disk.clone(),
-            clock: Arc::new(clock.clone()),
-            workers: Workers::Caller,
-            traffic: Default::default(),
-        };
-        let helpers = store::Helpers {
-            parallel: &store::Inline,
-            progress: &|_| {},
-        };
-        let (parts, _) = Parts::assemble(settings, surroundings, &helpers).unwrap();
+        let parts = assembled(settings, &disk, &clock);
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
         let still = Still {
             parts,

@@ -39,6 +39,24 @@ pub(crate) fn client() -> Arc<MemoryPeer> {
     MemoryPeer::new(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
+/// The parts of a broker; name servers count as told of all topics.
+pub(crate) fn assembled(settings: Settings, disk: &SimDisk, clock: &SimClock) -> Parts<SimDisk> {
+    let surroundings = Surroundings {
+        disk: disk.clone(),
+        clock: Arc::new(clock.clone()),
+        workers: Workers::Caller,
+        traffic: Default::default(),
+    };
+    let helpers = store::Helpers {
+        parallel: &store::Inline,
+        progress: &|_| {},
+    };
+    let (parts, _) = Parts::assemble(settings, surroundings, &helpers).unwrap();
+    parts.tables.topics.set_told(u64::MAX);
+    parts.log.reput.all();
+    parts
+}
+
 impl Still {
     pub(crate) fn new(change: impl FnOnce(&mut Settings)) -> Still {
         let (disk, clock) = (SimDisk::new(), SimClock::at(START_MS));
@@ -52,21 +70,8 @@ impl Still {
         settings.store.max_hash_slot_num = 16;
         settings.store.max_index_num = 400;
         change(&mut settings);
-        let surroundings = Surroundings {
-            disk: disk.clone(),
-            clock: Arc::new(clock.clone()),
-            workers: Workers::Caller,
-            traffic: Default::default(),
-        };
-        let helpers = store::Helpers {
-            parallel: &store::Inline,
-            progress: &|_| {},
-        };
-        let (parts, _) = Parts::assemble(settings, surroundings, &helpers).unwrap();
-        parts.tables.topics.set_told(u64::MAX);
-        parts.log.reput.all();
         Still {
-            parts,
+            parts: assembled(settings, &disk, &clock),
             disk,
             clock,
             peer: client(),

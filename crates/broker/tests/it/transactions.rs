@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use broker::lane::Workers;
-use broker::run::{Parts, Surroundings};
+use broker::run::Parts;
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use broker::tables::save;
 use broker::transaction::GROUP;
@@ -24,6 +23,7 @@ use remoting::MemoryPeer;
 use store::{NewRecord, QueueOffset, ReadLimits};
 
 use crate::fixture::{Fixture, Tested, WITHIN, heartbeat, to};
+use crate::still::assembled;
 use crate::transaction_scenario::{self, Recording};
 
 const START: i64 = 1_700_000_000_000;
@@ -63,23 +63,6 @@ impl Stored {
 /// Where a half message is: queue offset and physical offset.
 type Place = (i64, i64);
 
-fn assemble(settings: &Settings, disk: &SimDisk, clock: &SimClock) -> Parts<SimDisk> {
-    let surroundings = Surroundings {
-        disk: disk.clone(),
-        clock: Arc::new(clock.clone()),
-        workers: Workers::Caller,
-        traffic: Default::default(),
-    };
-    let helpers = store::Helpers {
-        parallel: &store::Inline,
-        progress: &|_| {},
-    };
-    let (parts, _) = Parts::assemble(settings.clone(), surroundings, &helpers).unwrap();
-    parts.tables.topics.set_told(u64::MAX);
-    parts.log.reput.all();
-    parts
-}
-
 impl World {
     fn new(change: impl FnOnce(&mut Settings)) -> World {
         let mut settings = Settings::default();
@@ -92,7 +75,7 @@ impl World {
         change(&mut settings);
         let (disk, clock) = (SimDisk::new(), SimClock::at(START));
         disk.set_now(START);
-        let parts = assemble(&settings, &disk, &clock);
+        let parts = assembled(settings.clone(), &disk, &clock);
         let world = World {
             disk,
             clock,
@@ -114,7 +97,7 @@ impl World {
         } else {
             self.disk.crash(1)
         };
-        self.parts = assemble(&self.settings, &self.disk, &self.clock);
+        self.parts = assembled(self.settings.clone(), &self.disk, &self.clock);
         self.beat();
     }
 
@@ -360,7 +343,7 @@ fn a_slave_ends_nothing() {
     let mut settings = world.settings.clone();
     settings.store.broker_role = BrokerRole::Slave;
     let slave = World {
-        parts: assemble(&settings, &world.disk.kill(), &world.clock),
+        parts: assembled(settings.clone(), &world.disk.kill(), &world.clock),
         ..world
     };
     assert_eq!(slave.end(place, COMMIT).code, response::SLAVE_NOT_AVAILABLE);
