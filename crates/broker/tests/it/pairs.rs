@@ -10,6 +10,7 @@ use protocol::header::broker::{
     OffsetResponseHeader, QueueRequestHeader, TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::*;
 
@@ -232,4 +233,58 @@ async fn a_topic_that_the_master_deletes_goes_and_what_is_made_anew_stays() {
         bodies(&slave, "Gone").await == [b"back"]
     })
     .await;
+}
+
+/// A slave that is behind is given the rest before its master ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stops_gives_its_slave_the_whole_log() {
+    let slowly = |settings: &mut Settings| {
+        settings.store.ha_flow_control_enable = true;
+        settings.store.max_ha_transfer_byte_in_second = 1 << 20;
+    };
+    let Pair { mut master, slave } = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, slowly).await;
+    assert_eq!(master.send(&to("Topic", 0, ""), b"first").await.code, 0);
+    eventually("the slave follows", async || {
+        log_end(&slave).await == log_end(&master).await
+    })
+    .await;
+    let body = [7; 100_000];
+    for _ in 0..15 {
+        assert_eq!(master.send(&to("Topic", 0, ""), &body).await.code, 0);
+    }
+    let end: i64 = log_end(&master).await.parse().unwrap();
+    assert!(
+        log_end(&slave).await.parse::<i64>().unwrap() < end,
+        "it is behind"
+    );
+    master.broker.take().unwrap().stop().await;
+    assert_eq!(log_end(&slave).await.parse::<i64>().unwrap(), end);
+}
+
+/// One that takes nothing holds it up for a while only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_does_not_wait_for_ever_for_a_slave_at_its_stop() {
+    let mut master = Fixture::new(|settings| {
+        settings.store.ha_listen_port = settings.server.listen_port + 1;
+        settings.store.ha_allowed_slaves = Some("127.0.0.1".to_owned());
+    })
+    .await;
+    assert_eq!(master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let address = ("127.0.0.1", master.port + 1);
+    let mut mute = tokio::net::TcpStream::connect(address).await.unwrap();
+    mute.write_all(&0i64.to_be_bytes()).await.unwrap();
+    eventually("it is known", async || {
+        master
+            .runtime()
+            .await
+            .keys()
+            .any(|key| key.starts_with("slave_127.0.0.1"))
+    })
+    .await;
+    let begun = Instant::now();
+    master.broker.take().unwrap().stop().await;
+    let took = begun.elapsed();
+    assert!((3..10).contains(&took.as_secs()), "{took:?}");
+    let mut rest = Vec::new();
+    mute.read_to_end(&mut rest).await.unwrap();
 }
