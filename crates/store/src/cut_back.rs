@@ -406,7 +406,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Vouches for nothing at or behind `to`, durably.
-    fn withdraw_checkpoint(&self, to: i64, index: Option<&Index<D>>) -> Result<(), Undone> {
+    pub(crate) fn withdraw_checkpoint(&self, to: i64, index: Option<&Index<D>>) -> Result<(), Undone> {
         let mut less = self.checkpoint.lock().1;
         let vouched = less.vouched;
         less.confirmed = less.confirmed.min(to);

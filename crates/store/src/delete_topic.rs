@@ -4,11 +4,15 @@
 //! reput lock; so they are moved out of the way by one rename, and removed a few at a time.
 
 use crate::latch::{Latched, Undone};
+use crate::offset::PhysicalOffset;
+use crate::queue::Queue;
 use crate::settings::StoreSettings;
-use crate::store::Store;
+use crate::store::{LogWriter, Store};
 use disk::{Disk, MappedFile};
 use message::name;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Why a deletion does not hold.
@@ -21,6 +25,23 @@ pub enum DeleteTopicError {
     /// more tries again.
     #[error("the deletion could not be noted, a restart may undo it: {0}")]
     NotNoted(disk::Error),
+}
+
+/// Why a slave has not deleted what its master has.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteTopicsError {
+    /// As for one topic.
+    #[error(transparent)]
+    Delete(#[from] DeleteTopicError),
+    /// What a topic had that was made anew could not be put into its queues. The same call again does all of it.
+    #[error("the queues of deleted topics could not be built anew: {0}")]
+    NotBuilt(disk::Error),
+}
+
+impl From<Latched> for DeleteTopicsError {
+    fn from(latched: Latched) -> Self {
+        DeleteTopicsError::Delete(latched.into())
+    }
 }
 
 /// Queues whose files are removed in one run.
@@ -53,22 +74,93 @@ impl<D: Disk> Store<D> {
             .map_err(DeleteTopicError::NotNoted)
     }
 
+    /// Deletes topics as the master of this slave has: what each had before a position of the log goes, durably, and what follows, of
+    /// a topic that was made anew, is in queues that begin anew. The log must reach every position; a deletion that is noted already
+    /// is left out. Gives the topics that were deleted now.
+    ///
+    /// Appends and reput wait meanwhile: for as long as it takes to read what was appended since.
+    ///
+    /// # Errors
+    /// Not all was done. The same call again does the rest.
+    pub fn delete_topics_before(
+        &self,
+        topics: &BTreeMap<String, PhysicalOffset>,
+    ) -> Result<Vec<String>, DeleteTopicsError> {
+        let is_new = |(topic, position): &(&String, &PhysicalOffset)| {
+            name::check_any_topic(topic).is_ok() && self.deletions.position(topic) < position.0
+        };
+        let topics: BTreeMap<&str, i64> = topics
+            .iter()
+            .filter(is_new)
+            .map(|(topic, position)| (topic.as_str(), position.0))
+            .collect();
+        let Some(&first) = topics.values().min() else {
+            return Ok(Vec::new());
+        };
+        let built = |undone| match undone {
+            Undone::Latched(latched) => DeleteTopicsError::from(latched),
+            Undone::Waits(error) => DeleteTopicsError::NotBuilt(error),
+        };
+        {
+            let _flush = self.flush_lock.lock();
+            let _queue_flush = self.queue_flush_lock.lock();
+            let index = self.index.lock();
+            let reput = self.reput.lock();
+            // What is vouched for may be the old queues, behind the position where they end.
+            self.withdraw_checkpoint(first, index.as_ref()).map_err(built)?;
+            for topic in topics.keys() {
+                let queues = self.detach(topic, &self.writer.lock());
+                self.forget_files(topic, &queues)?;
+            }
+            self.put_again(&topics, first.max(self.log.min()), reput.position)
+                .map_err(built)?;
+            // Last, so that one that failed is made again.
+            for (topic, position) in &topics {
+                self.note_deletion(topic, *position);
+            }
+        }
+        self.flush(0)?;
+        self.deletions
+            .save(&self.disk)
+            .map_err(DeleteTopicError::NotNoted)?;
+        Ok(topics.into_keys().map(str::to_owned).collect())
+    }
+
+    /// The topics whose deletion still matters, each with the position of the log before which nothing of it counts.
+    pub fn deleted_topics(&self) -> BTreeMap<String, PhysicalOffset> {
+        self.deletions.all()
+    }
+
     fn take_out(&self, topic: &str) -> Result<(), Latched> {
         let _reput = self.reput.lock();
-        let (queues, forgotten) = {
+        let queues = {
             let writer = self.writer.lock();
-            let queues = self.queues.remove(topic);
+            let queues = self.detach(topic, &writer);
+            self.note_deletion(topic, writer.position);
             queues
-                .iter()
-                .for_each(|queue| queue.deleted.store(true, Ordering::Release));
-            (queues, self.deletions.note(topic, writer.position))
         };
-        if let Some(forgotten) = forgotten {
+        self.forget_files(topic, &queues)
+    }
+
+    fn note_deletion(&self, topic: &str, position: i64) {
+        if let Some(forgotten) = self.deletions.note(topic, position) {
             tracing::warn!(
                 "so many topics were deleted whose messages are still in the commitlog that the deletion of {forgotten} is \
                  forgotten: were the queues built again from the commitlog, it would come back"
             );
         }
+    }
+
+    /// The queues of a topic, which nobody finds any more. Under both locks.
+    fn detach(&self, topic: &str, _writer: &LogWriter<D>) -> Vec<Arc<Queue<D::File>>> {
+        let queues = self.queues.remove(topic);
+        queues
+            .iter()
+            .for_each(|queue| queue.deleted.store(true, Ordering::Release));
+        queues
+    }
+
+    fn forget_files(&self, topic: &str, queues: &[Arc<Queue<D::File>>]) -> Result<(), Latched> {
         queues
             .iter()
             .flat_map(|queue| queue.take_all())

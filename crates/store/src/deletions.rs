@@ -14,6 +14,7 @@
 //! Java's brokers leave the file alone, and do not follow it.
 
 use crate::latch::Undone;
+use crate::offset::PhysicalOffset;
 use crate::sealed::{seal, unseal};
 use crate::store::Store;
 use disk::Disk;
@@ -63,6 +64,15 @@ impl Deletions {
     /// Whether a record of the topic at `physical` belongs to a topic of that name that was deleted since.
     pub(crate) fn covers(&self, topic: &str, physical: i64) -> bool {
         physical < self.position(topic)
+    }
+
+    /// Each with its position.
+    pub(crate) fn all(&self) -> BTreeMap<String, PhysicalOffset> {
+        let notes = self.notes.read();
+        notes
+            .iter()
+            .map(|(topic, position)| (topic.clone(), PhysicalOffset(*position)))
+            .collect()
     }
 
     /// Notes a deletion in memory; [`Deletions::save`] makes it durable. Returns the topic whose note had to go for it.

@@ -52,7 +52,7 @@ mod store;
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use cut_back::{CutBack, CutBackError, KeptAside};
 pub use damage::{Damage, DamageReport};
-pub use delete_topic::DeleteTopicError;
+pub use delete_topic::{DeleteTopicError, DeleteTopicsError};
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};

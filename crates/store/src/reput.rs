@@ -15,6 +15,7 @@ use crate::store::Store;
 use disk::{Disk, MappedFile};
 use message::record::{Check, Entry, View, decode};
 use message::{hash, name, properties, sys_flag};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -113,6 +114,15 @@ impl From<Undone> for Stop {
         match undone {
             Undone::Latched(latched) => Stop::Latched(latched),
             Undone::Waits(error) => Stop::Waits(error),
+        }
+    }
+}
+
+impl From<Stop> for Undone {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Latched(latched) => Undone::Latched(latched),
+            Stop::Waits(error) => Undone::Waits(error),
         }
     }
 }
@@ -326,11 +336,22 @@ impl<D: Disk> Store<D> {
 
     /// Puts units into the queues that a record names besides its own.
     fn put_multi(&self, view: &View<'_>, on: &mut impl FnMut(&Arrival<'_>)) -> Result<(), Stop> {
+        let at = view.physical_offset();
+        self.put_multi_of(view, &|topic| !self.deletions.covers(topic, at), on)
+    }
+
+    /// The same where a topic counts.
+    fn put_multi_of(
+        &self,
+        view: &View<'_>,
+        counts: &dyn Fn(&str) -> bool,
+        on: &mut impl FnMut(&Arrival<'_>),
+    ) -> Result<(), Stop> {
         let unit = unit_of(view, &self.settings);
         let (disk, files) = (&self.disk, &self.queue_files);
         for (name, index) in multi::places_of(view) {
             let id = multi::queue_id(name, view.queue_id(), self.settings.lmq);
-            if self.deletions.covers(name, unit.physical) {
+            if !counts(name) {
                 continue;
             }
             let queue = self.queues.get_or_new(name, id);
@@ -435,6 +456,42 @@ impl<D: Disk> Store<D> {
             self.queues.get_or_new(view.topic(), view.queue_id()),
             unit_of(view, &self.settings),
         ))
+    }
+}
+
+impl<D: Disk> Store<D> {
+    /// Puts what these topics have in `from..until` of the log, each from its position on, into their queues once more. Under the
+    /// reput lock; nobody is told.
+    pub(crate) fn put_again(
+        &self,
+        topics: &BTreeMap<&str, i64>,
+        from: i64,
+        until: i64,
+    ) -> Result<(), Undone> {
+        let counts = |topic: &str, at: i64| topics.get(topic).is_some_and(|position| *position <= at);
+        let mut bytes = Vec::new();
+        let mut walk = self.log.walk(from, until.max(from));
+        loop {
+            match self.latch.guard(walk.next(Check::Lengths))? {
+                Step::Record(view) if has_unit(&view) => {
+                    let unit = unit_of(&view, &self.settings);
+                    if counts(view.topic(), unit.physical) {
+                        let queue = self.queues.get_or_new(view.topic(), view.queue_id());
+                        let place = (view.queue_offset(), unit, view.store_timestamp());
+                        self.put_unit(&queue, place, &mut bytes, &mut |_| {})?;
+                    }
+                    if self.settings.multi_dispatch {
+                        self.put_multi_of(&view, &|topic| counts(topic, unit.physical), &mut |_| {})?;
+                    }
+                }
+                Step::Record(_) => {}
+                Step::End => return Ok(()),
+                Step::Bad(_) => match self.latch.guard(self.log.resume(walk.position, i64::MIN))? {
+                    Some(next) if next < until => walk = self.log.walk(next, until),
+                    _ => return Ok(()),
+                },
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use disk::Disk;
 use ha::{Comparison, Extent, Outcome, Question};
 use message::record::{Check, Entry, decode};
+use protocol::EncodeHeader;
 use protocol::body::topic::KvTable;
 use protocol::code::{request, response};
 use protocol::header::broker::ViewMessageRequestHeader;
@@ -188,8 +189,18 @@ pub(super) async fn body<T: serde::de::DeserializeOwned>(
     address: &str,
     code: i32,
 ) -> Result<T, Error> {
+    body_of(client, address, code, &()).await
+}
+
+/// The same with a header.
+pub(super) async fn body_of<T: serde::de::DeserializeOwned>(
+    client: &Client,
+    address: &str,
+    code: i32,
+    header: &(dyn EncodeHeader + Sync),
+) -> Result<T, Error> {
     let answer = client
-        .invoke(address, code, &(), Body::Empty, ANSWER_WITHIN)
+        .invoke(address, code, header, Body::Empty, ANSWER_WITHIN)
         .await?;
     let refused = |answer_code: i32, remark: String| Error::Answer {
         code,

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use store::Store;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,9 @@ const READ_BYTES: usize = 4096;
 const LOOK_EACH: Duration = Duration::from_millis(100);
 /// How often a refused address is mentioned.
 const MENTION_EACH: Duration = Duration::from_secs(10);
+
+/// How long the connections may take to end at a stop.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a slave is served no more.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,10 @@ pub struct SlaveServer<D: Disk> {
     places: Arc<Semaphore>,
     /// Connections that were refused.
     refused: Refusals,
+    /// A slave has reported, or is gone.
+    moved: Notify,
+    /// The connections are to end.
+    leaves: CancellationToken,
 }
 
 /// A slave that is connected.
@@ -147,6 +154,8 @@ impl<D: Disk + Clone> SlaveServer<D> {
             connections: Mutex::default(),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             refused: Refusals::default(),
+            moved: Notify::new(),
+            leaves: CancellationToken::new(),
         }
     }
 
@@ -161,7 +170,48 @@ impl<D: Disk + Clone> SlaveServer<D> {
         (CONNECTIONS_MAX - free, CONNECTIONS_MAX)
     }
 
-    /// Takes connections until `stop`; each slave has a thread of its own.
+    /// Ends the connections, once the slaves have the whole log or `within` is over: nobody appends any more, and whoever takes over
+    /// lacks nothing then. Waits for their threads.
+    pub async fn leave(&self, within: Duration) {
+        if tokio::time::timeout(within, self.drained()).await.is_err() {
+            for slave in self.slaves() {
+                let lacks = self.parts.store.max_physical().0 - slave.acknowledged;
+                if lacks > 0 {
+                    tracing::warn!(
+                        "replication: slave {} lacks the last {lacks} bytes of the log, and is waited for no longer",
+                        slave.address
+                    );
+                }
+            }
+        }
+        self.leaves.cancel();
+        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        if tokio::time::timeout(LEAVE_WITHIN, self.places.acquire_many(all))
+            .await
+            .is_err()
+        {
+            tracing::warn!("replication: some connections did not end within {LEAVE_WITHIN:?}");
+        }
+    }
+
+    /// Waits until every slave has, by its own word, the whole log.
+    async fn drained(&self) {
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            let end = self.parts.store.max_physical().0;
+            let slaves = self.slaves();
+            if slaves
+                .iter()
+                .all(|slave| slave.claim.is_none_or(|claim| claim >= end))
+            {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Takes connections until `stop`, and serves them until [`SlaveServer::leave`]; each slave has a thread of its own.
     pub async fn run(self: Arc<Self>, port: &mut ReplicationPort, stop: CancellationToken) {
         let (wants, mut wanted) = mpsc::channel(1);
         loop {
@@ -186,7 +236,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
                 self.refused.note(address, &why);
                 continue;
             };
-            let (this, stop) = (Arc::clone(&self), stop.clone());
+            let (this, stop) = (Arc::clone(&self), self.leaves.clone());
             let wants = port.may_ask(&stream).then(|| wants.clone());
             tokio::spawn(async move {
                 let _place = place;
@@ -299,6 +349,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         self.parts
             .acknowledgements
             .replicas(|replicas| replicas.disconnect(id));
+        self.moved.notify_waiters();
     }
 
     /// A slave stands so.
@@ -308,6 +359,8 @@ impl<D: Disk + Clone> SlaveServer<D> {
         if let Some(other) = replaced.and_then(|id| connections.get(&id)) {
             other.closes.cancel();
         }
+        drop(connections);
+        self.moved.notify_waiters();
     }
 
     /// The history of roles knows this slave, on disk.

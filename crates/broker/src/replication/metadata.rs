@@ -4,24 +4,31 @@
 //! Java asks for all of it each ten seconds (RocketMQ 4.9.8, SlaveSynchronize). A master of ours tells in its runtime information when
 //! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once.
 //!
+//! A topic that the master has deleted goes from a position of the log on: what the slave's log has before it has a place in no queue any
+//! more. The master tells these positions with the topics, and they count when the log has come so far: a topic of that name that
+//! was made anew keeps its messages. (Java's slaves keep the queues, and its masters do not tell.)
+//!
 //! Offsets are not put in force before the log they belong to is here: a slave that becomes the master must have what its consumers
 //! have read, and what was delivered late.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Clock, Disk};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
+use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
+use protocol::header::broker::AllTopicsRequestHeader;
 use remoting::Client;
-use store::Store;
+use serde::Deserialize;
+use store::{PhysicalOffset, Store};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
-use super::compare::{self, body, runtime_info};
+use super::compare::{self, body, body_of, runtime_info};
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
@@ -93,6 +100,8 @@ pub struct Metadata<D: Disk> {
     pub store: Arc<Store<D>>,
     /// How it stands.
     pub link: Arc<Link>,
+    /// Has the pulls answered that wait for a topic.
+    pub answer_waiting: Box<dyn Fn(&str) + Send + Sync>,
     /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
     /// Wakes at once.
@@ -101,6 +110,16 @@ pub struct Metadata<D: Disk> {
     pub client: Client,
     /// Time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// The answer to GET_ALL_TOPIC_CONFIG.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MasterTopics {
+    data_version: DataVersion,
+    topic_config_table: BTreeMap<String, TopicConfig>,
+    /// Where in the log each was deleted.
+    deleted_topics: BTreeMap<String, i64>,
 }
 
 /// Offsets that wait for the log.
@@ -118,6 +137,12 @@ struct Asked {
     /// Not again before.
     again: HashMap<&'static str, Instant>,
     all: Option<Instant>,
+    /// The connection over which the log came when it was asked.
+    since_ms: Option<i64>,
+    /// Where topics were deleted, and is not done here yet.
+    deleted: BTreeMap<String, PhysicalOffset>,
+    /// Where it is done.
+    done: BTreeMap<String, PhysicalOffset>,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
 }
@@ -167,6 +192,15 @@ impl<D: Disk> Metadata<D> {
         let end = info
             .get("commitLogMaxOffset")
             .and_then(|end| end.parse::<i64>().ok());
+        let since_ms = self.link.state().since_ms;
+        if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms {
+            // The log may have been cut before where a topic was deleted.
+            asked.done.clear();
+            asked.changes.remove(TOPICS);
+        }
+        if since_ms.is_some() {
+            self.delete_topics(asked).await;
+        }
         if let Some(end) = end {
             let now = self.clock.now_ms();
             let left = info.get("remainHowManyDataToFlush");
@@ -213,7 +247,16 @@ impl<D: Disk> Metadata<D> {
         let now = self.clock.now_ms();
         match table {
             TOPICS => {
-                let file: TopicFile = body(client, master, request::GET_ALL_TOPIC_CONFIG).await?;
+                let header = AllTopicsRequestHeader {
+                    deleted_topics: Some(true),
+                };
+                let code = request::GET_ALL_TOPIC_CONFIG;
+                let topics: MasterTopics = body_of(client, master, code, &header).await?;
+                asked.note_deleted(topics.deleted_topics);
+                let file = TopicFile {
+                    data_version: topics.data_version,
+                    topic_config_table: topics.topic_config_table,
+                };
                 self.tables.topics.replace(file, now);
             }
             GROUPS => {
@@ -239,6 +282,37 @@ impl<D: Disk> Metadata<D> {
             }
         }
         Ok(())
+    }
+
+    /// Deletes the topics that the master has deleted, as far as the log has come: it is the master's since it was compared with that.
+    async fn delete_topics(&self, asked: &mut Asked) {
+        let end = self.store.max_physical();
+        let (due, later) = std::mem::take(&mut asked.deleted)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, position)| *position <= end);
+        asked.deleted = later;
+        if due.is_empty() {
+            return;
+        }
+        let (store, topics) = (Arc::clone(&self.store), due.clone());
+        // It waits for the disk.
+        let deleted = tokio::task::spawn_blocking(move || store.delete_topics_before(&topics));
+        let deleted = match deleted.await {
+            Ok(Ok(deleted)) => deleted,
+            Ok(Err(e)) => {
+                tracing::warn!("replication: topics that the master has deleted are not deleted yet: {e}");
+                asked.deleted.extend(due);
+                return;
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        for topic in deleted {
+            self.tables.offsets.remove_topic(&topic);
+            self.dormant.topic_deleted(&topic, self.clock.now_ms());
+            (self.answer_waiting)(&topic);
+            tracing::info!("replication: topic {topic} is deleted, as the master has deleted it");
+        }
+        asked.done.extend(due);
     }
 
     /// Puts the offsets in force whose log is here. The master's log ends at `end` now.
@@ -270,6 +344,32 @@ fn is_not_there(error: &compare::Error) -> bool {
 }
 
 impl Asked {
+    /// The master has deleted these topics, each at a position of its log.
+    fn note_deleted(&mut self, deleted: BTreeMap<String, i64>) {
+        let deleted: BTreeMap<_, _> = deleted
+            .into_iter()
+            .map(|(topic, position)| (topic, PhysicalOffset(position)))
+            .collect();
+        // What the master does not name any more is behind its log.
+        self.done.retain(|topic, _| deleted.contains_key(topic));
+        self.deleted = deleted;
+        self.deleted
+            .retain(|topic, position| self.done.get(topic) != Some(position));
+        // They were asked for before, and may be those of the topic that is gone.
+        let is_there = |key: &str| {
+            let topic = key.split_once('@').map_or(key, |(topic, _)| topic);
+            !self.deleted.contains_key(topic)
+        };
+        for (waiting, _) in &mut self.waiting {
+            if let Waiting::Offsets(offsets) = waiting {
+                offsets.offset_table.retain(|key, _| is_there(key));
+                if let Some(light) = &mut offsets.lmq_offset_table {
+                    light.retain(|key, _| is_there(key));
+                }
+            }
+        }
+    }
+
     /// What waits already has a chance to be put in force before newer offsets take its place: two of a kind wait at most.
     fn wait(&mut self, new: Waiting) {
         let kind = std::mem::discriminant(&new);

@@ -29,6 +29,8 @@ use crate::tables::{LoadError, save};
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
 /// Time that requests in lanes get to finish at stop, when nobody waits for their answers any more.
 const LANES_STOP: Duration = Duration::from_secs(10);
+/// Time the slaves get for what is left of the log at stop.
+const SLAVES_STOP: Duration = Duration::from_secs(3);
 /// Time the background tasks get to finish at stop.
 const TASKS_STOP: Duration = Duration::from_secs(10);
 
@@ -136,7 +138,7 @@ impl<D: Disk + Clone> Broker<D> {
         }
     }
 
-    /// Stops in reverse order: no new clients, no waiting answers, everything on disk, tables saved.
+    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved.
     pub async fn stop(self) {
         let Broker {
             started: _,
@@ -152,11 +154,15 @@ impl<D: Disk + Clone> Broker<D> {
         if !supervisor.stop_tasks(TASKS_STOP).await {
             tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");
         }
+        let handlers = Arc::clone(&parts.handlers);
+        // They still use the store, and what the threads do for it.
+        let ended = tokio::task::spawn_blocking(move || handlers.lanes.stop(LANES_STOP));
+        if !ended.await.unwrap_or(false) {
+            tracing::warn!("some requests in lanes did not end within {LANES_STOP:?}");
+        }
+        // Nobody appends any more.
+        parts.replication.slaves.leave(SLAVES_STOP).await;
         let closed = tokio::task::spawn_blocking(move || {
-            // They still use the store, and what the threads do for it.
-            if !parts.handlers.lanes.stop(LANES_STOP) {
-                tracing::warn!("some requests in lanes did not end within {LANES_STOP:?}");
-            }
             parts.stopping.store(true, Ordering::Release);
             parts.wake_threads();
             supervisor.join_threads();

@@ -333,7 +333,7 @@ impl<D: Disk + Clone> Builder<D> {
             Box::new(move || store.health().is_writable()),
             Client::new(remoting::ClientSettings::default()),
         ));
-        let replication = self.replication(&log, &registration, unknown);
+        let replication = self.replication(&log, &registration, unknown, &pulls);
         let limits = Limits {
             clients: clients.clone(),
             lanes: lanes.clone(),
@@ -432,7 +432,9 @@ impl<D: Disk + Clone> Builder<D> {
         log: &Log<D>,
         registration: &Arc<Registration>,
         unknown: Arc<UnknownTopic>,
+        pulls: &Arc<PullListener<D>>,
     ) -> Replication<D> {
+        let pulls = Arc::clone(pulls);
         let link = Arc::new(Link::default());
         let slaves = SlaveServer::new(SlaveServerParts {
             store: Arc::clone(&self.store),
@@ -465,6 +467,7 @@ impl<D: Disk + Clone> Builder<D> {
             dormant: Arc::clone(&self.loaded.dormant),
             store: Arc::clone(&self.store),
             link: Arc::clone(&link),
+            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
             master: registration.master(),
             unknown,
             client: Client::new(remoting::ClientSettings::default()),

@@ -6,8 +6,11 @@ use std::time::Instant;
 
 use broker::settings::{BrokerRole, Settings};
 use protocol::code::{request, response};
-use protocol::header::broker::UpdateConsumerOffsetRequestHeader;
+use protocol::header::broker::{
+    OffsetResponseHeader, QueueRequestHeader, TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::*;
 
@@ -57,6 +60,25 @@ async fn answer(fixture: &Fixture, code: i32) -> serde_json::Value {
     let answer = fixture.ask(code, &(), "").await;
     assert_eq!(answer.code, response::SUCCESS, "{code}: {:?}", answer.remark);
     protocol::body::read(&answer.body).unwrap()
+}
+
+async fn max_offset(fixture: &Fixture, topic: &str) -> i64 {
+    let queue = QueueRequestHeader {
+        topic: Cow::Borrowed(topic),
+        queue_id: 0,
+    };
+    let answer = fixture.ask(request::GET_MAX_OFFSET, &queue, "").await;
+    answer.header::<OffsetResponseHeader>().unwrap().offset
+}
+
+async fn bodies(fixture: &Fixture, topic: &str) -> Vec<Vec<u8>> {
+    let pull = fixture.pull(&from(topic, 0, 0)).await;
+    let records = records(&pull.body);
+    records.iter().map(|record| record.body().to_vec()).collect()
+}
+
+async fn log_end(fixture: &Fixture) -> String {
+    fixture.runtime().await["commitLogMaxOffset"].clone()
 }
 
 fn golden(name: &str) -> std::path::PathBuf {
@@ -140,4 +162,129 @@ async fn a_slave_says_how_far_its_masters_disk_is() {
         last["masterFlushOffset"] == end - left
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_the_master_deletes_goes_and_what_is_made_anew_stays() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    let (master, slave) = (&pair.master, &pair.slave);
+    let send = async |topic: &str, body: &str| {
+        assert_eq!(master.send(&to(topic, 0, ""), body.as_bytes()).await.code, 0);
+    };
+    let delete = async |topic: &str| {
+        let header = TopicRequestHeader {
+            topic: Cow::Borrowed(topic),
+        };
+        let deleted = master.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
+        assert_eq!(deleted.code, response::SUCCESS, "{:?}", deleted.remark);
+    };
+    for number in 0..5 {
+        for topic in ["Gone", "Anew", "Stays"] {
+            send(topic, &format!("old {number}")).await;
+        }
+    }
+    let commit = |topic| UpdateConsumerOffsetRequestHeader {
+        consumer_group: Cow::Borrowed("g"),
+        topic: Cow::Borrowed(topic),
+        queue_id: 0,
+        commit_offset: 4,
+    };
+    for topic in ["Gone", "Anew", "Stays"] {
+        master
+            .ask(request::UPDATE_CONSUMER_OFFSET, &commit(topic), "")
+            .await;
+    }
+    let offsets = async || answer(slave, request::GET_ALL_CONSUMER_OFFSET).await["offsetTable"].clone();
+    eventually("the slave has all", async || {
+        offsets().await.as_object().is_some_and(|table| table.len() == 3)
+            && log_end(slave).await == log_end(master).await
+    })
+    .await;
+    delete("Gone").await;
+    // The slave may hear of both at once, or between them.
+    delete("Anew").await;
+    send("Anew", "new 0").await;
+    send("Anew", "new 1").await;
+    eventually("the slave has deleted", async || {
+        max_offset(slave, "Gone").await == 0 && max_offset(slave, "Anew").await == 2
+    })
+    .await;
+    assert_eq!(bodies(slave, "Anew").await, [b"new 0", b"new 1"]);
+    assert_eq!(max_offset(slave, "Stays").await, 5);
+    eventually("their offsets are gone", async || {
+        let left = offsets().await;
+        left.as_object().unwrap().keys().eq(["Stays@g"])
+    })
+    .await;
+    // It goes on, and a restart builds nothing of the old ones.
+    send("Anew", "new 2").await;
+    send("Gone", "back").await;
+    eventually("what comes later comes", async || {
+        max_offset(slave, "Anew").await == 3 && max_offset(slave, "Gone").await == 1
+    })
+    .await;
+    let port = master.port;
+    let kept = pair.slave.stop().await;
+    std::fs::remove_file(kept.path().join("store/checkpoint")).unwrap();
+    std::fs::remove_dir_all(kept.path().join("store/consumequeue")).unwrap();
+    let slave = Fixture::in_folder(kept, follows(port)).await;
+    assert_eq!(bodies(&slave, "Anew").await, [b"new 0", b"new 1", b"new 2"]);
+    eventually("it knows the topic", async || {
+        bodies(&slave, "Gone").await == [b"back"]
+    })
+    .await;
+}
+
+/// A slave that is behind is given the rest before its master ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stops_gives_its_slave_the_whole_log() {
+    let slowly = |settings: &mut Settings| {
+        settings.store.ha_flow_control_enable = true;
+        settings.store.max_ha_transfer_byte_in_second = 1 << 20;
+    };
+    let Pair { mut master, slave } = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, slowly).await;
+    assert_eq!(master.send(&to("Topic", 0, ""), b"first").await.code, 0);
+    eventually("the slave follows", async || {
+        log_end(&slave).await == log_end(&master).await
+    })
+    .await;
+    let body = [7; 100_000];
+    for _ in 0..15 {
+        assert_eq!(master.send(&to("Topic", 0, ""), &body).await.code, 0);
+    }
+    let end: i64 = log_end(&master).await.parse().unwrap();
+    assert!(
+        log_end(&slave).await.parse::<i64>().unwrap() < end,
+        "it is behind"
+    );
+    master.broker.take().unwrap().stop().await;
+    assert_eq!(log_end(&slave).await.parse::<i64>().unwrap(), end);
+}
+
+/// One that takes nothing holds it up for a while only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_does_not_wait_for_ever_for_a_slave_at_its_stop() {
+    let mut master = Fixture::new(|settings| {
+        settings.store.ha_listen_port = settings.server.listen_port + 1;
+        settings.store.ha_allowed_slaves = Some("127.0.0.1".to_owned());
+    })
+    .await;
+    assert_eq!(master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let address = ("127.0.0.1", master.port + 1);
+    let mut mute = tokio::net::TcpStream::connect(address).await.unwrap();
+    mute.write_all(&0i64.to_be_bytes()).await.unwrap();
+    eventually("it is known", async || {
+        master
+            .runtime()
+            .await
+            .keys()
+            .any(|key| key.starts_with("slave_127.0.0.1"))
+    })
+    .await;
+    let begun = Instant::now();
+    master.broker.take().unwrap().stop().await;
+    let took = begun.elapsed();
+    assert!((3..10).contains(&took.as_secs()), "{took:?}");
+    let mut rest = Vec::new();
+    mute.read_to_end(&mut rest).await.unwrap();
 }

@@ -381,6 +381,14 @@ pub struct TopicRequestHeader<'a> {
     pub topic: Cow<'a, str>,
 }
 
+/// GET_ALL_TOPIC_CONFIG; Java's has no fields.
+#[derive(Debug, Clone, Default, Header)]
+pub struct AllTopicsRequestHeader {
+    /// Ours: a slave wants to hear which topics were deleted, too.
+    #[header(optional)]
+    pub deleted_topics: Option<bool>,
+}
+
 /// Requests that name a group by `group`: 343, 352.
 #[derive(Debug, Clone, Header)]
 pub struct GroupRequestHeader<'a> {

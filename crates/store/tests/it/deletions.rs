@@ -217,3 +217,101 @@ fn a_damaged_file_of_notes_is_told() {
         "{report:?}"
     );
 }
+
+/// A slave that has been given all of a master's log, and reputs it.
+fn slave_of(master: &Store<SimDisk>, slave: &Store<SimDisk>) {
+    let mut at = slave.max_physical();
+    while at < master.max_physical() {
+        let bytes = master.raw(at, usize::MAX).unwrap().expect("the master has it");
+        at = slave.append_raw(at, &bytes, NOW).unwrap();
+        settle(slave);
+    }
+}
+
+fn replica() -> StoreSettings {
+    StoreSettings {
+        replica: true,
+        ..settings()
+    }
+}
+
+/// What a slave does when it hears of its master's deletions, sooner or later: then it has what the master has.
+#[test]
+fn a_slave_deletes_a_topic_where_its_master_has() {
+    for lost in DERIVED {
+        for made_anew in [0, 7, 40] {
+            let (master, _) = open(&SimDisk::new(), &settings());
+            let disk = SimDisk::new();
+            let (slave, _) = open(&disk, &replica());
+            fill(&master, b"old", 20);
+            send_through(
+                &master,
+                record("Other", 0, b"named", b"INNER_MULTI_DISPATCH\x01%LMQ%x\x02"),
+                NOW,
+            );
+            slave_of(&master, &slave);
+            slave.flush_consumequeues(0, true).unwrap();
+            master.delete_topic("T").unwrap();
+            master.delete_topic("%LMQ%x").unwrap();
+            fill(&master, b"new", made_anew);
+            slave_of(&master, &slave);
+            // The checkpoint vouches for the queues as they were.
+            slave.flush_consumequeues(0, true).unwrap();
+            let same = |slave: &Store<SimDisk>, when: &str| {
+                for topic in ["T", "Other", "%LMQ%x"] {
+                    assert_eq!(
+                        drain_places(slave, topic, 0),
+                        drain_places(&master, topic, 0),
+                        "{topic} {when}"
+                    );
+                    assert_eq!(
+                        slave.queue_max_offset(topic, 0),
+                        master.queue_max_offset(topic, 0),
+                        "{topic} {when}"
+                    );
+                }
+            };
+            let deleted = master.deleted_topics();
+            let mut done = slave.delete_topics_before(&deleted).unwrap();
+            done.sort();
+            assert_eq!(done, ["%LMQ%x", "T"]);
+            assert_eq!(slave.delete_topics_before(&deleted).unwrap(), [""; 0]);
+            same(&slave, "at once");
+            fill(&master, b"later", 3);
+            slave_of(&master, &slave);
+            same(&slave, "and goes on");
+            drop(slave);
+            let disk = disk.kill();
+            lose(&disk, lost);
+            let (slave, report) = open(&disk, &replica());
+            settle(&slave);
+            same(&slave, &format!("after a kill without {lost}: {report:?}"));
+            assert_eq!(report.taken_places, 0, "{lost}: {report:?}");
+        }
+    }
+}
+
+/// A full disk on the way leaves nothing that another call does not mend.
+#[test]
+fn a_slaves_deletion_that_finds_no_space_is_made_again() {
+    let (master, _) = open(&SimDisk::new(), &settings());
+    fill(&master, b"old", 20);
+    master.delete_topic("T").unwrap();
+    fill(&master, b"new", 5);
+    let deleted = master.deleted_topics();
+    let disk = SimDisk::new();
+    let (slave, _) = open(&disk, &replica());
+    slave_of(&master, &slave);
+    disk.set_free(Some(0));
+    let refused = slave.delete_topics_before(&deleted).unwrap_err();
+    assert!(
+        !matches!(
+            refused,
+            store::DeleteTopicsError::Delete(store::DeleteTopicError::Latched(_))
+        ),
+        "{refused}"
+    );
+    disk.set_free(None);
+    assert_eq!(slave.delete_topics_before(&deleted).unwrap(), ["T"]);
+    assert_eq!(drain_places(&slave, "T", 0), drain_places(&master, "T", 0));
+}

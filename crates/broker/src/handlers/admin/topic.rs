@@ -11,17 +11,17 @@ use message::name;
 use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::object_keys;
 use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
-use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
+use protocol::header::broker::{AllTopicsRequestHeader, CreateTopicRequestHeader, TopicRequestHeader};
 use remoting::Request;
 use serde::{Deserialize, Serialize};
-use store::{QueueOffset, Store};
+use store::{PhysicalOffset, QueueOffset, Store};
 
 use super::{Error, answer_when_forgotten, answer_when_settled, refuse};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
 use crate::tables::dormant::DormantFiles;
-use crate::tables::{Change, OffsetTable, TopicTable, attributes};
+use crate::tables::{Change, OffsetTable, TopicFile, TopicTable, attributes};
 
 /// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
 const QUEUES_MAX: i32 = 65_536;
@@ -63,6 +63,25 @@ struct TopicConfigList {
 struct TopicStatsTable {
     #[serde(with = "object_keys")]
     offset_table: BTreeMap<MessageQueue, TopicOffset>,
+}
+
+/// Answer to GET_ALL_TOPIC_CONFIG.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AllTopics {
+    #[serde(flatten)]
+    file: TopicFile,
+    /// Topic to the position of the log before which nothing of it counts.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "positions")]
+    deleted_topics: Option<BTreeMap<String, PhysicalOffset>>,
+}
+
+fn positions<S: serde::Serializer>(
+    topics: &Option<BTreeMap<String, PhysicalOffset>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let positions = topics.iter().flatten();
+    serializer.collect_map(positions.map(|(topic, position)| (topic, position.0)))
 }
 
 /// A queue of this broker.
@@ -173,9 +192,16 @@ impl<D: Disk> Topic<D> {
         }
     }
 
-    /// GET_ALL_TOPIC_CONFIG.
+    /// GET_ALL_TOPIC_CONFIG. A slave of ours wants to know where in the log topics were deleted.
     pub fn all(&self, request: Request, _: MayWait) {
-        request.responder.body(&self.topics.file());
+        let header = request.frame.header::<AllTopicsRequestHeader>();
+        let is_slave = header.is_ok_and(|header| header.deleted_topics == Some(true));
+        // The topics first: what is not among them is among the deleted ones.
+        let file = self.topics.file();
+        request.responder.body(&AllTopics {
+            deleted_topics: is_slave.then(|| self.store.deleted_topics()),
+            file,
+        });
     }
 
     /// GET_TOPIC_CONFIG.
