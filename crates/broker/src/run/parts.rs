@@ -24,7 +24,8 @@ use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::{Limits, Traffic};
 use crate::handlers::admin::{
-    group::Group, ha::Ha, runtime::Runtime, settings::SettingsRequests, topic::Topic,
+    cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue, relay::Relay, reset::Reset,
+    runtime::Runtime, settings::SettingsRequests, topic::Topic,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -402,6 +403,29 @@ impl<D: Disk + Clone> Builder<D> {
                 slaves: Arc::clone(&replication.slaves),
                 link: Arc::clone(&replication.link),
             },
+            relay: Relay {
+                settings: Arc::clone(&self.settings),
+                consumers: Arc::clone(&clients.consumers),
+                store: Arc::clone(&self.store),
+            },
+            reset: self.reset(&clients, &pulls),
+            offsets: Offset {
+                settings: Arc::clone(&self.settings),
+                tables: self.loaded.tables.clone(),
+                consumers: Arc::clone(&clients.consumers),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            },
+            queue: ConsumeQueue {
+                store: Arc::clone(&self.store),
+                consumers: Arc::clone(&clients.consumers),
+                filters: Arc::clone(&self.loaded.filters),
+            },
+            cleanup: Cleanup {
+                topics: Arc::clone(&self.loaded.tables.topics),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            },
             lanes,
         });
         Parts {
@@ -617,6 +641,17 @@ impl<D: Disk + Clone> Builder<D> {
             answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
             dormant: Arc::clone(&self.loaded.dormant),
             clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn reset(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Reset<D> {
+        let pulls = Arc::clone(pulls);
+        Reset {
+            settings: Arc::clone(&self.settings),
+            tables: self.loaded.tables.clone(),
+            consumers: Arc::clone(&clients.consumers),
+            store: Arc::clone(&self.store),
+            answer_waiting: Box::new(move |groups| pulls.groups_changed(groups)),
         }
     }
 

@@ -256,7 +256,7 @@ settings! {
         "controllerHeartBeatTimeoutMills": i64 = "10000", since "5.3", CONTROLLER;
         "recoverConcurrently": bool = "false", since "5.3", "recovery chooses that itself";
         "recoverThreadPoolNums": i32 = "32", since "5.3", "recovery chooses that itself";
-        "useServerSideResetOffset": bool = "true", since "5.3", "offsets are reset on the clients, as 4.9 does";
+        "useServerSideResetOffset": bool = "true", since "5.3", "a reset by time is told to the clients, as in 4.9; one queue to an offset is set on the broker";
         "enableBroadcastOffsetStore": bool = "true", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireSecond": i64 = "120", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireMaxSecond": i64 = "300", since "5.3", "offsets of broadcasting consumers stay with the clients";

@@ -14,6 +14,7 @@ mod live_flush;
 mod live_retention;
 mod live_settings;
 mod name_servers;
+mod operators;
 mod queries;
 mod registration;
 mod replies;
