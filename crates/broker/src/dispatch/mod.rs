@@ -21,6 +21,7 @@ use crate::handlers::admin::relay::Relay;
 use crate::handlers::admin::reset::Reset;
 use crate::handlers::admin::runtime::Runtime;
 use crate::handlers::admin::settings::SettingsRequests;
+use crate::handlers::admin::stats::BrokerStats;
 use crate::handlers::admin::topic::Topic;
 use crate::handlers::client::{Client, LONG_HEARTBEAT_BYTES};
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -55,6 +56,7 @@ pub struct Handlers<D: Disk> {
     pub(crate) offsets: Offset<D>,
     pub(crate) queue: ConsumeQueue<D>,
     pub(crate) cleanup: Cleanup<D>,
+    pub(crate) stats: BrokerStats,
 }
 
 /// The service of one listener.
@@ -224,6 +226,7 @@ fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait
         request::QUERY_CONSUME_TIME_SPAN => |h, r, may| h.offsets.time_span(r, may),
         request::QUERY_CORRECTION_OFFSET => |h, r, may| h.offsets.correction(r, may),
         request::CLONE_GROUP_OFFSET => |h, r, may| h.offsets.clone_group(r, may),
+        request::VIEW_BROKER_STATS_DATA => |h, r, may| h.stats.view(r, may),
         request::QUERY_CONSUME_QUEUE => |h, r, may| h.queue.query(r, may),
         request::CLEAN_EXPIRED_CONSUMEQUEUE => |h, r, may| h.cleanup.expired_queues(r, may),
         request::CLEAN_UNUSED_TOPIC => |h, r, may| h.cleanup.unused_topics(r, may),

@@ -25,7 +25,7 @@ use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Flowed, Stats};
 use crate::tables::filters::FilterTable;
 use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
 use remoting::budget::Exhausted;
@@ -376,6 +376,15 @@ impl<D: Disk> Pull<D> {
         let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
         self.stats
             .read(u64::from(read.count), code == response::SUCCESS, took_ms);
+        if read.count > 0 {
+            let flow = Flowed {
+                messages: u64::from(read.count),
+                bytes: read.bytes,
+                times: 1,
+            };
+            let queue = (&*header.topic, header.queue_id);
+            self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
+        }
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);
         }

@@ -20,6 +20,7 @@ mod registration;
 mod replies;
 mod requests;
 mod slaves;
+mod statistics;
 mod still;
 mod sync_flush;
 mod transaction_scenario;

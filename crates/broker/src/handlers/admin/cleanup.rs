@@ -11,12 +11,15 @@ use store::Store;
 
 use super::{Error, refuse};
 use crate::lane::MayWait;
+use crate::stats::Stats;
 use crate::tables::TopicTable;
 
 /// What the handler needs.
 pub struct Cleanup<D: Disk> {
     /// Topics.
     pub topics: Arc<TopicTable>,
+    /// Statistics of topics.
+    pub stats: Arc<Stats>,
     /// Log and queues.
     pub store: Arc<Store<D>>,
     /// Time.
@@ -67,6 +70,7 @@ impl<D: Disk> Cleanup<D> {
             if let Err(e) = self.store.delete_topic(&topic) {
                 return refuse(responder, &Error::NotRemoved(topic.to_string(), e.to_string()));
             }
+            self.stats.items.topic_gone(&topic);
             let by = responder.peer().address();
             tracing::info!("the queues of {topic}, which is no topic any more, are removed for {by}");
         }

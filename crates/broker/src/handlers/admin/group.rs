@@ -26,6 +26,7 @@ use super::{Error, answer_when_forgotten, answer_when_saved, refuse};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
+use crate::stats::Stats;
 use crate::tables::{Change, Tables};
 
 /// Told of groups that are not what they were.
@@ -39,6 +40,8 @@ pub struct Group<D: Disk> {
     pub tables: Tables,
     /// Who is connected.
     pub clients: Clients,
+    /// Statistics of groups.
+    pub stats: Arc<Stats>,
     /// The queues.
     pub store: Arc<Store<D>>,
     /// Has the pulls answered that wait in the names of these groups.
@@ -151,6 +154,7 @@ impl<D: Disk> Group<D> {
                 }
                 let change = self.tables.groups.remove(&h.group_name, self.clock.now_ms());
                 (self.answer_waiting)(&HashSet::from([&*h.group_name]));
+                self.stats.items.group_gone(&h.group_name);
                 let forgets = h.clean_offset == Some(true) || h.remove_offset == Some(true);
                 let offsets_change = forgets.then(|| self.tables.offsets.remove_group(&h.group_name));
                 // Whatever a file of Java's names its groups: a line of the log stays one line.
@@ -280,6 +284,7 @@ impl<D: Disk> Group<D> {
                 .offset_table
                 .insert(queue(&settings.broker.broker_name, topic, queue_id), progress);
         }
+        stats.consume_tps += self.stats.items.group_tps(group, topic);
         true
     }
 

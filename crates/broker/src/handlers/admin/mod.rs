@@ -10,6 +10,7 @@ pub mod relay;
 pub mod reset;
 pub mod runtime;
 pub mod settings;
+pub mod stats;
 pub mod topic;
 
 use std::sync::Arc;
