@@ -10,6 +10,8 @@ pub const V3_0_11: i32 = 37;
 pub const V4_9_4: i32 = 401;
 /// 5.0.0: from here the compressed registration stream has a mapping section.
 pub const V5_0_0: i32 = 413;
+/// 3.0.7-snapshot: from here a client lets its offsets be reset.
+pub const V3_0_7: i32 = 28;
 /// 3.1.8-snapshot: from here a client answers running info and direct consumption.
 pub const V3_1_8: i32 = 62;
 /// 3.4.9: from here `maxReconsumeTimes` of the header is honoured.

@@ -48,6 +48,7 @@ mod retention;
 mod sealed;
 mod settings;
 mod store;
+mod units;
 
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use cut_back::{CutBack, CutBackError, KeptAside};
@@ -68,3 +69,4 @@ pub use reput::{Arrival, Bitmaps};
 pub use retention::{Health, Removed, UnitsWait};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;
+pub use units::{QueueUnit, UnitExtension};

@@ -224,6 +224,14 @@ impl Consumers {
             .unwrap_or_default()
     }
 
+    /// The member of this client id; the newest where a client came back before its old connection was known to be gone.
+    pub fn member(&self, group: &str, client_id: &str) -> Option<Member> {
+        let groups = self.groups.read();
+        let members = groups.get(group)?.members.values();
+        let of_client = members.filter(|member| *member.client_id == *client_id && member.conn.is_open());
+        of_client.max_by_key(|member| member.conn.id()).cloned()
+    }
+
     /// The group as GET_CONSUMER_CONNECTION_LIST shows it.
     pub fn connection_list(&self, group: &str) -> Option<ConsumerConnection> {
         let groups = self.groups.read();

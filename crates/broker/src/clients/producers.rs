@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use protocol::body::broker::ClientConnection;
+use protocol::body::operator::{ProducerInfo, ProducerTable};
 use remoting::Peer;
 
 use super::member::{Heard, MEMBER_EXPIRES_MS, Member, Members, hear};
@@ -191,6 +192,22 @@ impl Producers {
             Some(member) => Some(Asked::Ready(Arc::clone(&member.conn))),
             None => open().next().map(|member| Asked::Busy(Arc::clone(&member.conn))),
         }
+    }
+
+    /// All groups, as GET_ALL_PRODUCER_INFO shows them.
+    pub fn table(&self) -> ProducerTable {
+        let state = self.state.read();
+        let info = |member: &Member| ProducerInfo {
+            client_id: member.client_id.to_string(),
+            language: member.language.name().to_owned(),
+            last_update_timestamp: member.seen_ms,
+            // As Java writes an address.
+            remote_ip: format!("/{}", member.conn.address()),
+            version: member.version,
+        };
+        let groups = state.groups.iter();
+        let data = groups.map(|(group, members)| (group.clone(), members.values().map(info).collect()));
+        ProducerTable { data: data.collect() }
     }
 
     /// The group as GET_PRODUCER_CONNECTION_LIST shows it; none if it is not connected.

@@ -12,10 +12,16 @@ use remoting::{Connection, Peer, Request, Service};
 pub use gate::{Gate, Pass, Refusal};
 
 use crate::commitlog::Reput;
+use crate::handlers::admin::cleanup::Cleanup;
 use crate::handlers::admin::group::Group;
 use crate::handlers::admin::ha::Ha;
+use crate::handlers::admin::offset::Offset;
+use crate::handlers::admin::queue::ConsumeQueue;
+use crate::handlers::admin::relay::Relay;
+use crate::handlers::admin::reset::Reset;
 use crate::handlers::admin::runtime::Runtime;
 use crate::handlers::admin::settings::SettingsRequests;
+use crate::handlers::admin::stats::BrokerStats;
 use crate::handlers::admin::topic::Topic;
 use crate::handlers::client::{Client, LONG_HEARTBEAT_BYTES};
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -45,6 +51,12 @@ pub struct Handlers<D: Disk> {
     pub(crate) settings: SettingsRequests<D>,
     pub(crate) runtime: Runtime<D>,
     pub(crate) ha: Ha<D>,
+    pub(crate) relay: Relay<D>,
+    pub(crate) reset: Reset<D>,
+    pub(crate) offsets: Offset<D>,
+    pub(crate) queue: ConsumeQueue<D>,
+    pub(crate) cleanup: Cleanup<D>,
+    pub(crate) stats: BrokerStats,
 }
 
 /// The service of one listener.
@@ -155,6 +167,12 @@ impl<D: Disk + Clone> Handlers<D> {
             request::GET_EARLIEST_MSG_STORETIME => {
                 self.in_lane(&self.lanes.search, r, |h, r, may| h.offset.earliest(r, may));
             }
+            request::CONSUME_MESSAGE_DIRECTLY => {
+                self.in_lane(&self.lanes.search, r, |h, r, may| {
+                    h.relay.consume_directly(r, may)
+                });
+            }
+            request::GET_CONSUMER_RUNNING_INFO => self.relay.running_info(r),
             request::HEART_BEAT if r.frame.body.len() > LONG_HEARTBEAT_BYTES => {
                 self.in_lane(&self.lanes.admin, r, |h, r, _| h.client.heartbeat(r));
             }
@@ -199,7 +217,20 @@ fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait
         request::GET_CONSUMER_CONNECTION_LIST => |h, r, may| h.group.consumer_connections(r, may),
         request::GET_PRODUCER_CONNECTION_LIST => |h, r, may| h.group.producer_connections(r, may),
         request::GET_CONSUME_STATS => |h, r, may| h.group.consume_stats(r, may),
+        request::GET_BROKER_CONSUME_STATS => |h, r, may| h.group.all_consume_stats(r, may),
+        request::GET_ALL_PRODUCER_INFO => |h, r, may| h.group.producers(r, may),
         request::QUERY_TOPICS_BY_CONSUMER => |h, r, may| h.group.topics_of(r, may),
+        request::QUERY_SUBSCRIPTION_BY_CONSUMER => |h, r, may| h.group.subscription(r, may),
+        request::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => |h, r, may| h.relay.statuses(r, may),
+        request::INVOKE_BROKER_TO_RESET_OFFSET => |h, r, may| h.reset.reset(r, may),
+        request::QUERY_CONSUME_TIME_SPAN => |h, r, may| h.offsets.time_span(r, may),
+        request::QUERY_CORRECTION_OFFSET => |h, r, may| h.offsets.correction(r, may),
+        request::CLONE_GROUP_OFFSET => |h, r, may| h.offsets.clone_group(r, may),
+        request::VIEW_BROKER_STATS_DATA => |h, r, may| h.stats.view(r, may),
+        request::QUERY_CONSUME_QUEUE => |h, r, may| h.queue.query(r, may),
+        request::CLEAN_EXPIRED_CONSUMEQUEUE => |h, r, may| h.cleanup.expired_queues(r, may),
+        request::CLEAN_UNUSED_TOPIC => |h, r, may| h.cleanup.unused_topics(r, may),
+        request::DELETE_EXPIRED_COMMITLOG => |h, r, may| h.cleanup.expired_log(r, may),
         request::UPDATE_BROKER_CONFIG => |h, r, may| h.settings.update(r, may),
         request::GET_BROKER_CONFIG => |h, r, may| h.settings.get(r, may),
         request::GET_ALL_DELAY_OFFSET => |h, r, may| h.ha.delay_offsets(r, may),

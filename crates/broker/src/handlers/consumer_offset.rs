@@ -138,6 +138,10 @@ impl<D: Disk> ConsumerOffset<D> {
             return Err(Error::Negative(header.queue_id, header.commit_offset));
         }
         let (group, topic) = (&header.consumer_group, &header.topic);
+        if self.offsets.is_reset(group, topic, header.queue_id) {
+            // Its consumer does not know yet where it goes on (RocketMQ 5.3.3, ConsumerManageProcessor).
+            return Ok(());
+        }
         Ok(self
             .offsets
             .commit(group, topic, header.queue_id, header.commit_offset)?)

@@ -25,7 +25,7 @@ use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::lane::{Lane, MayWait};
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Flowed, Stats};
 use crate::tables::filters::FilterTable;
 use crate::tables::{GroupTable, OffsetTable, TopicTable, perm};
 use remoting::budget::Exhausted;
@@ -354,6 +354,12 @@ impl<D: Disk> Pull<D> {
                 .filter(|b| *b > 0)
                 .map_or(i64::MAX, i64::from),
         };
+        if let Some(offset) = self
+            .offsets
+            .take_reset(&header.consumer_group, &header.topic, header.queue_id)
+        {
+            return self.answer_reset(&header, responder, group, offset);
+        }
         let asked = QueueOffset(header.queue_offset);
         let read = match self.store.read(
             &header.topic,
@@ -370,6 +376,15 @@ impl<D: Disk> Pull<D> {
         let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
         self.stats
             .read(u64::from(read.count), code == response::SUCCESS, took_ms);
+        if read.count > 0 {
+            let flow = Flowed {
+                messages: u64::from(read.count),
+                bytes: read.bytes,
+                times: 1,
+            };
+            let queue = (&*header.topic, header.queue_id);
+            self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
+        }
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);
         }
@@ -461,7 +476,7 @@ impl<D: Disk> Pull<D> {
         let Some(offset) = header.commit_offset else {
             return;
         };
-        // Unlike Java: an offset that could never be used is not stored.
+        // Unlike Java: an offset that could never be used is not stored. One that an operator has set stays.
         if offset < 0 || self.settings.load().is_slave() {
             return;
         }
@@ -479,6 +494,27 @@ impl<D: Disk> Pull<D> {
             false => settings.broker.short_polling_time_mills,
         };
         now_ms + wanted.clamp(0, SUSPEND_MAX_MS)
+    }
+
+    /// An operator has set the queue to another offset: its consumer goes on there (RocketMQ 5.3.3, OFFSET_RESET).
+    fn answer_reset(
+        &self,
+        header: &PullMessageRequestHeader<'_>,
+        responder: Responder,
+        group: &SubscriptionGroupConfig,
+        offset: i64,
+    ) {
+        let (min, max) = self.store.queue_bounds(&header.topic, header.queue_id);
+        let reads_slave = self.settings.load().broker.slave_read_enable;
+        let answer = PullMessageResponseHeader {
+            suggest_which_broker_id: if reads_slave { group.broker_id } else { 0 },
+            next_begin_offset: offset,
+            min_offset: min.0,
+            max_offset: max.0,
+            forbidden_type: None,
+        };
+        let code = response::PULL_OFFSET_MOVED;
+        responder.reply(code, Some("OFFSET_RESET"), &answer, Body::Empty);
     }
 
     fn keep(self: &Arc<Self>, held: Held<HeldPull>) {

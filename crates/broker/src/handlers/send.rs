@@ -8,11 +8,13 @@ mod plan;
 mod reply;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use disk::{Clock, Disk, MappedFile};
+use message::name::SCHEDULE_TOPIC;
 use plan::{Plan, Scratch};
 use protocol::Frame;
 use protocol::code::{request, response};
@@ -23,7 +25,7 @@ use crate::clients::Producers;
 use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Waiter};
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Flowed, Stats};
 use crate::tables::{GroupTable, TopicTable};
 
 pub use plan::Error;
@@ -132,6 +134,7 @@ impl<D: Disk> Send<D> {
             return;
         }
         self.appender.append(&mut pending, now);
+        self.count(&stored, &pending);
         for (at, plan, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();
             let slot = responders.get_mut(at);
@@ -145,6 +148,29 @@ impl<D: Disk> Send<D> {
                     let body_max = settings.store.max_message_size;
                     self.refuse(slot, &Error::Append { why, body_max });
                 }
+            }
+        }
+    }
+
+    /// Counts what is stored, before anybody has an answer; requests for one topic together.
+    fn count(&self, stored: &[(usize, &Plan<'_>, Range<usize>)], pending: &[Pending<'_, D::File>]) {
+        let mut sum = Flowed::default();
+        for (at, (_, plan, range)) in stored.iter().enumerate() {
+            let records = pending.get(range.clone()).unwrap_or_default();
+            if records.iter().all(|record| matches!(record.result, Some(Ok(_)))) {
+                let flow = Flowed {
+                    messages: records.len() as u64,
+                    bytes: records.iter().map(|record| record.record_len() as u64).sum(),
+                    times: 1,
+                };
+                sum = sum.and(flow);
+                if plan.topic == SCHEDULE_TOPIC {
+                    self.stats.items.put_queue(SCHEDULE_TOPIC, plan.queue_id, flow);
+                }
+            }
+            let next = stored.get(at + 1);
+            if sum.times > 0 && next.is_none_or(|(_, next, _)| next.topic != plan.topic) {
+                self.stats.items.put(&plan.topic, std::mem::take(&mut sum));
             }
         }
     }

@@ -22,6 +22,7 @@ use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
 use crate::lane::MayWait;
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
+use crate::stats::Flowed;
 use crate::tables::{Change, GroupTable, NotCreated, TopicTable, perm};
 
 /// Level of the first retry: 10 s.
@@ -191,7 +192,7 @@ impl<D: Disk> SendBack<D> {
                 level: level.min(self.delay_levels.max()),
             }
         };
-        self.copy(&view, target, now).map(Some)
+        self.copy(group, &view, target, now).map(Some)
     }
 
     /// The topic, once it is there and writable.
@@ -213,7 +214,7 @@ impl<D: Disk> SendBack<D> {
         })
     }
 
-    fn copy(&self, view: &View<'_>, target: Target, now: i64) -> Result<Copy, Error> {
+    fn copy(&self, group: &str, view: &View<'_>, target: Target, now: i64) -> Result<Copy, Error> {
         let old = view.properties();
         let id = OffsetMessageId {
             store_host: view.store_host(),
@@ -247,6 +248,13 @@ impl<D: Disk> SendBack<D> {
             ..NewRecord::copy_of(view, topic, queue_id, &text)
         };
         let stored = self.appender.append_copy(&copy, now)?;
+        let items = &self.appender.stats.items;
+        if parked {
+            let flow = Flowed::one((stored.end.0 - stored.first.physical_offset.0) as u64);
+            items.put(topic, flow);
+            items.put_queue(topic, queue_id, flow);
+        }
+        items.sent_back(group, origin_topic);
         Ok(Copy {
             stored,
             topic: target.topic,

@@ -24,6 +24,8 @@ const HOLD_EACH: Duration = Duration::from_millis(100);
 const ANSWERS_EACH: Duration = Duration::from_millis(50);
 /// How often clients that fell silent are looked for, and tables cleaned.
 const CLIENTS_EACH: Duration = Duration::from_secs(10);
+/// How often statistics are sampled.
+const SAMPLES_EACH: Duration = Duration::from_secs(10);
 /// How often groups are looked at that read too far behind.
 const SLOW_GROUPS_EACH: Duration = Duration::from_secs(180);
 /// Least time between two writes of one file that a period asks for, ms.
@@ -140,6 +142,8 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         parts.filters.clean(span);
         parts.dormant.age(now, &parts.tables.topics, &parts.tables.groups);
     });
+    let p = Arc::clone(parts);
+    supervisor.task("statistics", move |stop| sample_stats(Arc::clone(&p), stop));
     start("slow groups", SLOW_GROUPS_EACH, Parts::stop_slow_groups);
     let p = Arc::clone(parts);
     supervisor.task("held pulls", move |stop| expire_pulls(Arc::clone(&p), stop));
@@ -196,6 +200,23 @@ async fn each<D: Disk>(parts: Arc<Parts<D>>, period: Duration, tick: fn(&Parts<D
         tokio::select! {
             () = stop.cancelled() => return,
             _ = timer.tick() => tick(&parts),
+        }
+    }
+}
+
+/// Takes the samples of topics' and groups' statistics.
+async fn sample_stats<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let mut timer = tokio::time::interval(SAMPLES_EACH);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        let (stats, now) = (Arc::clone(&parts.log.stats), parts.clock.now_ms());
+        // It grows with the topics and groups.
+        if let Err(panic) = tokio::task::spawn_blocking(move || stats.items.sample(now)).await {
+            std::panic::resume_unwind(panic.into_panic());
         }
     }
 }

@@ -24,7 +24,8 @@ use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::{Limits, Traffic};
 use crate::handlers::admin::{
-    group::Group, ha::Ha, runtime::Runtime, settings::SettingsRequests, topic::Topic,
+    cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue, relay::Relay, reset::Reset,
+    runtime::Runtime, settings::SettingsRequests, stats::BrokerStats, topic::Topic,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -42,7 +43,7 @@ use crate::replication::{
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::stats::{Stats, StatsItems};
 use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
@@ -300,7 +301,14 @@ struct Builder<D: Disk> {
 impl<D: Disk + Clone> Builder<D> {
     fn build(self, now: i64) -> Parts<D> {
         let stopping = Arc::new(AtomicBool::new(false));
-        let stats = Arc::new(Stats::new(now, local_day(now)));
+        let items = {
+            let settings = self.settings.load();
+            StatsItems::new(
+                settings.broker.broker_cluster_name.clone(),
+                settings.broker.enable_detail_stat,
+            )
+        };
+        let stats = Arc::new(Stats::new(now, local_day(now), items));
         let clients = Clients::default();
         let lanes = Lanes::new(&self.lane_workers);
         let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
@@ -340,6 +348,7 @@ impl<D: Disk + Clone> Builder<D> {
             hold: Arc::clone(&hold),
             filters: Arc::clone(&self.loaded.filters),
             acknowledgements: Arc::clone(&log.appender.acknowledgements),
+            stats: Arc::clone(&log.stats),
             traffic: self.traffic.clone(),
         };
         let handlers = Arc::new(Handlers {
@@ -369,11 +378,12 @@ impl<D: Disk + Clone> Builder<D> {
                 locks: Arc::clone(&clients.locks),
                 clock: Arc::clone(&self.clock),
             },
-            topic: self.topic(&clients, &pulls),
+            topic: self.topic(&clients, &pulls, &log),
             group: Group {
                 settings: Arc::clone(&self.settings),
                 tables: self.loaded.tables.clone(),
                 clients: clients.clone(),
+                stats: Arc::clone(&log.stats),
                 store: Arc::clone(&self.store),
                 answer_waiting: {
                     let pulls = Arc::clone(&pulls);
@@ -402,6 +412,33 @@ impl<D: Disk + Clone> Builder<D> {
                 dormant: Arc::clone(&self.loaded.dormant),
                 slaves: Arc::clone(&replication.slaves),
                 link: Arc::clone(&replication.link),
+            },
+            relay: Relay {
+                settings: Arc::clone(&self.settings),
+                consumers: Arc::clone(&clients.consumers),
+                store: Arc::clone(&self.store),
+            },
+            reset: self.reset(&clients, &pulls),
+            offsets: Offset {
+                settings: Arc::clone(&self.settings),
+                tables: self.loaded.tables.clone(),
+                consumers: Arc::clone(&clients.consumers),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            },
+            queue: ConsumeQueue {
+                store: Arc::clone(&self.store),
+                consumers: Arc::clone(&clients.consumers),
+                filters: Arc::clone(&self.loaded.filters),
+            },
+            stats: BrokerStats {
+                stats: Arc::clone(&log.stats),
+            },
+            cleanup: Cleanup {
+                stats: Arc::clone(&log.stats),
+                topics: Arc::clone(&self.loaded.tables.topics),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
             },
             lanes,
         });
@@ -611,7 +648,7 @@ impl<D: Disk + Clone> Builder<D> {
         }
     }
 
-    fn topic(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Topic<D> {
+    fn topic(&self, clients: &Clients, pulls: &Arc<PullListener<D>>, log: &Log<D>) -> Topic<D> {
         let pulls = Arc::clone(pulls);
         Topic {
             settings: Arc::clone(&self.settings),
@@ -620,8 +657,20 @@ impl<D: Disk + Clone> Builder<D> {
             consumers: Arc::clone(&clients.consumers),
             offsets: Arc::clone(&self.loaded.tables.offsets),
             answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
+            stats: Arc::clone(&log.stats),
             dormant: Arc::clone(&self.loaded.dormant),
             clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn reset(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Reset<D> {
+        let pulls = Arc::clone(pulls);
+        Reset {
+            settings: Arc::clone(&self.settings),
+            tables: self.loaded.tables.clone(),
+            consumers: Arc::clone(&clients.consumers),
+            store: Arc::clone(&self.store),
+            answer_waiting: Box::new(move |groups| pulls.groups_changed(groups)),
         }
     }
 

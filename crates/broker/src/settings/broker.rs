@@ -14,7 +14,6 @@ const COLD: &str = "cold reads are not limited in this release";
 const ACL: &str = "access control is not part of this release";
 const ACTING: &str = "a slave never acts as master in this release";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
-const STATS: &str = "statistics are not kept that way";
 const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
 const TRANSACTION: &str =
@@ -92,6 +91,8 @@ settings! {
         java "shortPollingTimeMills", since "4.9", applies Live, range 1..=i64::MAX;
     /// Keep replies, which are handed to who asked, in the topic they name, too.
     store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
+    /// Statistics of latencies are kept for each queue, and those of delayed messages for each level, too.
+    enable_detail_stat: bool = true, java "enableDetailStat", since "4.9", applies AtStart;
     /// How many bytes of the log a group may be behind before disableConsumeIfConsumerReadSlowly stops it.
     consumer_fallbehind_threshold: i64 = 17_179_869_184,
         java "consumerFallbehindThreshold", since "4.9", applies Live, range 0..=i64::MAX;
@@ -184,8 +185,7 @@ settings! {
         "endTransactionThreadPoolNums": i32 = "null", since "4.9", POOLS;
         "endTransactionPoolQueueCapacity": i32 = "100000", since "4.9", QUEUES;
         "waitTimeMillsInTransactionQueue": i64 = "3000", since "4.9", QUEUES;
-        "enableDetailStat": bool = "true", since "4.9", STATS;
-        "autoDeleteUnusedStats": bool = "true", since "4.9", STATS;
+        "autoDeleteUnusedStats": bool = "true", since "4.9", "statistics always end with their topic or group";
         "maxPopPollingSize": i64 = "100000", since "5.3", POP;
         "reviveQueueNum": i32 = "8", since "5.3", POP;
         "reviveInterval": i64 = "1000", since "5.3", POP;
@@ -244,7 +244,7 @@ settings! {
         "waitTimeMillsInAckQueue": i64 = "3000", since "5.3", QUEUES;
         "accountStatsEnable": bool = "true", since "5.3", ACCOUNT;
         "accountStatsPrintZeroValues": bool = "true", since "5.3", ACCOUNT;
-        "maxStatsIdleTimeInMinutes": i32 = "-1", since "5.3", STATS;
+        "maxStatsIdleTimeInMinutes": i32 = "-1", since "5.3", "what counts nothing for a day is dropped until it counts again";
         "lockInStrictMode": bool = "false", since "5.3", "queue locks are this broker's alone, as in 4.9";
         "compatibleWithOldNameSrv": bool = "true", since "5.3", "name servers of both lines are spoken to alike";
         "controllerAddr": String = "", since "5.3", CONTROLLER;
@@ -256,7 +256,7 @@ settings! {
         "controllerHeartBeatTimeoutMills": i64 = "10000", since "5.3", CONTROLLER;
         "recoverConcurrently": bool = "false", since "5.3", "recovery chooses that itself";
         "recoverThreadPoolNums": i32 = "32", since "5.3", "recovery chooses that itself";
-        "useServerSideResetOffset": bool = "true", since "5.3", "offsets are reset on the clients, as 4.9 does";
+        "useServerSideResetOffset": bool = "true", since "5.3", "a reset by time is told to the clients, as in 4.9; one queue to an offset is set on the broker";
         "enableBroadcastOffsetStore": bool = "true", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireSecond": i64 = "120", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireMaxSecond": i64 = "300", since "5.3", "offsets of broadcasting consumers stay with the clients";
@@ -294,7 +294,7 @@ settings! {
         "appendAckAsync": bool = "false", since "5.3", POP;
         "appendCkAsync": bool = "false", since "5.3", POP;
         "clearRetryTopicWhenDeleteTopic": bool = "true", since "5.3", POP;
-        "enableLmqStats": bool = "false", since "5.3", STATS;
+        "enableLmqStats": bool = "false", since "5.3", "light message queues have statistics like topics";
         "allowRecallWhenBrokerNotWriteable": bool = "true", since "5.3", RECALL;
         "recallMessageEnable": bool = "false", since "5.3", RECALL;
     }

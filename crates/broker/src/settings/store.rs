@@ -13,7 +13,6 @@ const COLD: &str = "cold reads are not limited in this release";
 const UNMAP: &str = "a file is unmapped as soon as its last reader is done";
 const DLEDGER: &str = "DLedger is not built; a commitlog of its own is always used";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
-const STATS: &str = "statistics are not kept that way";
 const LOCK: &str = "the store chooses its locks itself";
 const WARM: &str = "pages are always made ready ahead of the writer";
 const BITMAP: &str =
@@ -248,7 +247,7 @@ settings! {
     delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies Live, range 1..=i32::MAX;
     inert {
         "osPageCacheBusyTimeOutMills": i64 = "1000", since "4.9", "no send is refused because another is slow";
-        "diskFallRecorded": bool = "true", since "4.9", STATS;
+        "diskFallRecorded": bool = "true", since "4.9", "how far groups are behind is looked at where disableConsumeIfConsumerReadSlowly asks for it";
         "cleanResourceInterval": i32 = "10000", since "4.9", "expired files are looked for every ten seconds";
         "deleteCommitLogFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
         "deleteConsumeQueueFilesInterval": i32 = "100", since "4.9", "deleteFileBatchMax limits a round";
@@ -278,7 +277,7 @@ settings! {
         "dLegerSelfId": Option<String> = "null", since "4.9", DLEDGER;
         "preferredLeaderId": Option<String> = "null", since "4.9", DLEDGER;
         "enableBatchPush": bool = "false", since "4.9", DLEDGER, shown "isEnableBatchPush";
-        "enableScheduleMessageStats": bool = "true", since "4.9", STATS;
+        "enableScheduleMessageStats": bool = "true", since "4.9", "deliveries of delayed messages are always counted";
         "enableScheduleAsyncDeliver": bool = "false", since "4.9", "a delayed message never waits for another";
         "scheduleAsyncDeliverMaxPendingLimit": i32 = "2000", since "4.9", "a delayed message never waits for another";
         "scheduleAsyncDeliverMaxResendNum2Blocked": i32 = "3", since "4.9", "a delayed message never waits for another";

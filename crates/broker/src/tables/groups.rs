@@ -95,6 +95,16 @@ impl GroupTable {
         found
     }
 
+    /// The names of all groups.
+    pub fn names(&self) -> Vec<String> {
+        self.state
+            .read()
+            .groups
+            .keys()
+            .map(|name| name.to_string())
+            .collect()
+    }
+
     /// The group's settings; made on first use if `auto_create` says so or it is a system group.
     pub fn find(&self, group: &str, auto_create: bool, now: i64) -> Option<Arc<SubscriptionGroupConfig>> {
         if let Some(found) = self.get(group) {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::Disk;
 use parking_lot::RwLock;
@@ -22,6 +23,8 @@ const LMQ_PREFIX: &str = "%LMQ%";
 /// Most topic-and-group pairs kept, and most queues in each: requests cannot grow the table without end.
 const PAIRS_MAX: usize = 2_000_000;
 const QUEUES_MAX: usize = 65_536;
+/// Most queues that are set and wait for their next pull.
+const RESETS_MAX: usize = 100_000;
 
 /// Why an offset is not stored.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +45,10 @@ struct State {
 /// The table.
 pub struct OffsetTable {
     state: RwLock<State>,
+    /// Group, topic and queue to where an operator has set them, while no pull has taken that.
+    resets: RwLock<HashMap<(String, String, i32), i64>>,
+    /// Whether there are any: nearly always there is none.
+    any_reset: AtomicBool,
     /// `enableLmq`.
     lmq: bool,
     saver: Saver,
@@ -113,6 +120,8 @@ impl OffsetTable {
         }
         Ok(Self {
             state: RwLock::new(state),
+            resets: RwLock::default(),
+            any_reset: AtomicBool::new(false),
             lmq,
             saver,
         })
@@ -229,9 +238,90 @@ impl OffsetTable {
             .collect()
     }
 
+    /// Every group with its offsets for the topic.
+    pub fn of_topic(&self, topic: &str) -> Vec<(String, BTreeMap<i32, i64>)> {
+        let state = self.state.read();
+        let of = |(group, topics): (&String, &HashMap<String, ByQueue>)| {
+            topics.get(topic).map(|queues| (group.clone(), queues.clone()))
+        };
+        state.groups.iter().filter_map(of).collect()
+    }
+
+    /// The group's offsets for the topic.
+    pub fn of_pair(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let state = self.state.read();
+        let topics = state.groups.get(group);
+        topics
+            .and_then(|topics| topics.get(topic))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Gives a group the offsets that another one has for the topic, in place of its own; none if that has none.
+    pub fn clone_group(&self, from: &str, to: &str, topic: &str) -> Result<Option<Change>, Full> {
+        let mut state = self.state.write();
+        let State { groups, pairs, .. } = &mut *state;
+        let Some(queues) = groups.get(from).and_then(|topics| topics.get(topic)).cloned() else {
+            return Ok(None);
+        };
+        let is_new = !groups.get(to).is_some_and(|topics| topics.contains_key(topic));
+        if is_new && *pairs >= PAIRS_MAX {
+            return Err(Full);
+        }
+        *pairs += usize::from(is_new);
+        groups
+            .entry(to.to_owned())
+            .or_default()
+            .insert(topic.to_owned(), queues);
+        drop(state);
+        Ok(Some(self.saver.touch()))
+    }
+
+    /// Stores an offset that counts whatever the group's consumers say, until the next pull of the queue has taken it
+    /// ([`OffsetTable::take_reset`]).
+    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Result<(), Full> {
+        self.commit(group, topic, queue_id, offset)?;
+        let mut resets = self.resets.write();
+        if resets.len() >= RESETS_MAX {
+            return Err(Full);
+        }
+        resets.insert((group.to_owned(), topic.to_owned(), queue_id), offset);
+        self.any_reset.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Where the queue was reset to, if no pull has taken that yet.
+    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        if !self.any_reset.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut resets = self.resets.write();
+        let offset = resets.remove(&(group.to_owned(), topic.to_owned(), queue_id));
+        self.any_reset.store(!resets.is_empty(), Ordering::Release);
+        offset
+    }
+
+    /// Was the queue reset, and no pull has taken that yet?
+    pub fn is_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        self.any_reset.load(Ordering::Acquire)
+            && self
+                .resets
+                .read()
+                .contains_key(&(group.to_owned(), topic.to_owned(), queue_id))
+    }
+
+    fn forget_resets(&self, is_gone: impl Fn(&str, &str) -> bool) {
+        if self.any_reset.load(Ordering::Acquire) {
+            let mut resets = self.resets.write();
+            resets.retain(|(group, topic, _), _| !is_gone(group, topic));
+            self.any_reset.store(!resets.is_empty(), Ordering::Release);
+        }
+    }
+
     /// Forgets all offsets of a group. The change that comes back is the one which whoever asked for it must wait for: after
     /// a crash a group that is made again must not go on where the old one was.
     pub fn remove_group(&self, group: &str) -> Change {
+        self.forget_resets(|of, _| of == group);
         let mut state = self.state.write();
         match state.groups.remove(group) {
             Some(topics) => {
@@ -252,6 +342,7 @@ impl OffsetTable {
 
     /// Forgets all offsets of a topic; the change as in [`OffsetTable::remove_group`].
     pub fn remove_topic(&self, topic: &str) -> Change {
+        self.forget_resets(|_, of| of == topic);
         let mut state = self.state.write();
         let mut removed = 0;
         for topics in state.groups.values_mut() {

@@ -12,6 +12,7 @@ pub mod de;
 mod dialect;
 pub mod namesrv;
 pub mod object_keys;
+pub mod operator;
 pub mod topic;
 
 pub use dialect::normalise;

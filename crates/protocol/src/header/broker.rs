@@ -104,6 +104,150 @@ pub struct ReplyMessageRequestHeader<'a> {
     pub store_timestamp: i64,
 }
 
+/// INVOKE_BROKER_TO_RESET_OFFSET (222).
+#[derive(Debug, Clone, Header)]
+pub struct ResetOffsetRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// Where to go on, ms since 1970; -1: at the end.
+    pub timestamp: i64,
+    /// Also where the group has not been yet.
+    pub is_force: Option<bool>,
+    /// The queue that is set to an offset, 5.x.
+    pub queue_id: Option<i32>,
+    /// The offset, 5.x.
+    pub offset: Option<i64>,
+}
+
+/// RESET_CONSUMER_CLIENT_OFFSET (220), which the broker tells a consumer.
+#[derive(Debug, Clone, Header)]
+pub struct ResetConsumerClientOffsetRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// The time that was asked for, ms since 1970.
+    pub timestamp: i64,
+    /// Of no use to a client.
+    pub is_force: bool,
+}
+
+/// INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223), and GET_CONSUMER_STATUS_FROM_CLIENT (221), which the broker asks a consumer.
+#[derive(Debug, Clone, Header)]
+pub struct GetConsumerStatusRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// Client id of the member that is asked about; all without it.
+    pub client_addr: Option<Cow<'a, str>>,
+}
+
+/// GET_CONSUMER_RUNNING_INFO (307).
+#[derive(Debug, Clone, Header)]
+pub struct GetConsumerRunningInfoRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+    /// Client id of the member.
+    pub client_id: Cow<'a, str>,
+    /// With what its threads do.
+    pub jstack_enable: Option<bool>,
+}
+
+/// CONSUME_MESSAGE_DIRECTLY (309).
+#[derive(Debug, Clone, Header)]
+pub struct ConsumeMessageDirectlyRequestHeader<'a> {
+    /// Group.
+    pub consumer_group: Cow<'a, str>,
+    /// Client id of the member.
+    pub client_id: Option<Cow<'a, str>>,
+    /// Message id of the broker's making.
+    pub msg_id: Option<Cow<'a, str>>,
+    /// Broker the message is on.
+    pub broker_name: Option<Cow<'a, str>>,
+    /// Topic, 5.x.
+    pub topic: Option<Cow<'a, str>>,
+    /// topicSysFlag, 5.x.
+    pub topic_sys_flag: Option<i32>,
+    /// groupSysFlag, 5.x.
+    pub group_sys_flag: Option<i32>,
+}
+
+/// QUERY_CONSUME_TIME_SPAN (303).
+#[derive(Debug, Clone, Header)]
+pub struct QueryConsumeTimeSpanRequestHeader<'a> {
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Group.
+    pub group: Cow<'a, str>,
+}
+
+/// QUERY_CORRECTION_OFFSET (308).
+#[derive(Debug, Clone, Header)]
+pub struct QueryCorrectionOffsetRequestHeader<'a> {
+    /// Groups that do not count, split by commas.
+    pub filter_groups: Option<Cow<'a, str>>,
+    /// Group that is compared with the others.
+    pub compare_group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Cow<'a, str>,
+}
+
+/// CLONE_GROUP_OFFSET (314).
+#[derive(Debug, Clone, Header)]
+pub struct CloneGroupOffsetRequestHeader<'a> {
+    /// Group whose offsets are copied.
+    pub src_group: Cow<'a, str>,
+    /// Group that gets them.
+    pub dest_group: Cow<'a, str>,
+    /// Topic; all without it.
+    pub topic: Option<Cow<'a, str>>,
+    /// Whatever the group subscribes to.
+    pub offline: Option<bool>,
+}
+
+/// VIEW_BROKER_STATS_DATA (315).
+#[derive(Debug, Clone, Header)]
+pub struct ViewBrokerStatsDataRequestHeader<'a> {
+    /// Statistic.
+    pub stats_name: Cow<'a, str>,
+    /// What it is of.
+    pub stats_key: Cow<'a, str>,
+}
+
+/// GET_BROKER_CONSUME_STATS (317).
+#[derive(Debug, Clone, Header)]
+pub struct GetConsumeStatsInBrokerHeader {
+    /// Ordered topics only.
+    pub is_order: bool,
+}
+
+/// QUERY_CONSUME_QUEUE (321).
+#[derive(Debug, Clone, Header)]
+pub struct QueryConsumeQueueRequestHeader<'a> {
+    /// Topic.
+    pub topic: Option<Cow<'a, str>>,
+    /// Queue.
+    pub queue_id: Option<i32>,
+    /// First unit.
+    pub index: Option<i64>,
+    /// How many.
+    pub count: Option<i32>,
+    /// Group whose filter they are looked at with.
+    pub consumer_group: Option<Cow<'a, str>>,
+}
+
+/// QUERY_SUBSCRIPTION_BY_CONSUMER (345).
+#[derive(Debug, Clone, Header)]
+pub struct QuerySubscriptionByConsumerRequestHeader<'a> {
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Option<Cow<'a, str>>,
+}
+
 /// END_TRANSACTION (37).
 #[derive(Debug, Clone, Header)]
 pub struct EndTransactionRequestHeader<'a> {

@@ -1,6 +1,7 @@
 //! UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200) and its list form (225), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
 //! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), DELETE_SUBSCRIPTIONGROUP (207),
-//! GET_CONSUME_STATS (208), QUERY_TOPICS_BY_CONSUMER (343), GET_SUBSCRIPTIONGROUP_CONFIG (352).
+//! GET_CONSUME_STATS (208), GET_BROKER_CONSUME_STATS (317), GET_ALL_PRODUCER_INFO (328), QUERY_TOPICS_BY_CONSUMER (343),
+//! QUERY_SUBSCRIPTION_BY_CONSUMER (345), GET_SUBSCRIPTIONGROUP_CONFIG (352).
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use disk::{Clock, Disk};
 use message::name;
 use protocol::body::broker::{OffsetWrapper, ProducerConnection, SubscriptionGroupConfig};
-use protocol::body::object_keys;
-use protocol::body::topic::{MessageQueue, TopicList};
+use protocol::body::operator::{ConsumeStats, ConsumeStatsList, GroupSubscription};
+use protocol::body::topic::TopicList;
 use protocol::header::broker::{
-    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
-    GroupRequestHeader, ProducerGroupRequestHeader,
+    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsInBrokerHeader,
+    GetConsumeStatsRequestHeader, GroupRequestHeader, ProducerGroupRequestHeader,
+    QuerySubscriptionByConsumerRequestHeader,
 };
 use remoting::{Request, Responder};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use store::Store;
 
 use super::topic::{queue, store_time};
@@ -24,6 +26,7 @@ use super::{Error, answer_when_forgotten, answer_when_saved, refuse};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
+use crate::stats::Stats;
 use crate::tables::{Change, Tables};
 
 /// Told of groups that are not what they were.
@@ -37,6 +40,8 @@ pub struct Group<D: Disk> {
     pub tables: Tables,
     /// Who is connected.
     pub clients: Clients,
+    /// Statistics of groups.
+    pub stats: Arc<Stats>,
     /// The queues.
     pub store: Arc<Store<D>>,
     /// Has the pulls answered that wait in the names of these groups.
@@ -51,15 +56,6 @@ pub struct Group<D: Disk> {
 struct GroupConfigList {
     #[serde(default)]
     group_config_list: Vec<SubscriptionGroupConfig>,
-}
-
-/// Answer to GET_CONSUME_STATS.
-#[derive(Serialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct ConsumeStats {
-    consume_tps: f64,
-    #[serde(with = "object_keys")]
-    offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
 }
 
 impl<D: Disk> Group<D> {
@@ -158,6 +154,7 @@ impl<D: Disk> Group<D> {
                 }
                 let change = self.tables.groups.remove(&h.group_name, self.clock.now_ms());
                 (self.answer_waiting)(&HashSet::from([&*h.group_name]));
+                self.stats.items.group_gone(&h.group_name);
                 let forgets = h.clean_offset == Some(true) || h.remove_offset == Some(true);
                 let offsets_change = forgets.then(|| self.tables.offsets.remove_group(&h.group_name));
                 // Whatever a file of Java's names its groups: a line of the log stays one line.
@@ -256,31 +253,88 @@ impl<D: Disk> Group<D> {
             Some(topic) if !topic.is_empty() => vec![topic.to_owned()],
             _ => self.tables.offsets.topics_of(group),
         };
-        let broker_name = self.settings.load().broker.broker_name.clone();
         let mut stats = ConsumeStats::default();
         for topic in topics {
-            let Some(config) = self.tables.topics.get(&topic) else {
-                continue;
-            };
-            let view = self.clients.consumers.view(group, &topic);
-            if view.is_some_and(|v| v.subscription.is_none()) {
-                continue;
-            }
-            for queue_id in 0..config.read_queue_nums {
-                let broker_offset = self.store.queue_max_offset(&topic, queue_id).0;
-                let consumer_offset = self.tables.offsets.get(group, &topic, queue_id).unwrap_or(0);
-                let last_timestamp = store_time(&self.store, &topic, queue_id, consumer_offset - 1);
-                let progress = OffsetWrapper {
-                    broker_offset,
-                    consumer_offset,
-                    last_timestamp,
-                    pull_offset: consumer_offset,
-                };
-                stats
-                    .offset_table
-                    .insert(queue(&broker_name, &topic, queue_id), progress);
-            }
+            self.add_stats(group, &topic, &mut stats);
         }
         stats
+    }
+
+    /// Ends and committed offsets of the queues of one topic; false if the group does not read it.
+    fn add_stats(&self, group: &str, topic: &str, stats: &mut ConsumeStats) -> bool {
+        let Some(config) = self.tables.topics.get(topic) else {
+            return false;
+        };
+        let view = self.clients.consumers.view(group, topic);
+        if view.is_some_and(|view| view.subscription.is_none()) {
+            return false;
+        }
+        let settings = self.settings.load();
+        for queue_id in 0..config.read_queue_nums {
+            let broker_offset = self.store.queue_max_offset(topic, queue_id).0;
+            let consumer_offset = self.tables.offsets.get(group, topic, queue_id).unwrap_or(0);
+            let last_timestamp = store_time(&self.store, topic, queue_id, consumer_offset - 1);
+            let progress = OffsetWrapper {
+                broker_offset,
+                consumer_offset,
+                last_timestamp,
+                pull_offset: consumer_offset,
+            };
+            stats
+                .offset_table
+                .insert(queue(&settings.broker.broker_name, topic, queue_id), progress);
+        }
+        stats.consume_tps += self.stats.items.group_tps(group, topic);
+        true
+    }
+
+    /// GET_BROKER_CONSUME_STATS: where every group is.
+    pub fn all_consume_stats(&self, request: Request, _: MayWait) {
+        let Request { frame, responder } = request;
+        let header = match frame.header::<GetConsumeStatsInBrokerHeader>() {
+            Ok(header) => header,
+            Err(e) => return refuse(responder, &Error::Header(e)),
+        };
+        let settings = self.settings.load();
+        let mut all = ConsumeStatsList {
+            broker_addr: format!("{}:{}", settings.broker.broker_ip1, settings.server.listen_port),
+            ..ConsumeStatsList::default()
+        };
+        for group in self.tables.groups.names() {
+            let mut of_group = Vec::new();
+            for topic in self.tables.offsets.topics_of(&group) {
+                let is_ordered = self.tables.topics.get(&topic).is_some_and(|config| config.order);
+                let mut stats = ConsumeStats::default();
+                if (is_ordered || !header.is_order) && self.add_stats(&group, &topic, &mut stats) {
+                    all.total_diff += stats.total_diff();
+                    of_group.push(stats);
+                }
+            }
+            all.consume_stats_list.push(BTreeMap::from([(group, of_group)]));
+        }
+        responder.body(&all);
+    }
+
+    /// GET_ALL_PRODUCER_INFO.
+    pub fn producers(&self, request: Request, _: MayWait) {
+        request.responder.body(&self.clients.producers.table());
+    }
+
+    /// QUERY_SUBSCRIPTION_BY_CONSUMER.
+    pub fn subscription(&self, request: Request, _: MayWait) {
+        let Request { frame, responder } = request;
+        match frame.header::<QuerySubscriptionByConsumerRequestHeader<'_>>() {
+            Ok(header) => {
+                let topic = header.topic.as_deref().unwrap_or_default();
+                let view = self.clients.consumers.view(&header.group, topic);
+                let subscription = view.and_then(|view| view.subscription);
+                responder.body(&GroupSubscription {
+                    group: header.group.to_string(),
+                    subscription_data: subscription.map(|wanted| wanted.data.clone()),
+                    topic: topic.to_owned(),
+                });
+            }
+            Err(e) => refuse(responder, &Error::Header(e)),
+        }
     }
 }

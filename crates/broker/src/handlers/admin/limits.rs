@@ -10,6 +10,7 @@ use crate::clients::Clients;
 use crate::commitlog::{Acknowledgements, Hold};
 use crate::handlers::pull::HeldPull;
 use crate::lane::Lanes;
+use crate::stats::Stats;
 use crate::tables::filters::FilterTable;
 use remoting::budget::Budget;
 
@@ -35,6 +36,8 @@ pub struct Limits {
     pub filters: Arc<FilterTable>,
     /// Sends that wait for a flush.
     pub acknowledgements: Arc<Acknowledgements>,
+    /// Statistics of topics and groups.
+    pub stats: Arc<Stats>,
     /// Connections.
     pub traffic: Traffic,
 }
@@ -77,6 +80,7 @@ impl Limits {
             self.hold.budget(),
             self.filters.budget(),
             &**self.acknowledgements.budget(),
+            self.stats.items.budget(),
         ]);
         let Traffic { room, metrics } = &self.traffic;
         let refused = &metrics.requests_refused;

@@ -1,10 +1,16 @@
 //! Requests of operators and their tools, one file a subject.
 
+pub mod cleanup;
 pub mod group;
 pub mod ha;
 pub mod limits;
+pub mod offset;
+pub mod queue;
+pub mod relay;
+pub mod reset;
 pub mod runtime;
 pub mod settings;
+pub mod stats;
 pub mod topic;
 
 use std::sync::Arc;
@@ -38,6 +44,16 @@ pub enum Error {
         "Can't modify topic or subscription group from slave broker, please execute it from master broker."
     )]
     Slave,
+    #[error(
+        "Consumer not online, so can not reset offset, Group: {group} Topic: {topic} Timestamp: {timestamp}"
+    )]
+    NoConsumerToReset {
+        group: String,
+        topic: String,
+        timestamp: i64,
+    },
+    #[error("the client does not support this feature. version={0}")]
+    OldClient(i32),
     #[error("{0}")]
     Value(String),
     #[error("{0}")]
@@ -59,7 +75,7 @@ impl Error {
         match self {
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Error::ConsumerOffline(_) => response::CONSUMER_NOT_ONLINE,
+            Error::ConsumerOffline(_) | Error::NoConsumerToReset { .. } => response::CONSUMER_NOT_ONLINE,
             Error::Forbidden(_) => response::NO_PERMISSION,
             Error::Header(_)
             | Error::Body(_)
@@ -67,6 +83,7 @@ impl Error {
             | Error::SystemTopic(_)
             | Error::ProducerOffline(_)
             | Error::Slave
+            | Error::OldClient(_)
             | Error::Value(_)
             | Error::NotCreated(_)
             | Error::GroupNotPut(_)

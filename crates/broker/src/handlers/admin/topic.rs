@@ -20,6 +20,7 @@ use super::{Error, answer_when_forgotten, answer_when_settled, refuse};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
+use crate::stats::Stats;
 use crate::tables::dormant::DormantFiles;
 use crate::tables::{Change, OffsetTable, TopicFile, TopicTable, attributes};
 
@@ -43,6 +44,8 @@ pub struct Topic<D: Disk> {
     pub offsets: Arc<OffsetTable>,
     /// Has the pulls answered that wait for a topic.
     pub answer_waiting: Box<dyn Fn(&str) + Send + Sync>,
+    /// Statistics of topics.
+    pub stats: Arc<Stats>,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
     /// Time.
@@ -63,6 +66,8 @@ struct TopicConfigList {
 struct TopicStatsTable {
     #[serde(with = "object_keys")]
     offset_table: BTreeMap<MessageQueue, TopicOffset>,
+    /// Messages a second, over the last minute, 5.x.
+    topic_put_tps: f64,
 }
 
 /// Answer to GET_ALL_TOPIC_CONFIG.
@@ -241,7 +246,10 @@ impl<D: Disk> Topic<D> {
             };
             offset_table.insert(queue(&settings.broker.broker_name, topic, queue_id), offset);
         }
-        Ok(TopicStatsTable { offset_table })
+        Ok(TopicStatsTable {
+            offset_table,
+            topic_put_tps: self.stats.items.topic_tps(topic),
+        })
     }
 
     /// DELETE_TOPIC_IN_BROKER.
@@ -267,6 +275,7 @@ impl<D: Disk> Topic<D> {
                 }
                 // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
                 let offsets_change = self.offsets.remove_topic(&h.topic);
+                self.stats.items.topic_gone(&h.topic);
                 self.dormant.topic_deleted(&h.topic, self.clock.now_ms());
                 // If it is made again they would wait behind its end.
                 (self.answer_waiting)(&h.topic);

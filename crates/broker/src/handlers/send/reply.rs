@@ -24,6 +24,7 @@ use super::Send;
 use super::plan::Error;
 use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Stored, Waiter};
 use crate::settings::Settings;
+use crate::stats::Flowed;
 use crate::tables::Change;
 
 /// How long the producer that asked has to take the reply.
@@ -202,10 +203,17 @@ impl<D: Disk> Push<D> {
             properties: header.properties.unwrap_or_default().as_bytes(),
             joined: false,
         };
-        let stored = self.appender.append_new(&record, now);
-        stored
-            .inspect_err(|e| tracing::warn!("a reply is not stored: {e}"))
-            .ok()
+        match self.appender.append_new(&record, now) {
+            Ok(stored) => {
+                let flow = Flowed::one((stored.end.0 - stored.first.physical_offset.0) as u64);
+                self.appender.stats.items.put(&header.topic, flow);
+                Some(stored)
+            }
+            Err(e) => {
+                tracing::warn!("a reply is not stored: {e}");
+                None
+            }
+        }
     }
 
     fn when_safe(self, stored: Stored, now: i64, settings: &Settings) {

@@ -409,6 +409,14 @@ impl FilterTable {
         })
     }
 
+    /// The filter of a group for a topic as it is in the file; `null` if there is none.
+    pub fn describe(&self, topic: &str, group: &str) -> String {
+        let entries = self.entries.read();
+        let entry = entries.by_topic.get(topic).and_then(|groups| groups.get(group));
+        let text = protocol::body::write_pretty(&entry.map(|entry| &entry.data));
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Does any group have a filter for the topic?
     pub fn has_any(&self, topic: &str) -> bool {
         self.entries.read().by_topic.contains_key(topic)

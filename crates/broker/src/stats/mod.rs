@@ -3,11 +3,15 @@
 //! Names and windows: RocketMQ 4.9.8, StoreStatsService and BrokerStats: a sample each second, averages over 10 s, 1 min
 //! and 10 min; totals as of the last two midnights.
 
+mod items;
+
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+
+pub use items::{Flowed, StatsItems};
 
 /// Samples kept: ten minutes and the one before them.
 const SAMPLES: usize = 601;
@@ -73,14 +77,19 @@ pub struct Stats {
     pub put_time_max_ms: AtomicU64,
     /// Longest read, ms.
     pub get_time_max_ms: AtomicU64,
+    /// What was put and got by topics and groups.
+    pub items: StatsItems,
     put_classes: [AtomicU64; PUT_CLASSES.len()],
     history: Mutex<History>,
 }
 
 impl Stats {
     /// Starts counting at `now_ms`.
-    pub fn new(now_ms: i64, local_day: i64) -> Self {
-        let stats = Self::default();
+    pub fn new(now_ms: i64, local_day: i64, items: StatsItems) -> Self {
+        let stats = Self {
+            items,
+            ..Self::default()
+        };
         {
             let mut history = stats.history.lock();
             history.boot_ms = now_ms;
@@ -263,7 +272,7 @@ mod tests {
 
     #[test]
     fn averages_are_over_their_windows() {
-        let stats = Stats::new(0, 1);
+        let stats = Stats::new(0, 1, StatsItems::default());
         for second in 1..=60 {
             stats.stored(if second > 50 { 100 } else { 0 }, 1000, 3);
             stats.tick(second * 1000, 1);
@@ -286,7 +295,7 @@ mod tests {
 
     #[test]
     fn totals_move_on_at_midnight() {
-        let stats = Stats::new(0, 1);
+        let stats = Stats::new(0, 1, StatsItems::default());
         stats.stored(5, 50, 0);
         stats.tick(1000, 2);
         stats.stored(7, 70, 0);

@@ -1,0 +1,213 @@
+//! VIEW_BROKER_STATS_DATA: what every request counts, under Java's names and keys.
+
+use std::borrow::Cow;
+
+use message::batch;
+use protocol::body::operator::BrokerStatsData;
+use protocol::code::{request, response};
+use protocol::header::Short;
+use protocol::header::broker::*;
+
+use crate::fixture::{from, records, refused, to};
+use crate::still::{Still, client};
+
+/// Sum over the last minute; none if the broker has no such statistic.
+fn sum(broker: &Still, name: &str, key: &str) -> Option<i64> {
+    let header = ViewBrokerStatsDataRequestHeader {
+        stats_name: Cow::Borrowed(name),
+        stats_key: Cow::Borrowed(key),
+    };
+    let answer = broker.ask(request::VIEW_BROKER_STATS_DATA, &header, "");
+    if answer.code != response::SUCCESS {
+        let remark = format!("The stats <{name}> <{key}> not exist");
+        assert_eq!(refused(&answer), (response::SYSTEM_ERROR, &*remark));
+        return None;
+    }
+    let data: BrokerStatsData = protocol::body::read(&answer.body).unwrap();
+    Some(data.stats_minute.sum)
+}
+
+fn sample(broker: &Still) {
+    broker.clock.advance(10_000);
+    broker
+        .parts
+        .log
+        .stats
+        .items
+        .sample(disk::Clock::now_ms(&broker.clock));
+}
+
+/// Bytes of the log that something stores.
+fn stored(broker: &Still, what: impl FnOnce()) -> i64 {
+    let end = || broker.parts.log.store.max_physical().0;
+    let before = end();
+    what();
+    end() - before
+}
+
+#[test]
+fn sends_and_pulls_are_counted() {
+    let broker = Still::new(|_| {});
+    assert_eq!(sum(&broker, "TOPIC_PUT_NUMS", "Topic"), None);
+    let mut body = Vec::new();
+    for number in 0..3 {
+        batch::push_entry(&mut body, number, b"x", b"");
+    }
+    let batch = SendMessageRequestHeader {
+        batch: Some(true),
+        ..to("Topic", 0, "")
+    };
+    let bytes = stored(&broker, || {
+        broker.send(&to("Topic", 0, ""), b"one");
+        let sent = broker.ask(request::SEND_BATCH_MESSAGE, &Short(&batch), body);
+        assert_eq!(sent.code, response::SUCCESS);
+        assert_eq!(
+            broker.send(&to("Topic", 99, ""), b"refused").code,
+            response::SYSTEM_ERROR
+        );
+    });
+    broker.send(&to("Other", 0, ""), b"other");
+    let pulled = broker.pull(&from("Topic", 0, 1));
+    let got = pulled.body.len() as i64;
+    assert_eq!(records(&pulled.body).len(), 3);
+    // Nothing there: nothing is counted.
+    broker.pull(&from("Topic", 1, 0));
+    assert_eq!(
+        sum(&broker, "TOPIC_PUT_NUMS", "Topic"),
+        Some(0),
+        "not sampled yet"
+    );
+    sample(&broker);
+    for (name, key, expected) in [
+        ("TOPIC_PUT_NUMS", "Topic", Some(4)),
+        ("TOPIC_PUT_SIZE", "Topic", Some(bytes)),
+        ("TOPIC_PUT_NUMS", "Other", Some(1)),
+        ("GROUP_GET_NUMS", "Topic@g", Some(3)),
+        ("GROUP_GET_SIZE", "Topic@g", Some(got)),
+        ("GROUP_GET_LATENCY", "0@Topic@g", Some(0)),
+        ("GROUP_GET_LATENCY", "1@Topic@g", None),
+        ("BROKER_PUT_NUMS", "DefaultCluster", Some(5)),
+        ("BROKER_GET_NUMS", "DefaultCluster", Some(3)),
+        ("QUEUE_PUT_NUMS", "Topic@0", None),
+        ("SNDBCK_PUT_NUMS", "Topic@g", None),
+        ("GROUP_GET_FROM_DISK_NUMS", "Topic@g", None),
+        ("COMMERCIAL_SEND_TIMES", "Owner", None),
+    ] {
+        assert_eq!(sum(&broker, name, key), expected, "{name} {key}");
+    }
+}
+
+#[test]
+fn delayed_messages_those_sent_back_and_replies_are_counted() {
+    let broker = Still::new(|_| {});
+    broker.send(&to("Topic", 0, "DELAY\x011\x02"), b"later");
+    let found = broker.send(&to("Topic", 0, ""), b"work");
+    let header: SendMessageResponseHeader<'_> = found.header().unwrap();
+    let id: message::id::OffsetMessageId = header.msg_id.parse().unwrap();
+    let back = ConsumerSendMsgBackRequestHeader {
+        offset: id.physical_offset,
+        group: Cow::Borrowed("g"),
+        delay_level: 2,
+        origin_msg_id: None,
+        origin_topic: None,
+        unit_mode: None,
+        max_reconsume_times: None,
+    };
+    assert_eq!(
+        broker.ask(request::CONSUMER_SEND_MSG_BACK, &back, "").code,
+        response::SUCCESS
+    );
+    let reply = to("DefaultCluster_REPLY_TOPIC", 0, "");
+    broker.ask(request::SEND_REPLY_MESSAGE, &reply, "nobody asked");
+    broker.clock.advance(2000);
+    broker.parts.delivery.look(&mut Default::default());
+    broker.settle();
+    sample(&broker);
+    for (name, key, expected) in [
+        // Its delivery, and the one that was not delayed.
+        ("TOPIC_PUT_NUMS", "Topic", Some(2)),
+        ("TOPIC_PUT_NUMS", "SCHEDULE_TOPIC_XXXX", Some(2)),
+        ("QUEUE_PUT_NUMS", "SCHEDULE_TOPIC_XXXX@0", Some(1)),
+        ("QUEUE_PUT_NUMS", "SCHEDULE_TOPIC_XXXX@1", Some(1)),
+        ("GROUP_GET_NUMS", "SCHEDULE_TOPIC_XXXX@SCHEDULE_CONSUMER", Some(1)),
+        (
+            "QUEUE_GET_NUMS",
+            "SCHEDULE_TOPIC_XXXX@0@SCHEDULE_CONSUMER",
+            Some(1),
+        ),
+        ("QUEUE_GET_NUMS", "SCHEDULE_TOPIC_XXXX@1@SCHEDULE_CONSUMER", None),
+        ("SNDBCK_PUT_NUMS", "Topic@g", Some(1)),
+        ("TOPIC_PUT_NUMS", "DefaultCluster_REPLY_TOPIC", Some(1)),
+        ("BROKER_PUT_NUMS", "DefaultCluster", Some(5)),
+    ] {
+        assert_eq!(sum(&broker, name, key), expected, "{name} {key}");
+    }
+}
+
+#[test]
+fn statistics_end_with_their_topic_and_group() {
+    let broker = Still::new(|_| {});
+    for topic in ["Topic", "Other"] {
+        broker.send(&to(topic, 0, ""), b"x");
+        for group in ["g", "h"] {
+            let header = PullMessageRequestHeader {
+                consumer_group: Cow::Borrowed(group),
+                ..from(topic, 0, 0)
+            };
+            assert_eq!(broker.pull(&header).code, response::SUCCESS);
+        }
+    }
+    sample(&broker);
+    let group = DeleteSubscriptionGroupRequestHeader {
+        group_name: Cow::Borrowed("h"),
+        clean_offset: None,
+        remove_offset: None,
+    };
+    broker.ask(request::DELETE_SUBSCRIPTIONGROUP, &group, "");
+    let topic = TopicRequestHeader {
+        topic: Cow::Borrowed("Other"),
+    };
+    assert_eq!(
+        broker.ask(request::DELETE_TOPIC_IN_BROKER, &topic, "").code,
+        response::SUCCESS
+    );
+    let get = |key| sum(&broker, "GROUP_GET_NUMS", key);
+    assert_eq!(
+        [get("Topic@g"), get("Topic@h"), get("Other@g"), get("Other@h")],
+        [Some(1), None, None, None]
+    );
+    assert_eq!(sum(&broker, "TOPIC_PUT_NUMS", "Other"), None);
+}
+
+/// The rates that other requests tell come from the same place.
+#[test]
+fn progress_of_groups_and_state_of_topics_have_their_rates() {
+    let broker = Still::new(|_| {});
+    let member = client();
+    broker.beat(&member, "c", "g", "Topic");
+    for _ in 0..20 {
+        broker.send(&to("Topic", 0, ""), b"x");
+    }
+    broker.pull(&from("Topic", 0, 0));
+    sample(&broker);
+    let update = UpdateConsumerOffsetRequestHeader {
+        consumer_group: Cow::Borrowed("g"),
+        topic: Cow::Borrowed("Topic"),
+        queue_id: 0,
+        commit_offset: 20,
+    };
+    broker.ask(request::UPDATE_CONSUMER_OFFSET, &update, "");
+    let header = GetConsumeStatsRequestHeader {
+        consumer_group: Cow::Borrowed("g"),
+        topic: None,
+    };
+    let answer = broker.ask(request::GET_CONSUME_STATS, &header, "");
+    let stats: protocol::body::operator::ConsumeStats = protocol::body::read(&answer.body).unwrap();
+    assert_eq!(stats.consume_tps, 2.0);
+    let topic = TopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+    };
+    let answer = broker.ask(request::GET_TOPIC_STATS_INFO, &topic, "");
+    let stats: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(stats["topicPutTps"], 2.0);
+}
