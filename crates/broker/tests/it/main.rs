@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
+mod access;
 mod config_files;
 mod delay_offset;
 mod deletion;
