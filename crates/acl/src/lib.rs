@@ -16,6 +16,7 @@
 
 mod accounts;
 mod address;
+mod credentials;
 mod edit;
 mod file;
 #[cfg(any(test, feature = "fuzz"))]
@@ -27,6 +28,7 @@ mod yaml;
 
 pub use accounts::{Accounts, Reason, Refused};
 pub use address::{BadPattern, Pattern};
+pub use credentials::Credentials;
 pub use edit::{AccountUpdate, Document};
 pub use file::{Account, AccountConfig, AclFile, BadAccount, Finding};
 pub use need::{Resource, each_need, is_for_admins};

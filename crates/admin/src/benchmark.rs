@@ -8,6 +8,7 @@
 //!
 //! With `--against` two brokers are loaded in turns, A B A B, and compared.
 
+use crate::credentials;
 use crate::histogram::Histogram;
 use crate::lateness;
 use crate::observed::{Used, used};
@@ -202,6 +203,7 @@ async fn produce_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figur
         // What is measured is the broker, not the packing of a body of equal letters.
         settings.compress_from = usize::MAX;
         settings.retries = 0;
+        settings.credentials = credentials::of_home()?;
         let producer = Producer::start(settings).await?;
         // Finds out whether there is a route at all, and opens the connection.
         request.send(&producer).await?;
@@ -347,6 +349,7 @@ async fn consume_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figur
     let settings = PushConsumerSettings::new(side.namesrv.as_str(), group);
     let mut settings = settings.subscribe(&given_text(matches, "topic"), &given_text(matches, "expression"));
     settings.from = ConsumeFromWhere::LastOffset;
+    settings.credentials = credentials::of_home()?;
     settings.threads = given(matches, "threadCount").max(1) as usize;
     settings.batch = 32;
     let counters = Arc::new(Counters::default());

@@ -7,6 +7,7 @@
 mod benchmark;
 mod check_store;
 pub mod command;
+mod credentials;
 pub mod histogram;
 mod lateness;
 pub mod observed;

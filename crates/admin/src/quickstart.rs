@@ -1,5 +1,6 @@
 //! The quickstart programs, with the same groups, topic, messages and output lines as RocketMQ's examples.
 
+use crate::credentials;
 use crate::output::{block_on, complain, print, stopped};
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
@@ -26,7 +27,11 @@ pub(crate) fn run(consume: bool, namesrv: &str) -> Result<(), String> {
 }
 
 async fn producer(namesrv: &str) -> Result<(), Error> {
-    let producer = Producer::start(ProducerSettings::new(namesrv, PRODUCER_GROUP)).await?;
+    let settings = ProducerSettings {
+        credentials: credentials::of_home()?,
+        ..ProducerSettings::new(namesrv, PRODUCER_GROUP)
+    };
+    let producer = Producer::start(settings).await?;
     let mut failures = 0;
     let mut number = 0;
     let mut outcome = Ok(());
@@ -56,6 +61,7 @@ async fn producer(namesrv: &str) -> Result<(), Error> {
 async fn consumer(namesrv: &str) -> Result<(), Error> {
     let mut settings = PushConsumerSettings::new(namesrv, CONSUMER_GROUP).subscribe(TOPIC, "*");
     settings.from = ConsumeFromWhere::FirstOffset;
+    settings.credentials = credentials::of_home()?;
     let consumer = PushConsumer::start(settings, |messages: &[Received]| {
         let thread = std::thread::current();
         let shown: Vec<String> = messages.iter().map(ToString::to_string).collect();

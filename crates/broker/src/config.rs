@@ -7,7 +7,7 @@ use disk::{Clock, Disk};
 use ha::{InSync, Rule};
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
-use settings::{Live, Properties, Refused, Updated};
+use settings::{Group, Live, Properties, Refused, Secret, Updated};
 use store::Store;
 
 use crate::settings::{BrokerRole, FlushDiskType, Settings};
@@ -62,6 +62,19 @@ impl Settings {
     pub fn config_dir(&self) -> PathBuf {
         PathBuf::from(&self.store.store_path_root_dir).join("config")
     }
+}
+
+/// The value of a key as a log may have it.
+fn shown<'v>(settings: &Settings, key: &str, value: &'v str) -> &'v str {
+    let mut settings = settings.clone();
+    for section in settings.sections_mut() {
+        // It is a good one, and what is secret takes every text.
+        let _taken = section.set(key, value);
+        if section.get(key).is_some_and(|shown| shown == Secret::SHOWN) {
+            return Secret::SHOWN;
+        }
+    }
+    value
 }
 
 /// Longest settings file that is rewritten, bytes.
@@ -170,6 +183,7 @@ impl<D: Disk> ConfigStore<D> {
             ),
         ] {
             for (key, value) in kept {
+                let value = shown(&changed, key, value);
                 tracing::info!("UPDATE_BROKER_CONFIG: {key}={value} {what}");
             }
         }
@@ -202,5 +216,26 @@ impl<D: Disk> ConfigStore<D> {
     pub fn text(&self) -> (String, String) {
         let version = serde_json::to_string(&*self.version.lock()).expect("plain numbers");
         (version, settings::text(&*self.live.snapshot()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::Section;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let settings = Settings::default();
+        let secret = r#"{"accessKey":"a","secretKey":"s"}"#;
+        for key in ["innerClientAuthenticationCredentials", "initAuthenticationUser"] {
+            assert_eq!(shown(&settings, key, secret), "******");
+            let mut given = settings.clone();
+            given.auth.set(key, secret).expect("any text");
+            let printed = settings::text(&given);
+            assert!(printed.contains(&format!("{key}=******\n")), "{printed}");
+            assert!(!format!("{given:?}").contains("secretKey"));
+        }
+        assert_eq!(shown(&settings, "brokerName", "b"), "b");
     }
 }

@@ -9,6 +9,7 @@
     allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
 )]
 
+pub mod access;
 pub mod address;
 pub mod cli;
 pub mod clients;

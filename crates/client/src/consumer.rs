@@ -82,6 +82,8 @@ pub struct PushConsumerSettings {
     pub offsets_folder: PathBuf,
     /// The last part of that folder; a broadcasting consumer that is to go on where it stopped keeps it.
     pub instance_name: String,
+    /// Signs every request.
+    pub credentials: Option<acl::Credentials>,
 }
 
 impl PushConsumerSettings {
@@ -100,6 +102,7 @@ impl PushConsumerSettings {
             max_reconsume_times: 16,
             offsets_folder: home.join(".rocketmq_offsets"),
             instance_name: "DEFAULT".to_owned(),
+            credentials: None,
         }
     }
 
@@ -185,7 +188,7 @@ impl PushConsumer {
         let service = Arc::new(FromBrokers {
             wake: Arc::clone(&wake),
         });
-        let instance = Instance::new(&settings.namesrv, Some(service))?;
+        let instance = Instance::new(&settings.namesrv, settings.credentials.as_ref(), Some(service))?;
         let broadcasting = settings.model == MessageModel::Broadcasting;
         let file = || {
             settings

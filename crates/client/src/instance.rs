@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::route::Route;
 use crate::unique_id::{UniqueIds, now_ms};
+use acl::Credentials;
 use parking_lot::Mutex;
 use protocol::body::broker::HeartbeatData;
 use protocol::body::namesrv::TopicRouteData;
@@ -11,7 +12,7 @@ use protocol::header::NoHeader;
 use protocol::header::broker::UnregisterClientRequestHeader;
 use protocol::header::namesrv::GetRouteInfo;
 use protocol::{EncodeHeader, Frame};
-use remoting::{Body, Client, ClientSettings, Service};
+use remoting::{Body, Client, ClientSettings, Service, Sign};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
@@ -61,7 +62,11 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// `namesrv`: `host:port`, several separated by `;`.
-    pub(crate) fn new(namesrv: &str, service: Option<Arc<dyn Service>>) -> Result<Arc<Instance>, Error> {
+    pub(crate) fn new(
+        namesrv: &str,
+        credentials: Option<&Credentials>,
+        service: Option<Arc<dyn Service>>,
+    ) -> Result<Arc<Instance>, Error> {
         let namesrvs: Vec<String> = namesrv
             .split([';', ','])
             .map(str::trim)
@@ -70,7 +75,13 @@ impl Instance {
             .collect();
         let first = namesrvs.first().ok_or(Error::NoNamesrv)?;
         let ip = local_ip(first);
-        let settings = ClientSettings::default();
+        let sign = credentials
+            .cloned()
+            .map(|credentials| Sign::by(move |fields, body| credentials.sign(fields, body)));
+        let settings = ClientSettings {
+            sign,
+            ..ClientSettings::default()
+        };
         let client = match service {
             Some(service) => Client::with_service(settings, service),
             None => Client::new(settings),

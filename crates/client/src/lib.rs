@@ -30,6 +30,7 @@ mod received;
 mod route;
 mod unique_id;
 
+pub use acl::Credentials;
 pub use consumer::{Consumed, Listener, PushConsumer, PushConsumerSettings};
 pub use message::{Message, SendResult, SendStatus};
 pub use producer::{Producer, ProducerSettings};

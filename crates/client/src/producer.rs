@@ -30,6 +30,8 @@ pub struct ProducerSettings {
     pub retries: u32,
     /// Bodies of this many bytes and more are compressed (compressMsgBodyOverHowmuch).
     pub compress_from: usize,
+    /// Signs every request.
+    pub credentials: Option<acl::Credentials>,
 }
 
 impl ProducerSettings {
@@ -41,6 +43,7 @@ impl ProducerSettings {
             timeout: TIMEOUT,
             retries: 2,
             compress_from: 4096,
+            credentials: None,
         }
     }
 }
@@ -86,7 +89,7 @@ impl Producer {
     /// Starts a producer. No broker is asked yet.
     pub async fn start(settings: ProducerSettings) -> Result<Producer, Error> {
         message::name::check_group(&settings.group).map_err(|e| Error::BadMessage(e.to_string()))?;
-        let instance = Instance::new(&settings.namesrv, None)?;
+        let instance = Instance::new(&settings.namesrv, settings.credentials.as_ref(), None)?;
         let group = Arc::new(Group(settings.group.clone()));
         let role: Arc<dyn Role> = Arc::clone(&group) as Arc<dyn Role>;
         instance.start(role);

@@ -17,9 +17,18 @@ pub struct PullConsumer {
 impl PullConsumer {
     /// Starts one.
     pub fn start(namesrv: &str, group: &str) -> Result<PullConsumer, Error> {
+        PullConsumer::start_as(namesrv, group, None)
+    }
+
+    /// Starts one whose requests are signed.
+    pub fn start_as(
+        namesrv: &str,
+        group: &str,
+        credentials: Option<&acl::Credentials>,
+    ) -> Result<PullConsumer, Error> {
         message::name::check_group(group).map_err(|e| Error::BadMessage(e.to_string()))?;
         Ok(PullConsumer {
-            instance: Instance::new(namesrv, None)?,
+            instance: Instance::new(namesrv, credentials, None)?,
             group: group.to_owned(),
         })
     }

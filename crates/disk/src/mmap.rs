@@ -840,6 +840,11 @@ impl Disk for MmapDisk {
         let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written.map_err(at(Operation::Write, &temporary))?;
+        if let Ok(replaced) = fs::metadata(path) {
+            // A file with secrets must not be open to more than it was.
+            fs::set_permissions(&temporary, replaced.permissions())
+                .map_err(at(Operation::Write, &temporary))?;
+        }
         if keep_previous {
             let backup = with_suffix(path, ".bak");
             keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;

@@ -135,12 +135,13 @@ impl Client {
     fn adopt(&self, stream: TcpStream) -> std::io::Result<Arc<Connection>> {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
-        let conn = Connection::new(
+        let conn = Connection::signing(
             peer,
             local,
             Arc::clone(&self.limits),
             Arc::clone(&self.settings.metrics),
             Arc::clone(&self.room),
+            self.settings.sign.clone(),
         );
         let task = Task::new(
             stream,
@@ -173,6 +174,79 @@ impl Client {
             {
                 conn.close("the client closes");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::{Server, ServerSettings, Sign};
+
+    /// Answers with the fields that came, in their order.
+    struct Fields;
+
+    impl Service for Fields {
+        fn serve(&self, _conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
+            for Request { frame, responder } in requests.drain(..) {
+                let fields: Vec<_> = frame
+                    .fields()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                responder.reply(0, None, &(), fields.join(" ").into_bytes().into());
+            }
+        }
+
+        fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    #[tokio::test]
+    async fn every_request_is_signed() {
+        let server = Server::bind(ServerSettings::at(([127, 0, 0, 1], 0).into()))
+            .unwrap()
+            .serve(Arc::new(Fields));
+        let sign = Sign::by(|fields, body| {
+            let content = format!("{fields:?} {body:?}");
+            vec![("Signature", content)]
+        });
+        let settings = ClientSettings {
+            sign: Some(sign),
+            ..ClientSettings::default()
+        };
+        let client = Client::new(settings);
+        let address = server.local_addr().to_string();
+        let chunks = Body::Chunks(vec![
+            bytes::Bytes::from_static(b"a"),
+            bytes::Bytes::from_static(b"b"),
+        ]);
+        let answer = client
+            .invoke(
+                &address,
+                310,
+                &Pairs(&[("b", "é\"1"), ("a", "2")]),
+                chunks,
+                Duration::from_secs(5),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            std::str::from_utf8(&answer.body).unwrap(),
+            "b=é\"1 a=2 Signature=[(\"b\", \"é\\\"1\"), (\"a\", \"2\")] [[97], [98]]"
+        );
+        let answer = client
+            .invoke(&address, 310, &(), Body::Empty, Duration::from_secs(5))
+            .await
+            .unwrap();
+        assert_eq!(&answer.body[..], b"Signature=[] []");
+        server.shutdown(Duration::from_secs(5)).await;
+    }
+
+    struct Pairs(&'static [(&'static str, &'static str)]);
+
+    impl EncodeHeader for Pairs {
+        fn encode(&self, writer: &mut protocol::encode::FieldWriter<'_>) {
+            self.0.encode(writer);
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::client::InvokeError;
 use crate::responder::Body;
-use crate::settings::{Limits, Metrics, Room};
+use crate::settings::{Limits, Metrics, Room, Sign};
 
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
 const COPY_BELOW: usize = 512;
@@ -133,6 +133,8 @@ pub struct Connection {
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) room: Arc<Room>,
+    /// Signs the requests that this end sends.
+    sign: Option<Sign>,
 }
 
 impl fmt::Debug for Connection {
@@ -150,6 +152,18 @@ impl Connection {
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
         room: Arc<Room>,
+    ) -> Arc<Self> {
+        Self::signing(peer, local, limits, metrics, room, None)
+    }
+
+    /// One whose requests are signed.
+    pub(crate) fn signing(
+        peer: SocketAddr,
+        local: SocketAddr,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+        room: Arc<Room>,
+        sign: Option<Sign>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -169,6 +183,7 @@ impl Connection {
             limits,
             metrics,
             room,
+            sign,
         })
     }
 
@@ -349,10 +364,35 @@ impl Connection {
         Ok(())
     }
 
+    /// Puts a request into the outbox, signed where this end signs.
+    fn push_request(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> Result<(), NotPushed> {
+        let Some(sign) = &self.sign else {
+            return self.push(head, header, body, 0);
+        };
+        // The values are known once they are written; which form they are written in makes no difference to them.
+        let written = protocol::encode::encode_frame(
+            &Head {
+                serialize_type: SerializeType::RocketMq,
+                ..*head
+            },
+            header,
+            &[],
+        )?;
+        let frame = Frame::decode(written.slice(4..)).expect("what was just written is a frame");
+        let fields: Vec<(&str, &str)> = frame.fields().collect();
+        let pieces: Vec<&[u8]> = match &body {
+            Body::Empty => Vec::new(),
+            Body::Bytes(bytes) => vec![bytes],
+            Body::Chunks(chunks) => chunks.iter().map(|chunk| &**chunk).collect(),
+        };
+        let more = sign.fields(&fields, &pieces);
+        self.push(head, &Signed { header, more: &more }, body, 0)
+    }
+
     /// Sends a request that nobody answers.
     pub fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        match self.push(&request_head(code, opaque, FLAG_ONEWAY), header, body, 0) {
+        match self.push_request(&request_head(code, opaque, FLAG_ONEWAY), header, body) {
             Ok(()) => Ok(()),
             Err(NotPushed::Closed) => Err(Closed),
             Err(NotPushed::TooLarge(e)) => {
@@ -401,7 +441,7 @@ impl Connection {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);
-        let sent = self.push(&request_head(code, opaque, 0), header, body, 0);
+        let sent = self.push_request(&request_head(code, opaque, 0), header, body);
         if let Err(why) = sent {
             self.invoked.lock().remove(&opaque);
             return Err(match why {
@@ -435,6 +475,21 @@ impl Connection {
         self.room.give(outbox.returned);
         drop(outbox);
         self.invoked.lock().clear();
+    }
+}
+
+/// A header with the fields that sign it.
+struct Signed<'a> {
+    header: &'a dyn EncodeHeader,
+    more: &'a [(&'static str, String)],
+}
+
+impl EncodeHeader for Signed<'_> {
+    fn encode(&self, writer: &mut protocol::encode::FieldWriter<'_>) {
+        self.header.encode(writer);
+        for (name, value) in self.more {
+            writer.foreign(name, value);
+        }
     }
 }
 

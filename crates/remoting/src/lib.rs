@@ -35,7 +35,7 @@ pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
 pub use server::{Bound, Server};
-pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings};
+pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 
 use protocol::Frame;
 

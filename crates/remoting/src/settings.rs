@@ -92,6 +92,34 @@ impl ServerSettings {
     }
 }
 
+/// What puts more fields into every request of a client: who asks, and a signature. It is given the fields in no order, and the
+/// body in pieces.
+#[derive(Clone)]
+pub struct Sign(Arc<SignRequest>);
+
+type SignRequest = dyn Fn(&[(&str, &str)], &[&[u8]]) -> Vec<(&'static str, String)> + Send + Sync;
+
+impl Sign {
+    /// By this function.
+    pub fn by(
+        sign: impl Fn(&[(&str, &str)], &[&[u8]]) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+    ) -> Self {
+        Sign(Arc::new(sign))
+    }
+
+    /// The fields that come to these.
+    pub(crate) fn fields(&self, fields: &[(&str, &str)], body: &[&[u8]]) -> Vec<(&'static str, String)> {
+        (self.0)(fields, body)
+    }
+}
+
+/// What it signs with is no text for a log.
+impl std::fmt::Debug for Sign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sign(..)")
+    }
+}
+
 /// The calling side.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
@@ -101,6 +129,8 @@ pub struct ClientSettings {
     pub limits: Limits,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Signs every request.
+    pub sign: Option<Sign>,
 }
 
 impl Default for ClientSettings {
@@ -109,6 +139,7 @@ impl Default for ClientSettings {
             connect_timeout: Duration::from_secs(3),
             limits: Limits::default(),
             metrics: Arc::default(),
+            sign: None,
         }
     }
 }

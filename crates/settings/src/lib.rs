@@ -56,4 +56,4 @@ pub use table::{Applies, Group, InertRow, Row, Section, important_text, page, pr
 #[doc(hidden)]
 pub use table::{default_text, listed};
 pub use update::{Refused, Updated, edit, update};
-pub use value::{BadValue, Value, in_range, name, not_blank, outside};
+pub use value::{BadValue, Secret, Value, in_range, name, not_blank, outside};

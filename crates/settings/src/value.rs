@@ -104,6 +104,46 @@ impl Value for Option<String> {
     }
 }
 
+/// A text that is in no answer and in no log: where settings are printed it is [`Secret::SHOWN`]. Null in Java unless it is set.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(Option<String>);
+
+impl Secret {
+    /// What is printed.
+    pub const SHOWN: &'static str = "******";
+
+    /// The text itself.
+    pub fn reveal(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Secret((!text.is_empty()).then(|| text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_ref().map_or("None", |_| Secret::SHOWN))
+    }
+}
+
+/// Every text is taken: a refusal would repeat it.
+impl Value for Secret {
+    const JAVA: &'static str = "String";
+    const NULLABLE: bool = true;
+
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        Ok(Secret::from(text))
+    }
+
+    fn render(&self) -> Option<String> {
+        self.0.as_ref().map(|_| Secret::SHOWN.to_owned())
+    }
+}
+
 /// Checks a number against the range of its row.
 ///
 /// # Errors

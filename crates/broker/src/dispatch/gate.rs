@@ -1,13 +1,16 @@
 //! The gate before the handlers: what every request of a read passes, sends included, before anything is made of it.
 //!
-//! Here stand the limits that concern a whole family of requests; here is the place of access control.
+//! Here stand the limits that concern a whole family of requests; and access control is asked.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protocol::code::{request, response};
 use remoting::Request;
 
 use remoting::budget::Budget;
+
+use crate::access::{Guard, Watch};
 
 /// What a request is refused with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +25,15 @@ pub struct Refusal {
 pub struct Gate {
     /// What the answers occupy that wait until their records are safe.
     pub waiting_sends: Arc<Budget>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
 }
 
 /// How the gate stands for the requests of one read.
 pub struct Pass<'g> {
     gate: &'g Gate,
     takes_sends: bool,
+    access: Option<Watch<'g>>,
 }
 
 impl Gate {
@@ -36,11 +42,29 @@ impl Gate {
         Pass {
             gate: self,
             takes_sends: !self.waiting_sends.is_exhausted(),
+            access: self.access.as_deref().map(Guard::look),
         }
     }
 }
 
 impl Pass<'_> {
+    /// Answers all requests that access control refuses, and leaves the others in their order. Every one is looked at before
+    /// anything is done: sends are appended together, whoever they are from.
+    pub fn refuse_strangers(&self, requests: &mut VecDeque<Request>) {
+        let Some(access) = &self.access else { return };
+        let mut at = 0;
+        while let Some(request) = requests.get(at) {
+            match access.refusal(request) {
+                None => at += 1,
+                Some(refused) => {
+                    if let Some(Request { responder, .. }) = requests.remove(at) {
+                        responder.error(response::SYSTEM_ERROR, &refused.to_string());
+                    }
+                }
+            }
+        }
+    }
+
     /// Why this request goes no further, if so.
     pub fn refusal(&self, request: &Request) -> Option<Refusal> {
         match request.frame.code {
@@ -74,6 +98,7 @@ mod tests {
     fn sends_are_refused_while_too_many_wait_and_nothing_else_is() {
         let gate = Gate {
             waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            access: None,
         };
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
         let code = |code| {
@@ -98,6 +123,63 @@ mod tests {
         drop(share);
         for send in sends {
             assert_eq!(code(send), None, "{send}");
+        }
+    }
+
+    #[test]
+    fn every_request_of_a_read_is_looked_at() {
+        let text = "accounts:\n- {accessKey: RocketMQ, secretKey: 12345678, topicPerms: [a=PUB]}\n";
+        let (accounts, _) = acl::Accounts::new(vec![acl::AclFile::read("f.yml", text).expect("a file")]);
+        let guard = Arc::new(Guard::default());
+        guard.put(accounts);
+        let gate = Gate {
+            waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            access: Some(Arc::clone(&guard)),
+        };
+        let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
+        let credentials = acl::Credentials::new("RocketMQ", "12345678");
+        let send = |topic: &str, signs: bool| {
+            let mut fields = vec![("b", topic)];
+            let more = credentials.sign(&fields, &[b"x"]);
+            if signs {
+                fields.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
+            }
+            peer.request(request::SEND_MESSAGE_V2, &Pairs(&fields), "x").0
+        };
+        let mut requests: VecDeque<Request> = [("a", true), ("b", true), ("a", false), ("a", true)]
+            .map(|(topic, signs)| send(topic, signs))
+            .into();
+        let opaques =
+            |requests: &VecDeque<Request>| -> Vec<i32> { requests.iter().map(|r| r.frame.opaque).collect() };
+        let before = opaques(&requests);
+        gate.look().refuse_strangers(&mut requests);
+        assert_eq!(opaques(&requests), [before[0], before[3]]);
+        let answers = peer.take();
+        assert_eq!(
+            answers.iter().map(|a| a.opaque).collect::<Vec<_>>(),
+            [before[1], before[2]]
+        );
+        assert!(answers.iter().all(|answer| answer.code == response::SYSTEM_ERROR));
+        let remark = answers[0].remark.as_deref().unwrap_or_default();
+        assert!(
+            remark.contains("AclException: No default permission for topic:b, account RocketMQ of f.yml:2")
+        );
+        let counted: Vec<_> = guard
+            .refused()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        assert_eq!(
+            counted,
+            [("aclRefusedNoAccessKey", 1), ("aclRefusedPermission", 1)]
+        );
+    }
+
+    struct Pairs<'a>(&'a [(&'a str, &'a str)]);
+
+    impl protocol::EncodeHeader for Pairs<'_> {
+        fn encode(&self, writer: &mut protocol::encode::FieldWriter<'_>) {
+            self.0.encode(writer);
         }
     }
 }

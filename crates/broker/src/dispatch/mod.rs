@@ -12,6 +12,7 @@ use remoting::{Connection, Peer, Request, Service};
 pub use gate::{Gate, Pass, Refusal};
 
 use crate::commitlog::Reput;
+use crate::handlers::admin::acl::AclRequests;
 use crate::handlers::admin::cleanup::Cleanup;
 use crate::handlers::admin::group::Group;
 use crate::handlers::admin::ha::Ha;
@@ -57,6 +58,7 @@ pub struct Handlers<D: Disk> {
     pub(crate) queue: ConsumeQueue<D>,
     pub(crate) cleanup: Cleanup<D>,
     pub(crate) stats: BrokerStats,
+    pub(crate) acl: AclRequests<D>,
 }
 
 /// The service of one listener.
@@ -91,6 +93,7 @@ impl<D: Disk + Clone> Handlers<D> {
         should_yield: &dyn Fn() -> bool,
     ) {
         let pass = self.gate.look();
+        pass.refuse_strangers(requests);
         while let Some(next) = requests.front() {
             if let Some(Refusal { code, remark }) = pass.refusal(next) {
                 if let Some(Request { responder, .. }) = requests.pop_front() {
@@ -238,6 +241,11 @@ fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Request, MayWait
         request::GET_ALL_MESSAGE_REQUEST_MODE => |h, r, may| h.ha.request_modes(r, may),
         request::GET_BROKER_HA_STATUS => |h, r, may| h.ha.status(r, may),
         request::GET_BROKER_RUNTIME_INFO => |h, r, may| h.runtime.get(r, may),
+        request::UPDATE_AND_CREATE_ACL_CONFIG => |h, r, may| h.acl.update(r, may),
+        request::DELETE_ACL_CONFIG => |h, r, may| h.acl.delete(r, may),
+        request::GET_BROKER_CLUSTER_ACL_INFO => |h, r, may| h.acl.info(r, may),
+        request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG => |h, r, may| h.acl.update_white(r, may),
+        request::GET_BROKER_CLUSTER_ACL_CONFIG => |h, r, may| h.acl.config(r, may),
         request::RESUME_CHECK_HALF_MESSAGE => |h, r, may| h.transaction.resume(r, may),
         _ => return None,
     })

@@ -60,6 +60,8 @@ pub struct Follower<D: Disk> {
     pub synced: Arc<Growth>,
     /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
+    /// How the master is asked.
+    pub client: remoting::ClientSettings,
 }
 
 /// One connection, as far as it came.
@@ -78,7 +80,7 @@ impl<D: Disk + Clone> Follower<D> {
     }
 
     async fn follow(&self, stop: &CancellationToken) {
-        let client = Client::new(remoting::ClientSettings::default());
+        let client = Client::new(self.client.clone());
         let mut reconnection = Reconnection::default();
         let mut master = self.master.clone();
         let mut said = String::new();

@@ -18,6 +18,8 @@ use crate::tables::{ConfigFile, save};
 /// How often the disk's level is looked at: writes go on within a second after space came back, even if a look or two
 /// come late.
 const HEALTH_EACH: Duration = Duration::from_millis(250);
+/// How often the files of accounts are looked at: Java's cadence.
+const ACCESS_EACH: Duration = Duration::from_secs(5);
 /// How often expired pulls are looked for.
 const HOLD_EACH: Duration = Duration::from_millis(100);
 /// How often answers that wait too long are looked for.
@@ -152,6 +154,10 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     let p = Arc::clone(parts);
     supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
     start("replication", Duration::from_secs(1), Parts::tick_replication);
+    if parts.access.is_some() {
+        let p = Arc::clone(parts);
+        supervisor.task("access control", move |stop| watch_access(Arc::clone(&p), stop));
+    }
     let p = Arc::clone(parts);
     if parts.settings.load().is_slave() {
         supervisor.task("tables of the master", move |stop| {
@@ -321,6 +327,22 @@ async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
             None => tracing::info!("sends are taken again, name servers are told"),
         }
         parts.registration.announce(parts.clock.now_ms());
+    }
+}
+
+/// Puts changed files of accounts in force.
+async fn watch_access<D: Disk + Clone>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let Some(access) = &parts.access else { return };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ACCESS_EACH) => {}
+        }
+        let access = Arc::clone(access);
+        // Files may have to come from the disk.
+        if let Err(panic) = tokio::task::spawn_blocking(move || access.look()).await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
     }
 }
 

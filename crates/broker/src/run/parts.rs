@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use disk::{Clock, Disk};
 use filter::Bloom;
 use parking_lot::Mutex;
-use remoting::Client;
+use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
 use store::{PhysicalOffset, RecoveryReport, Store};
 
 use super::StartError;
+use crate::access::AccessFiles;
 use crate::address;
 use crate::clients::Clients;
 use crate::commitlog::{
@@ -24,8 +25,9 @@ use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::{Limits, Traffic};
 use crate::handlers::admin::{
-    cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue, relay::Relay, reset::Reset,
-    runtime::Runtime, settings::SettingsRequests, stats::BrokerStats, topic::Topic,
+    acl::AclRequests, cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue,
+    relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests, stats::BrokerStats,
+    topic::Topic,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -86,6 +88,8 @@ pub struct Parts<D: Disk> {
     pub registration: Arc<Registration>,
     /// Replication.
     pub replication: Replication<D>,
+    /// The files of accounts, where access control is on.
+    pub access: Option<Arc<AccessFiles<D>>>,
     /// What serves requests.
     pub handlers: Arc<Handlers<D>>,
     /// Every file under `config/`, with how often it is written if no change asks for it, ms.
@@ -161,6 +165,8 @@ impl<D: Disk + Clone> Parts<D> {
         store.tick_disk(now);
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, &clock)?;
+        let access = access_files(&disk, &settings, &clock)?;
+        let sign = sign(&settings)?;
         loaded.clamp(&store);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
@@ -180,6 +186,8 @@ impl<D: Disk + Clone> Parts<D> {
             store_host,
             lane_workers: workers,
             traffic,
+            access,
+            sign,
         }
         .build(now);
         if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
@@ -194,6 +202,28 @@ impl<D: Disk + Clone> Parts<D> {
         }
         Ok((parts, report))
     }
+}
+
+/// The accounts, where access control is on.
+fn access_files<D: Disk + Clone>(
+    disk: &D,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<AccessFiles<D>>>, StartError> {
+    let (true, Some(home)) = (settings.broker.acl_enable, &settings.broker.rocketmq_home) else {
+        return Ok(None);
+    };
+    let files = AccessFiles::load(disk.clone(), &PathBuf::from(home), Arc::clone(clock));
+    let files = files.map_err(|e| StartError::Setting(format!("access control: {e}")))?;
+    let accounts = files.guard.accounts().len();
+    tracing::info!("access control is on, {accounts} accounts are in force");
+    Ok(Some(Arc::new(files)))
+}
+
+/// What signs the broker's own requests, if it has credentials.
+fn sign(settings: &Settings) -> Result<Option<Sign>, StartError> {
+    let credentials = settings.credentials().map_err(StartError::Setting)?;
+    Ok(credentials.map(|credentials| Sign::by(move |fields, body| credentials.sign(fields, body))))
 }
 
 /// The history of roles, in which this start is noted.
@@ -296,9 +326,19 @@ struct Builder<D: Disk> {
     store_host: SocketAddr,
     lane_workers: Workers,
     traffic: Traffic,
+    access: Option<Arc<AccessFiles<D>>>,
+    sign: Option<Sign>,
 }
 
 impl<D: Disk + Clone> Builder<D> {
+    /// A client for requests of the broker's own.
+    fn own_client(&self) -> Client {
+        Client::new(ClientSettings {
+            sign: self.sign.clone(),
+            ..ClientSettings::default()
+        })
+    }
+
     fn build(self, now: i64) -> Parts<D> {
         let stopping = Arc::new(AtomicBool::new(false));
         let items = {
@@ -339,7 +379,7 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(&self.settings),
             Arc::clone(&self.loaded.tables.topics),
             Box::new(move || store.health().is_writable()),
-            Client::new(remoting::ClientSettings::default()),
+            self.own_client(),
         ));
         let replication = self.replication(&log, &registration, unknown, &pulls);
         let limits = Limits {
@@ -354,6 +394,7 @@ impl<D: Disk + Clone> Builder<D> {
         let handlers = Arc::new(Handlers {
             gate: Gate {
                 waiting_sends: Arc::clone(log.appender.acknowledgements.budget()),
+                access: self.access.as_ref().map(|files| Arc::clone(&files.guard)),
             },
             reput: Arc::clone(&log.reput),
             send: self.send(&clients, &log),
@@ -402,6 +443,7 @@ impl<D: Disk + Clone> Builder<D> {
                 link: Arc::clone(&replication.link),
                 slaves: Arc::clone(&replication.slaves),
                 started: now,
+                access: self.access.clone(),
                 checks: Arc::clone(&checks),
                 clock: Arc::clone(&self.clock),
             },
@@ -440,6 +482,10 @@ impl<D: Disk + Clone> Builder<D> {
                 store: Arc::clone(&self.store),
                 clock: Arc::clone(&self.clock),
             },
+            acl: AclRequests {
+                files: self.access.clone(),
+                settings: Arc::clone(&self.settings),
+            },
             lanes,
         });
         Parts {
@@ -459,6 +505,7 @@ impl<D: Disk + Clone> Builder<D> {
             limits,
             registration,
             replication,
+            access: self.access,
             handlers,
             stopping,
         }
@@ -497,6 +544,10 @@ impl<D: Disk + Clone> Builder<D> {
             }),
             synced: Arc::clone(&log.flusher.synced),
             master: registration.master(),
+            client: ClientSettings {
+                sign: self.sign.clone(),
+                ..ClientSettings::default()
+            },
         };
         let metadata = Metadata {
             tables: self.loaded.tables.clone(),
@@ -507,7 +558,7 @@ impl<D: Disk + Clone> Builder<D> {
             answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
             master: registration.master(),
             unknown,
-            client: Client::new(remoting::ClientSettings::default()),
+            client: self.own_client(),
             clock: Arc::clone(&self.clock),
         };
         Replication {

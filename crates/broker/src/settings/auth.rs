@@ -1,12 +1,15 @@
 //! Settings of access control.
 
-use settings::settings;
+use settings::{Secret, settings};
 
-const ACL: &str = "access control is not part of this release";
+const ACL: &str = "users and policies of 5.x are not part of this release; aclEnable has accounts";
 
 settings! {
-    /// Access control of 5.x (Java: AuthConfig); nothing of it is built yet.
+    /// Access control of 5.x (Java: AuthConfig); of it only the credentials of the broker's own requests are built yet.
     pub struct AuthSection, class "AuthConfig", important [];
+    /// Who the broker is when it asks others, a slave its master: `{"accessKey":"a","secretKey":"s"}`. It signs its requests then.
+    inner_client_authentication_credentials: Secret = Secret::default(),
+        java "innerClientAuthenticationCredentials", since "5.3", applies AtStart;
     inert {
         "configName": Option<String> = "null", since "5.3", ACL;
         "clusterName": Option<String> = "null", since "5.3", ACL;
@@ -15,8 +18,7 @@ settings! {
         "authenticationMetadataProvider": Option<String> = "null", since "5.3", ACL;
         "authenticationStrategy": Option<String> = "null", since "5.3", ACL;
         "authenticationWhitelist": Option<String> = "null", since "5.3", ACL;
-        "initAuthenticationUser": Option<String> = "null", since "5.3", ACL;
-        "innerClientAuthenticationCredentials": Option<String> = "null", since "5.3", ACL;
+        "initAuthenticationUser": Secret = "null", since "5.3", ACL;
         "authorizationProvider": Option<String> = "null", since "5.3", ACL;
         "authorizationMetadataProvider": Option<String> = "null", since "5.3", ACL;
         "authorizationStrategy": Option<String> = "null", since "5.3", ACL;

@@ -11,7 +11,6 @@ const METRICS: &str = "metrics are not exported in this release";
 const CONTROLLER: &str = "controller mode is not part of this release";
 const ACCOUNT: &str = "accounting statistics are not kept";
 const COLD: &str = "cold reads are not limited in this release";
-const ACL: &str = "access control is not part of this release";
 const ACTING: &str = "a slave never acts as master in this release";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
 const RECALL: &str = "messages cannot be recalled in this release";
@@ -27,6 +26,8 @@ settings! {
         "msgTraceTopicName", "namesrvAddr", "rejectTransactionMessage", "traceTopicEnable",
         "transactionCheckInterval", "transactionCheckMax", "transactionTimeOut",
     ];
+    /// Serve only requests that an account of `conf/plain_acl.yml` or `conf/acl/` has signed (docs/security.md).
+    acl_enable: bool = false, java "aclEnable", since "4.9", applies AtStart;
     /// Value of TRACE_ON in send replies and stored properties.
     trace_on: bool = true, java "traceOn", since "4.9", applies Live;
     /// Epoch ms before which sends are refused with code 1.
@@ -301,7 +302,6 @@ settings! {
     fixed {
         "messageStorePlugIn": String = "", since "4.9", "store plug-ins are Java classes, which this broker does not run";
         "fetchNamesrvAddrByAddressServer": bool = "false", since "4.9", "name servers are not fetched from an address server; write them into namesrvAddr";
-        "aclEnable": bool = "false", since "4.9", ACL;
         "enableSlaveActingMaster": bool = "false", since "5.3", ACTING;
         "enableRemoteEscape": bool = "false", since "5.3", ACTING;
         "enableControllerMode": bool = "false", since "5.3", CONTROLLER;

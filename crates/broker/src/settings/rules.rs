@@ -14,6 +14,8 @@ use std::path::Path;
 /// What a send has in its frame besides the body, bytes: header and properties.
 const FRAME_ROOM_BYTES: usize = 64 * 1024;
 
+const CREDENTIALS: &str = "innerClientAuthenticationCredentials";
+
 impl Settings {
     /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
     pub(super) fn complete(&mut self, defaults: &Settings, report: &mut Report) {
@@ -22,6 +24,41 @@ impl Settings {
         self.check_ports(report);
         self.check_places(report);
         self.check_sizes(report);
+        self.check_access(report);
+    }
+
+    fn check_access(&self, report: &mut Report) {
+        if self.broker.acl_enable && self.broker.rocketmq_home.is_none() {
+            let text = "aclEnable=true: the accounts are in ROCKETMQ_HOME/conf/plain_acl.yml, and ROCKETMQ_HOME is not set";
+            report.about(Severity::Error, "aclEnable", text);
+        }
+        if let Err(text) = self.credentials() {
+            report.about(Severity::Error, CREDENTIALS, text);
+        }
+    }
+
+    /// Who the broker is when it asks others.
+    ///
+    /// # Errors
+    /// The text is not what it should be; what it is instead is not said.
+    pub fn credentials(&self) -> Result<Option<acl::Credentials>, String> {
+        let Some(text) = self.auth.inner_client_authentication_credentials.reveal() else {
+            return Ok(None);
+        };
+        let fields = serde_json::from_str::<serde_json::Value>(text).ok();
+        let field = |name| {
+            fields
+                .as_ref()?
+                .get(name)?
+                .as_str()
+                .filter(|text| !text.is_empty())
+        };
+        match (field("accessKey"), field("secretKey")) {
+            (Some(key), Some(secret)) => Ok(Some(acl::Credentials::new(key, secret))),
+            _ => Err(format!(
+                "{CREDENTIALS}: it should be {{\"accessKey\":\"...\",\"secretKey\":\"...\"}}"
+            )),
+        }
     }
 
     /// Whether a start with these settings would refuse once `changes` stand in the file, too.

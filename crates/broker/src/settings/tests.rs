@@ -254,7 +254,11 @@ fn rules_between_settings() {
         ("brokerRole=MASTER\n", "ASYNC_MASTER, SYNC_MASTER, SLAVE"),
         ("flushDiskType=ASYNC_MASTER\n", "SYNC_FLUSH, ASYNC_FLUSH"),
         ("deleteWhen=24\n", "hours from 00 to 23"),
-        ("aclEnable=true\n", "access control"),
+        ("authenticationEnabled=true\n", "users and policies"),
+        (
+            "innerClientAuthenticationCredentials={\"accessKey\":\"a\"}\n",
+            "it should be",
+        ),
         ("messageDelayLevel=1s  5s\n", "numbers with s, m, h or d"),
         ("brokerName=\n", "any text but nothing"),
         ("storeType=defaultRocksDB\n", "never in RocksDB"),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
+mod access;
 mod config_files;
 mod delay_offset;
 mod deletion;
@@ -14,8 +15,8 @@ mod live_flush;
 mod live_retention;
 mod live_settings;
 mod name_servers;
-mod pairs;
 mod operators;
+mod pairs;
 mod queries;
 mod registration;
 mod replies;

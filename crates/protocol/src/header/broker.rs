@@ -584,3 +584,55 @@ pub struct NotifyConsumerIdsChangedRequestHeader<'a> {
     /// Group whose members changed.
     pub consumer_group: Cow<'a, str>,
 }
+
+/// UPDATE_AND_CREATE_ACL_CONFIG (50).
+#[derive(Debug, Clone, Header)]
+pub struct UpdateAclConfigRequestHeader<'a> {
+    /// Name of the account.
+    pub access_key: Option<Cow<'a, str>>,
+    /// Its secret.
+    pub secret_key: Option<Cow<'a, str>>,
+    /// Where it needs no signature.
+    pub white_remote_address: Option<Cow<'a, str>>,
+    /// May it do what operators do?
+    pub admin: Option<bool>,
+    /// Permission for topics that are not in the list.
+    pub default_topic_perm: Option<Cow<'a, str>>,
+    /// Permission for groups that are not in the list.
+    pub default_group_perm: Option<Cow<'a, str>>,
+    /// `topic=permission`, separated by commas.
+    pub topic_perms: Option<Cow<'a, str>>,
+    /// `group=permission`, separated by commas.
+    pub group_perms: Option<Cow<'a, str>>,
+}
+
+/// DELETE_ACL_CONFIG (51).
+#[derive(Debug, Clone, Header)]
+pub struct DeleteAclConfigRequestHeader<'a> {
+    /// Name of the account.
+    pub access_key: Option<Cow<'a, str>>,
+}
+
+/// UPDATE_GLOBAL_WHITE_ADDRS_CONFIG (53).
+#[derive(Debug, Clone, Header)]
+pub struct UpdateGlobalWhiteAddrsRequestHeader<'a> {
+    /// Patterns, separated by commas.
+    pub global_white_addrs: Option<Cow<'a, str>>,
+    /// The file; the default one if it is not given.
+    pub acl_file_full_path: Option<Cow<'a, str>>,
+}
+
+/// Answer to GET_BROKER_CLUSTER_ACL_INFO (52).
+#[derive(Debug, Clone, Header)]
+pub struct AclInfoResponseHeader {
+    /// DataVersion of the default file, as JSON.
+    pub version: String,
+    /// DataVersions by the paths of files, as JSON.
+    pub all_acl_file_version: String,
+    /// Address of the broker.
+    pub broker_addr: String,
+    /// Its name.
+    pub broker_name: String,
+    /// Its cluster.
+    pub cluster_name: String,
+}

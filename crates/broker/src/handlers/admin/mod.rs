@@ -1,5 +1,6 @@
 //! Requests of operators and their tools, one file a subject.
 
+pub mod acl;
 pub mod cleanup;
 pub mod group;
 pub mod ha;

@@ -14,6 +14,7 @@ use remoting::Request;
 use message::name::SCHEDULE_TOPIC;
 
 use super::limits::Limits;
+use crate::access::AccessFiles;
 use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
@@ -49,6 +50,8 @@ pub struct Runtime<D: Disk> {
     pub slaves: Arc<SlaveServer<D>>,
     /// When the broker was started, ms since 1970: numbers of changes begin anew then.
     pub started: i64,
+    /// The files of accounts, where access control is on.
+    pub access: Option<Arc<AccessFiles<D>>>,
     /// How half messages are checked.
     pub checks: Arc<Checks<D>>,
     /// Time.
@@ -79,6 +82,12 @@ impl<D: Disk + Clone> Runtime<D> {
         // Ours: why sends are refused, OK if they are not.
         let problem = self.appender.store.health().problem();
         put("storeHealth", problem.unwrap_or_else(|| "OK".to_owned()));
+        if let Some(access) = &self.access {
+            for (reason, count) in access.guard.refused() {
+                put(reason, count.to_string());
+            }
+            put("aclFiles", access.fault().unwrap_or_else(|| "OK".to_owned()));
+        }
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
         self.limits(&mut put);

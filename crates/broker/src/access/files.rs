@@ -1,0 +1,546 @@
+//! The files of accounts: `conf/plain_acl.yml` and those below `conf/acl/` of ROCKETMQ_HOME.
+//!
+//! Read at the start, looked at each five seconds (RocketMQ 4.9.8, AclFileWatchService), changed by tools. What counts is always
+//! what all files say together: unlike Java, where a file that changes is merged into what earlier versions of it left. Where one of
+//! them is no file of accounts, everything stays as it was, and the log says which line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use acl::{Account, AccountUpdate, Accounts, AclFile, BadAccount, BadPattern, Document, Finding, Pattern};
+use disk::{Clock, Disk};
+use parking_lot::Mutex;
+use protocol::body::topic::DataVersion;
+
+use super::Guard;
+
+/// Longest file, bytes: some ten thousand accounts.
+const FILE_MAX_BYTES: u64 = 4 << 20;
+/// How deep folders below `conf/acl/` are looked into.
+const DEPTH_MAX: usize = 8;
+
+/// Why there are no accounts.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file can not be read.
+    #[error("{0}")]
+    Disk(#[from] disk::Error),
+    /// What is in one makes no sense.
+    #[error("{0}")]
+    File(#[from] Finding),
+}
+
+/// Why a change that a tool asked for was not made. Nothing is changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// It can not be an account.
+    #[error("{0}")]
+    Account(#[from] BadAccount),
+    /// It can not be an address that needs no key.
+    #[error("{0}")]
+    White(#[from] BadPattern),
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    NoAccount(String),
+    /// There is no such file, or it is none of accounts.
+    #[error("{0} is no file of accounts of this broker")]
+    NoFile(String),
+    /// The files can not be read, or can not be what they should become.
+    #[error("{0}")]
+    Load(#[from] LoadError),
+}
+
+/// A file and its bytes.
+type Text = (PathBuf, Vec<u8>);
+
+/// What the files said when they were last looked at.
+#[derive(Default)]
+struct Seen {
+    texts: Vec<Text>,
+    /// Of each file that says something.
+    versions: BTreeMap<PathBuf, DataVersion>,
+    /// What is wrong with them now, empty if nothing is.
+    fault: String,
+}
+
+/// The files.
+pub struct AccessFiles<D: Disk> {
+    disk: D,
+    home: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// What they say is put here.
+    pub guard: Arc<Guard>,
+    /// One look or change at a time.
+    seen: Mutex<Seen>,
+}
+
+/// What files say together.
+struct Built {
+    accounts: Accounts,
+    versions: BTreeMap<PathBuf, DataVersion>,
+    odd: Vec<Finding>,
+    /// Files without data.
+    empty: Vec<PathBuf>,
+}
+
+impl<D: Disk> AccessFiles<D> {
+    /// Reads the files below this folder. The default file is made where it is not there, as in Java.
+    ///
+    /// # Errors
+    /// One of them can not be read or makes no sense.
+    pub fn load(disk: D, home: &Path, clock: Arc<dyn Clock>) -> Result<Self, LoadError> {
+        let files = AccessFiles {
+            disk,
+            home: home.to_owned(),
+            clock,
+            guard: Arc::default(),
+            seen: Mutex::default(),
+        };
+        let default = files.default_file();
+        if files.disk.read_small(&default, FILE_MAX_BYTES)?.is_none() {
+            files.disk.write_small(&default, b"", false)?;
+        }
+        let texts = files.read()?;
+        let built = files.build(&texts)?;
+        files.put_in_force(&mut files.seen.lock(), texts, built);
+        Ok(files)
+    }
+
+    /// The file that new accounts are put into.
+    pub fn default_file(&self) -> PathBuf {
+        self.home.join("conf/plain_acl.yml")
+    }
+
+    /// Looks whether the files have changed, and puts in force what they say. Where that makes no sense, what was in force stays.
+    pub fn look(&self) {
+        let mut seen = self.seen.lock();
+        let looked = self.read().map(|texts| match texts == seen.texts {
+            true => None,
+            false => Some((self.build_again(&seen, &texts), texts)),
+        });
+        let fault = match looked {
+            Ok(None) => return,
+            Ok(Some((Ok(built), texts))) => {
+                tracing::info!(
+                    "access control: the files have changed, {} accounts are in force",
+                    built.accounts.len()
+                );
+                return self.put_in_force(&mut seen, texts, built);
+            }
+            Ok(Some((Err(fault), _))) => fault.to_string(),
+            Err(fault) => fault.to_string(),
+        };
+        if seen.fault != fault {
+            tracing::error!("access control: what was in force stays: {fault}");
+            seen.fault = fault;
+        }
+    }
+
+    /// What is wrong with the files now, if anything is.
+    pub fn fault(&self) -> Option<String> {
+        let fault = &self.seen.lock().fault;
+        (!fault.is_empty()).then(|| fault.clone())
+    }
+
+    /// Versions of the files, by their paths; and that of the default file.
+    pub fn versions(&self) -> (BTreeMap<PathBuf, DataVersion>, DataVersion) {
+        let versions = self.seen.lock().versions.clone();
+        let default = versions.get(&self.default_file()).copied().unwrap_or_default();
+        (versions, default)
+    }
+
+    /// All accounts, in the order of the files, and all texts of addresses that need no key.
+    pub fn contents(&self) -> Result<(Vec<String>, Vec<Account>), LoadError> {
+        let mut white = Vec::new();
+        let mut accounts = Vec::new();
+        for (path, text) in &self.seen.lock().texts {
+            let file = self.parse(path, text)?;
+            white.extend(file.white.into_iter().map(|(_, text)| text));
+            accounts.extend(file.accounts);
+        }
+        Ok((white, accounts))
+    }
+
+    /// Puts an account into its file, a new one into the default file.
+    pub fn put_account(&self, update: &AccountUpdate) -> Result<(), ChangeError> {
+        update.check_asked()?;
+        self.change(
+            |documents| {
+                let has = |document: &Document| document.has_account(&update.access_key);
+                let found = documents.iter().find(|(_, document)| has(document));
+                Ok(found.map_or_else(|| self.default_file(), |(path, _)| path.clone()))
+            },
+            |document| Ok(document.put_account(update)?),
+        )
+    }
+
+    /// Takes an account out of its file.
+    pub fn delete_account(&self, access_key: &str) -> Result<(), ChangeError> {
+        let unknown = || ChangeError::NoAccount(access_key.to_owned());
+        self.change(
+            |documents| {
+                let found = documents
+                    .iter()
+                    .find(|(_, document)| document.has_account(access_key));
+                found.map(|(path, _)| path.clone()).ok_or_else(unknown)
+            },
+            |document| {
+                document
+                    .delete_account(access_key)
+                    .then_some(())
+                    .ok_or_else(unknown)
+            },
+        )
+    }
+
+    /// Puts these addresses in the place of those of one file that need no key; without a path, of the default file.
+    pub fn set_white(&self, patterns: &[String], file: Option<&str>) -> Result<(), ChangeError> {
+        for pattern in patterns {
+            Pattern::parse(pattern)?;
+        }
+        let path = file.map_or_else(|| self.default_file(), PathBuf::from);
+        self.change(
+            |documents| match documents.iter().any(|(known, _)| *known == path) {
+                true => Ok(path.clone()),
+                false => Err(ChangeError::NoFile(path.display().to_string())),
+            },
+            |document| {
+                document.set_white(patterns);
+                Ok(())
+            },
+        )
+    }
+
+    /// Changes one file. What it becomes is in force before this returns.
+    fn change(
+        &self,
+        pick: impl FnOnce(&[(PathBuf, Document)]) -> Result<PathBuf, ChangeError>,
+        edit: impl FnOnce(&mut Document) -> Result<(), ChangeError>,
+    ) -> Result<(), ChangeError> {
+        let mut seen = self.seen.lock();
+        let mut texts = self.read()?;
+        let default = self.default_file();
+        if !texts.iter().any(|(path, _)| *path == default) {
+            texts.push((default, Vec::new()));
+        }
+        let mut documents = Vec::with_capacity(texts.len());
+        for (path, text) in &texts {
+            let text = self.text(path, text).map_err(LoadError::File)?;
+            let document = Document::parse(&self.name(path), text).map_err(LoadError::File)?;
+            documents.push((path.clone(), document));
+        }
+        let path = pick(&documents)?;
+        let no_file = || ChangeError::NoFile(path.display().to_string());
+        let (_, document) = documents
+            .iter_mut()
+            .find(|(known, _)| *known == path)
+            .ok_or_else(no_file)?;
+        let (_, text) = texts
+            .iter_mut()
+            .find(|(known, _)| *known == path)
+            .ok_or_else(no_file)?;
+        let version = self.parse(&path, text).map_err(LoadError::File)?.version;
+        edit(document)?;
+        document.bump_version(version, self.clock.now_ms());
+        *text = document.text().into_bytes();
+        let written = text.clone();
+        let built = self.build(&texts).map_err(LoadError::File)?;
+        self.disk
+            .write_small(&path, &written, true)
+            .map_err(LoadError::Disk)?;
+        tracing::info!("access control: {} changed as a tool asked", self.name(&path));
+        self.put_in_force(&mut seen, texts, built);
+        Ok(())
+    }
+
+    fn put_in_force(&self, seen: &mut Seen, texts: Vec<Text>, built: Built) {
+        for odd in &built.odd {
+            tracing::warn!("access control: {odd}");
+        }
+        *seen = Seen {
+            texts,
+            versions: built.versions,
+            fault: String::new(),
+        };
+        self.guard.put(built.accounts);
+    }
+
+    /// All files in the order in which they count.
+    fn read(&self) -> Result<Vec<Text>, LoadError> {
+        let mut texts = Vec::new();
+        self.read_below(&self.home.join("conf/acl"), 0, &mut texts)?;
+        let default = self.default_file();
+        if let Some(text) = self.disk.read_small(&default, FILE_MAX_BYTES)? {
+            texts.push((default, text));
+        }
+        Ok(texts)
+    }
+
+    fn read_below(&self, dir: &Path, depth: usize, texts: &mut Vec<Text>) -> Result<(), LoadError> {
+        for entry in self.disk.list(dir)? {
+            let path = dir.join(&entry.name);
+            if entry.is_dir {
+                // Links may lead round in circles.
+                if depth < DEPTH_MAX {
+                    self.read_below(&path, depth + 1, texts)?;
+                }
+            } else if entry.name.ends_with(".yml") || entry.name.ends_with(".yaml") {
+                // One that went away meanwhile is not there.
+                if let Some(text) = self.disk.read_small(&path, FILE_MAX_BYTES)? {
+                    texts.push((path, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`AccessFiles::build`], but a file that had data and has none now is being written: as in Java it does not count yet.
+    fn build_again(&self, seen: &Seen, texts: &[Text]) -> Result<Built, Finding> {
+        let built = self.build(texts)?;
+        match built.empty.iter().find(|path| seen.versions.contains_key(*path)) {
+            None => Ok(built),
+            Some(path) => Err(Finding {
+                file: self.name(path).into(),
+                line: 1,
+                text: "the file is empty now; `accounts: []` takes all its accounts away".to_owned(),
+            }),
+        }
+    }
+
+    fn build(&self, texts: &[Text]) -> Result<Built, Finding> {
+        let mut files = Vec::new();
+        let mut odd = Vec::new();
+        let mut versions = BTreeMap::new();
+        let mut empty = Vec::new();
+        for (path, text) in texts {
+            let mut file = self.parse(path, text)?;
+            odd.append(&mut file.odd);
+            match file.is_empty {
+                true => empty.push(path.clone()),
+                false => drop(versions.insert(path.clone(), file.version)),
+            }
+            files.push(file);
+        }
+        let (accounts, mut repeated) = Accounts::new(files);
+        odd.append(&mut repeated);
+        Ok(Built {
+            accounts,
+            versions,
+            odd,
+            empty,
+        })
+    }
+
+    fn parse(&self, path: &Path, text: &[u8]) -> Result<AclFile, Finding> {
+        AclFile::read(&self.name(path), self.text(path, text)?)
+    }
+
+    fn text<'t>(&self, path: &Path, text: &'t [u8]) -> Result<&'t str, Finding> {
+        std::str::from_utf8(text).map_err(|e| {
+            let before = text.get(..e.valid_up_to()).unwrap_or_default();
+            Finding {
+                file: self.name(path).into(),
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                text: "not UTF-8".to_owned(),
+            }
+        })
+    }
+
+    /// What messages call a file: its path below the home.
+    fn name(&self, path: &Path) -> String {
+        path.strip_prefix(&self.home)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use disk::{MmapDisk, SystemClock};
+
+    const DEFAULT: &str = "accounts:\n- accessKey: RocketMQ\n  secretKey: 12345678\n";
+
+    struct Home {
+        dir: tempfile::TempDir,
+        files: AccessFiles<MmapDisk>,
+    }
+
+    impl Home {
+        fn new(files: &[(&str, &str)]) -> Result<Home, LoadError> {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                write(&dir, name, text);
+            }
+            let files = AccessFiles::load(MmapDisk::default(), dir.path(), Arc::new(SystemClock))?;
+            Ok(Home { dir, files })
+        }
+
+        fn has(&self, key: &str) -> bool {
+            self.files.guard.accounts().get(key).is_some()
+        }
+
+        fn text(&self, name: &str) -> String {
+            std::fs::read_to_string(self.dir.path().join(name)).unwrap()
+        }
+    }
+
+    fn write(dir: &tempfile::TempDir, name: &str, text: &str) {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn account(key: &str) -> String {
+        format!("accounts:\n- accessKey: {key}\n  secretKey: 12345678\n")
+    }
+
+    fn update(key: &str) -> AccountUpdate {
+        AccountUpdate {
+            access_key: key.to_owned(),
+            secret_key: "secret99".to_owned(),
+            ..AccountUpdate::default()
+        }
+    }
+
+    #[test]
+    fn all_files_count_and_the_default_one_is_made() {
+        let home = Home::new(&[
+            ("conf/acl/team/a.yml", &account("teamuser")),
+            ("conf/acl/b.yaml", &account("yamluser")),
+            ("conf/acl/note.txt", "no file of accounts: ["),
+        ])
+        .unwrap();
+        assert!(home.has("teamuser") && home.has("yamluser"));
+        assert_eq!(home.text("conf/plain_acl.yml"), "");
+    }
+
+    #[test]
+    fn a_fault_at_the_start_is_named() {
+        let fault = Home::new(&[("conf/plain_acl.yml", "accounts:\n- accessKey: x\n")])
+            .err()
+            .unwrap();
+        assert!(fault.to_string().starts_with("conf/plain_acl.yml:2: "), "{fault}");
+    }
+
+    #[test]
+    fn a_fault_later_leaves_in_force_what_was() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        for (text, line) in [
+            ("accounts: [", ":"),
+            ("accounts:\n- accessKey: x\n", ":2: "),
+            ("", ":1: the file is empty now"),
+        ] {
+            write(&home.dir, "conf/plain_acl.yml", text);
+            home.files.look();
+            assert!(home.has("RocketMQ"));
+            let fault = home.files.fault().unwrap();
+            assert!(fault.contains(&format!("conf/plain_acl.yml{line}")), "{fault}");
+        }
+        write(&home.dir, "conf/plain_acl.yml", &account("otheruser"));
+        home.files.look();
+        assert!(home.has("otheruser") && !home.has("RocketMQ"));
+        assert_eq!(home.files.fault(), None);
+        write(&home.dir, "conf/plain_acl.yml", "accounts: []\n");
+        home.files.look();
+        assert!(!home.has("otheruser"));
+    }
+
+    /// Java keeps a global white address for ever if its file had none when it was first loaded.
+    #[test]
+    fn white_addresses_go_with_their_line() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        let is_white = || {
+            home.files
+                .guard
+                .accounts()
+                .white_for([10, 0, 0, 1].into())
+                .is_some()
+        };
+        write(
+            &home.dir,
+            "conf/plain_acl.yml",
+            &format!("globalWhiteRemoteAddresses: [10.0.0.1]\n{DEFAULT}"),
+        );
+        home.files.look();
+        assert!(is_white());
+        write(&home.dir, "conf/plain_acl.yml", DEFAULT);
+        home.files.look();
+        assert!(!is_white());
+    }
+
+    #[test]
+    fn tools_change_the_file_an_account_is_in() {
+        let team = format!("note: kept\n{}", account("teamuser"));
+        let home = Home::new(&[("conf/acl/team.yml", &team), ("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        home.files.put_account(&update("teamuser")).unwrap();
+        home.files.put_account(&update("newuser1")).unwrap();
+        let team = home.text("conf/acl/team.yml");
+        assert!(
+            team.contains("secretKey: secret99") && team.contains("note: kept"),
+            "{team}"
+        );
+        assert!(home.text("conf/plain_acl.yml").contains("accessKey: newuser1"));
+        assert!(home.has("newuser1"));
+        let (versions, default) = home.files.versions();
+        assert_eq!((versions.len(), default.counter), (2, 1));
+        home.files.delete_account("teamuser").unwrap();
+        assert!(!home.has("teamuser") && home.has("RocketMQ"));
+        assert!(matches!(
+            home.files.delete_account("teamuser"),
+            Err(ChangeError::NoAccount(_))
+        ));
+        // A look finds nothing that is not in force.
+        home.files.look();
+        assert!(home.has("newuser1") && !home.has("teamuser"));
+    }
+
+    #[test]
+    fn a_change_that_would_break_the_next_start_is_not_made() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        let outside = home.dir.path().join("outside.yml");
+        std::fs::write(&outside, "").unwrap();
+        let white = |patterns: &[&str], file: Option<&str>| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            home.files.set_white(&patterns, file)
+        };
+        assert!(matches!(white(&["1.2.3"], None), Err(ChangeError::White(_))));
+        for file in [outside.to_str().unwrap(), "/etc/passwd", "conf/../../x.yml"] {
+            assert!(
+                matches!(white(&["1.2.3.4"], Some(file)), Err(ChangeError::NoFile(_))),
+                "{file}"
+            );
+        }
+        assert_eq!(home.text("conf/plain_acl.yml"), DEFAULT);
+        let path = home.files.default_file();
+        white(&["1.2.3.4", "10.1.1.{2,3}"], path.to_str()).unwrap();
+        assert!(
+            home.files
+                .guard
+                .accounts()
+                .white_for([10, 1, 1, 3].into())
+                .is_some()
+        );
+        // While a file makes no sense nothing is changed in any.
+        write(&home.dir, "conf/acl/bad.yml", "accounts: x\n");
+        let refused = home.files.put_account(&update("newuser1")).unwrap_err();
+        assert!(
+            refused.to_string().starts_with("conf/acl/bad.yml:1: "),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn who_may_read_the_file_stays_the_same() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        let path = home.files.default_file();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        home.files.put_account(&update("newuser1")).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

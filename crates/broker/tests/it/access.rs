@@ -1,0 +1,339 @@
+//! Access control of a whole broker: accounts, tools that change them, files that change, what is refused.
+
+use std::path::Path;
+
+use acl::Credentials;
+use protocol::code::{request, response};
+use protocol::header::Short;
+use protocol::header::broker::*;
+use protocol::{EncodeHeader, Frame};
+use remoting::{Body, Client, ClientSettings, Sign};
+use tempfile::TempDir;
+
+use crate::fixture::{Fixture, WITHIN, to};
+
+const ACCOUNTS: &str = "\
+accounts:
+- accessKey: RocketMQ
+  secretKey: 12345678
+  defaultGroupPerm: SUB
+  topicPerms:
+  - Allowed=PUB|SUB
+- accessKey: adminuser
+  secretKey: 12345678
+  admin: true
+";
+
+struct Guarded {
+    fixture: Fixture,
+    user: Client,
+    admin: Client,
+}
+
+fn client(access_key: &str, secret: &str) -> Client {
+    let credentials = Credentials::new(access_key, secret);
+    Client::new(ClientSettings {
+        sign: Some(Sign::by(move |fields, body| credentials.sign(fields, body))),
+        ..ClientSettings::default()
+    })
+}
+
+fn write(home: &Path, text: &str) {
+    std::fs::create_dir_all(home.join("conf")).unwrap();
+    std::fs::write(home.join("conf/plain_acl.yml"), text).unwrap();
+}
+
+impl Guarded {
+    async fn new(text: &str) -> Guarded {
+        let dir = TempDir::new().unwrap();
+        write(dir.path(), text);
+        let home = dir.path().display().to_string();
+        let fixture = Fixture::in_folder(dir, |settings| {
+            settings.broker.acl_enable = true;
+            settings.broker.rocketmq_home = Some(home);
+        })
+        .await;
+        Guarded {
+            fixture,
+            user: client("RocketMQ", "12345678"),
+            admin: client("adminuser", "12345678"),
+        }
+    }
+
+    async fn ask(&self, client: &Client, code: i32, header: &(dyn EncodeHeader + Sync), body: &str) -> Frame {
+        let address = format!("127.0.0.1:{}", self.fixture.port);
+        let body = Body::Bytes(body.to_owned().into());
+        client.invoke(&address, code, header, body, WITHIN).await.unwrap()
+    }
+
+    async fn send(&self, client: &Client, code: i32, topic: &str) -> Frame {
+        self.ask(client, code, &Short(&to(topic, 0, "")), "hello").await
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.fixture.dir.path().join("conf/plain_acl.yml")).unwrap()
+    }
+}
+
+fn remark(frame: &Frame) -> &str {
+    frame.remark.as_deref().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_signed_requests_of_accounts_are_served() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let stranger = &guarded.fixture.client;
+    let wrong = client("RocketMQ", "87654321");
+    for (client, topic, expected) in [
+        (&guarded.user, "Allowed", ""),
+        (&guarded.admin, "Anything", ""),
+        (stranger, "Allowed", "No accessKey is configured"),
+        (&wrong, "Allowed", "Check signature failed for accessKey=RocketMQ"),
+        (
+            &guarded.user,
+            "Denied",
+            "No default permission for topic:Denied, account RocketMQ of conf/plain_acl.yml:2",
+        ),
+    ] {
+        for code in [request::SEND_MESSAGE_V2, request::SEND_BATCH_MESSAGE] {
+            let answer = guarded.send(client, code, topic).await;
+            if expected.is_empty() {
+                assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+            } else {
+                assert_eq!(answer.code, response::SYSTEM_ERROR);
+                let start = format!("org.apache.rocketmq.acl.common.AclException: {expected}");
+                assert!(remark(&answer).starts_with(&start), "{}", remark(&answer));
+            }
+        }
+    }
+    let runtime = guarded
+        .ask(&guarded.user, request::GET_BROKER_RUNTIME_INFO, &(), "")
+        .await;
+    let table = protocol::body::read::<protocol::body::KvTable>(&runtime.body)
+        .unwrap()
+        .table;
+    for (reason, count) in [
+        ("aclRefusedNoAccessKey", "2"),
+        ("aclRefusedSignature", "2"),
+        ("aclRefusedPermission", "2"),
+        ("aclFiles", "OK"),
+    ] {
+        assert_eq!(table.get(reason).map(String::as_str), Some(count), "{reason}");
+    }
+    guarded.fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_change_accounts() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let new = UpdateAclConfigRequestHeader {
+        access_key: Some("newuser1".into()),
+        secret_key: Some("secret99".into()),
+        white_remote_address: None,
+        admin: Some(false),
+        default_topic_perm: None,
+        default_group_perm: None,
+        topic_perms: Some("Denied=PUB,Other=SUB".into()),
+        group_perms: None,
+    };
+    let refused = guarded
+        .ask(&guarded.user, request::UPDATE_AND_CREATE_ACL_CONFIG, &new, "")
+        .await;
+    assert!(
+        remark(&refused).contains("Need admin permission for request code=50, but accessKey=RocketMQ is not")
+    );
+    let made = guarded
+        .ask(&guarded.admin, request::UPDATE_AND_CREATE_ACL_CONFIG, &new, "")
+        .await;
+    assert_eq!((made.code, made.remark), (response::SUCCESS, None));
+    // In force at once.
+    let user = client("newuser1", "secret99");
+    assert_eq!(
+        guarded.send(&user, request::SEND_MESSAGE_V2, "Denied").await.code,
+        response::SUCCESS
+    );
+    assert_eq!(
+        guarded.send(&user, request::SEND_MESSAGE_V2, "Other").await.code,
+        response::SYSTEM_ERROR
+    );
+    assert!(
+        guarded
+            .text()
+            .contains("- accessKey: newuser1\n  secretKey: secret99\n")
+    );
+    let bad = UpdateAclConfigRequestHeader {
+        topic_perms: Some("Denied".into()),
+        ..new.clone()
+    };
+    let refused = guarded
+        .ask(&guarded.admin, request::UPDATE_AND_CREATE_ACL_CONFIG, &bad, "")
+        .await;
+    assert_eq!(refused.code, response::UPDATE_AND_CREATE_ACL_CONFIG_FAILED);
+    assert!(
+        remark(&refused).starts_with("Parse Resource format error for Denied.\n"),
+        "{}",
+        remark(&refused)
+    );
+
+    let info = guarded
+        .ask(&guarded.admin, request::GET_BROKER_CLUSTER_ACL_INFO, &(), "")
+        .await;
+    assert_eq!(info.field("brokerName"), Some("broker-a"));
+    assert!(
+        info.field("version")
+            .unwrap()
+            .starts_with("{\"counter\":1,\"timestamp\":")
+    );
+    assert!(
+        info.field("allAclFileVersion")
+            .unwrap()
+            .contains("conf/plain_acl.yml\":{\"counter\":1")
+    );
+    let config = guarded
+        .ask(&guarded.admin, request::GET_BROKER_CLUSTER_ACL_CONFIG, &(), "")
+        .await;
+    let config = String::from_utf8_lossy(&config.body).into_owned();
+    assert!(
+        config.starts_with(
+            "{\"globalWhiteAddrs\":[],\"plainAccessConfigs\":[{\"accessKey\":\"RocketMQ\",\"admin\":false,"
+        ),
+        "{config}"
+    );
+
+    let delete = |key: &'static str| DeleteAclConfigRequestHeader {
+        access_key: Some(key.into()),
+    };
+    let gone = guarded
+        .ask(
+            &guarded.admin,
+            request::DELETE_ACL_CONFIG,
+            &delete("newuser1"),
+            "",
+        )
+        .await;
+    assert_eq!(gone.code, response::SUCCESS);
+    let answer = guarded.send(&user, request::SEND_MESSAGE_V2, "Denied").await;
+    assert!(
+        remark(&answer).ends_with("No acl config for newuser1"),
+        "{}",
+        remark(&answer)
+    );
+    let unknown = guarded
+        .ask(
+            &guarded.admin,
+            request::DELETE_ACL_CONFIG,
+            &delete("newuser1"),
+            "",
+        )
+        .await;
+    assert_eq!(unknown.code, response::DELETE_ACL_CONFIG_FAILED);
+    assert_eq!(
+        remark(&unknown),
+        "The accesskey[newuser1] corresponding to accessConfig has been deleted failed."
+    );
+
+    let white = |addresses: &'static str, file: Option<&'static str>| UpdateGlobalWhiteAddrsRequestHeader {
+        global_white_addrs: Some(addresses.into()),
+        acl_file_full_path: file.map(Into::into),
+    };
+    let code = request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG;
+    let outside = guarded
+        .ask(&guarded.admin, code, &white("10.1.1.1", Some("/etc/passwd")), "")
+        .await;
+    assert_eq!(outside.code, response::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG_FAILED);
+    assert_eq!(
+        remark(&outside),
+        "The globalWhiteAddresses[10.1.1.1] has been updated failed."
+    );
+    let stranger = &guarded.fixture.client;
+    assert_eq!(
+        guarded.send(stranger, request::SEND_MESSAGE_V2, "Any").await.code,
+        response::SYSTEM_ERROR
+    );
+    assert_eq!(
+        guarded
+            .ask(&guarded.admin, code, &white("127.0.0.{1,2}", None), "")
+            .await
+            .code,
+        response::SUCCESS
+    );
+    assert_eq!(
+        guarded.send(stranger, request::SEND_MESSAGE_V2, "Any").await.code,
+        response::SUCCESS
+    );
+    guarded.fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_in_force_within_seconds() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let wanted = client("lateruser", "12345678");
+    let more = format!("{ACCOUNTS}- accessKey: lateruser\n  secretKey: 12345678\n  defaultTopicPerm: PUB\n");
+    write(guarded.fixture.dir.path(), &more);
+    let deadline = tokio::time::Instant::now() + WITHIN;
+    // Nothing tells a client when a file is in force: it asks again.
+    while guarded.send(&wanted, request::SEND_MESSAGE_V2, "Any").await.code != response::SUCCESS {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // A file that makes no sense changes nothing.
+    write(guarded.fixture.dir.path(), "accounts:\n- accessKey: x\n");
+    loop {
+        let runtime = guarded
+            .ask(&wanted, request::GET_BROKER_RUNTIME_INFO, &(), "")
+            .await;
+        let table = protocol::body::read::<protocol::body::KvTable>(&runtime.body)
+            .unwrap()
+            .table;
+        if table["aclFiles"].starts_with("conf/plain_acl.yml:2: The accessKey=x and secretKey=") {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{}", table["aclFiles"]);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        guarded.send(&wanted, request::SEND_MESSAGE_V2, "Any").await.code,
+        response::SUCCESS
+    );
+    guarded.fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_makes_no_sense_refuses_the_start() {
+    let dir = TempDir::new().unwrap();
+    write(
+        dir.path(),
+        "accounts:\n- accessKey: RocketMQ\n  secretKey: short\n",
+    );
+    let mut settings = crate::fixture::settings(&dir, cluster::free_port());
+    settings.broker.acl_enable = true;
+    settings.broker.rocketmq_home = Some(dir.path().display().to_string());
+    let refused = broker::run::start(settings).await.err().unwrap().to_string();
+    assert!(
+        refused.starts_with("access control: conf/plain_acl.yml:2: "),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_access_control_there_are_no_accounts_to_change() {
+    let fixture = Fixture::new(|_| {}).await;
+    for (code, refused) in [
+        (
+            request::UPDATE_AND_CREATE_ACL_CONFIG,
+            response::UPDATE_AND_CREATE_ACL_CONFIG_FAILED,
+        ),
+        (request::DELETE_ACL_CONFIG, response::DELETE_ACL_CONFIG_FAILED),
+        (
+            request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG,
+            response::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG_FAILED,
+        ),
+        (request::GET_BROKER_CLUSTER_ACL_INFO, response::SYSTEM_ERROR),
+        (request::GET_BROKER_CLUSTER_ACL_CONFIG, response::SYSTEM_ERROR),
+    ] {
+        let answer = fixture.ask(code, &(), "").await;
+        assert_eq!(answer.code, refused, "{code}");
+        assert!(remark(&answer).contains("aclEnable=false"));
+    }
+    fixture.stop().await;
+}
