@@ -223,7 +223,7 @@ fn slave_of(master: &Store<SimDisk>, slave: &Store<SimDisk>) {
     let mut at = slave.max_physical();
     while at < master.max_physical() {
         let bytes = master.raw(at, usize::MAX).unwrap().expect("the master has it");
-        at = slave.append_raw(at, &bytes, NOW).unwrap();
+        at = slave.append_raw(at, &bytes, NOW).unwrap().end;
         settle(slave);
     }
 }
