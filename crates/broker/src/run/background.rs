@@ -260,7 +260,7 @@ async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) 
 impl<D: Disk> Parts<D> {
     /// Stops the groups that have read too far behind since the last call, where the settings want that.
     pub fn stop_slow_groups(&self) {
-        self.handlers.group.stop_slow();
+        self.handlers.admin.group.stop_slow();
     }
 }
 

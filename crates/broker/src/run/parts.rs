@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicBool;
 
 use disk::{Clock, Disk};
 use filter::Bloom;
@@ -13,6 +13,9 @@ use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
 use store::{PhysicalOffset, RecoveryReport, Store};
 
+mod handlers;
+
+use self::handlers::Made;
 use super::StartError;
 use crate::access::AccessFiles;
 use crate::address;
@@ -20,28 +23,14 @@ use crate::clients::Clients;
 use crate::commitlog::{
     Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
 };
-use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
-use crate::dispatch::{Gate, Handlers};
+use crate::dispatch::Handlers;
 use crate::handlers::admin::limits::{Limits, Traffic};
-use crate::handlers::admin::{
-    acl::AclRequests, cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue,
-    relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests, stats::BrokerStats,
-    topic::Topic,
-};
-use crate::handlers::client::Client as ClientHandler;
-use crate::handlers::consumer_offset::ConsumerOffset;
-use crate::handlers::lock::Lock;
 use crate::handlers::pull::{HeldPull, Pull, PullListener};
-use crate::handlers::query::Query;
-use crate::handlers::send::Send;
-use crate::handlers::send_back::SendBack;
-use crate::handlers::transaction::Transaction;
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
-    Admission, CopyParts, Follower, HistoryListener, Link, Metadata, RoleHistory, SlaveServer,
-    SlaveServerParts, UnknownTopic,
+    Admission, CopyParts, Follower, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts, UnknownTopic,
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -341,14 +330,7 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn build(self, now: i64) -> Parts<D> {
         let stopping = Arc::new(AtomicBool::new(false));
-        let items = {
-            let settings = self.settings.load();
-            StatsItems::new(
-                settings.broker.broker_cluster_name.clone(),
-                settings.broker.enable_detail_stat,
-            )
-        };
-        let stats = Arc::new(Stats::new(now, local_day(now), items));
+        let stats = self.stats(now);
         let clients = Clients::default();
         let lanes = Lanes::new(&self.lane_workers);
         let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
@@ -367,20 +349,8 @@ impl<D: Disk + Clone> Builder<D> {
         }
         let log = self.log(listeners, &stats, &stopping);
         let checks = self.checks(&clients, &log, halves);
-        let delivery = Arc::new(Delivery::new(
-            Arc::clone(&log.appender),
-            Arc::clone(&self.loaded.delay_offsets),
-            Arc::clone(&self.levels),
-            Arc::clone(&self.loaded.tables.topics),
-            Arc::clone(&self.clock),
-        ));
-        let store = Arc::clone(&self.store);
-        let registration = Arc::new(Registration::new(
-            Arc::clone(&self.settings),
-            Arc::clone(&self.loaded.tables.topics),
-            Box::new(move || store.health().is_writable()),
-            self.own_client(),
-        ));
+        let delivery = self.delivery(&log);
+        let registration = self.registration();
         let replication = self.replication(&log, &registration, unknown, &pulls);
         let limits = Limits {
             clients: clients.clone(),
@@ -391,103 +361,30 @@ impl<D: Disk + Clone> Builder<D> {
             stats: Arc::clone(&log.stats),
             traffic: self.traffic.clone(),
         };
-        let handlers = Arc::new(Handlers {
-            gate: Gate {
-                waiting_sends: Arc::clone(log.appender.acknowledgements.budget()),
-                access: self.access.as_ref().map(|files| Arc::clone(&files.guard)),
-            },
-            reput: Arc::clone(&log.reput),
-            send: self.send(&clients, &log),
-            send_back: self.send_back(&log),
-            transaction: Transaction {
-                settings: Arc::clone(&self.settings),
-                appender: Arc::clone(&log.appender),
-                delay_levels: Arc::clone(&self.levels),
-                clock: Arc::clone(&self.clock),
-            },
-            pull,
-            query: Query {
-                settings: Arc::clone(&self.settings),
-                store: Arc::clone(&self.store),
-            },
-            client: self.client(&clients),
-            offset: ConsumerOffset {
-                offsets: Arc::clone(&self.loaded.tables.offsets),
-                store: Arc::clone(&self.store),
-            },
-            lock: Lock {
-                locks: Arc::clone(&clients.locks),
-                clock: Arc::clone(&self.clock),
-            },
-            topic: self.topic(&clients, &pulls, &log),
-            group: Group {
-                settings: Arc::clone(&self.settings),
-                tables: self.loaded.tables.clone(),
-                clients: clients.clone(),
-                stats: Arc::clone(&log.stats),
-                store: Arc::clone(&self.store),
-                answer_waiting: {
-                    let pulls = Arc::clone(&pulls);
-                    Box::new(move |groups| pulls.groups_changed(groups))
-                },
-                clock: Arc::clone(&self.clock),
-            },
-            settings: self.settings_requests(&registration, &pulls, &log, &checks),
-            runtime: Runtime {
-                settings: Arc::clone(&self.settings),
-                appender: Arc::clone(&log.appender),
-                limits: limits.clone(),
-                delivery: Arc::clone(&delivery),
-                tables: self.loaded.tables.clone(),
-                dormant: Arc::clone(&self.loaded.dormant),
-                link: Arc::clone(&replication.link),
-                slaves: Arc::clone(&replication.slaves),
-                started: now,
-                access: self.access.clone(),
-                checks: Arc::clone(&checks),
-                clock: Arc::clone(&self.clock),
-            },
-            ha: Ha {
-                settings: Arc::clone(&self.settings),
-                appender: Arc::clone(&log.appender),
-                delays: Arc::clone(&self.loaded.delay_offsets),
-                dormant: Arc::clone(&self.loaded.dormant),
-                slaves: Arc::clone(&replication.slaves),
-                link: Arc::clone(&replication.link),
-            },
-            relay: Relay {
-                settings: Arc::clone(&self.settings),
-                consumers: Arc::clone(&clients.consumers),
-                store: Arc::clone(&self.store),
-            },
-            reset: self.reset(&clients, &pulls),
-            offsets: Offset {
-                settings: Arc::clone(&self.settings),
-                tables: self.loaded.tables.clone(),
-                consumers: Arc::clone(&clients.consumers),
-                store: Arc::clone(&self.store),
-                clock: Arc::clone(&self.clock),
-            },
-            queue: ConsumeQueue {
-                store: Arc::clone(&self.store),
-                consumers: Arc::clone(&clients.consumers),
-                filters: Arc::clone(&self.loaded.filters),
-            },
-            stats: BrokerStats {
-                stats: Arc::clone(&log.stats),
-            },
-            cleanup: Cleanup {
-                stats: Arc::clone(&log.stats),
-                topics: Arc::clone(&self.loaded.tables.topics),
-                store: Arc::clone(&self.store),
-                clock: Arc::clone(&self.clock),
-            },
-            acl: AclRequests {
-                files: self.access.clone(),
-                settings: Arc::clone(&self.settings),
-            },
+        let made = Made {
+            clients,
             lanes,
-        });
+            pull,
+            pulls,
+            log,
+            checks,
+            delivery,
+            registration,
+            replication,
+            limits,
+            now,
+        };
+        let handlers = Arc::new(self.handlers(&made));
+        let Made {
+            clients,
+            log,
+            checks,
+            delivery,
+            registration,
+            replication,
+            limits,
+            ..
+        } = made;
         Parts {
             files: self.files(&log),
             settings: self.settings,
@@ -509,6 +406,35 @@ impl<D: Disk + Clone> Builder<D> {
             handlers,
             stopping,
         }
+    }
+
+    fn stats(&self, now: i64) -> Arc<Stats> {
+        let settings = self.settings.load();
+        let items = StatsItems::new(
+            settings.broker.broker_cluster_name.clone(),
+            settings.broker.enable_detail_stat,
+        );
+        Arc::new(Stats::new(now, local_day(now), items))
+    }
+
+    fn delivery(&self, log: &Log<D>) -> Arc<Delivery<D>> {
+        Arc::new(Delivery::new(
+            Arc::clone(&log.appender),
+            Arc::clone(&self.loaded.delay_offsets),
+            Arc::clone(&self.levels),
+            Arc::clone(&self.loaded.tables.topics),
+            Arc::clone(&self.clock),
+        ))
+    }
+
+    fn registration(&self) -> Arc<Registration> {
+        let store = Arc::clone(&self.store);
+        Arc::new(Registration::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.loaded.tables.topics),
+            Box::new(move || store.health().is_writable()),
+            self.own_client(),
+        ))
     }
 
     fn replication(
@@ -657,103 +583,6 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(&self.clock),
             halves,
         ))
-    }
-
-    fn send(&self, clients: &Clients, log: &Log<D>) -> Send<D> {
-        let region: Arc<str> = Arc::from(self.settings.load().broker.region_id.as_str());
-        Send {
-            settings: Arc::clone(&self.settings),
-            topics: Arc::clone(&self.loaded.tables.topics),
-            groups: Arc::clone(&self.loaded.tables.groups),
-            producers: Arc::clone(&clients.producers),
-            appender: Arc::clone(&log.appender),
-            stats: Arc::clone(&log.stats),
-            clock: Arc::clone(&self.clock),
-            region,
-            delay_levels: Arc::clone(&self.levels),
-            next_queue: AtomicU32::new(0),
-        }
-    }
-
-    fn send_back(&self, log: &Log<D>) -> SendBack<D> {
-        SendBack {
-            settings: Arc::clone(&self.settings),
-            topics: Arc::clone(&self.loaded.tables.topics),
-            groups: Arc::clone(&self.loaded.tables.groups),
-            appender: Arc::clone(&log.appender),
-            delay_levels: Arc::clone(&self.levels),
-            clock: Arc::clone(&self.clock),
-            next_queue: AtomicU32::new(0),
-        }
-    }
-
-    fn client(&self, clients: &Clients) -> ClientHandler {
-        ClientHandler {
-            settings: Arc::clone(&self.settings),
-            consumers: Arc::clone(&clients.consumers),
-            producers: Arc::clone(&clients.producers),
-            groups: Arc::clone(&self.loaded.tables.groups),
-            filters: Arc::clone(&self.loaded.filters),
-            topics: Arc::clone(&self.loaded.tables.topics),
-            clock: Arc::clone(&self.clock),
-        }
-    }
-
-    fn topic(&self, clients: &Clients, pulls: &Arc<PullListener<D>>, log: &Log<D>) -> Topic<D> {
-        let pulls = Arc::clone(pulls);
-        Topic {
-            settings: Arc::clone(&self.settings),
-            topics: Arc::clone(&self.loaded.tables.topics),
-            store: Arc::clone(&self.store),
-            consumers: Arc::clone(&clients.consumers),
-            offsets: Arc::clone(&self.loaded.tables.offsets),
-            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
-            stats: Arc::clone(&log.stats),
-            dormant: Arc::clone(&self.loaded.dormant),
-            clock: Arc::clone(&self.clock),
-        }
-    }
-
-    fn reset(&self, clients: &Clients, pulls: &Arc<PullListener<D>>) -> Reset<D> {
-        let pulls = Arc::clone(pulls);
-        Reset {
-            settings: Arc::clone(&self.settings),
-            tables: self.loaded.tables.clone(),
-            consumers: Arc::clone(&clients.consumers),
-            store: Arc::clone(&self.store),
-            answer_waiting: Box::new(move |groups| pulls.groups_changed(groups)),
-        }
-    }
-
-    fn settings_requests(
-        &self,
-        registration: &Arc<Registration>,
-        pulls: &Arc<PullListener<D>>,
-        log: &Log<D>,
-        checks: &Checks<D>,
-    ) -> SettingsRequests<D> {
-        // The topics before the registration, which tells of them.
-        let listeners: Vec<Arc<dyn SettingsListener>> = vec![
-            Arc::clone(&self.loaded.tables.topics) as _,
-            Arc::clone(registration) as _,
-            Arc::clone(pulls) as _,
-            Arc::clone(&log.appender.acknowledgements) as _,
-            Arc::clone(&log.reput) as _,
-            Arc::new(HistoryListener {
-                history: Arc::clone(&self.history),
-                store: Arc::clone(&self.store),
-            }) as _,
-            Arc::clone(&checks.listener) as _,
-        ];
-        SettingsRequests {
-            config: Arc::new(ConfigStore::new(
-                Arc::clone(&self.settings),
-                Arc::clone(&self.store),
-                listeners,
-                self.disk.clone(),
-                Arc::clone(&self.clock),
-            )),
-        }
     }
 
     fn files(&self, log: &Log<D>) -> Vec<(Arc<dyn ConfigFile>, Option<i64>)> {

@@ -16,10 +16,27 @@ pub mod topic;
 
 use std::sync::Arc;
 
+use disk::Disk;
 use protocol::code::response;
 use remoting::Responder;
 
 use crate::tables::{Change, ConfigFile, OffsetTable, SaveError, TopicTable, WhenSaved};
+
+/// The handlers of operators' requests; each is asked by the dispatch alone.
+pub struct Admin<D: Disk> {
+    pub(crate) topic: topic::Topic<D>,
+    pub(crate) group: group::Group<D>,
+    pub(crate) settings: settings::SettingsRequests<D>,
+    pub(crate) runtime: runtime::Runtime<D>,
+    pub(crate) ha: ha::Ha<D>,
+    pub(crate) relay: relay::Relay<D>,
+    pub(crate) reset: reset::Reset<D>,
+    pub(crate) offsets: offset::Offset<D>,
+    pub(crate) queue: queue::ConsumeQueue<D>,
+    pub(crate) cleanup: cleanup::Cleanup<D>,
+    pub(crate) stats: stats::BrokerStats,
+    pub(crate) acl: acl::AclRequests<D>,
+}
 
 /// A remark and its code: what the admin handlers refuse with.
 #[derive(Debug, thiserror::Error)]
