@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use ::settings::{Live, launch};
 use protocol::code::request;
 use remoting::lane::Workers;
+use remoting::tls::TlsError;
 use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The KV configuration.
     #[error("{0}")]
     Kv(#[from] kv::Error),
+    /// TLS.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
 }
 
 /// A running name server.
@@ -85,8 +89,9 @@ pub async fn start(settings: Settings) -> Result<Namesrv, StartError> {
 /// The same at another address than the settings say; port 0 takes a free one.
 pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv, StartError> {
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
-    let client = Client::new(client_settings(&settings));
-    let server_settings = server_settings(&settings, address);
+    let client = Client::new(client_settings(&settings)?);
+    let server_settings = server_settings(&settings, address)?;
+    let tls = server_settings.tls.clone();
     let (metrics, room) = (
         Arc::clone(&server_settings.metrics),
         Arc::clone(&server_settings.room),
@@ -140,6 +145,15 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(clean(Arc::clone(&sweeper.routes), stop.clone()));
     tasks.spawn(sweep(sweeper, scan, stop.clone()));
+    if let Some(tls) = tls.filter(|tls| tls.has_files()) {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tls.watch() => {}
+            }
+        });
+    }
     tracing::info!("The Name Server serves on {}", server.local_addr());
     Ok(Namesrv {
         server,
@@ -212,7 +226,7 @@ fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
     Ok(SocketAddr::new(ip, port))
 }
 
-fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
+fn server_settings(settings: &Settings, address: SocketAddr) -> Result<ServerSettings, TlsError> {
     let given = &settings.server;
     let mut server = ServerSettings::at(address);
     server.connections_max = process::Descriptors::current().connections_max();
@@ -224,15 +238,17 @@ fn server_settings(settings: &Settings, address: SocketAddr) -> ServerSettings {
         code: request::REGISTER_BROKER,
         max_bytes: REGISTRATION_MAX,
     });
-    server
+    server.tls = settings.server_tls()?;
+    Ok(server)
 }
 
-fn client_settings(settings: &Settings) -> ClientSettings {
+fn client_settings(settings: &Settings) -> Result<ClientSettings, TlsError> {
     let mut client = ClientSettings::default();
     let timeout = u64::try_from(settings.client.connect_timeout_millis).unwrap_or(3000);
     client.connect_timeout = Duration::from_millis(timeout);
     client.limits.idle = seconds(settings.client.client_channel_max_idle_time_seconds);
-    client
+    client.tls = settings.client_tls()?;
+    Ok(client)
 }
 
 fn seconds(given: i32) -> Duration {

@@ -1,12 +1,14 @@
 //! The name server's settings.
 
 use ::settings::launch::{self, Exit, Launch};
-use ::settings::net::{ClientSection, ServerSection};
+use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
     Alias, Group, Hints, NotAKey, Report, Section, Severity, host, optional_path, path, settings,
 };
 use logs::LogSection;
+use remoting::tls::{ClientTls, ClientTlsSettings, ServerTls, ServerTlsSettings, TlsError};
 use std::path::Path;
+use std::sync::Arc;
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
@@ -123,6 +125,8 @@ pub struct Settings {
     pub controller: ControllerSection,
     /// The controller's consensus.
     pub jraft: JraftSection,
+    /// TLS.
+    pub tls: TlsSection,
     /// The log.
     pub log: LogSection,
 }
@@ -138,6 +142,7 @@ impl Default for Settings {
             client: ClientSection::default(),
             controller: ControllerSection::default(),
             jraft: JraftSection::default(),
+            tls: TlsSection::default(),
             log: LogSection::default(),
         }
     }
@@ -151,6 +156,7 @@ impl Group for Settings {
             &self.client,
             &self.controller,
             &self.jraft,
+            &self.tls,
             &self.log,
         ]
     }
@@ -162,6 +168,7 @@ impl Group for Settings {
             &mut self.client,
             &mut self.controller,
             &mut self.jraft,
+            &mut self.tls,
             &mut self.log,
         ]
     }
@@ -223,11 +230,44 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
         settings.namesrv.config_store_path = path.to_string_lossy().into_owned();
     }
     settings.check_places(&mut report);
+    settings.check_tls(&mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
 
 impl Settings {
+    fn check_tls(&mut self, report: &mut Report) {
+        self.tls.read_config_file(report);
+        if let Err(e) = self.server_tls() {
+            report.about(Severity::Error, "tls.server.certPath", e.to_string());
+        }
+        if let Err(e) = self.client_tls() {
+            report.about(Severity::Error, "tls.client.certPath", e.to_string());
+        }
+    }
+
+    /// TLS of the listener, where it is spoken.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn server_tls(&self) -> Result<Option<Arc<ServerTls>>, TlsError> {
+        ServerTls::load(ServerTlsSettings::of(&|key| self.tls.property(key)))
+    }
+
+    /// TLS of the name server's own requests, where it is spoken.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn client_tls(&self) -> Result<Option<ClientTls>, TlsError> {
+        let property = |key: &str| match key {
+            "tls.enable" if self.client.use_tls => Some("true".to_owned()),
+            _ => self.tls.property(key),
+        };
+        ClientTlsSettings::of(&property)
+            .map(|tls| ClientTls::load(&tls))
+            .transpose()
+    }
+
     /// The folder of the KV configuration is known, and can be written.
     fn check_places(&self, report: &mut Report) {
         let text = self.namesrv.kv_config_path.as_str();
@@ -301,7 +341,7 @@ mod tests {
         let known: usize = settings
             .sections()
             .iter()
-            .filter(|section| section.class() != "Log")
+            .filter(|section| !["Log", "Tls"].contains(&section.class()))
             .map(|section| section.rows().len())
             .sum();
         assert_eq!(known, seen.len(), "the table has keys that Java has not");

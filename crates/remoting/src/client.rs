@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use protocol::code::response;
 use protocol::{EncodeHeader, Frame};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connection::Connection;
@@ -119,7 +120,19 @@ impl Client {
             .await
             .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
             .map_err(failed)?;
-        let conn = self.adopt(stream).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let (peer, local) = (
+            stream.peer_addr().map_err(failed)?,
+            stream.local_addr().map_err(failed)?,
+        );
+        let conn = match &self.settings.tls {
+            None => self.adopt(stream, peer, local),
+            Some(tls) => {
+                let shaken = tokio::time::timeout(self.settings.connect_timeout, tls.connect(stream)).await;
+                let timed_out = |_| failed(std::io::ErrorKind::TimedOut.into());
+                self.adopt(shaken.map_err(timed_out)?.map_err(failed)?, peer, local)
+            }
+        };
         *current = Some(Arc::clone(&conn));
         Ok(conn)
     }
@@ -132,9 +145,10 @@ impl Client {
         Arc::clone(slots.entry(address.to_owned()).or_default())
     }
 
-    fn adopt(&self, stream: TcpStream) -> std::io::Result<Arc<Connection>> {
-        stream.set_nodelay(true)?;
-        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+    fn adopt<S>(&self, stream: S, peer: SocketAddr, local: SocketAddr) -> Arc<Connection>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let conn = Connection::signing(
             peer,
             local,
@@ -150,7 +164,7 @@ impl Client {
             Arc::clone(&self.seconds),
         );
         tokio::spawn(task.run());
-        Ok(conn)
+        conn
     }
 
     /// Asks the server at `address` and waits for its answer, whatever its code.

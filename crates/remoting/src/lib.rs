@@ -24,6 +24,7 @@ mod responder;
 mod server;
 mod settings;
 mod task;
+pub mod tls;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

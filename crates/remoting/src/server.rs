@@ -16,6 +16,7 @@ use crate::Service;
 use crate::connection::Connection;
 use crate::settings::{Limits, Metrics, Room, ServerSettings};
 use crate::task::Task;
+use crate::tls::{Accepted, ServerTls};
 
 /// How often silent and stuck connections are looked for; also the tick of the coarse clock.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -41,10 +42,18 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
+/// How a connection begins.
+struct Begin {
+    tls: Arc<ServerTls>,
+    stop: CancellationToken,
+}
+
 struct Acceptor {
     listener: TcpListener,
     limits: Arc<Limits>,
     service: Arc<dyn Service>,
+    tls: Option<Arc<ServerTls>>,
+    stop: CancellationToken,
     tasks: TaskTracker,
     shared: Arc<Shared>,
 }
@@ -86,7 +95,7 @@ impl Bound {
         server
             .tasks
             .spawn(sweep(Arc::clone(&server.shared), server.stop.clone()));
-        server.accept(self.listener, limits, service);
+        server.accept(self.listener, limits, settings.tls, service);
         server
     }
 }
@@ -109,14 +118,23 @@ impl Server {
     /// Serves another port as well, with another service. Connections are counted together, limited by what the first port
     /// was told, and stop together.
     pub fn also(&self, bound: Bound, service: Arc<dyn Service>) {
-        self.accept(bound.listener, Arc::new(bound.settings.limits), service);
+        let ServerSettings { limits, tls, .. } = bound.settings;
+        self.accept(bound.listener, Arc::new(limits), tls, service);
     }
 
-    fn accept(&self, listener: TcpListener, limits: Arc<Limits>, service: Arc<dyn Service>) {
+    fn accept(
+        &self,
+        listener: TcpListener,
+        limits: Arc<Limits>,
+        tls: Option<Arc<ServerTls>>,
+        service: Arc<dyn Service>,
+    ) {
         let acceptor = Acceptor {
             listener,
             limits,
             service,
+            tls,
+            stop: self.stop.clone(),
             tasks: self.tasks.clone(),
             shared: Arc::clone(&self.shared),
         };
@@ -210,23 +228,81 @@ impl Acceptor {
         tracing::debug!("connection of {peer} to {local} accepted");
         let room = Arc::clone(&self.shared.room);
         let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(metrics), room);
+        let now = self.shared.seconds.load(Ordering::Relaxed);
+        conn.active_at.store(now, Ordering::Relaxed);
         open.lock().insert(conn.id(), Arc::clone(&conn));
         metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let task = Task::new(
-            stream,
-            Arc::clone(&conn),
-            Arc::clone(&self.service),
-            Arc::clone(&self.shared.seconds),
-        );
         let leave = Leave {
             open: Arc::clone(open),
             metrics: Arc::clone(metrics),
             id: conn.id(),
         };
+        let (service, seconds) = (Arc::clone(&self.service), Arc::clone(&self.shared.seconds));
+        let begin = self.tls.clone().map(|tls| Begin {
+            tls,
+            stop: self.stop.clone(),
+        });
         self.tasks.spawn(async move {
             let _leave = leave;
-            task.run().await;
+            let accepted = match begin {
+                None => Ok(Accepted::Plain(stream)),
+                // In a box, as is the stream: what a handshake needs is large, and is not kept for every connection.
+                Some(begin) => Box::pin(begin.accept(stream, &conn)).await,
+            };
+            match accepted {
+                Ok(Accepted::Plain(stream)) => Task::new(stream, conn, service, seconds).run().await,
+                Ok(Accepted::Tls(stream)) => {
+                    conn.metrics.tls_connections.fetch_add(1, Ordering::Relaxed);
+                    Task::new(stream, conn, service, seconds).run().await;
+                }
+                Err(why) => refused(&conn, &why),
+            }
         });
+    }
+}
+
+impl Begin {
+    /// Until the first byte has come, and hands are shaken where they are to be.
+    async fn accept(self, stream: TcpStream, conn: &Connection) -> io::Result<Accepted> {
+        // The sweep closes what is silent; nothing runs yet that it could wake.
+        let silent = async {
+            match conn.limits.idle {
+                Duration::ZERO => std::future::pending().await,
+                idle => tokio::time::sleep(idle).await,
+            }
+        };
+        tokio::select! {
+            accepted = self.tls.accept(stream) => accepted,
+            () = silent => Err(io::ErrorKind::TimedOut.into()),
+            // Nothing was asked yet.
+            () = self.stop.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+/// Counts why a connection did not begin.
+fn refused(conn: &Connection, why: &io::Error) {
+    conn.ended();
+    let (peer, metrics) = (conn.peer(), &conn.metrics);
+    match why.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let closed = metrics.closed_plain.fetch_add(1, Ordering::Relaxed) + 1;
+            if closed.is_power_of_two() {
+                tracing::warn!(
+                    "connection of {peer} closed: it is plain, and only TLS is taken (tls.server.mode=enforcing; {closed} \
+                     closed so far)"
+                );
+            }
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::TimedOut => {
+            let failed = metrics.tls_failed.fetch_add(1, Ordering::Relaxed) + 1;
+            if failed.is_power_of_two() {
+                tracing::warn!(
+                    "connection of {peer} closed: the TLS handshake failed: {why} ({failed} failed so far)"
+                );
+            }
+        }
+        _ => tracing::debug!("connection of {peer} closed before it began: {why}"),
     }
 }
 

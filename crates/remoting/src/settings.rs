@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::tls::{ClientTls, ServerTls};
+
 /// Frames of one code that may be larger than others.
 #[derive(Debug, Clone, Copy)]
 pub struct LargeFrames {
@@ -74,6 +76,8 @@ pub struct ServerSettings {
     pub limits: Limits,
     /// Counters; several listeners may share them.
     pub metrics: Arc<Metrics>,
+    /// TLS, where it is spoken; several listeners may share it.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 impl ServerSettings {
@@ -88,6 +92,7 @@ impl ServerSettings {
             receive_buffer_bytes: 0,
             limits: Limits::default(),
             metrics: Arc::default(),
+            tls: None,
         }
     }
 }
@@ -131,6 +136,8 @@ pub struct ClientSettings {
     pub metrics: Arc<Metrics>,
     /// Signs every request.
     pub sign: Option<Sign>,
+    /// Speaks TLS on every connection.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for ClientSettings {
@@ -140,6 +147,7 @@ impl Default for ClientSettings {
             limits: Limits::default(),
             metrics: Arc::default(),
             sign: None,
+            tls: None,
         }
     }
 }
@@ -242,6 +250,12 @@ pub struct Metrics {
     pub closed_idle: AtomicU64,
     /// Connections closed because the peer did not read.
     pub closed_stalled: AtomicU64,
+    /// Connections with TLS.
+    pub tls_connections: AtomicU64,
+    /// Connections closed because their handshake failed or took too long.
+    pub tls_failed: AtomicU64,
+    /// Connections closed because they are plain and only TLS is taken.
+    pub closed_plain: AtomicU64,
     /// Times reading was paused because too much waited for the peer or too many requests were in flight.
     pub reads_paused: AtomicU64,
     /// Requests answered SYSTEM_BUSY because there was no room for their bytes.
@@ -279,6 +293,9 @@ impl std::fmt::Display for Metrics {
                 "connections closed for frames that did not come on",
             ),
             (&self.closed_crowded, "connections closed for want of room"),
+            (&self.tls_connections, "connections with TLS"),
+            (&self.tls_failed, "handshakes failed"),
+            (&self.closed_plain, "plain connections closed"),
             (&self.reads_paused, "pauses of reading"),
             (&self.requests_refused, "requests refused for want of room"),
             (&self.answers_too_large, "answers too large"),

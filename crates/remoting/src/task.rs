@@ -106,6 +106,8 @@ pub(crate) struct Task<S> {
     /// Pieces taken from the outbox and not yet written.
     writing: Pieces,
     unflushed: usize,
+    /// Something was written that the stream may still hold, as one with TLS does.
+    unsent: bool,
     paused: bool,
     peer_done: bool,
     /// The last turn was given up so that more could be pushed.
@@ -136,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             requests: VecDeque::new(),
             writing: Pieces::default(),
             unflushed: 0,
+            unsent: false,
             paused: false,
             peer_done: false,
             gathered: false,
@@ -284,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             return false;
         }
         self.conn.sleeps_for_answers();
-        let quiet = !self.writing.has_remaining() && self.conn.in_flight().0 == 0;
+        let quiet = !self.writing.has_remaining() && !self.unsent && self.conn.in_flight().0 == 0;
         quiet && self.conn.outbox().lock().bytes == 0
     }
 
@@ -520,15 +523,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             let seconds = self.seconds.load(Ordering::Relaxed);
             self.conn.unwritten.store(self.unflushed, Ordering::Relaxed);
             if !self.writing.has_remaining() {
-                return Poll::Ready(Ok(()));
+                return self.poll_flush(cx);
             }
             let written = ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.writing))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unflushed -= written;
+            self.unsent = true;
             self.conn.wrote_at.store(seconds, Ordering::Relaxed);
             self.conn.active_at.store(seconds, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
+    /// Lets go what the stream still holds. A socket holds nothing.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.unsent {
+            return Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx)? {
+            Poll::Ready(()) => {
+                self.unsent = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                // The peer takes nothing: it has the time of one that does not read.
+                self.conn.unwritten.store(1, Ordering::Relaxed);
+                Poll::Pending
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Sections of the network layer, which both servers have.
 
-use crate::{BadValue, settings};
+use crate::{BadValue, Properties, Report, Secret, Section, Severity, optional_path, settings};
 use std::net::IpAddr;
+use std::path::Path;
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const NETTY: &str = "it tunes the network library of the Java server";
 const WATER: &str = "what is queued for a client is bounded by the server itself";
 const CLIENTSEM: &str = "calls in flight are bounded by the server itself";
-const TLS: &str = "TLS is not part of this release";
 
 /// An address of this host that can be listened on.
 fn bindable(address: &str) -> Result<(), BadValue> {
@@ -62,6 +62,8 @@ settings! {
     /// Silence after which the client closes.
     client_channel_max_idle_time_seconds: i32 = 120,
         java "clientChannelMaxIdleTimeSeconds", since "4.9", applies AtStart, range 1..=i32::MAX;
+    /// Speak TLS to other servers, as `tls.enable` says.
+    use_tls: bool = false, java "useTLS", since "4.9", applies AtStart;
     inert {
         "clientCloseSocketIfTimeout": bool = "true", since "4.9", "a late answer is dropped and the connection kept";
         "clientWorkerThreads": i32 = "4", since "4.9", POOLS;
@@ -81,7 +83,158 @@ settings! {
         "socksProxyConfig": String = "{}", since "5.3", "servers are reached directly";
         "scanAvailableNameSrv": bool = "true", since "5.3", "a broker registers with every name server anyway", shown "isScanAvailableNameSrv";
     }
-    fixed {
-        "useTLS": bool = "false", since "4.9", TLS;
+}
+
+/// Where Java looks for more of these keys.
+const TLS_FILE: &str = "/etc/rocketmq/tls.properties";
+
+/// Keys that count from the command line alone in Java, not from `tls.config.file`.
+const NOT_IN_THE_FILE: [&str; 3] = ["tls.server.mode", "tls.enable", "tls.config.file"];
+
+fn tls_mode(mode: &str) -> Result<(), BadValue> {
+    one_of(mode, &["disabled", "permissive", "enforcing"])
+}
+
+fn client_auth(auth: &str) -> Result<(), BadValue> {
+    one_of(&auth.to_ascii_lowercase(), &["none", "optional", "require"])
+}
+
+fn true_or_false(text: &Option<String>) -> Result<(), BadValue> {
+    text.as_deref()
+        .map_or(Ok(()), |text| one_of(text, &["true", "false"]))
+}
+
+fn one_of(text: &str, all: &[&str]) -> Result<(), BadValue> {
+    match all.contains(&text) {
+        true => Ok(()),
+        false => Err(BadValue::new(all.join(", "))),
+    }
+}
+
+settings! {
+    /// TLS (Java: TlsSystemConfig, whose names are system properties there).
+    pub struct TlsSection, class "Tls", important [];
+    /// Which connections are taken: plain ones (`disabled`), plain ones and TLS, as the first byte says (`permissive`), TLS alone
+    /// (`enforcing`).
+    server_mode: String = "permissive".to_owned(), java "tls.server.mode", since "4.9", applies AtStart, check tls_mode;
+    /// Speak TLS to other servers. Not given: when `tls.server.mode` is `enforcing`.
+    enable: Option<String> = None, java "tls.enable", since "4.9", applies AtStart, check true_or_false;
+    /// A properties file whose keys count before those here.
+    config_file: String = TLS_FILE.to_owned(), java "tls.config.file", since "4.9", applies AtStart;
+    /// Show a certificate that is made at the start, check nobody's, and pass over the keys below.
+    test_mode_enable: bool = true, java "tls.test.mode.enable", since "4.9", applies AtStart;
+    /// Whether clients show a certificate: `none`, `optional`, `require`.
+    server_need_client_auth: String = "none".to_owned(),
+        java "tls.server.need.client.auth", since "4.9", applies AtStart, check client_auth;
+    /// Private key of the server, PEM: PKCS#8, plain or encrypted (PBES2), PKCS#1, SEC1.
+    server_key_path: Option<String> = None, java "tls.server.keyPath", since "4.9", applies AtStart, read optional_path;
+    /// Password of that key.
+    server_key_password: Secret = Secret::default(), java "tls.server.keyPassword", since "4.9", applies AtStart;
+    /// Certificate of the server, PEM, with its chain behind it.
+    server_cert_path: Option<String> = None, java "tls.server.certPath", since "4.9", applies AtStart, read optional_path;
+    /// Check certificates of clients.
+    server_auth_client: bool = false, java "tls.server.authClient", since "4.9", applies AtStart;
+    /// Certificates that those of clients lead to.
+    server_trust_cert_path: Option<String> = None,
+        java "tls.server.trustCertPath", since "4.9", applies AtStart, read optional_path;
+    /// Private key for connections to other servers.
+    client_key_path: Option<String> = None, java "tls.client.keyPath", since "4.9", applies AtStart, read optional_path;
+    /// Password of that key.
+    client_key_password: Secret = Secret::default(), java "tls.client.keyPassword", since "4.9", applies AtStart;
+    /// Certificate for connections to other servers.
+    client_cert_path: Option<String> = None, java "tls.client.certPath", since "4.9", applies AtStart, read optional_path;
+    /// Check certificates of other servers; their names are not compared.
+    client_auth_server: bool = false, java "tls.client.authServer", since "4.9", applies AtStart;
+    /// Certificates that those of other servers lead to.
+    client_trust_cert_path: Option<String> = None,
+        java "tls.client.trustCertPath", since "4.9", applies AtStart, read optional_path;
+}
+
+impl TlsSection {
+    /// The value of a key, passwords as they are.
+    pub fn property(&self, key: &str) -> Option<String> {
+        let secret = match key {
+            "tls.server.keyPassword" => &self.server_key_password,
+            "tls.client.keyPassword" => &self.client_key_password,
+            _ => return self.get(key),
+        };
+        secret.reveal().map(str::to_owned)
+    }
+
+    /// Takes what `tls.config.file` says, which counts before what the server's own file says. One that is not there is passed over,
+    /// as in Java; here a warning says so, unless nobody asked for it.
+    pub fn read_config_file(&mut self, report: &mut Report) {
+        let path = self.config_file.clone();
+        let path = Path::new(&path);
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(_) if self.config_file == TLS_FILE => return,
+            Err(e) => {
+                let text = format!("tls.config.file={}: {e}", path.display());
+                return report.about(Severity::Warning, "tls.config.file", text);
+            }
+        };
+        for entry in &Properties::parse(&bytes).entries {
+            let (key, value) = (entry.key.as_str(), entry.value.as_str());
+            if NOT_IN_THE_FILE.contains(&key) || self.row(key).is_none() {
+                let text = format!("`{key}` has no effect in the file of tls.config.file");
+                report.add_at(Severity::Warning, path, entry.line, text);
+            } else if let Err(bad) = self.set(key, value) {
+                report.add_at(
+                    Severity::Error,
+                    path,
+                    entry.line,
+                    format!("bad value of `{key}`: `{value}`; {bad}"),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_tls_counts_before_the_servers_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "tls.test.mode.enable=false\ntls.server.mode=disabled\ntls.server.keyPassword=secret\n\
+                    tls.server.need.client.auth=REQUIRE\ntls.server.keypath=/k\ntls.server.authClient=maybe\n";
+        std::fs::write(file.path(), text).unwrap();
+        let mut tls = TlsSection {
+            server_mode: "enforcing".to_owned(),
+            config_file: file.path().display().to_string(),
+            ..TlsSection::default()
+        };
+        let mut report = Report::default();
+        tls.read_config_file(&mut report);
+        assert_eq!(
+            (tls.server_mode.as_str(), tls.test_mode_enable),
+            ("enforcing", false)
+        );
+        assert_eq!(tls.server_need_client_auth, "REQUIRE");
+        assert_eq!(tls.get("tls.server.keyPassword").as_deref(), Some(Secret::SHOWN));
+        assert_eq!(tls.property("tls.server.keyPassword").as_deref(), Some("secret"));
+        let said = report.to_string();
+        for part in [
+            ":2: `tls.server.mode` has no effect",
+            ":5: `tls.server.keypath` has no effect",
+            ":6: bad value of `tls.server.authClient`",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!said.contains("secret"));
+        // Nobody asked for the usual one, and it need not be there.
+        let mut report = Report::default();
+        TlsSection::default().read_config_file(&mut report);
+        assert_eq!(report.to_string(), "");
+        tls.config_file = "/nowhere/tls.properties".to_owned();
+        tls.read_config_file(&mut report);
+        assert!(
+            report
+                .to_string()
+                .contains("tls.config.file=/nowhere/tls.properties")
+        );
+        assert!(tls.set("tls.server.mode", "enforced").is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use disk::Disk;
 use ha::Need;
+use remoting::tls::ServerTls;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -171,6 +172,22 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
             check_halves(Arc::clone(&p), stop)
         });
     }
+}
+
+/// Reads certificates again when their files change.
+pub(super) fn follow_certificates(tls: Option<Arc<ServerTls>>, supervisor: &Supervisor) {
+    let Some(tls) = tls.filter(|tls| tls.has_files()) else {
+        return;
+    };
+    supervisor.task("certificates", move |stop| {
+        let tls = Arc::clone(&tls);
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tls.watch() => {}
+            }
+        }
+    });
 }
 
 /// Takes slaves' connections.

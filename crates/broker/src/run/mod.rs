@@ -73,7 +73,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     let (ports, given) = Ports::bind(&settings)?;
     let runtime = tokio::runtime::Handle::current();
     // Recovery takes its time.
-    let traffic = ports.traffic();
+    let (traffic, tls) = (ports.traffic(), ports.tls.clone());
     let opened =
         tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime), traffic));
     let parts = match opened.await {
@@ -87,6 +87,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     parts.log.reput.all();
     background::start_savers(&parts, &supervisor);
     background::start_tasks(&parts, &supervisor);
+    background::follow_certificates(tls, &supervisor);
     let replication = match given {
         Some(port) => port,
         None => ports::bind_usual(&parts.settings.snapshot())?,

@@ -155,7 +155,13 @@ impl<D: Disk + Clone> Parts<D> {
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, &clock)?;
         let access = access_files(&disk, &settings, &clock)?;
-        let sign = sign(&settings)?;
+        let client = ClientSettings {
+            sign: sign(&settings)?,
+            tls: settings
+                .client_tls()
+                .map_err(|e| StartError::Setting(e.to_string()))?,
+            ..ClientSettings::default()
+        };
         loaded.clamp(&store);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
@@ -176,7 +182,7 @@ impl<D: Disk + Clone> Parts<D> {
             lane_workers: workers,
             traffic,
             access,
-            sign,
+            client,
         }
         .build(now);
         if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
@@ -316,16 +322,14 @@ struct Builder<D: Disk> {
     lane_workers: Workers,
     traffic: Traffic,
     access: Option<Arc<AccessFiles<D>>>,
-    sign: Option<Sign>,
+    /// Of requests of the broker's own.
+    client: ClientSettings,
 }
 
 impl<D: Disk + Clone> Builder<D> {
     /// A client for requests of the broker's own.
     fn own_client(&self) -> Client {
-        Client::new(ClientSettings {
-            sign: self.sign.clone(),
-            ..ClientSettings::default()
-        })
+        Client::new(self.client.clone())
     }
 
     fn build(self, now: i64) -> Parts<D> {
@@ -470,10 +474,7 @@ impl<D: Disk + Clone> Builder<D> {
             }),
             synced: Arc::clone(&log.flusher.synced),
             master: registration.master(),
-            client: ClientSettings {
-                sign: self.sign.clone(),
-                ..ClientSettings::default()
-            },
+            client: self.client.clone(),
         };
         let metadata = Metadata {
             tables: self.loaded.tables.clone(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use disk::Disk;
+use remoting::tls::ServerTls;
 use remoting::{Bound, Server, Service};
 use settings::launch;
 
@@ -20,6 +21,8 @@ pub(super) struct Ports {
     main: Bound,
     /// The VIP port, `listenPort` - 2.
     vip: Bound,
+    /// TLS of both.
+    pub(super) tls: Option<Arc<ServerTls>>,
 }
 
 impl Ports {
@@ -27,9 +30,12 @@ impl Ports {
     pub(super) fn bind(settings: &Settings) -> Result<(Ports, Option<ReplicationPort>), StartError> {
         let port = settings.server.listen_port;
         let key = format!("listenPort={port}");
-        let main = bind("clients", settings, port, &key)?;
-        let vip = bind("the VIP channel, listenPort - 2", settings, port - 2, &key)?;
-        Ok((Ports { main, vip }, bind_given(settings)?))
+        let tls = settings
+            .server_tls()
+            .map_err(|e| StartError::Setting(e.to_string()))?;
+        let main = bind("clients", settings, &tls, port, &key)?;
+        let vip = bind("the VIP channel, listenPort - 2", settings, &tls, port - 2, &key)?;
+        Ok((Ports { main, vip, tls }, bind_given(settings)?))
     }
 
     /// What the connections of both will occupy.
@@ -54,8 +60,15 @@ impl Ports {
 }
 
 /// Takes a port for a purpose; `key` is the setting that moves it.
-fn bind(purpose: &str, settings: &Settings, port: i32, key: &str) -> Result<Bound, StartError> {
-    let options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
+fn bind(
+    purpose: &str,
+    settings: &Settings,
+    tls: &Option<Arc<ServerTls>>,
+    port: i32,
+    key: &str,
+) -> Result<Bound, StartError> {
+    let mut options = store_settings::server(settings, port as u16).map_err(StartError::Setting)?;
+    options.tls.clone_from(tls);
     let address = options.bind;
     let bound = match Server::bind(options.clone()) {
         Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && ask_for(address) => Server::bind(options),

@@ -9,7 +9,7 @@ mod store;
 pub use auth::AuthSection;
 pub use broker::BrokerSection;
 pub use delay_levels::{BadLevel, DelayLevels};
-pub use settings::net::{ClientSection, ServerSection};
+pub use settings::net::{ClientSection, ServerSection, TlsSection};
 pub use store::{BrokerRole, FlushDiskType, StoreSection};
 
 use ipnet::IpNet;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub store: StoreSection,
     /// Access control.
     pub auth: AuthSection,
+    /// TLS.
+    pub tls: TlsSection,
     /// The log.
     pub log: LogSection,
     /// One of [`IN_SYNC_KEYS`] was given, be it with its default: what SUCCESS of a SYNC_MASTER means is 5.x's rule.
@@ -58,6 +60,7 @@ impl Default for Settings {
             client: ClientSection::default(),
             store: StoreSection::default(),
             auth: AuthSection::default(),
+            tls: TlsSection::default(),
             log: LogSection::default(),
             in_sync_given: false,
         }
@@ -72,6 +75,7 @@ impl Group for Settings {
             &self.client,
             &self.store,
             &self.auth,
+            &self.tls,
             &self.log,
         ]
     }
@@ -83,6 +87,7 @@ impl Group for Settings {
             &mut self.client,
             &mut self.store,
             &mut self.auth,
+            &mut self.tls,
             &mut self.log,
         ]
     }

@@ -8,8 +8,10 @@ use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
 use remoting::Limits;
+use remoting::tls::{ClientTls, ClientTlsSettings, ServerTls, ServerTlsSettings, TlsError};
 use settings::{Group, Report, Severity, check_addresses, host};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a send has in its frame besides the body, bytes: header and properties.
 const FRAME_ROOM_BYTES: usize = 64 * 1024;
@@ -25,6 +27,39 @@ impl Settings {
         self.check_places(report);
         self.check_sizes(report);
         self.check_access(report);
+        self.check_tls(report);
+    }
+
+    fn check_tls(&mut self, report: &mut Report) {
+        self.tls.read_config_file(report);
+        if let Err(e) = self.server_tls() {
+            report.about(Severity::Error, "tls.server.certPath", e.to_string());
+        }
+        if let Err(e) = self.client_tls() {
+            report.about(Severity::Error, "tls.client.certPath", e.to_string());
+        }
+    }
+
+    /// TLS of the listeners, where it is spoken.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn server_tls(&self) -> Result<Option<Arc<ServerTls>>, TlsError> {
+        ServerTls::load(ServerTlsSettings::of(&|key| self.tls.property(key)))
+    }
+
+    /// TLS of the broker's own requests, where it is spoken.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn client_tls(&self) -> Result<Option<ClientTls>, TlsError> {
+        let property = |key: &str| match key {
+            "tls.enable" if self.client.use_tls => Some("true".to_owned()),
+            _ => self.tls.property(key),
+        };
+        ClientTlsSettings::of(&property)
+            .map(|tls| ClientTls::load(&tls))
+            .transpose()
     }
 
     fn check_access(&self, report: &mut Report) {
