@@ -143,6 +143,7 @@ public final class Driver {
                     } catch (Exception e) {
                         failed(message, e);
                     }
+                    Thread.sleep(number("pause", 0));
                 }
             }
             case "async" -> {
