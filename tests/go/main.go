@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/rocketmq-client-go/v2"
@@ -138,10 +140,19 @@ func send(o options) {
 	ctx := context.Background()
 	switch mode := o.get("mode", "sync"); mode {
 	case "sync":
-		for i := from; i < from+count; i++ {
+		var stop atomic.Bool
+		if o.get("until", "") == "stdin" {
+			count = math.MaxInt32
+			go func() {
+				_, _ = io.Copy(io.Discard, os.Stdin)
+				stop.Store(true)
+			}()
+		}
+		for i := from; i < from+count && !stop.Load(); i++ {
 			message := message(o, i)
 			result, err := p.SendSync(ctx, message)
 			sent(message, result, err)
+			time.Sleep(time.Duration(o.number("pause", 0)) * time.Millisecond)
 		}
 	case "async":
 		inFlight := make(chan struct{}, 64)

@@ -41,7 +41,12 @@ async function send() {
   await producer.ready();
   line('ready');
   const from = Number(options.from || 0);
-  const end = from + Number(options.count || 1);
+  let end = from + Number(options.count || 1);
+  if (options.until === 'stdin') {
+    end = Infinity;
+    process.stdin.on('end', () => { end = 0; }).resume();
+  }
+  const pause = Number(options.pause || 0);
   const one = async number => {
     const made = message(number);
     const body = made.body.toString();
@@ -62,6 +67,7 @@ async function send() {
   const width = options.mode === 'async' ? 32 : 1;
   for (let i = from; i < end; i += width) {
     await Promise.all(Array.from({ length: Math.min(width, end - i) }, (_, index) => one(i + index)));
+    if (pause > 0) await new Promise(resolve => setTimeout(resolve, pause));
   }
   await producer.close();
 }

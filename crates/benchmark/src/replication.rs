@@ -1,4 +1,5 @@
-//! A master and its slave: what waiting for the slave costs a sender, what both cost the machine, and how fast a new slave has all.
+//! A master and its slave: what waiting for the slave costs a sender, what both cost the machine, how far behind the slave is, how soon it
+//! serves when its master is gone, and how fast a new slave has all.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use admin::observed::used;
-use cluster::{Broker, Cluster, Flavour, Jvm, Wire};
+use cluster::{Answer, Broker, Cluster, Flavour, Jvm, Wire};
 use protocol::SerializeType;
 
 use crate::broker;
@@ -24,6 +25,13 @@ const LOADS: [(&str, usize, usize); 3] = [
     ("sends to a master with a slave, 64 in flight", 8, 8),
     ("sends to a master with a slave, 1024 in flight", 16, 64),
 ];
+const LAG: &str = "a master with a slave, 30000 messages/s";
+const LAG_RATE: u64 = 30_000;
+/// A topic of one queue, whose messages are looked for on the slave.
+const LAG_TOPIC: &str = "BenchmarkLag";
+/// Between two looks: they are not to be the load.
+const LAG_EACH: Duration = Duration::from_millis(5);
+const TAKE_OVER: &str = "a master with a slave is killed";
 const CATCH_UP: &str = "a new slave copies a log";
 /// What it copies, messages of 1 KiB: 1.2 GB.
 const CATCH_UP_MESSAGES: i64 = 1_000_000;
@@ -31,6 +39,9 @@ const CATCH_UP_MESSAGES: i64 = 1_000_000;
 const WITHIN: Duration = Duration::from_secs(300);
 
 const SEND: i32 = 10;
+const PULL: i32 = 11;
+const GET_MAX_OFFSET: i32 = 30;
+const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
 const RUNTIME_INFO: i32 = 28;
 
 /// A master, and its slave.
@@ -63,7 +74,7 @@ impl Pair {
         // The first answers tell that the slave is there.
         let mut wire = Wire::connect(&pair.cluster.broker.address())?;
         let started = Instant::now();
-        while send_one(&mut wire)? != 0 || end(&pair.slave)? < end(&pair.cluster.broker)? {
+        while send_one(&mut wire, TOPIC)?.code() != 0 || end(&pair.slave)? < end(&pair.cluster.broker)? {
             if started.elapsed() > WITHIN {
                 return Err(io::Error::other("the slave does not come"));
             }
@@ -72,6 +83,11 @@ impl Pair {
     }
 
     fn measure(&self, connections: usize, in_flight: usize, seconds: u64) -> io::Result<Cost> {
+        self.measure_at(0, connections, in_flight, seconds)
+    }
+
+    /// The same at a set rate, messages/s; 0: as many as go.
+    fn measure_at(&self, rate: u64, connections: usize, in_flight: usize, seconds: u64) -> io::Result<Cost> {
         let load = Load {
             kind: Kind::Send,
             address: self.cluster.broker.address(),
@@ -82,7 +98,7 @@ impl Pair {
             batch: 1,
             serialize_type: SerializeType::Json,
             has_parts: false,
-            rate: 0,
+            rate,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(seconds),
             once: false,
@@ -92,7 +108,8 @@ impl Pair {
         let before = cpu()?;
         let outcome = load.run()?;
         let slave_cpu = (cpu()?.cpu - before.cpu).as_secs_f64();
-        if outcome.refused > 0.0 {
+        // Whoever does not keep a set rate is seen to by what is stored.
+        if rate == 0 && outcome.refused > 0.0 {
             return Err(io::Error::other(format!(
                 "{} sends were not SEND_OK",
                 outcome.refused
@@ -112,6 +129,8 @@ fn slave(cluster: &Cluster, flavour: Flavour) -> Broker {
         ("mappedFileSizeConsumeQueue", "6000000"),
         ("brokerRole", "SLAVE"),
         ("brokerId", "1"),
+        // 5.x serves no pulls of a slave without it.
+        ("slaveReadEnable", "true"),
     ];
     let namesrv = cluster.namesrv.address();
     Broker::start_in(
@@ -124,12 +143,12 @@ fn slave(cluster: &Cluster, flavour: Flavour) -> Broker {
     )
 }
 
-fn send_one(wire: &mut Wire) -> io::Result<i64> {
+fn send_one(wire: &mut Wire, topic: &str) -> io::Result<Answer> {
     let fields = [
         ("producerGroup", "p"),
-        ("topic", TOPIC),
+        ("topic", topic),
         ("defaultTopic", "TBW102"),
-        ("defaultTopicQueueNums", "8"),
+        ("defaultTopicQueueNums", "1"),
         ("queueId", "0"),
         ("sysFlag", "0"),
         ("bornTimestamp", "1700000000000"),
@@ -138,7 +157,18 @@ fn send_one(wire: &mut Wire) -> io::Result<i64> {
         ("reconsumeTimes", "0"),
         ("unitMode", "false"),
     ];
-    Ok(wire.ask(SEND, &fields, b"one")?.code())
+    wire.ask(SEND, &fields, b"one")
+}
+
+/// Sends one message that is to be stored, and gives its place in the queue.
+fn send_stored(wire: &mut Wire, topic: &str) -> io::Result<i64> {
+    let answer = send_one(wire, topic)?;
+    stored_at(&answer).ok_or_else(|| io::Error::other(format!("a send was answered {}", answer.code())))
+}
+
+fn stored_at(answer: &Answer) -> Option<i64> {
+    let offset = answer.field("queueOffset").filter(|_| answer.code() == 0);
+    offset?.parse().ok()
 }
 
 /// Where a broker's log ends.
@@ -179,6 +209,12 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
             table.add(lines(row, &costs, in_flight > 1));
         }
     }
+    if plan.wants(LAG) {
+        lag(plan, table)?;
+    }
+    if plan.wants(TAKE_OVER) {
+        take_over(plan, table)?;
+    }
     if plan.wants(CATCH_UP) {
         catch_up(plan, table)?;
     }
@@ -214,6 +250,184 @@ fn lines(row: &'static str, costs: &[Vec<(Cost, Cost)>], has_goal: bool) -> Vec<
             Some(Goal::RatioAtMost(0.2)),
         ),
     ]
+}
+
+/// How long after its answer a message can be read from the slave, and what both brokers cost, at a rate that both sides keep.
+fn lag(plan: &Plan, table: &mut Table) -> io::Result<()> {
+    let mut figures: [Vec<f64>; 5] = Default::default();
+    for (_, flavour) in plan.sides() {
+        let pair = Pair::start(flavour, "ASYNC_MASTER")?;
+        // A JVM compiles its code under the first load.
+        pair.measure_at(LAG_RATE, 8, 8, 10)?;
+        let mut found: [Vec<f64>; 5] = Default::default();
+        for _ in 0..plan.rounds {
+            // Without the looks, which cost the slave something.
+            let cost = pair.measure_at(LAG_RATE, 8, 8, plan.seconds)?;
+            let mut lags = pair.lags(plan.seconds)?;
+            lags.sort_by(f64::total_cmp);
+            let part = |part: f64| lags.get((lags.len() as f64 * part) as usize).copied();
+            let of_round = [
+                cost.outcome.rate(),
+                part(0.5).unwrap_or(f64::NAN),
+                part(0.99).unwrap_or(f64::NAN),
+                cost.outcome.cpu_per_million(),
+                cost.slave_cpu / cost.slave_messages * 1e6,
+            ];
+            for (all, one) in found.iter_mut().zip(of_round) {
+                all.push(one);
+            }
+        }
+        for (all, one) in figures.iter_mut().zip(found) {
+            all.push(median(one));
+        }
+    }
+    let [stored, p50, p99, of_master, of_slave] = figures;
+    table.add(vec![
+        Line::of(LAG, "messages/s stored", stored, None),
+        Line::of(LAG, "lag p50 ms", p50, None),
+        Line::of(LAG, "lag p99 ms", p99, Some(Goal::AtMost(2.0))),
+        Line::of(
+            LAG,
+            "CPU s per million, master",
+            of_master,
+            Some(Goal::RatioAtMost(0.2)),
+        ),
+        Line::of(
+            LAG,
+            "CPU s per million, slave",
+            of_slave,
+            Some(Goal::RatioAtMost(0.2)),
+        ),
+    ]);
+    Ok(())
+}
+
+impl Pair {
+    /// Sends under load, and looks each time until the slave has it; ms each.
+    fn lags(&self, seconds: u64) -> io::Result<Vec<f64>> {
+        let master = &self.cluster.broker.address();
+        broker::create_topic(master, LAG_TOPIC)?;
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| self.measure_at(LAG_RATE, 8, 8, seconds));
+            let (mut master, mut slave) = (Wire::connect(master)?, Wire::connect(&self.slave.address())?);
+            let (mut lags, begun) = (Vec::new(), Instant::now());
+            while !load.is_finished() {
+                let answer = send_one(&mut master, LAG_TOPIC)?;
+                let Some(sent) = stored_at(&answer) else {
+                    // Busy: the load is more than it takes.
+                    std::thread::sleep(LAG_EACH);
+                    continue;
+                };
+                let answered = Instant::now();
+                while queue_end(&mut slave, LAG_TOPIC)? <= sent {
+                    if answered.elapsed() > WITHIN {
+                        return Err(io::Error::other("the slave does not have a message in time"));
+                    }
+                }
+                // As long as the load needs to begin.
+                if begun.elapsed() > Duration::from_secs(1) {
+                    lags.push(answered.elapsed().as_secs_f64() * 1e3);
+                }
+                std::thread::sleep(LAG_EACH);
+            }
+            let ended = load.join().map_err(|_| io::Error::other("the load panicked"))?;
+            ended.map(|_| lags)
+        })
+    }
+}
+
+fn queue_end(wire: &mut Wire, topic: &str) -> io::Result<i64> {
+    let answer = wire.ask(GET_MAX_OFFSET, &[("topic", topic), ("queueId", "0")], &[])?;
+    let offset = answer.field("offset").and_then(|offset| offset.parse().ok());
+    offset.ok_or_else(|| io::Error::other("a broker does not say where a queue ends"))
+}
+
+/// From kill -9 of a SYNC_MASTER until the name server says so, and until the slave has given the last message that was acknowledged.
+fn take_over(plan: &Plan, table: &mut Table) -> io::Result<()> {
+    let mut figures: [Vec<f64>; 2] = Default::default();
+    for (_, flavour) in plan.sides() {
+        let mut pair = Pair::start(flavour, "SYNC_MASTER")?;
+        let mut found: [Vec<f64>; 2] = Default::default();
+        for _ in 0..plan.rounds {
+            pair.measure(8, 8, 1)?;
+            let sent = send_stored(&mut Wire::connect(&pair.cluster.broker.address())?, TOPIC)?;
+            let begun = Instant::now();
+            pair.cluster.broker.kill();
+            let gone = until_gone(&pair, begun)?;
+            let served = until_served(&pair, sent, begun)?;
+            for (all, one) in found.iter_mut().zip([gone, served]) {
+                all.push(one.as_secs_f64() * 1e3);
+            }
+            pair.cluster.broker.restart();
+            let mut wire = Wire::connect(&pair.cluster.broker.address())?;
+            while send_one(&mut wire, TOPIC)?.code() != 0 {
+                if begun.elapsed() > WITHIN {
+                    return Err(io::Error::other("the slave does not come back"));
+                }
+            }
+        }
+        for (all, one) in figures.iter_mut().zip(found) {
+            all.push(median(one));
+        }
+    }
+    let [gone, served] = figures;
+    table.add(vec![
+        Line::of(TAKE_OVER, "ms until the name server says so", gone, None),
+        Line::of(
+            TAKE_OVER,
+            "ms until the slave serves the last message",
+            served,
+            None,
+        ),
+    ]);
+    Ok(())
+}
+
+fn until_gone(pair: &Pair, begun: Instant) -> io::Result<Duration> {
+    let mut wire = Wire::connect(&pair.cluster.namesrv.address())?;
+    let master = pair.cluster.broker.address();
+    loop {
+        let route = wire.ask(GET_ROUTEINFO_BY_TOPIC, &[("topic", TOPIC)], &[])?;
+        if !String::from_utf8_lossy(&route.body).contains(&format!("\"{master}\"")) {
+            return Ok(begun.elapsed());
+        }
+        if begun.elapsed() > WITHIN {
+            return Err(io::Error::other(
+                "the name server does not see that the master is gone",
+            ));
+        }
+    }
+}
+
+fn until_served(pair: &Pair, offset: i64, begun: Instant) -> io::Result<Duration> {
+    let mut wire = Wire::connect(&pair.slave.address())?;
+    let offset = offset.to_string();
+    let fields = [
+        ("consumerGroup", "benchmark"),
+        ("topic", TOPIC),
+        ("queueId", "0"),
+        ("queueOffset", &offset),
+        ("maxMsgNums", "1"),
+        ("sysFlag", "4"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "0"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    loop {
+        let pulled = wire.ask(PULL, &fields, &[])?;
+        if pulled.code() == 0 && !pulled.body.is_empty() {
+            return Ok(begun.elapsed());
+        }
+        if begun.elapsed() > WITHIN {
+            return Err(io::Error::other(format!(
+                "the slave does not serve: {} {}",
+                pulled.code(),
+                pulled.remark()
+            )));
+        }
+    }
 }
 
 /// A slave without a log comes to a master that has one; beside it a plain copy of the same files through a socket.

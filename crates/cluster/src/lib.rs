@@ -17,6 +17,7 @@ mod build;
 mod clients;
 mod ports;
 mod process;
+mod proxy;
 mod servers;
 mod wire;
 
@@ -25,5 +26,6 @@ pub use build::{java_classes, java_servers, our_program, repository};
 pub use clients::{Client, Event, Language, java_mqadmin};
 pub use ports::free_port;
 pub use process::Process;
-pub use servers::{Broker, Cluster, Flavour, Jvm, NameServer, Tuning, java};
+pub use proxy::Proxy;
+pub use servers::{Broker, Brokers, Cluster, Flavour, Jvm, NameServer, Tuning, java};
 pub use wire::{Answer, Wire, frame};

@@ -4,6 +4,7 @@ use crate::build::{java_servers, our_program};
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::wire::wait_for_route;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -147,6 +148,77 @@ impl Cluster {
     }
 }
 
+/// A folder with a name server in it, and the brokers of a folder of properties files.
+#[derive(Debug)]
+pub struct Brokers {
+    /// The name server.
+    pub namesrv: NameServer,
+    /// Each by its file's name without the ending.
+    pub brokers: BTreeMap<String, Broker>,
+    // Last, as in a cluster.
+    dir: Dir,
+}
+
+impl Brokers {
+    /// Starts ours by every file of `conf`, masters first, with ports and folders of their own and these settings besides.
+    ///
+    /// # Panics
+    /// One of them does not start.
+    pub fn of_files(conf: &Path, tuning: Tuning<'_>) -> Brokers {
+        let dir = tempfile::Builder::new()
+            .prefix("rocketmq-e2e-")
+            .tempdir()
+            .expect("a temporary folder");
+        let namesrv = NameServer::start(Flavour::Ours, dir.path());
+        let mut brokers = BTreeMap::new();
+        let mut files: Vec<PathBuf> = fs::read_dir(conf)
+            .expect("a folder of properties files")
+            .map(|entry| entry.expect("its entries can be read").path())
+            .collect();
+        files.sort();
+        let texts = files.into_iter().map(|file| {
+            let text = fs::read_to_string(&file).expect("a properties file");
+            (file, text)
+        });
+        // A name server takes no topics from slaves.
+        let (masters, slaves): (Vec<_>, Vec<_>) =
+            texts.partition(|(_, text)| text.lines().any(|line| line == "brokerId=0"));
+        for (file, text) in masters.into_iter().chain(slaves) {
+            let mut settings: BTreeMap<&str, &str> = text
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .filter_map(|line| line.split_once('='))
+                .collect();
+            let name = settings.remove("brokerName").expect("every broker has a name");
+            // Each broker of a test has its own.
+            for own in ["brokerClusterName", "listenPort", "storePathRootDir"] {
+                settings.remove(own);
+            }
+            settings.extend(tuning.iter().copied());
+            let settings: Vec<(&str, &str)> = settings.into_iter().collect();
+            let stem = file.file_stem().expect("a file has a name").to_string_lossy();
+            let runs_as = RunsAs {
+                flavour: Flavour::Ours,
+                jvm: Jvm::Small,
+                launcher: Vec::new(),
+            };
+            let address = namesrv.address();
+            let broker = Broker::start_as(runs_as, dir.path(), &stem, name, &address, &settings);
+            brokers.insert(stem.into_owned(), broker);
+        }
+        Brokers {
+            namesrv,
+            brokers,
+            dir: Dir(Some(dir)),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.0.as_ref().expect("kept until dropped").path()
+    }
+}
+
 /// A running name server.
 #[derive(Debug)]
 pub struct NameServer {
@@ -248,14 +320,15 @@ impl Broker {
         Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)
     }
 
-    /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`.
+    /// As [`Broker::start`], by a program that becomes the one whose command line follows its own: `nsenter`, `prlimit`. In a folder that
+    /// may be named otherwise than the broker.
     ///
     /// # Panics
     /// It does not start.
     pub fn start_under(
         launcher: &[&str],
         flavour: Flavour,
-        dir: &Path,
+        (dir, folder): (&Path, &str),
         name: &str,
         namesrv: &str,
         tuning: Tuning<'_>,
@@ -265,7 +338,7 @@ impl Broker {
             jvm: Jvm::Small,
             launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
         };
-        Broker::start_as(runs_as, dir, name, name, namesrv, tuning)
+        Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)
     }
 
     fn start_as(

@@ -14,7 +14,7 @@ fn with_limit(limit: &str) {
     let broker = Broker::start_under(
         &launcher,
         Flavour::Ours,
-        dir.path(),
+        (dir.path(), "broker-a"),
         "broker-a",
         &namesrv.address(),
         &[],
@@ -61,7 +61,7 @@ fn a_limit_of_a_files_size_is_an_error() {
     let broker = Broker::start_under(
         &launcher,
         Flavour::Ours,
-        dir.path(),
+        (dir.path(), "broker-a"),
         "broker-a",
         &namesrv.address(),
         &[],

@@ -21,13 +21,13 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 const START: Duration = Duration::from_secs(20);
 
 /// A small file system at a folder, seen by those who join its namespace.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     holder: Process,
     at: PathBuf,
 }
 
 impl SmallDisk {
-    fn mount(dir: &Path, at: &Path) -> SmallDisk {
+    pub(crate) fn mount(dir: &Path, at: &Path) -> SmallDisk {
         std::fs::create_dir_all(at).unwrap();
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
@@ -46,8 +46,23 @@ impl SmallDisk {
         }
     }
 
+    /// What a broker is started by that has it.
+    pub(crate) fn launcher(&self) -> [String; 7] {
+        let pid = self.holder.pid().to_string();
+        [
+            "nsenter",
+            "--preserve-credentials",
+            "--user",
+            "--mount",
+            "--target",
+            &pid,
+            "--",
+        ]
+        .map(str::to_owned)
+    }
+
     /// Its files as this process sees them.
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         let inside = self.at.strip_prefix("/").unwrap();
         Path::new("/proc")
             .join(self.holder.pid().to_string())
@@ -56,7 +71,7 @@ impl SmallDisk {
     }
 
     /// Takes all space there is.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut ballast = OpenOptions::new()
             .create(true)
             .append(true)
@@ -73,7 +88,7 @@ impl SmallDisk {
     }
 
     /// Gives it back.
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         std::fs::remove_file(self.path().join("ballast")).unwrap();
     }
 }
@@ -159,16 +174,7 @@ fn fill_and_recover(flush: &str) {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(dir.path(), &dir.path().join("broker-a/store"));
     let namesrv = NameServer::start(Flavour::Ours, dir.path());
-    let pid = disk.holder.pid().to_string();
-    let launcher = [
-        "nsenter",
-        "--preserve-credentials",
-        "--user",
-        "--mount",
-        "--target",
-        &pid,
-        "--",
-    ];
+    let launcher = disk.launcher();
     let tuning = [
         ("flushDiskType", flush),
         ("mappedFileSizeCommitLog", "4194304"),
@@ -176,9 +182,9 @@ fn fill_and_recover(flush: &str) {
         ("maxIndexNum", "4000"),
     ];
     let mut broker = Broker::start_under(
-        &launcher,
+        &launcher.each_ref().map(String::as_str),
         Flavour::Ours,
-        dir.path(),
+        (dir.path(), "broker-a"),
         "broker-a",
         &namesrv.address(),
         &tuning,

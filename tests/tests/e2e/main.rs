@@ -30,6 +30,7 @@ mod hand_over;
 mod load;
 mod mixed;
 mod name_servers;
+mod replicated_clusters;
 mod replication;
 mod replies;
 mod restarts;

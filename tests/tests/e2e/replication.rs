@@ -18,13 +18,18 @@ const GET_ALL_DELAY_OFFSET: i32 = 45;
 const SLAVE: [(&str, &str); 2] = [("brokerRole", "SLAVE"), ("brokerId", "1")];
 
 /// A cluster whose broker is the master of one slave.
-struct Pair {
-    cluster: Cluster,
-    slave: Broker,
+pub(crate) struct Pair {
+    pub(crate) cluster: Cluster,
+    pub(crate) slave: Broker,
 }
 
 impl Pair {
-    fn start(master: Flavour, slave: Flavour, of_master: &[(&str, &str)], of_slave: &[(&str, &str)]) -> Pair {
+    pub(crate) fn start(
+        master: Flavour,
+        slave: Flavour,
+        of_master: &[(&str, &str)],
+        of_slave: &[(&str, &str)],
+    ) -> Pair {
         let cluster = Cluster::of(Flavour::from_env("E2E_NAMESRV"), master, of_master);
         let namesrv = cluster.namesrv.address();
         let tuning = [&SLAVE[..], of_slave].concat();
@@ -39,18 +44,18 @@ impl Pair {
         Pair { cluster, slave }
     }
 
-    fn master(&self) -> &Broker {
+    pub(crate) fn master(&self) -> &Broker {
         &self.cluster.broker
     }
 
     /// Waits until a send to a SYNC_MASTER is answered SEND_OK: a slave is there.
-    fn wait_for_slave(&self) {
+    pub(crate) fn wait_for_slave(&self) {
         let mut wire = Wire::connect(&self.master().address()).unwrap();
         eventually("a slave is in sync", || send_one(&mut wire, "Warm") == 0);
     }
 
     /// Waits until the slave has all of the master's log, and compares the files.
-    fn assert_same_log(&self) {
+    pub(crate) fn assert_same_log(&self) {
         eventually("the slave has the whole log", || {
             end(&self.slave) == end(self.master())
         });
@@ -115,7 +120,7 @@ fn is_in(part: &Value, whole: &Value) -> bool {
     }
 }
 
-fn eventually_or(is_so: &mut dyn FnMut() -> bool) -> Option<()> {
+pub(crate) fn eventually_or(is_so: &mut dyn FnMut() -> bool) -> Option<()> {
     let started = Instant::now();
     while !is_so() {
         if started.elapsed() > LONG {
@@ -126,11 +131,15 @@ fn eventually_or(is_so: &mut dyn FnMut() -> bool) -> Option<()> {
     Some(())
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     eventually_or(&mut is_so).unwrap_or_else(|| panic!("not in time: {what}"));
 }
 
-fn send_one(wire: &mut Wire, topic: &str) -> i64 {
+pub(crate) fn send_one(wire: &mut Wire, topic: &str) -> i64 {
+    send_body(wire, topic, b"one")
+}
+
+pub(crate) fn send_body(wire: &mut Wire, topic: &str, body: &[u8]) -> i64 {
     let fields = [
         ("producerGroup", "p"),
         ("topic", topic),
@@ -145,7 +154,7 @@ fn send_one(wire: &mut Wire, topic: &str) -> i64 {
         ("unitMode", "false"),
         ("batch", "false"),
     ];
-    wire.ask(SEND, &fields, b"one").unwrap().code()
+    wire.ask(SEND, &fields, body).unwrap().code()
 }
 
 fn body(broker: &Broker, code: i32) -> Value {
@@ -187,17 +196,17 @@ fn quote_numbers(text: &str) -> String {
     out + rest
 }
 
-fn runtime(broker: &Broker) -> BTreeMap<String, String> {
+pub(crate) fn runtime(broker: &Broker) -> BTreeMap<String, String> {
     let info = body(broker, RUNTIME_INFO);
     serde_json::from_value(info["table"].clone()).unwrap()
 }
 
-fn end(broker: &Broker) -> i64 {
+pub(crate) fn end(broker: &Broker) -> i64 {
     runtime(broker)["commitLogMaxOffset"].parse().unwrap()
 }
 
 /// Each file of a log by where it begins.
-fn log_of(store: &Path) -> BTreeMap<i64, Vec<u8>> {
+pub(crate) fn log_of(store: &Path) -> BTreeMap<i64, Vec<u8>> {
     let files = std::fs::read_dir(store.join("commitlog")).unwrap();
     let mut log: BTreeMap<i64, Vec<u8>> = files
         .map(|file| {
@@ -282,7 +291,7 @@ fn java_5_3_copies_ours() {
 }
 
 /// Gives a broker another role, by its file and a restart.
-fn take_role(broker: &mut Broker, role: &str, id: &str) {
+pub(crate) fn take_role(broker: &mut Broker, role: &str, id: &str) {
     let text = std::fs::read_to_string(broker.config_file()).unwrap();
     let lines = text
         .lines()

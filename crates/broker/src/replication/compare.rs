@@ -84,16 +84,15 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
         let files = self.store.files_with_records()?;
         let files = files.into_iter().map(|file| file.0).collect();
         let mut comparison = Comparison::new(own, files, master);
-        let mut last_end = own.min;
+        // Known whatever is asked: where all goes at once, it says what that is.
+        let last = self.store.last_record()?;
+        let last_end = match last {
+            Some(at) => at.0 + self.store.record_at(at)?.len() as i64,
+            None => own.min,
+        };
         let outcome = loop {
             match comparison.question() {
-                Question::LastRecord => {
-                    let last = self.store.last_record()?;
-                    if let Some(at) = last {
-                        last_end = at.0 + self.store.record_at(at)?.len() as i64;
-                    }
-                    comparison.answer_last_record(last.map(|at| at.0));
-                }
+                Question::LastRecord => comparison.answer_last_record(last.map(|at| at.0)),
                 Question::Records { from, to, at_most } => {
                     let (from, to) = (PhysicalOffset(from), PhysicalOffset(to));
                     let starts = self.store.record_starts(from, to, at_most)?;

@@ -149,6 +149,7 @@ public final class Driver {
                     } catch (Exception e) {
                         failed(message, e);
                     }
+                    Thread.sleep(number("pause", 0));
                 }
             }
             case "async" -> {

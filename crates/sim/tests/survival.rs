@@ -1,0 +1,312 @@
+//! The table of docs/replication.md: what is left of messages that were answered SEND_OK, for each pair of settings and each
+//! accident. A message is answered with as little done as the settings allow, and then the accident happens.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::lane::Workers;
+use broker::replication::{LogCopy, SlaveSession};
+use broker::run::{Parts, Surroundings};
+use broker::settings::{BrokerRole, FlushDiskType, Settings};
+use disk::{Clock, SimClock, SimDisk};
+use message::record::{Check, Entry, decode};
+use protocol::code::{request, response};
+use protocol::header::Short;
+use protocol::header::broker::SendMessageRequestHeader;
+use remoting::MemoryPeer;
+use store::PhysicalOffset;
+
+type Host = Parts<SimDisk>;
+
+const START_MS: i64 = 1_700_000_000_000;
+const MESSAGES: usize = 12;
+/// Ways in which a power cut may go.
+const CRASHES: u64 = 30;
+
+/// What each accident leaves of what was answered: all of it?
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    /// The master's process dies and starts again.
+    killed_master: bool,
+    /// The slave's process dies and starts again; the master is lost.
+    killed_slave: bool,
+    /// The master's machine loses its power and starts again.
+    unpowered_master: bool,
+    /// Both machines lose their power, and only the slave's comes back.
+    unpowered_slave: bool,
+    /// The master's machine is lost, and the slave takes over.
+    taken_over: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Pair {
+    role: BrokerRole,
+    master: FlushDiskType,
+    slave: FlushDiskType,
+}
+
+struct Machine {
+    disk: SimDisk,
+    host: Host,
+}
+
+fn settings(role: BrokerRole, flush: FlushDiskType) -> Settings {
+    let mut settings = Settings::default();
+    settings.broker.broker_name = "broker-a".to_owned();
+    settings.broker.broker_ip1 = "10.0.0.1".to_owned();
+    settings.broker.broker_id = i64::from(role == BrokerRole::Slave);
+    settings.broker.broker_config_path = Some("/broker.conf".to_owned());
+    settings.store.store_path_root_dir = "/store".to_owned();
+    settings.store.mapped_file_size_commit_log = 16 << 10;
+    settings.store.mapped_file_size_consume_queue = 8 * 20;
+    settings.store.max_hash_slot_num = 16;
+    settings.store.max_index_num = 40;
+    settings.store.max_message_size = 4096;
+    settings.store.broker_role = role;
+    settings.store.flush_disk_type = flush;
+    settings
+}
+
+fn open(disk: SimDisk, settings: Settings) -> Machine {
+    let clock = SimClock::at(START_MS);
+    disk.set_now(clock.now_ms());
+    let surroundings = Surroundings {
+        disk: disk.clone(),
+        clock: Arc::new(clock),
+        workers: Workers::Caller,
+        traffic: Default::default(),
+    };
+    let helpers = store::Helpers {
+        parallel: &store::Inline,
+        progress: &|_| {},
+    };
+    let (host, _) = Parts::assemble(settings, surroundings, &helpers).expect("it starts");
+    host.tables.topics.set_told(u64::MAX);
+    host.log.reput.all();
+    Machine { disk, host }
+}
+
+/// Bodies of all records of a broker's log.
+fn bodies(host: &Host) -> Vec<String> {
+    let store = &host.log.store;
+    let (mut at, mut bodies) = (store.min_physical(), Vec::new());
+    while at < store.max_physical() {
+        let raw = store
+            .raw(at, usize::MAX)
+            .expect("a disk that works")
+            .expect("it is there");
+        match decode(&raw, Check::Body) {
+            Ok(Entry::Record(view)) => {
+                bodies.push(String::from_utf8_lossy(view.body()).into_owned());
+                at = PhysicalOffset(at.0 + view.total_len() as i64);
+            }
+            Ok(Entry::Blank { .. }) => at = PhysicalOffset(at.0 + raw.len() as i64),
+            // Damage that a power cut has left.
+            Err(_) => break,
+        }
+    }
+    bodies
+}
+
+/// A master and its slave, with a connection between them.
+struct Machines {
+    master: Machine,
+    slave: Machine,
+    session: SlaveSession<SimDisk>,
+    copy: LogCopy<SimDisk>,
+    peer: Arc<MemoryPeer>,
+}
+
+impl Machines {
+    fn new(pair: Pair) -> Machines {
+        let master = open(SimDisk::new(), settings(pair.role, pair.master));
+        let slave = open(SimDisk::new(), settings(BrokerRole::Slave, pair.slave));
+        let address = SocketAddr::from(([10, 0, 0, 2], 40_000));
+        let session = master.host.replication.slaves.session(address, 1);
+        let copy = slave.host.replication.follower.copy.begin();
+        let mut machines = Machines {
+            session: session.expect("there is room"),
+            copy,
+            master,
+            slave,
+            peer: MemoryPeer::new(([127, 0, 0, 1], 4000).into()),
+        };
+        // The first report is a wish, and the topic is on disk before anything is counted.
+        machines.carry();
+        machines.send("first");
+        let all = SimClock::at(START_MS).now_ms();
+        broker::tables::save(&*machines.master.host.tables.topics, &machines.master.disk, all)
+            .expect("a disk that works");
+        for _ in 0..4 {
+            machines.carry();
+            machines.master.host.log.flusher.flush(0);
+            machines.slave.host.log.flusher.flush(0);
+        }
+        assert_eq!(machines.answers(), [response::SUCCESS]);
+        machines
+    }
+
+    fn send(&self, body: &str) {
+        let header = SendMessageRequestHeader {
+            producer_group: Some("p".into()),
+            topic: "T".into(),
+            default_topic: Some("TBW102".into()),
+            default_topic_queue_nums: Some(1),
+            queue_id: 0,
+            sys_flag: Some(0),
+            born_timestamp: START_MS,
+            flag: Some(0),
+            properties: Some(""),
+            reconsume_times: Some(0),
+            unit_mode: Some(false),
+            batch: None,
+            max_reconsume_times: None,
+        };
+        let header = Short(&header);
+        let body = body.as_bytes().to_vec();
+        let (request, _) = self.peer.request(request::SEND_MESSAGE_V2, &header, body);
+        self.master
+            .host
+            .handlers
+            .serve(&mut VecDeque::from([request]), true, &|| false);
+        self.master.host.log.reput.wake();
+    }
+
+    fn answers(&self) -> Vec<i32> {
+        self.peer.take().iter().map(|answer| answer.code).collect()
+    }
+
+    /// What the master has goes to the slave, and the slave's word back.
+    fn carry(&mut self) {
+        for _ in 0..2 {
+            self.session.fill().expect("the connection stands");
+            while self.session.has_more() {
+                let mut slices = [IoSlice::new(&[]); 8];
+                let count = self.session.next(&mut slices);
+                let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.iter().copied()).collect();
+                self.session.wrote(all.len());
+                self.copy.append(&all).expect("the slave takes it");
+            }
+            let (report, _) = self.copy.report().expect("a disk that works");
+            let report = report.to_vec();
+            self.copy.wrote(report.len());
+            self.session.receive(&report).expect("the master takes it");
+        }
+    }
+
+    /// Sends, and does no more than what the settings ask for.
+    fn send_until_answered(&mut self, body: &str, pair: Pair) {
+        self.send(body);
+        let mut answers = self.answers();
+        if pair.role == SyncMaster {
+            self.carry();
+            if pair.slave == SyncFlush {
+                answers.extend(self.answers());
+                assert_eq!(answers, [0; 0], "{body}: the slave's disk does not have it");
+                self.slave.host.log.flusher.flush(0);
+                self.carry();
+            }
+        }
+        answers.extend(self.answers());
+        if pair.master == SyncFlush {
+            assert_eq!(answers, [0; 0], "{body}: the master's disk does not have it");
+            self.master.host.log.flusher.flush(0);
+        }
+        answers.extend(self.answers());
+        assert_eq!(answers, [response::SUCCESS], "{body}");
+    }
+}
+
+/// Whether all that was answered is left on a disk, whose broker starts again in this role.
+fn has_all(disk: SimDisk, settings: Settings) -> bool {
+    let machine = open(disk, settings);
+    let found = bodies(&machine.host);
+    (0..MESSAGES).all(|number| found.contains(&format!("answered {number}")))
+}
+
+fn left(pair: Pair) -> Left {
+    let mut machines = Machines::new(pair);
+    for number in 0..MESSAGES {
+        machines.send_until_answered(&format!("answered {number}"), pair);
+    }
+    let master = || settings(pair.role, pair.master);
+    // It is made the master, as docs/replication.md says.
+    let successor = || settings(AsyncMaster, pair.slave);
+    let (of_master, of_slave) = (&machines.master.disk, &machines.slave.disk);
+    let after_cuts = |disk: &SimDisk, settings: &dyn Fn() -> Settings| {
+        (0..CRASHES).all(|way| has_all(disk.crash(way), settings()))
+    };
+    Left {
+        killed_master: has_all(of_master.kill(), master()),
+        killed_slave: has_all(of_slave.kill(), successor()),
+        unpowered_master: after_cuts(of_master, &master),
+        unpowered_slave: after_cuts(of_slave, &successor),
+        taken_over: has_all(of_slave.kill(), successor()),
+    }
+}
+
+fn check(role: BrokerRole, master: FlushDiskType, slave: FlushDiskType, expected: [bool; 5]) {
+    let [
+        killed_master,
+        killed_slave,
+        unpowered_master,
+        unpowered_slave,
+        taken_over,
+    ] = expected;
+    let expected = Left {
+        killed_master,
+        killed_slave,
+        unpowered_master,
+        unpowered_slave,
+        taken_over,
+    };
+    assert_eq!(
+        left(Pair { role, master, slave }),
+        expected,
+        "{role:?} {master:?} {slave:?}"
+    );
+}
+
+use BrokerRole::{AsyncMaster, SyncMaster};
+use FlushDiskType::{AsyncFlush, SyncFlush};
+
+#[test]
+fn an_async_master_with_async_flush_keeps_what_its_process_had() {
+    for slave in [AsyncFlush, SyncFlush] {
+        check(AsyncMaster, AsyncFlush, slave, [true, false, false, false, false]);
+    }
+}
+
+#[test]
+fn an_async_master_with_sync_flush_keeps_what_its_disk_has() {
+    for slave in [AsyncFlush, SyncFlush] {
+        check(AsyncMaster, SyncFlush, slave, [true, false, true, false, false]);
+    }
+}
+
+#[test]
+fn a_sync_master_with_async_flush_and_its_slave_have_it_in_memory() {
+    check(
+        SyncMaster,
+        AsyncFlush,
+        AsyncFlush,
+        [true, true, false, false, true],
+    );
+}
+
+#[test]
+fn a_sync_master_with_async_flush_has_it_on_the_disk_of_a_slave_with_sync_flush() {
+    check(SyncMaster, AsyncFlush, SyncFlush, [true, true, false, true, true]);
+}
+
+#[test]
+fn a_sync_master_with_sync_flush_has_it_on_its_disk_and_in_its_slaves_memory() {
+    check(SyncMaster, SyncFlush, AsyncFlush, [true, true, true, false, true]);
+}
+
+#[test]
+fn a_sync_master_with_sync_flush_and_its_slave_with_sync_flush_have_it_on_both_disks() {
+    check(SyncMaster, SyncFlush, SyncFlush, [true, true, true, true, true]);
+}
