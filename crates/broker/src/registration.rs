@@ -809,6 +809,47 @@ mod tests {
         assert!(!server.is_to_be_mentioned(start + Duration::from_secs(252)));
     }
 
+    /// Before the name servers were asked, nobody can say that they know no master.
+    #[tokio::test]
+    async fn what_a_slave_knows_of_its_master_before_and_after_it_has_asked() {
+        for (given, ha, broker) in [
+            (None, None, None),
+            (Some("h:1"), None, None),
+            (
+                Some("10.0.0.1:10912"),
+                Some("10.0.0.1:10912"),
+                Some("10.0.0.1:10911"),
+            ),
+        ] {
+            let mut settings = Settings::default();
+            settings.store.ha_master_address = given.map(str::to_owned);
+            settings.broker.namesrv_addr = None;
+            let (disk, file) = (disk::SimDisk::default(), "/config/topics.json".into());
+            let topics = TopicTable::load(&disk, file, &crate::tables::Identity::of(&settings), 1);
+            let registration = Arc::new(Registration::new(
+                Arc::new(settings::Live::new(settings)),
+                Arc::new(topics.expect("an empty disk")),
+                Box::new(|| true),
+                Client::new(remoting::ClientSettings::default()),
+            ));
+            let mut master = registration.master();
+            let mut expected = MasterAddress {
+                ha: ha.map(str::to_owned),
+                broker: broker.map(str::to_owned),
+                is_asked: false,
+            };
+            assert_eq!(*master.borrow(), expected);
+            registration.tell_all().await;
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(Arc::clone(&registration).run(stop.clone()));
+            master.changed().await.expect("it is asked");
+            expected.is_asked = true;
+            assert_eq!(*master.borrow(), expected);
+            stop.cancel();
+            running.await.expect("it ends");
+        }
+    }
+
     #[test]
     fn a_restricted_broker_takes_its_right_from_every_topic() {
         let topic = |perm| TopicConfig {
