@@ -35,6 +35,7 @@ mod replies;
 mod restarts;
 mod scripts;
 mod sends;
+mod side_by_side;
 mod takeover;
 mod tools;
 mod transactions;

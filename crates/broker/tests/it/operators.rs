@@ -511,7 +511,9 @@ fn every_groups_progress_is_told_at_once() {
     let broker = broker();
     broker.beat(&client(), "c", "g", "Topic");
     let ask = |is_order: bool| -> ConsumeStatsList {
-        let header = GetConsumeStatsInBrokerHeader { is_order };
+        let header = GetConsumeStatsInBrokerHeader {
+            is_order: Some(is_order),
+        };
         read(&broker.ask(request::GET_BROKER_CONSUME_STATS, &header, ""))
     };
     let all = ask(false);
@@ -596,13 +598,15 @@ fn the_units_of_a_queue_are_shown() {
         (response::SUCCESS, "Index 5 of 1@Topic is not exist!")
     );
     assert!(answer.body.is_empty());
+    // For Java a queue that is not there is one without units.
     let nowhere = QueryConsumeQueueRequestHeader {
         queue_id: Some(9),
+        index: Some(0),
         ..header.clone()
     };
     assert_eq!(
         refused(&ask(&nowhere)),
-        (response::SYSTEM_ERROR, "9@Topic is not exist!")
+        (response::SUCCESS, "Index 0 of 9@Topic is not exist!")
     );
     let none = QueryConsumeQueueRequestHeader {
         count: Some(-1),
