@@ -38,6 +38,12 @@ pub enum UnitExtension {
 }
 
 impl<D: Disk> Store<D> {
+    /// First and one-behind-last offset of a queue; none if it is not there.
+    pub fn existing_queue_bounds(&self, topic: &str, queue_id: i32) -> Option<(QueueOffset, QueueOffset)> {
+        self.queues.get(topic, queue_id)?;
+        Some(self.queue_bounds(topic, queue_id))
+    }
+
     /// Up to `count` units from an offset on, not over the end of a file of the queue; none if there is none at the offset.
     pub fn queue_units(
         &self,

@@ -27,7 +27,8 @@ const KNOWN: &[(&str, &str, i64, i64, &str)] = &[
         0,
         "Java has no samples in its first second",
     ),
-    ("QUERY_CONSUME_QUEUE", "without topic", 1, 0, NO_NAME),
+    ("QUERY_CONSUME_QUEUE", "queueId=-7", 0, 1, ASKED_BEFORE),
+    ("QUERY_CONSUME_QUEUE", "topic=", 0, 1, ASKED_BEFORE),
     ("QUERY_CONSUME_QUEUE", "count=absurd", 0, 1, NO_NUMBER),
     ("QUERY_CONSUME_QUEUE", "index=absurd", 0, 1, NO_NUMBER),
     ("QUERY_CONSUME_QUEUE", "queueId=absurd", 0, 1, NO_NUMBER),
@@ -69,6 +70,7 @@ const KNOWN: &[(&str, &str, i64, i64, &str)] = &[
     ("INVOKE_BROKER_TO_RESET_OFFSET", "offset=", 206, 1, OF_5),
 ];
 const NO_NAME: &str = "Java looks for something called null";
+const ASKED_BEFORE: &str = "Java makes a queue that somebody asks about";
 const NEVER_USED: &str = "Java keeps what nobody could ever use";
 const NO_NUMBER: &str = "Java takes a number that is none for a missing one";
 const OF_5: &str = "Java's 4.9 does not know the field";

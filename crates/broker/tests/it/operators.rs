@@ -598,15 +598,13 @@ fn the_units_of_a_queue_are_shown() {
         (response::SUCCESS, "Index 5 of 1@Topic is not exist!")
     );
     assert!(answer.body.is_empty());
-    // For Java a queue that is not there is one without units.
     let nowhere = QueryConsumeQueueRequestHeader {
         queue_id: Some(9),
-        index: Some(0),
         ..header.clone()
     };
     assert_eq!(
         refused(&ask(&nowhere)),
-        (response::SUCCESS, "Index 0 of 9@Topic is not exist!")
+        (response::SYSTEM_ERROR, "9@Topic is not exist!")
     );
     let none = QueryConsumeQueueRequestHeader {
         count: Some(-1),

@@ -54,7 +54,10 @@ impl<D: Disk> ConsumeQueue<D> {
         };
         let topic = header.topic.as_deref().unwrap_or_default();
         let (queue_id, index) = (header.queue_id.unwrap_or(0), header.index.unwrap_or(0));
-        let (min, max) = self.store.queue_bounds(topic, queue_id);
+        let Some((min, max)) = self.store.existing_queue_bounds(topic, queue_id) else {
+            let error = Error::Value(format!("{queue_id}@{topic} is not exist!"));
+            return refuse(responder, &error);
+        };
         let mut content = ConsumeQueueContent {
             max_queue_index: max.0,
             min_queue_index: min.0,
