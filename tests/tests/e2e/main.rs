@@ -29,6 +29,7 @@ mod full_disk;
 mod hand_over;
 mod load;
 mod mixed;
+mod mqadmin;
 mod name_servers;
 mod replication;
 mod replies;
