@@ -226,7 +226,8 @@ const STEPS: &[Step] = &[
     Step(&["consumerConnection", "-g", "unknown"], By::Lines),
     Step(&["consumerProgress", "-g", "readers"], By::Lines),
     Step(&["consumerProgress", "-g", "readers", "-s", "true"], By::Lines),
-    Step(&["consumerProgress"], By::Lines),
+    // Its list has the rates of the last minute, in whole numbers.
+    Step(&["consumerProgress"], By::Success),
     Step(&["consumerStatus", "-g", "readers"], By::Lines),
     Step(&["consumerStatus", "-g", "readers", "-i", "C"], By::Names),
     Step(&["consumerStatus", "-g", "readers", "-i", "nobody"], By::Lines),
