@@ -277,7 +277,7 @@ impl Instance {
         self.tasks.close();
         self.tasks.wait().await;
         let header = UnregisterClientRequestHeader {
-            client_id: self.client_id.as_str().into(),
+            client_id: Some(self.client_id.as_str().into()),
             producer_group: producer_group.map(Into::into),
             consumer_group: consumer_group.map(Into::into),
         };

@@ -5,7 +5,7 @@ use crate::process::Process;
 use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java};
 use serde::Deserialize;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -177,7 +177,61 @@ fn count_events(event: &str, lines: &[String]) -> usize {
 /// # Panics
 /// It does not end in a minute.
 pub fn java_mqadmin(version: &str, dir: &Path, namesrv: &str, arguments: &[&str]) -> String {
-    // It does not run without a file for its log.
+    let (mut program, log) = mqadmin_program(version, dir);
+    program
+        .arg("org.apache.rocketmq.tools.command.MQAdminStartup")
+        .args(arguments)
+        .args(["-n", namesrv]);
+    let process = Process::start(&format!("mqadmin {version} {arguments:?}"), program, &log);
+    process.wait_exit(Duration::from_secs(60));
+    process.lines().join("\n")
+}
+
+/// The same for many commands, in one process: what each printed, line by line. One without words lists all commands.
+///
+/// # Panics
+/// It does not end in five minutes, or not after the last command.
+pub fn java_mqadmin_session(
+    version: &str,
+    dir: &Path,
+    namesrv: &str,
+    commands: &[Vec<String>],
+) -> Vec<Vec<String>> {
+    let (mut program, log) = mqadmin_program(version, dir);
+    let line = |words: &Vec<String>| match words.is_empty() {
+        true => "\n".to_owned(),
+        false => format!("{}\t-n\t{namesrv}\n", words.join("\t")),
+    };
+    let lines = commands.iter().map(line);
+    let file = log.with_extension("commands");
+    fs::write(&file, lines.collect::<String>()).expect("the temporary folder is writable");
+    program.arg("Admin").arg(&file);
+    let process = Process::start(
+        &format!("mqadmin {version}, {} commands", commands.len()),
+        program,
+        &log,
+    );
+    process.wait_exit(Duration::from_secs(300));
+    let mut said: Vec<Vec<String>> = Vec::new();
+    for line in process.lines() {
+        match line.as_str() {
+            "@@ begin" => said.push(Vec::new()),
+            "@@ end" => {}
+            _ => said.last_mut().expect("a command begins first").push(line),
+        }
+    }
+    assert_eq!(
+        said.len(),
+        commands.len(),
+        "it ended after {:?}",
+        commands.get(said.len().max(1) - 1)
+    );
+    said
+}
+
+/// Java's tools, to be told what to do, and a file for what they print.
+fn mqadmin_program(version: &str, dir: &Path) -> (Command, PathBuf) {
+    // They do not run without a file for their log.
     let conf = dir.join("conf");
     fs::create_dir_all(&conf).expect("the temporary folder is writable");
     fs::write(conf.join("logback_tools.xml"), QUIET_LOGBACK).expect("the temporary folder is writable");
@@ -189,18 +243,12 @@ pub fn java_mqadmin(version: &str, dir: &Path, namesrv: &str, arguments: &[&str]
     ]);
     program.arg(format!("-Drocketmq.home.dir={}", dir.display()));
     program
-        .arg("org.apache.rocketmq.tools.command.MQAdminStartup")
-        .args(arguments)
-        .args(["-n", namesrv]);
-    program
         .current_dir(dir)
         .env("HOME", dir)
         .env("ROCKETMQ_HOME", dir);
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let log = dir.join(format!("mqadmin-{}.out", COUNT.fetch_add(1, Ordering::Relaxed)));
-    let process = Process::start(&format!("mqadmin {version} {arguments:?}"), program, &log);
-    process.wait_exit(Duration::from_secs(60));
-    process.lines().join("\n")
+    (program, log)
 }
 
 /// A line of JSON; anything else that a client prints is its own business.

@@ -496,7 +496,7 @@ async fn a_java_brokers_file_goes_on() {
         );
         // The last member goes: by its own word, and the filter is dead.
         let header = UnregisterClientRequestHeader {
-            client_id: "c1".into(),
+            client_id: Some("c1".into()),
             producer_group: None,
             consumer_group: Some("g".into()),
         };

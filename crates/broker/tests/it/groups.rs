@@ -219,7 +219,7 @@ fn members_hear_of_others_if_their_group_wants_that() {
         broker.beat(&closes, "closes", "g", "Topic");
         assert_eq!(heard(), 2 * wanted, "of who joins");
         let leave = UnregisterClientRequestHeader {
-            client_id: Cow::Borrowed("leaves"),
+            client_id: None,
             producer_group: None,
             consumer_group: Some(Cow::Borrowed("g")),
         };

@@ -511,7 +511,9 @@ fn every_groups_progress_is_told_at_once() {
     let broker = broker();
     broker.beat(&client(), "c", "g", "Topic");
     let ask = |is_order: bool| -> ConsumeStatsList {
-        let header = GetConsumeStatsInBrokerHeader { is_order };
+        let header = GetConsumeStatsInBrokerHeader {
+            is_order: Some(is_order),
+        };
         read(&broker.ask(request::GET_BROKER_CONSUME_STATS, &header, ""))
     };
     let all = ask(false);

@@ -476,7 +476,7 @@ async fn members_hear_of_each_other() {
     );
     assert_eq!(list().await, ["c1"]);
     let leave = UnregisterClientRequestHeader {
-        client_id: Cow::Borrowed("c1"),
+        client_id: Some(Cow::Borrowed("c1")),
         producer_group: Some(Cow::Borrowed("p")),
         consumer_group: Some(Cow::Borrowed("g")),
     };
@@ -736,6 +736,7 @@ async fn the_runtime_info_has_every_key_the_tools_read() {
         .unwrap()
         .table;
     let keys = [
+        "remainTransientStoreBufferNumbs",
         "bootTimestamp",
         "brokerVersion",
         "brokerVersionDesc",

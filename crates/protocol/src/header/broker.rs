@@ -221,7 +221,7 @@ pub struct ViewBrokerStatsDataRequestHeader<'a> {
 #[derive(Debug, Clone, Header)]
 pub struct GetConsumeStatsInBrokerHeader {
     /// Ordered topics only.
-    pub is_order: bool,
+    pub is_order: Option<bool>,
 }
 
 /// QUERY_CONSUME_QUEUE (321).
@@ -453,9 +453,9 @@ pub struct QueryMessageResponseHeader {
 /// UNREGISTER_CLIENT (35).
 #[derive(Debug, Clone, Header)]
 pub struct UnregisterClientRequestHeader<'a> {
-    /// Client id.
+    /// Client id; its connection says who it is.
     #[header(java = "clientID")]
-    pub client_id: Cow<'a, str>,
+    pub client_id: Option<Cow<'a, str>>,
     /// Producer group to leave.
     pub producer_group: Option<Cow<'a, str>>,
     /// Consumer group to leave.

@@ -305,7 +305,8 @@ impl<D: Disk> Group<D> {
             for topic in self.tables.offsets.topics_of(&group) {
                 let is_ordered = self.tables.topics.get(&topic).is_some_and(|config| config.order);
                 let mut stats = ConsumeStats::default();
-                if (is_ordered || !header.is_order) && self.add_stats(&group, &topic, &mut stats) {
+                if (is_ordered || header.is_order != Some(true)) && self.add_stats(&group, &topic, &mut stats)
+                {
                     all.total_diff += stats.total_diff();
                     of_group.push(stats);
                 }

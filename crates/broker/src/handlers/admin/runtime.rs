@@ -209,6 +209,8 @@ impl<D: Disk + Clone> Runtime<D> {
             (max - store.reput_end().0).max(0).to_string(),
         );
         put("dispatchMaxBuffer", "0".to_owned());
+        // There is no transient pool; the exporter does not do without the key.
+        put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
         put(
             "remainHowManyDataToFlush",
             format!("{} B", (max - store.flushed().0).max(0)),
