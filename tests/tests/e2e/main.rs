@@ -12,6 +12,7 @@
     reason = "helpers of tests stand outside #[test] functions"
 )]
 
+mod access;
 mod asks;
 mod attack_answers;
 mod attack_crash;
@@ -35,5 +36,6 @@ mod restarts;
 mod scripts;
 mod sends;
 mod takeover;
+mod tls;
 mod tools;
 mod transactions;
