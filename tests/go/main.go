@@ -83,6 +83,11 @@ func main() {
 	line("done", nil)
 }
 
+// What signs requests; nothing without an account.
+func (o options) credentials() primitive.Credentials {
+	return primitive.Credentials{AccessKey: o["access"], SecretKey: o["secret"]}
+}
+
 func message(o options, number int) *primitive.Message {
 	body := []byte(o.get("prefix", "m") + "-" + strconv.Itoa(number))
 	if size := o.number("size", 0); len(body) < size {
@@ -132,6 +137,7 @@ func send(o options) {
 		producer.WithInstanceName(o.get("instance", "producer")),
 		producer.WithSendMsgTimeout(10*time.Second),
 		producer.WithRetry(0),
+		producer.WithCredentials(o.credentials()),
 	)
 	check(err)
 	check(p.Start())
@@ -291,6 +297,7 @@ func consume(o options) {
 		consumer.WithConsumerModel(model),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 		consumer.WithConsumerOrder(o.get("order", "no") == "yes"),
+		consumer.WithCredentials(o.credentials()),
 	)
 	check(err)
 	check(c.Subscribe(o["topic"], selector(o), func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {

@@ -12,6 +12,7 @@
     reason = "helpers of tests stand outside #[test] functions"
 )]
 
+mod access;
 mod asks;
 mod attack_answers;
 mod attack_crash;
@@ -39,5 +40,6 @@ mod scripts;
 mod sends;
 mod side_by_side;
 mod takeover;
+mod tls;
 mod tools;
 mod transactions;

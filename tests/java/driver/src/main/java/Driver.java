@@ -9,6 +9,8 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
+import org.apache.rocketmq.acl.common.AclClientRPCHook;
+import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -19,6 +21,7 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -33,6 +36,7 @@ import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.RPCHook;
 
 /**
  * The RocketMQ client as a program: {@code Driver COMMAND key=value ...}. Prints one JSON object a line to stdout:
@@ -78,8 +82,15 @@ public final class Driver {
         return Integer.parseInt(get(key, Integer.toString(otherwise)));
     }
 
+    /** What signs requests, if an account is given. */
+    private RPCHook hook() {
+        String access = options.get("access");
+        return access == null ? null : new AclClientRPCHook(new SessionCredentials(access, options.get("secret")));
+    }
+
     private DefaultMQProducer producer() throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer(get("group", "e2e_producer"));
+        DefaultMQProducer producer = new DefaultMQProducer(get("group", "e2e_producer"), hook());
+        producer.setUseTLS(Boolean.parseBoolean(get("tls", "false")));
         producer.setNamesrvAddr(options.get("ns"));
         producer.setInstanceName(get("instance", "producer"));
         producer.setSendMsgTimeout(number("timeout", 10_000));
@@ -361,7 +372,9 @@ public final class Driver {
     }
 
     private void consume() throws Exception {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(get("group", "e2e_consumer"));
+        DefaultMQPushConsumer consumer =
+            new DefaultMQPushConsumer(get("group", "e2e_consumer"), hook(), new AllocateMessageQueueAveragely());
+        consumer.setUseTLS(Boolean.parseBoolean(get("tls", "false")));
         consumer.setNamesrvAddr(options.get("ns"));
         consumer.setInstanceName(get("instance", "consumer"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
@@ -488,7 +501,12 @@ public final class Driver {
     }
 
     private static void failed(Message message, Throwable e) {
-        line("failed", "body", text(message), "error", String.valueOf(e));
+        // What the broker said is the cause of what the client says.
+        StringBuilder error = new StringBuilder();
+        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+            error.append(error.isEmpty() ? "" : "; ").append(cause);
+        }
+        line("failed", "body", text(message), "error", error.toString());
     }
 
     private static void received(MessageExt message) {
