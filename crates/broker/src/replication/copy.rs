@@ -1,6 +1,7 @@
 //! A master's log, as its slave copies it, without the socket: what was read goes in, reports come out.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
@@ -93,7 +94,7 @@ impl<D: Disk> CopyParts<D> {
                 .outcome
                 .allowed(compared.last_end, &reigns, &peer.to_string())?;
         }
-        let damage = self.damage_to_fill(&comparer, until).await?;
+        let damage = self.damage_to_fill(&comparer, compared.master.min..until).await?;
         let to = match damage {
             None if is_same => return Ok(()),
             None => until,
@@ -113,19 +114,24 @@ impl<D: Disk> CopyParts<D> {
         self.note_cut(to, now)
     }
 
-    /// Damage before `until`, up to where both logs are the same, that the master can fill. It has what follows, and so all that is cut.
+    /// Damage that the master can fill: in `common`, from where its log begins to where both logs part. It has what follows, and so
+    /// all that is cut.
     async fn damage_to_fill(
         &self,
         comparer: &Comparer<'_, D, impl MasterLog>,
-        until: i64,
+        common: Range<i64>,
     ) -> Result<Option<i64>, CopyError> {
         let LogDamage { hole, copied } = self.history.damage();
         // Otherwise each connection to the master whose damage it is would copy it again.
-        let copied = match copied.map(|copied| copied.start).filter(|at| *at < until) {
+        let copied = match copied.map(|copied| copied.start).filter(|at| common.contains(at)) {
             Some(at) if comparer.has_record_at(at).await? => Some(at),
             _ => None,
         };
-        Ok(hole.filter(|at| *at < until).into_iter().chain(copied).min())
+        Ok(hole
+            .filter(|at| common.contains(at))
+            .into_iter()
+            .chain(copied)
+            .min())
     }
 
     fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {
