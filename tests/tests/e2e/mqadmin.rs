@@ -14,6 +14,8 @@ enum By {
     Lines,
     /// The names before `:` or `=`: what Java's server tells, ours tells, too. Values are sizes, times and paths.
     Names,
+    /// What its lines are of, a topic and a group: the figures depend on when a broker takes its samples.
+    Subjects,
     /// That neither is an error: everything it prints is a time.
     Success,
 }
@@ -232,7 +234,7 @@ const STEPS: &[Step] = &[
     Step(&["consumerStatus", "-g", "readers", "-i", "C"], By::Names),
     Step(&["consumerStatus", "-g", "readers", "-i", "nobody"], By::Lines),
     Step(&["brokerConsumeStats", "-b", "B"], By::Lines),
-    Step(&["statsAll", "-t", "Stock"], By::Lines),
+    Step(&["statsAll", "-t", "Stock"], By::Subjects),
     Step(
         &["resetOffsetByTime", "-g", "readers", "-t", "Stock", "-s", "0"],
         By::Lines,
@@ -554,6 +556,9 @@ fn comparable(lines: &[String], by: By) -> BTreeSet<String> {
                         .to_owned(),
                 )
             })
+            .collect(),
+        By::Subjects => lines
+            .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
             .collect(),
         By::Success => lines
             .filter(|line| line.contains("Exception"))
