@@ -6,7 +6,7 @@ use ::settings::{
     Alias, Group, Hints, NotAKey, Report, Section, Severity, host, optional_path, path, settings,
 };
 use logs::LogSection;
-use remoting::tls::{ClientTls, ClientTlsSettings, ServerTls, ServerTlsSettings, TlsError};
+use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -259,13 +259,7 @@ impl Settings {
     /// # Errors
     /// Its files can not be read, or make no sense.
     pub fn client_tls(&self) -> Result<Option<ClientTls>, TlsError> {
-        let property = |key: &str| match key {
-            "tls.enable" if self.client.use_tls => Some("true".to_owned()),
-            _ => self.tls.property(key),
-        };
-        ClientTlsSettings::of(&property)
-            .map(|tls| ClientTls::load(&tls))
-            .transpose()
+        ClientTls::of_server(self.client.use_tls, &|key| self.tls.property(key))
     }
 
     /// The folder of the KV configuration is known, and can be written.

@@ -8,7 +8,7 @@ use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
 use remoting::Limits;
-use remoting::tls::{ClientTls, ClientTlsSettings, ServerTls, ServerTlsSettings, TlsError};
+use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
 use settings::{Group, Report, Severity, check_addresses, host};
 use std::path::Path;
 use std::sync::Arc;
@@ -53,13 +53,7 @@ impl Settings {
     /// # Errors
     /// Its files can not be read, or make no sense.
     pub fn client_tls(&self) -> Result<Option<ClientTls>, TlsError> {
-        let property = |key: &str| match key {
-            "tls.enable" if self.client.use_tls => Some("true".to_owned()),
-            _ => self.tls.property(key),
-        };
-        ClientTlsSettings::of(&property)
-            .map(|tls| ClientTls::load(&tls))
-            .transpose()
+        ClientTls::of_server(self.client.use_tls, &|key| self.tls.property(key))
     }
 
     fn check_access(&self, report: &mut Report) {

@@ -23,6 +23,24 @@ impl std::fmt::Debug for ClientTls {
 }
 
 impl ClientTls {
+    /// That of a server's own requests, where it is spoken: `property` gives the texts of `tls.*` keys, and with `use_tls`
+    /// (`useTLS`) TLS is on whatever `tls.enable` says.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn of_server(
+        use_tls: bool,
+        property: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, TlsError> {
+        let property = |key: &str| match key {
+            "tls.enable" if use_tls => Some("true".to_owned()),
+            _ => property(key),
+        };
+        ClientTlsSettings::of(&property)
+            .map(|settings| Self::load(&settings))
+            .transpose()
+    }
+
     /// Reads the files.
     ///
     /// # Errors
