@@ -107,11 +107,14 @@ impl<D: Disk> Store<D> {
             return Err(RawError::Elsewhere { at, end });
         }
         if writer.whole.is_none() {
-            writer.whole = Some(Whole::up_to(self.log.written().max(self.log.min())));
+            let whole = Whole::up_to(self.log.written().max(self.log.min()));
+            self.whole_end.store(whole.end, Ordering::SeqCst);
+            writer.whole = Some(whole);
         }
         let appended = self.append_pieces(&mut writer, bytes, now);
-        self.find_whole(&mut writer)?;
+        // Before the end of the whole records, which is never behind the end of the log.
         self.log.set_written(writer.position);
+        self.find_whole(&mut writer)?;
         appended?;
         let damage = writer.whole.as_mut().and_then(|whole| whole.damage.take());
         Ok(RawAppended {

@@ -416,6 +416,8 @@ impl<D: Disk> Store<D> {
                     }
                     self.advance(state, end, timestamp);
                 }
+                // Never back, into the last record.
+                Step::End if state.position >= until => return Ok(()),
                 Step::End => {
                     let position = walk.position.min(until).max(state.position);
                     let timestamp = self.reput_timestamp.load(Ordering::Acquire);

@@ -389,7 +389,8 @@ impl<D: Disk> Store<D> {
     pub fn visible(&self) -> PhysicalOffset {
         let end = match self.settings.flush_type {
             FlushType::Async => self.max_physical(),
-            FlushType::Sync => self.flushed(),
+            // Not the flushed end, which may lie inside a record of a slave's log whose rest came during the sync.
+            FlushType::Sync => PhysicalOffset(self.durable_whole.load(Ordering::SeqCst)),
         };
         end.min(PhysicalOffset(self.whole_end.load(Ordering::SeqCst)))
     }
@@ -454,9 +455,7 @@ impl<D: Disk> Store<D> {
         self.latch.check()?;
         // The time first: it must not be that of a record beyond the end we take.
         let timestamp = self.log.written_timestamp.load(Ordering::Acquire);
-        // So must the end of the whole records: bytes of a copy end anywhere.
-        let whole = self.whole_end.load(Ordering::SeqCst);
-        let target = self.log.written();
+        let (whole, target) = self.whole_and_written();
         let from = self.log.flushed();
         if target <= from || target / 4096 - from / 4096 < least_pages {
             return Ok(PhysicalOffset(from));
@@ -476,11 +475,23 @@ impl<D: Disk> Store<D> {
         }
         self.log.flushed_timestamp.store(timestamp, Ordering::Release);
         self.log.set_flushed(target);
-        self.durable_whole.store(whole.min(target), Ordering::Release);
+        self.durable_whole.store(whole.min(target), Ordering::SeqCst);
         if self.settings.flush_type == FlushType::Sync {
             self.portions.fetch_add(1, Ordering::Relaxed);
         }
         Ok(PhysicalOffset(target))
+    }
+
+    /// Up to where the log is whole records, and its end, which is not before that: bytes of a copy end anywhere.
+    fn whole_and_written(&self) -> (i64, i64) {
+        loop {
+            let whole = self.whole_end.load(Ordering::SeqCst);
+            let written = self.log.written();
+            // The first bytes of a copy may have come in between.
+            if whole != i64::MAX || self.whole_end.load(Ordering::SeqCst) == i64::MAX {
+                return (whole, written);
+            }
+        }
     }
 
     /// Whether [`Store::prepare_ahead`] has something to do. Cheap: ask after every append.

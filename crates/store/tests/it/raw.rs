@@ -39,6 +39,35 @@ fn bodies(store: &Store<SimDisk>) -> Vec<Vec<Vec<u8>>> {
     queues().map(|(topic, id)| drain(store, topic, id)).collect()
 }
 
+/// A sync that runs while the rest of a record comes ends within the record: readers do not see it before the next one.
+#[test]
+fn a_record_is_seen_once_it_is_durable_as_a_whole() {
+    let (master, _) = open(&SimDisk::new(), &settings(FlushType::Async));
+    send(&master, record("A", 0, b"first", b""), 1);
+    send(&master, record("A", 0, b"second", b""), 1);
+    let bytes = log_bytes(&master);
+    let (slave, _) = open(&SimDisk::new(), &settings(FlushType::Sync));
+    let within = bytes.len() - 7;
+    slave.append_raw(PhysicalOffset(0), &bytes[..within], 1).unwrap();
+    slave.flush(0).unwrap();
+    slave
+        .append_raw(PhysicalOffset(within as i64), &bytes[within..], 1)
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(slave.reput(&mut |_| {}), Ok(false));
+        assert_eq!(slave.reput_end(), slave.visible());
+        assert!(
+            slave.visible() < slave.flushed(),
+            "the second record is not durable"
+        );
+        assert_eq!(drain(&slave, "A", 0), [b"first"]);
+    }
+    slave.flush(0).unwrap();
+    assert_eq!(slave.reput(&mut |_| {}), Ok(false));
+    assert_eq!(slave.reput_end(), slave.max_physical());
+    assert_eq!(drain(&slave, "A", 0), [&b"first"[..], b"second"]);
+}
+
 struct Pair {
     random: SimRandom,
     master: Store<SimDisk>,
