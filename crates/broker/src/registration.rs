@@ -238,24 +238,27 @@ impl Registration {
         self.master.subscribe()
     }
 
-    /// The addresses of the slaves of this broker's name that a name server knows.
-    pub async fn slaves(&self) -> Vec<String> {
+    /// The addresses of the slaves of this broker's name that a name server knows. `None` if no name server answers that knows this
+    /// broker itself: one that was restarted knows it and its slaves when they have registered again.
+    pub async fn slaves(&self) -> Option<Vec<String>> {
         let settings = self.settings.snapshot();
-        let found = Mutex::new(BTreeSet::new());
+        let own = settings.broker_addr();
+        let found: Mutex<Option<BTreeSet<(i64, String)>>> = Mutex::new(None);
         let addresses = settings.broker.namesrv_addrs();
         let asked = addresses.iter().map(|address| async {
             let address: &str = address;
             match self.brokers(address, &settings.broker.broker_name).await {
-                Ok(brokers) => found.lock().extend(brokers.into_iter().filter(|(id, _)| *id > 0)),
+                Ok(brokers) if brokers.values().any(|broker| *broker == own) => {
+                    let slaves = brokers.into_iter().filter(|(id, _)| *id > 0);
+                    found.lock().get_or_insert_default().extend(slaves);
+                }
+                Ok(_) => tracing::debug!("name server {address} does not know this broker"),
                 Err(e) => tracing::debug!("name server {address} does not say who is a slave: {e}"),
             }
         });
         join_all(asked).await;
-        found
-            .into_inner()
-            .into_iter()
-            .map(|(_, address)| address)
-            .collect()
+        let slaves = found.into_inner()?;
+        Some(slaves.into_iter().map(|(_, address)| address).collect())
     }
 
     /// The brokers of a name, by id: GET_BROKER_CLUSTER_INFO.

@@ -2,8 +2,11 @@
 //!
 //! The protocol has no names and no passwords. An address may connect if the name servers know a slave of this broker's name there,
 //! or if `haAllowedSlaves` lists it. Unlike Java, where everybody may read the log and acknowledge.
+//!
+//! A master goes on without name servers. While none is there that knows this broker, slaves are those that were known last; after a
+//! start, those that the history of roles has for the last reign with slaves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,46 +15,72 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::RoleHistory;
 use crate::registration::Registration;
 use crate::settings::Settings;
 
 /// How long an answer of the name servers is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
-/// How many slaves may live at an address that only a setting allows.
+/// How many slaves may live at an address that only a setting or the history of roles allows.
 const LISTED_PLACES: usize = 4;
 
 /// Who knows the registered slaves: the addresses (`host:port`) of the registered brokers of this broker's name, by id, the masters' left out.
 pub trait Registered: Send + Sync + 'static {
-    /// Asks the name servers.
-    fn slaves(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
+    /// Asks the name servers. `None` if none is there that knows this broker: such a one can not say who its slaves are.
+    fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>>;
 }
 
 impl Registered for Registration {
-    fn slaves(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+    fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>> {
         Box::pin(Registration::slaves(self))
     }
 }
 
 #[derive(Default)]
 struct Known {
-    /// How many slaves are registered at an address.
-    places: HashMap<IpAddr, usize>,
+    /// How many slaves are registered at an address, once a name server has said so.
+    places: Option<HashMap<IpAddr, usize>>,
+    /// No name server said so when they were asked last.
+    is_old: bool,
     asked: Option<Instant>,
+}
+
+impl Known {
+    fn note(&mut self, slaves: Option<Vec<String>>) {
+        let was_old = std::mem::replace(&mut self.is_old, slaves.is_none());
+        if self.is_old && !was_old {
+            tracing::warn!(
+                "replication: no name server that knows this broker answers; slaves may connect from where they were last"
+            );
+        }
+        let Some(slaves) = slaves else { return };
+        let mut places = HashMap::new();
+        for ip in slaves.iter().filter_map(|slave| host_of(slave)) {
+            *places.entry(ip).or_default() += 1;
+        }
+        self.places = Some(places);
+    }
 }
 
 /// Decides who may connect.
 pub struct Admission {
     settings: Arc<settings::Live<Settings>>,
     registered: Arc<dyn Registered>,
+    history: Arc<RoleHistory>,
     known: tokio::sync::Mutex<Known>,
 }
 
 impl Admission {
-    /// Asks `registered` who is a slave.
-    pub fn new(settings: Arc<settings::Live<Settings>>, registered: Arc<dyn Registered>) -> Self {
+    /// Asks `registered` who is a slave, and `history` who was.
+    pub fn new(
+        settings: Arc<settings::Live<Settings>>,
+        registered: Arc<dyn Registered>,
+        history: Arc<RoleHistory>,
+    ) -> Self {
         Self {
             settings,
             registered,
+            history,
             known: tokio::sync::Mutex::default(),
         }
     }
@@ -60,15 +89,14 @@ impl Admission {
     pub async fn places(&self, address: IpAddr) -> usize {
         let mut known = self.known.lock().await;
         if known.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
-            known.places.clear();
-            for slave in self.registered.slaves().await {
-                if let Some(ip) = host_of(&slave) {
-                    *known.places.entry(ip).or_default() += 1;
-                }
-            }
+            known.note(self.registered.slaves().await);
             known.asked = Some(Instant::now());
         }
-        let registered = known.places.get(&address).copied().unwrap_or(0);
+        let registered = match &known.places {
+            Some(places) => places.get(&address).copied().unwrap_or(0),
+            None if was_slave(&self.history.reigns(), address) => LISTED_PLACES,
+            None => 0,
+        };
         drop(known);
         let networks = self.settings.load().store.ha_allowed_networks();
         let is_listed = networks.iter().any(|network| network.contains(&address));
@@ -77,6 +105,16 @@ impl Admission {
             false => registered,
         }
     }
+}
+
+/// Did a slave at this address report in the last reign that had slaves?
+fn was_slave(reigns: &ha::Reigns, address: IpAddr) -> bool {
+    let slaves = |reign: &ha::Reign| match &reign.meaning {
+        ha::Meaning::WithSlaves { slaves, .. } if !slaves.is_empty() => Some(slaves.clone()),
+        _ => None,
+    };
+    let last: Option<BTreeSet<String>> = reigns.all().iter().rev().find_map(slaves);
+    last.is_some_and(|slaves| slaves.contains(&address.to_string()))
 }
 
 /// The address of `host:port`; a host that is a name is none.
@@ -88,23 +126,39 @@ fn host_of(address: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use parking_lot::Mutex;
 
     use super::*;
 
-    struct Slaves(&'static [&'static str], AtomicUsize);
+    #[derive(Default)]
+    struct Slaves {
+        /// What name servers say.
+        said: Mutex<Option<Vec<&'static str>>>,
+        asked: AtomicUsize,
+    }
 
     impl Registered for Slaves {
-        fn slaves(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async { self.0.iter().map(|slave| (*slave).to_owned()).collect() })
+        fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let said = self.said.lock().clone();
+            Box::pin(async { said.map(|slaves| slaves.into_iter().map(str::to_owned).collect()) })
         }
     }
 
-    fn admission(allowed: Option<&str>, slaves: &Arc<Slaves>) -> Admission {
+    fn admission(allowed: Option<&str>, slaves: &Arc<Slaves>, history: &str) -> Admission {
         let mut settings = Settings::default();
         settings.store.ha_allowed_slaves = allowed.map(str::to_owned);
-        Admission::new(Arc::new(settings::Live::new(settings)), Arc::clone(slaves) as _)
+        let disk = disk::SimDisk::new();
+        disk.put(Path::new("/store/roleHistory"), history.as_bytes());
+        let history = RoleHistory::load(&disk, Path::new("/store"), 0).expect("a history");
+        Admission::new(
+            Arc::new(settings::Live::new(settings)),
+            Arc::clone(slaves) as _,
+            Arc::new(history),
+        )
     }
 
     async fn places(admission: &Admission, address: &str) -> usize {
@@ -119,8 +173,9 @@ mod tests {
             "[fe80::1]:10911",
             "name:10911",
         ];
-        let slaves = Arc::new(Slaves(Box::leak(Box::new(registered)), AtomicUsize::new(0)));
-        let admission = admission(Some("10.1.0.0/16, 10.2.0.1"), &slaves);
+        let slaves = Arc::new(Slaves::default());
+        *slaves.said.lock() = Some(registered.to_vec());
+        let admission = admission(Some("10.1.0.0/16, 10.2.0.1"), &slaves, "");
         for (address, expected) in [
             ("10.0.0.2", 2),
             ("fe80::1", 1),
@@ -131,9 +186,37 @@ mod tests {
         ] {
             assert_eq!(places(&admission, address).await, expected, "{address}");
         }
-        assert_eq!(slaves.1.load(Ordering::Relaxed), 1, "asked once a second");
+        assert_eq!(slaves.asked.load(Ordering::Relaxed), 1, "asked once a second");
         tokio::time::advance(KNOWN_FOR).await;
         assert_eq!(places(&admission, "10.0.0.2").await, 2);
-        assert_eq!(slaves.1.load(Ordering::Relaxed), 2);
+        assert_eq!(slaves.asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_name_servers_a_slave_may_connect_from_where_it_was() {
+        let slaves = Arc::new(Slaves::default());
+        let history = "from=0 until=10 acknowledged=10 doubtful=0 slaves=10.0.0.8\n\
+                       from=10 until=20 acknowledged=20 doubtful=0 slaves=10.0.0.9\n\
+                       from=20 alone\n";
+        let admission = admission(None, &slaves, history);
+        // Since the start none was there.
+        assert_eq!(places(&admission, "10.0.0.9").await, LISTED_PLACES);
+        assert_eq!(
+            places(&admission, "10.0.0.8").await,
+            0,
+            "not in the last reign with slaves"
+        );
+        for (said, expected) in [
+            (Some(vec!["10.0.0.2:10911", "10.0.0.2:10921"]), [2, 0]),
+            (None, [2, 0]),
+            (Some(vec![]), [0, 0]),
+            (None, [0, 0]),
+        ] {
+            tokio::time::advance(KNOWN_FOR).await;
+            *slaves.said.lock() = said.clone();
+            for (address, expected) in ["10.0.0.2", "10.0.0.9"].into_iter().zip(expected) {
+                assert_eq!(places(&admission, address).await, expected, "{said:?} {address}");
+            }
+        }
     }
 }

@@ -156,7 +156,6 @@ impl<D: Disk + Clone> Follower<D> {
         let copied = async {
             let stream = connect(ha).await?;
             let peer = stream.peer_addr()?.ip().to_canonical();
-            let own = stream.local_addr()?;
             if let Some(broker) = &address.broker {
                 let master = AskedMaster {
                     client,
@@ -164,12 +163,8 @@ impl<D: Disk + Clone> Follower<D> {
                 };
                 self.copy.agree(&master, peer).await?;
             }
-            let end = self.copy.store.max_physical().0;
             let now = self.copy.clock.now_ms();
             self.copy.link.note(|link| link.since_ms = Some(now));
-            tracing::info!(
-                "replication: connected to master {ha} from {own}, the log is copied from {end} on"
-            );
             self.stream(stream, served).await
         };
         tokio::select! {
@@ -185,13 +180,20 @@ impl<D: Disk + Clone> Follower<D> {
         stream: TcpStream,
         served: &mut Served,
     ) -> Result<std::convert::Infallible, Ended> {
+        let (master, own) = (stream.peer_addr()?, stream.local_addr()?);
         let mut copy = self.copy.begin();
         let mut read = vec![0; READ_BYTES];
         loop {
             let has_come = match stream.try_read(&mut read) {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(len) => {
-                    served.any = true;
+                    // A master that refuses this slave takes the connection, too, and says nothing.
+                    if !std::mem::replace(&mut served.any, true) {
+                        let end = self.copy.store.max_physical();
+                        tracing::info!(
+                            "replication: connected to master {master} from {own}, the log is copied from {end} on"
+                        );
+                    }
                     copy.append(read.get(..len).unwrap_or_default())?;
                     true
                 }

@@ -455,7 +455,11 @@ impl<D: Disk + Clone> Builder<D> {
             disk: self.disk.clone(),
             acknowledgements: Arc::clone(&log.appender.acknowledgements),
             settings: Arc::clone(&self.settings),
-            admission: Admission::new(Arc::clone(&self.settings), Arc::clone(registration) as _),
+            admission: Admission::new(
+                Arc::clone(&self.settings),
+                Arc::clone(registration) as _,
+                Arc::clone(&self.history),
+            ),
             registration: Arc::clone(registration),
             history: Arc::clone(&self.history),
             growth: Arc::clone(&log.appender.growth),
