@@ -22,12 +22,15 @@
 //! ```text
 //! from=0 until=4096 alone
 //! from=8192 until=10240 acknowledged=10000 doubtful=10240 slaves=10.0.0.2,10.0.0.3
-//! from=20480 acknowledged=30000 doubtful=0 slaves=10.0.0.2
+//! from=20480 acknowledged=30000 doubtful=0 slaves=10.0.0.2*2
 //! ```
+//!
+//! An address at which several slaves may live has their number behind it: that today's master is there does not say that it is the
+//! one that acknowledged.
 //!
 //! A reign without `until` goes on, or its broker was killed. Who wants what a slave refuses to cut gone removes its line.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 use std::str::FromStr;
 
@@ -42,8 +45,8 @@ pub enum Meaning {
         acknowledged: i64,
         /// The log's end when the broker was killed, or 0: any slave may have acknowledged what is before it.
         doubtful: i64,
-        /// The addresses of all slaves that reported in this reign, without ports.
-        slaves: BTreeSet<String>,
+        /// The addresses of all slaves that reported in this reign, without ports, and how many live there.
+        slaves: BTreeMap<String, usize>,
     },
 }
 
@@ -68,7 +71,7 @@ impl Reign {
                 doubtful,
                 slaves,
             } => {
-                let has_others = slaves.iter().any(|slave| slave != master);
+                let has_others = slaves.iter().any(|(slave, count)| slave != master || *count > 1);
                 // A reign without an end is one whose broker was killed: a slave asks, not a master.
                 let doubtful = if self.until.is_none() { end } else { *doubtful };
                 *acknowledged > at || (has_others && self.from.max(at) < doubtful.min(end))
@@ -118,7 +121,7 @@ impl Reigns {
             false => Meaning::WithSlaves {
                 acknowledged: end,
                 doubtful: 0,
-                slaves: BTreeSet::new(),
+                slaves: BTreeMap::new(),
             },
         };
         self.0.push(Reign {
@@ -157,12 +160,16 @@ impl Reigns {
         }
     }
 
-    /// A slave at this address, without a port, reports. True if that is new, and so to be saved before its reports count.
-    pub fn note_slave(&mut self, address: &str) -> bool {
-        match self.open() {
-            Some(Meaning::WithSlaves { slaves, .. }) => slaves.insert(plain(address)),
-            _ => false,
-        }
+    /// A slave at this address, without a port, reports, at which `count` slaves may live. True if that is new, and so to be saved
+    /// before its reports count.
+    pub fn note_slave(&mut self, address: &str, count: usize) -> bool {
+        let Some(Meaning::WithSlaves { slaves, .. }) = self.open() else {
+            return false;
+        };
+        let known = slaves.entry(plain(address)).or_default();
+        let is_new = *known < count.max(1);
+        *known = count.max(1).max(*known);
+        is_new
     }
 
     fn open(&mut self) -> Option<&mut Meaning> {
@@ -220,7 +227,7 @@ impl Reigns {
 
 /// An address as a word of the file.
 fn plain(address: &str) -> String {
-    address.replace(|c: char| c.is_whitespace() || c == ',', "_")
+    address.replace(|c: char| c.is_whitespace() || c == ',' || c == '*', "_")
 }
 
 impl Display for Reign {
@@ -237,11 +244,14 @@ impl Display for Reign {
                 slaves,
             } => {
                 write!(f, " acknowledged={acknowledged} doubtful={doubtful} slaves=")?;
-                for (index, slave) in slaves.iter().enumerate() {
+                for (index, (slave, count)) in slaves.iter().enumerate() {
                     if index > 0 {
                         f.write_char(',')?;
                     }
                     f.write_str(slave)?;
+                    if *count > 1 {
+                        write!(f, "*{count}")?;
+                    }
                 }
                 Ok(())
             }
@@ -297,7 +307,11 @@ fn parse(line: &str) -> Option<Reign> {
             doubtful: number(words.next()?, "doubtful=")?,
             slaves: {
                 let names = words.next()?.strip_prefix("slaves=")?.split(',');
-                names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+                let names = names.filter(|name| !name.is_empty()).map(|name| {
+                    let (name, count) = name.split_once('*').unwrap_or((name, "1"));
+                    Some((name.to_owned(), count.parse().ok()?))
+                });
+                names.collect::<Option<_>>()?
             },
         },
     };
@@ -314,8 +328,8 @@ mod tests {
         let mut reigns = Reigns::default();
         reigns.begin(100, false);
         for slave in slaves {
-            assert!(reigns.note_slave(slave));
-            assert!(!reigns.note_slave(slave), "it is noted");
+            assert!(reigns.note_slave(slave, 1));
+            assert!(!reigns.note_slave(slave, 1), "it is noted");
         }
         reigns.note_acknowledged(acknowledged);
         reigns
@@ -371,6 +385,14 @@ mod tests {
         assert!(blocks(&killed(&[MASTER]), 149, 200), "that was saved");
         // Asked before the reign is closed it is the same.
         assert!(blocks(&with_slaves(150, &["10.0.0.3"]), 199, 200));
+        let mut crowded = killed(&[MASTER]);
+        crowded.begin(300, false);
+        assert!(crowded.note_slave(MASTER, 2) && !crowded.note_slave(MASTER, 1));
+        crowded.begin_as_slave(400);
+        assert!(
+            blocks(&crowded, 399, 400),
+            "the other one at its address may have had more"
+        );
         let mut stopped = with_slaves(150, &[MASTER, "10.0.0.3"]);
         stopped.end(200);
         assert!(!blocks(&stopped, 150, 200), "who was stopped has saved all");
@@ -443,12 +465,13 @@ mod tests {
 
     #[test]
     fn the_file_is_read_as_it_was_written() {
-        let mut reigns = with_slaves(150, &["10.0.0.3", "fe80::1", "a b,c\n"]);
+        let mut reigns = with_slaves(150, &["10.0.0.3", "fe80::1", "a b,c\n", "d*7"]);
+        assert!(reigns.note_slave("fe80::1", 3));
         reigns.end(200);
         reigns.begin(300, true);
         let text = reigns.to_string();
         assert_eq!(text.parse(), Ok(reigns));
-        assert!(text.contains("slaves=10.0.0.3,a_b_c_,fe80::1"), "{text}");
+        assert!(text.contains("slaves=10.0.0.3,a_b_c_,d_7,fe80::1*3\n"), "{text}");
         assert_eq!("\n  \n".parse(), Ok(Reigns::default()));
     }
 
@@ -463,6 +486,7 @@ mod tests {
             "from=5 until=4 alone",
             "from=0 until=5 acknowledged=3 slaves=",
             "from=0 until=5 acknowledged=3 doubtful=0",
+            "from=0 until=5 acknowledged=3 doubtful=0 slaves=a*b",
             "from=0 alone\nfrom=5 alone",
             "from=0 until=6 alone\nfrom=5 alone",
         ] {

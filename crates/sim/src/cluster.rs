@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use broker::lane::Workers;
-use broker::replication::{CompareError, CopyError, LogCopy, MasterLog, NOTHING_THERE, SlaveSession};
+use broker::replication::{CompareError, CopyError, LogCopy, MasterLog, NOTHING_THERE, Places, SlaveSession};
 use broker::run::{Parts, Surroundings};
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use broker::tables::save;
@@ -38,6 +38,11 @@ use crate::requests;
 
 /// Where the clock starts, ms since 1970.
 const START_MS: i64 = 1_700_000_000_000;
+/// Each machine has an address of its own.
+const ONE_PLACE: Places = Places {
+    most: 1,
+    registered: 1,
+};
 /// Size of a log file, bytes: a run crosses some of its ends.
 const FILE_LEN: i32 = 16 << 10;
 
@@ -412,7 +417,7 @@ impl Cluster {
         let (Some(host), Some(other)) = (self.host(slave), self.host(master)) else {
             return;
         };
-        let Some(session) = other.replication.slaves.session(address(slave), 1) else {
+        let Some(session) = other.replication.slaves.session(address(slave), ONE_PLACE) else {
             return self.note(format!("{master} refuses {slave}"));
         };
         let copy = Arc::clone(&host.replication.follower.copy);

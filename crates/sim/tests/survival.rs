@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use broker::lane::Workers;
-use broker::replication::{LogCopy, SlaveSession};
+use broker::replication::{LogCopy, Places, SlaveSession};
 use broker::run::{Parts, Surroundings};
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use disk::{Clock, SimClock, SimDisk};
+use ha::Meaning;
 use message::record::{Check, Entry, decode};
 use protocol::code::{request, response};
 use protocol::header::Short;
@@ -39,6 +41,12 @@ struct Left {
     /// The master's machine is lost, and the slave takes over.
     taken_over: bool,
 }
+
+/// Each slave has an address of its own.
+const PLACES: Places = Places {
+    most: 1,
+    registered: 1,
+};
 
 #[derive(Clone, Copy)]
 struct Pair {
@@ -124,7 +132,7 @@ impl Machines {
         let master = open(SimDisk::new(), settings(pair.role, pair.master));
         let slave = open(SimDisk::new(), settings(BrokerRole::Slave, pair.slave));
         let address = SocketAddr::from(([10, 0, 0, 2], 40_000));
-        let session = master.host.replication.slaves.session(address, 1);
+        let session = master.host.replication.slaves.session(address, PLACES);
         let copy = slave.host.replication.follower.copy.begin();
         let mut machines = Machines {
             session: session.expect("there is room"),
@@ -267,6 +275,53 @@ fn check(role: BrokerRole, master: FlushDiskType, slave: FlushDiskType, expected
         expected,
         "{role:?} {master:?} {slave:?}"
     );
+}
+
+/// What SUCCESS means is changed while slaves are connected: each reign knows them before their reports count, and how many there are
+/// at an address.
+#[test]
+fn each_reign_knows_the_slaves_that_are_connected() {
+    let mut machines = Machines::new(Pair {
+        role: SyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    let history = Arc::clone(&machines.master.host.replication.history);
+    let slaves_of_last = || match &history.reigns().all().last().expect("a reign").meaning {
+        Meaning::WithSlaves { slaves, .. } => slaves.clone().into_iter().collect(),
+        Meaning::Alone => Vec::new(),
+    };
+    assert_eq!(slaves_of_last(), [("10.0.0.2".to_owned(), 1)]);
+    for alone in [true, false] {
+        let end = machines.master.host.log.store.max_physical().0;
+        history.change(end, alone);
+        if alone {
+            machines.send("between");
+            machines.carry();
+        }
+    }
+    assert_eq!(slaves_of_last(), []);
+    machines.send("after the change");
+    machines.carry();
+    assert_eq!(machines.answers(), [response::SUCCESS; 2]);
+    assert_eq!(slaves_of_last(), [("10.0.0.2".to_owned(), 1)]);
+
+    // Another one, of the same address.
+    let slaves = &machines.master.host.replication.slaves;
+    let places = Places {
+        most: 4,
+        registered: 0,
+    };
+    let address = SocketAddr::from(([10, 0, 0, 2], 40_001));
+    let mut session = slaves.session(address, places).expect("there is room");
+    session
+        .receive(&0_i64.to_be_bytes())
+        .expect("the master takes it");
+    assert_eq!(slaves_of_last(), [("10.0.0.2".to_owned(), 2)]);
+    // It is on disk.
+    let path = Path::new("/store/roleHistory");
+    let text = machines.master.disk.content(path).expect("a file");
+    assert!(String::from_utf8_lossy(&text).ends_with("slaves=10.0.0.2*2\n"));
 }
 
 use BrokerRole::{AsyncMaster, SyncMaster};

@@ -6,7 +6,7 @@
 //! A master goes on without name servers. While none is there that knows this broker, slaves are those that were known last; after a
 //! start, those that the history of roles has for the last reign with slaves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -62,6 +62,15 @@ impl Known {
     }
 }
 
+/// How many slaves may be connected from an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// At once; 0: nobody may connect from there.
+    pub most: usize,
+    /// As many as name servers know there.
+    pub registered: usize,
+}
+
 /// Decides who may connect.
 pub struct Admission {
     settings: Arc<settings::Live<Settings>>,
@@ -85,25 +94,27 @@ impl Admission {
         }
     }
 
-    /// How many slaves may be connected from `address`; 0: nobody may connect from there. Asks the name servers once a second at most.
-    pub async fn places(&self, address: IpAddr) -> usize {
+    /// How many slaves may be connected from `address`. Asks the name servers once a second at most.
+    pub async fn places(&self, address: IpAddr) -> Places {
         let mut known = self.known.lock().await;
         if known.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
             known.note(self.registered.slaves().await);
             known.asked = Some(Instant::now());
         }
-        let registered = match &known.places {
-            Some(places) => places.get(&address).copied().unwrap_or(0),
-            None if was_slave(&self.history.reigns(), address) => LISTED_PLACES,
-            None => 0,
-        };
+        let places = known.places.as_ref();
+        let registered = places
+            .and_then(|places| places.get(&address))
+            .copied()
+            .unwrap_or(0);
+        let was_slave = places.is_none() && was_slave(&self.history.reigns(), address);
         drop(known);
         let networks = self.settings.load().store.ha_allowed_networks();
         let is_listed = networks.iter().any(|network| network.contains(&address));
-        match is_listed {
+        let most = match is_listed || was_slave {
             true => registered.max(LISTED_PLACES),
             false => registered,
-        }
+        };
+        Places { most, registered }
     }
 }
 
@@ -113,8 +124,8 @@ fn was_slave(reigns: &ha::Reigns, address: IpAddr) -> bool {
         ha::Meaning::WithSlaves { slaves, .. } if !slaves.is_empty() => Some(slaves.clone()),
         _ => None,
     };
-    let last: Option<BTreeSet<String>> = reigns.all().iter().rev().find_map(slaves);
-    last.is_some_and(|slaves| slaves.contains(&address.to_string()))
+    let last: Option<BTreeMap<String, usize>> = reigns.all().iter().rev().find_map(slaves);
+    last.is_some_and(|slaves| slaves.contains_key(&address.to_string()))
 }
 
 /// The address of `host:port`; a host that is a name is none.
@@ -162,7 +173,9 @@ mod tests {
     }
 
     async fn places(admission: &Admission, address: &str) -> usize {
-        admission.places(address.parse().expect("an address")).await
+        let places = admission.places(address.parse().expect("an address")).await;
+        assert!(places.registered <= places.most);
+        places.most
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use disk::Disk;
 use ha::Reigns;
@@ -28,6 +29,8 @@ const FILE_MAX_BYTES: u64 = 16 << 20;
 /// What this broker acknowledged as a master.
 pub struct RoleHistory {
     state: Mutex<State>,
+    /// How often what SUCCESS means has changed.
+    changes: AtomicU64,
     saver: Saver,
 }
 
@@ -68,6 +71,7 @@ impl RoleHistory {
         saver.touch();
         Ok(Self {
             state: Mutex::new(state),
+            changes: AtomicU64::new(0),
             saver,
         })
     }
@@ -116,7 +120,13 @@ impl RoleHistory {
         let reigns = &mut self.state.lock().reigns;
         reigns.end(end);
         reigns.begin(end, alone);
+        self.changes.fetch_add(1, Ordering::Release);
         self.saver.touch();
+    }
+
+    /// How often what SUCCESS means has changed since the start. The slaves that are connected then are to be noted once more.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Nobody is answered any more.
@@ -171,9 +181,9 @@ impl RoleHistory {
         }
     }
 
-    /// A slave at this address reports. The change is to be on disk before its reports count.
-    pub fn note_slave(&self, address: &str) -> Option<Change> {
-        let is_new = self.state.lock().reigns.note_slave(address);
+    /// A slave at this address reports, at which `count` may live. The change is to be on disk before its reports count.
+    pub fn note_slave(&self, address: &str, count: usize) -> Option<Change> {
+        let is_new = self.state.lock().reigns.note_slave(address, count);
         is_new.then(|| self.saver.touch())
     }
 
@@ -184,10 +194,11 @@ impl RoleHistory {
     pub fn save_slave<D: Disk>(
         &self,
         address: &str,
+        count: usize,
         disk: &D,
         now_ms: i64,
     ) -> Result<(), crate::tables::SaveError> {
-        match self.note_slave(address) {
+        match self.note_slave(address, count) {
             Some(_) => save(self, disk, now_ms),
             None => Ok(()),
         }
@@ -255,7 +266,7 @@ mod tests {
         let disk = disk();
         let history = RoleHistory::load(&disk, Path::new("/store"), 0).unwrap();
         history.begin(0, false);
-        history.save_slave("10.0.0.2", &disk, 1).unwrap();
+        history.save_slave("10.0.0.2", 1, &disk, 1).unwrap();
         history.note(500, 0);
         save(&history, &disk, 2).unwrap();
         let again = RoleHistory::load(&disk, Path::new("/store"), 700).unwrap();
@@ -325,7 +336,7 @@ mod tests {
         history.begin(0, false);
         save(&history, &disk, 0).unwrap();
         disk.fail_nth(1);
-        assert!(history.save_slave("10.0.0.2", &disk, 1).is_err());
+        assert!(history.save_slave("10.0.0.2", 1, &disk, 1).is_err());
         let text = || String::from_utf8(disk.content(&history.path()).unwrap()).unwrap();
         assert!(!text().contains("10.0.0.2"));
         save(&history, &disk, 2).unwrap();

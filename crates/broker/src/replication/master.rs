@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::port::{First, ReplicationPort};
 use super::session::{Outbox, Pause, SessionError, SlaveSession};
-use super::{Admission, RoleHistory, run_alone};
+use super::{Admission, Places, RoleHistory, run_alone};
 use crate::commitlog::{Acknowledgements, Growth};
 use crate::registration::Registration;
 use crate::settings::Settings;
@@ -293,7 +293,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
             return self.refused.note(address, "this broker is a slave itself");
         }
         let places = self.parts.admission.places(ip).await;
-        if places == 0 {
+        if places.most == 0 {
             let name = self.parts.settings.load().broker.broker_name.clone();
             let why =
                 format!("no name server knows a slave of {name} there, and haAllowedSlaves does not list it");
@@ -318,12 +318,12 @@ impl<D: Disk + Clone> SlaveServer<D> {
     }
 
     /// A slave has connected from `address`, where so many may be. Nothing if too many from there have connected and said nothing.
-    pub fn session(self: &Arc<Self>, address: SocketAddr, places: usize) -> Option<SlaveSession<D>> {
+    pub fn session(self: &Arc<Self>, address: SocketAddr, places: Places) -> Option<SlaveSession<D>> {
         let (ip, now) = (address.ip().to_canonical(), self.now_ms());
         let id = self
             .parts
             .acknowledgements
-            .replicas(|replicas| replicas.connect(&ip.to_string(), places, now))?;
+            .replicas(|replicas| replicas.connect(&ip.to_string(), places.most, now))?;
         let (closes, traffic) = (CancellationToken::new(), Arc::new(SlaveTraffic::default()));
         let entry = Connected {
             address,
@@ -338,7 +338,8 @@ impl<D: Disk + Clone> SlaveServer<D> {
             master: Master::new(self.master_settings(), now),
             outbox: Outbox::default(),
             traffic,
-            is_noted: false,
+            registered: places.registered,
+            noted: None,
             closes,
         })
     }
@@ -363,9 +364,29 @@ impl<D: Disk + Clone> SlaveServer<D> {
         self.moved.notify_waiters();
     }
 
-    /// The history of roles knows this slave, on disk.
-    pub(super) fn note_slave(&self, address: &str, now: i64) -> Result<(), SaveError> {
-        self.parts.history.save_slave(address, &self.parts.disk, now)
+    /// The history of roles knows, on disk, the slave of a connection, and with it the others that have connected from its address;
+    /// name servers know `registered` there.
+    pub(super) fn note_slave(
+        &self,
+        id: ConnectionId,
+        ip: IpAddr,
+        registered: usize,
+        now: i64,
+    ) -> Result<(), SaveError> {
+        let ip = ip.to_string();
+        let others = self.parts.acknowledgements.replicas(|replicas| {
+            let there = replicas.all().filter(|(other, address, standing)| {
+                *other != id && *address == ip && standing.claim.is_some()
+            });
+            there.count()
+        });
+        let (history, disk) = (&self.parts.history, &self.parts.disk);
+        history.save_slave(&ip, registered.max(others + 1), disk, now)
+    }
+
+    /// How often what SUCCESS means has changed.
+    pub(super) fn history_changes(&self) -> u64 {
+        self.parts.history.changes()
     }
 
     pub(super) fn store(&self) -> &Arc<Store<D>> {

@@ -29,7 +29,7 @@ mod session;
 mod slave;
 mod status;
 
-pub use admission::{Admission, Registered};
+pub use admission::{Admission, Places, Registered};
 pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, LogDamage, RoleHistory};

@@ -33,8 +33,10 @@ pub struct SlaveSession<D: Disk + Clone> {
     pub(super) master: Master,
     pub(super) outbox: Outbox,
     pub(super) traffic: Arc<SlaveTraffic>,
-    /// Its address is in the history of roles.
-    pub(super) is_noted: bool,
+    /// As many slaves as name servers knew at its address when it connected.
+    pub(super) registered: usize,
+    /// Its address is in the history of roles, since that has changed so often.
+    pub(super) noted: Option<u64>,
     /// The slave has connected again, and this is to be closed.
     pub(super) closes: CancellationToken,
 }
@@ -80,9 +82,10 @@ impl<D: Disk + Clone> SlaveSession<D> {
         let now = server.now_ms();
         self.master.receive(bytes, server.extent(), now)?;
         let standing = self.master.standing();
-        if standing.claim.is_some() && !self.is_noted {
-            server.note_slave(&self.ip.to_string(), now)?;
-            self.is_noted = true;
+        let changes = server.history_changes();
+        if standing.claim.is_some() && self.noted != Some(changes) {
+            server.note_slave(self.id, self.ip, self.registered, now)?;
+            self.noted = Some(changes);
         }
         server.reported(self.id, standing);
         Ok(())

@@ -159,7 +159,7 @@ impl Group {
         let has = broker.log.end();
         if !alone {
             let master = &mut self.brokers[index];
-            if master.reigns.note_slave(&address(slave)) {
+            if master.reigns.note_slave(&address(slave), 1) {
                 master.save();
             }
             master.reigns.note_acknowledged(has);
