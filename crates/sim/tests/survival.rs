@@ -365,3 +365,23 @@ fn a_sync_master_with_sync_flush_has_it_on_its_disk_and_in_its_slaves_memory() {
 fn a_sync_master_with_sync_flush_and_its_slave_with_sync_flush_have_it_on_both_disks() {
     check(SyncMaster, SyncFlush, SyncFlush, [true, true, true, true, true]);
 }
+
+/// A log file that is gone is a hole like any other: the next master has it copied anew.
+#[test]
+fn a_missing_file_is_noted_for_the_next_master() {
+    let mut machines = Machines::new(Pair {
+        role: AsyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    for number in 0..30 {
+        machines.send(&format!("{number} {}", "x".repeat(2000)));
+        machines.carry();
+    }
+    let disk = machines.slave.disk.kill();
+    disk.take(Path::new("/store/commitlog/00000000000000016384"));
+    let mut settings = settings(BrokerRole::Slave, AsyncFlush);
+    settings.store.accept_missing_commit_log = true;
+    let slave = open(disk, settings);
+    assert_eq!(slave.host.replication.history.damage().hole, Some(16_384));
+}

@@ -11,7 +11,7 @@ use filter::Bloom;
 use parking_lot::Mutex;
 use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
-use store::{PhysicalOffset, RecoveryReport, Store};
+use store::{MissingLog, PhysicalOffset, RecoveryReport, Store};
 
 mod handlers;
 
@@ -234,6 +234,11 @@ fn begin_role<D: Disk>(
     let history = RoleHistory::load(disk, &root, end)?;
     for damage in &report.damage.first {
         history.note_hole(&(damage.at..damage.at + damage.bytes));
+    }
+    for missing in &report.missing {
+        if let MissingLog::Between { range, .. } = missing {
+            history.note_hole(range);
+        }
     }
     match settings.is_slave() {
         true => history.begin_as_slave(end),

@@ -4,6 +4,7 @@ use crate::checkpoint::Checkpoint;
 use crate::log::{file_name, is_copy, parse_file_name};
 use crate::settings::StoreSettings;
 use disk::{DirEntry, Disk};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// No log file is smaller, bytes: a shorter one is what is left of one.
@@ -27,6 +28,8 @@ pub enum MissingLog {
         first: String,
         /// How many.
         count: i64,
+        /// The part of the log that was in them.
+        range: Range<i64>,
         /// The file before them.
         before: PathBuf,
         /// The file behind them.
@@ -121,6 +124,7 @@ impl LogListing {
                 missing.push(MissingLog::Between {
                     first: file_name(start + self.file_size),
                     count,
+                    range: start + self.file_size..*next,
                     before: before.clone(),
                     behind: behind.clone(),
                 });

@@ -5,7 +5,7 @@ use crate::harness::*;
 use crate::raw::{FILE, log_bytes, master, settings};
 use disk::SimDisk;
 use std::path::PathBuf;
-use store::{FlushType, PhysicalOffset, Store, StoreSettings};
+use store::{FlushType, MissingLog, PhysicalOffset, Store, StoreSettings};
 
 fn role(replica: bool) -> StoreSettings {
     StoreSettings {
@@ -162,4 +162,41 @@ fn a_log_can_be_cut_at_the_start_of_a_file_whatever_the_file_before_ends_with() 
         .unwrap();
     settle(&slave);
     assert_eq!(places(&slave), all_but(first - 1));
+}
+
+/// A file that was lost, and that a setting lets a start do without.
+#[test]
+fn a_cut_has_a_missing_file_filled() {
+    let (disk, log, borders) = left_by(true, 2);
+    disk.take(&file_at(FILE));
+    let settings = StoreSettings {
+        accept_missing_log: true,
+        ..role(true)
+    };
+    let (slave, report) = open(&disk, &settings);
+    let MissingLog::Between { range, .. } = &report.missing[0] else {
+        panic!("{:?}", report.missing);
+    };
+    assert_eq!(*range, FILE..2 * FILE);
+    let is_there = |(_, (start, _)): &(usize, &(i64, i64))| !range.contains(start);
+    let there = borders.iter().enumerate().filter(is_there);
+    assert_eq!(
+        places(&slave),
+        there.map(|(nth, _)| nth as i64).collect::<Vec<_>>()
+    );
+    let cut = slave.cut_back(PhysicalOffset(range.start), NOW).unwrap();
+    assert_eq!(
+        (slave.max_physical().0, cut.until.0),
+        (FILE, log.len() as i64),
+        "{cut}"
+    );
+    slave
+        .append_raw(PhysicalOffset(FILE), &log[FILE as usize..], NOW)
+        .unwrap();
+    settle(&slave);
+    assert_eq!(places(&slave), (0..24).collect::<Vec<_>>());
+    drop(slave);
+    let (slave, again) = open(&disk.kill(), &role(true));
+    assert_eq!((again.damage.count, again.missing.len()), (0, 0));
+    assert!(log_bytes(&slave) == log);
 }
