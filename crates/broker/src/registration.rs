@@ -44,6 +44,8 @@ const ONE_BY_ONE_MAX: usize = 64;
 
 /// How often a lost name server is tried again.
 const RECONNECT: Duration = Duration::from_secs(2);
+/// How long after a doubt about the master the name servers are asked: each time costs a registration.
+const DOUBTED: Duration = Duration::from_secs(2);
 /// How often it is looked whether `namesrvAddr` names others.
 const LOOK_EACH: Duration = Duration::from_secs(1);
 /// How often a name server that is away is mentioned.
@@ -171,6 +173,8 @@ pub struct Registration {
     master: watch::Sender<MasterAddress>,
     /// A name server has said where the master is.
     has_master: AtomicBool,
+    /// The slave could not copy from there.
+    doubts_master: AtomicBool,
     /// Where slaves connect.
     replication_port: AtomicU16,
     servers: Mutex<HashMap<String, NameServer>>,
@@ -210,6 +214,7 @@ impl Registration {
             replication_port: AtomicU16::new(replication_port),
             master: watch::channel(master).0,
             has_master: AtomicBool::new(false),
+            doubts_master: AtomicBool::new(false),
             servers: Mutex::default(),
             ended: CancellationToken::new(),
             running: watch::channel(false).0,
@@ -439,7 +444,12 @@ impl Registration {
         }
     }
 
-    /// Ends a while after nobody has said where the master is; never on a master.
+    /// The broker that name servers have named as the master is none, or can not be reached: they are asked again soon.
+    pub fn doubt_master(&self) {
+        self.doubts_master.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends a while after nobody has said where the master is, or whoever is there was doubted; never on a master.
     async fn has_no_master(&self) {
         if !self.settings.load().is_slave() {
             return std::future::pending().await;
@@ -447,6 +457,11 @@ impl Registration {
         loop {
             tokio::time::sleep(RECONNECT).await;
             if !self.has_master.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.doubts_master.load(Ordering::Relaxed) {
+                tokio::time::sleep(DOUBTED).await;
+                self.doubts_master.store(false, Ordering::Relaxed);
                 return;
             }
         }

@@ -104,6 +104,10 @@ struct AskedMachine<'a> {
 }
 
 impl MasterLog for AskedMachine<'_> {
+    async fn is_of_slave(&self) -> Result<bool, CompareError> {
+        Ok(self.host.settings.load().is_slave())
+    }
+
     async fn extent(&self) -> Result<Extent, CompareError> {
         let store = &self.host.log.store;
         Ok(Extent {

@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use broker::lane::Workers;
-use broker::replication::{LogCopy, Places, SlaveSession};
+use broker::replication::{CompareError, LogCopy, MasterLog, Places, SlaveSession};
 use broker::run::{Parts, Surroundings};
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use disk::{Clock, SimClock, SimDisk};
-use ha::Meaning;
+use ha::{Extent, Meaning};
 use message::record::{Check, Entry, decode};
 use protocol::code::{request, response};
 use protocol::header::Short;
@@ -384,4 +386,55 @@ fn a_missing_file_is_noted_for_the_next_master() {
     settings.store.accept_missing_commit_log = true;
     let slave = open(disk, settings);
     assert_eq!(slave.host.replication.history.damage().hole, Some(16_384));
+}
+
+/// A broker as its slave asks it.
+struct Asked<'h>(&'h Host);
+
+impl MasterLog for Asked<'_> {
+    async fn is_of_slave(&self) -> Result<bool, CompareError> {
+        Ok(self.0.settings.load().is_slave())
+    }
+
+    async fn extent(&self) -> Result<Extent, CompareError> {
+        let store = &self.0.log.store;
+        Ok(Extent {
+            min: store.min_physical().0,
+            end: store.max_physical().0,
+        })
+    }
+
+    async fn record(&self, _: i64) -> Result<Option<bytes::Bytes>, CompareError> {
+        Ok(None)
+    }
+}
+
+/// An old master that comes back with less, as a slave: who still takes it for the master does not cut after it.
+#[test]
+fn nobody_cuts_after_a_slave() {
+    let machines = Machines::new(Pair {
+        role: SyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    let copy = &machines.slave.host.replication.follower.copy;
+    let end = copy.store.max_physical();
+    assert!(end.0 > 0);
+    let address = [10, 0, 0, 1].into();
+    let agree = |role| {
+        let other = open(SimDisk::new(), settings(role, AsyncFlush));
+        let agreed = pin!(copy.agree(&Asked(&other.host), address))
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .map_err(|error| error.to_string());
+        (agreed, copy.store.max_physical())
+    };
+    let refused = Poll::Ready(Err("the broker there is a slave itself".to_owned()));
+    assert_eq!(agree(BrokerRole::Slave), (refused, end));
+    let Poll::Ready(Err(of_master)) = agree(AsyncMaster).0 else {
+        panic!("a master that has lost all is compared with");
+    };
+    assert!(
+        of_master.starts_with("no record of this log is in the master's"),
+        "{of_master}"
+    );
 }

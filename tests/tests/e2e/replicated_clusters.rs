@@ -282,6 +282,29 @@ fn a_partition_holds_up_no_more_than_it_must_and_heals() {
     }
 }
 
+/// Settings may name a broker that was made a slave since: nobody copies its log, or cuts after it.
+#[test]
+fn a_slave_is_nobodys_master() {
+    let pair = Pair::start(Flavour::Ours, Flavour::Ours, &[], &[]);
+    pair.wait_for_slave();
+    let other = Broker::start_in(
+        "broker-a-other",
+        (Flavour::Ours, cluster::Jvm::Small),
+        pair.cluster.path(),
+        "broker-b",
+        &pair.cluster.namesrv.address(),
+        &[
+            ("brokerRole", "SLAVE"),
+            ("brokerId", "1"),
+            ("haMasterAddress", &format!("127.0.0.1:{}", pair.slave.port + 1)),
+        ],
+    );
+    other.process.wait_for("what it was told", LONG, |line| {
+        line.contains("the broker there is a slave itself").then_some(())
+    });
+    assert_eq!(end(&other), 0);
+}
+
 /// The slave's disk is full, and then it is not: the master goes on, and the slave goes on where it was.
 #[test]
 fn a_slave_whose_disk_is_full_goes_on_when_it_has_space() {

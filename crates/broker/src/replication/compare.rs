@@ -7,10 +7,10 @@ use bytes::Bytes;
 use disk::Disk;
 use ha::{Comparison, Extent, Outcome, Question};
 use message::record::{Check, Entry, decode};
-use protocol::EncodeHeader;
 use protocol::body::topic::KvTable;
 use protocol::code::{request, response};
 use protocol::header::broker::ViewMessageRequestHeader;
+use protocol::{EncodeHeader, Frame};
 use remoting::{Body, Client, InvokeError};
 use store::{PhysicalOffset, Store};
 
@@ -58,6 +58,9 @@ pub(super) struct Compared {
 
 /// A master's log, as a slave can ask about it.
 pub trait MasterLog {
+    /// Is the broker whose log it is a slave itself?
+    fn is_of_slave(&self) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// How far it reaches.
     fn extent(&self) -> impl Future<Output = Result<Extent, Error>> + Send;
 
@@ -136,7 +139,7 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     }
 }
 
-/// A master that is asked over the network: by GET_BROKER_RUNTIME_INFO and VIEW_MESSAGE_BY_ID.
+/// A master that is asked over the network: by GET_BROKER_CONFIG, GET_BROKER_RUNTIME_INFO and VIEW_MESSAGE_BY_ID.
 pub(super) struct AskedMaster<'a> {
     /// To the master.
     pub(super) client: &'a Client,
@@ -145,6 +148,13 @@ pub(super) struct AskedMaster<'a> {
 }
 
 impl MasterLog for AskedMaster<'_> {
+    async fn is_of_slave(&self) -> Result<bool, Error> {
+        let answer = answer(self.client, self.address, request::GET_BROKER_CONFIG, &()).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let role = text.lines().find_map(|line| line.strip_prefix("brokerRole="));
+        Ok(role.ok_or(Error::Lacks("brokerRole"))?.trim() == "SLAVE")
+    }
+
     async fn extent(&self) -> Result<Extent, Error> {
         let table = runtime_info(self.client, self.address).await?;
         let number = |name: &'static str| {
@@ -198,17 +208,30 @@ pub(super) async fn body_of<T: serde::de::DeserializeOwned>(
     code: i32,
     header: &(dyn EncodeHeader + Sync),
 ) -> Result<T, Error> {
+    let answer = answer(client, address, code, header).await?;
+    protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+        code,
+        answer: answer.code,
+        remark: e.to_string(),
+    })
+}
+
+/// A broker's answer, which is SUCCESS, to a request without a body.
+async fn answer(
+    client: &Client,
+    address: &str,
+    code: i32,
+    header: &(dyn EncodeHeader + Sync),
+) -> Result<Frame, Error> {
     let answer = client
         .invoke(address, code, header, Body::Empty, ANSWER_WITHIN)
         .await?;
-    let refused = |answer_code: i32, remark: String| Error::Answer {
-        code,
-        answer: answer_code,
-        remark,
-    };
-    if answer.code != response::SUCCESS {
-        let remark = answer.remark.as_deref().unwrap_or_default().to_owned();
-        return Err(refused(answer.code, remark));
+    match answer.code {
+        response::SUCCESS => Ok(answer),
+        other => Err(Error::Answer {
+            code,
+            answer: other,
+            remark: answer.remark.as_deref().unwrap_or_default().to_owned(),
+        }),
     }
-    protocol::body::read(&answer.body).map_err(|e| refused(answer.code, e.to_string()))
 }

@@ -20,6 +20,8 @@ use crate::tables::save;
 pub enum CopyError {
     #[error("the logs can not be compared: {0}")]
     Compare(#[from] compare::Error),
+    #[error("the broker there is a slave itself")]
+    NoMaster,
     #[error("the log can not be synced: {0}")]
     Latched(#[from] store::Latched),
     #[error("{0}")]
@@ -37,7 +39,10 @@ pub enum CopyError {
 impl CopyError {
     /// Whether it stays so until somebody does something.
     pub(super) fn needs_somebody(&self) -> bool {
-        !matches!(self, CopyError::Compare(_) | CopyError::Protocol(_))
+        !matches!(
+            self,
+            CopyError::Compare(_) | CopyError::NoMaster | CopyError::Protocol(_)
+        )
     }
 }
 
@@ -67,6 +72,10 @@ impl<D: Disk> CopyParts<D> {
     /// # Errors
     /// The logs do not agree.
     pub async fn agree(&self, master: &impl MasterLog, peer: IpAddr) -> Result<(), CopyError> {
+        // Name servers may not know yet that it was made a slave: of its log nobody has said that it is to be followed.
+        if master.is_of_slave().await? {
+            return Err(CopyError::NoMaster);
+        }
         if self.store.max_physical().0 == 0 {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use super::compare::AskedMaster;
 use super::copy::{CopyError, CopyParts};
 use super::run_alone;
 use crate::commitlog::Growth;
-use crate::registration::MasterAddress;
+use crate::registration::{MasterAddress, Registration};
 
 /// The longest attempt to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -60,6 +60,8 @@ pub struct Follower<D: Disk> {
     pub synced: Arc<Growth>,
     /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
+    /// Who is asked where the master is.
+    pub registration: Arc<Registration>,
     /// How the master is asked.
     pub client: remoting::ClientSettings,
 }
@@ -95,6 +97,10 @@ impl<D: Disk + Clone> Follower<D> {
                 ),
             };
             self.copy.link.note(|link| link.since_ms = None);
+            // Another may be the master by now.
+            if ended.is_some() && !served.any {
+                self.registration.doubt_master();
+            }
             let wait = match &ended {
                 Some(Ended::Stops) => return,
                 None => WAIT,

@@ -483,6 +483,7 @@ impl<D: Disk + Clone> Builder<D> {
             }),
             synced: Arc::clone(&log.flusher.synced),
             master: registration.master(),
+            registration: Arc::clone(registration),
             client: self.client.clone(),
         };
         let metadata = Metadata {
