@@ -64,6 +64,7 @@ fn typed_headers(frame: &Frame) {
     let _ = frame.header::<headers::QueryMessageRequestHeader<'_>>();
     let _ = frame.header::<headers::CreateTopicRequestHeader<'_>>();
     let _ = frame.header::<headers::AllTopicsRequestHeader>();
+    let _ = frame.header::<headers::RuntimeInfoRequestHeader<'_>>();
     let _ = frame.header::<headers::ConsumerSendMsgBackRequestHeader<'_>>();
     let _ = frame.header::<ns_headers::RegisterBrokerRequestHeader>();
     let _ = frame.header::<ns_headers::GetRouteInfo<'_>>();

@@ -229,7 +229,7 @@ impl Acknowledgements {
         let made = waiter.made_topic;
         let Some(change) = waiter
             .topic
-            .filter(|change| made || !self.topics.is_saved(*change))
+            .filter(|change| made || !self.topics.is_safe(*change))
         else {
             return waiter.answer.give(response::SUCCESS);
         };
@@ -237,6 +237,7 @@ impl Acknowledgements {
         let give = Box::new(move |saved: Result<(), SaveError>| {
             let code = match saved {
                 Ok(()) => response::SUCCESS,
+                Err(SaveError::NotCopied) => response::FLUSH_SLAVE_TIMEOUT,
                 Err(e) => {
                     tracing::warn!("a message is stored and its topic is not on disk yet: {e}");
                     response::FLUSH_DISK_TIMEOUT

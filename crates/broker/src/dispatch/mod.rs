@@ -101,6 +101,13 @@ impl<D: Disk + Clone> Handlers<D> {
         self.pull.again(held);
     }
 
+    /// Answers a slave whose request for the runtime information was held.
+    pub fn answer_look(self: &Arc<Self>, request: Request) {
+        self.in_lane(&self.lanes.admin, request, |h, r, may| {
+            h.admin.runtime.answer(r, may)
+        });
+    }
+
     /// A peer is gone.
     pub fn closed(&self, peer: &dyn Peer) {
         self.client.closed(peer);

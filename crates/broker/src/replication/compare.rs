@@ -9,7 +9,7 @@ use ha::{Comparison, Extent, Outcome, Question};
 use message::record::{Check, Entry, decode};
 use protocol::body::topic::KvTable;
 use protocol::code::{request, response};
-use protocol::header::broker::ViewMessageRequestHeader;
+use protocol::header::broker::{RuntimeInfoRequestHeader, ViewMessageRequestHeader};
 use protocol::{EncodeHeader, Frame};
 use remoting::{Body, Client, InvokeError};
 use store::{PhysicalOffset, Store};
@@ -156,7 +156,7 @@ impl MasterLog for AskedMaster<'_> {
     }
 
     async fn extent(&self) -> Result<Extent, Error> {
-        let table = runtime_info(self.client, self.address).await?;
+        let table = runtime_info(self.client, self.address, &RuntimeInfoRequestHeader::default()).await?;
         let number = |name: &'static str| {
             let value = table.table.get(name).and_then(|value| value.parse::<i64>().ok());
             value.ok_or(Error::Lacks(name))
@@ -188,8 +188,12 @@ impl MasterLog for AskedMaster<'_> {
 }
 
 /// GET_BROKER_RUNTIME_INFO.
-pub(super) async fn runtime_info(client: &Client, address: &str) -> Result<KvTable, Error> {
-    body(client, address, request::GET_BROKER_RUNTIME_INFO).await
+pub(super) async fn runtime_info(
+    client: &Client,
+    address: &str,
+    header: &RuntimeInfoRequestHeader<'_>,
+) -> Result<KvTable, Error> {
+    body_of(client, address, request::GET_BROKER_RUNTIME_INFO, header).await
 }
 
 /// The body of a broker's answer to a request that has neither header nor body.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::port::{First, ReplicationPort};
 use super::session::{Outbox, Pause, SessionError, SlaveSession};
-use super::{Admission, Places, RoleHistory, run_alone};
+use super::{Admission, Places, RoleHistory, TableCopies, run_alone};
 use crate::commitlog::{Acknowledgements, Growth};
 use crate::registration::Registration;
 use crate::settings::Settings;
@@ -136,6 +136,8 @@ pub struct SlaveServerParts<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Who may connect.
     pub admission: Admission,
+    /// What slaves have of the tables.
+    pub copies: TableCopies,
     /// Who is told where slaves connect.
     pub registration: Arc<Registration>,
     /// What was acknowledged.
@@ -344,9 +346,26 @@ impl<D: Disk + Clone> SlaveServer<D> {
         })
     }
 
+    /// What slaves have of the tables.
+    pub fn copies(&self) -> &TableCopies {
+        &self.parts.copies
+    }
+
+    /// Is a slave at this address connected?
+    pub fn serves(&self, ip: IpAddr) -> bool {
+        let connections = self.connections.lock();
+        connections
+            .values()
+            .any(|slave| slave.address.ip().to_canonical() == ip)
+    }
+
     /// A connection is over.
     pub(super) fn left(&self, id: ConnectionId) {
-        self.connections.lock().remove(&id);
+        let gone = self.connections.lock().remove(&id);
+        let ip = gone.map(|slave| slave.address.ip().to_canonical());
+        if let Some(ip) = ip.filter(|ip| !self.serves(*ip)) {
+            self.parts.copies.left(ip);
+        }
         self.parts
             .acknowledgements
             .replicas(|replicas| replicas.disconnect(id));

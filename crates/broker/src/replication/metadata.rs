@@ -2,7 +2,8 @@
 //! 5.x what this broker keeps a file for, who consumes by POP and how many timed messages wait.
 //!
 //! Java asks for all of it each ten seconds (RocketMQ 4.9.8, SlaveSynchronize). A master of ours tells in its runtime information when
-//! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once.
+//! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once. It says
+//! with each look what it has ([`super::TableCopies`]), and the master holds the look until topics or groups change.
 //!
 //! A topic that the master has deleted goes from a position of the log on: what the slave's log has before it has a place in no queue any
 //! more. The master tells these positions with the topics, and they count when the log has come so far: a topic of that name that
@@ -11,6 +12,7 @@
 //! Offsets are not put in force before the log they belong to is here: a slave that becomes the master must have what its consumers
 //! have read, and what was delivered late.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use disk::{Clock, Disk};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
 use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::broker::AllTopicsRequestHeader;
+use protocol::header::broker::{AllTopicsRequestHeader, RuntimeInfoRequestHeader};
 use remoting::Client;
 use serde::Deserialize;
 use store::{PhysicalOffset, Store};
@@ -37,12 +39,16 @@ use crate::tables::{Tables, TopicFile, TopicTable};
 
 /// How often the master is asked how far it is, and what has changed.
 const LOOK_EACH: Duration = Duration::from_secs(1);
+/// How often it is looked while the master stops, and waits for this slave.
+const HURRIED: Duration = Duration::from_millis(20);
 /// How often everything is asked for: Java's cadence.
 const ALL_EACH: Duration = Duration::from_secs(10);
 /// How often at most a message of an unknown topic has the master asked: one that was deleted may fill much of the log.
 const UNKNOWN_EACH: Duration = Duration::from_millis(100);
 /// Of the time, no more than this part is spent on one table.
 const SHARE: u32 = 20;
+/// A table that takes no longer may take half of the time: somebody waits for what is new in it.
+const CHEAP: Duration = Duration::from_millis(50);
 
 /// Names of the tables in a master's runtime information, each with the number of its last change.
 pub const TOPICS: &str = "change_topics";
@@ -57,6 +63,9 @@ pub const DELAYS: &str = "change_delays";
 pub const REQUEST_MODES: &str = "change_request_modes";
 /// How many timed messages wait.
 pub const TIMER_METRICS: &str = "change_timer_metrics";
+
+/// In a master's runtime information: it stops, and gives its slaves the rest.
+pub const STOPS: &str = "stops";
 
 const ALL: [&str; 6] = [TOPICS, GROUPS, OFFSETS, DELAYS, REQUEST_MODES, TIMER_METRICS];
 /// What a master of 4.9 does not know.
@@ -145,6 +154,8 @@ struct Asked {
     done: BTreeMap<String, PhysicalOffset>,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
+    /// It knows what this slave has, and may hold the next look.
+    may_wait: bool,
 }
 
 impl<D: Disk> Metadata<D> {
@@ -152,7 +163,9 @@ impl<D: Disk> Metadata<D> {
     pub async fn run(&self, stop: CancellationToken) {
         let mut asked = Asked::default();
         let mut said = String::new();
+        let mut unknown_again = Instant::now();
         while !stop.is_cancelled() {
+            let mut next = Instant::now() + LOOK_EACH;
             let master = self.master.borrow().broker.clone();
             if let Some(master) = master {
                 if asked.master != master {
@@ -161,8 +174,15 @@ impl<D: Disk> Metadata<D> {
                         ..Asked::default()
                     };
                 }
-                match self.look(&mut asked).await {
-                    Ok(()) => said.clear(),
+                let looked = tokio::select! {
+                    () = stop.cancelled() => return,
+                    looked = self.look(&mut asked) => looked,
+                };
+                match looked {
+                    Ok(due) => {
+                        said.clear();
+                        next = due;
+                    }
                     Err(e) => {
                         let text = e.to_string();
                         if text != said {
@@ -177,18 +197,22 @@ impl<D: Disk> Metadata<D> {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EACH) => {}
+                // The master may have held the look for as long.
+                () = tokio::time::sleep_until(next) => {}
                 () = self.unknown.found.notified() => {
+                    tokio::time::sleep_until(unknown_again).await;
+                    unknown_again = Instant::now() + UNKNOWN_EACH;
                     asked.changes.remove(TOPICS);
-                    tokio::time::sleep(UNKNOWN_EACH).await;
                 }
             }
         }
     }
 
-    /// Asks what has changed, and for that.
-    async fn look(&self, asked: &mut Asked) -> Result<(), compare::Error> {
-        let info = runtime_info(&self.client, &asked.master).await?.table;
+    /// Asks what has changed, and for that. Says when the next look is due.
+    async fn look(&self, asked: &mut Asked) -> Result<Instant, compare::Error> {
+        let begun = Instant::now();
+        let header = asked.header();
+        let info = runtime_info(&self.client, &asked.master, &header).await?.table;
         let end = info
             .get("commitLogMaxOffset")
             .and_then(|end| end.parse::<i64>().ok());
@@ -216,7 +240,7 @@ impl<D: Disk> Metadata<D> {
         if is_time {
             asked.all = Some(now);
         }
-        let mut failed = Ok(());
+        let (mut failed, mut is_news, mut next) = (None, false, begun + LOOK_EACH);
         for table in ALL {
             let change = info.get(table);
             let is_new = match change {
@@ -224,22 +248,42 @@ impl<D: Disk> Metadata<D> {
                 // Java's master does not say.
                 None => is_time || (table == TOPICS && !asked.changes.contains_key(TOPICS)),
             };
-            if !is_new || asked.again.get(table).is_some_and(|again| now < *again) {
+            if !is_new {
                 continue;
             }
-            let begun = Instant::now();
+            if let Some(again) = asked.again.get(table).filter(|again| now < **again) {
+                next = next.min(*again);
+                continue;
+            }
+            let started = Instant::now();
             match self.copy(table, asked).await {
                 Ok(()) => {
                     asked.changes.insert(table, change.cloned().unwrap_or_default());
+                    is_news |= change.is_some() && [TOPICS, GROUPS].contains(&table);
                 }
                 Err(e) if OF_5.contains(&table) && is_not_there(&e) => {}
                 // One that the master does not have keeps no other from being copied.
-                Err(e) => failed = Err(e),
+                Err(e) => failed = Some(e),
             }
-            let took = begun.elapsed();
-            asked.again.insert(table, Instant::now() + took * SHARE);
+            let took = started.elapsed();
+            let rest = if took < CHEAP { took } else { took * SHARE };
+            asked.again.insert(table, Instant::now() + rest);
         }
-        failed
+        asked.may_wait = !is_news;
+        match failed {
+            Some(e) => Err(e),
+            // The master is told at once.
+            None if is_news => Ok(begun),
+            None if info.contains_key(STOPS) => Ok(begun + HURRIED),
+            // One that the master may hold.
+            None if header.wait_ms.is_none()
+                && asked.header().wait_ms.is_some()
+                && info.contains_key(TOPICS) =>
+            {
+                Ok(begun)
+            }
+            None => Ok(next),
+        }
     }
 
     async fn copy(&self, table: &'static str, asked: &mut Asked) -> Result<(), compare::Error> {
@@ -304,7 +348,11 @@ impl<D: Disk> Metadata<D> {
                 asked.deleted.extend(due);
                 return;
             }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            Err(e) => match e.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The broker stops.
+                Err(_) => return,
+            },
         };
         for topic in deleted {
             self.tables.offsets.remove_topic(&topic);
@@ -344,6 +392,24 @@ fn is_not_there(error: &compare::Error) -> bool {
 }
 
 impl Asked {
+    /// What this slave has, for the next look. Offsets that wait for the log are not here yet.
+    fn header(&self) -> RuntimeInfoRequestHeader<'static> {
+        let has = |table: &str| {
+            let change = self.changes.get(table).filter(|change| !change.is_empty());
+            change.map(|change| Cow::Owned(change.clone()))
+        };
+        let waits = |kind: fn(&Waiting) -> bool| self.waiting.iter().any(|(waiting, _)| kind(waiting));
+        let offsets = waits(|waiting| matches!(waiting, Waiting::Offsets(_)));
+        let delays = waits(|waiting| matches!(waiting, Waiting::Delays(_)));
+        RuntimeInfoRequestHeader {
+            has_topics: has(TOPICS),
+            has_groups: has(GROUPS),
+            has_offsets: has(OFFSETS).filter(|_| !offsets),
+            has_delays: has(DELAYS).filter(|_| !delays),
+            wait_ms: (self.may_wait && self.waiting.is_empty()).then_some(LOOK_EACH.as_millis() as i64),
+        }
+    }
+
     /// The master has deleted these topics, each at a position of its log.
     fn note_deleted(&mut self, deleted: BTreeMap<String, i64>) {
         let deleted: BTreeMap<_, _> = deleted

@@ -20,6 +20,7 @@ use std::io;
 
 mod admission;
 mod compare;
+mod copies;
 mod copy;
 mod history;
 mod master;
@@ -31,10 +32,13 @@ mod status;
 
 pub use admission::{Admission, Places, Registered};
 pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
+pub use copies::{TableCopies, text};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
-pub use metadata::{DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, TIMER_METRICS, TOPICS, UnknownTopic};
+pub use metadata::{
+    DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, STOPS, TIMER_METRICS, TOPICS, UnknownTopic,
+};
 pub use port::{ReplicationPort, ask_for};
 pub use session::{Pause, SessionError, SlaveSession};
 pub use slave::Follower;

@@ -168,6 +168,8 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     } else {
         supervisor.task("delayed messages", move |stop| deliver(Arc::clone(&p), stop));
         let p = Arc::clone(parts);
+        supervisor.task("tables for slaves", move |stop| tell_slaves(Arc::clone(&p), stop));
+        let p = Arc::clone(parts);
         supervisor.task("transaction checks", move |stop| {
             check_halves(Arc::clone(&p), stop)
         });
@@ -240,6 +242,18 @@ async fn sample_stats<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
         // It grows with the topics and groups.
         if let Err(panic) = tokio::task::spawn_blocking(move || stats.items.sample(now)).await {
             std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+}
+
+/// Answers slaves that wait for a change of the tables.
+async fn tell_slaves<D: Disk + Clone>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            due = parts.replication.slaves.copies().due() => {
+                due.into_iter().for_each(|request| parts.handlers.answer_look(request));
+            }
         }
     }
 }

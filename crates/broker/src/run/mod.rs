@@ -29,6 +29,8 @@ use crate::tables::{LoadError, save};
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
 /// Time that requests in lanes get to finish at stop, when nobody waits for their answers any more.
 const LANES_STOP: Duration = Duration::from_secs(10);
+/// Time the slaves get for the last changes of the tables at stop.
+const TABLES_STOP: Duration = Duration::from_secs(2);
 /// Time the slaves get for what is left of the log at stop.
 const SLAVES_STOP: Duration = Duration::from_secs(3);
 /// Time the background tasks get to finish at stop.
@@ -148,6 +150,8 @@ impl<D: Disk + Clone> Broker<D> {
             parts,
         } = self;
         parts.registration.unregister().await;
+        // While they can ask.
+        parts.replication.slaves.copies().drain(TABLES_STOP).await;
         for pull in parts.hold.take_all() {
             parts.handlers.pull_again(pull);
         }

@@ -30,7 +30,8 @@ use crate::handlers::pull::{HeldPull, Pull, PullListener};
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
-    Admission, CopyParts, Follower, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts, UnknownTopic,
+    Admission, CopyParts, Follower, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts, TableCopies,
+    UnknownTopic,
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -360,7 +361,7 @@ impl<D: Disk + Clone> Builder<D> {
         let checks = self.checks(&clients, &log, halves);
         let delivery = self.delivery(&log);
         let registration = self.registration();
-        let replication = self.replication(&log, &registration, unknown, &pulls);
+        let replication = self.replication(&log, &registration, unknown, &pulls, now);
         let limits = Limits {
             clients: clients.clone(),
             lanes: lanes.clone(),
@@ -452,6 +453,7 @@ impl<D: Disk + Clone> Builder<D> {
         registration: &Arc<Registration>,
         unknown: Arc<UnknownTopic>,
         pulls: &Arc<PullListener<D>>,
+        now: i64,
     ) -> Replication<D> {
         let pulls = Arc::clone(pulls);
         let link = Arc::new(Link::default());
@@ -464,6 +466,11 @@ impl<D: Disk + Clone> Builder<D> {
                 Arc::clone(&self.settings),
                 Arc::clone(registration) as _,
                 Arc::clone(&self.history),
+            ),
+            copies: TableCopies::new(
+                self.loaded.tables.clone(),
+                Arc::clone(&self.loaded.delay_offsets),
+                now,
             ),
             registration: Arc::clone(registration),
             history: Arc::clone(&self.history),

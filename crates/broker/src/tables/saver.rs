@@ -1,14 +1,16 @@
 //! Saving the JSON files under `store/config/` off the request path.
 //!
 //! A table marks itself changed and goes on; one task a file writes the newest state, so that a thousand changes in a
-//! row cost a handful of writes. Who must not answer before a change is on disk leaves what is to be done then.
+//! row cost a handful of writes. Who must not answer before a change is on disk leaves what is to be done then. Where SUCCESS means that
+//! a slave has a message, a change is not safe before a slave has it, too.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use disk::Disk;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::watermark::Watermark;
 
@@ -16,25 +18,54 @@ use crate::watermark::Watermark;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Change(i64);
 
-/// Why a change is not known to be on disk.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{path} could not be written: {cause}")]
-pub struct SaveError {
-    /// The file.
-    pub path: String,
-    /// What the disk said.
-    pub cause: String,
+impl Change {
+    /// As a number, from 1 on.
+    pub fn number(self) -> i64 {
+        self.0
+    }
 }
 
-/// What is done when a change is on disk, or the write that was to bring it there failed; it is tried again later then.
+/// Why a change is not known to be safe.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SaveError {
+    /// It is not on disk.
+    #[error("{path} could not be written: {cause}")]
+    Disk {
+        /// The file.
+        path: String,
+        /// What the disk said.
+        cause: String,
+    },
+    /// It is on disk.
+    #[error("no slave has it yet")]
+    NotCopied,
+}
+
+/// What is done when a change is safe, or the write that was to bring it to the disk failed; it is tried again later then.
 pub type WhenSaved = Box<dyn FnOnce(Result<(), SaveError>) + Send>;
+
+/// How long a slave may take to copy a change, ms: it hears of it at once.
+const COPIED_WITHIN_MS: i64 = 2000;
+
+/// Somebody waits for a change.
+struct Waiting {
+    change: Change,
+    deadline_ms: i64,
+    then: WhenSaved,
+}
 
 /// Tells which changes of a table are on disk.
 pub struct Saver {
     path: PathBuf,
     changed: AtomicI64,
     wake: Notify,
-    saved: Watermark<WhenSaved>,
+    /// Wakes all who wait for a change.
+    touched: Notify,
+    saved: Watermark<Waiting>,
+    /// What a slave has.
+    copied: Watermark<Waiting>,
+    /// No change is safe before.
+    waits_for_copies: AtomicBool,
     /// One write at a time: an older state must not replace a newer one.
     writing: Mutex<()>,
 }
@@ -55,7 +86,10 @@ impl Saver {
             path,
             changed: AtomicI64::new(0),
             wake: Notify::new(),
+            touched: Notify::new(),
             saved: Watermark::new(0),
+            copied: Watermark::new(0),
+            waits_for_copies: AtomicBool::new(false),
             writing: Mutex::default(),
         }
     }
@@ -69,6 +103,7 @@ impl Saver {
     pub fn touch(&self) -> Change {
         let change = self.touch_later();
         self.wake.notify_one();
+        self.touched.notify_waiters();
         change
     }
 
@@ -82,9 +117,13 @@ impl Saver {
         Change(self.changed.load(Ordering::Acquire))
     }
 
-    /// Is this change on disk?
-    pub fn is_saved(&self, change: Change) -> bool {
-        self.saved.reached() >= change.0
+    /// Is this change on disk, and with a slave where that is waited for?
+    pub fn is_safe(&self, change: Change) -> bool {
+        self.saved.reached() >= change.0 && !self.waits_for_copy(change)
+    }
+
+    fn waits_for_copy(&self, change: Change) -> bool {
+        self.waits_for_copies.load(Ordering::SeqCst) && self.copied.reached() < change.0
     }
 
     /// Is there a change that is not on disk?
@@ -92,23 +131,73 @@ impl Saver {
         self.saved.reached() < self.changed.load(Ordering::Acquire)
     }
 
-    /// Does `then` when `change` is on disk, when a try to write it failed, or at `deadline_ms`.
+    /// Does `then` when `change` is safe, when a try to write it failed, or at `deadline_ms`; a slave is not waited for as long.
     pub fn when_saved(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
-        if let Some(then) = self.saved.park(change.0, now_ms, deadline_ms, then) {
-            then(Ok(()));
+        let waiting = Waiting {
+            change,
+            deadline_ms,
+            then,
+        };
+        if let Some(waiting) = self.saved.park(change.0, now_ms, deadline_ms, waiting) {
+            self.when_copied(waiting, now_ms);
+        }
+    }
+
+    /// The second step.
+    fn when_copied(&self, waiting: Waiting, now_ms: i64) {
+        if !self.waits_for_copy(waiting.change) {
+            return (waiting.then)(Ok(()));
+        }
+        let deadline = waiting.deadline_ms.min(now_ms + COPIED_WITHIN_MS);
+        let number = waiting.change.0;
+        if let Some(waiting) = self.copied.park(number, now_ms, deadline, waiting) {
+            (waiting.then)(Ok(()));
+        }
+        // The last slave may have left in between.
+        if !self.waits_for_copies.load(Ordering::SeqCst) {
+            self.wait_for_copies(false);
+        }
+    }
+
+    /// A slave has all up to this change.
+    pub fn copied(&self, number: i64) {
+        let latest = self.changed.load(Ordering::Acquire);
+        for waiting in self.copied.advance(number.min(latest)) {
+            (waiting.then)(Ok(()));
+        }
+    }
+
+    /// Whether a change is safe only with a slave.
+    pub fn wait_for_copies(&self, waits: bool) {
+        self.waits_for_copies.store(waits, Ordering::SeqCst);
+        if !waits {
+            for waiting in self.copied.take_all() {
+                (waiting.then)(Ok(()));
+            }
         }
     }
 
     /// Gives those that have waited too long an error.
     pub fn expire(&self, now_ms: i64) {
-        for then in self.saved.take_expired(now_ms) {
-            then(Err(self.error("it took too long")));
+        for waiting in self.saved.take_expired(now_ms) {
+            (waiting.then)(Err(self.error("it took too long")));
+        }
+        for waiting in self.copied.take_expired(now_ms) {
+            (waiting.then)(Err(SaveError::NotCopied));
         }
     }
 
     /// Waits until somebody waits for a change.
     pub async fn wait_for_any(&self) {
-        self.saved.wait_for_any().await;
+        tokio::select! {
+            () = self.saved.wait_for_any() => {}
+            () = self.copied.wait_for_any() => {}
+        }
+    }
+
+    /// Ends with the next change that is to be written soon.
+    pub fn touched(&self) -> Notified<'_> {
+        self.touched.notified()
     }
 
     /// Waits until a change is to be written soon.
@@ -118,13 +207,16 @@ impl Saver {
 
     /// Nobody writes any more.
     pub fn stop(&self) {
-        for then in self.saved.take_all() {
-            then(Err(self.error("the broker is stopping")));
+        for waiting in self.saved.take_all() {
+            (waiting.then)(Err(self.error("the broker is stopping")));
+        }
+        for waiting in self.copied.take_all() {
+            (waiting.then)(Err(SaveError::NotCopied));
         }
     }
 
     fn error(&self, cause: &str) -> SaveError {
-        SaveError {
+        SaveError::Disk {
             path: self.path.display().to_string(),
             cause: cause.to_owned(),
         }
@@ -144,8 +236,8 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
     drop(writing);
     match written {
         Ok(()) => {
-            for then in saver.saved.advance(version) {
-                then(Ok(()));
+            for waiting in saver.saved.advance(version) {
+                saver.when_copied(waiting, now_ms);
             }
             Ok(())
         }
@@ -153,8 +245,8 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
             let error = saver.error(&e.to_string());
             tracing::error!("{error}");
             // What came while this was written has a write of its own, soon, which may not fail.
-            for then in saver.saved.take_to(version) {
-                then(Err(error.clone()));
+            for waiting in saver.saved.take_to(version) {
+                (waiting.then)(Err(error.clone()));
             }
             Err(error)
         }
@@ -215,7 +307,7 @@ mod tests {
         assert_eq!(disk.content(Path::new("/config/counter")).unwrap(), b"7");
         file.saver.when_saved(change, 0, 1000, note());
         assert_eq!(*notes.lock(), [true, true], "it is there already");
-        assert!(file.saver.is_saved(change) && !file.saver.is_behind());
+        assert!(file.saver.is_safe(change) && !file.saver.is_behind());
     }
 
     #[test]
@@ -227,9 +319,37 @@ mod tests {
         disk.fail_nth(1);
         assert!(save(&file, &disk, 0).is_err());
         assert_eq!(*notes.lock(), [false]);
-        assert!(!file.saver.is_saved(change));
+        assert!(!file.saver.is_safe(change));
         save(&file, &disk, 0).unwrap();
-        assert!(file.saver.is_saved(change));
+        assert!(file.saver.is_safe(change));
+    }
+
+    #[test]
+    fn a_change_is_safe_when_a_slave_has_it_if_slaves_are_waited_for() {
+        let (file, disk) = counter();
+        let (notes, note) = notes();
+        file.saver.wait_for_copies(true);
+        let first = file.saver.touch();
+        file.saver.when_saved(first, 0, 30_000, note());
+        save(&file, &disk, 0).unwrap();
+        assert!(notes.lock().is_empty() && !file.saver.is_safe(first));
+        // What nobody has made yet, nobody can have.
+        file.saver.copied(1_000_000);
+        assert_eq!(*notes.lock(), [true]);
+        let second = file.saver.touch();
+        file.saver.copied(first.number());
+        save(&file, &disk, 0).unwrap();
+        assert!(file.saver.is_safe(first) && !file.saver.is_safe(second));
+        // It is slow, and then it is gone.
+        file.saver.when_saved(second, 0, 30_000, note());
+        file.saver.expire(COPIED_WITHIN_MS - 1);
+        assert_eq!(*notes.lock(), [true]);
+        file.saver.expire(COPIED_WITHIN_MS);
+        assert_eq!(*notes.lock(), [true, false]);
+        file.saver.when_saved(second, 0, 30_000, note());
+        file.saver.wait_for_copies(false);
+        assert_eq!(*notes.lock(), [true, false, true]);
+        assert!(file.saver.is_safe(second));
     }
 
     /// A change comes, and is waited for, while another is written.

@@ -122,8 +122,7 @@ pub enum NotCreated {
 pub struct TopicState {
     /// Its settings.
     pub config: Arc<TopicConfig>,
-    /// The change that made them so, if it is not on disk yet: until then nobody may be told that something is safe in
-    /// this topic.
+    /// The change that made them so, if it is not safe yet: until then nobody may be told that something is safe in this topic.
     pub unsaved: Option<Change>,
     /// It was made by this call.
     pub made: bool,
@@ -293,7 +292,7 @@ impl TopicTable {
     fn known(&self, entry: &Entry) -> TopicState {
         TopicState {
             config: Arc::clone(&entry.config),
-            unsaved: Some(entry.change).filter(|change| !self.saver.is_saved(*change)),
+            unsaved: Some(entry.change).filter(|change| !self.saver.is_safe(*change)),
             made: false,
         }
     }
@@ -539,12 +538,12 @@ impl TopicTable {
         }
     }
 
-    /// Is this change on disk?
-    pub fn is_saved(&self, change: Change) -> bool {
-        self.saver.is_saved(change)
+    /// Is this change safe?
+    pub fn is_safe(&self, change: Change) -> bool {
+        self.saver.is_safe(change)
     }
 
-    /// Does `then` when a change is on disk, could not be written, or is not by `deadline_ms`.
+    /// Does `then` when a change is safe, could not be written, or is not by `deadline_ms`.
     pub fn when_saved(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
         self.saver.when_saved(change, now_ms, deadline_ms, then);
     }
@@ -556,13 +555,15 @@ impl TopicTable {
         let table = Arc::clone(self);
         let number = self.changes();
         let when_announced = move |saved: Result<(), SaveError>| match saved {
-            Ok(()) => {
+            Err(e @ SaveError::Disk { .. }) => then(Err(e)),
+            // A slave that is slow does not keep the name servers from being waited for.
+            saved => {
                 let late = now_ms + ANNOUNCED_WITHIN_MS;
+                let then: WhenSaved = Box::new(move |announced| then(announced.and(saved)));
                 if let Some(then) = table.announced.park(number as i64, now_ms, late, then) {
                     then(Ok(()));
                 }
             }
-            Err(e) => then(Err(e)),
         };
         self.saver
             .when_saved(change, now_ms, deadline_ms, Box::new(when_announced));

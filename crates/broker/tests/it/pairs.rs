@@ -209,7 +209,10 @@ async fn a_topic_that_the_master_deletes_goes_and_what_is_made_anew_stays() {
         max_offset(slave, "Gone").await == 0 && max_offset(slave, "Anew").await == 2
     })
     .await;
-    assert_eq!(bodies(slave, "Anew").await, [b"new 0", b"new 1"]);
+    eventually("the slave has the topic that was made anew", async || {
+        bodies(slave, "Anew").await == [b"new 0", b"new 1"]
+    })
+    .await;
     assert_eq!(max_offset(slave, "Stays").await, 5);
     eventually("their offsets are gone", async || {
         let left = offsets().await;
@@ -287,4 +290,87 @@ async fn a_master_does_not_wait_for_ever_for_a_slave_at_its_stop() {
     assert!((3..10).contains(&took.as_secs()), "{took:?}");
     let mut rest = Vec::new();
     mute.read_to_end(&mut rest).await.unwrap();
+}
+
+/// What a SYNC_MASTER has answered, whoever takes over can serve: the slave has the topic, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_master_answers_when_its_slave_has_topic_and_group() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::SyncMaster).await;
+    let (master, slave) = (&pair.master, &pair.slave);
+    eventually("the slave is near", async || {
+        master.send(&to("First", 0, ""), b"body").await.code == 0
+    })
+    .await;
+    let topics = async || answer(slave, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"].clone();
+    let groups = async || {
+        answer(slave, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await["subscriptionGroupTable"].clone()
+    };
+    // From here on the slave has said what it has.
+    eventually("the slave's tables are there", async || {
+        !topics().await["First"].is_null()
+    })
+    .await;
+    for number in 0..20 {
+        let topic = format!("Made {number}").replace(' ', "-");
+        assert_eq!(master.send(&to(&topic, 0, ""), b"body").await.code, 0, "{topic}");
+        assert!(
+            !topics().await[&topic].is_null(),
+            "{topic} is where its message is"
+        );
+        let group = format!(r#"{{"groupName":"group-{number}","consumeEnable":false}}"#);
+        let made = master
+            .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+            .await;
+        assert_eq!(made.code, response::SUCCESS);
+        assert_eq!(groups().await[format!("group-{number}")]["consumeEnable"], false);
+    }
+    let gone = TopicRequestHeader {
+        topic: Cow::Borrowed("Made-7"),
+    };
+    let deleted = master.ask(request::DELETE_TOPIC_IN_BROKER, &gone, "").await;
+    assert_eq!(deleted.code, response::SUCCESS);
+    assert!(topics().await["Made-7"].is_null());
+}
+
+/// The slave has all that was answered before the stop began, for whoever makes it the master now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stops_gives_its_slave_the_tables() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    let (master, slave) = (pair.master, pair.slave);
+    assert_eq!(master.send(&to("Warm", 0, ""), b"body").await.code, 0);
+    eventually("the slave asks for tables", async || {
+        let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
+        !topics["topicConfigTable"]["Warm"].is_null()
+    })
+    .await;
+    let group = r#"{"groupName":"last","consumeEnable":false}"#;
+    master
+        .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+        .await;
+    assert_eq!(master.send(&to("Last", 0, ""), b"body").await.code, 0);
+    for topic in ["Warm", "Last"] {
+        let commit = UpdateConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed("last"),
+            topic: Cow::Borrowed(topic),
+            queue_id: 0,
+            commit_offset: 1,
+        };
+        let committed = master.ask(request::UPDATE_CONSUMER_OFFSET, &commit, "").await;
+        assert_eq!(committed.code, response::SUCCESS);
+    }
+    let started = Instant::now();
+    let _kept = master.stop().await;
+    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+    let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
+    assert!(!topics["topicConfigTable"]["Last"].is_null());
+    let groups = answer(&slave, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+    assert_eq!(groups["subscriptionGroupTable"]["last"]["consumeEnable"], false);
+    let offsets = answer(&slave, request::GET_ALL_CONSUMER_OFFSET).await;
+    for topic in ["Warm", "Last"] {
+        assert_eq!(
+            offsets["offsetTable"][format!("{topic}@last")]["0"],
+            1,
+            "{offsets}"
+        );
+    }
 }

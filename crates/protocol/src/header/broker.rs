@@ -533,6 +533,27 @@ pub struct AllTopicsRequestHeader {
     pub deleted_topics: Option<bool>,
 }
 
+/// GET_BROKER_RUNTIME_INFO; Java's has no fields. Ours: a slave says which change of each table it has, as this request's answer told
+/// it.
+#[derive(Debug, Clone, Default, Header)]
+pub struct RuntimeInfoRequestHeader<'a> {
+    /// Topics.
+    #[header(optional)]
+    pub has_topics: Option<Cow<'a, str>>,
+    /// Groups.
+    #[header(optional)]
+    pub has_groups: Option<Cow<'a, str>>,
+    /// Consumer offsets.
+    #[header(optional)]
+    pub has_offsets: Option<Cow<'a, str>>,
+    /// Delivery of delayed messages.
+    #[header(optional)]
+    pub has_delays: Option<Cow<'a, str>>,
+    /// How long the answer may wait for other topics or groups, ms.
+    #[header(optional)]
+    pub wait_ms: Option<i64>,
+}
+
 /// Requests that name a group by `group`: 343, 352.
 #[derive(Debug, Clone, Header)]
 pub struct GroupRequestHeader<'a> {

@@ -119,10 +119,16 @@ fn refuse(responder: Responder, e: &Error) {
 /// How long an operator's request waits for a file, ms.
 const SAVED_WITHIN_MS: i64 = 30_000;
 
-/// The answer to a change of a table: SUCCESS once it is on disk.
+/// The answer to a change of a table: SUCCESS once it is safe.
 fn when_saved(responder: Responder) -> WhenSaved {
     Box::new(move |saved| match saved {
         Ok(()) => responder.ok(),
+        // As safe as in Java; the slave gets it when it asks.
+        Err(SaveError::NotCopied) => {
+            let peer = responder.peer().address();
+            tracing::warn!("a change by {peer} is on disk, and no slave has asked for it in time");
+            responder.ok();
+        }
         Err(e) => refuse(responder, &Error::NotSaved(e)),
     })
 }
@@ -145,7 +151,7 @@ fn answer_when_forgotten(
     let deadline = now + SAVED_WITHIN_MS;
     let (table, offsets_change) = (Arc::clone(offsets.0), offsets.1);
     let then = Box::new(move |saved| match saved {
-        Ok(()) => {
+        Ok(()) | Err(SaveError::NotCopied) => {
             let answer = when_saved(responder);
             table.saver().when_saved(offsets_change, now, deadline, answer);
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use disk::{Clock, Disk};
 use protocol::body::topic::KvTable;
+use protocol::header::broker::RuntimeInfoRequestHeader;
 use remoting::Request;
 
 use message::name::SCHEDULE_TOPIC;
@@ -59,8 +60,25 @@ pub struct Runtime<D: Disk> {
 }
 
 impl<D: Disk + Clone> Runtime<D> {
-    /// GET_BROKER_RUNTIME_INFO.
-    pub fn get(&self, request: Request, _: MayWait) {
+    /// GET_BROKER_RUNTIME_INFO. A slave of ours says what it has, and may wait for more.
+    pub fn get(&self, request: Request, may: MayWait) {
+        let slave = request.responder.peer().address().ip().to_canonical();
+        let frame = request.frame.clone();
+        let request = match frame.header::<RuntimeInfoRequestHeader<'_>>() {
+            Ok(header) if header.has_topics.is_some() && self.slaves.serves(slave) => {
+                let waits = self.settings.load().waits_for_slaves();
+                self.slaves.copies().note(slave, &header, waits);
+                self.slaves.copies().hold(request, &header)
+            }
+            _ => Some(request),
+        };
+        if let Some(request) = request {
+            self.answer(request, may);
+        }
+    }
+
+    /// Answers at once.
+    pub fn answer(&self, request: Request, _: MayWait) {
         request.responder.body(&KvTable {
             table: self.describe(),
         });
@@ -117,11 +135,15 @@ impl<D: Disk + Clone> Runtime<D> {
             (replication::REQUEST_MODES, request_modes),
             (replication::TIMER_METRICS, timer_metrics),
         ] {
-            put(table, format!("{change:?} {}", self.started));
+            put(table, replication::text(change, self.started));
+        }
+        if self.slaves.copies().is_draining() {
+            put(replication::STOPS, "true".to_owned());
         }
         // What is safe of it follows the log.
         let delays = self.delivery.offsets.latest();
-        put(replication::DELAYS, format!("{delays:?} {safe} {}", self.started));
+        let delays = replication::text(delays, self.started);
+        put(replication::DELAYS, format!("{delays} {safe}"));
     }
 
     /// Ours: who the master is and how far behind it this broker is.

@@ -268,12 +268,15 @@ impl<D: Disk> Topic<D> {
                 // The queues first: killed in between, the broker still has the topic, for somebody to delete again, and nobody who
                 // makes it anew finds the old messages.
                 delete()?;
+                // Before the change of the topics, at which slaves ask for both.
+                self.offsets.remove_topic(&h.topic);
                 let change = self.topics.remove(&h.topic, self.clock.now_ms());
                 if !self.store.queue_ids(&h.topic).is_empty() {
                     // A send came in between.
                     delete()?;
                 }
-                // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing.
+                // Unlike Java 4.9: offsets of a topic that is made again later must not point into nothing. Somebody may have committed in
+                // between.
                 let offsets_change = self.offsets.remove_topic(&h.topic);
                 self.stats.items.topic_gone(&h.topic);
                 self.dormant.topic_deleted(&h.topic, self.clock.now_ms());

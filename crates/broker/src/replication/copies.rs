@@ -1,0 +1,238 @@
+//! What slaves have of a master's tables, by their own word.
+//!
+//! A slave of ours asks for the master's runtime information, says with that which change of each table it has, and may have the
+//! request held until topics or groups change. So a change is on its way at once, and a broker whose SUCCESS means that a slave has
+//! the message knows when it has the topic as well ([`crate::tables::Saver`]): whoever takes over must be able to serve it. At a stop
+//! the slaves get the rest.
+//!
+//! Java's slaves say nothing and ask each ten seconds: nobody waits for them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::header::broker::RuntimeInfoRequestHeader;
+use remoting::Request;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::delay::DelayOffsets;
+use crate::tables::{Change, ConfigFile, Tables};
+
+/// The longest time that a request is held.
+const HELD_MAX: Duration = Duration::from_secs(5);
+/// Requests that are held at once: each slave has one.
+const REQUESTS_MAX: usize = 64;
+
+/// Numbers of the last changes of topics, groups, offsets, and what is delivered of delayed messages.
+type Numbers = [i64; 4];
+
+/// What slaves have of the tables.
+pub struct TableCopies {
+    tables: Tables,
+    delays: Arc<DelayOffsets>,
+    /// When the broker was started, ms since 1970: numbers begin anew then.
+    started: i64,
+    slaves: Mutex<HashMap<IpAddr, Numbers>>,
+    held: Mutex<Vec<HeldLook>>,
+    /// A request is held.
+    holds: Notify,
+    /// A slave has said what it has, or is gone.
+    said: Notify,
+    /// Nothing is held any more.
+    stops: AtomicBool,
+}
+
+/// A request that waits for a change.
+struct HeldLook {
+    request: Request,
+    until: Instant,
+}
+
+/// The change of a table as slaves are told it and say it themselves.
+pub fn text(change: Change, started: i64) -> String {
+    format!("{} {started}", change.number())
+}
+
+impl TableCopies {
+    /// No slave has anything.
+    pub fn new(tables: Tables, delays: Arc<DelayOffsets>, started: i64) -> Self {
+        Self {
+            tables,
+            delays,
+            started,
+            slaves: Mutex::default(),
+            held: Mutex::default(),
+            holds: Notify::new(),
+            said: Notify::new(),
+            stops: AtomicBool::new(false),
+        }
+    }
+
+    fn latest(&self) -> Numbers {
+        let Tables {
+            topics,
+            groups,
+            offsets,
+        } = &self.tables;
+        let delays = self.delays.latest();
+        [
+            topics.saver().latest(),
+            groups.saver().latest(),
+            offsets.saver().latest(),
+            delays,
+        ]
+        .map(Change::number)
+    }
+
+    /// What a slave says that it has; 0 where it says nothing, or speaks of a time before this broker's start.
+    fn numbers(&self, header: &RuntimeInfoRequestHeader<'_>) -> Numbers {
+        let number = |text: &Option<std::borrow::Cow<'_, str>>| {
+            let mut words = text.as_deref()?.split(' ').map(str::parse::<i64>);
+            let (Some(Ok(number)), Some(Ok(started))) = (words.next(), words.next()) else {
+                return None;
+            };
+            (started == self.started).then_some(number)
+        };
+        let RuntimeInfoRequestHeader {
+            has_topics,
+            has_groups,
+            has_offsets,
+            has_delays,
+            ..
+        } = header;
+        [has_topics, has_groups, has_offsets, has_delays].map(|text| number(text).unwrap_or(0))
+    }
+
+    /// The slave at this address, which is connected, says what it has. `waits`: SUCCESS means that a slave has it.
+    pub fn note(&self, slave: IpAddr, header: &RuntimeInfoRequestHeader<'_>, waits: bool) {
+        let numbers = self.numbers(header);
+        self.slaves.lock().insert(slave, numbers);
+        let [topics, groups, ..] = numbers;
+        for (saver, number) in [
+            (self.tables.topics.saver(), topics),
+            (self.tables.groups.saver(), groups),
+        ] {
+            saver.copied(number);
+            saver.wait_for_copies(waits);
+        }
+        self.said.notify_waiters();
+    }
+
+    /// No slave is connected from there any more.
+    pub fn left(&self, slave: IpAddr) {
+        let is_last = {
+            let mut slaves = self.slaves.lock();
+            slaves.remove(&slave).is_some() && slaves.is_empty()
+        };
+        if is_last {
+            self.tables.topics.saver().wait_for_copies(false);
+            self.tables.groups.saver().wait_for_copies(false);
+        }
+        self.said.notify_waiters();
+    }
+
+    /// Keeps a slave's request until topics or groups are others than it has, or its time is over. Gives back one that is to be
+    /// answered now.
+    pub fn hold(&self, request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
+        let wait = Duration::from_millis(u64::try_from(header.wait_ms.unwrap_or(0)).unwrap_or(0));
+        if wait.is_zero() || self.has_news(&self.numbers(header)) {
+            return Some(request);
+        }
+        let mut held = self.held.lock();
+        if held.len() >= REQUESTS_MAX || self.stops.load(Ordering::Acquire) {
+            return Some(request);
+        }
+        let until = Instant::now() + wait.min(HELD_MAX);
+        held.push(HeldLook { request, until });
+        drop(held);
+        self.holds.notify_one();
+        None
+    }
+
+    fn has_news(&self, numbers: &Numbers) -> bool {
+        let [topics, groups, ..] = self.latest();
+        numbers[0] != topics || numbers[1] != groups
+    }
+
+    /// Waits until requests that were held are to be answered, and gives them.
+    pub async fn due(&self) -> Vec<Request> {
+        loop {
+            // Before the look: a change in between is not missed.
+            let topics = self.tables.topics.saver().touched();
+            let groups = self.tables.groups.saver().touched();
+            let (mut topics, mut groups) = (std::pin::pin!(topics), std::pin::pin!(groups));
+            topics.as_mut().enable();
+            groups.as_mut().enable();
+            let (due, next) = self.take_due(Instant::now());
+            if !due.is_empty() {
+                return due;
+            }
+            let time = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = topics => {}
+                () = groups => {}
+                () = self.holds.notified() => {}
+                () = time => {}
+            }
+        }
+    }
+
+    /// What is to be answered at `now`, and when the first of the others is.
+    fn take_due(&self, now: Instant) -> (Vec<Request>, Option<Instant>) {
+        let stops = self.stops.load(Ordering::Acquire);
+        let mut held = self.held.lock();
+        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut *held).into_iter().partition(|look| {
+            let header = look.request.frame.header::<RuntimeInfoRequestHeader<'_>>();
+            let has_news = header.is_ok_and(|header| self.has_news(&self.numbers(&header)));
+            stops || has_news || look.until <= now
+        });
+        *held = rest;
+        let next = held.iter().map(|look| look.until).min();
+        (due.into_iter().map(|look| look.request).collect(), next)
+    }
+
+    /// Waits until the slaves have what the tables are now, but no longer than `within`.
+    pub async fn drain(&self, within: Duration) {
+        self.stops.store(true, Ordering::Release);
+        self.holds.notify_one();
+        let goal = self.latest();
+        let drained = async {
+            loop {
+                let mut said = std::pin::pin!(self.said.notified());
+                said.as_mut().enable();
+                if self.lacking(&goal).is_empty() {
+                    return;
+                }
+                said.await;
+            }
+        };
+        if tokio::time::timeout(within, drained).await.is_err() {
+            for slave in self.lacking(&goal) {
+                tracing::warn!(
+                    "replication: slave {slave} lacks the last changes of topics, groups or offsets, and is waited for no longer"
+                );
+            }
+        }
+    }
+
+    /// Does the broker stop, and wait for its slaves?
+    pub fn is_draining(&self) -> bool {
+        self.stops.load(Ordering::Acquire)
+    }
+
+    fn lacking(&self, goal: &Numbers) -> Vec<IpAddr> {
+        let slaves = self.slaves.lock();
+        let lacks = |has: &Numbers| has.iter().zip(goal).any(|(has, goal)| has < goal);
+        let lacking = slaves.iter().filter(|(_, has)| lacks(has));
+        lacking.map(|(slave, _)| *slave).collect()
+    }
+}
