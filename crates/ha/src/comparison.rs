@@ -18,6 +18,8 @@
 //! # What is not decided here
 //!
 //! - A cut that would take back what was acknowledged: [`crate::Reigns`] tells, and the slave stops.
+//! - A cut of more than somebody has allowed. A master that lost its power lacks a moment of its log; one that lacks more was brought back from
+//!   a backup, or is another's, and the slave may have the only copy of what was acknowledged since.
 //! - Two logs that have nothing in common where both have something: a wrong master, or one whose disk was lost. The slave stops.
 //!
 //! A slave whose whole log is older than the master's oldest byte begins anew: retention has taken from the master what it has. So does
@@ -44,7 +46,7 @@
 //!     }
 //! };
 //! assert_eq!(outcome, Outcome::Keep { until: 40 });
-//! assert_eq!(outcome.allowed(80, &Reigns::default(), "10.0.0.1"), Ok(()));
+//! assert_eq!(outcome.allowed(80, 1000, &Reigns::default(), "10.0.0.1"), Ok(()));
 //! ```
 
 use crate::master::Extent;
@@ -115,6 +117,20 @@ pub enum Stop {
         /// When it was a master.
         reign: Reign,
     },
+    /// The cut would be longer than is allowed.
+    #[error(
+        "the master's log ends or differs from {at} on, and this one goes on to {end}: more than haCutMaxBytes ({most} bytes) would be \
+         cut, so nothing is. If the master was brought back from a backup, this broker may have the only copy of what came since: make \
+         it the master. If those messages may go, set haCutMaxBytes higher"
+    )]
+    TooMuch {
+        /// Where the cut would be.
+        at: i64,
+        /// The end of the slave's last whole record.
+        end: i64,
+        /// As many bytes may be cut.
+        most: i64,
+    },
 }
 
 impl Outcome {
@@ -127,12 +143,16 @@ impl Outcome {
         }
     }
 
-    /// May a slave of `master` (an address without a port) do it, if its last whole record ends at `end`?
+    /// May a slave of `master` (an address without a port) do it, if its last whole record ends at `end`, and `most` bytes may be cut?
+    /// What retention has taken from the master is not counted.
     ///
     /// # Errors
     /// It may not, and stops until somebody has decided.
-    pub fn allowed(self, end: i64, reigns: &Reigns, master: &str) -> Result<(), Stop> {
+    pub fn allowed(self, end: i64, most: i64, reigns: &Reigns, master: &str) -> Result<(), Stop> {
         let at = self.cut().ok_or(Stop::NothingInCommon)?;
+        if matches!(self, Outcome::Keep { until } if end - until > most) {
+            return Err(Stop::TooMuch { at, end, most });
+        }
         match reigns.acknowledged_behind(at, end, master) {
             Some(reign) => Err(Stop::Acknowledged {
                 at,
@@ -268,7 +288,7 @@ mod tests {
         let mut reigns = Reigns::default();
         reigns.begin(100, true);
         reigns.end(200);
-        let allowed = |outcome: Outcome, end| outcome.allowed(end, &reigns, "10.0.0.2");
+        let allowed = |outcome: Outcome, end| outcome.allowed(end, i64::MAX, &reigns, "10.0.0.2");
         assert_eq!(allowed(Outcome::Keep { until: 200 }, 300), Ok(()));
         assert_eq!(allowed(Outcome::Keep { until: 150 }, 150), Ok(()), "nothing goes");
         let stop = allowed(Outcome::Keep { until: 199 }, 300).expect_err("a byte goes");
@@ -279,8 +299,23 @@ mod tests {
             "{text}"
         );
         assert!(allowed(Outcome::BeginAnew, 300).is_err(), "all goes");
-        assert_eq!(Outcome::BeginAnew.allowed(300, &Reigns::default(), "m"), Ok(()));
-        let nothing = Outcome::NothingInCommon.allowed(300, &Reigns::default(), "m");
+        let none = Reigns::default();
+        assert_eq!(Outcome::BeginAnew.allowed(300, 0, &none, "m"), Ok(()));
+        let keep = Outcome::Keep { until: 200 };
+        assert_eq!(keep.allowed(300, 100, &none, "m"), Ok(()));
+        let too_much = keep.allowed(300, 99, &none, "m").expect_err("100 bytes would go");
+        assert!(
+            matches!(
+                too_much,
+                Stop::TooMuch {
+                    at: 200,
+                    end: 300,
+                    most: 99
+                }
+            ),
+            "{too_much}"
+        );
+        let nothing = Outcome::NothingInCommon.allowed(300, 0, &none, "m");
         assert_eq!(nothing, Err(Stop::NothingInCommon));
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use broker::lane::Workers;
-use broker::replication::{CompareError, LogCopy, MasterLog, Places, SlaveSession};
+use broker::replication::{CompareError, CopyParts, LogCopy, MasterLog, Places, SlaveSession};
 use broker::run::{Parts, Surroundings};
 use broker::settings::{BrokerRole, FlushDiskType, Settings};
 use disk::{Clock, SimClock, SimDisk};
@@ -389,52 +389,129 @@ fn a_missing_file_is_noted_for_the_next_master() {
 }
 
 /// A broker as its slave asks it.
-struct Asked<'h>(&'h Host);
+struct Asked {
+    is_slave: bool,
+    /// Its log, from 0 on.
+    log: Vec<u8>,
+}
 
-impl MasterLog for Asked<'_> {
+impl MasterLog for Asked {
     async fn is_of_slave(&self) -> Result<bool, CompareError> {
-        Ok(self.0.settings.load().is_slave())
+        Ok(self.is_slave)
     }
 
     async fn extent(&self) -> Result<Extent, CompareError> {
-        let store = &self.0.log.store;
-        Ok(Extent {
-            min: store.min_physical().0,
-            end: store.max_physical().0,
-        })
+        let end = self.log.len() as i64;
+        Ok(Extent { min: 0, end })
     }
 
-    async fn record(&self, _: i64) -> Result<Option<bytes::Bytes>, CompareError> {
-        Ok(None)
+    async fn record(&self, offset: i64) -> Result<Option<bytes::Bytes>, CompareError> {
+        let record = self.log.get(offset as usize..).and_then(|rest| {
+            let len = i32::from_be_bytes(*rest.first_chunk()?);
+            rest.get(..len as usize)
+        });
+        Ok(record.map(bytes::Bytes::copy_from_slice))
     }
+}
+
+/// How a slave's comparison with a master goes, and where its log ends then.
+fn agreed(copy: &CopyParts<SimDisk>, master: &Asked) -> (Result<(), String>, i64) {
+    let Poll::Ready(agreed) =
+        pin!(copy.agree(master, [10, 0, 0, 1].into())).poll(&mut Context::from_waker(Waker::noop()))
+    else {
+        panic!("nothing is waited for");
+    };
+    (
+        agreed.map_err(|error| error.to_string()),
+        copy.store.max_physical().0,
+    )
+}
+
+/// A slave with some messages, and its log.
+fn slave_with_log() -> (Machines, Vec<u8>) {
+    let mut machines = Machines::new(Pair {
+        role: SyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    for number in 0..40 {
+        machines.send(&format!("body of {number}"));
+        machines.carry();
+    }
+    let store = &machines.slave.host.log.store;
+    let log = store
+        .raw(PhysicalOffset(0), usize::MAX)
+        .expect("a disk that works");
+    let log = log.expect("a log").to_vec();
+    assert_eq!(log.len() as i64, store.max_physical().0);
+    (machines, log)
+}
+
+/// A bad disk has changed messages that the master has. They are sound here, and nothing is another history.
+#[test]
+fn damage_of_the_master_cuts_nothing() {
+    let (machines, log) = slave_with_log();
+    let copy = &machines.slave.host.replication.follower.copy;
+    let place = |body: &str| {
+        let mut windows = log.windows(body.len());
+        windows
+            .position(|bytes| bytes == body.as_bytes())
+            .expect("it is there")
+    };
+    for damaged in [&["body of 39"][..], &["body of 39", "body of 20"], &["body of 3"]] {
+        let mut master = Asked {
+            is_slave: false,
+            log: log.clone(),
+        };
+        for body in damaged {
+            master.log[place(body) + 2] ^= 1;
+        }
+        assert_eq!(agreed(copy, &master), (Ok(()), log.len() as i64), "{damaged:?}");
+    }
+}
+
+/// A master that was brought back from a backup has lost more than a power cut takes.
+#[test]
+fn a_long_cut_is_somebodys_decision() {
+    let (machines, log) = slave_with_log();
+    let copy = &machines.slave.host.replication.follower.copy;
+    let all = copy.store.max_physical();
+    let starts = copy.store.record_starts(PhysicalOffset(0), all, 100);
+    let end = starts.expect("a disk that works")[20].0 as usize;
+    let change = |most| {
+        let mut settings = (**copy.settings.load()).clone();
+        settings.store.ha_cut_max_bytes = most;
+        copy.settings.store(settings);
+    };
+    let master = Asked {
+        is_slave: false,
+        log: log[..end].to_vec(),
+    };
+    let too_much = (log.len() - end) as i64;
+    change(too_much - 1);
+    let (refused, left) = agreed(copy, &master);
+    let refused = refused.expect_err("more would go");
+    assert!(
+        refused.contains("haCutMaxBytes") && left == log.len() as i64,
+        "{refused}"
+    );
+    change(too_much);
+    assert_eq!(agreed(copy, &master), (Ok(()), end as i64));
 }
 
 /// An old master that comes back with less, as a slave: who still takes it for the master does not cut after it.
 #[test]
 fn nobody_cuts_after_a_slave() {
-    let machines = Machines::new(Pair {
-        role: SyncMaster,
-        master: AsyncFlush,
-        slave: AsyncFlush,
-    });
+    let (machines, log) = slave_with_log();
     let copy = &machines.slave.host.replication.follower.copy;
-    let end = copy.store.max_physical();
-    assert!(end.0 > 0);
-    let address = [10, 0, 0, 1].into();
-    let agree = |role| {
-        let other = open(SimDisk::new(), settings(role, AsyncFlush));
-        let agreed = pin!(copy.agree(&Asked(&other.host), address))
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .map_err(|error| error.to_string());
-        (agreed, copy.store.max_physical())
+    let half = log[..log.len() / 2].to_vec();
+    let mut other = Asked {
+        is_slave: true,
+        log: half,
     };
-    let refused = Poll::Ready(Err("the broker there is a slave itself".to_owned()));
-    assert_eq!(agree(BrokerRole::Slave), (refused, end));
-    let Poll::Ready(Err(of_master)) = agree(AsyncMaster).0 else {
-        panic!("a master that has lost all is compared with");
-    };
-    assert!(
-        of_master.starts_with("no record of this log is in the master's"),
-        "{of_master}"
-    );
+    let refused = "the broker there is a slave itself".to_owned();
+    assert_eq!(agreed(copy, &other), (Err(refused), log.len() as i64));
+    other.is_slave = false;
+    let (agreed, end) = agreed(copy, &other);
+    assert!(agreed.is_ok() && end < log.len() as i64, "a master is followed");
 }

@@ -295,6 +295,9 @@ pub enum AppendError {
     /// The store was shut down.
     #[error("the store has been shut down")]
     ShutDown,
+    /// It is a slave's store: its log is its master's, which [`crate::Store::append_raw`] appends.
+    #[error("this broker is a slave, the commitlog is its master's")]
+    Replica,
     /// The records of a client batch do not fit one log file together: MESSAGE_ILLEGAL.
     #[error("the batch has {len} bytes, more than a log file holds ({max})")]
     BatchTooLong {

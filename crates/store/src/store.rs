@@ -130,7 +130,11 @@ impl<D: Disk> Store<D> {
     /// `now` is the store time in ms. Under SYNC_FLUSH a record counts only when [`Store::flushed`] has reached its
     /// end: that wait is the caller's. Call [`Store::reput`] afterwards.
     pub fn append(&self, pending: &mut [Pending<'_, D::File>], now: i64) {
-        if let Err(error) = self.may_append() {
+        let may_append = match self.settings.replica {
+            true => Err(AppendError::Replica),
+            false => self.may_append(),
+        };
+        if let Err(error) = may_append {
             pending
                 .iter_mut()
                 .for_each(|record| record.result = Some(Err(error.clone())));

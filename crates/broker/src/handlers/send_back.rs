@@ -60,6 +60,10 @@ pub enum Error {
     TopicNotMade { topic: String, why: NotCreated },
     #[error("the topic[{0}] sending message is forbidden")]
     TopicUnwritable(String),
+    #[error(
+        "service not available now. This broker is a slave and takes no messages: send it back to the master"
+    )]
+    Slave,
     #[error("look message by offset failed, {0}: {1}")]
     NoRecord(i64, String),
     #[error("{0}")]
@@ -83,6 +87,7 @@ impl Error {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::BrokerUnwritable(_) | Error::TopicUnwritable(_) => response::NO_PERMISSION,
             Error::Header(_)
+            | Error::Slave
             | Error::TopicNotMade { .. }
             | Error::NoRecord(..)
             | Error::Illegal(_)
@@ -145,6 +150,10 @@ impl<D: Disk> SendBack<D> {
         now: i64,
     ) -> Result<Option<Copy>, Error> {
         let settings = self.settings.load();
+        // Before a topic is made for it.
+        if settings.is_slave() {
+            return Err(Error::Slave);
+        }
         let group = header.group.as_ref();
         let config = self
             .groups

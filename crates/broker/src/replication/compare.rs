@@ -104,7 +104,13 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
                 Question::Compare { offset } => {
                     let own = self.store.record_at(PhysicalOffset(offset))?;
                     let theirs = self.master.record(offset).await?;
-                    comparison.answer_compare(&own, theirs.as_deref());
+                    match &theirs {
+                        // The same bytes lie before both: one of them was damaged on its disk since.
+                        Some(theirs) if is_same_record(&own, theirs) => {
+                            comparison.answer_compare(&own, Some(&own));
+                        }
+                        theirs => comparison.answer_compare(&own, theirs.as_deref()),
+                    }
                 }
                 Question::None(outcome) => break outcome,
             }
@@ -137,6 +143,24 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
         let theirs = self.master.record(end).await?;
         Ok(theirs.is_some_and(|record| record.starts_with(&part)))
     }
+}
+
+/// Are these the bytes of one record? Where it lies, when and by whom it was made and stored, and what its body was say so. Copies may
+/// differ: a bad disk has changed the body, the properties or the topic of one.
+fn is_same_record(own: &[u8], theirs: &[u8]) -> bool {
+    if own.len() != theirs.len() {
+        return false;
+    }
+    let of = |bytes| match decode(bytes, Check::Lengths) {
+        Ok(Entry::Record(view)) => Some((
+            (view.physical_offset(), view.queue_id(), view.queue_offset()),
+            (view.store_timestamp(), view.born_timestamp()),
+            (view.store_host(), view.born_host()),
+            view.body_crc(),
+        )),
+        _ => None,
+    };
+    of(own).is_some_and(|own| of(theirs) == Some(own))
 }
 
 /// A master that is asked over the network: by GET_BROKER_CONFIG, GET_BROKER_RUNTIME_INFO and VIEW_MESSAGE_BY_ID.

@@ -99,9 +99,10 @@ impl<D: Disk> CopyParts<D> {
             until == end || until == compared.last_end && until > 0 && comparer.has_part_of(until).await?;
         if !is_same {
             let reigns = self.history.reigns();
+            let most = self.settings.load().store.ha_cut_max_bytes;
             compared
                 .outcome
-                .allowed(compared.last_end, &reigns, &peer.to_string())?;
+                .allowed(compared.last_end, most, &reigns, &peer.to_string())?;
         }
         let damage = self.damage_to_fill(&comparer, compared.master.min..until).await?;
         let to = match damage {

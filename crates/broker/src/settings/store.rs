@@ -205,6 +205,8 @@ settings! {
     sync_from_last_file: bool = false, java "syncFromLastFile", since "5.3", applies Live;
     /// Addresses and networks, separated by `,`, that slaves may connect from besides those that the name servers know for this brokerName. Unlike Java, which has no such key and lets everybody connect.
     ha_allowed_slaves: Option<String> = None, java "haAllowedSlaves", since "only here", applies Live, check networks;
+    /// Bytes that a slave may cut off its log by itself where its master's is shorter or another: as many are kept aside. Where more would go, it copies nothing and says so.
+    ha_cut_max_bytes: i64 = 16_777_216, java "haCutMaxBytes", since "only here", applies AtStart, range 0..=i64::MAX;
     /// Delay levels, space-separated number+unit (s, m, h, d), numbered from 1.
     message_delay_level: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
         java "messageDelayLevel", since "4.9", applies AtStart, check delay_levels;

@@ -17,7 +17,7 @@ fn read(text: &str) -> (Settings, Report) {
 }
 
 /// Keys that Java's broker does not have; it passes over them.
-const OURS: &[&str] = &["acceptMissingCommitLog", "haAllowedSlaves"];
+const OURS: &[&str] = &["acceptMissingCommitLog", "haAllowedSlaves", "haCutMaxBytes"];
 
 #[test]
 fn every_key_of_java_is_known() {

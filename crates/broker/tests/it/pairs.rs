@@ -7,7 +7,8 @@ use std::time::Instant;
 use broker::settings::{BrokerRole, Settings};
 use protocol::code::{request, response};
 use protocol::header::broker::{
-    OffsetResponseHeader, QueueRequestHeader, TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
+    ConsumerSendMsgBackRequestHeader, OffsetResponseHeader, QueueRequestHeader, TopicRequestHeader,
+    UpdateConsumerOffsetRequestHeader,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -373,4 +374,25 @@ async fn a_master_that_stops_gives_its_slave_the_tables() {
             "{offsets}"
         );
     }
+}
+
+/// Clients send back to where the message was stored, which may be a slave by now. Its log is its master's, whatever it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_takes_no_message_back() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    assert_eq!(pair.master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let end = log_end(&pair.master).await;
+    eventually("the slave has all", async || log_end(&pair.slave).await == end).await;
+    let header = ConsumerSendMsgBackRequestHeader {
+        offset: 0,
+        group: Cow::Borrowed("group"),
+        delay_level: 1,
+        origin_msg_id: None,
+        origin_topic: None,
+        unit_mode: None,
+        max_reconsume_times: None,
+    };
+    let asked = pair.slave.ask(request::CONSUMER_SEND_MSG_BACK, &header, "").await;
+    assert_eq!(asked.code, response::SYSTEM_ERROR, "{:?}", asked.remark);
+    assert_eq!(log_end(&pair.slave).await, end);
 }

@@ -125,7 +125,7 @@ impl Group {
         let broker = &mut self.brokers[slave];
         let (outcome, _) = broker.log.compare(&master);
         let last = broker.log.records().last().map_or(0, |last| last.1);
-        let allowed = outcome.allowed(last, &broker.reigns, &address(index));
+        let allowed = outcome.allowed(last, i64::MAX, &broker.reigns, &address(index));
         let until = match (outcome, allowed) {
             (Outcome::Keep { until }, Ok(())) => until,
             (Outcome::BeginAnew, Ok(())) => 0,

@@ -95,6 +95,7 @@ fn append_remark(why: &store::AppendError, body_max: i32) -> String {
         store::AppendError::Latched(_)
         | store::AppendError::DiskLevel(_)
         | store::AppendError::ShutDown
+        | store::AppendError::Replica
         | store::AppendError::TopicDeleted => format!("service not available now. {why}"),
     }
 }
@@ -133,6 +134,7 @@ impl Error {
                 store::AppendError::Latched(_)
                 | store::AppendError::DiskLevel(_)
                 | store::AppendError::ShutDown
+                | store::AppendError::Replica
                 | store::AppendError::TopicDeleted => response::SERVICE_NOT_AVAILABLE,
             },
         }
