@@ -777,33 +777,36 @@ fn extensions_end_where_the_queues_do() {
 }
 
 #[test]
-fn what_was_appended_as_messages_is_cut_with_all_that_is_remembered_of_it() {
-    // A broker that becomes a slave is started anew; but nothing in the store depends on that.
-    let (slave, _) = open(&SimDisk::new(), &replica(&settings(FlushType::Async)));
-    let first = send_through(&slave, record("A", 0, b"stays", b"KEYS\x01k1\x02"), NOW);
+fn what_a_former_master_appended_is_cut_with_all_that_is_known_of_it() {
+    let disk = SimDisk::new();
+    let (old, _) = open(&disk, &settings(FlushType::Async));
+    let first = send_through(&old, record("A", 0, b"stays", b"KEYS\x01k1\x02"), NOW);
     for key in ["KEYS\x01k1\x02", "KEYS\x01k2\x02"] {
-        send_through(&slave, record("A", 0, b"goes", key.as_bytes()), NOW + 5);
-        // Not yet in a queue.
-        send(&slave, record("B", 0, b"goes", key.as_bytes()), NOW + 6);
+        send_through(&old, record("A", 0, b"goes", key.as_bytes()), NOW + 5);
+        send_through(&old, record("B", 0, b"goes", key.as_bytes()), NOW + 6);
     }
+    old.build_index().unwrap();
+    drop(old);
+    let (slave, _) = open(&disk.kill(), &replica(&settings(FlushType::Async)));
     let cut = slave.cut_back(first.end, NOW).unwrap();
-    assert_eq!((cut.records, cut.units), (4, 3));
-    let next = send_through(&slave, record("A", 0, b"comes", b"KEYS\x01k2\x02"), NOW + 1);
+    assert_eq!((cut.records, cut.units), (4, 4));
+    // Its successor has the first message and goes on from there.
+    let (new, _) = open(&SimDisk::new(), &settings(FlushType::Async));
+    send_through(&new, record("A", 0, b"stays", b"KEYS\x01k1\x02"), NOW);
+    let next = send_through(&new, record("A", 0, b"comes", b"KEYS\x01k2\x02"), NOW + 1);
     assert_eq!((next.queue_offset.0, next.physical_offset), (1, first.end));
-    // No later than one that is gone: what is cut does not hold the clock.
-    assert_eq!(next.store_timestamp, NOW + 1);
-    assert_eq!(
-        send_through(&slave, record("B", 0, b"comes", b""), NOW + 1)
-            .queue_offset
-            .0,
-        0
-    );
+    send_through(&new, record("B", 0, b"comes", b""), NOW + 1);
+    slave
+        .append_raw(first.end, &log_bytes(&new)[first.end.0 as usize..], NOW + 1)
+        .unwrap();
+    settle(&slave);
     slave.build_index().unwrap();
     let found = |key| slave.query_by_key("A", key, 64, 0, i64::MAX).unwrap();
     assert_eq!(found("k1"), [first.physical_offset]);
     assert_eq!(found("k2"), [next.physical_offset]);
     assert_eq!(slave.index_end(), (NOW + 1, next.physical_offset));
     assert_eq!(drain(&slave, "A", 0), [b"stays".to_vec(), b"comes".to_vec()]);
+    assert_eq!(drain(&slave, "B", 0), [b"comes".to_vec()]);
 }
 
 #[test]
