@@ -144,7 +144,7 @@ impl<D: Disk> ConsumerOffset<D> {
         }
         Ok(self
             .offsets
-            .commit(group, topic, header.queue_id, header.commit_offset)?)
+            .commit_of_consumer(group, topic, header.queue_id, header.commit_offset)?)
     }
 
     /// GET_MAX_OFFSET.

@@ -245,7 +245,7 @@ pub(super) async fn body_of<T: serde::de::DeserializeOwned>(
 }
 
 /// A broker's answer, which is SUCCESS, to a request without a body.
-async fn answer(
+pub(super) async fn answer(
     client: &Client,
     address: &str,
     code: i32,

@@ -21,7 +21,9 @@ use disk::{Clock, Disk};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
 use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::broker::{AllTopicsRequestHeader, RuntimeInfoRequestHeader};
+use protocol::header::broker::{
+    AllTopicsRequestHeader, RuntimeInfoRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
 use remoting::Client;
 use serde::Deserialize;
 use store::{PhysicalOffset, Store};
@@ -35,7 +37,7 @@ use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
 use crate::tables::dormant::DormantFiles;
-use crate::tables::{Tables, TopicFile, TopicTable};
+use crate::tables::{OffsetKey, Tables, TopicFile, TopicTable};
 
 /// How often the master is asked how far it is, and what has changed.
 const LOOK_EACH: Duration = Duration::from_secs(1);
@@ -154,6 +156,8 @@ struct Asked {
     done: BTreeMap<String, PhysicalOffset>,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
+    /// What consumers have committed here and the master is to hear of.
+    for_master: Vec<(OffsetKey, i64)>,
     /// It knows what this slave has, and may hold the next look.
     may_wait: bool,
 }
@@ -234,6 +238,10 @@ impl<D: Disk> Metadata<D> {
                 link.master_flushed = left.map_or(0, |left| end - left);
             });
             self.put_in_force(asked, end);
+            self.hand_up(asked).await;
+        }
+        if self.tables.offsets.has_more_for_master() {
+            asked.changes.remove(OFFSETS);
         }
         let now = Instant::now();
         let is_time = asked.all.is_none_or(|last| now.duration_since(last) >= ALL_EACH);
@@ -363,6 +371,40 @@ impl<D: Disk> Metadata<D> {
         asked.done.extend(due);
     }
 
+    /// Tells the master what consumers have committed here, because it was away or they did not know it.
+    async fn hand_up(&self, asked: &mut Asked) {
+        for ((group, topic, queue), offset) in std::mem::take(&mut asked.for_master) {
+            let header = UpdateConsumerOffsetRequestHeader {
+                consumer_group: Cow::Borrowed(&group),
+                topic: Cow::Borrowed(&topic),
+                queue_id: queue,
+                commit_offset: offset,
+            };
+            let told = compare::answer(
+                &self.client,
+                &asked.master,
+                request::UPDATE_CONSUMER_OFFSET,
+                &header,
+            );
+            match told.await {
+                Ok(_) => tracing::debug!(
+                    "replication: the master hears that {group} has {topic} {queue} up to {offset}"
+                ),
+                Err(compare::Error::Answer { remark, .. }) => {
+                    tracing::warn!(
+                        "replication: the master does not take that {group} has {topic} {queue} up to {offset}: {remark}"
+                    );
+                }
+                // Once more at the next look.
+                Err(_) => drop(
+                    self.tables
+                        .offsets
+                        .commit_of_consumer(&group, &topic, queue, offset),
+                ),
+            }
+        }
+    }
+
     /// Puts the offsets in force whose log is here. The master's log ends at `end` now.
     fn put_in_force(&self, asked: &mut Asked, end: i64) {
         let own = self.store.max_physical().0;
@@ -373,7 +415,7 @@ impl<D: Disk> Metadata<D> {
                 continue;
             }
             match waiting {
-                Waiting::Offsets(offsets) => self.tables.offsets.merge(offsets),
+                Waiting::Offsets(offsets) => asked.for_master.extend(self.tables.offsets.follow(offsets)),
                 Waiting::Delays(delays) => self.delays.replace(delays),
             }
         }

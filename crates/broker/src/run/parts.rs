@@ -282,7 +282,7 @@ impl Loaded {
             tables: Tables {
                 topics: Arc::new(topics),
                 groups: Arc::new(groups.with_light_queues(lmq)),
-                offsets: Arc::new(offsets),
+                offsets: Arc::new(offsets.of_slave(settings.is_slave())),
             },
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
             dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),

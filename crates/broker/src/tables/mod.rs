@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use config_file::{Found, LoadError, load, pretty};
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
-pub use offsets::{Full, OffsetTable};
+pub use offsets::{Full, OffsetKey, OffsetTable};
 pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save};
 pub use topics::{Identity, NotCreated, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::Disk;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use protocol::body::broker::ConsumerOffsetTable;
 use protocol::body::topic::DataVersion;
 
@@ -33,6 +33,9 @@ pub struct Full;
 
 type ByQueue = BTreeMap<i32, i64>;
 
+/// Group, topic and queue of an offset.
+pub type OffsetKey = (String, String, i32);
+
 /// Group to topic to queue to offset: looked up without making a key.
 #[derive(Default)]
 struct State {
@@ -46,7 +49,10 @@ struct State {
 pub struct OffsetTable {
     state: RwLock<State>,
     /// Group, topic and queue to where an operator has set them, while no pull has taken that.
-    resets: RwLock<HashMap<(String, String, i32), i64>>,
+    resets: RwLock<HashMap<OffsetKey, i64>>,
+    /// What consumers have committed at this broker while it is a slave, for the master to hear of.
+    for_master: Mutex<BTreeMap<OffsetKey, i64>>,
+    is_slave: bool,
     /// Whether there are any: nearly always there is none.
     any_reset: AtomicBool,
     /// `enableLmq`.
@@ -121,6 +127,8 @@ impl OffsetTable {
         Ok(Self {
             state: RwLock::new(state),
             resets: RwLock::default(),
+            for_master: Mutex::default(),
+            is_slave: false,
             any_reset: AtomicBool::new(false),
             lmq,
             saver,
@@ -174,8 +182,53 @@ impl OffsetTable {
         Ok(())
     }
 
-    /// Takes over the offsets of a master; groups and topics that it does not name stay (RocketMQ 4.9.8, SlaveSynchronize).
-    pub fn merge(&self, file: ConsumerOffsetTable) {
+    /// This is a slave's table.
+    #[must_use]
+    pub fn of_slave(self, is_slave: bool) -> Self {
+        Self { is_slave, ..self }
+    }
+
+    /// Stores an offset that a consumer commits. A slave remembers it for the master, whose own, which it gives to the slave, may be
+    /// behind. (Unlike Java, where the master's takes its place.)
+    pub fn commit_of_consumer(
+        &self,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> Result<(), Full> {
+        self.commit(group, topic, queue_id, offset)?;
+        if self.is_slave {
+            let key = (group.to_owned(), topic.to_owned(), queue_id);
+            self.for_master.lock().insert(key, offset);
+        }
+        Ok(())
+    }
+
+    /// Was anything committed at this slave that the master has not heard of?
+    pub fn has_more_for_master(&self) -> bool {
+        !self.for_master.lock().is_empty()
+    }
+
+    /// Takes over the offsets of a master; groups and topics that it does not name stay (RocketMQ 4.9.8, SlaveSynchronize). What was
+    /// committed here and is further stays, too, and is given back: for the master.
+    pub fn follow(&self, file: ConsumerOffsetTable) -> Vec<(OffsetKey, i64)> {
+        let committed = std::mem::take(&mut *self.for_master.lock());
+        self.merge(file);
+        let is_further = |(group, topic, queue): &OffsetKey, offset: i64| {
+            self.get(group, topic, *queue).is_none_or(|known| known < offset)
+        };
+        let further = committed.into_iter();
+        let further: Vec<_> = further.filter(|(key, offset)| is_further(key, *offset)).collect();
+        for ((group, topic, queue), offset) in &further {
+            // There was room for it a moment ago.
+            let _full = self.commit(group, topic, *queue, *offset);
+        }
+        further
+    }
+
+    /// Takes over the offsets of a master.
+    fn merge(&self, file: ConsumerOffsetTable) {
         let light = file.lmq_offset_table.unwrap_or_default();
         let light = light
             .into_iter()

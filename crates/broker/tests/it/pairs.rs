@@ -396,3 +396,36 @@ async fn a_slave_takes_no_message_back() {
     assert_eq!(asked.code, response::SYSTEM_ERROR, "{:?}", asked.remark);
     assert_eq!(log_end(&pair.slave).await, end);
 }
+
+/// Consumers that read from the slave while the master is away commit there. The master hears of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_at_a_slave_is_told_the_master() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    let (master, slave) = (&pair.master, &pair.slave);
+    assert_eq!(master.send(&to("Topic", 0, ""), b"body").await.code, 0);
+    let commit = async |at: &Fixture, offset| {
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group: Cow::Borrowed("group"),
+            topic: Cow::Borrowed("Topic"),
+            queue_id: 0,
+            commit_offset: offset,
+        };
+        let committed = at.ask(request::UPDATE_CONSUMER_OFFSET, &header, "").await;
+        assert_eq!(committed.code, response::SUCCESS);
+    };
+    let committed = async |at: &Fixture| {
+        answer(at, request::GET_ALL_CONSUMER_OFFSET).await["offsetTable"]["Topic@group"]["0"].clone()
+    };
+    commit(master, 10).await;
+    eventually("the slave has it", async || committed(slave).await == 10).await;
+    commit(slave, 50).await;
+    eventually("the master has it", async || committed(master).await == 50).await;
+    assert_eq!(committed(slave).await, 50);
+    // What the master knows already is not taken back.
+    commit(slave, 20).await;
+    eventually("the slave has the master's", async || {
+        committed(slave).await == 50
+    })
+    .await;
+    assert_eq!(committed(master).await, 50);
+}
