@@ -105,8 +105,8 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
                     let own = self.store.record_at(PhysicalOffset(offset))?;
                     let theirs = self.master.record(offset).await?;
                     match &theirs {
-                        // The same bytes lie before both: one of them was damaged on its disk since.
-                        Some(theirs) if is_same_record(&own, theirs) => {
+                        // The same bytes lie before both.
+                        Some(theirs) if is_damaged_copy(theirs, &own) => {
                             comparison.answer_compare(&own, Some(&own));
                         }
                         theirs => comparison.answer_compare(&own, theirs.as_deref()),
@@ -145,10 +145,11 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     }
 }
 
-/// Are these the bytes of one record? Where it lies, when and by whom it was made and stored, and what its body was say so. Copies may
-/// differ: a bad disk has changed the body, the properties or the topic of one.
-fn is_same_record(own: &[u8], theirs: &[u8]) -> bool {
-    if own.len() != theirs.len() {
+/// Are these the bytes of a sound record, whose body a bad disk has changed? Where it lies, when and by whom it was made and stored, and
+/// what its body was say that they are the same.
+fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
+    let is_sound = |bytes| decode(bytes, Check::Body).is_ok();
+    if own.len() != theirs.len() || is_sound(theirs) || !is_sound(own) {
         return false;
     }
     let of = |bytes| match decode(bytes, Check::Lengths) {
