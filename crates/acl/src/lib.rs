@@ -22,6 +22,7 @@ mod edit;
 mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod migration;
 mod need;
 mod permission;
 mod policy;
@@ -36,6 +37,7 @@ pub use address::{BadPattern, Pattern};
 pub use credentials::Credentials;
 pub use edit::{AccountUpdate, Document};
 pub use file::{Account, AccountConfig, AclFile, BadAccount, Finding};
+pub use migration::{Migrated, migrated};
 pub use need::{Resource, each_need, is_for_admins};
 pub use permission::Permission;
 pub use policy::{Actions, BadEntry, Entry, Kind, Policy, Target};

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use disk::Disk;
 use ha::{Comparison, Extent, Outcome, Question};
 use message::record::{Check, Entry, decode};
-use protocol::EncodeHeader;
 use protocol::body::topic::KvTable;
 use protocol::code::{request, response};
 use protocol::header::broker::ViewMessageRequestHeader;
+use protocol::{EncodeHeader, Frame};
 use remoting::{Body, Client, InvokeError};
 use store::{PhysicalOffset, Store};
 
@@ -38,6 +38,11 @@ pub enum Error {
     /// Its answer lacks what was asked for.
     #[error("the master does not say its {0}")]
     Lacks(&'static str),
+    /// Its users can not be users here.
+    #[error(
+        "the master's users can not be copied: {0} (the credentials of this broker have to be a Super user's there)"
+    )]
+    Users(String),
     /// The own log.
     #[error("the log can not be read: {0}")]
     Log(#[from] disk::Error),
@@ -198,17 +203,46 @@ pub(super) async fn body_of<T: serde::de::DeserializeOwned>(
     code: i32,
     header: &(dyn EncodeHeader + Sync),
 ) -> Result<T, Error> {
+    let answer = answer_of(client, address, code, header).await?;
+    read_of(code, &answer)
+}
+
+/// A list, which a broker that has none leaves out.
+pub(super) async fn list<T: serde::de::DeserializeOwned>(
+    client: &Client,
+    address: &str,
+    code: i32,
+) -> Result<Vec<T>, Error> {
+    let answer = answer_of(client, address, code, &()).await?;
+    match answer.body.is_empty() {
+        true => Ok(Vec::new()),
+        false => read_of(code, &answer),
+    }
+}
+
+async fn answer_of(
+    client: &Client,
+    address: &str,
+    code: i32,
+    header: &(dyn EncodeHeader + Sync),
+) -> Result<Frame, Error> {
     let answer = client
         .invoke(address, code, header, Body::Empty, ANSWER_WITHIN)
         .await?;
-    let refused = |answer_code: i32, remark: String| Error::Answer {
-        code,
-        answer: answer_code,
-        remark,
-    };
-    if answer.code != response::SUCCESS {
-        let remark = answer.remark.as_deref().unwrap_or_default().to_owned();
-        return Err(refused(answer.code, remark));
+    match answer.code {
+        response::SUCCESS => Ok(answer),
+        other => Err(Error::Answer {
+            code,
+            answer: other,
+            remark: answer.remark.as_deref().unwrap_or_default().to_owned(),
+        }),
     }
-    protocol::body::read(&answer.body).map_err(|e| refused(answer.code, e.to_string()))
+}
+
+fn read_of<T: serde::de::DeserializeOwned>(code: i32, answer: &Frame) -> Result<T, Error> {
+    protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+        code,
+        answer: answer.code,
+        remark: e.to_string(),
+    })
 }

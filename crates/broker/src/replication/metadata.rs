@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Clock, Disk};
+use protocol::body::auth::{AclInfo, UserInfo};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
 use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
@@ -28,7 +29,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
-use super::compare::{self, body, body_of, runtime_info};
+use super::compare::{self, body, body_of, list, runtime_info};
+use crate::access::UserTable;
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
@@ -43,6 +45,8 @@ const ALL_EACH: Duration = Duration::from_secs(10);
 const UNKNOWN_EACH: Duration = Duration::from_millis(100);
 /// Of the time, no more than this part is spent on one table.
 const SHARE: u32 = 20;
+/// When a master is asked again that refuses its users.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Names of the tables in a master's runtime information, each with the number of its last change.
 pub const TOPICS: &str = "change_topics";
@@ -58,7 +62,18 @@ pub const REQUEST_MODES: &str = "change_request_modes";
 /// How many timed messages wait.
 pub const TIMER_METRICS: &str = "change_timer_metrics";
 
-const ALL: [&str; 6] = [TOPICS, GROUPS, OFFSETS, DELAYS, REQUEST_MODES, TIMER_METRICS];
+/// Users and policies. A master that does not tell of them, Java's for one, is not asked.
+pub const USERS: &str = "change_users";
+
+const ALL: [&str; 7] = [
+    TOPICS,
+    GROUPS,
+    OFFSETS,
+    DELAYS,
+    REQUEST_MODES,
+    TIMER_METRICS,
+    USERS,
+];
 /// What a master of 4.9 does not know.
 const OF_5: [&str; 2] = [REQUEST_MODES, TIMER_METRICS];
 
@@ -96,6 +111,8 @@ pub struct Metadata<D: Disk> {
     pub delays: Arc<DelayOffsets>,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
+    /// Users and policies, where this broker has them.
+    pub users: Option<Arc<UserTable>>,
     /// The copy of the log.
     pub store: Arc<Store<D>>,
     /// How it stands.
@@ -220,7 +237,9 @@ impl<D: Disk> Metadata<D> {
         for table in ALL {
             let change = info.get(table);
             let is_new = match change {
+                _ if table == USERS && self.users.is_none() => false,
                 Some(change) => asked.changes.get(table) != Some(change),
+                None if table == USERS => false,
                 // Java's master does not say.
                 None => is_time || (table == TOPICS && !asked.changes.contains_key(TOPICS)),
             };
@@ -236,8 +255,11 @@ impl<D: Disk> Metadata<D> {
                 // One that the master does not have keeps no other from being copied.
                 Err(e) => failed = Err(e),
             }
-            let took = begun.elapsed();
-            asked.again.insert(table, Instant::now() + took * SHARE);
+            let pause = match failed.is_err() && table == USERS {
+                true => REFUSED_AGAIN,
+                false => begun.elapsed() * SHARE,
+            };
+            asked.again.insert(table, Instant::now() + pause);
         }
         failed
     }
@@ -276,12 +298,22 @@ impl<D: Disk> Metadata<D> {
                 let metrics = body(client, master, request::GET_TIMER_METRICS).await?;
                 self.dormant.replace_timer_metrics(metrics);
             }
+            USERS => self.copy_users(master).await?,
             _ => {
                 let delays = body(client, master, request::GET_ALL_DELAY_OFFSET).await?;
                 asked.wait(Waiting::Delays(delays));
             }
         }
         Ok(())
+    }
+
+    /// The requests are those of Java's tools: the credentials have to be a Super user's, since passwords are in the answers.
+    async fn copy_users(&self, master: &str) -> Result<(), compare::Error> {
+        let Some(own) = &self.users else { return Ok(()) };
+        let (client, now) = (&self.client, self.clock.now_ms());
+        let users: Vec<UserInfo> = list(client, master, request::AUTH_LIST_USER).await?;
+        let acls: Vec<AclInfo> = list(client, master, request::AUTH_LIST_ACL).await?;
+        own.replace(now, &users, &acls).map_err(compare::Error::Users)
     }
 
     /// Deletes the topics that the master has deleted, as far as the log has come: it is the master's since it was compared with that.

@@ -34,7 +34,9 @@ pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
-pub use metadata::{DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, TIMER_METRICS, TOPICS, UnknownTopic};
+pub use metadata::{
+    DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, TIMER_METRICS, TOPICS, USERS, UnknownTopic,
+};
 pub use port::{ReplicationPort, ask_for};
 pub use session::{Pause, SessionError, SlaveSession};
 pub use slave::Follower;

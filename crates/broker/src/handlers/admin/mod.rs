@@ -13,6 +13,7 @@ pub mod runtime;
 pub mod settings;
 pub mod stats;
 pub mod topic;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub struct Admin<D: Disk> {
     pub(crate) cleanup: cleanup::Cleanup<D>,
     pub(crate) stats: stats::BrokerStats,
     pub(crate) acl: acl::AclRequests<D>,
+    pub(crate) users: users::UserRequests<D>,
 }
 
 /// A remark and its code: what the admin handlers refuse with.

@@ -14,7 +14,7 @@ use remoting::Request;
 use message::name::SCHEDULE_TOPIC;
 
 use super::limits::Limits;
-use crate::access::AccessFiles;
+use crate::access::Access;
 use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
@@ -50,8 +50,8 @@ pub struct Runtime<D: Disk> {
     pub slaves: Arc<SlaveServer<D>>,
     /// When the broker was started, ms since 1970: numbers of changes begin anew then.
     pub started: i64,
-    /// The files of accounts, where access control is on.
-    pub access: Option<Arc<AccessFiles<D>>>,
+    /// Access control.
+    pub access: Access<D>,
     /// How half messages are checked.
     pub checks: Arc<Checks<D>>,
     /// Time.
@@ -82,11 +82,13 @@ impl<D: Disk + Clone> Runtime<D> {
         // Ours: why sends are refused, OK if they are not.
         let problem = self.appender.store.health().problem();
         put("storeHealth", problem.unwrap_or_else(|| "OK".to_owned()));
-        if let Some(access) = &self.access {
-            for (reason, count) in access.guard.refused() {
+        if let Some(guard) = &self.access.guard {
+            for (reason, count) in guard.refused() {
                 put(reason, count.to_string());
             }
-            put("aclFiles", access.fault().unwrap_or_else(|| "OK".to_owned()));
+        }
+        if let Some(files) = &self.access.files {
+            put("aclFiles", files.fault().unwrap_or_else(|| "OK".to_owned()));
         }
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
@@ -118,6 +120,12 @@ impl<D: Disk + Clone> Runtime<D> {
             (replication::TIMER_METRICS, timer_metrics),
         ] {
             put(table, format!("{change:?} {}", self.started));
+        }
+        if let Some(users) = &self.access.users {
+            put(
+                replication::USERS,
+                format!("{:?} {}", users.saver().latest(), self.started),
+            );
         }
         // What is safe of it follows the log.
         let delays = self.delivery.offsets.latest();
