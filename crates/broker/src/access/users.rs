@@ -23,6 +23,8 @@ use crate::tables::{self, Change, ConfigFile, Saver, load, pretty};
 
 /// The file below `config/`.
 const FILE: &str = "auth.json";
+/// Longest file, bytes: the most users and policies fit with the names of fields around them.
+const FILE_MAX_BYTES: u64 = 1 << 30;
 /// Folders below `config/` where Java's broker has the same in RocksDB.
 const OF_JAVA: [&str; 2] = ["users", "acls"];
 /// Every RocksDB has this file.
@@ -114,7 +116,7 @@ impl UserTable {
             return Ok(None);
         }
         let path = config.join(FILE);
-        let is_new = disk.read_small(&path, u64::MAX)?.is_none();
+        let is_new = disk.read_small(&path, FILE_MAX_BYTES)?.is_none();
         if is_new {
             refuse_java_store(disk, &config, &path)?;
             make_private(disk, &path);

@@ -27,4 +27,5 @@ mod still;
 mod sync_flush;
 mod transaction_scenario;
 mod transactions;
+mod users;
 mod yesterday;
