@@ -178,7 +178,7 @@ impl fmt::Display for Actions {
 }
 
 /// The resource of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Scope {
     Everything,
     All(Kind),
@@ -347,11 +347,6 @@ impl Entry {
         if self.allows { "Allow" } else { "Deny" }
     }
 
-    /// Is it about the same resource?
-    pub(crate) fn is_about(&self, other: &Entry) -> bool {
-        self.scope == other.scope
-    }
-
     /// Is it about this resource, as an entry names it?
     pub(crate) fn is_named(&self, resource: &str) -> bool {
         Scope::parse(resource).is_some_and(|scope| scope == self.scope)
@@ -464,9 +459,26 @@ impl Policy {
     /// What a request says of resources takes the place of what was said of them; everything else stays.
     #[must_use]
     pub fn merged(&self, new: Vec<Entry>) -> Self {
-        let is_kept = |entry: &&Entry| !new.iter().any(|new| new.is_about(entry));
-        let mut entries: Vec<Entry> = self.entries.iter().filter(is_kept).cloned().collect();
-        entries.extend(new);
+        let mut named: HashMap<Scope, Vec<Entry>> = HashMap::new();
+        let mut order = Vec::new();
+        for entry in new {
+            let same = named.entry(entry.scope.clone()).or_default();
+            if same.is_empty() {
+                order.push(entry.scope.clone());
+            }
+            same.push(entry);
+        }
+        let mut entries = Vec::with_capacity(self.entries.len() + order.len());
+        for old in &self.entries {
+            match named.get_mut(&old.scope) {
+                // Once: of several old ones the first gives the place.
+                Some(same) => entries.append(same),
+                None => entries.push(old.clone()),
+            }
+        }
+        for scope in &order {
+            entries.append(named.entry(scope.clone()).or_default());
+        }
         Policy::new(entries)
     }
 
@@ -648,9 +660,9 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "Topic:T2 Pub Allow",
                 "Topic:T1 Sub,Get Allow",
-                "Topic:T1 Sub,Get Deny"
+                "Topic:T1 Sub,Get Deny",
+                "Topic:T2 Pub Allow"
             ],
             "a denial beside it is not lost"
         );

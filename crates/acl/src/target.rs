@@ -130,10 +130,12 @@ fn by_fields(code: i32) -> Option<(&'static [Field], Actions)> {
         request::GET_CONSUMER_CONNECTION_LIST | request::GET_CONSUMER_RUNNING_INFO => {
             (&[ConsumerGroup], Actions::GET)
         }
-        request::GET_CONSUME_STATS | request::QUERY_CONSUME_QUEUE => (&[ConsumerGroup, Topic], Actions::GET),
-        request::INVOKE_BROKER_TO_GET_CONSUMER_STATUS
-        | request::QUERY_CONSUME_TIME_SPAN
-        | request::QUERY_SUBSCRIPTION_BY_CONSUMER => (&[Topic, Group], Actions::GET),
+        request::GET_CONSUME_STATS => (&[ConsumerGroup, Topic], Actions::GET),
+        request::QUERY_CONSUME_QUEUE => (&[Topic, ConsumerGroup], Actions::GET),
+        request::INVOKE_BROKER_TO_GET_CONSUMER_STATUS | request::QUERY_CONSUME_TIME_SPAN => {
+            (&[Topic, Group], Actions::GET)
+        }
+        request::QUERY_SUBSCRIPTION_BY_CONSUMER => (&[Group, Topic], Actions::GET),
         request::QUERY_TOPICS_BY_CONSUMER | request::GET_SUBSCRIPTIONGROUP_CONFIG => (&[Group], Actions::GET),
         request::QUERY_CORRECTION_OFFSET => (&[FilterGroups, CompareGroup, Topic], Actions::GET),
         request::INVOKE_BROKER_TO_RESET_OFFSET => (&[Group, Topic], Actions::UPDATE),
@@ -178,10 +180,9 @@ pub(crate) fn each_target<'f, E>(
             }
         }
         request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => each_of_consumer(frame, Actions::SUB, each),
-        request::UNREGISTER_CLIENT => each_of_consumer(frame, Actions::SUB, each),
-        request::QUERY_CONSUMER_OFFSET | request::GET_CONSUMER_LIST_BY_GROUP => {
-            each_of_consumer(frame, SUB_OR_GET, each)
-        }
+        request::UNREGISTER_CLIENT => each_group(frame, Actions::SUB, each),
+        request::GET_CONSUMER_LIST_BY_GROUP => each_group(frame, SUB_OR_GET, each),
+        request::QUERY_CONSUMER_OFFSET => each_of_consumer(frame, SUB_OR_GET, each),
         request::UPDATE_CONSUMER_OFFSET => each_of_consumer(frame, SUB_OR_UPDATE, each),
         request::QUERY_MESSAGE => match frame.header::<TopicName<'f>>().ok().and_then(|name| name.topic) {
             Some(topic) => each(Target::topic(&topic), SUB_OR_GET),
@@ -240,12 +241,18 @@ fn each_of_consumer<'f, E>(
         // Unlike Java, which passes over the retry topic of any group.
         each(Target::topic(topic), actions)?;
     }
-    match names
-        .consumer_group
-        .as_deref()
-        .filter(|group| !group.trim().is_empty())
-    {
-        Some(group) => each(Target::group(group), actions),
+    each_group(frame, actions, each)
+}
+
+fn each_group<'f, E>(
+    frame: &'f Frame,
+    actions: Actions,
+    mut each: impl FnMut(Target<'_>, Actions) -> Result<(), E>,
+) -> Result<(), E> {
+    let names = frame.header::<ConsumerNames<'f>>().ok();
+    let group = names.and_then(|names| names.consumer_group);
+    match group.filter(|group| !group.trim().is_empty()) {
+        Some(group) => each(Target::group(&group), actions),
         None => Ok(()),
     }
 }
