@@ -70,6 +70,7 @@ pub fn is_for_admins(code: i32) -> bool {
             | request::GET_BROKER_CLUSTER_ACL_INFO
             | request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG
             | request::GET_BROKER_CLUSTER_ACL_CONFIG
+            | request::EXPLAIN_ACL
     )
 }
 

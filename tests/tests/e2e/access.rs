@@ -4,6 +4,7 @@ use crate::check::*;
 use acl::Credentials;
 use cluster::{
     Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, java_mqadmin, java_mqadmin_session,
+    our_program,
 };
 use std::fs;
 use std::path::Path;
@@ -925,5 +926,66 @@ fn javas_tools_of_5_change_users() {
         String::from_utf8_lossy(&acl.body).contains("Topic:C*"),
         "{}",
         said[14]
+    );
+}
+
+/// The command that operators type: what it prints, and its exit code.
+#[test]
+fn mqadmin_says_why_somebody_would_be_refused() {
+    let guarded = with_users(&[(Flavour::Ours, "broker-a")]);
+    let broker = &guarded.brokers[0];
+    let made = asked(
+        broker,
+        ROOT,
+        3001,
+        &[("username", "alice")],
+        r#"{"password":"alicepw"}"#,
+    );
+    assert_eq!(made.code(), 0);
+    let policy = entry("Topic:Orders*", "Pub", "Allow");
+    assert_eq!(
+        asked(broker, ROOT, 3006, &[("subject", "User:alice")], &policy).code(),
+        0
+    );
+    let conf = guarded.dir.path().join("conf");
+    fs::create_dir_all(&conf).unwrap();
+    let explained = |resource: &str| {
+        let output = std::process::Command::new(our_program("mqadmin"))
+            .env("ROCKETMQ_HOME", guarded.dir.path())
+            .args([
+                "explainAcl",
+                "-b",
+                &broker.address(),
+                "-u",
+                "alice",
+                "-a",
+                "10.1.1.7",
+            ])
+            .args(["-r", resource, "-o", "Pub"])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), said.concat())
+    };
+    let (code, said) = explained("Topic:Orders1");
+    assert!(
+        code == Some(1) && said.contains("username cannot be null."),
+        "{said}"
+    );
+    fs::write(conf.join("tools.yml"), "accessKey: root\nsecretKey: rootpw\n").unwrap();
+    assert_eq!(
+        explained("Topic:Orders1"),
+        (
+            Some(0),
+            "allowed\nusers allowed: Custom policy of User:alice: Topic:Orders* Pub Allow\n".to_owned()
+        )
+    );
+    let refused = "refused\nusers refused: User:alice has no permission to access Topic:Other from 10.1.1.7, no matched policies. \
+                   (Pub is needed)\n";
+    assert_eq!(explained("Topic:Other"), (Some(2), refused.to_owned()));
+    let (code, said) = explained("Other");
+    assert!(
+        code == Some(1) && said.contains("`Other` is no resource"),
+        "{said}"
     );
 }

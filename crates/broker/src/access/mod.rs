@@ -3,13 +3,15 @@
 mod files;
 mod users;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use acl::{Accounts, Reason, Refused};
+use acl::{Accounts, Actions, Granted, Reason, Refused, Target};
 use arc_swap::ArcSwap;
 use disk::{Clock, Disk};
+use protocol::body::auth::{Explained, Explanation};
 use remoting::Request;
 
 use crate::settings::Settings;
@@ -120,6 +122,40 @@ impl Guard {
         }
     }
 
+    /// What would be said of a signed request, by each that is asked, up to the first refusal.
+    pub fn explain(&self, user: &str, peer: IpAddr, target: Target<'_>, wanted: Actions) -> Explanation {
+        let mut explanation = Explanation {
+            allowed: true,
+            verdicts: Vec::new(),
+        };
+        let mut note = |by: &str, verdict: Result<Granted<'_>, Refused>| {
+            let allowed = verdict.is_ok();
+            let rule = verdict.map_or_else(|refused| refused.to_string(), |granted| granted.to_string());
+            explanation.allowed &= allowed;
+            explanation.verdicts.push(Explained {
+                allowed,
+                by: by.to_owned(),
+                rule,
+            });
+            allowed
+        };
+        if let Some(accounts) = &self.accounts
+            && !note(
+                "accounts",
+                accounts.accounts().explain(user, peer, target, wanted),
+            )
+        {
+            return explanation;
+        }
+        if let Some(table) = &self.users {
+            note(
+                "users",
+                table.users().explain(&table.rules, user, peer, target, wanted),
+            );
+        }
+        explanation
+    }
+
     /// How many requests were refused for each reason.
     pub fn refused(&self) -> [(&'static str, u64); Reason::ALL.len()] {
         Reason::ALL.map(|reason| {
@@ -148,7 +184,7 @@ impl Watch<'_> {
         Some(refused)
     }
 
-    fn judge(&self, request: &Request, peer: std::net::IpAddr) -> Result<(), Refused> {
+    fn judge(&self, request: &Request, peer: IpAddr) -> Result<(), Refused> {
         if let Some(accounts) = &self.accounts {
             accounts.judge(&request.frame, peer)?;
         }

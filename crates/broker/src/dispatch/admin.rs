@@ -62,6 +62,7 @@ pub(super) fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Reque
         request::AUTH_DELETE_ACL => |h, r, may| h.admin.users.delete_acl(r, may),
         request::AUTH_GET_ACL => |h, r, may| h.admin.users.acl(r, may),
         request::AUTH_LIST_ACL => |h, r, may| h.admin.users.acls(r, may),
+        request::EXPLAIN_ACL => |h, r, may| h.admin.explain.answer(r, may),
         request::RESUME_CHECK_HALF_MESSAGE => |h, r, may| h.transaction.resume(r, may),
         _ => return None,
     })

@@ -280,3 +280,127 @@ async fn a_slave_has_its_masters_users() {
     slave.stop().await;
     master.stop().await;
 }
+
+/// What is explained is what is done: the same rule, asked for by an operator and met by a client.
+#[tokio::test(flavor = "multi_thread")]
+async fn explanations_are_what_clients_are_told() {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir_all(dir.path().join("conf")).unwrap();
+    let accounts = "accounts:\n- {accessKey: rootuser, secretKey: rootpw12, admin: true}\n\
+                    - {accessKey: alice-account, secretKey: alicepw, topicPerms: [Orders1=PUB, Both=PUB]}\n";
+    std::fs::write(dir.path().join("conf/plain_acl.yml"), accounts).unwrap();
+    let home = dir.path().display().to_string();
+    let fixture = Fixture::in_folder(dir, |settings| {
+        guarded(settings);
+        let init = r#"{"username":"rootuser","password":"rootpw12"}"#;
+        settings.auth.set("initAuthenticationUser", init).unwrap();
+        settings.auth.set("authenticationWhitelist", "").unwrap();
+        settings.broker.acl_enable = true;
+        settings.broker.rocketmq_home = Some(home);
+    })
+    .await;
+    let root = client("rootuser", "rootpw12");
+    let alice = client("alice-account", "alicepw");
+    let body = r#"{"password":"alicepw"}"#;
+    ask(
+        &fixture,
+        &root,
+        request::AUTH_CREATE_USER,
+        &user("alice-account"),
+        body,
+    )
+    .await;
+    let policy =
+        r#"{"policies":[{"entries":[{"resource":"Topic:Both","actions":["Pub"],"decision":"Allow"}]}]}"#;
+    ask(
+        &fixture,
+        &root,
+        request::AUTH_CREATE_ACL,
+        &subject("User:alice-account"),
+        policy,
+    )
+    .await;
+    let about = |resource: &'static str, action: &'static str| ExplainAclRequestHeader {
+        username: "alice-account".into(),
+        address: "127.0.0.1".into(),
+        resource: resource.into(),
+        action: action.into(),
+    };
+    for (topic, resource, by) in [
+        ("Both", "Topic:Both", &["accounts", "users"][..]),
+        ("Orders1", "Topic:Orders1", &["accounts", "users"]),
+        ("Other", "Topic:Other", &["accounts"]),
+    ] {
+        let send = ask(
+            &fixture,
+            &alice,
+            request::SEND_MESSAGE_V2,
+            &Short(&to(topic, 0, "")),
+            "x",
+        )
+        .await;
+        let answer = ask(&fixture, &root, request::EXPLAIN_ACL, &about(resource, "Pub"), "").await;
+        let explanation: protocol::body::auth::Explanation = protocol::body::read(&answer.body).unwrap();
+        assert_eq!(explanation.allowed, send.code == response::SUCCESS, "{topic}");
+        let asked: Vec<&str> = explanation
+            .verdicts
+            .iter()
+            .map(|verdict| verdict.by.as_str())
+            .collect();
+        assert_eq!(asked, by, "{topic}");
+        if let Some(refused) = explanation.verdicts.iter().find(|verdict| !verdict.allowed) {
+            assert_eq!(Some(refused.rule.as_str()), send.remark.as_deref());
+        }
+    }
+    let both = ask(
+        &fixture,
+        &root,
+        request::EXPLAIN_ACL,
+        &about("Topic:Both", "Pub"),
+        "",
+    )
+    .await;
+    assert_eq!(
+        text(&both),
+        concat!(
+            r#"{"allowed":true,"verdicts":[{"allowed":true,"by":"accounts","rule":"account alice-account of conf/plain_acl.yml:3: topicPerms PUB"},"#,
+            r#"{"allowed":true,"by":"users","rule":"Custom policy of User:alice-account: Topic:Both Pub Allow"}]}"#
+        )
+    );
+    for (resource, action, part) in [
+        ("Topic:*", "Pub", "is no resource"),
+        ("Topic:a", "All", "is no action"),
+        ("Topic:a", "", "is no action"),
+    ] {
+        let answer = ask(
+            &fixture,
+            &root,
+            request::EXPLAIN_ACL,
+            &about(resource, action),
+            "",
+        )
+        .await;
+        assert_eq!(answer.code, response::INVALID_PARAMETER);
+        assert!(
+            answer.remark.as_deref().unwrap().contains(part),
+            "{:?}",
+            answer.remark
+        );
+    }
+    let stranger = ask(
+        &fixture,
+        &alice,
+        request::EXPLAIN_ACL,
+        &about("Topic:Both", "Pub"),
+        "",
+    )
+    .await;
+    assert!(
+        stranger
+            .remark
+            .as_deref()
+            .unwrap()
+            .contains("Need admin permission")
+    );
+    fixture.stop().await;
+}

@@ -77,6 +77,28 @@ pub struct PolicyEntryInfo {
     pub source_ips: Vec<String>,
 }
 
+/// Answer to EXPLAIN_ACL (3900).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Explanation {
+    /// Would it be served?
+    pub allowed: bool,
+    /// Who said what, in the order in which they are asked; the first refusal is the answer.
+    pub verdicts: Vec<Explained>,
+}
+
+/// One verdict.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Explained {
+    /// Would it be served?
+    pub allowed: bool,
+    /// `accounts` or `users`.
+    pub by: String,
+    /// The rule and where it stands; of a refusal also its text.
+    pub rule: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,3 +37,16 @@ pub struct ListAclsRequestHeader<'a> {
     /// A part of the resources that are wanted.
     pub resource_filter: Option<Cow<'a, str>>,
 }
+
+/// EXPLAIN_ACL (3900): what would be said of a request, were it signed.
+#[derive(Debug, Clone, Default, Header)]
+pub struct ExplainAclRequestHeader<'a> {
+    /// The user, or the access key of an account.
+    pub username: Cow<'a, str>,
+    /// Where the request comes from, an IP address.
+    pub address: Cow<'a, str>,
+    /// `Topic:NAME`, `Group:NAME` or `Cluster:NAME`.
+    pub resource: Cow<'a, str>,
+    /// `Pub`, `Sub`, …; several, separated by commas, are one of them.
+    pub action: Cow<'a, str>,
+}

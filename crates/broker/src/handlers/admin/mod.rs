@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod cleanup;
+pub mod explain;
 pub mod group;
 pub mod ha;
 pub mod limits;
@@ -38,6 +39,7 @@ pub struct Admin<D: Disk> {
     pub(crate) stats: stats::BrokerStats,
     pub(crate) acl: acl::AclRequests<D>,
     pub(crate) users: users::UserRequests<D>,
+    pub(crate) explain: explain::Explain,
 }
 
 /// A remark and its code: what the admin handlers refuse with.

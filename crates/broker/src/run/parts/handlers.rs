@@ -12,9 +12,9 @@ use crate::delay::Delivery;
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::Limits;
 use crate::handlers::admin::{
-    Admin, acl::AclRequests, cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue,
-    relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests, stats::BrokerStats,
-    topic::Topic, users::UserRequests,
+    Admin, acl::AclRequests, cleanup::Cleanup, explain::Explain, group::Group, ha::Ha, offset::Offset,
+    queue::ConsumeQueue, relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests,
+    stats::BrokerStats, topic::Topic, users::UserRequests,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -124,6 +124,9 @@ impl<D: Disk + Clone> Builder<D> {
             acl: AclRequests {
                 files: self.access.files.clone(),
                 settings: Arc::clone(&self.settings),
+            },
+            explain: Explain {
+                guard: self.access.guard.clone(),
             },
             users: UserRequests {
                 access: self.access.clone(),
