@@ -106,10 +106,16 @@ async fn ask(matches: &ArgMatches) -> Result<Explanation, String> {
 
 fn text(explanation: &Explanation) -> String {
     let word = |allowed| if allowed { "allowed" } else { "refused" };
-    let verdicts = explanation.verdicts.iter();
-    let lines =
-        verdicts.map(|verdict| format!("{} {}: {}\n", verdict.by, word(verdict.allowed), verdict.rule));
-    format!("{}\n{}", word(explanation.allowed), lines.collect::<String>())
+    let mut text = word(explanation.allowed).to_owned();
+    for verdict in &explanation.verdicts {
+        text.push_str(&format!(
+            "\n{} {}: {}",
+            verdict.by,
+            word(verdict.allowed),
+            verdict.rule
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -129,7 +135,7 @@ mod tests {
         };
         assert_eq!(
             text(&explanation),
-            "refused\nusers refused: User:alice is disabled.\n"
+            "refused\nusers refused: User:alice is disabled."
         );
         command().debug_assert();
     }
