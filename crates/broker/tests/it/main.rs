@@ -4,6 +4,7 @@
 
 mod access;
 mod config_files;
+mod cves;
 mod delay_offset;
 mod deletion;
 mod every_code;
