@@ -3,8 +3,8 @@
 use crate::check::*;
 use acl::Credentials;
 use cluster::{
-    Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, java_mqadmin, java_mqadmin_session,
-    our_program,
+    Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, free_port, java_mqadmin,
+    java_mqadmin_session, our_program,
 };
 use std::fs;
 use std::path::Path;
@@ -988,4 +988,43 @@ fn mqadmin_says_why_somebody_would_be_refused() {
         code == Some(1) && said.contains("`Other` is no resource"),
         "{said}"
     );
+}
+
+/// A name server that takes signed changes alone: brokers that sign are found by clients, also Java's; others are not.
+#[test]
+fn brokers_sign_for_a_name_server_that_asks_for_it() {
+    let dir = tempfile::Builder::new()
+        .prefix("rocketmq-e2e-")
+        .tempdir()
+        .unwrap();
+    let inner = r#"{"accessKey":"broker","secretKey":"brokerpw"}"#;
+    let closed = [("updateCredentials", inner)];
+    let namesrv = NameServer::start_with(Flavour::Ours, dir.path(), free_port(), &closed);
+    // Java's broker does not start with credentials and nowhere to make their user.
+    let users = format!("{PACKAGE}.authentication.provider.LocalAuthenticationMetadataProvider");
+    let signs = [
+        ("innerClientAuthenticationCredentials", inner),
+        ("authenticationMetadataProvider", users.as_str()),
+    ];
+    let start = |flavour, name| Broker::start(flavour, dir.path(), name, &namesrv.address(), &signs);
+    // Each is started when the name server knows it.
+    let _brokers = [
+        start(Flavour::Ours, "broker-a"),
+        start(Flavour::Java("5.3.3"), "broker-b"),
+    ];
+    let mut wire = Wire::connect(&namesrv.address()).unwrap();
+    let stranger = [
+        ("clusterName", "DefaultCluster"),
+        ("brokerName", "broker-stranger"),
+        ("brokerId", "0"),
+        ("brokerAddr", "127.0.0.1:1"),
+        ("haServerAddr", "127.0.0.1:2"),
+    ];
+    assert_eq!(wire.ask(103, &stranger, b"{}").unwrap().code(), 16);
+    let put = [("namespace", "n"), ("key", "k"), ("value", "v")];
+    assert_eq!(wire.ask(100, &put, b"").unwrap().code(), 16);
+    let cluster = String::from_utf8_lossy(&wire.ask(106, &[], b"").unwrap().body).into_owned();
+    for (name, is_there) in [("broker-a", true), ("broker-b", true), ("broker-stranger", false)] {
+        assert_eq!(cluster.contains(name), is_there, "{name}: {cluster}");
+    }
 }
