@@ -265,6 +265,15 @@ async fn a_slave_has_its_masters_users() {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", acl.remark);
         tokio::task::yield_now().await;
     }
+    // The log comes over questions that are signed, too.
+    let header = to("Orders1", 0, "");
+    let sent = ask(&master, &root, request::SEND_MESSAGE_V2, &Short(&header), "x").await;
+    assert_eq!(sent.code, response::SUCCESS);
+    let end = async |broker: &Fixture| broker.runtime().await["commitLogMaxOffset"].clone();
+    while end(&slave).await != end(&master).await {
+        assert!(tokio::time::Instant::now() < deadline, "the log is not copied");
+        tokio::task::yield_now().await;
+    }
     // As a tool does that goes on to the slave.
     let again = ask(&slave, &root, request::AUTH_CREATE_USER, &user("alice"), body).await;
     assert_eq!(again.code, response::SUCCESS, "{:?}", again.remark);
