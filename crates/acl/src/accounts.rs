@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,73 +11,12 @@ use crate::address::Pattern;
 use crate::file::{Account, AclFile, Finding};
 use crate::need::{Resource, each_need, is_for_admins};
 use crate::permission::Permission;
-use crate::signature::{ACCESS_KEY, SIGNATURE};
+use crate::policy::{Actions, Kind, Target};
+use crate::signature::identity;
+use crate::verdict::{Granted, Reason, Refused};
 
 /// Every account may send here: where clients put their traces.
 const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
-
-/// Why requests are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// It names no account.
-    NoAccount,
-    /// It names one that is not there.
-    UnknownAccount,
-    /// The signature is not the account's.
-    Signature,
-    /// It is for operators, and the account is none.
-    NotAdmin,
-    /// A topic or a group.
-    Permission,
-}
-
-impl Reason {
-    /// All, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 5] = [
-        Reason::NoAccount,
-        Reason::UnknownAccount,
-        Reason::Signature,
-        Reason::NotAdmin,
-        Reason::Permission,
-    ];
-
-    /// A number below the length of [`Reason::ALL`].
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// What a counter is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::NoAccount => "aclRefusedNoAccessKey",
-            Reason::UnknownAccount => "aclRefusedUnknownAccessKey",
-            Reason::Signature => "aclRefusedSignature",
-            Reason::NotAdmin => "aclRefusedNotAdmin",
-            Reason::Permission => "aclRefusedPermission",
-        }
-    }
-}
-
-/// A request that is not served. As text it is Java's remark, with the rule where Java names a line of its source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Why.
-    pub reason: Reason,
-    /// Java's text.
-    pub text: String,
-    /// The rule, its file and line: only for those who have proven who they are.
-    pub rule: Option<String>,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "org.apache.rocketmq.acl.common.AclException: {}", self.text)?;
-        match &self.rule {
-            Some(rule) => write!(f, ", {rule}"),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Addresses that need no key.
 #[derive(Debug, Clone)]
@@ -154,25 +92,11 @@ impl Accounts {
     /// # Errors
     /// It is not, and why.
     pub fn judge(&self, frame: &Frame, peer: IpAddr) -> Result<(), Refused> {
-        if self.white.iter().any(|white| white.pattern.matches(peer)) {
+        if self.white_granted(peer).is_some() {
             return Ok(());
         }
-        let refused = |reason, text: String| Refused {
-            reason,
-            text,
-            rule: None,
-        };
         let (key, signature) = identity(frame);
-        let Some(key) = key else {
-            let text = "No accessKey is configured".to_owned();
-            return Err(refused(Reason::NoAccount, text));
-        };
-        let Some(account) = self.by_key.get(key) else {
-            return Err(refused(
-                Reason::UnknownAccount,
-                format!("No acl config for {key}"),
-            ));
-        };
+        let account = self.account(key)?;
         if account.white.matches(peer) {
             // Java looks no further, neither at the signature nor at permissions: who comes from there is trusted.
             return Ok(());
@@ -182,70 +106,127 @@ impl Accounts {
             .secret
             .has_signed(presented, frame.version, frame.fields(), &frame.body)
         {
-            let text = format!("Check signature failed for accessKey={key}");
-            return Err(refused(Reason::Signature, text));
+            let text = format!(
+                "Check signature failed for accessKey={}",
+                account.config.access_key
+            );
+            return Err(Refused::by_accounts(Reason::Signature, text, None));
         }
-        account.permits(frame)
-    }
-}
-
-/// The account and the signature that a request names. The last ones, as in Java's map.
-fn identity(frame: &Frame) -> (Option<&str>, Option<&str>) {
-    let (mut key, mut signature) = (None, None);
-    for (name, value) in frame.fields() {
-        match name {
-            ACCESS_KEY => key = Some(value),
-            SIGNATURE => signature = Some(value),
-            _ => {}
-        }
-    }
-    (key.filter(|key| !key.trim().is_empty()), signature)
-}
-
-impl Account {
-    /// Whether it may do what a request asks.
-    fn permits(&self, frame: &Frame) -> Result<(), Refused> {
-        if is_for_admins(frame.code) && !self.config.admin {
-            let key = &self.config.access_key;
-            return Err(Refused {
-                reason: Reason::NotAdmin,
-                text: format!(
-                    "Need admin permission for request code={}, but accessKey={key} is not",
-                    frame.code
-                ),
-                rule: Some(format!("{} is no admin", self.place())),
-            });
-        }
-        // With a single permission an admin is bound to all defaults, as in Java.
-        if self.config.admin && self.topics.is_empty() && self.groups.is_empty() {
-            return Ok(());
-        }
-        each_need(frame, |resource, needed| self.permits_one(resource, needed))
-    }
-
-    fn permits_one(&self, resource: Resource<'_>, needed: Permission) -> Result<(), Refused> {
-        let (kind, name, own, default) = match resource {
-            Resource::Topic(TRACE_TOPIC) if needed == Permission::Pub => return Ok(()),
-            Resource::Topic(name) => ("topic", name, self.topics.get(name), self.default_topic),
-            Resource::Group(name) => ("group", name, self.groups.get(name), self.default_group),
-        };
-        if own.copied().unwrap_or(default).allows(needed) {
-            return Ok(());
-        }
-        let place = self.place();
-        let rule = match (own, kind) {
-            (Some(own), _) => format!("{place}: {kind}Perms {name}={own}, {needed} is needed"),
-            (None, "topic") => format!("{place}: defaultTopicPerm {default}, {needed} is needed"),
-            (None, _) => format!("{place}: defaultGroupPerm {default}, {needed} is needed"),
-        };
-        Err(Refused {
-            reason: Reason::Permission,
-            text: format!("No default permission for {kind}:{name}"),
-            rule: Some(rule),
+        account.may_ask(frame.code)?;
+        each_need(frame, |resource, needed| {
+            account.permits(resource, needed).map(|_granted| ())
         })
     }
 
-    fn place(&self) -> String {
+    /// What [`Accounts::judge`] would say of a request of this account about this topic or group, were it signed. Who changes
+    /// what is there, and who asks about the cluster, needs an admin.
+    ///
+    /// # Errors
+    /// It is refused, and why.
+    pub fn explain(
+        &self,
+        access_key: &str,
+        peer: IpAddr,
+        target: Target<'_>,
+        wanted: Actions,
+    ) -> Result<Granted<'_>, Refused> {
+        if let Some(granted) = self.white_granted(peer) {
+            return Ok(granted);
+        }
+        let account = self.account(Some(access_key))?;
+        if account.white.matches(peer) {
+            return Ok(Granted::WhiteAccount { account });
+        }
+        let needed = match (wanted.meets(Actions::PUB), wanted.meets(Actions::SUB)) {
+            (true, _) => Some(Permission::Pub),
+            (false, true) => Some(Permission::Sub),
+            (false, false) => None,
+        };
+        let resource = match target.kind {
+            Kind::Topic => Some(Resource::Topic(target.name)),
+            Kind::Group => Some(Resource::Group(target.name)),
+            Kind::Cluster | Kind::Namespace => None,
+        };
+        match (resource, needed) {
+            (Some(resource), Some(needed)) => account.permits(resource, needed),
+            // What only reads needs nothing but an account.
+            _ if wanted == Actions::GET || wanted == Actions::LIST => Ok(Granted::NothingNeeded),
+            _ if account.config.admin => Ok(Granted::Admin { account }),
+            _ => Err(account.is_no_admin(format!("Need admin permission for {wanted} of {target}"))),
+        }
+    }
+
+    fn white_granted(&self, peer: IpAddr) -> Option<Granted<'_>> {
+        let (pattern, file) = self.white_for(peer)?;
+        Some(Granted::WhiteAddress { pattern, file })
+    }
+
+    fn account(&self, key: Option<&str>) -> Result<&Account, Refused> {
+        let Some(key) = key.filter(|key| !key.trim().is_empty()) else {
+            let text = "No accessKey is configured".to_owned();
+            return Err(Refused::by_accounts(Reason::NoAccount, text, None));
+        };
+        self.by_key.get(key).ok_or_else(|| {
+            Refused::by_accounts(Reason::UnknownAccount, format!("No acl config for {key}"), None)
+        })
+    }
+}
+
+impl Account {
+    /// Whether it may ask this at all.
+    fn may_ask(&self, code: i32) -> Result<(), Refused> {
+        if !is_for_admins(code) || self.config.admin {
+            return Ok(());
+        }
+        let key = &self.config.access_key;
+        Err(self.is_no_admin(format!(
+            "Need admin permission for request code={code}, but accessKey={key} is not"
+        )))
+    }
+
+    fn is_no_admin(&self, text: String) -> Refused {
+        let rule = Some(format!("{} is no admin", self.place()));
+        Refused::by_accounts(Reason::NotAdmin, text, rule)
+    }
+
+    /// Whether it may do this with a topic or a group.
+    fn permits(&self, resource: Resource<'_>, needed: Permission) -> Result<Granted<'_>, Refused> {
+        // With a single permission an admin is bound to all defaults, as in Java.
+        if self.config.admin && self.topics.is_empty() && self.groups.is_empty() {
+            return Ok(Granted::Admin { account: self });
+        }
+        let (kind, name, own, default) = match resource {
+            Resource::Topic(TRACE_TOPIC) if needed == Permission::Pub => return Ok(Granted::TraceTopic),
+            Resource::Topic(name) => ("topic", name, self.topics.get(name), self.default_topic),
+            Resource::Group(name) => ("group", name, self.groups.get(name), self.default_group),
+        };
+        let permission = own.copied().unwrap_or(default);
+        let key = match (own, kind) {
+            (Some(_), "topic") => "topicPerms",
+            (Some(_), _) => "groupPerms",
+            (None, "topic") => "defaultTopicPerm",
+            (None, _) => "defaultGroupPerm",
+        };
+        if permission.allows(needed) {
+            return Ok(Granted::Permission {
+                account: self,
+                key,
+                permission,
+            });
+        }
+        let place = self.place();
+        let rule = match own {
+            Some(own) => format!("{place}: {key} {name}={own}, {needed} is needed"),
+            None => format!("{place}: {key} {default}, {needed} is needed"),
+        };
+        Err(Refused::by_accounts(
+            Reason::Permission,
+            format!("No default permission for {kind}:{name}"),
+            Some(rule),
+        ))
+    }
+
+    pub(crate) fn place(&self) -> String {
         format!(
             "account {} of {}:{}",
             self.config.access_key, self.file, self.line
@@ -256,7 +237,7 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::SecretKey;
+    use crate::signature::{ACCESS_KEY, SIGNATURE, SecretKey};
     use bytes::Bytes;
     use proptest::prelude::*;
     use protocol::code::request;

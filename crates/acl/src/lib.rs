@@ -1,7 +1,8 @@
 //! Who may do what: signatures of requests, accounts, their permissions, and the verdict.
 //!
-//! Owns the rules of RocketMQ's ACL 1.0 (`plain_acl.yml`). Knows no file, no socket, no clock: texts and frames go in, verdicts
-//! and texts come out. Start reading at [`Accounts::judge`].
+//! Owns the rules of both generations of RocketMQ's access control: accounts (ACL 1.0, `plain_acl.yml`), users and policies
+//! (ACL 2.0). Knows no file, no socket, no clock: texts and frames go in, verdicts and texts come out. Start reading at
+//! [`Accounts::judge`] and [`Users::judge`].
 //!
 //! ```
 //! use acl::{AclFile, Accounts};
@@ -21,16 +22,25 @@ mod edit;
 mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod migration;
 mod need;
 mod permission;
+mod policy;
 mod signature;
+mod target;
+mod users;
+mod verdict;
 mod yaml;
 
-pub use accounts::{Accounts, Reason, Refused};
+pub use accounts::Accounts;
 pub use address::{BadPattern, Pattern};
 pub use credentials::Credentials;
 pub use edit::{AccountUpdate, Document};
 pub use file::{Account, AccountConfig, AclFile, BadAccount, Finding};
+pub use migration::{Migrated, migrated};
 pub use need::{Resource, each_need, is_for_admins};
 pub use permission::Permission;
-pub use signature::{ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, SIGNATURE_LEN, SecretKey, Signature};
+pub use policy::{Actions, BadEntry, Entry, Kind, Policy, Target};
+pub use signature::{ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, SIGNATURE_LEN, SecretKey, Signature, identity};
+pub use users::{BYTES_MAX, BadChange, ENTRIES_MAX, Rules, USERS_MAX, User, Users};
+pub use verdict::{Generation, Granted, Reason, Refused};

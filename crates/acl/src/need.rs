@@ -32,25 +32,25 @@ impl<'a> Resource<'a> {
 }
 
 #[derive(Header)]
-struct SendNames<'a> {
+pub(crate) struct SendNames<'a> {
     #[header(short = "b")]
-    topic: Option<Cow<'a, str>>,
+    pub(crate) topic: Option<Cow<'a, str>>,
 }
 
 #[derive(Header)]
-struct ConsumerNames<'a> {
-    consumer_group: Option<Cow<'a, str>>,
-    topic: Option<Cow<'a, str>>,
+pub(crate) struct ConsumerNames<'a> {
+    pub(crate) consumer_group: Option<Cow<'a, str>>,
+    pub(crate) topic: Option<Cow<'a, str>>,
 }
 
 #[derive(Header)]
-struct TopicName<'a> {
-    topic: Option<Cow<'a, str>>,
+pub(crate) struct TopicName<'a> {
+    pub(crate) topic: Option<Cow<'a, str>>,
 }
 
 #[derive(Header)]
-struct GroupName<'a> {
-    group: Option<Cow<'a, str>>,
+pub(crate) struct GroupName<'a> {
+    pub(crate) group: Option<Cow<'a, str>>,
 }
 
 /// Is it for operators alone? Java's list (4.9: 17, 25, 200, 207, 215), the forms of the same requests that 5.x added, and
@@ -70,6 +70,7 @@ pub fn is_for_admins(code: i32) -> bool {
             | request::GET_BROKER_CLUSTER_ACL_INFO
             | request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG
             | request::GET_BROKER_CLUSTER_ACL_CONFIG
+            | request::EXPLAIN_ACL
     )
 }
 

@@ -5,6 +5,7 @@
 //! (RocketMQ 4.9.8 and 5.3.3, AclClientRPCHook and AclUtils).
 
 use hmac::{Hmac, KeyInit, Mac};
+use protocol::Frame;
 use sha1::Sha1;
 use std::cmp::Ordering;
 use std::fmt;
@@ -89,6 +90,19 @@ impl SecretKey {
         let expected = self.sign(signed, [body]);
         expected.0.ct_eq(presented.as_bytes()).into()
     }
+}
+
+/// The account and the signature that a request names. The last ones, as in Java's map.
+pub fn identity(frame: &Frame) -> (Option<&str>, Option<&str>) {
+    let (mut key, mut signature) = (None, None);
+    for (name, value) in frame.fields() {
+        match name {
+            ACCESS_KEY => key = Some(value),
+            SIGNATURE => signature = Some(value),
+            _ => {}
+        }
+    }
+    (key.filter(|key| !key.trim().is_empty()), signature)
 }
 
 /// Calls `each` with the values in the order of their names.

@@ -1,6 +1,6 @@
 //! The command line of `mqadmin`, which `bin/tools.sh` calls with `--class` and a Java class name.
 
-use crate::{benchmark, check_store, output, quickstart};
+use crate::{benchmark, check_store, explain_acl, output, quickstart};
 use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ fn usage() -> String {
         .map(|program| format!("  {}\n      {}\n", program.class, program.about))
         .collect();
     format!(
-        "Usage: mqadmin checkStore -d DIR [-l COMMITLOG_DIRS] [--dump]\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
+        "Usage: mqadmin checkStore -d DIR [-l COMMITLOG_DIRS] [--dump]\n       mqadmin explainAcl -b BROKER -u USER -a IP -r RESOURCE -o ACTION\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
     )
 }
 
@@ -62,6 +62,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let first = args.next();
     if first.as_ref().is_some_and(|command| command == "checkStore") {
         return check_store::run(args);
+    }
+    if first.as_ref().is_some_and(|command| command == "explainAcl") {
+        return explain_acl::run(args);
     }
     let class = first.as_ref().filter(|option| *option == "--class");
     let class = class.and_then(|_| args.next());

@@ -8,6 +8,7 @@ mod benchmark;
 mod check_store;
 pub mod command;
 mod credentials;
+mod explain_acl;
 pub mod histogram;
 mod lateness;
 pub mod observed;

@@ -242,11 +242,22 @@ impl NameServer {
     /// # Panics
     /// It does not start.
     pub fn start_at(flavour: Flavour, dir: &Path, port: u16) -> NameServer {
+        NameServer::start_with(flavour, dir, port, &[])
+    }
+
+    /// The same with settings of its own.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_with(flavour: Flavour, dir: &Path, port: u16, tuning: Tuning<'_>) -> NameServer {
         let home = make_home(dir, "namesrv");
-        let settings = format!(
+        let mut settings = format!(
             "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
             home.display()
         );
+        for (key, value) in tuning {
+            settings.push_str(&format!("{key}={value}\n"));
+        }
         let file = home.join("conf/namesrv.properties");
         fs::write(&file, settings).expect("the temporary folder is writable");
         let mut command = program(

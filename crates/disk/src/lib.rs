@@ -144,6 +144,10 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<Self::File>;
     /// Makes a file longer with zero bytes, for one that a crash cut off. Not for files that are open.
     fn extend(&self, path: &Path, len: u64) -> Result<()>;
+    /// Leaves a file to its owner alone. Nobody else is on a simulated disk.
+    fn make_private(&self, _path: &Path) -> Result<()> {
+        Ok(())
+    }
     /// Removes a file; fine if it is not there.
     fn remove_file(&self, path: &Path) -> Result<()>;
     /// Removes a directory and all in it; fine if it is not there.

@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -800,6 +800,11 @@ impl Disk for MmapDisk {
         Ok(())
     }
 
+    fn make_private(&self, path: &Path) -> Result<()> {
+        let permissions = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(path, permissions).map_err(at(Operation::Write, path))
+    }
+
     fn remove_file(&self, path: &Path) -> Result<()> {
         gone(fs::remove_file(path)).map_err(at(Operation::Remove, path))
     }
@@ -838,13 +843,13 @@ impl Disk for MmapDisk {
         self.create_dirs(parent(path))?;
         let temporary = with_suffix(path, ".tmp");
         let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;
-        let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(at(Operation::Write, &temporary))?;
         if let Ok(replaced) = fs::metadata(path) {
-            // A file with secrets must not be open to more than it was.
-            fs::set_permissions(&temporary, replaced.permissions())
+            // A file with secrets must not be open to more than it was, not for a moment.
+            file.set_permissions(replaced.permissions())
                 .map_err(at(Operation::Write, &temporary))?;
         }
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(at(Operation::Write, &temporary))?;
         if keep_previous {
             let backup = with_suffix(path, ".bak");
             keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;

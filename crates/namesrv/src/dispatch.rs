@@ -3,6 +3,7 @@
 //! What a client or broker waits for (routes, signs of life, short registrations) is served on the connection's task; it takes
 //! short locks and nothing else. Everything else runs in a lane.
 
+use crate::gate::{Gate, REFUSED};
 use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
 use crate::lanes::Lanes;
 use crate::limits;
@@ -17,6 +18,8 @@ pub struct Dispatch(pub Arc<Handlers>);
 
 /// All handlers of a name server.
 pub struct Handlers {
+    /// Who may change what.
+    pub gate: Arc<Gate>,
     /// Where requests run that may wait.
     pub lanes: Lanes,
     /// Registration and liveness.
@@ -50,6 +53,10 @@ impl Handlers {
             return request
                 .responder
                 .error(response::SYSTEM_ERROR, &format!("the header's field {long}"));
+        }
+        let peer = request.responder.peer().address().ip();
+        if !self.gate.lets_in(&request.frame, peer) {
+            return request.responder.error(response::NO_PERMISSION, REFUSED);
         }
         match request.frame.code {
             code::GET_ROUTEINFO_BY_TOPIC => self.topics.route(request),

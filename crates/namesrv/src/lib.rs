@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod dispatch;
 mod file;
+pub mod gate;
 pub mod handlers;
 pub mod kv;
 pub mod lanes;

@@ -1,6 +1,7 @@
 //! The only place that knows all the parts: makes them in order, gives each what it needs, stops them in reverse.
 
 use crate::dispatch::{Dispatch, Handlers};
+use crate::gate::Gate;
 use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
 use crate::kv::{self, KvConfig};
 use crate::lanes::Lanes;
@@ -44,6 +45,9 @@ pub enum StartError {
     /// TLS.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// Who may change what.
+    #[error("{0}")]
+    Gate(String),
 }
 
 /// A running name server.
@@ -64,18 +68,25 @@ pub struct State {
     lanes: Lanes,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
+    gate: Arc<Gate>,
 }
 
 impl State {
     /// The page: what the kernel says of the process, and what the name server holds.
     pub fn page(&self) -> String {
         format!(
-            "{}routes: {}\n{}network: {}, {} bytes of requests held\n",
+            "{}routes: {}\n{}network: {}, {} bytes of requests held\nchanges: {}, {} refused\n",
             process::page(self.started),
             self.routes.figures(),
             self.lanes.figures(),
             self.metrics,
-            self.room.held()
+            self.room.held(),
+            if self.gate.is_open() {
+                "everybody may"
+            } else {
+                "not everybody may"
+            },
+            self.gate.refused()
         )
     }
 }
@@ -88,6 +99,7 @@ pub async fn start(settings: Settings) -> Result<Namesrv, StartError> {
 
 /// The same at another address than the settings say; port 0 takes a free one.
 pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv, StartError> {
+    let gate = Arc::new(Gate::new(&settings).map_err(StartError::Gate)?);
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings)?);
     let server_settings = server_settings(&settings, address)?;
@@ -113,6 +125,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         lanes: lanes.clone(),
         metrics,
         room,
+        gate: Arc::clone(&gate),
     };
     let topics = Topics {
         routes,
@@ -127,6 +140,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
     };
     let sweeper = brokers.clone();
     let handlers = Handlers {
+        gate: Arc::clone(&gate),
         lanes: lanes.clone(),
         brokers,
         topics,
@@ -154,7 +168,14 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
             }
         });
     }
-    tracing::info!("The Name Server serves on {}", server.local_addr());
+    let local = server.local_addr();
+    tracing::info!("The Name Server serves on {local}");
+    if gate.is_open() && !local.ip().is_loopback() {
+        tracing::warn!(
+            "everybody who reaches {local} may change settings, routes and registrations, as with Java's name server: \
+             updateAllowedNetworks or updateCredentials says who may (docs/security.md)"
+        );
+    }
     Ok(Namesrv {
         server,
         lanes,

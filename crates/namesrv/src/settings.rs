@@ -3,10 +3,13 @@
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
-    Alias, Group, Hints, NotAKey, Report, Section, Severity, host, optional_path, path, settings,
+    Alias, BadValue, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, optional_path, path,
+    settings,
 };
+use ipnet::IpNet;
 use logs::LogSection;
 use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,6 +56,12 @@ settings! {
     /// A full registration removes that broker's topics missing from it.
     delete_topic_with_broker_registration: bool = false,
         java "deleteTopicWithBrokerRegistration", since "5.3", applies Live;
+    /// Who may change settings, KV configuration, routes and registrations: networks and addresses, separated by commas. Not given
+    /// and updateCredentials not either, everybody may, as in Java (docs/security.md).
+    update_allowed_networks: Option<String> = None, java "updateAllowedNetworks", since "only here", applies AtStart,
+        check networks;
+    /// Who may change them from anywhere if his requests are signed: `{"accessKey":"a","secretKey":"s"}`, or a list of such.
+    update_credentials: Secret = Secret::default(), java "updateCredentials", since "only here", applies AtStart;
     inert {
         "productEnvName": String = "center", since "4.9", "only cluster-test mode reads it, which is not built";
         "clientRequestThreadPoolNums": i32 = "8", since "5.3", POOLS;
@@ -65,6 +74,27 @@ settings! {
         "clusterTest": bool = "false", since "4.9", "cluster-test mode is not built";
         "enableControllerInNamesrv": bool = "false", since "5.3", CONTROLLER;
     }
+}
+
+fn networks(list: &Option<String>) -> Result<(), BadValue> {
+    let good = list.as_deref().is_none_or(|list| networks_of(list).is_some());
+    match good {
+        true => Ok(()),
+        false => Err(BadValue::new(
+            "networks like 10.1.0.0/16 and addresses, separated by `,`",
+        )),
+    }
+}
+
+/// Those networks, an address as one of itself alone. An empty item is none: it must not open what the rest closes.
+fn networks_of(list: &str) -> Option<Vec<IpNet>> {
+    let one = |text: &str| {
+        let address = text
+            .parse::<IpAddr>()
+            .map(|address| IpNet::from(address.to_canonical()));
+        address.or_else(|_| text.parse::<IpNet>()).ok()
+    };
+    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 settings! {
@@ -231,6 +261,7 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     }
     settings.check_places(&mut report);
     settings.check_tls(&mut report);
+    settings.check_updates(&mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
@@ -244,6 +275,55 @@ impl Settings {
         if let Err(e) = self.client_tls() {
             report.about(Severity::Error, "tls.client.certPath", e.to_string());
         }
+    }
+
+    fn check_updates(&self, report: &mut Report) {
+        if let Err(text) = self.update_signers() {
+            report.about(Severity::Error, "updateCredentials", text);
+        }
+    }
+
+    /// Where changes may come from, where that is said.
+    ///
+    /// # Errors
+    /// It is no list of networks.
+    pub fn update_networks(&self) -> Result<Option<Vec<IpNet>>, String> {
+        let Some(list) = &self.namesrv.update_allowed_networks else {
+            return Ok(None);
+        };
+        let networks = networks_of(list)
+            .ok_or_else(|| format!("updateAllowedNetworks: `{list}` is no list of networks"))?;
+        Ok(Some(networks))
+    }
+
+    /// Names and secrets by which changes may be signed, where that is said.
+    ///
+    /// # Errors
+    /// The text is not what it should be; what it is instead is not said.
+    pub fn update_signers(&self) -> Result<Option<Vec<(String, String)>>, String> {
+        let Some(text) = self.namesrv.update_credentials.reveal() else {
+            return Ok(None);
+        };
+        let wrong = || {
+            "updateCredentials: it should be {\"accessKey\":\"...\",\"secretKey\":\"...\"}, or a list of such"
+                .to_owned()
+        };
+        let given = match serde_json::from_str(text).map_err(|_| wrong())? {
+            serde_json::Value::Array(list) => list,
+            one => vec![one],
+        };
+        let field = |of: &serde_json::Value, name| {
+            let text = of.get(name)?.as_str()?;
+            (!text.trim().is_empty()).then(|| text.to_owned())
+        };
+        let pairs: Option<Vec<_>> = given
+            .iter()
+            .map(|of| Some((field(of, "accessKey")?, field(of, "secretKey")?)))
+            .collect();
+        pairs
+            .filter(|pairs| !pairs.is_empty())
+            .ok_or_else(wrong)
+            .map(Some)
     }
 
     /// TLS of the listener, where it is spoken.
@@ -336,9 +416,55 @@ mod tests {
             .sections()
             .iter()
             .filter(|section| !["Log", "Tls"].contains(&section.class()))
-            .map(|section| section.rows().len())
+            .map(|section| {
+                section
+                    .rows()
+                    .iter()
+                    .filter(|row| row.since != "only here")
+                    .count()
+            })
             .sum();
         assert_eq!(known, seen.len(), "the table has keys that Java has not");
+    }
+
+    #[test]
+    fn who_may_change_what_is_checked_when_it_is_read() {
+        for (key, bad) in [
+            ("updateAllowedNetworks", "10.1.*.*"),
+            ("updateAllowedNetworks", "10.1.0.0/16,,127.0.0.1"),
+        ] {
+            let mut settings = Settings::default();
+            assert!(settings.namesrv.set(key, bad).is_err(), "{bad}");
+        }
+        for bad in [
+            "hunter2",
+            "[ ]",
+            r#"{"accessKey":"a"}"#,
+            r#"[{"accessKey":"a","secretKey":" "}]"#,
+        ] {
+            let mut settings = Settings::default();
+            settings.namesrv.set("updateCredentials", bad).expect("any text");
+            let mut report = Report::default();
+            settings.check_updates(&mut report);
+            assert!(
+                report.has_errors() && !report.to_string().contains(bad),
+                "{bad}: {report}"
+            );
+        }
+        let mut settings = Settings::default();
+        let secret = r#"{"accessKey":"broker","secretKey":"verysecret"}"#;
+        settings
+            .namesrv
+            .set("updateCredentials", secret)
+            .expect("any text");
+        for printed in [
+            ::settings::text(&settings),
+            ::settings::printed_text(&settings),
+            ::settings::important_text(&settings),
+            format!("{settings:?}"),
+        ] {
+            assert!(!printed.contains("verysecret"), "{printed}");
+        }
     }
 
     fn check_default(section: &dyn Section, key: &str, java: &str) {

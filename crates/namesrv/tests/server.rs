@@ -942,3 +942,112 @@ async fn every_live_setting_takes_effect_at_once() {
     assert_eq!(seen, live, "each row that says so has its part above");
     fixture.namesrv.shutdown().await;
 }
+
+/// What changes the name server is closed to strangers, what reads is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_can_be_for_some_alone() {
+    let fixture = start(|settings| {
+        settings.namesrv.update_allowed_networks = Some("10.0.0.0/8".to_owned());
+        settings.namesrv.update_credentials = r#"{"accessKey":"broker","secretKey":"s1"}"#.into();
+    })
+    .await;
+    let mut peer = fixture.peer(399).await;
+    let master = identity_of("c", "a", 0, "10.0.0.1:10911");
+    for (code, fields) in [
+        (
+            request::PUT_KV_CONFIG,
+            vec![("namespace", "n"), ("key", "k"), ("value", "v")],
+        ),
+        (request::DELETE_KV_CONFIG, vec![("namespace", "n"), ("key", "k")]),
+        (request::UPDATE_NAMESRV_CONFIG, vec![]),
+        (request::REGISTER_BROKER, master.clone()),
+        (request::UNREGISTER_BROKER, master.clone()),
+        (request::BROKER_HEARTBEAT, master.clone()),
+        (request::QUERY_DATA_VERSION, master.clone()),
+        (request::WIPE_WRITE_PERM_OF_BROKER, vec![("brokerName", "a")]),
+        (request::ADD_WRITE_PERM_OF_BROKER, vec![("brokerName", "a")]),
+        (request::DELETE_TOPIC_IN_NAMESRV, vec![("topic", "T")]),
+        (request::REGISTER_TOPIC_IN_NAMESRV, vec![("topic", "T")]),
+    ] {
+        let refused = peer.ask(code, &fields).await;
+        assert_eq!(refused.code, response::NO_PERMISSION, "{code}");
+        assert_eq!(refused.remark.as_deref(), Some(namesrv::gate::REFUSED));
+    }
+    assert!(
+        fixture
+            .namesrv
+            .state()
+            .page()
+            .contains("changes: not everybody may, 11 refused")
+    );
+    let text = peer.ok(request::GET_NAMESRV_CONFIG, &[]).await.body;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(
+        text.contains("updateCredentials=******\n") && !text.contains("s1\""),
+        "{text}"
+    );
+    // A signature is one of the request that it came with.
+    let put = [("namespace", "n"), ("key", "k"), ("value", "v")];
+    let more = acl::Credentials::new("broker", "s1").sign(&put, &[]);
+    let mut signed = put.to_vec();
+    signed.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
+    peer.ok(request::PUT_KV_CONFIG, &signed).await;
+    signed[2].1 = "another";
+    assert_eq!(
+        peer.ask(request::PUT_KV_CONFIG, &signed).await.code,
+        response::NO_PERMISSION
+    );
+    fixture.namesrv.shutdown().await;
+}
+
+fn identity_of<'a>(cluster: &'a str, name: &'a str, id: i64, address: &'a str) -> Vec<(&'a str, &'a str)> {
+    assert_eq!(id, 0, "a master");
+    vec![
+        ("clusterName", cluster),
+        ("brokerName", name),
+        ("brokerId", "0"),
+        ("brokerAddr", address),
+        ("haServerAddr", address),
+    ]
+}
+
+/// CVE-2023-37582: a request that moves the file which settings are written to, and its contents, writes any file. And what
+/// looks like a command, CVE-2023-33246, is a text.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_write_no_file_but_their_own() {
+    let fixture = start(|_| {}).await;
+    let mut peer = fixture.peer(399).await;
+    let elsewhere = fixture.folder.path().join("elsewhere");
+    for line in [
+        format!("configStorePath={}", elsewhere.display()),
+        format!("kvConfigPath={}", elsewhere.display()),
+        "configBlackList=".to_owned(),
+    ] {
+        for body in [
+            line.clone(),
+            format!("orderMessageEnable=true\n{line}"),
+            format!(" {line}"),
+        ] {
+            let refused = peer
+                .ask_with(request::UPDATE_NAMESRV_CONFIG, &NoHeader, body.as_bytes())
+                .await;
+            assert_eq!(refused.code, response::NO_PERMISSION, "{body}");
+        }
+    }
+    for body in [
+        format!("rocketmqHome=-c $@|sh . echo touch {};", elsewhere.display()),
+        format!("productEnvName=a\\n* * * * * root touch {}", elsewhere.display()),
+    ] {
+        let _whatever = peer
+            .ask_with(request::UPDATE_NAMESRV_CONFIG, &NoHeader, body.as_bytes())
+            .await;
+    }
+    assert!(!elsewhere.exists());
+    let mut names: Vec<String> = std::fs::read_dir(fixture.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.retain(|name| !name.starts_with("namesrv.properties"));
+    assert_eq!(names, Vec::<String>::new(), "nothing but its own file");
+    fixture.namesrv.shutdown().await;
+}

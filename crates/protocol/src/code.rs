@@ -312,6 +312,8 @@ pub mod request {
     pub const AUTH_GET_ACL: i32 = 3009;
     /// List policies by filters (served by: broker; since 5.x).
     pub const AUTH_LIST_ACL: i32 = 3010;
+    /// Ours, of no release of RocketMQ: what access control would say of a request (served by: broker).
+    pub const EXPLAIN_ACL: i32 = 3900;
     /// Take up to 32 messages with an invisibility time, broker-side queue choice when queueId<0 (served by: broker; since 5.x).
     pub const POP_MESSAGE: i32 = 200050;
     /// Acknowledge one popped message (served by: broker; since 5.x).

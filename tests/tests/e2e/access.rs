@@ -2,7 +2,10 @@
 
 use crate::check::*;
 use acl::Credentials;
-use cluster::{Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, java_mqadmin};
+use cluster::{
+    Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, free_port, java_mqadmin,
+    java_mqadmin_session, our_program,
+};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -486,4 +489,542 @@ fn replace(file: &Path, text: &str) {
     let beside = file.with_extension("new");
     fs::write(&beside, text).unwrap();
     fs::rename(&beside, file).unwrap();
+}
+
+const PACKAGE: &str = "org.apache.rocketmq.auth";
+
+/// A name server and brokers with users and policies of 5.x.
+fn with_users(flavours: &[(Flavour, &str)]) -> Guarded {
+    let dir = tempfile::Builder::new()
+        .prefix("rocketmq-e2e-")
+        .tempdir()
+        .unwrap();
+    let namesrv = NameServer::start(Flavour::Ours, dir.path());
+    let users = format!("{PACKAGE}.authentication.provider.LocalAuthenticationMetadataProvider");
+    let policies = format!("{PACKAGE}.authorization.provider.LocalAuthorizationMetadataProvider");
+    let tuning = [
+        ("authenticationEnabled", "true"),
+        ("authorizationEnabled", "true"),
+        ("authenticationMetadataProvider", users.as_str()),
+        ("authorizationMetadataProvider", policies.as_str()),
+        (
+            "initAuthenticationUser",
+            r#"{"username":"root","password":"rootpw"}"#,
+        ),
+    ];
+    let brokers = flavours
+        .iter()
+        .map(|(flavour, name)| Broker::start(*flavour, dir.path(), name, &namesrv.address(), &tuning))
+        .collect();
+    Guarded {
+        brokers,
+        namesrv,
+        dir,
+    }
+}
+
+/// A name and its secret.
+type Who = Option<(&'static str, &'static str)>;
+/// A field of a header.
+type Field<'a> = (&'a str, &'a str);
+
+const ROOT: Who = Some(("root", "rootpw"));
+const ALICE: Who = Some(("alice", "alicepw"));
+
+/// Code and the text of a refusal; ours has the rule behind it.
+fn told_of_users(answer: &Answer) -> (i64, String) {
+    let remark = answer.remark();
+    match answer.code() {
+        16 => (
+            16,
+            remark.find(" (").map_or(remark, |end| &remark[..end]).to_owned(),
+        ),
+        // What comes after the gate is not what is compared here.
+        _ => (0, String::new()),
+    }
+}
+
+fn entry(resource: &str, actions: &str, decision: &str) -> String {
+    let actions = actions.replace(',', "\",\"");
+    format!(
+        r#"{{"policies":[{{"entries":[{{"resource":"{resource}","actions":["{actions}"],"decision":"{decision}"}}]}}]}}"#
+    )
+}
+
+/// The main kinds of requests, by users that may and by one that may not: the same code and the same text from both brokers.
+#[test]
+fn verdicts_on_users_are_javas() {
+    let guarded = with_users(&[(Flavour::Ours, "broker-a"), (Flavour::Java("5.3.3"), "broker-b")]);
+    let [ours, java] = guarded.brokers.as_slice() else {
+        panic!("two brokers")
+    };
+    for broker in [ours, java] {
+        let set = |code, fields: &[(&str, &str)], body: &str| {
+            let answer = asked(broker, ROOT, code, fields, body);
+            assert_eq!(
+                answer.code(),
+                0,
+                "{} {code} {body}: {}",
+                broker.name,
+                answer.remark()
+            );
+        };
+        set(3001, &[("username", "alice")], r#"{"password":"alicepw"}"#);
+        set(
+            3001,
+            &[("username", "gone")],
+            r#"{"password":"gonepw","userStatus":"disable"}"#,
+        );
+        for (resource, actions, decision) in [
+            ("Topic:Allowed", "Pub,Sub", "Allow"),
+            ("Topic:Read*", "Sub,Get", "Allow"),
+            ("Topic:Denied", "All", "Deny"),
+            ("Topic:Made*", "Create,Delete", "Allow"),
+            ("Group:any*", "Sub,Get,Delete", "Allow"),
+        ] {
+            set(
+                3006,
+                &[("subject", "User:alice")],
+                &entry(resource, actions, decision),
+            );
+        }
+    }
+    let heartbeat = |group: &str, topic: &str| HEARTBEAT.replace("GROUP", group).replace("TOPIC", topic);
+    let lock = |group: &str, topic: &str| {
+        format!(
+            r#"{{"consumerGroup":"{group}","clientId":"c@1","mqSet":[{{"topic":"{topic}","brokerName":"b","queueId":0}}]}}"#
+        )
+    };
+    let send = |topic: &'static str| {
+        let pairs = [
+            ("a", "p"),
+            ("b", topic),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", "0"),
+            ("f", "0"),
+        ];
+        let more = [
+            ("g", "1700000000000"),
+            ("h", "0"),
+            ("i", "TAGS\u{1}\u{4e2d}\u{2}"),
+            ("j", "0"),
+            ("k", "false"),
+        ];
+        [&pairs[..], &more].concat()
+    };
+    let long_send = |topic: &'static str| {
+        let pairs = [
+            ("producerGroup", "p"),
+            ("topic", topic),
+            ("defaultTopic", "TBW102"),
+            ("queueId", "0"),
+        ];
+        let more = [
+            ("defaultTopicQueueNums", "4"),
+            ("sysFlag", "0"),
+            ("bornTimestamp", "1"),
+            ("flag", "0"),
+        ];
+        [&pairs[..], &more].concat()
+    };
+    let pull = |topic: &'static str, group: &'static str| {
+        let pairs = [
+            ("consumerGroup", group),
+            ("topic", topic),
+            ("queueId", "0"),
+            ("queueOffset", "0"),
+        ];
+        let more = [
+            ("maxMsgNums", "1"),
+            ("sysFlag", "0"),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "0"),
+        ];
+        [&pairs[..], &more, &[("subscription", "*"), ("subVersion", "0")]].concat()
+    };
+    let offset = |topic: &'static str, group: &'static str| {
+        vec![
+            ("consumerGroup", group),
+            ("topic", topic),
+            ("queueId", "0"),
+            ("commitOffset", "0"),
+        ]
+    };
+    let both = |topic: &'static str, group: &'static str| {
+        vec![("consumerGroup", group), ("topic", topic), ("group", group)]
+    };
+    let query = |topic: &'static str| {
+        vec![
+            ("topic", topic),
+            ("key", "k"),
+            ("maxNum", "1"),
+            ("beginTimestamp", "0"),
+            ("endTimestamp", "1"),
+        ]
+    };
+    let back = |name: &'static str| {
+        vec![
+            ("offset", "0"),
+            ("group", name),
+            ("delayLevel", "0"),
+            ("originTopic", "Allowed"),
+        ]
+    };
+    let queue = |topic: &'static str| vec![("topic", topic), ("queueId", "0"), ("timestamp", "0")];
+    let create = |topic: &'static str| {
+        let pairs = [
+            ("topic", topic),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", "1"),
+            ("writeQueueNums", "1"),
+        ];
+        let more = [
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+        ];
+        [&pairs[..], &more].concat()
+    };
+    let beats = [
+        ("anygroup", "Allowed"),
+        ("anygroup", "Denied"),
+        ("other", "Allowed"),
+    ]
+    .map(|(g, t)| heartbeat(g, t));
+    let locks = [
+        ("anygroup", "Allowed"),
+        ("anygroup", "Denied"),
+        ("other", "Allowed"),
+    ]
+    .map(|(g, t)| lock(g, t));
+    let mut cases: Vec<(Who, i32, Vec<Field<'_>>, &str)> = vec![
+        (None, 310, send("Allowed"), "hello"),
+        (Some(("alice", "wrong")), 310, send("Allowed"), "hello"),
+        (Some(("nobody", "x")), 310, send("Allowed"), "hello"),
+        (Some(("gone", "gonepw")), 310, send("Allowed"), "hello"),
+        (ROOT, 310, send("Anything"), "hello"),
+        (ROOT, 3005, vec![], ""),
+        (None, 28, vec![], ""),
+        (ALICE, 28, vec![], ""),
+        (ALICE, 34, vec![], &beats[0]),
+        (ALICE, 34, vec![], &beats[1]),
+        (ALICE, 34, vec![], &beats[2]),
+        (ALICE, 41, vec![], &locks[0]),
+        (ALICE, 41, vec![], &locks[1]),
+        (ALICE, 42, vec![], &locks[2]),
+        (ALICE, 17, create("MadeHere"), ""),
+        (ALICE, 17, create("Allowed"), ""),
+        (ALICE, 215, vec![("topic", "MadeHere")], ""),
+        (ALICE, 215, vec![("topic", "Allowed")], ""),
+        (ALICE, 207, vec![("groupName", "anygroup")], ""),
+        (ALICE, 207, vec![("groupName", "other")], ""),
+        (ALICE, 36, back("anygroup"), ""),
+        (ALICE, 36, back("other"), ""),
+        (ALICE, 3001, vec![("username", "eve")], r#"{"password":"x"}"#),
+        (ALICE, 3003, vec![("username", "eve")], ""),
+        (ALICE, 3005, vec![], ""),
+        (ALICE, 3009, vec![("subject", "User:alice")], ""),
+        (ALICE, 204, vec![("producerGroup", "p")], ""),
+        (
+            ALICE,
+            315,
+            vec![("statsName", "TOPIC_PUT_NUMS"), ("statsKey", "Allowed")],
+            "",
+        ),
+        (ALICE, 317, vec![("isOrder", "false")], ""),
+        (ALICE, 328, vec![], ""),
+    ];
+    for topic in ["Allowed", "ReadOnly", "Denied", "Unlisted", "RMQ_SYS_TRACE_TOPIC"] {
+        cases.push((ALICE, 310, send(topic), "hello"));
+        cases.push((ALICE, 320, send(topic), "hello"));
+        cases.push((ALICE, 10, long_send(topic), "hello"));
+        cases.push((ALICE, 12, query(topic), ""));
+        for code in [29, 30, 31, 32] {
+            cases.push((ALICE, code, queue(topic), ""));
+        }
+        for code in [202, 300, 351] {
+            cases.push((ALICE, code, vec![("topic", topic)], ""));
+        }
+        for group in ["anygroup", "other"] {
+            cases.push((ALICE, 11, pull(topic, group), ""));
+            cases.push((ALICE, 14, offset(topic, group), ""));
+            cases.push((ALICE, 15, offset(topic, group), ""));
+            for code in [35, 38, 203, 208, 303, 309, 321, 343, 345, 352] {
+                cases.push((ALICE, code, both(topic, group), ""));
+            }
+        }
+    }
+    let (mut refusals, mut differences) = (0, Vec::new());
+    for (who, code, fields, body) in cases {
+        let [of_ours, of_java] =
+            [ours, java].map(|broker| told_of_users(&asked(broker, who, code, &fields, body)));
+        if of_ours != of_java {
+            differences.push(format!(
+                "{who:?} {code} {fields:?}: {of_ours:?}, Java {of_java:?}"
+            ));
+        }
+        refusals += i32::from(of_java.0 != 0);
+    }
+    assert_eq!(differences, Vec::<String>::new());
+    assert!(refusals > 100, "{refusals}");
+}
+
+/// What tools change, and what they are refused, code by code.
+#[test]
+fn changes_of_users_are_answered_as_java_answers_them() {
+    let guarded = with_users(&[(Flavour::Ours, "broker-a"), (Flavour::Java("5.3.3"), "broker-b")]);
+    let alice = [("username", "alice")];
+    let subject = [("subject", "User:alice")];
+    let two = format!(
+        r#"{{"policies":[{{"policyType":"Default","entries":[{{"resource":"Topic:*","actions":["Get"],"decision":"Deny","sourceIps":["10.0.0.0/8","::1"]}}]}},{}]}}"#,
+        r#"{"policyType":"custom","entries":[{"resource":"group:G1","actions":["sub"],"decision":"allow"}]}"#
+    );
+    let steps: Vec<(i32, &[Field<'_>], String)> = vec![
+        (3001, &alice, r#"{"password":"alicepw","userType":"Normal","userStatus":"enable"}"#.into()),
+        (3001, &alice, r#"{"password":"other"}"#.into()),
+        (3001, &[], r#"{"password":"other"}"#.into()),
+        (3001, &[("username", "bob")], "{}".into()),
+        (3001, &[("username", "bob")], r#"{"password":"bobpw","userType":"Super"}"#.into()),
+        (3004, &alice, String::new()),
+        (3004, &[("username", "nobody")], String::new()),
+        (3004, &[], String::new()),
+        (3002, &alice, r#"{"password":"","userStatus":"disable"}"#.into()),
+        (3004, &alice, String::new()),
+        (3002, &alice, r#"{"userStatus":"enable","userType":"Normal","password":"new"}"#.into()),
+        (3002, &[("username", "nobody")], r#"{"password":"x"}"#.into()),
+        (3005, &[], String::new()),
+        (3005, &[("filter", "li")], String::new()),
+        (3005, &[("filter", "zzz")], String::new()),
+        (3009, &subject, String::new()),
+        (3010, &[], String::new()),
+        (3006, &subject, entry("Topic:T1", "Pub,Sub", "Allow")),
+        (3006, &subject, entry("Topic:Pre*", "All", "Deny")),
+        (3009, &subject, String::new()),
+        (3007, &subject, entry("Topic:T1", "Get", "Deny")),
+        (3007, &subject, two),
+        (3009, &subject, String::new()),
+        (3010, &[("subjectFilter", "ali")], String::new()),
+        (3010, &[("subjectFilter", "ali"), ("resourceFilter", "T1")], String::new()),
+        (3010, &[("subjectFilter", "zzz")], String::new()),
+        (3006, &[("subject", "User:nobody")], entry("Topic:T1", "Pub", "Allow")),
+        (3006, &subject, entry("", "Pub", "Allow")),
+        (3006, &subject, entry("Topic:T1", "Any", "Allow")),
+        (3006, &subject, entry("Topic:T1", "Pub", "Maybe")),
+        (3006, &subject, r#"{"policies":[{"entries":[{"resource":"*","actions":[],"decision":"Allow"}]}]}"#.into()),
+        (
+            3006,
+            &subject,
+            r#"{"policies":[{"entries":[{"resource":"*","actions":["Pub"],"decision":"Allow","sourceIps":["10.1"]}]}]}"#.into(),
+        ),
+        (3008, &[("subject", "User:alice"), ("resource", "Topic:T1")], String::new()),
+        (3009, &subject, String::new()),
+        (3008, &[("subject", "User:alice"), ("resource", "Topic:*"), ("policyType", "Default")], String::new()),
+        (3009, &subject, String::new()),
+        (3008, &subject, String::new()),
+        (3009, &subject, String::new()),
+        (3008, &subject, String::new()),
+        (3009, &[("subject", "User:nobody")], String::new()),
+        (3003, &alice, String::new()),
+        (3003, &alice, String::new()),
+        (3005, &[], String::new()),
+    ];
+    let mut differences = Vec::new();
+    for (code, fields, body) in steps {
+        let answers = guarded.brokers.iter().map(|broker| {
+            let answer = asked(broker, ROOT, code, fields, &body);
+            let remark = answer.remark().to_owned();
+            // Java's remark of a success is that it has none.
+            let remark = Some(remark).filter(|_| answer.code() != 0).unwrap_or_default();
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            (answer.code(), remark, body)
+        });
+        let answers: Vec<_> = answers.collect();
+        if answers[0] != answers[1] {
+            differences.push(format!(
+                "{code} {fields:?} {body}: {:?}, Java {:?}",
+                answers[0], answers[1]
+            ));
+        }
+    }
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+/// mqadmin of 5.3.3: users and policies are made, read, changed, deleted; and copied from Java's broker, whose store is not read here.
+#[test]
+fn javas_tools_of_5_change_users() {
+    let guarded = with_users(&[(Flavour::Ours, "broker-a"), (Flavour::Java("5.3.3"), "broker-b")]);
+    let conf = guarded.dir.path().join("conf");
+    fs::create_dir_all(&conf).unwrap();
+    fs::write(conf.join("tools.yml"), "accessKey: root\nsecretKey: rootpw\n").unwrap();
+    let (ours, java) = (guarded.brokers[0].address(), guarded.brokers[1].address());
+    let lines: Vec<String> = [
+        "createUser -b OURS -u alice -p alicepw -t Normal",
+        "getUser -b OURS -u alice",
+        "updateUser -b OURS -u alice -p newpw",
+        "listUser -b OURS",
+        "createAcl -b OURS -s User:alice -r Topic:T1,Group:* -a Pub,Sub -i 10.0.0.0/8,127.0.0.1 -d Allow",
+        "getAcl -b OURS -s User:alice",
+        "updateAcl -b OURS -s User:alice -r Topic:T1 -a Pub -d Deny",
+        "listAcl -b OURS",
+        "deleteAcl -b OURS -s User:alice -r Group:*",
+        "getAcl -b OURS -s User:alice",
+        "deleteUser -b OURS -u alice",
+        "createUser -b JAVA -u carol -p carolpw -t Super",
+        "createAcl -b JAVA -s User:carol -r Topic:C* -a All -d Allow",
+        "copyUser -f JAVA -t OURS -u carol",
+        "copyAcl -f JAVA -t OURS -s User:carol",
+    ]
+    .map(|line| line.replace("OURS", &ours).replace("JAVA", &java))
+    .into();
+    let commands: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| line.split(' ').map(str::to_owned).collect())
+        .collect();
+    let said = java_mqadmin_session("5.3.3", guarded.dir.path(), &guarded.namesrv.address(), &commands);
+    let said: Vec<String> = said.iter().map(|lines| lines.join("\n")).collect();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (at, expected) in [
+        (0, &["create user to", "success"][..]),
+        (1, &["alice alicepw Normal enable"]),
+        (2, &["update user to", "success"]),
+        (3, &["alice newpw Normal enable", "root rootpw Super enable"]),
+        (4, &["create acl to", "success"]),
+        (
+            5,
+            &["User:alice Custom Topic:T1 [Pub, Sub] [10.0.0.0/8, 127.0.0.1] Allow"],
+        ),
+        (6, &["update acl to", "success"]),
+        (7, &["User:alice Custom Topic:T1 [Pub]", "Deny", "Group:*"]),
+        (8, &["delete acl to", "success"]),
+        (10, &["delete user to", "success"]),
+    ] {
+        for part in expected {
+            assert!(
+                words(&said[at]).contains(part),
+                "{}: {part}: {}",
+                lines[at],
+                said[at]
+            );
+        }
+    }
+    assert!(
+        !said[9].contains("Group:*") && said[9].contains("Topic:T1"),
+        "{}",
+        said[9]
+    );
+    let carol = asked(&guarded.brokers[0], ROOT, 3004, &[("username", "carol")], "");
+    assert_eq!(
+        String::from_utf8_lossy(&carol.body),
+        r#"{"password":"carolpw","userStatus":"enable","userType":"Super","username":"carol"}"#,
+        "{}",
+        said[13]
+    );
+    let acl = asked(&guarded.brokers[0], ROOT, 3009, &[("subject", "User:carol")], "");
+    assert!(
+        String::from_utf8_lossy(&acl.body).contains("Topic:C*"),
+        "{}",
+        said[14]
+    );
+}
+
+/// The command that operators type: what it prints, and its exit code.
+#[test]
+fn mqadmin_says_why_somebody_would_be_refused() {
+    let guarded = with_users(&[(Flavour::Ours, "broker-a")]);
+    let broker = &guarded.brokers[0];
+    let made = asked(
+        broker,
+        ROOT,
+        3001,
+        &[("username", "alice")],
+        r#"{"password":"alicepw"}"#,
+    );
+    assert_eq!(made.code(), 0);
+    let policy = entry("Topic:Orders*", "Pub", "Allow");
+    assert_eq!(
+        asked(broker, ROOT, 3006, &[("subject", "User:alice")], &policy).code(),
+        0
+    );
+    let conf = guarded.dir.path().join("conf");
+    fs::create_dir_all(&conf).unwrap();
+    let explained = |resource: &str| {
+        let output = std::process::Command::new(our_program("mqadmin"))
+            .env("ROCKETMQ_HOME", guarded.dir.path())
+            .args([
+                "explainAcl",
+                "-b",
+                &broker.address(),
+                "-u",
+                "alice",
+                "-a",
+                "10.1.1.7",
+            ])
+            .args(["-r", resource, "-o", "Pub"])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), said.concat())
+    };
+    let (code, said) = explained("Topic:Orders1");
+    assert!(
+        code == Some(1) && said.contains("username cannot be null."),
+        "{said}"
+    );
+    fs::write(conf.join("tools.yml"), "accessKey: root\nsecretKey: rootpw\n").unwrap();
+    assert_eq!(
+        explained("Topic:Orders1"),
+        (
+            Some(0),
+            "allowed\nusers allowed: Custom policy of User:alice: Topic:Orders* Pub Allow\n".to_owned()
+        )
+    );
+    let refused = "refused\nusers refused: User:alice has no permission to access Topic:Other from 10.1.1.7, no matched policies. \
+                   (Pub is needed)\n";
+    assert_eq!(explained("Topic:Other"), (Some(2), refused.to_owned()));
+    let (code, said) = explained("Other");
+    assert!(
+        code == Some(1) && said.contains("`Other` is no resource"),
+        "{said}"
+    );
+}
+
+/// A name server that takes signed changes alone: brokers that sign are found by clients, also Java's; others are not.
+#[test]
+fn brokers_sign_for_a_name_server_that_asks_for_it() {
+    let dir = tempfile::Builder::new()
+        .prefix("rocketmq-e2e-")
+        .tempdir()
+        .unwrap();
+    let inner = r#"{"accessKey":"broker","secretKey":"brokerpw"}"#;
+    let closed = [("updateCredentials", inner)];
+    let namesrv = NameServer::start_with(Flavour::Ours, dir.path(), free_port(), &closed);
+    // Java's broker does not start with credentials and nowhere to make their user.
+    let users = format!("{PACKAGE}.authentication.provider.LocalAuthenticationMetadataProvider");
+    let signs = [
+        ("innerClientAuthenticationCredentials", inner),
+        ("authenticationMetadataProvider", users.as_str()),
+    ];
+    let start = |flavour, name| Broker::start(flavour, dir.path(), name, &namesrv.address(), &signs);
+    // Each is started when the name server knows it.
+    let _brokers = [
+        start(Flavour::Ours, "broker-a"),
+        start(Flavour::Java("5.3.3"), "broker-b"),
+    ];
+    let mut wire = Wire::connect(&namesrv.address()).unwrap();
+    let stranger = [
+        ("clusterName", "DefaultCluster"),
+        ("brokerName", "broker-stranger"),
+        ("brokerId", "0"),
+        ("brokerAddr", "127.0.0.1:1"),
+        ("haServerAddr", "127.0.0.1:2"),
+    ];
+    assert_eq!(wire.ask(103, &stranger, b"{}").unwrap().code(), 16);
+    let put = [("namespace", "n"), ("key", "k"), ("value", "v")];
+    assert_eq!(wire.ask(100, &put, b"").unwrap().code(), 16);
+    let cluster = String::from_utf8_lossy(&wire.ask(106, &[], b"").unwrap().body).into_owned();
+    for (name, is_there) in [("broker-a", true), ("broker-b", true), ("broker-stranger", false)] {
+        assert_eq!(cluster.contains(name), is_there, "{name}: {cluster}");
+    }
 }

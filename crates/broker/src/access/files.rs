@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use acl::{Account, AccountUpdate, Accounts, AclFile, BadAccount, BadPattern, Document, Finding, Pattern};
-use disk::{Clock, Disk};
+use disk::{Clock, Disk, SystemClock};
 use parking_lot::Mutex;
 use protocol::body::topic::DataVersion;
 
-use super::Guard;
+use super::InForce;
 
 /// Longest file, bytes: some ten thousand accounts.
 const FILE_MAX_BYTES: u64 = 4 << 20;
@@ -70,7 +70,7 @@ pub struct AccessFiles<D: Disk> {
     home: PathBuf,
     clock: Arc<dyn Clock>,
     /// What they say is put here.
-    pub guard: Arc<Guard>,
+    pub in_force: Arc<InForce>,
     /// One look or change at a time.
     seen: Mutex<Seen>,
 }
@@ -90,13 +90,7 @@ impl<D: Disk> AccessFiles<D> {
     /// # Errors
     /// One of them can not be read or makes no sense.
     pub fn load(disk: D, home: &Path, clock: Arc<dyn Clock>) -> Result<Self, LoadError> {
-        let files = AccessFiles {
-            disk,
-            home: home.to_owned(),
-            clock,
-            guard: Arc::default(),
-            seen: Mutex::default(),
-        };
+        let files = AccessFiles::below(disk, home, clock);
         let default = files.default_file();
         if files.disk.read_small(&default, FILE_MAX_BYTES)?.is_none() {
             files.disk.write_small(&default, b"", false)?;
@@ -105,6 +99,16 @@ impl<D: Disk> AccessFiles<D> {
         let built = files.build(&texts)?;
         files.put_in_force(&mut files.seen.lock(), texts, built);
         Ok(files)
+    }
+
+    fn below(disk: D, home: &Path, clock: Arc<dyn Clock>) -> Self {
+        AccessFiles {
+            disk,
+            home: home.to_owned(),
+            clock,
+            in_force: Arc::default(),
+            seen: Mutex::default(),
+        }
     }
 
     /// The file that new accounts are put into.
@@ -152,9 +156,13 @@ impl<D: Disk> AccessFiles<D> {
 
     /// All accounts, in the order of the files, and all texts of addresses that need no key.
     pub fn contents(&self) -> Result<(Vec<String>, Vec<Account>), LoadError> {
+        self.contents_of(&self.seen.lock().texts)
+    }
+
+    fn contents_of(&self, texts: &[Text]) -> Result<(Vec<String>, Vec<Account>), LoadError> {
         let mut white = Vec::new();
         let mut accounts = Vec::new();
-        for (path, text) in &self.seen.lock().texts {
+        for (path, text) in texts {
             let file = self.parse(path, text)?;
             white.extend(file.white.into_iter().map(|(_, text)| text));
             accounts.extend(file.accounts);
@@ -263,7 +271,7 @@ impl<D: Disk> AccessFiles<D> {
             versions: built.versions,
             fault: String::new(),
         };
-        self.guard.put(built.accounts);
+        self.in_force.put(built.accounts);
     }
 
     /// All files in the order in which they count.
@@ -356,11 +364,23 @@ impl<D: Disk> AccessFiles<D> {
     }
 }
 
+/// All texts of addresses that need no key, and all accounts, of the files below this folder as they are now.
+///
+/// # Errors
+/// One of them can not be read or makes no sense.
+pub(super) fn read_once<D: Disk + Clone>(
+    disk: &D,
+    home: &Path,
+) -> Result<(Vec<String>, Vec<Account>), LoadError> {
+    let files = AccessFiles::below(disk.clone(), home, Arc::new(SystemClock));
+    files.contents_of(&files.read()?)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
-    use disk::{MmapDisk, SystemClock};
+    use disk::MmapDisk;
 
     const DEFAULT: &str = "accounts:\n- accessKey: RocketMQ\n  secretKey: 12345678\n";
 
@@ -380,7 +400,7 @@ mod tests {
         }
 
         fn has(&self, key: &str) -> bool {
-            self.files.guard.accounts().get(key).is_some()
+            self.files.in_force.accounts().get(key).is_some()
         }
 
         fn text(&self, name: &str) -> String {
@@ -455,7 +475,7 @@ mod tests {
         let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
         let is_white = || {
             home.files
-                .guard
+                .in_force
                 .accounts()
                 .white_for([10, 0, 0, 1].into())
                 .is_some()
@@ -519,7 +539,7 @@ mod tests {
         white(&["1.2.3.4", "10.1.1.{2,3}"], path.to_str()).unwrap();
         assert!(
             home.files
-                .guard
+                .in_force
                 .accounts()
                 .white_for([10, 1, 1, 3].into())
                 .is_some()

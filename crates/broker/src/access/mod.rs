@@ -1,46 +1,159 @@
-//! Access control of a running broker: the accounts in force, and the files that they come from.
+//! Access control of a running broker: the accounts in force and the files that they come from, the users and their policies.
 
 mod files;
+mod users;
 
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use acl::{Accounts, Reason, Refused};
+use acl::{Accounts, Actions, Granted, Reason, Refused, Target};
 use arc_swap::ArcSwap;
+use disk::{Clock, Disk};
+use protocol::body::auth::{Explained, Explanation};
 use remoting::Request;
 
+use crate::settings::Settings;
+
 pub use files::{AccessFiles, ChangeError, LoadError};
+pub(crate) use users::no_codes;
+pub use users::{StartError, UserTable};
 
-/// The accounts in force, and what was refused by them.
-#[derive(Debug, Default)]
-pub struct Guard {
-    accounts: ArcSwap<Accounts>,
-    refused: [AtomicU64; Reason::ALL.len()],
+/// What a broker has of access control.
+pub struct Access<D: Disk> {
+    /// Asked about every request, where anything is asked about.
+    pub guard: Option<Arc<Guard>>,
+    /// The files of accounts (`aclEnable`).
+    pub files: Option<Arc<AccessFiles<D>>>,
+    /// Users and their policies (5.x).
+    pub users: Option<Arc<UserTable>>,
+    /// Users are a copy of the master's.
+    pub is_slave: bool,
 }
 
-/// The accounts as they are for the requests of one read.
-pub struct Watch<'g> {
-    accounts: arc_swap::Guard<Arc<Accounts>>,
-    guard: &'g Guard,
-}
-
-impl Guard {
-    /// Looks once for all requests of a read.
-    pub fn look(&self) -> Watch<'_> {
-        Watch {
-            accounts: self.accounts.load(),
-            guard: self,
+impl<D: Disk> Clone for Access<D> {
+    fn clone(&self) -> Self {
+        Self {
+            guard: self.guard.clone(),
+            files: self.files.clone(),
+            users: self.users.clone(),
+            is_slave: self.is_slave,
         }
     }
+}
 
+impl<D: Disk + Clone> Access<D> {
+    /// What the settings ask for.
+    ///
+    /// # Errors
+    /// Files can not be read, or make no sense.
+    pub fn load(disk: &D, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let files = match (settings.broker.acl_enable, &settings.broker.rocketmq_home) {
+            (true, Some(home)) => {
+                let files = AccessFiles::load(disk.clone(), &PathBuf::from(home), Arc::clone(clock))?;
+                let accounts = files.in_force.accounts().len();
+                tracing::info!("access control: {accounts} accounts are in force");
+                Some(Arc::new(files))
+            }
+            _ => None,
+        };
+        let users = UserTable::load(disk, settings, clock.now_ms())?.map(Arc::new);
+        let asked = users.clone().filter(|users| users.is_asked());
+        let accounts = files.as_ref().map(|files| Arc::clone(&files.in_force));
+        let guard = (accounts.is_some() || asked.is_some()).then(|| Arc::new(Guard::new(accounts, asked)));
+        Ok(Self {
+            guard,
+            files,
+            users,
+            is_slave: settings.is_slave(),
+        })
+    }
+}
+
+/// The accounts in force.
+#[derive(Debug, Default)]
+pub struct InForce(ArcSwap<Accounts>);
+
+impl InForce {
     /// These count from now on.
     pub fn put(&self, accounts: Accounts) {
-        self.accounts.store(Arc::new(accounts));
+        self.0.store(Arc::new(accounts));
     }
 
     /// The accounts in force.
     pub fn accounts(&self) -> Arc<Accounts> {
-        self.accounts.load_full()
+        self.0.load_full()
+    }
+}
+
+/// What is asked about every request, and what was refused.
+pub struct Guard {
+    /// Accounts, where they count.
+    pub accounts: Option<Arc<InForce>>,
+    /// Users, where they count.
+    pub users: Option<Arc<UserTable>>,
+    refused: [AtomicU64; Reason::ALL.len()],
+}
+
+/// Accounts and users as they are for the requests of one read.
+pub struct Watch<'g> {
+    accounts: Option<arc_swap::Guard<Arc<Accounts>>>,
+    users: Option<users::Watch<'g>>,
+    guard: &'g Guard,
+}
+
+impl Guard {
+    /// A request has to be let in by both where there are both, as in 5.3.0 to 5.3.2.
+    pub fn new(accounts: Option<Arc<InForce>>, users: Option<Arc<UserTable>>) -> Self {
+        Self {
+            accounts,
+            users,
+            refused: Default::default(),
+        }
+    }
+
+    /// Looks once for all requests of a read.
+    pub fn look(&self) -> Watch<'_> {
+        Watch {
+            accounts: self.accounts.as_ref().map(|accounts| accounts.0.load()),
+            users: self.users.as_ref().map(|users| users.watch()),
+            guard: self,
+        }
+    }
+
+    /// What would be said of a signed request, by each that is asked, up to the first refusal.
+    pub fn explain(&self, user: &str, peer: IpAddr, target: Target<'_>, wanted: Actions) -> Explanation {
+        let mut explanation = Explanation {
+            allowed: true,
+            verdicts: Vec::new(),
+        };
+        let mut note = |by: &str, verdict: Result<Granted<'_>, Refused>| {
+            let allowed = verdict.is_ok();
+            let rule = verdict.map_or_else(|refused| refused.to_string(), |granted| granted.to_string());
+            explanation.allowed &= allowed;
+            explanation.verdicts.push(Explained {
+                allowed,
+                by: by.to_owned(),
+                rule,
+            });
+            allowed
+        };
+        if let Some(accounts) = &self.accounts
+            && !note(
+                "accounts",
+                accounts.accounts().explain(user, peer, target, wanted),
+            )
+        {
+            return explanation;
+        }
+        if let Some(table) = &self.users {
+            note(
+                "users",
+                table.users().explain(&table.rules, user, peer, target, wanted),
+            );
+        }
+        explanation
     }
 
     /// How many requests were refused for each reason.
@@ -59,7 +172,7 @@ impl Watch<'_> {
     /// Why a request goes no further, if so. Counts it, and says it in the log once a second at most.
     pub fn refusal(&self, request: &Request) -> Option<Refused> {
         let peer = request.responder.peer().address();
-        let refused = self.accounts.judge(&request.frame, peer.ip()).err()?;
+        let refused = self.judge(request, peer.ip()).err()?;
         if let Some(count) = self.guard.refused.get(refused.reason.index()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -69,5 +182,15 @@ impl Watch<'_> {
             "access control: request {code} of {peer} refused: {refused}"
         );
         Some(refused)
+    }
+
+    fn judge(&self, request: &Request, peer: IpAddr) -> Result<(), Refused> {
+        if let Some(accounts) = &self.accounts {
+            accounts.judge(&request.frame, peer)?;
+        }
+        match &self.users {
+            Some(users) => users.judge(&request.frame, peer),
+            None => Ok(()),
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Pass<'_> {
                 None => at += 1,
                 Some(refused) => {
                     if let Some(Request { responder, .. }) = requests.remove(at) {
-                        responder.error(response::SYSTEM_ERROR, &refused.to_string());
+                        responder.error(refused.code(), &refused.to_string());
                     }
                 }
             }
@@ -93,6 +93,7 @@ mod tests {
     use remoting::MemoryPeer;
 
     use super::*;
+    use crate::access::InForce;
 
     #[test]
     fn sends_are_refused_while_too_many_wait_and_nothing_else_is() {
@@ -130,8 +131,9 @@ mod tests {
     fn every_request_of_a_read_is_looked_at() {
         let text = "accounts:\n- {accessKey: RocketMQ, secretKey: 12345678, topicPerms: [a=PUB]}\n";
         let (accounts, _) = acl::Accounts::new(vec![acl::AclFile::read("f.yml", text).expect("a file")]);
-        let guard = Arc::new(Guard::default());
-        guard.put(accounts);
+        let in_force = Arc::new(InForce::default());
+        in_force.put(accounts);
+        let guard = Arc::new(Guard::new(Some(in_force), None));
         let gate = Gate {
             waiting_sends: Budget::new("WAITING_SENDS", 1000),
             access: Some(Arc::clone(&guard)),

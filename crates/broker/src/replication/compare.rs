@@ -38,6 +38,11 @@ pub enum Error {
     /// Its answer lacks what was asked for.
     #[error("the master does not say its {0}")]
     Lacks(&'static str),
+    /// Its users can not be users here.
+    #[error(
+        "the master's users can not be copied: {0} (the credentials of this broker have to be a Super user's there)"
+    )]
+    Users(String),
     /// The own log.
     #[error("the log can not be read: {0}")]
     Log(#[from] disk::Error),
@@ -238,11 +243,20 @@ pub(super) async fn body_of<T: serde::de::DeserializeOwned>(
     header: &(dyn EncodeHeader + Sync),
 ) -> Result<T, Error> {
     let answer = answer(client, address, code, header).await?;
-    protocol::body::read(&answer.body).map_err(|e| Error::Answer {
-        code,
-        answer: answer.code,
-        remark: e.to_string(),
-    })
+    read_of(code, &answer)
+}
+
+/// A list, which a broker that has none leaves out.
+pub(super) async fn list<T: serde::de::DeserializeOwned>(
+    client: &Client,
+    address: &str,
+    code: i32,
+) -> Result<Vec<T>, Error> {
+    let answer = answer(client, address, code, &()).await?;
+    match answer.body.is_empty() {
+        true => Ok(Vec::new()),
+        false => read_of(code, &answer),
+    }
 }
 
 /// A broker's answer, which is SUCCESS, to a request without a body.
@@ -263,4 +277,12 @@ pub(super) async fn answer(
             remark: answer.remark.as_deref().unwrap_or_default().to_owned(),
         }),
     }
+}
+
+fn read_of<T: serde::de::DeserializeOwned>(code: i32, answer: &Frame) -> Result<T, Error> {
+    protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+        code,
+        answer: answer.code,
+        remark: e.to_string(),
+    })
 }

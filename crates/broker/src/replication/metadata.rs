@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Clock, Disk};
+use protocol::body::auth::{AclInfo, UserInfo};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
 use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
@@ -32,7 +33,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
-use super::compare::{self, body, body_of, runtime_info};
+use super::compare::{self, body, body_of, list, runtime_info};
+use crate::access::UserTable;
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
@@ -51,6 +53,8 @@ const UNKNOWN_EACH: Duration = Duration::from_millis(100);
 const SHARE: u32 = 20;
 /// A table that takes no longer may take half of the time: somebody waits for what is new in it.
 const CHEAP: Duration = Duration::from_millis(50);
+/// When a master is asked again that refuses its users.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Names of the tables in a master's runtime information, each with the number of its last change.
 pub const TOPICS: &str = "change_topics";
@@ -69,7 +73,18 @@ pub const TIMER_METRICS: &str = "change_timer_metrics";
 /// In a master's runtime information: it stops, and gives its slaves the rest.
 pub const STOPS: &str = "stops";
 
-const ALL: [&str; 6] = [TOPICS, GROUPS, OFFSETS, DELAYS, REQUEST_MODES, TIMER_METRICS];
+/// Users and policies. A master that does not tell of them, Java's for one, is not asked.
+pub const USERS: &str = "change_users";
+
+const ALL: [&str; 7] = [
+    TOPICS,
+    GROUPS,
+    OFFSETS,
+    DELAYS,
+    REQUEST_MODES,
+    TIMER_METRICS,
+    USERS,
+];
 /// What a master of 4.9 does not know.
 const OF_5: [&str; 2] = [REQUEST_MODES, TIMER_METRICS];
 
@@ -107,6 +122,8 @@ pub struct Metadata<D: Disk> {
     pub delays: Arc<DelayOffsets>,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
+    /// Users and policies, where this broker has them.
+    pub users: Option<Arc<UserTable>>,
     /// The copy of the log.
     pub store: Arc<Store<D>>,
     /// How it stands.
@@ -252,7 +269,9 @@ impl<D: Disk> Metadata<D> {
         for table in ALL {
             let change = info.get(table);
             let is_new = match change {
+                _ if table == USERS && self.users.is_none() => false,
                 Some(change) => asked.changes.get(table) != Some(change),
+                None if table == USERS => false,
                 // Java's master does not say.
                 None => is_time || (table == TOPICS && !asked.changes.contains_key(TOPICS)),
             };
@@ -274,7 +293,11 @@ impl<D: Disk> Metadata<D> {
                 Err(e) => failed = Some(e),
             }
             let took = started.elapsed();
-            let rest = if took < CHEAP { took } else { took * SHARE };
+            let rest = match () {
+                () if table == USERS && failed.is_some() => REFUSED_AGAIN,
+                () if took < CHEAP => took,
+                () => took * SHARE,
+            };
             asked.again.insert(table, Instant::now() + rest);
         }
         asked.may_wait = !is_news;
@@ -328,12 +351,22 @@ impl<D: Disk> Metadata<D> {
                 let metrics = body(client, master, request::GET_TIMER_METRICS).await?;
                 self.dormant.replace_timer_metrics(metrics);
             }
+            USERS => self.copy_users(master).await?,
             _ => {
                 let delays = body(client, master, request::GET_ALL_DELAY_OFFSET).await?;
                 asked.wait(Waiting::Delays(delays));
             }
         }
         Ok(())
+    }
+
+    /// The requests are those of Java's tools: the credentials have to be a Super user's, since passwords are in the answers.
+    async fn copy_users(&self, master: &str) -> Result<(), compare::Error> {
+        let Some(own) = &self.users else { return Ok(()) };
+        let (client, now) = (&self.client, self.clock.now_ms());
+        let users: Vec<UserInfo> = list(client, master, request::AUTH_LIST_USER).await?;
+        let acls: Vec<AclInfo> = list(client, master, request::AUTH_LIST_ACL).await?;
+        own.replace(now, &users, &acls).map_err(compare::Error::Users)
     }
 
     /// Deletes the topics that the master has deleted, as far as the log has come: it is the master's since it was compared with that.

@@ -37,7 +37,7 @@ pub use copy::{CopyError, CopyParts, LogCopy};
 pub use history::{HistoryListener, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{
-    DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, STOPS, TIMER_METRICS, TOPICS, UnknownTopic,
+    DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, STOPS, TIMER_METRICS, TOPICS, USERS, UnknownTopic,
 };
 pub use port::{ReplicationPort, ask_for};
 pub use session::{Pause, SessionError, SlaveSession};

@@ -155,7 +155,7 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     let p = Arc::clone(parts);
     supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
     start("replication", Duration::from_secs(1), Parts::tick_replication);
-    if parts.access.is_some() {
+    if parts.access.files.is_some() {
         let p = Arc::clone(parts);
         supervisor.task("access control", move |stop| watch_access(Arc::clone(&p), stop));
     }
@@ -363,7 +363,7 @@ async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
 
 /// Puts changed files of accounts in force.
 async fn watch_access<D: Disk + Clone>(parts: Arc<Parts<D>>, stop: CancellationToken) {
-    let Some(access) = &parts.access else { return };
+    let Some(access) = &parts.access.files else { return };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

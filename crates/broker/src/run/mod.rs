@@ -48,6 +48,9 @@ pub enum StartError {
     /// A file under `config/`.
     #[error("{0}")]
     Config(#[from] LoadError),
+    /// Access control.
+    #[error("{0}")]
+    Access(#[from] crate::access::StartError),
     /// A port.
     #[error("{0}")]
     Bind(String),

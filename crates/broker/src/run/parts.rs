@@ -17,7 +17,7 @@ mod handlers;
 
 use self::handlers::Made;
 use super::StartError;
-use crate::access::AccessFiles;
+use crate::access::Access;
 use crate::address;
 use crate::clients::Clients;
 use crate::commitlog::{
@@ -78,8 +78,8 @@ pub struct Parts<D: Disk> {
     pub registration: Arc<Registration>,
     /// Replication.
     pub replication: Replication<D>,
-    /// The files of accounts, where access control is on.
-    pub access: Option<Arc<AccessFiles<D>>>,
+    /// Access control.
+    pub access: Access<D>,
     /// What serves requests.
     pub handlers: Arc<Handlers<D>>,
     /// Every file under `config/`, with how often it is written if no change asks for it, ms.
@@ -155,7 +155,7 @@ impl<D: Disk + Clone> Parts<D> {
         store.tick_disk(now);
         let store = Arc::new(store);
         let loaded = Loaded::load(&disk, &settings, &clock)?;
-        let access = access_files(&disk, &settings, &clock)?;
+        let access = Access::load(&disk, &settings, &clock)?;
         let client = ClientSettings {
             sign: sign(&settings)?,
             tls: settings
@@ -198,22 +198,6 @@ impl<D: Disk + Clone> Parts<D> {
         }
         Ok((parts, report))
     }
-}
-
-/// The accounts, where access control is on.
-fn access_files<D: Disk + Clone>(
-    disk: &D,
-    settings: &Settings,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<AccessFiles<D>>>, StartError> {
-    let (true, Some(home)) = (settings.broker.acl_enable, &settings.broker.rocketmq_home) else {
-        return Ok(None);
-    };
-    let files = AccessFiles::load(disk.clone(), &PathBuf::from(home), Arc::clone(clock));
-    let files = files.map_err(|e| StartError::Setting(format!("access control: {e}")))?;
-    let accounts = files.guard.accounts().len();
-    tracing::info!("access control is on, {accounts} accounts are in force");
-    Ok(Some(Arc::new(files)))
 }
 
 /// What signs the broker's own requests, if it has credentials.
@@ -327,7 +311,7 @@ struct Builder<D: Disk> {
     store_host: SocketAddr,
     lane_workers: Workers,
     traffic: Traffic,
-    access: Option<Arc<AccessFiles<D>>>,
+    access: Access<D>,
     /// Of requests of the broker's own.
     client: ClientSettings,
 }
@@ -497,6 +481,7 @@ impl<D: Disk + Clone> Builder<D> {
             tables: self.loaded.tables.clone(),
             delays: Arc::clone(&self.loaded.delay_offsets),
             dormant: Arc::clone(&self.loaded.dormant),
+            users: self.access.users.clone(),
             store: Arc::clone(&self.store),
             link: Arc::clone(&link),
             answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
@@ -621,6 +606,12 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
             (Arc::clone(&self.loaded.filters) as _, None),
         ];
+        files.extend(
+            self.access
+                .users
+                .iter()
+                .map(|users| (Arc::clone(users) as _, None)),
+        );
         files.extend(self.loaded.dormant.files().into_iter().map(|file| (file, None)));
         files
     }

@@ -4,12 +4,14 @@
 //! the one never passes what the other refuses.
 
 use super::{BrokerRole, IN_SYNC_KEYS, Settings};
+use crate::access::no_codes;
 use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
+use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
-use settings::{Group, Report, Severity, check_addresses, host};
+use settings::{Group, Report, Secret, Severity, check_addresses, host};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +19,27 @@ use std::sync::Arc;
 const FRAME_ROOM_BYTES: usize = 64 * 1024;
 
 const CREDENTIALS: &str = "innerClientAuthenticationCredentials";
+const INIT_USER: &str = "initAuthenticationUser";
+const MIGRATE: &str = "migrateAuthFromV1Enabled";
+
+/// A name and its secret as JSON. What a wrong text has is not repeated: a secret is in it.
+fn pair_of(key: &str, text: &Secret, names: [&str; 2]) -> Result<Option<(String, String)>, String> {
+    let Some(text) = text.reveal() else {
+        return Ok(None);
+    };
+    let fields = serde_json::from_str::<serde_json::Value>(text).ok();
+    let field = |name| {
+        let text = fields.as_ref()?.get(name)?.as_str()?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    };
+    let [name, secret] = names;
+    match (field(name), field(secret)) {
+        (Some(name), Some(secret)) => Ok(Some((name, secret))),
+        _ => Err(format!(
+            "{key}: it should be {{\"{name}\":\"...\",\"{secret}\":\"...\"}}"
+        )),
+    }
+}
 
 impl Settings {
     /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
@@ -57,12 +80,48 @@ impl Settings {
     }
 
     fn check_access(&self, report: &mut Report) {
-        if self.broker.acl_enable && self.broker.rocketmq_home.is_none() {
+        let no_home = self.broker.rocketmq_home.is_none();
+        if self.broker.acl_enable && no_home {
             let text = "aclEnable=true: the accounts are in ROCKETMQ_HOME/conf/plain_acl.yml, and ROCKETMQ_HOME is not set";
             report.about(Severity::Error, "aclEnable", text);
         }
         if let Err(text) = self.credentials() {
             report.about(Severity::Error, CREDENTIALS, text);
+        }
+        let auth = &self.auth;
+        if let Err(text) = self.init_user() {
+            report.about(Severity::Error, INIT_USER, text);
+        }
+        if !auth.has_users() {
+            for (key, given) in [
+                (INIT_USER, auth.init_authentication_user.reveal().is_some()),
+                (MIGRATE, auth.migrate_auth_from_v1_enabled),
+            ] {
+                if given {
+                    let text = format!("{key} makes users, and there are none without authenticationEnabled");
+                    report.about(Severity::Warning, key, text);
+                }
+            }
+            return;
+        }
+        if auth.migrate_auth_from_v1_enabled && no_home {
+            let text = format!(
+                "{MIGRATE}=true: the accounts are in ROCKETMQ_HOME/conf/plain_acl.yml, and ROCKETMQ_HOME is not set"
+            );
+            report.about(Severity::Error, MIGRATE, text);
+        }
+        if self.broker.acl_enable && (auth.authentication_enabled || auth.authorization_enabled) {
+            let text = "aclEnable and users: a request has to be let in by both, as in 5.3.0 to 5.3.2";
+            report.about(Severity::Warning, "aclEnable", text);
+        }
+        for (key, list) in [
+            ("authenticationWhitelist", &auth.authentication_whitelist),
+            ("authorizationWhitelist", &auth.authorization_whitelist),
+        ] {
+            for name in no_codes(list.as_deref().unwrap_or_default()) {
+                let text = format!("{key}: `{name}` is no code of a request, and does nothing in a broker");
+                report.about(Severity::Warning, key, text);
+            }
         }
     }
 
@@ -71,23 +130,38 @@ impl Settings {
     /// # Errors
     /// The text is not what it should be; what it is instead is not said.
     pub fn credentials(&self) -> Result<Option<acl::Credentials>, String> {
-        let Some(text) = self.auth.inner_client_authentication_credentials.reveal() else {
-            return Ok(None);
-        };
-        let fields = serde_json::from_str::<serde_json::Value>(text).ok();
-        let field = |name| {
-            fields
-                .as_ref()?
-                .get(name)?
-                .as_str()
-                .filter(|text| !text.is_empty())
-        };
-        match (field("accessKey"), field("secretKey")) {
-            (Some(key), Some(secret)) => Ok(Some(acl::Credentials::new(key, secret))),
-            _ => Err(format!(
-                "{CREDENTIALS}: it should be {{\"accessKey\":\"...\",\"secretKey\":\"...\"}}"
-            )),
-        }
+        let secret = &self.auth.inner_client_authentication_credentials;
+        let pair = pair_of(CREDENTIALS, secret, ["accessKey", "secretKey"])?;
+        Ok(pair.map(|(key, secret)| acl::Credentials::new(&key, &secret)))
+    }
+
+    /// The Super user to begin with.
+    fn init_user(&self) -> Result<Option<(String, String)>, String> {
+        pair_of(
+            INIT_USER,
+            &self.auth.init_authentication_user,
+            ["username", "password"],
+        )
+    }
+
+    /// Super users that are to be there, each with the setting that asks for it.
+    pub fn wanted_users(&self) -> Vec<(&'static str, UserInfo)> {
+        let secret = &self.auth.inner_client_authentication_credentials;
+        let inner = pair_of(CREDENTIALS, secret, ["accessKey", "secretKey"]);
+        [(INIT_USER, self.init_user()), (CREDENTIALS, inner)]
+            .into_iter()
+            .filter_map(|(key, pair)| {
+                // The texts were checked when they were read.
+                let (name, password) = pair.ok()??;
+                let user = UserInfo {
+                    password: Some(password),
+                    user_status: Some("enable".to_owned()),
+                    user_type: Some("Super".to_owned()),
+                    username: Some(name),
+                };
+                Some((key, user))
+            })
+            .collect()
     }
 
     /// Whether a start with these settings would refuse once `changes` stand in the file, too.

@@ -254,7 +254,18 @@ fn rules_between_settings() {
         ("brokerRole=MASTER\n", "ASYNC_MASTER, SYNC_MASTER, SLAVE"),
         ("flushDiskType=ASYNC_MASTER\n", "SYNC_FLUSH, ASYNC_FLUSH"),
         ("deleteWhen=24\n", "hours from 00 to 23"),
-        ("authenticationEnabled=true\n", "users and policies"),
+        (
+            "authenticationStrategy=org.apache.rocketmq.auth.authentication.strategy.StatefulAuthenticationStrategy\n",
+            "each request is decided anew",
+        ),
+        (
+            "authorizationMetadataProvider=a.b.C\n",
+            "only org.apache.rocketmq.auth.authorization.provider.LocalAuthorizationMetadataProvider",
+        ),
+        (
+            "initAuthenticationUser={\"username\":\"a\"}\n",
+            "it should be {\"username\":\"...\",\"password\":\"...\"}",
+        ),
         (
             "innerClientAuthenticationCredentials={\"accessKey\":\"a\"}\n",
             "it should be",

@@ -4,6 +4,7 @@
 
 mod access;
 mod config_files;
+mod cves;
 mod delay_offset;
 mod deletion;
 mod every_code;
@@ -27,4 +28,5 @@ mod still;
 mod sync_flush;
 mod transaction_scenario;
 mod transactions;
+mod users;
 mod yesterday;

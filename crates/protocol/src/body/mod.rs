@@ -7,6 +7,7 @@
 //! Structs that are read have `#[serde(default)]` and take their scalars through [`de`]: peers leave out any field and
 //! write numbers as strings.
 
+pub mod auth;
 pub mod broker;
 pub mod de;
 mod dialect;

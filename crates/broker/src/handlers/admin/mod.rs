@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod cleanup;
+pub mod explain;
 pub mod group;
 pub mod ha;
 pub mod limits;
@@ -13,6 +14,7 @@ pub mod runtime;
 pub mod settings;
 pub mod stats;
 pub mod topic;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Admin<D: Disk> {
     pub(crate) cleanup: cleanup::Cleanup<D>,
     pub(crate) stats: stats::BrokerStats,
     pub(crate) acl: acl::AclRequests<D>,
+    pub(crate) users: users::UserRequests<D>,
+    pub(crate) explain: explain::Explain,
 }
 
 /// A remark and its code: what the admin handlers refuse with.

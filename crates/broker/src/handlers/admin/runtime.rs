@@ -15,7 +15,7 @@ use remoting::Request;
 use message::name::SCHEDULE_TOPIC;
 
 use super::limits::Limits;
-use crate::access::AccessFiles;
+use crate::access::Access;
 use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
@@ -51,8 +51,8 @@ pub struct Runtime<D: Disk> {
     pub slaves: Arc<SlaveServer<D>>,
     /// When the broker was started, ms since 1970: numbers of changes begin anew then.
     pub started: i64,
-    /// The files of accounts, where access control is on.
-    pub access: Option<Arc<AccessFiles<D>>>,
+    /// Access control.
+    pub access: Access<D>,
     /// How half messages are checked.
     pub checks: Arc<Checks<D>>,
     /// Time.
@@ -100,11 +100,13 @@ impl<D: Disk + Clone> Runtime<D> {
         // Ours: why sends are refused, OK if they are not.
         let problem = self.appender.store.health().problem();
         put("storeHealth", problem.unwrap_or_else(|| "OK".to_owned()));
-        if let Some(access) = &self.access {
-            for (reason, count) in access.guard.refused() {
+        if let Some(guard) = &self.access.guard {
+            for (reason, count) in guard.refused() {
                 put(reason, count.to_string());
             }
-            put("aclFiles", access.fault().unwrap_or_else(|| "OK".to_owned()));
+        }
+        if let Some(files) = &self.access.files {
+            put("aclFiles", files.fault().unwrap_or_else(|| "OK".to_owned()));
         }
         self.queues(&settings, &mut put);
         self.log(&settings, &mut put);
@@ -139,6 +141,12 @@ impl<D: Disk + Clone> Runtime<D> {
         }
         if self.slaves.copies().is_draining() {
             put(replication::STOPS, "true".to_owned());
+        }
+        if let Some(users) = &self.access.users {
+            put(
+                replication::USERS,
+                replication::text(users.saver().latest(), self.started),
+            );
         }
         // What is safe of it follows the log.
         let delays = self.delivery.offsets.latest();

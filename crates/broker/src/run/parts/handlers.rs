@@ -12,9 +12,9 @@ use crate::delay::Delivery;
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::Limits;
 use crate::handlers::admin::{
-    Admin, acl::AclRequests, cleanup::Cleanup, group::Group, ha::Ha, offset::Offset, queue::ConsumeQueue,
-    relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests, stats::BrokerStats,
-    topic::Topic,
+    Admin, acl::AclRequests, cleanup::Cleanup, explain::Explain, group::Group, ha::Ha, offset::Offset,
+    queue::ConsumeQueue, relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests,
+    stats::BrokerStats, topic::Topic, users::UserRequests,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -50,7 +50,7 @@ impl<D: Disk + Clone> Builder<D> {
         Handlers {
             gate: Gate {
                 waiting_sends: Arc::clone(made.log.appender.acknowledgements.budget()),
-                access: self.access.as_ref().map(|files| Arc::clone(&files.guard)),
+                access: self.access.guard.clone(),
             },
             reput: Arc::clone(&made.log.reput),
             send: self.send(&made.clients, &made.log),
@@ -122,8 +122,15 @@ impl<D: Disk + Clone> Builder<D> {
                 clock: Arc::clone(&self.clock),
             },
             acl: AclRequests {
-                files: self.access.clone(),
+                files: self.access.files.clone(),
                 settings: Arc::clone(&self.settings),
+            },
+            explain: Explain {
+                guard: self.access.guard.clone(),
+            },
+            users: UserRequests {
+                access: self.access.clone(),
+                clock: Arc::clone(&self.clock),
             },
         }
     }
