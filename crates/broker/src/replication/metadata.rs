@@ -56,6 +56,10 @@ const CHEAP: Duration = Duration::from_millis(50);
 /// When a master is asked again that refuses its users.
 const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 
+/// Tables of offsets that may name a topic whose deletion is known: those that waited for the log, and the one that was asked for while
+/// the master was deleting it.
+const NAMED_BY: usize = 3;
+
 /// Names of the tables in a master's runtime information, each with the number of its last change.
 pub const TOPICS: &str = "change_topics";
 /// Groups.
@@ -173,6 +177,8 @@ struct Asked {
     done: BTreeMap<String, PhysicalOffset>,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
+    /// Topics that were deleted, and how many more tables of offsets may still name them.
+    gone: BTreeMap<String, usize>,
     /// What consumers have committed here and the master is to hear of.
     for_master: Vec<(OffsetKey, i64)>,
     /// It knows what this slave has, and may hold the next look.
@@ -296,7 +302,7 @@ impl<D: Disk> Metadata<D> {
             let rest = match () {
                 () if table == USERS && failed.is_some() => REFUSED_AGAIN,
                 () if took < CHEAP => took,
-                () => took * SHARE,
+                () => (took * SHARE).min(ALL_EACH),
             };
             asked.again.insert(table, Instant::now() + rest);
         }
@@ -396,6 +402,7 @@ impl<D: Disk> Metadata<D> {
             },
         };
         for topic in deleted {
+            asked.gone.insert(topic.clone(), NAMED_BY);
             self.tables.offsets.remove_topic(&topic);
             self.dormant.topic_deleted(&topic, self.clock.now_ms());
             (self.answer_waiting)(&topic);
@@ -448,7 +455,18 @@ impl<D: Disk> Metadata<D> {
                 continue;
             }
             match waiting {
-                Waiting::Offsets(offsets) => asked.for_master.extend(self.tables.offsets.follow(offsets)),
+                Waiting::Offsets(offsets) => {
+                    asked.for_master.extend(self.tables.offsets.follow(offsets));
+                    for topic in asked.gone.keys() {
+                        if self.tables.topics.get(topic).is_none() {
+                            self.tables.offsets.remove_topic(topic);
+                        }
+                    }
+                    asked.gone.retain(|_, tables| {
+                        *tables -= 1;
+                        *tables > 0
+                    });
+                }
                 Waiting::Delays(delays) => self.delays.replace(delays),
             }
         }

@@ -267,9 +267,9 @@ impl<D: Disk> Topic<D> {
                 };
                 // The queues first: killed in between, the broker still has the topic, for somebody to delete again, and nobody who
                 // makes it anew finds the old messages.
-                delete()?;
-                // Before the change of the topics, at which slaves ask for both.
+                // Offsets before that: slaves that hear of the deletion ask for them next.
                 self.offsets.remove_topic(&h.topic);
+                delete()?;
                 let change = self.topics.remove(&h.topic, self.clock.now_ms());
                 if !self.store.queue_ids(&h.topic).is_empty() {
                     // A send came in between.
