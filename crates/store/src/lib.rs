@@ -53,7 +53,7 @@ mod units;
 pub use append::{AppendError, Appended, DiskFull, Illegal, NewRecord, Pending, copy_properties};
 pub use cut_back::{CutBack, CutBackError, KeptAside};
 pub use damage::{Damage, DamageReport};
-pub use delete_topic::{DeleteTopicError, DeleteTopicsError};
+pub use delete_topic::{DeleteTopicError, DeleteTopicsError, MatchedDeletions};
 pub use latch::Latched;
 pub use log::RecordAtError;
 pub use offset::{PhysicalOffset, QueueOffset};

@@ -374,3 +374,62 @@ async fn a_master_that_stops_gives_its_slave_the_tables() {
         );
     }
 }
+
+async fn delete(fixture: &Fixture, topic: &str) {
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed(topic),
+    };
+    let deleted = fixture.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
+    assert_eq!(deleted.code, response::SUCCESS, "{:?}", deleted.remark);
+}
+
+async fn send_all(fixture: &Fixture, topic: &str, bodies: &[&str]) {
+    for body in bodies {
+        assert_eq!(fixture.send(&to(topic, 0, ""), body.as_bytes()).await.code, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_slave_gives_no_place_to_what_its_master_has_deleted() {
+    let dir = TempDir::new().unwrap();
+    let master = Fixture::in_folder(dir, |_| {}).await;
+    for _ in 0..3 {
+        send_all(&master, "Anew", &["old"; 5]).await;
+        delete(&master, "Anew").await;
+    }
+    send_all(&master, "Anew", &["new"; 3]).await;
+    let pair = Pair::new(master.stop().await, BrokerRole::AsyncMaster).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Anew").await == [b"new"; 3]
+    })
+    .await;
+    assert_eq!(pair.slave.runtime().await["messagesWithTakenOffset"], "0");
+}
+
+/// What a master deleted after its slave had gone is there again when that is made the master, and then on both.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_a_former_master_become_those_of_its_master() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["old"; 4]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"old"; 4]
+    })
+    .await;
+    let promoted = pair.slave.stop().await;
+    delete(&pair.master, "Topic").await;
+    assert_eq!(max_offset(&pair.master, "Topic").await, 0);
+    let former = pair.master.stop().await;
+    let master = Fixture::in_folder(promoted, |settings| {
+        settings.store.ha_listen_port = settings.server.listen_port + 1;
+        settings.store.ha_allowed_slaves = Some("127.0.0.1".to_owned());
+    })
+    .await;
+    send_all(&master, "Topic", &["new"; 2]).await;
+    let slave = Fixture::in_folder(former, follows(master.port)).await;
+    let all = [b"old", b"old", b"old", b"old", b"new", b"new"];
+    assert_eq!(bodies(&master, "Topic").await, all);
+    eventually("the slave has what its master serves", async || {
+        bodies(&slave, "Topic").await == all
+    })
+    .await;
+}

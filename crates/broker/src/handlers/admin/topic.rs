@@ -79,6 +79,9 @@ struct AllTopics {
     /// Topic to the position of the log before which nothing of it counts.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "positions")]
     deleted_topics: Option<BTreeMap<String, PhysicalOffset>>,
+    /// Where the log begins: deletions before that are forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_log_min_offset: Option<i64>,
 }
 
 fn positions<S: serde::Serializer>(
@@ -203,8 +206,11 @@ impl<D: Disk> Topic<D> {
         let is_slave = header.is_ok_and(|header| header.deleted_topics == Some(true));
         // The topics first: what is not among them is among the deleted ones.
         let file = self.topics.file();
+        let deleted_topics = is_slave.then(|| self.store.deleted_topics());
         request.responder.body(&AllTopics {
-            deleted_topics: is_slave.then(|| self.store.deleted_topics()),
+            // After the deletions: what is not among them for having expired is before it.
+            commit_log_min_offset: is_slave.then(|| self.store.min_physical().0),
+            deleted_topics,
             file,
         });
     }
