@@ -338,11 +338,19 @@ async fn a_master_that_stops_gives_its_slave_the_tables() {
     let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
     let (master, slave) = (pair.master, pair.slave);
     assert_eq!(master.send(&to("Warm", 0, ""), b"body").await.code, 0);
-    eventually("the slave asks for tables", async || {
-        let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
-        !topics["topicConfigTable"]["Warm"].is_null()
+    eventually("the slave is connected", async || {
+        bodies(&slave, "Warm").await == [b"body"]
     })
     .await;
+    // The second is told to a look that began after the connection.
+    for topic in ["Look-1", "Look-2"] {
+        assert_eq!(master.send(&to(topic, 0, ""), b"body").await.code, 0);
+        eventually("the slave asks for tables", async || {
+            let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
+            !topics["topicConfigTable"][topic].is_null()
+        })
+        .await;
+    }
     let group = r#"{"groupName":"last","consumeEnable":false}"#;
     master
         .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
@@ -432,4 +440,64 @@ async fn deletions_of_a_former_master_become_those_of_its_master() {
         bodies(&slave, "Topic").await == all
     })
     .await;
+}
+
+/// A slave may be behind: its consumers are not told that their offsets are wrong, unless it is to check them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_has_consumers_wait_for_what_it_does_not_have() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["body"; 4]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"body"; 4]
+    })
+    .await;
+    let port = pair.master.port;
+    let asked = [4, 5, 7, 1000, -1].map(|offset| from("Topic", 0, offset));
+    let asked = asked.into_iter().chain([from("Topic", 1, 3)]);
+    let asked: Vec<_> = asked
+        .map(|pull| protocol::header::broker::PullMessageRequestHeader { sys_flag: 4, ..pull })
+        .collect();
+    let answers = async |slave: &Fixture| {
+        let mut answers = Vec::new();
+        for pull in &asked {
+            let answer = slave.pull(pull).await;
+            let header = answer
+                .header::<protocol::header::broker::PullMessageResponseHeader>()
+                .unwrap();
+            answers.push((
+                answer.code,
+                header.next_begin_offset,
+                header.suggest_which_broker_id,
+            ));
+        }
+        answers
+    };
+    let (wait, moved) = (response::PULL_RETRY_IMMEDIATELY, response::PULL_OFFSET_MOVED);
+    assert_eq!(
+        answers(&pair.slave).await,
+        [
+            (response::PULL_NOT_FOUND, 4, 0),
+            (wait, 5, 0),
+            (wait, 7, 0),
+            (wait, 1000, 0),
+            (wait, -1, 0),
+            (wait, 3, 0),
+        ]
+    );
+    let slave = Fixture::in_folder(pair.slave.stop().await, |settings| {
+        follows(port)(settings);
+        settings.store.offset_check_in_slave = true;
+    })
+    .await;
+    assert_eq!(
+        answers(&slave).await,
+        [
+            (response::PULL_NOT_FOUND, 4, 0),
+            (moved, 4, 0),
+            (moved, 4, 0),
+            (moved, 4, 0),
+            (moved, 0, 0),
+            (moved, 0, 0),
+        ]
+    );
 }
