@@ -44,6 +44,9 @@ pub enum Error {
     /// What the master has deleted is not deleted here.
     #[error("the topics that the master has deleted: {0}")]
     Deletions(#[from] store::DeleteTopicsError),
+    /// Ends of queues are not kept.
+    #[error("{0}")]
+    QueueEnds(#[from] store::KeepEndsError),
     /// The own log.
     #[error("{0}")]
     Record(#[from] store::RecordAtError),

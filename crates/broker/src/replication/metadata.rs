@@ -20,7 +20,7 @@ use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
 use protocol::code::{request, response};
 use protocol::header::broker::RuntimeInfoRequestHeader;
 use remoting::Client;
-use store::Store;
+use store::{PhysicalOffset, Store};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -135,6 +135,8 @@ struct Asked {
     all: Option<Instant>,
     /// The connection over which the log came when it was asked.
     since_ms: Option<i64>,
+    /// It was asked where queues end since, when the log had begun.
+    has_ends: bool,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
     /// It knows what this slave has, and may hold the next look.
@@ -206,6 +208,10 @@ impl<D: Disk> Metadata<D> {
                 asked.changes.remove(table);
             }
             asked.waiting.clear();
+            asked.has_ends = false;
+        }
+        if since_ms.is_some() && !asked.has_ends && self.log_begin().is_some() {
+            asked.changes.remove(TOPICS);
         }
         if let Some(end) = end {
             let now = self.clock.now_ms();
@@ -268,16 +274,25 @@ impl<D: Disk> Metadata<D> {
         }
     }
 
+    /// Where the log begins, if anything is in it.
+    fn log_begin(&self) -> Option<PhysicalOffset> {
+        let begin = self.store.min_physical();
+        (self.store.max_physical() > begin).then_some(begin)
+    }
+
     async fn copy(&self, table: &'static str, asked: &mut Asked) -> Result<(), compare::Error> {
         let (client, master) = (&self.client, &asked.master);
         let now = self.clock.now_ms();
         match table {
             TOPICS => {
-                let topics = MasterTopics::of(client, master).await?;
+                let log_begin = self.log_begin();
+                let topics = MasterTopics::of(client, master, log_begin).await?;
                 // Without the log, or with another one by now, the positions may be none of this log's.
                 if asked.since_ms.is_some() && self.link.state().since_ms == asked.since_ms {
                     let deleted = self.deletions.follow(&topics).await?;
                     asked.forget_offsets(&deleted);
+                    self.deletions.keep_ends(&topics).await?;
+                    asked.has_ends = log_begin.is_some();
                 }
                 let file = TopicFile {
                     data_version: topics.data_version,

@@ -171,7 +171,9 @@ impl<D: Disk + Clone> Follower<D> {
                     address: broker,
                 };
                 self.copy.agree(&master, peer).await?;
-                let topics = MasterTopics::of(client, broker).await.map_err(CopyError::from)?;
+                let topics = MasterTopics::of(client, broker, None)
+                    .await
+                    .map_err(CopyError::from)?;
                 self.deletions.follow(&topics).await.map_err(CopyError::from)?;
             }
             let now = self.copy.clock.now_ms();

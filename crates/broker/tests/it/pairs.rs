@@ -501,3 +501,30 @@ async fn a_slave_has_consumers_wait_for_what_it_does_not_have() {
         ]
     );
 }
+
+/// Of messages that have expired before the slave came only the master's queue knows: who takes over gives their offsets to no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_knows_the_ends_of_queues_whose_messages_have_expired() {
+    let master = Fixture::new(|_| {}).await;
+    send_all(&master, "Expired", &["body"; 5]).await;
+    let large = "x".repeat(400_000);
+    send_all(&master, "Other", &[large.as_str(); 4]).await;
+    let dir = master.stop().await;
+    std::fs::remove_file(dir.path().join("store/commitlog/00000000000000000000")).unwrap();
+    let pair = Pair::new(dir, BrokerRole::AsyncMaster).await;
+    assert_eq!(max_offset(&pair.master, "Expired").await, 5);
+    eventually("the slave knows the queue", async || {
+        max_offset(&pair.slave, "Expired").await == 5
+            && log_end(&pair.slave).await == log_end(&pair.master).await
+    })
+    .await;
+    let kept = pair.slave.stop().await;
+    drop(pair.master);
+    let promoted = Fixture::in_folder(kept, |_| {}).await;
+    send_all(&promoted, "Expired", &["next"]).await;
+    assert_eq!(max_offset(&promoted, "Expired").await, 6);
+    let pull = promoted.pull(&from("Expired", 0, 5)).await;
+    let found = records(&pull.body);
+    let found: Vec<_> = found.iter().map(|record| record.body()).collect();
+    assert_eq!(found, [b"next"]);
+}
