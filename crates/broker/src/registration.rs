@@ -713,7 +713,7 @@ fn succeeded(answer: protocol::Frame) -> Result<protocol::Frame, Error> {
 }
 
 /// Runs all futures at once.
-async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+pub(crate) async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
     let mut all: Vec<_> = futures.map(Box::pin).collect();
     std::future::poll_fn(|cx| {
         all.retain_mut(|f| f.as_mut().poll(cx).is_pending());

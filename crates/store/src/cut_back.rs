@@ -394,7 +394,7 @@ impl<D: Disk> Store<D> {
         }
         // Other records may come to lie where those of deleted topics were.
         self.deletions.follow(self.log.min(), to);
-        self.latch.guard(self.deletions.save(&self.disk))
+        self.latch.guard(self.deletions.save(&self.disk, to))
     }
 
     fn time_at(&self, position: i64) -> Option<i64> {

@@ -44,6 +44,15 @@ impl From<Latched> for DeleteTopicsError {
     }
 }
 
+/// What a slave's topics lost and got back when its deletions became its master's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchedDeletions {
+    /// Topics that were deleted now, or from a later position on.
+    pub deleted: Vec<String>,
+    /// Topics that have messages again which this store had deleted and the master has not.
+    pub restored: Vec<String>,
+}
+
 /// Queues whose files are removed in one run.
 const RUN: usize = 2000;
 
@@ -69,33 +78,42 @@ impl<D: Disk> Store<D> {
         // Without the locks: nobody else has to wait for the disk. First the log up to the position that is noted: cut below it by a
         // power cut, and continued by Java's broker, it would have new messages of the topic where the note says deleted ones are.
         self.flush(0)?;
-        self.deletions
-            .save(&self.disk)
-            .map_err(DeleteTopicError::NotNoted)
+        self.save_deletions().map_err(DeleteTopicError::NotNoted)
     }
 
-    /// Deletes topics as the master of this slave has: what each had before a position of the log goes, durably, and what follows, of
-    /// a topic that was made anew, is in queues that begin anew. The log must reach every position; a deletion that is noted already
-    /// is left out. Gives the topics that were deleted now.
+    /// Makes a slave's deletions its master's, durably: `master` is all that the master has noted, and its log begins at `master_min`.
     ///
-    /// Appends and reput wait meanwhile: for as long as it takes to read what was appended since.
+    /// What a topic has before the position that the master names goes, and what follows, of a topic that was made anew, is in queues
+    /// that begin anew. The log may not have come there: of what comes until then nothing gets a place in the topic's queues. A deletion
+    /// that only this store has, because it was a master once, is undone, unless the master's log has nothing before it any more; the
+    /// topic's queues are built from the log.
+    ///
+    /// Appends and reput wait meanwhile: for as long as it takes to read the log from the first position that is another one, from its
+    /// beginning where a deletion is undone.
     ///
     /// # Errors
     /// Not all was done. The same call again does the rest.
-    pub fn delete_topics_before(
+    pub fn match_deletions(
         &self,
-        topics: &BTreeMap<String, PhysicalOffset>,
-    ) -> Result<Vec<String>, DeleteTopicsError> {
-        let is_new = |(topic, position): &(&String, &PhysicalOffset)| {
-            name::check_any_topic(topic).is_ok() && self.deletions.position(topic) < position.0
+        master: &BTreeMap<String, PhysicalOffset>,
+        master_min: PhysicalOffset,
+    ) -> Result<MatchedDeletions, DeleteTopicsError> {
+        let own = self.deletions.all();
+        let position = |topic: &str| own.get(topic).map_or(0, |position| position.0);
+        let is_undone = |(topic, position): &(&String, &PhysicalOffset)| {
+            !master.contains_key(*topic) && **position > master_min
         };
-        let topics: BTreeMap<&str, i64> = topics
+        let told = master
             .iter()
-            .filter(is_new)
+            .filter(|(topic, _)| name::check_any_topic(topic).is_ok());
+        // Each with the position from which on its records count.
+        let topics: BTreeMap<&str, i64> = told
             .map(|(topic, position)| (topic.as_str(), position.0))
+            .chain(own.iter().filter(is_undone).map(|(topic, _)| (topic.as_str(), 0)))
+            .filter(|(topic, from)| position(topic) != *from)
             .collect();
         let Some(&first) = topics.values().min() else {
-            return Ok(Vec::new());
+            return Ok(MatchedDeletions::default());
         };
         let built = |undone| match undone {
             Undone::Latched(latched) => DeleteTopicsError::from(latched),
@@ -107,7 +125,8 @@ impl<D: Disk> Store<D> {
             let index = self.index.lock();
             let reput = self.reput.lock();
             // What is vouched for may be the old queues, behind the position where they end.
-            self.withdraw_checkpoint(first, index.as_ref()).map_err(built)?;
+            self.withdraw_checkpoint(first.max(self.log.min()), index.as_ref())
+                .map_err(built)?;
             for topic in topics.keys() {
                 let queues = self.detach(topic, &self.writer.lock());
                 self.forget_files(topic, &queues)?;
@@ -116,14 +135,23 @@ impl<D: Disk> Store<D> {
                 .map_err(built)?;
             // Last, so that one that failed is made again.
             for (topic, position) in &topics {
-                self.note_deletion(topic, *position);
+                match position {
+                    0 => self.deletions.forget(topic),
+                    _ => self.note_deletion(topic, *position),
+                }
             }
         }
         self.flush(0)?;
-        self.deletions
-            .save(&self.disk)
-            .map_err(DeleteTopicError::NotNoted)?;
-        Ok(topics.into_keys().map(str::to_owned).collect())
+        self.save_deletions().map_err(DeleteTopicError::NotNoted)?;
+        let (restored, deleted) = topics
+            .iter()
+            .partition::<Vec<_>, _>(|(topic, from)| **from < position(topic));
+        let names =
+            |topics: Vec<(&&str, &i64)>| topics.into_iter().map(|(topic, _)| (*topic).to_owned()).collect();
+        Ok(MatchedDeletions {
+            deleted: names(deleted),
+            restored: names(restored),
+        })
     }
 
     /// The topics whose deletion still matters, each with the position of the log before which nothing of it counts.

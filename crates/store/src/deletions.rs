@@ -5,6 +5,9 @@
 //! with offsets behind them. So each deletion is noted in a file before it is answered: what lies below the position has no
 //! place in any queue. A note goes when the log has lost all below its position.
 //!
+//! A slave notes its master's deletions before its log has come there ([`crate::Store::match_deletions`]). The file has such a note up
+//! to the log's durable end only, and is written again as the log comes: another broker may take the store over and append there.
+//!
 //! The file `deletedTopics` in the store root has a line for each topic, sealed by a checksum ([`crate::sealed`]):
 //!
 //! ```text
@@ -36,8 +39,8 @@ pub(crate) struct Deletions {
     notes: RwLock<BTreeMap<String, i64>>,
     /// Counts the changes of `notes`.
     version: AtomicU64,
-    /// The version that the file has; held while it is written.
-    saved: Mutex<u64>,
+    /// The version that the file has, `None` if notes reach further than it says; held while it is written.
+    saved: Mutex<Option<u64>>,
 }
 
 impl Deletions {
@@ -51,7 +54,7 @@ impl Deletions {
             path,
             notes: RwLock::new(notes.flatten().unwrap_or_default()),
             version: AtomicU64::new(u64::from(is_damaged)),
-            saved: Mutex::new(0),
+            saved: Mutex::new(Some(0)),
         };
         Ok((deletions, is_damaged))
     }
@@ -88,6 +91,13 @@ impl Deletions {
         Some(oldest)
     }
 
+    /// Takes out the note of a deletion that does not count any more.
+    pub(crate) fn forget(&self, topic: &str) {
+        if self.notes.write().remove(topic).is_some() {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Takes out what the log has lost, and brings the rest below its end: after a power cut other records may come to lie where
     /// those of a deleted topic were.
     pub(crate) fn follow(&self, log_min: i64, log_end: i64) {
@@ -104,23 +114,24 @@ impl Deletions {
         }
     }
 
-    /// Writes the file if it is not as it should be.
-    pub(crate) fn save<D: Disk>(&self, disk: &D) -> disk::Result<()> {
+    /// Writes the file if it is not as it should be. The log is durable up to `durable`.
+    pub(crate) fn save<D: Disk>(&self, disk: &D, durable: i64) -> disk::Result<()> {
         let mut saved = self.saved.lock();
         // Before the notes are looked at: what comes meanwhile is the next one's.
         let version = self.version.load(Ordering::Acquire);
-        if *saved == version {
+        if *saved == Some(version) {
             return Ok(());
         }
-        let mut text = String::new();
+        let (mut text, mut is_whole) = (String::new(), true);
         for (topic, position) in &*self.notes.read() {
-            let _ = writeln!(text, "{position} {topic}");
+            is_whole &= *position <= durable;
+            let _ = writeln!(text, "{} {topic}", durable.min(*position));
         }
         match text.is_empty() {
             true => disk.remove_file(&self.path)?,
             false => disk.write_small(&self.path, &seal(text), false)?,
         }
-        *saved = version;
+        *saved = is_whole.then_some(version);
         Ok(())
     }
 }
@@ -138,7 +149,11 @@ impl<D: Disk> Store<D> {
     pub(crate) fn follow_deletions(&self) -> Result<(), Undone> {
         self.deletions.follow(self.log.min(), i64::MAX);
         // No message is in this file: whatever goes wrong with it, the next run does it.
-        self.deletions.save(&self.disk).map_err(Undone::Waits)
+        self.save_deletions().map_err(Undone::Waits)
+    }
+
+    pub(crate) fn save_deletions(&self) -> disk::Result<()> {
+        self.deletions.save(&self.disk, self.flushed().0)
     }
 }
 
@@ -159,7 +174,7 @@ mod tests {
         let deletions = load(&disk);
         deletions.note("A", 100);
         deletions.note("%RETRY%g", 200);
-        deletions.save(&disk).unwrap();
+        deletions.save(&disk, i64::MAX).unwrap();
         let deletions = load(&disk);
         assert!(deletions.covers("A", 99) && !deletions.covers("A", 100) && !deletions.covers("B", 0));
         deletions.follow(99, 150);
@@ -168,7 +183,7 @@ mod tests {
             (100, 150)
         );
         deletions.follow(100, 150);
-        deletions.save(&disk).unwrap();
+        deletions.save(&disk, i64::MAX).unwrap();
         let deletions = load(&disk);
         assert_eq!(
             (deletions.position("A"), deletions.position("%RETRY%g")),
@@ -176,10 +191,28 @@ mod tests {
         );
         let before = disk.operations();
         deletions.follow(100, 150);
-        deletions.save(&disk).unwrap();
+        deletions.save(&disk, i64::MAX).unwrap();
         assert_eq!(disk.operations(), before, "nothing changed");
         deletions.follow(150, 150);
-        deletions.save(&disk).unwrap();
+        deletions.save(&disk, i64::MAX).unwrap();
+        assert_eq!(disk.paths(), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn a_note_ahead_of_the_log_is_written_as_far_as_that_is_durable() {
+        let disk = SimDisk::new();
+        let deletions = load(&disk);
+        deletions.note("A", 100);
+        for (durable, written) in [(40, 40), (70, 70), (100, 100)] {
+            deletions.save(&disk, durable).unwrap();
+            assert_eq!(deletions.position("A"), 100);
+            assert_eq!(load(&disk).position("A"), written);
+        }
+        let before = disk.operations();
+        deletions.save(&disk, 110).unwrap();
+        assert_eq!(disk.operations(), before, "nothing changed");
+        deletions.forget("A");
+        deletions.save(&disk, 110).unwrap();
         assert_eq!(disk.paths(), [] as [PathBuf; 0]);
     }
 
@@ -208,7 +241,7 @@ mod tests {
         let (deletions, is_damaged) = Deletions::load(&disk, Path::new("/store")).unwrap();
         assert!(is_damaged);
         assert_eq!(deletions.position("A"), 0);
-        deletions.save(&disk).unwrap();
+        deletions.save(&disk, i64::MAX).unwrap();
         assert_eq!(disk.content(path), None);
     }
 }

@@ -427,7 +427,7 @@ impl<D: Disk> Store<D> {
         } = recovery;
         // Before a record can come to lie where those of a deleted topic were.
         deletions.follow(log.min(), log.written());
-        match deletions.save(&disk) {
+        match deletions.save(&disk, log.written()) {
             // What is in the file still counts.
             Err(error) if error.is_full() => tracing::warn!(%error, "deletedTopics waits for space"),
             saved => saved?,

@@ -377,10 +377,18 @@ impl<D: Disk> Store<D> {
             Put::Done => {}
             Put::TookPlaceOf(earlier) => {
                 let count = self.taken_places.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!(
-                    "{} ({count} so far)",
-                    taken_place(queue, queue_offset, unit, earlier)
-                );
+                match self.settings.replica {
+                    false => tracing::error!(
+                        "{} ({count} so far)",
+                        taken_place(queue, queue_offset, unit, earlier)
+                    ),
+                    // Ordinary where the master has made a deleted topic anew, and this slave does not know of the deletion yet.
+                    true if count.is_power_of_two() => tracing::warn!(
+                        "{} ({count} so far; more are told when they are twice as many)",
+                        taken_place(queue, queue_offset, unit, earlier)
+                    ),
+                    true => {}
+                }
             }
         }
         on(&arrival(queue, queue_offset, unit, store_timestamp));

@@ -595,6 +595,8 @@ impl<D: Disk> Store<D> {
         self.enter_keys()?;
         self.flush_index()?;
         self.flush_queues(0, Save::CheckpointAtLeast)?;
+        // Notes of a slave that are ahead of its log, as far as that has come.
+        self.save_deletions().map_err(Undone::Waits)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;

@@ -418,6 +418,7 @@ impl<D: Disk> Pull<D> {
             (true, true) => group.which_broker_when_consume_slowly,
             (true, false) => group.broker_id,
         };
+        let (code, suggest) = of_slave(&settings, group, code).unwrap_or((code, suggest));
         let answer = PullMessageResponseHeader {
             suggest_which_broker_id: suggest,
             next_begin_offset: read.next_begin_offset.0,
@@ -505,15 +506,21 @@ impl<D: Disk> Pull<D> {
         offset: i64,
     ) {
         let (min, max) = self.store.queue_bounds(&header.topic, header.queue_id);
-        let reads_slave = self.settings.load().broker.slave_read_enable;
+        let settings = self.settings.load();
+        let suggest = if settings.broker.slave_read_enable {
+            group.broker_id
+        } else {
+            0
+        };
+        let code = response::PULL_OFFSET_MOVED;
+        let (code, suggest) = of_slave(&settings, group, code).unwrap_or((code, suggest));
         let answer = PullMessageResponseHeader {
-            suggest_which_broker_id: if reads_slave { group.broker_id } else { 0 },
+            suggest_which_broker_id: suggest,
             next_begin_offset: offset,
             min_offset: min.0,
             max_offset: max.0,
             forbidden_type: None,
         };
-        let code = response::PULL_OFFSET_MOVED;
         responder.reply(code, Some("OFFSET_RESET"), &answer, Body::Empty);
     }
 
@@ -572,6 +579,15 @@ fn answer_code(status: ReadStatus, asked: i64) -> (i32, bool) {
         | ReadStatus::OffsetOverflowOne => (response::PULL_NOT_FOUND, true),
         ReadStatus::OffsetOverflowBadly | ReadStatus::OffsetTooSmall => (response::PULL_OFFSET_MOVED, false),
     }
+}
+
+/// The code of a slave that has not what was asked for, and the broker that the consumer is to ask next: it may be behind, and where the
+/// queue ends only the master knows. With PULL_OFFSET_MOVED the consumer would forget what it is working on (RocketMQ 4.9.8,
+/// PullMessageProcessor).
+fn of_slave(settings: &Settings, group: &SubscriptionGroupConfig, code: i32) -> Option<(i32, i64)> {
+    let waits = settings.is_slave() && !settings.store.offset_check_in_slave;
+    (waits && code == response::PULL_OFFSET_MOVED)
+        .then_some((response::PULL_RETRY_IMMEDIATELY, group.broker_id))
 }
 
 fn refuse(responder: Responder, e: &Error) {

@@ -3,24 +3,33 @@
 //! The protocol has no names and no passwords. An address may connect if the name servers know a slave of this broker's name there,
 //! or if `haAllowedSlaves` lists it. Unlike Java, where everybody may read the log and acknowledge.
 //!
+//! A slave may have registered with a name instead of an address, as Java's with `brokerIP1=broker-a-s`: it may connect from the addresses
+//! that the name has.
+//!
 //! A master goes on without name servers. While none is there that knows this broker, slaves are those that were known last; after a
 //! start, those that the history of roles has for the last reign with slaves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::RoleHistory;
-use crate::registration::Registration;
+use crate::registration::{Registration, join_all};
 use crate::settings::Settings;
 
 /// How long an answer of the name servers is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// How long the addresses of a name are taken for true, and how long one that could not be resolved is not asked for again.
+const RESOLVED_FOR: Duration = Duration::from_secs(10);
+/// How long a name may take: the slave waits.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 /// How many slaves may live at an address that only a setting or the history of roles allows.
 const LISTED_PLACES: usize = 4;
 
@@ -28,6 +37,15 @@ const LISTED_PLACES: usize = 4;
 pub trait Registered: Send + Sync + 'static {
     /// Asks the name servers. `None` if none is there that knows this broker: such a one can not say who its slaves are.
     fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>>;
+
+    /// The addresses of a host.
+    fn resolve(&self, host: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + '_>> {
+        // The system is asked on a thread that may wait.
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
 }
 
 impl Registered for Registration {
@@ -43,9 +61,69 @@ struct Known {
     /// No name server said so when they were asked last.
     is_old: bool,
     asked: Option<Instant>,
+    names: HashMap<String, Name>,
+}
+
+/// The name of a slave's host.
+struct Name {
+    addresses: Vec<IpAddr>,
+    asked: Instant,
+    /// Its addresses could not be had when they were asked for last.
+    is_unknown: bool,
 }
 
 impl Known {
+    /// Asks for the addresses of those among the hosts of `slaves` that are names. One that can not be resolved now has those it had.
+    async fn resolve(&mut self, slaves: &[String], registered: &dyn Registered) {
+        let names: BTreeSet<&str> = slaves
+            .iter()
+            .filter_map(|slave| host_of(slave))
+            .filter(|host| address_of(host).is_none())
+            .collect();
+        self.names.retain(|name, _| names.contains(name.as_str()));
+        let is_due = |name: &&&str| {
+            let known = self.names.get(**name);
+            known.is_none_or(|known| known.asked.elapsed() >= RESOLVED_FOR)
+        };
+        let due: Vec<String> = names
+            .iter()
+            .filter(is_due)
+            .map(|name| (*name).to_owned())
+            .collect();
+        let answers = Mutex::new(Vec::new());
+        join_all(due.into_iter().map(|name| async {
+            let found = tokio::time::timeout(RESOLVE_WITHIN, registered.resolve(name.clone())).await;
+            let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            answers.lock().push((name, found));
+        }))
+        .await;
+        for (name, found) in answers.into_inner() {
+            let known = self.names.entry(name.clone()).or_insert_with(|| Name {
+                addresses: Vec::new(),
+                asked: Instant::now(),
+                is_unknown: false,
+            });
+            known.asked = Instant::now();
+            let was_unknown = std::mem::replace(&mut known.is_unknown, found.is_err());
+            match found {
+                Ok(found) => known.addresses = found.into_iter().map(|ip| ip.to_canonical()).collect(),
+                Err(e) if !was_unknown => tracing::warn!(
+                    "replication: a slave has registered as {name}, and no address of that name can be had: {e}"
+                ),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn addresses(&self, slave: &str) -> BTreeSet<IpAddr> {
+        let Some(host) = host_of(slave) else {
+            return BTreeSet::new();
+        };
+        let of_name = self.names.get(host).map(|name| name.addresses.as_slice());
+        let of_name = of_name.unwrap_or_default().iter().copied();
+        address_of(host).into_iter().chain(of_name).collect()
+    }
+
     fn note(&mut self, slaves: Option<Vec<String>>) {
         let was_old = std::mem::replace(&mut self.is_old, slaves.is_none());
         if self.is_old && !was_old {
@@ -55,7 +133,7 @@ impl Known {
         }
         let Some(slaves) = slaves else { return };
         let mut places = HashMap::new();
-        for ip in slaves.iter().filter_map(|slave| host_of(slave)) {
+        for ip in slaves.iter().flat_map(|slave| self.addresses(slave)) {
             *places.entry(ip).or_default() += 1;
         }
         self.places = Some(places);
@@ -98,7 +176,11 @@ impl Admission {
     pub async fn places(&self, address: IpAddr) -> Places {
         let mut known = self.known.lock().await;
         if known.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
-            known.note(self.registered.slaves().await);
+            let slaves = self.registered.slaves().await;
+            known
+                .resolve(slaves.as_deref().unwrap_or_default(), &*self.registered)
+                .await;
+            known.note(slaves);
             known.asked = Some(Instant::now());
         }
         let places = known.places.as_ref();
@@ -128,10 +210,14 @@ fn was_slave(reigns: &ha::Reigns, address: IpAddr) -> bool {
     last.is_some_and(|slaves| slaves.contains_key(&address.to_string()))
 }
 
-/// The address of `host:port`; a host that is a name is none.
-fn host_of(address: &str) -> Option<IpAddr> {
+/// The host of `host:port`.
+fn host_of(address: &str) -> Option<&str> {
     let (host, _) = address.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(host.trim_start_matches('[').trim_end_matches(']')).filter(|host| !host.is_empty())
+}
+
+/// The address of a host; one that is a name has none of its own.
+fn address_of(host: &str) -> Option<IpAddr> {
     Some(host.parse::<IpAddr>().ok()?.to_canonical())
 }
 
@@ -140,8 +226,6 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use parking_lot::Mutex;
-
     use super::*;
 
     #[derive(Default)]
@@ -149,9 +233,27 @@ mod tests {
         /// What name servers say.
         said: Mutex<Option<Vec<&'static str>>>,
         asked: AtomicUsize,
+        /// What the system says of a name; it never answers for `mute`.
+        names: Mutex<BTreeMap<&'static str, Vec<&'static str>>>,
+        resolved: AtomicUsize,
     }
 
     impl Registered for Slaves {
+        fn resolve(
+            &self,
+            host: String,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + '_>> {
+            self.resolved.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                if host == "mute" {
+                    std::future::pending::<()>().await;
+                }
+                let names = self.names.lock();
+                let found = names.get(host.as_str()).ok_or(io::ErrorKind::NotFound)?;
+                Ok(found.iter().map(|ip| ip.parse().expect("an address")).collect())
+            })
+        }
+
         fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let said = self.said.lock().clone();
@@ -203,6 +305,68 @@ mod tests {
         tokio::time::advance(KNOWN_FOR).await;
         assert_eq!(places(&admission, "10.0.0.2").await, 2);
         assert_eq!(slaves.asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slave_may_have_registered_with_a_name() {
+        let slaves = Arc::new(Slaves::default());
+        *slaves.said.lock() = Some(vec![
+            "mute:10911",
+            "broker-s:10911",
+            "broker-s:10921",
+            "10.0.0.3:10911",
+        ]);
+        let say = |addresses: &[&'static str]| {
+            slaves.names.lock().insert("broker-s", addresses.to_vec());
+        };
+        let admission = admission(None, &slaves, "");
+        for (addresses, expected) in [
+            // Not known yet; and no more is asked for each connection.
+            (&[][..], [0, 0, 1]),
+            (&["10.0.0.2", "::ffff:10.0.0.3"], [2, 0, 3]),
+            (&["10.0.0.4"], [0, 2, 1]),
+        ] {
+            if !addresses.is_empty() {
+                say(addresses);
+            }
+            let before = slaves.resolved.load(Ordering::Relaxed);
+            for (address, expected) in ["10.0.0.2", "10.0.0.4", "10.0.0.3"].into_iter().zip(expected) {
+                assert_eq!(
+                    places(&admission, address).await,
+                    expected,
+                    "{addresses:?} {address}"
+                );
+            }
+            tokio::time::advance(KNOWN_FOR).await;
+            places(&admission, "10.0.0.2").await;
+            assert_eq!(slaves.resolved.load(Ordering::Relaxed) - before, 2);
+            tokio::time::advance(RESOLVED_FOR).await;
+        }
+        // A name that is not resolved any more has the addresses it had.
+        slaves.names.lock().clear();
+        assert_eq!(places(&admission, "10.0.0.4").await, 2);
+        tokio::time::advance(RESOLVED_FOR).await;
+        *slaves.said.lock() = Some(vec![]);
+        assert_eq!(places(&admission, "10.0.0.4").await, 0);
+    }
+
+    #[tokio::test]
+    async fn the_system_is_asked_for_names() {
+        let slaves = Arc::new(RealNames);
+        let admission = Admission::new(
+            Arc::new(settings::Live::new(Settings::default())),
+            slaves,
+            Arc::new(RoleHistory::load(&disk::SimDisk::new(), Path::new("/store"), 0).expect("a history")),
+        );
+        assert_eq!(places(&admission, "127.0.0.1").await, 1);
+    }
+
+    struct RealNames;
+
+    impl Registered for RealNames {
+        fn slaves(&self) -> Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send + '_>> {
+            Box::pin(async { Some(vec!["localhost:10911".to_owned()]) })
+        }
     }
 
     #[tokio::test(start_paused = true)]

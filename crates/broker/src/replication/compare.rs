@@ -46,6 +46,12 @@ pub enum Error {
     /// The own log.
     #[error("the log can not be read: {0}")]
     Log(#[from] disk::Error),
+    /// What the master has deleted is not deleted here.
+    #[error("the topics that the master has deleted: {0}")]
+    Deletions(#[from] store::DeleteTopicsError),
+    /// Ends of queues are not kept.
+    #[error("{0}")]
+    QueueEnds(#[from] store::KeepEndsError),
     /// The own log.
     #[error("{0}")]
     Record(#[from] store::RecordAtError),

@@ -5,9 +5,7 @@
 //! a table has changed, and the slave, which looks there each second to know how far it is behind, asks for that table at once. It says
 //! with each look what it has ([`super::TableCopies`]), and the master holds the look until topics or groups change.
 //!
-//! A topic that the master has deleted goes from a position of the log on: what the slave's log has before it has a place in no queue any
-//! more. The master tells these positions with the topics, and they count when the log has come so far: a topic of that name that
-//! was made anew keeps its messages. (Java's slaves keep the queues, and its masters do not tell.)
+//! With the topics the master tells which were deleted, and where in the log ([`super::deletions`]).
 //!
 //! Offsets are not put in force before the log they belong to is here: a slave that becomes the master must have what its consumers
 //! have read, and what was delivered late.
@@ -20,20 +18,17 @@ use std::time::Duration;
 use disk::{Clock, Disk};
 use protocol::body::auth::{AclInfo, UserInfo};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupTable};
-use protocol::body::topic::{DataVersion, TopicConfig};
 use protocol::code::{request, response};
-use protocol::header::broker::{
-    AllTopicsRequestHeader, RuntimeInfoRequestHeader, UpdateConsumerOffsetRequestHeader,
-};
+use protocol::header::broker::{RuntimeInfoRequestHeader, UpdateConsumerOffsetRequestHeader};
 use remoting::Client;
-use serde::Deserialize;
 use store::{PhysicalOffset, Store};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
-use super::compare::{self, body, body_of, list, runtime_info};
+use super::compare::{self, body, list, runtime_info};
+use super::deletions::{MasterTopics, TopicDeletions};
 use crate::access::UserTable;
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
@@ -128,12 +123,12 @@ pub struct Metadata<D: Disk> {
     pub dormant: Arc<DormantFiles>,
     /// Users and policies, where this broker has them.
     pub users: Option<Arc<UserTable>>,
+    /// What the master has deleted.
+    pub deletions: Arc<TopicDeletions<D>>,
     /// The copy of the log.
     pub store: Arc<Store<D>>,
     /// How it stands.
     pub link: Arc<Link>,
-    /// Has the pulls answered that wait for a topic.
-    pub answer_waiting: Box<dyn Fn(&str) + Send + Sync>,
     /// Where the master is.
     pub master: watch::Receiver<MasterAddress>,
     /// Wakes at once.
@@ -142,16 +137,6 @@ pub struct Metadata<D: Disk> {
     pub client: Client,
     /// Time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// The answer to GET_ALL_TOPIC_CONFIG.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct MasterTopics {
-    data_version: DataVersion,
-    topic_config_table: BTreeMap<String, TopicConfig>,
-    /// Where in the log each was deleted.
-    deleted_topics: BTreeMap<String, i64>,
 }
 
 /// Offsets that wait for the log.
@@ -171,10 +156,8 @@ struct Asked {
     all: Option<Instant>,
     /// The connection over which the log came when it was asked.
     since_ms: Option<i64>,
-    /// Where topics were deleted, and is not done here yet.
-    deleted: BTreeMap<String, PhysicalOffset>,
-    /// Where it is done.
-    done: BTreeMap<String, PhysicalOffset>,
+    /// It was asked where queues end since, when the log had begun.
+    has_ends: bool,
     /// Each with the end of the master's log after it was given, once that is known.
     waiting: Vec<(Waiting, Option<i64>)>,
     /// Topics that were deleted, and how many more tables of offsets may still name them.
@@ -244,13 +227,16 @@ impl<D: Disk> Metadata<D> {
             .get("commitLogMaxOffset")
             .and_then(|end| end.parse::<i64>().ok());
         let since_ms = self.link.state().since_ms;
-        if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms {
-            // The log may have been cut before where a topic was deleted.
-            asked.done.clear();
-            asked.changes.remove(TOPICS);
+        if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms && since_ms.is_some() {
+            // The log may have been cut before where a topic was deleted; and what waits for the log may be of one that went since.
+            for table in [TOPICS, OFFSETS, DELAYS] {
+                asked.changes.remove(table);
+            }
+            asked.waiting.clear();
+            asked.has_ends = false;
         }
-        if since_ms.is_some() {
-            self.delete_topics(asked).await;
+        if since_ms.is_some() && !asked.has_ends && self.log_begin().is_some() {
+            asked.changes.remove(TOPICS);
         }
         if let Some(end) = end {
             let now = self.clock.now_ms();
@@ -323,17 +309,28 @@ impl<D: Disk> Metadata<D> {
         }
     }
 
+    /// Where the log begins, if anything is in it.
+    fn log_begin(&self) -> Option<PhysicalOffset> {
+        let begin = self.store.min_physical();
+        (self.store.max_physical() > begin).then_some(begin)
+    }
+
     async fn copy(&self, table: &'static str, asked: &mut Asked) -> Result<(), compare::Error> {
         let (client, master) = (&self.client, &asked.master);
         let now = self.clock.now_ms();
         match table {
             TOPICS => {
-                let header = AllTopicsRequestHeader {
-                    deleted_topics: Some(true),
-                };
-                let code = request::GET_ALL_TOPIC_CONFIG;
-                let topics: MasterTopics = body_of(client, master, code, &header).await?;
-                asked.note_deleted(topics.deleted_topics);
+                let log_begin = self.log_begin();
+                let topics = MasterTopics::of(client, master, log_begin).await?;
+                // Without the log, or with another one by now, the positions may be none of this log's.
+                if asked.since_ms.is_some() && self.link.state().since_ms == asked.since_ms {
+                    let deleted = self.deletions.follow(&topics).await?;
+                    asked.forget_offsets(&deleted);
+                    let deleted = deleted.into_iter();
+                    asked.gone.extend(deleted.map(|topic| (topic, NAMED_BY)));
+                    self.deletions.keep_ends(&topics).await?;
+                    asked.has_ends = log_begin.is_some();
+                }
                 let file = TopicFile {
                     data_version: topics.data_version,
                     topic_config_table: topics.topic_config_table,
@@ -373,42 +370,6 @@ impl<D: Disk> Metadata<D> {
         let users: Vec<UserInfo> = list(client, master, request::AUTH_LIST_USER).await?;
         let acls: Vec<AclInfo> = list(client, master, request::AUTH_LIST_ACL).await?;
         own.replace(now, &users, &acls).map_err(compare::Error::Users)
-    }
-
-    /// Deletes the topics that the master has deleted, as far as the log has come: it is the master's since it was compared with that.
-    async fn delete_topics(&self, asked: &mut Asked) {
-        let end = self.store.max_physical();
-        let (due, later) = std::mem::take(&mut asked.deleted)
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(_, position)| *position <= end);
-        asked.deleted = later;
-        if due.is_empty() {
-            return;
-        }
-        let (store, topics) = (Arc::clone(&self.store), due.clone());
-        // It waits for the disk.
-        let deleted = tokio::task::spawn_blocking(move || store.delete_topics_before(&topics));
-        let deleted = match deleted.await {
-            Ok(Ok(deleted)) => deleted,
-            Ok(Err(e)) => {
-                tracing::warn!("replication: topics that the master has deleted are not deleted yet: {e}");
-                asked.deleted.extend(due);
-                return;
-            }
-            Err(e) => match e.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The broker stops.
-                Err(_) => return,
-            },
-        };
-        for topic in deleted {
-            asked.gone.insert(topic.clone(), NAMED_BY);
-            self.tables.offsets.remove_topic(&topic);
-            self.dormant.topic_deleted(&topic, self.clock.now_ms());
-            (self.answer_waiting)(&topic);
-            tracing::info!("replication: topic {topic} is deleted, as the master has deleted it");
-        }
-        asked.done.extend(due);
     }
 
     /// Tells the master what consumers have committed here, because it was away or they did not know it.
@@ -503,21 +464,11 @@ impl Asked {
         }
     }
 
-    /// The master has deleted these topics, each at a position of its log.
-    fn note_deleted(&mut self, deleted: BTreeMap<String, i64>) {
-        let deleted: BTreeMap<_, _> = deleted
-            .into_iter()
-            .map(|(topic, position)| (topic, PhysicalOffset(position)))
-            .collect();
-        // What the master does not name any more is behind its log.
-        self.done.retain(|topic, _| deleted.contains_key(topic));
-        self.deleted = deleted;
-        self.deleted
-            .retain(|topic, position| self.done.get(topic) != Some(position));
-        // They were asked for before, and may be those of the topic that is gone.
+    /// Offsets of these topics were asked for before they were deleted.
+    fn forget_offsets(&mut self, deleted: &[String]) {
         let is_there = |key: &str| {
             let topic = key.split_once('@').map_or(key, |(topic, _)| topic);
-            !self.deleted.contains_key(topic)
+            !deleted.iter().any(|deleted| deleted == topic)
         };
         for (waiting, _) in &mut self.waiting {
             if let Waiting::Offsets(offsets) = waiting {

@@ -10,6 +10,7 @@
 //! | `slave` | the one thread that copies a master's log |
 //! | `copy` | the copy of the log, without the socket |
 //! | `compare` | what a slave asks its master and its own log before it copies |
+//! | `deletions` | the deletions of topics, as the master has them |
 //! | `metadata` | what a slave copies besides the log |
 //! | `status` | how a slave stands to its master, for tools |
 //!
@@ -22,6 +23,7 @@ mod admission;
 mod compare;
 mod copies;
 mod copy;
+mod deletions;
 mod history;
 mod master;
 mod metadata;
@@ -34,6 +36,7 @@ pub use admission::{Admission, Places, Registered};
 pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
 pub use copies::{TableCopies, text};
 pub use copy::{CopyError, CopyParts, LogCopy};
+pub use deletions::TopicDeletions;
 pub use history::{HistoryListener, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{

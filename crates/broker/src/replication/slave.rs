@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compare::AskedMaster;
 use super::copy::{CopyError, CopyParts};
+use super::deletions::{MasterTopics, TopicDeletions};
 use super::run_alone;
 use crate::commitlog::Growth;
 use crate::registration::{MasterAddress, Registration};
@@ -56,6 +57,8 @@ impl Ended {
 pub struct Follower<D: Disk> {
     /// What copying needs.
     pub copy: Arc<CopyParts<D>>,
+    /// What the master has deleted.
+    pub deletions: Arc<TopicDeletions<D>>,
     /// Wakes the thread when more is synced.
     pub synced: Arc<Growth>,
     /// Where the master is.
@@ -168,6 +171,10 @@ impl<D: Disk + Clone> Follower<D> {
                     address: broker,
                 };
                 self.copy.agree(&master, peer).await?;
+                let topics = MasterTopics::of(client, broker, None)
+                    .await
+                    .map_err(CopyError::from)?;
+                self.deletions.follow(&topics).await.map_err(CopyError::from)?;
             }
             let now = self.copy.clock.now_ms();
             self.copy.link.note(|link| link.since_ms = Some(now));

@@ -31,7 +31,7 @@ use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
     Admission, CopyParts, Follower, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts, TableCopies,
-    UnknownTopic,
+    TopicDeletions, UnknownTopic,
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -461,7 +461,15 @@ impl<D: Disk + Clone> Builder<D> {
             growth: Arc::clone(&log.appender.growth),
             clock: Arc::clone(&self.clock),
         });
+        let deletions = Arc::new(TopicDeletions {
+            store: Arc::clone(&self.store),
+            offsets: Arc::clone(&self.loaded.tables.offsets),
+            dormant: Arc::clone(&self.loaded.dormant),
+            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
+            clock: Arc::clone(&self.clock),
+        });
         let follower = Follower {
+            deletions: Arc::clone(&deletions),
             copy: Arc::new(CopyParts {
                 store: Arc::clone(&self.store),
                 disk: self.disk.clone(),
@@ -484,7 +492,7 @@ impl<D: Disk + Clone> Builder<D> {
             users: self.access.users.clone(),
             store: Arc::clone(&self.store),
             link: Arc::clone(&link),
-            answer_waiting: Box::new(move |topic| pulls.topic_changed(topic)),
+            deletions,
             master: registration.master(),
             unknown,
             client: self.own_client(),

@@ -339,11 +339,19 @@ async fn a_master_that_stops_gives_its_slave_the_tables() {
     let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
     let (master, slave) = (pair.master, pair.slave);
     assert_eq!(master.send(&to("Warm", 0, ""), b"body").await.code, 0);
-    eventually("the slave asks for tables", async || {
-        let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
-        !topics["topicConfigTable"]["Warm"].is_null()
+    eventually("the slave is connected", async || {
+        bodies(&slave, "Warm").await == [b"body"]
     })
     .await;
+    // The second is told to a look that began after the connection.
+    for topic in ["Look-1", "Look-2"] {
+        assert_eq!(master.send(&to(topic, 0, ""), b"body").await.code, 0);
+        eventually("the slave asks for tables", async || {
+            let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await;
+            !topics["topicConfigTable"][topic].is_null()
+        })
+        .await;
+    }
     let group = r#"{"groupName":"last","consumeEnable":false}"#;
     master
         .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
@@ -428,4 +436,150 @@ async fn what_was_committed_at_a_slave_is_told_the_master() {
     })
     .await;
     assert_eq!(committed(master).await, 50);
+}
+
+async fn delete(fixture: &Fixture, topic: &str) {
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed(topic),
+    };
+    let deleted = fixture.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
+    assert_eq!(deleted.code, response::SUCCESS, "{:?}", deleted.remark);
+}
+
+async fn send_all(fixture: &Fixture, topic: &str, bodies: &[&str]) {
+    for body in bodies {
+        assert_eq!(fixture.send(&to(topic, 0, ""), body.as_bytes()).await.code, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_slave_gives_no_place_to_what_its_master_has_deleted() {
+    let dir = TempDir::new().unwrap();
+    let master = Fixture::in_folder(dir, |_| {}).await;
+    for _ in 0..3 {
+        send_all(&master, "Anew", &["old"; 5]).await;
+        delete(&master, "Anew").await;
+    }
+    send_all(&master, "Anew", &["new"; 3]).await;
+    let pair = Pair::new(master.stop().await, BrokerRole::AsyncMaster).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Anew").await == [b"new"; 3]
+    })
+    .await;
+    assert_eq!(pair.slave.runtime().await["messagesWithTakenOffset"], "0");
+}
+
+/// What a master deleted after its slave had gone is there again when that is made the master, and then on both.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_a_former_master_become_those_of_its_master() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["old"; 4]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"old"; 4]
+    })
+    .await;
+    let promoted = pair.slave.stop().await;
+    delete(&pair.master, "Topic").await;
+    assert_eq!(max_offset(&pair.master, "Topic").await, 0);
+    let former = pair.master.stop().await;
+    let master = Fixture::in_folder(promoted, |settings| {
+        settings.store.ha_listen_port = settings.server.listen_port + 1;
+        settings.store.ha_allowed_slaves = Some("127.0.0.1".to_owned());
+    })
+    .await;
+    send_all(&master, "Topic", &["new"; 2]).await;
+    let slave = Fixture::in_folder(former, follows(master.port)).await;
+    let all = [b"old", b"old", b"old", b"old", b"new", b"new"];
+    assert_eq!(bodies(&master, "Topic").await, all);
+    eventually("the slave has what its master serves", async || {
+        bodies(&slave, "Topic").await == all
+    })
+    .await;
+}
+
+/// A slave may be behind: its consumers are not told that their offsets are wrong, unless it is to check them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_has_consumers_wait_for_what_it_does_not_have() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["body"; 4]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"body"; 4]
+    })
+    .await;
+    let port = pair.master.port;
+    let asked = [4, 5, 7, 1000, -1].map(|offset| from("Topic", 0, offset));
+    let asked = asked.into_iter().chain([from("Topic", 1, 3)]);
+    let asked: Vec<_> = asked
+        .map(|pull| protocol::header::broker::PullMessageRequestHeader { sys_flag: 4, ..pull })
+        .collect();
+    let answers = async |slave: &Fixture| {
+        let mut answers = Vec::new();
+        for pull in &asked {
+            let answer = slave.pull(pull).await;
+            let header = answer
+                .header::<protocol::header::broker::PullMessageResponseHeader>()
+                .unwrap();
+            answers.push((
+                answer.code,
+                header.next_begin_offset,
+                header.suggest_which_broker_id,
+            ));
+        }
+        answers
+    };
+    let (wait, moved) = (response::PULL_RETRY_IMMEDIATELY, response::PULL_OFFSET_MOVED);
+    assert_eq!(
+        answers(&pair.slave).await,
+        [
+            (response::PULL_NOT_FOUND, 4, 0),
+            (wait, 5, 0),
+            (wait, 7, 0),
+            (wait, 1000, 0),
+            (wait, -1, 0),
+            (wait, 3, 0),
+        ]
+    );
+    let slave = Fixture::in_folder(pair.slave.stop().await, |settings| {
+        follows(port)(settings);
+        settings.store.offset_check_in_slave = true;
+    })
+    .await;
+    assert_eq!(
+        answers(&slave).await,
+        [
+            (response::PULL_NOT_FOUND, 4, 0),
+            (moved, 4, 0),
+            (moved, 4, 0),
+            (moved, 4, 0),
+            (moved, 0, 0),
+            (moved, 0, 0),
+        ]
+    );
+}
+
+/// Of messages that have expired before the slave came only the master's queue knows: who takes over gives their offsets to no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_knows_the_ends_of_queues_whose_messages_have_expired() {
+    let master = Fixture::new(|_| {}).await;
+    send_all(&master, "Expired", &["body"; 5]).await;
+    let large = "x".repeat(400_000);
+    send_all(&master, "Other", &[large.as_str(); 4]).await;
+    let dir = master.stop().await;
+    std::fs::remove_file(dir.path().join("store/commitlog/00000000000000000000")).unwrap();
+    let pair = Pair::new(dir, BrokerRole::AsyncMaster).await;
+    assert_eq!(max_offset(&pair.master, "Expired").await, 5);
+    eventually("the slave knows the queue", async || {
+        max_offset(&pair.slave, "Expired").await == 5
+            && log_end(&pair.slave).await == log_end(&pair.master).await
+    })
+    .await;
+    let kept = pair.slave.stop().await;
+    drop(pair.master);
+    let promoted = Fixture::in_folder(kept, |_| {}).await;
+    send_all(&promoted, "Expired", &["next"]).await;
+    assert_eq!(max_offset(&promoted, "Expired").await, 6);
+    let pull = promoted.pull(&from("Expired", 0, 5)).await;
+    let found = records(&pull.body);
+    let found: Vec<_> = found.iter().map(|record| record.body()).collect();
+    assert_eq!(found, [b"next"]);
 }

@@ -531,6 +531,9 @@ pub struct AllTopicsRequestHeader {
     /// Ours: a slave wants to hear which topics were deleted, too.
     #[header(optional)]
     pub deleted_topics: Option<bool>,
+    /// Ours: where the slave's log begins; it wants to hear the ends of queues of whose messages it has none.
+    #[header(optional)]
+    pub queue_ends_before: Option<i64>,
 }
 
 /// GET_BROKER_RUNTIME_INFO; Java's has no fields. Ours: a slave says which change of each table it has, as this request's answer told

@@ -84,13 +84,13 @@ impl<F: MappedFile> Queue<F> {
         if self.end() >= end {
             return Ok(());
         }
-        let is_empty = self.files.read().is_empty();
-        if is_empty && self.end() == 0 {
+        if self.files.read().is_empty() && self.end() == 0 {
             self.cut(disk, 0)?;
         }
         self.skip_to(disk, files, end - 1)?;
         self.fill(disk, files, end - 1..end)?;
-        if is_empty {
+        // Also where the disk was full before the last place the time before.
+        if self.message_behind(self.min(), end)?.is_none() {
             self.min.store(end, Ordering::Release);
         }
         Ok(())

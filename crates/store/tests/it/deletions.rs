@@ -2,8 +2,14 @@
 
 use crate::harness::*;
 use disk::{Disk, SimDisk, SimRandom};
+use std::collections::BTreeMap;
 use std::path::Path;
-use store::{FlushType, Store, StoreSettings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::{FlushType, PhysicalOffset, Store, StoreSettings};
+
+/// A master whose log has lost nothing.
+const BEGINNING: PhysicalOffset = PhysicalOffset(0);
 
 fn settings() -> StoreSettings {
     small(FlushType::Async)
@@ -272,10 +278,10 @@ fn a_slave_deletes_a_topic_where_its_master_has() {
                 }
             };
             let deleted = master.deleted_topics();
-            let mut done = slave.delete_topics_before(&deleted).unwrap();
-            done.sort();
-            assert_eq!(done, ["%LMQ%x", "T"]);
-            assert_eq!(slave.delete_topics_before(&deleted).unwrap(), [""; 0]);
+            let done = slave.match_deletions(&deleted, BEGINNING).unwrap();
+            assert_eq!(done.deleted, ["%LMQ%x", "T"]);
+            let again = slave.match_deletions(&deleted, BEGINNING).unwrap();
+            assert_eq!(again, store::MatchedDeletions::default());
             same(&slave, "at once");
             fill(&master, b"later", 3);
             slave_of(&master, &slave);
@@ -303,7 +309,7 @@ fn a_slaves_deletion_that_finds_no_space_is_made_again() {
     let (slave, _) = open(&disk, &replica());
     slave_of(&master, &slave);
     disk.set_free(Some(0));
-    let refused = slave.delete_topics_before(&deleted).unwrap_err();
+    let refused = slave.match_deletions(&deleted, BEGINNING).unwrap_err();
     assert!(
         !matches!(
             refused,
@@ -312,6 +318,154 @@ fn a_slaves_deletion_that_finds_no_space_is_made_again() {
         "{refused}"
     );
     disk.set_free(None);
-    assert_eq!(slave.delete_topics_before(&deleted).unwrap(), ["T"]);
+    let done = slave.match_deletions(&deleted, BEGINNING).unwrap();
+    assert_eq!(done.deleted, ["T"]);
     assert_eq!(drain_places(&slave, "T", 0), drain_places(&master, "T", 0));
+}
+
+/// The records of a topic that its master has deleted further on come to the slave, which knows: no place is given twice.
+#[test]
+fn a_slave_that_knows_of_a_deletion_ahead_gives_what_is_before_it_no_place() {
+    for lost in DERIVED {
+        for had in [0, 5, 20] {
+            let (master, _) = open(&SimDisk::new(), &settings());
+            let disk = SimDisk::new();
+            let (slave, _) = open(&disk, &replica());
+            fill(&master, b"old", had);
+            slave_of(&master, &slave);
+            slave.flush_consumequeues(0, true).unwrap();
+            fill(&master, b"old", 20 - had);
+            let before = master.max_physical();
+            master.delete_topic("T").unwrap();
+            let deleted = master.deleted_topics();
+            fill(&master, b"new", 7);
+            let done = slave.match_deletions(&deleted, BEGINNING).unwrap();
+            assert_eq!(done.deleted, ["T"]);
+            assert_eq!(slave.queue_max_offset("T", 0).0, 0);
+            let mut at = slave.max_physical();
+            while at < before {
+                let most = (before.0 - at.0) as usize;
+                let bytes = master.raw(at, most).unwrap().expect("the master has it");
+                at = slave.append_raw(at, &bytes, NOW).unwrap().end;
+                settle(&slave);
+            }
+            assert_eq!(slave.queue_ids("T"), [] as [i32; 0], "{had}");
+            slave_of(&master, &slave);
+            let same = |slave: &Store<SimDisk>| {
+                assert_eq!(
+                    drain_places(slave, "T", 0),
+                    drain_places(&master, "T", 0),
+                    "{had} {lost}"
+                );
+                assert_eq!(drain(slave, "Other", 0).len(), 27);
+                assert_eq!(slave.taken_places(), 0, "{had} {lost}");
+            };
+            same(&slave);
+            slave.shutdown().unwrap();
+            drop(slave);
+            let disk = disk.kill();
+            lose(&disk, lost);
+            let (slave, _) = open(&disk, &replica());
+            settle(&slave);
+            same(&slave);
+        }
+    }
+}
+
+/// What was a master once deleted a topic that the master of now has: the deletion is undone, or becomes that of the master.
+#[test]
+fn a_slaves_deletions_become_its_masters() {
+    for lost in DERIVED {
+        for again in [false, true] {
+            let (master, _) = open(&SimDisk::new(), &settings());
+            let disk = SimDisk::new();
+            let (slave, _) = open(&disk, &settings());
+            fill(&master, b"old", 20);
+            slave
+                .append_raw(
+                    BEGINNING,
+                    &master.raw(BEGINNING, usize::MAX).unwrap().unwrap(),
+                    NOW,
+                )
+                .unwrap();
+            settle(&slave);
+            if again {
+                master.delete_topic("T").unwrap();
+                fill(&master, b"new", 3);
+                slave_of(&master, &slave);
+            }
+            slave.delete_topic("T").unwrap();
+            slave.flush_consumequeues(0, true).unwrap();
+            drop(slave);
+            let disk = disk.kill();
+            let (slave, _) = open(&disk, &replica());
+            assert_eq!(slave.queue_ids("T"), [] as [i32; 0]);
+            fill(&master, b"more", 5);
+            slave_of(&master, &slave);
+            let told = master.deleted_topics();
+            // A master whose log begins behind the deletion has forgotten it.
+            let forgotten = slave
+                .match_deletions(&BTreeMap::new(), slave.max_physical())
+                .unwrap();
+            assert_eq!(forgotten.restored, [""; 0]);
+            let done = slave.match_deletions(&told, BEGINNING).unwrap();
+            assert_eq!((done.deleted, done.restored), (Vec::new(), vec!["T".to_owned()]));
+            assert_eq!(slave.deleted_topics(), told);
+            let same = |slave: &Store<SimDisk>| {
+                assert_eq!(
+                    drain_places(slave, "T", 0),
+                    drain_places(&master, "T", 0),
+                    "{again} {lost}"
+                );
+                assert_eq!(slave.queue_bounds("T", 0), master.queue_bounds("T", 0));
+            };
+            same(&slave);
+            fill(&master, b"later", 2);
+            slave_of(&master, &slave);
+            same(&slave);
+            drop(slave);
+            let disk = disk.kill();
+            lose(&disk, lost);
+            let (slave, _) = open(&disk, &replica());
+            settle(&slave);
+            same(&slave);
+            assert_eq!(slave.deleted_topics(), told);
+        }
+    }
+}
+
+/// Counts what is logged.
+struct Lines(Arc<AtomicU64>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_slave_that_does_not_know_of_a_deletion_yet_says_little() {
+    let lines = Arc::new(AtomicU64::new(0));
+    tracing::subscriber::with_default(Lines(Arc::clone(&lines)), || {
+        let (master, _) = open(&SimDisk::new(), &settings());
+        let (slave, _) = open(&SimDisk::new(), &replica());
+        fill(&master, b"old", 60);
+        slave_of(&master, &slave);
+        master.delete_topic("T").unwrap();
+        fill(&master, b"new", 50);
+        slave_of(&master, &slave);
+        assert_eq!(slave.taken_places(), 50);
+    });
+    // At 1, 2, 4, 8, 16 and 32 of them.
+    assert_eq!(lines.load(Ordering::Relaxed), 6);
 }

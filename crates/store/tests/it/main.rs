@@ -22,6 +22,7 @@ mod index;
 mod log_damage;
 mod missing_units;
 mod multi;
+mod queue_ends;
 mod raw;
 mod record_starts;
 mod refusals;

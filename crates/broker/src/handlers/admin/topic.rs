@@ -14,7 +14,7 @@ use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicLis
 use protocol::header::broker::{AllTopicsRequestHeader, CreateTopicRequestHeader, TopicRequestHeader};
 use remoting::Request;
 use serde::{Deserialize, Serialize};
-use store::{PhysicalOffset, QueueOffset, Store};
+use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
 
 use super::{Error, answer_when_forgotten, answer_when_settled, refuse};
 use crate::clients::Consumers;
@@ -79,6 +79,20 @@ struct AllTopics {
     /// Topic to the position of the log before which nothing of it counts.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "positions")]
     deleted_topics: Option<BTreeMap<String, PhysicalOffset>>,
+    /// Where the log begins: deletions before that are forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_log_min_offset: Option<i64>,
+    /// Ends of queues by topic and queue id.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "queue_ends")]
+    queue_ends: Option<QueueEnds>,
+}
+
+fn queue_ends<S: serde::Serializer>(ends: &Option<QueueEnds>, serializer: S) -> Result<S::Ok, S::Error> {
+    let topics = ends.iter().flatten().map(|(topic, queues)| {
+        let queues = queues.iter().map(|(id, end)| (id.to_string(), end.0));
+        (topic, queues.collect::<BTreeMap<_, _>>())
+    });
+    serializer.collect_map(topics)
 }
 
 fn positions<S: serde::Serializer>(
@@ -197,14 +211,23 @@ impl<D: Disk> Topic<D> {
         }
     }
 
-    /// GET_ALL_TOPIC_CONFIG. A slave of ours wants to know where in the log topics were deleted.
+    /// GET_ALL_TOPIC_CONFIG. A slave of ours wants to know where in the log topics were deleted, and the ends of
+    /// queues that its log does not tell.
     pub fn all(&self, request: Request, _: MayWait) {
         let header = request.frame.header::<AllTopicsRequestHeader>();
-        let is_slave = header.is_ok_and(|header| header.deleted_topics == Some(true));
+        let header = header.unwrap_or_default();
+        let is_slave = header.deleted_topics == Some(true);
         // The topics first: what is not among them is among the deleted ones.
         let file = self.topics.file();
+        let deleted_topics = is_slave.then(|| self.store.deleted_topics());
         request.responder.body(&AllTopics {
-            deleted_topics: is_slave.then(|| self.store.deleted_topics()),
+            // After the deletions: what is not among them for having expired is before it.
+            commit_log_min_offset: is_slave.then(|| self.store.min_physical().0),
+            // Those of a topic that is deleted meanwhile are not among them: the slave would keep them for the next of its name.
+            queue_ends: header
+                .queue_ends_before
+                .map(|begin| self.store.ends_before(PhysicalOffset(begin))),
+            deleted_topics,
             file,
         });
     }
