@@ -37,8 +37,10 @@ pub const TOPICS_MAX: usize = 1_000_000;
 #[serde(rename_all = "camelCase", default)]
 pub struct TopicFile {
     /// Version of the table.
+    #[serde(deserialize_with = "protocol::body::de::or_default")]
     pub data_version: DataVersion,
     /// Topic name to settings.
+    #[serde(deserialize_with = "protocol::body::de::or_default")]
     pub topic_config_table: BTreeMap<String, TopicConfig>,
 }
 
