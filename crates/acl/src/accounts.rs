@@ -80,6 +80,8 @@ impl fmt::Display for Refused {
     }
 }
 
+impl std::error::Error for Refused {}
+
 /// Addresses that need no key.
 #[derive(Debug, Clone)]
 struct White {
@@ -187,6 +189,36 @@ impl Accounts {
         }
         account.permits(frame)
     }
+
+    /// Whether an account that was let in has a permission which its request does not show: for what a stored message says, or
+    /// what a handler finds out. `key` is what [`access_key`] gave, `peer` where the request came from.
+    pub fn permits(
+        &self,
+        key: Option<&str>,
+        peer: IpAddr,
+        resource: Resource<'_>,
+        needed: Permission,
+    ) -> Result<(), Refused> {
+        if self.white_for(peer).is_some() {
+            return Ok(());
+        }
+        let Some(account) = key.and_then(|key| self.by_key.get(key)) else {
+            return Err(Refused {
+                reason: Reason::UnknownAccount,
+                text: format!("No acl config for {}", key.unwrap_or_default()),
+                rule: None,
+            });
+        };
+        if account.white.matches(peer) || account.is_unbound_admin() {
+            return Ok(());
+        }
+        account.permits_one(resource, needed)
+    }
+}
+
+/// The account that a request names.
+pub fn access_key(frame: &Frame) -> Option<&str> {
+    identity(frame).0
 }
 
 /// The account and the signature that a request names. The last ones, as in Java's map.
@@ -217,10 +249,14 @@ impl Account {
             });
         }
         // With a single permission an admin is bound to all defaults, as in Java.
-        if self.config.admin && self.topics.is_empty() && self.groups.is_empty() {
+        if self.is_unbound_admin() {
             return Ok(());
         }
         each_need(frame, |resource, needed| self.permits_one(resource, needed))
+    }
+
+    fn is_unbound_admin(&self) -> bool {
+        self.config.admin && self.topics.is_empty() && self.groups.is_empty()
     }
 
     fn permits_one(&self, resource: Resource<'_>, needed: Permission) -> Result<(), Refused> {
@@ -363,6 +399,37 @@ accounts:
             Some(("10.1.1.1", "conf/plain_acl.yml"))
         );
         assert_eq!(accounts.white_for([10, 1, 1, 2].into()), None);
+    }
+
+    #[test]
+    fn what_a_request_does_not_show_is_permitted_by_the_same_rules() {
+        let accounts = accounts();
+        let (topic, group) = (Resource::Topic("topicA"), Resource::Group("groupA"));
+        let ask = |key: Option<&str>, last: [u8; 4], what, needed| {
+            text(accounts.permits(key, last.into(), what, needed))
+        };
+        let (pub_, sub, other) = (Permission::Pub, Permission::Sub, [1, 1, 1, 1]);
+        assert_eq!(
+            ask(Some("RocketMQ"), other, Resource::Topic("topicB"), pub_),
+            "allowed"
+        );
+        let refused = ask(Some("RocketMQ"), other, topic, sub);
+        assert!(
+            refused.ends_with("topicPerms topicA=DENY, SUB is needed"),
+            "{refused}"
+        );
+        let refused = ask(Some("RocketMQ"), other, group, sub);
+        assert!(
+            refused.ends_with("groupPerms groupA=DENY, SUB is needed"),
+            "{refused}"
+        );
+        assert_eq!(ask(Some("adminuser"), other, topic, sub), "allowed");
+        let bound = ask(Some("halfadmin"), other, topic, sub);
+        assert!(bound.ends_with("topicA=PUB, SUB is needed"), "{bound}");
+        for key in [None, Some("gone")] {
+            assert!(ask(key, other, topic, pub_).contains("No acl config for"));
+            assert_eq!(ask(key, [10, 1, 1, 1], topic, pub_), "allowed");
+        }
     }
 
     #[test]

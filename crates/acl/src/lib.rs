@@ -26,7 +26,7 @@ mod permission;
 mod signature;
 mod yaml;
 
-pub use accounts::{Accounts, Reason, Refused};
+pub use accounts::{Accounts, Reason, Refused, access_key};
 pub use address::{BadPattern, Pattern};
 pub use credentials::Credentials;
 pub use edit::{AccountUpdate, Document};

@@ -29,6 +29,14 @@ impl<'a> Resource<'a> {
             None => Resource::Topic(name),
         }
     }
+
+    /// What a send needs: to a retry topic SUB on its group.
+    pub fn needed_to_send(self) -> Permission {
+        match self {
+            Resource::Group(_) => Permission::Sub,
+            Resource::Topic(_) => Permission::Pub,
+        }
+    }
 }
 
 #[derive(Header)]
@@ -85,10 +93,10 @@ pub fn each_need<'f, E>(
         // single messages need. 5.x has both.
         request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
             match frame.header::<SendNames<'f>>().ok().and_then(|names| names.topic) {
-                Some(topic) => match Resource::topic(&topic) {
-                    group @ Resource::Group(_) => each(group, Permission::Sub),
-                    topic @ Resource::Topic(_) => each(topic, Permission::Pub),
-                },
+                Some(topic) => {
+                    let resource = Resource::topic(&topic);
+                    each(resource, resource.needed_to_send())
+                }
                 None => Ok(()),
             }
         }

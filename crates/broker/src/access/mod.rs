@@ -2,11 +2,14 @@
 
 mod files;
 
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use acl::{Accounts, Reason, Refused};
+use acl::{Accounts, Permission, Reason, Refused, Resource};
 use arc_swap::ArcSwap;
+use protocol::Frame;
 use remoting::Request;
 
 pub use files::{AccessFiles, ChangeError, LoadError};
@@ -31,6 +34,33 @@ impl Guard {
             accounts: self.accounts.load(),
             guard: self,
         }
+    }
+
+    /// Whether the account of a request that was let in has a permission which the request itself does not show. A refusal is
+    /// counted and told as those of the gate.
+    pub fn permits(
+        &self,
+        request: &Frame,
+        peer: IpAddr,
+        resource: Resource<'_>,
+        needed: Permission,
+    ) -> Result<(), Refused> {
+        let key = acl::access_key(request);
+        let permitted = self.accounts.load().permits(key, peer, resource, needed);
+        if let Err(refused) = &permitted {
+            self.note(refused, request.code, peer);
+        }
+        permitted
+    }
+
+    fn note(&self, refused: &Refused, code: i32, peer: impl Display) {
+        if let Some(count) = self.refused.get(refused.reason.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        logs::limited!(
+            warn,
+            "access control: request {code} of {peer} refused: {refused}"
+        );
     }
 
     /// These count from now on.
@@ -60,14 +90,7 @@ impl Watch<'_> {
     pub fn refusal(&self, request: &Request) -> Option<Refused> {
         let peer = request.responder.peer().address();
         let refused = self.accounts.judge(&request.frame, peer.ip()).err()?;
-        if let Some(count) = self.guard.refused.get(refused.reason.index()) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let code = request.frame.code;
-        logs::limited!(
-            warn,
-            "access control: request {code} of {peer} refused: {refused}"
-        );
+        self.guard.note(&refused, request.frame.code, peer);
         Some(refused)
     }
 }

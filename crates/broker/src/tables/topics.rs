@@ -190,7 +190,7 @@ fn start_topics(id: &Identity) -> Vec<TopicConfig> {
         topic(&id.broker, 1, switched(id.broker_topic)),
         topic("OFFSET_MOVED_EVENT", 1, rw),
         topic(SCHEDULE_TOPIC, 18, rw),
-        topic(&format!("{}_REPLY_TOPIC", id.cluster), 1, rw),
+        topic(&name::reply_topic(&id.cluster), 1, rw),
     ];
     if id.auto_create {
         topics.push(template(id.default_queues));

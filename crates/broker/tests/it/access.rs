@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use acl::Credentials;
+use broker::settings::Settings;
 use protocol::code::{request, response};
 use protocol::header::Short;
 use protocol::header::broker::*;
@@ -45,12 +46,17 @@ fn write(home: &Path, text: &str) {
 
 impl Guarded {
     async fn new(text: &str) -> Guarded {
+        Guarded::with(text, |_| {}).await
+    }
+
+    async fn with(text: &str, change: impl FnOnce(&mut Settings)) -> Guarded {
         let dir = TempDir::new().unwrap();
         write(dir.path(), text);
         let home = dir.path().display().to_string();
         let fixture = Fixture::in_folder(dir, |settings| {
             settings.broker.acl_enable = true;
             settings.broker.rocketmq_home = Some(home);
+            change(settings);
         })
         .await;
         Guarded {
@@ -120,6 +126,88 @@ async fn only_signed_requests_of_accounts_are_served() {
     ] {
         assert_eq!(table.get(reason).map(String::as_str), Some(count), "{reason}");
     }
+    guarded.fixture.stop().await;
+}
+
+/// The end of a queue.
+async fn end_of(guarded: &Guarded, topic: &str) -> i64 {
+    let header = QueueRequestHeader {
+        topic: topic.into(),
+        queue_id: 0,
+    };
+    let answer = guarded
+        .ask(&guarded.admin, request::GET_MAX_OFFSET, &header, "")
+        .await;
+    answer.field("offset").unwrap().parse().unwrap()
+}
+
+const NO_PUB: &str = "No default permission for topic:Denied, account RocketMQ of conf/plain_acl.yml:2: \
+                      defaultTopicPerm DENY, PUB is needed";
+
+fn assert_denied(answer: &Frame, expected: &str) {
+    let expected = format!("org.apache.rocketmq.acl.common.AclException: {expected}");
+    assert_eq!(
+        (answer.code, remark(answer)),
+        (response::SYSTEM_ERROR, &*expected)
+    );
+}
+
+/// `Allowed` alone may be sent to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_a_message_names_needs_what_a_send_to_it_needs() {
+    let guarded = Guarded::with(ACCOUNTS, |s| s.store.enable_multi_dispatch = true).await;
+    let text = |names: &str| format!("INNER_MULTI_DISPATCH\x01{names}");
+    let send = |client, names: &str| {
+        let text = text(names);
+        let guarded = &guarded;
+        async move {
+            let header = to("Allowed", 0, &text);
+            guarded
+                .ask(client, request::SEND_MESSAGE_V2, &Short(&header), "x")
+                .await
+        }
+    };
+    assert_denied(&send(&guarded.user, "%LMQ%a,Allowed,Denied").await, NO_PUB);
+    let retry = send(&guarded.user, "%RETRY%closed").await;
+    assert_eq!(retry.code, response::SUCCESS, "defaultGroupPerm is SUB");
+    for (client, names) in [(&guarded.user, "%LMQ%a"), (&guarded.admin, "Denied,%LMQ%a,")] {
+        let sent = send(client, names).await;
+        assert_eq!(sent.code, response::SUCCESS, "{names}: {:?}", sent.remark);
+    }
+    assert_eq!(end_of(&guarded, "Denied").await, 1);
+    guarded.fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_to_another_topic_than_that_for_replies_is_a_send() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let made = guarded
+        .send(&guarded.admin, request::SEND_MESSAGE_V2, "Denied")
+        .await;
+    assert_eq!(made.code, response::SUCCESS);
+    let reply = |client, code, topic| {
+        let guarded = &guarded;
+        async move {
+            let header = to(topic, 0, "REPLY_TO_CLIENT\x01z");
+            match code {
+                request::SEND_REPLY_MESSAGE => guarded.ask(client, code, &header, "x").await,
+                _ => guarded.ask(client, code, &Short(&header), "x").await,
+            }
+        }
+    };
+    for code in [request::SEND_REPLY_MESSAGE, request::SEND_REPLY_MESSAGE_V2] {
+        assert_denied(&reply(&guarded.user, code, "Denied").await, NO_PUB);
+        for (client, topic) in [
+            (&guarded.user, "DefaultCluster_REPLY_TOPIC"),
+            (&guarded.user, "Allowed"),
+            (&guarded.admin, "Denied"),
+        ] {
+            let answer = reply(client, code, topic).await;
+            let expected = "push reply message fail, channel of <z> not found.";
+            assert_eq!(remark(&answer), expected, "{topic}");
+        }
+    }
+    assert_eq!(end_of(&guarded, "Denied").await, 3, "the admin's");
     guarded.fixture.stop().await;
 }
 

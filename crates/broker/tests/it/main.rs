@@ -14,6 +14,7 @@ mod groups;
 mod live_flush;
 mod live_retention;
 mod live_settings;
+mod multi_dispatch;
 mod name_servers;
 mod operators;
 mod pairs;

@@ -837,3 +837,24 @@ pub(crate) const LIVE: [&str; 4] = [
     "transactionCheckMax",
     "transactionCheckInterval",
 ];
+
+/// The message goes to the queues that it names when it is committed. Its copies would be there as often as it was checked.
+#[test]
+fn a_half_message_is_not_in_the_queues_that_it_names() {
+    let world = World::new(|s| {
+        s.store.enable_lmq = true;
+        s.store.enable_multi_dispatch = true;
+        s.broker.transaction_check_max = 2;
+    });
+    let named = "\u{2}INNER_MULTI_DISPATCH\u{1}%LMQ%a,Other";
+    let given_up = world.half(named, "given up");
+    for _ in 0..4 {
+        world.pass(LATER);
+    }
+    assert_eq!(world.bodies(CHECK_MAX_TIME_TOPIC, 0), ["given up"]);
+    let end = |topic, id| world.parts.log.store.queue_max_offset(topic, id).0;
+    assert_eq!((given_up.0, end("%LMQ%a", 0), end("Other", 2)), (0, 0, 0));
+    let committed = world.half(named, "committed");
+    assert_eq!(world.end(committed, COMMIT).code, response::SUCCESS);
+    assert_eq!((end("%LMQ%a", 0), end("Other", 2)), (1, 1));
+}

@@ -53,6 +53,10 @@ pub enum Error {
         queues: i32,
         peer: SocketAddr,
     },
+    #[error("the message is illegal: INNER_MULTI_DISPATCH names {0}, which only the broker writes to.")]
+    ReservedQueue(String),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("subscription group not exist, {0}")]
     GroupUnknown(String),
     #[error("the broker[{0}] sending transaction message is forbidden")]
@@ -115,6 +119,7 @@ impl Error {
             | Error::TooFewInSync
             | Error::NotYet(_)
             | Error::Name(_)
+            | Error::Access(_)
             | Error::Queue { .. }
             | Error::Batch(_)
             | Error::LmqNumber(_) => response::SYSTEM_ERROR,
@@ -124,9 +129,11 @@ impl Error {
             Error::Slave => response::SERVICE_NOT_AVAILABLE,
             Error::TopicUnknown { .. } => response::TOPIC_NOT_EXIST,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Error::BatchKind | Error::BatchEmpty | Error::TooLong { .. } | Error::Illegal { .. } => {
-                response::MESSAGE_ILLEGAL
-            }
+            Error::BatchKind
+            | Error::BatchEmpty
+            | Error::ReservedQueue(_)
+            | Error::TooLong { .. }
+            | Error::Illegal { .. } => response::MESSAGE_ILLEGAL,
             Error::Append { why, .. } => match why {
                 store::AppendError::BatchTooLong { .. } => response::MESSAGE_ILLEGAL,
                 store::AppendError::NoSpace(_) => response::SYSTEM_ERROR,
@@ -283,7 +290,30 @@ impl<D: Disk> Send<D> {
             self.plan_single(&mut plan, target.delay, &text, &header, frame, settings, scratch)?;
         }
         plan.records.end = scratch.records.len();
+        if settings.store.enable_multi_dispatch {
+            // As they are stored: that is what the store reads.
+            for record in scratch.records.get(plan.records.clone()).unwrap_or_default() {
+                let text = scratch.text.get(record.properties.clone()).unwrap_or_default();
+                self.check_dispatch(text, frame, peer)?;
+            }
+        }
         Ok(plan)
+    }
+
+    /// A message is in the queues, too, that its property INNER_MULTI_DISPATCH names: what holds for a send to their topics holds
+    /// for it. (Java asks neither whether they may be sent to nor for a permission.) Light message queues belong to no topic.
+    pub(super) fn check_dispatch(&self, text: &[u8], frame: &Frame, peer: SocketAddr) -> Result<(), Error> {
+        let named = properties::get_str(text, names::INNER_MULTI_DISPATCH).unwrap_or_default();
+        for queue in named.split(',').filter(|queue| !name::is_lmq(queue)) {
+            if !name::may_be_sent_to(queue) {
+                return Err(Error::ReservedQueue(queue.to_owned()));
+            }
+            if let Some(access) = self.access.as_ref().filter(|_| !queue.is_empty()) {
+                let resource = acl::Resource::topic(queue);
+                access.permits(frame, peer.ip(), resource, resource.needed_to_send())?;
+            }
+        }
+        Ok(())
     }
 
     fn check_broker(

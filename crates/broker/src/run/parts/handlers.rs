@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 use disk::Disk;
 
 use super::{Builder, Log, Replication};
+use crate::access::Guard;
 use crate::clients::Clients;
 use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::Delivery;
@@ -50,7 +51,7 @@ impl<D: Disk + Clone> Builder<D> {
         Handlers {
             gate: Gate {
                 waiting_sends: Arc::clone(made.log.appender.acknowledgements.budget()),
-                access: self.access.as_ref().map(|files| Arc::clone(&files.guard)),
+                access: self.guard(),
             },
             reput: Arc::clone(&made.log.reput),
             send: self.send(&made.clients, &made.log),
@@ -78,6 +79,11 @@ impl<D: Disk + Clone> Builder<D> {
             admin: self.admin(made),
             lanes: made.lanes.clone(),
         }
+    }
+
+    /// Access control, where it is on.
+    fn guard(&self) -> Option<Arc<Guard>> {
+        self.access.as_ref().map(|files| Arc::clone(&files.guard))
     }
 
     fn admin(&self, made: &Made<D>) -> Admin<D> {
@@ -166,6 +172,7 @@ impl<D: Disk + Clone> Builder<D> {
             groups: Arc::clone(&self.loaded.tables.groups),
             producers: Arc::clone(&clients.producers),
             appender: Arc::clone(&log.appender),
+            access: self.guard(),
             stats: Arc::clone(&log.stats),
             clock: Arc::clone(&self.clock),
             region,
