@@ -53,6 +53,8 @@ pub enum Error {
         queues: i32,
         peer: SocketAddr,
     },
+    #[error("java.lang.NumberFormatException: For input string: \"{0}\" (property DELAY)")]
+    Delay(String),
     #[error("the message is illegal: INNER_MULTI_DISPATCH names {0}, which only the broker writes to.")]
     ReservedQueue(String),
     #[error("{0}")]
@@ -120,6 +122,7 @@ impl Error {
             | Error::NotYet(_)
             | Error::Name(_)
             | Error::Access(_)
+            | Error::Delay(_)
             | Error::Queue { .. }
             | Error::Batch(_)
             | Error::LmqNumber(_) => response::SYSTEM_ERROR,
@@ -514,16 +517,18 @@ impl<D: Disk> Send<D> {
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
         let wanted = text.wanted();
-        let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
+        let kind = sys_flag::transaction_type(plan.sys_flag);
+        let may_be_delayed = wanted.is_half() || matches!(kind, 0 | sys_flag::TRANSACTION_COMMIT);
+        let level = match delay {
+            Some(level) => level,
+            None if may_be_delayed => delay_level(wanted)?,
+            None => 0,
+        };
         // A consumer of before 4.6.1 leaves TRAN_MSG in what it sends to its retry topic (5.3.3, SendMessageProcessor).
         if wanted.is_half() && !(plan.reconsume_times > 0 && level > 0) {
             return self.plan_half(plan, delay, text, header, frame, settings, scratch);
         }
-        let parked = level > 0
-            && matches!(
-                sys_flag::transaction_type(plan.sys_flag),
-                0 | sys_flag::TRANSACTION_COMMIT
-            );
+        let parked = level > 0 && matches!(kind, 0 | sys_flag::TRANSACTION_COMMIT);
         let start = scratch.text.len();
         let cluster = settings.broker.broker_cluster_name.as_str();
         if parked {
@@ -631,8 +636,7 @@ fn plan_batch<'a>(
     settings: &Settings,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
-    let delayed = outer.wanted().delay.and_then(parse_int).unwrap_or(0) > 0;
-    if delayed || sys_flag::transaction_type(flags) != 0 {
+    if delay_level(outer.wanted())? > 0 || sys_flag::transaction_type(flags) != 0 {
         return Err(Error::BatchKind);
     }
     let mut shared = Vec::new();
@@ -675,6 +679,10 @@ fn plan_batch<'a>(
     Ok(())
 }
 
-fn parse_int(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// The delay level that a message asks for; 0 for none. A producer whose level is no number means to delay.
+fn delay_level(wanted: &Wanted<'_>) -> Result<i32, Error> {
+    let Some(text) = wanted.delay else { return Ok(0) };
+    let text = String::from_utf8_lossy(text);
+    text.parse()
+        .map_err(|_| Error::Delay(text.chars().take(64).collect()))
 }
