@@ -17,10 +17,10 @@ use protocol::header::broker::{EndTransactionRequestHeader, ResumeCheckHalfMessa
 use remoting::Request;
 use store::{AppendError, NewRecord, PhysicalOffset};
 
-use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Stored, Waiter};
+use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
-use crate::transaction::{QUEUE, append_mark, committed, is_half_record};
+use crate::transaction::{End, Ends, QUEUE, append_mark, committed, is_half_record};
 
 /// What the handler needs.
 pub struct Transaction<D: Disk> {
@@ -28,6 +28,8 @@ pub struct Transaction<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Where half messages are, and where messages and marks go.
     pub appender: Arc<Appender<D>>,
+    /// How half messages were ended lately.
+    pub ends: Arc<Ends>,
     /// Delays of the delay levels.
     pub delay_levels: Arc<DelayLevels>,
     /// Time.
@@ -52,6 +54,8 @@ pub enum Error {
     TableOffset,
     #[error("The commit log offset wrong")]
     LogOffset,
+    #[error("The half message was {0} before")]
+    Ended(End),
     #[error("the half message does not say where it belongs")]
     NoTarget,
     #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
@@ -87,19 +91,25 @@ impl Error {
             | Error::Group
             | Error::TableOffset
             | Error::LogOffset
+            | Error::Ended(_)
             | Error::NoTarget
             | Error::Resume(_) => response::SYSTEM_ERROR,
         }
     }
 }
 
+/// Marks a half message as ended.
+type Mark = Box<dyn FnOnce() + Send>;
+
 /// How a transaction ended.
 enum Outcome {
     Committed {
-        stored: Stored,
+        /// Where the log ends behind the message.
+        end: PhysicalOffset,
         /// Its producer waits until it is safe.
         waits: bool,
-        half_offset: i64,
+        /// What is to be marked; nothing where it was committed before.
+        half_offset: Option<i64>,
     },
     RolledBack,
     /// It stays open.
@@ -133,19 +143,19 @@ impl<D: Disk> Transaction<D> {
             .and_then(|header| self.end_one(&header, &settings, now));
         match ended {
             Ok(Outcome::Committed {
-                stored,
+                end,
                 waits,
                 half_offset,
             }) => {
                 let waiter = Waiter {
-                    end: stored.end,
+                    end,
                     topic: None,
                     made_topic: false,
                     since_ms: now,
                     safety: Safety::default(),
                     answer: Answer::Commit(CommitAnswer {
                         responder,
-                        mark: self.mark(half_offset),
+                        mark: half_offset.map_or_else(|| Box::new(|| {}) as Mark, |half| self.mark(half)),
                     }),
                 };
                 self.appender.acknowledge(waiter, waits, &settings);
@@ -187,7 +197,41 @@ impl<D: Disk> Transaction<D> {
             return Err(Error::NoRecord);
         };
         check(header, &half)?;
-        let half_offset = header.tran_state_table_offset;
+        let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
+        let end = if commits { End::Committed } else { End::RolledBack };
+        let half_offset = half.queue_offset();
+        let first = properties::get_str(half.properties(), names::TRANSACTION_PREPARED_QUEUE_OFFSET);
+        match self
+            .ends
+            .begin(half_offset, first.and_then(|first| first.parse().ok()), end)
+        {
+            Ok(()) => {
+                let outcome = self.store_end(&half, commits, waits, settings, now);
+                if outcome.is_err() {
+                    self.ends.forget(half_offset);
+                }
+                outcome
+            }
+            Err(before) if before != end => Err(Error::Ended(before)),
+            Err(End::Committed) => Ok(Outcome::Committed {
+                end: self.appender.store.max_physical(),
+                waits,
+                half_offset: None,
+            }),
+            Err(_) => Ok(Outcome::RolledBack),
+        }
+    }
+
+    /// Stores the message of a commit, or the mark of a rollback.
+    fn store_end(
+        &self,
+        half: &View<'_>,
+        commits: bool,
+        waits: bool,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<Outcome, Error> {
+        let half_offset = half.queue_offset();
         if !commits {
             append_mark(&self.appender, half_offset, now)?;
             if settings.is_sync_flush() {
@@ -197,18 +241,17 @@ impl<D: Disk> Transaction<D> {
             return Ok(Outcome::RolledBack);
         }
         let mut text = Vec::with_capacity(half.properties().len() + 16);
-        let message = committed(&half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
+        let message = committed(half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
         let stored = self.appender.append_copy(&message, now)?;
-        let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
         Ok(Outcome::Committed {
-            stored,
+            end: stored.end,
             waits,
-            half_offset,
+            half_offset: Some(half_offset),
         })
     }
 
     /// Marks a half message as ended whose message is stored. A crash before that asks once more. It must not lose the message.
-    fn mark(&self, half_offset: i64) -> Box<dyn FnOnce() + Send> {
+    fn mark(&self, half_offset: i64) -> Mark {
         let (appender, clock) = (Arc::clone(&self.appender), Arc::clone(&self.clock));
         Box::new(move || {
             if let Err(e) = append_mark(&appender, half_offset, clock.now_ms()) {

@@ -59,6 +59,7 @@ impl<D: Disk + Clone> Builder<D> {
             transaction: Transaction {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&made.log.appender),
+                ends: Arc::clone(&made.checks.ends),
                 delay_levels: Arc::clone(&self.levels),
                 clock: Arc::clone(&self.clock),
             },
