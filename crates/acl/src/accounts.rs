@@ -10,7 +10,7 @@ use protocol::Frame;
 
 use crate::address::Pattern;
 use crate::file::{Account, AclFile, Finding};
-use crate::need::{Resource, each_need, is_for_admins};
+use crate::need::{Resource, each_need, is_for_admins, is_of_tools};
 use crate::permission::Permission;
 use crate::signature::{ACCESS_KEY, SIGNATURE};
 
@@ -249,7 +249,7 @@ impl Account {
             });
         }
         // With a single permission an admin is bound to all defaults, as in Java.
-        if self.is_unbound_admin() {
+        if self.is_unbound_admin() || (self.config.admin && is_of_tools(frame.code)) {
             return Ok(());
         }
         each_need(frame, |resource, needed| self.permits_one(resource, needed))
@@ -399,6 +399,76 @@ accounts:
             Some(("10.1.1.1", "conf/plain_acl.yml"))
         );
         assert_eq!(accounts.white_for([10, 1, 1, 2].into()), None);
+    }
+
+    /// Java 4.9 asks for a signature alone.
+    #[test]
+    fn a_groups_offsets_and_locks_need_the_group() {
+        let locks = |group: &str, topic: &str| {
+            format!(
+                r#"{{"consumerGroup":"{group}","clientId":"c","mqSet":[{{"topic":"{topic}","brokerName":"b","queueId":0}}]}}"#
+            )
+        };
+        let (reset, clone) = (
+            request::INVOKE_BROKER_TO_RESET_OFFSET,
+            request::CLONE_GROUP_OFFSET,
+        );
+        let (lock, unlock) = (request::LOCK_BATCH_MQ, request::UNLOCK_BATCH_MQ);
+        for (code, fields, body, refused) in [
+            (
+                reset,
+                &[("group", "g"), ("topic", "topicC")][..],
+                String::new(),
+                "",
+            ),
+            (
+                reset,
+                &[("group", "groupA"), ("topic", "topicC")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                reset,
+                &[("group", "g"), ("topic", "topicA")],
+                String::new(),
+                "topic:topicA",
+            ),
+            (clone, &[("srcGroup", "g"), ("destGroup", "h")], String::new(), ""),
+            (
+                clone,
+                &[("srcGroup", "groupA"), ("destGroup", "h")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                clone,
+                &[("srcGroup", "g"), ("destGroup", "groupA")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                clone,
+                &[("srcGroup", "g"), ("destGroup", "h"), ("topic", "topicA")],
+                String::new(),
+                "topic:topicA",
+            ),
+            (lock, &[], locks("g", "topicC"), ""),
+            (lock, &[], locks("g", "%RETRY%g"), ""),
+            (lock, &[], locks("groupA", "topicC"), "group:groupA"),
+            (unlock, &[], locks("groupA", "topicC"), "group:groupA"),
+            (unlock, &[], locks("g", "topicA"), "topic:topicA"),
+        ] {
+            let verdict = text(judge("RocketMQ", code, fields, &body));
+            match refused {
+                "" => assert_eq!(verdict, "allowed", "{code} {fields:?} {body}"),
+                what => assert!(
+                    verdict.contains(&format!("No default permission for {what}")),
+                    "{verdict}"
+                ),
+            }
+        }
+        let tool = &[("group", "groupA"), ("topic", "topicA")];
+        assert_eq!(text(judge("halfadmin", reset, tool, "")), "allowed");
     }
 
     #[test]

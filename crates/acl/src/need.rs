@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use message::name::RETRY_PREFIX;
 use protocol::Frame;
-use protocol::body::broker::HeartbeatData;
+use protocol::body::broker::{HeartbeatData, LockBatchRequestBody};
 use protocol::code::request;
 use protocol::header::Header;
 
@@ -57,6 +57,19 @@ struct TopicName<'a> {
 }
 
 #[derive(Header)]
+struct GroupAndTopic<'a> {
+    group: Option<Cow<'a, str>>,
+    topic: Option<Cow<'a, str>>,
+}
+
+#[derive(Header)]
+struct ClonedNames<'a> {
+    src_group: Option<Cow<'a, str>>,
+    dest_group: Option<Cow<'a, str>>,
+    topic: Option<Cow<'a, str>>,
+}
+
+#[derive(Header)]
 struct GroupName<'a> {
     group: Option<Cow<'a, str>>,
 }
@@ -79,6 +92,29 @@ pub fn is_for_admins(code: i32) -> bool {
             | request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG
             | request::GET_BROKER_CLUSTER_ACL_CONFIG
     )
+}
+
+/// Is it a tool's, of which every admin may make use, also one that permissions bind?
+pub(crate) fn is_of_tools(code: i32) -> bool {
+    matches!(
+        code,
+        request::INVOKE_BROKER_TO_RESET_OFFSET | request::CLONE_GROUP_OFFSET
+    )
+}
+
+/// SUB on groups and topics.
+fn subscribed<E>(
+    groups: &[Option<Cow<'_, str>>],
+    topic: Option<&str>,
+    each: &mut impl FnMut(Resource<'_>, Permission) -> Result<(), E>,
+) -> Result<(), E> {
+    if let Some(topic) = topic.filter(|topic| !topic.trim().is_empty()) {
+        each(Resource::topic(topic), Permission::Sub)?;
+    }
+    groups
+        .iter()
+        .flatten()
+        .try_for_each(|group| each(Resource::Group(group), Permission::Sub))
 }
 
 /// Calls `each` with all that a request needs, until one is an error (RocketMQ 4.9.8, PlainAccessResource.parse).
@@ -125,6 +161,29 @@ pub fn each_need<'f, E>(
                 Some(group) => each(Resource::Group(&group), Permission::Sub),
                 None => Ok(()),
             }
+        }
+        // Unlike Java, which asks for nothing: whoever may not commit a group's offsets may not set them in another way, nor keep
+        // its members from its queues.
+        request::INVOKE_BROKER_TO_RESET_OFFSET => match frame.header::<GroupAndTopic<'f>>() {
+            Ok(names) => subscribed(&[names.group], names.topic.as_deref(), &mut each),
+            Err(_) => Ok(()),
+        },
+        request::CLONE_GROUP_OFFSET => match frame.header::<ClonedNames<'f>>() {
+            Ok(names) => subscribed(
+                &[names.src_group, names.dest_group],
+                names.topic.as_deref(),
+                &mut each,
+            ),
+            Err(_) => Ok(()),
+        },
+        request::LOCK_BATCH_MQ | request::UNLOCK_BATCH_MQ => {
+            let Ok(body) = protocol::body::read::<LockBatchRequestBody>(&frame.body) else {
+                return Ok(());
+            };
+            each(Resource::Group(&body.consumer_group), Permission::Sub)?;
+            body.mq_set
+                .iter()
+                .try_for_each(|queue| each(Resource::topic(&queue.topic), Permission::Sub))
         }
         request::HEART_BEAT => {
             let Ok(data) = protocol::body::read::<HeartbeatData>(&frame.body) else {

@@ -1,6 +1,7 @@
 //! Access control of a running broker: the accounts in force, and the files that they come from.
 
 mod files;
+mod stored;
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use protocol::Frame;
 use remoting::Request;
 
 pub use files::{AccessFiles, ChangeError, LoadError};
+pub use stored::topic_of;
 
 /// The accounts in force, and what was refused by them.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 //! Checks, codes and remarks: RocketMQ 4.9.7, EndTransactionProcessor and AdminBrokerProcessor (reference: behaviours.md §3.2). The
 //! half message is looked up by its place in the log; most ends come soon after it, while it is in memory.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
@@ -11,12 +12,14 @@ use message::name::HALF_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::sys_flag;
+use protocol::Frame;
 use protocol::code::response;
 use protocol::header::HeaderError;
 use protocol::header::broker::{EndTransactionRequestHeader, ResumeCheckHalfMessageRequestHeader};
 use remoting::Request;
 use store::{AppendError, NewRecord, PhysicalOffset};
 
+use crate::access::{Guard, topic_of};
 use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
@@ -28,6 +31,8 @@ pub struct Transaction<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Where half messages are, and where messages and marks go.
     pub appender: Arc<Appender<D>>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
     /// How half messages were ended lately.
     pub ends: Arc<Ends>,
     /// Delays of the delay levels.
@@ -42,6 +47,8 @@ pub struct Transaction<D: Disk> {
 pub enum Error {
     #[error("{0}")]
     Header(#[from] HeaderError),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("Message store is slave mode, so end transaction is forbidden.")]
     Slave,
     #[error("commitOrRollback field wrong")]
@@ -86,6 +93,7 @@ impl Error {
             }
             Error::Store(StoreError::Append(_)) => response::SERVICE_NOT_AVAILABLE,
             Error::Header(_)
+            | Error::Access(_)
             | Error::Kind(_)
             | Error::NoRecord
             | Error::Group
@@ -137,10 +145,9 @@ impl<D: Disk> Transaction<D> {
     pub fn end(&self, request: Request) {
         let Request { frame, responder } = request;
         let (now, settings) = (self.clock.now_ms(), self.settings.load());
-        let ended = frame
-            .header()
-            .map_err(Error::Header)
-            .and_then(|header| self.end_one(&header, &settings, now));
+        let ended = frame.header().map_err(Error::Header).and_then(|header| {
+            self.end_one(&header, &frame, responder.peer().address().ip(), &settings, now)
+        });
         match ended {
             Ok(Outcome::Committed {
                 end,
@@ -175,6 +182,8 @@ impl<D: Disk> Transaction<D> {
     fn end_one(
         &self,
         header: &EndTransactionRequestHeader<'_>,
+        frame: &Frame,
+        peer: IpAddr,
         settings: &Settings,
         now: i64,
     ) -> Result<Outcome, Error> {
@@ -197,6 +206,10 @@ impl<D: Disk> Transaction<D> {
             return Err(Error::NoRecord);
         };
         check(header, &half)?;
+        if let Some(access) = &self.access {
+            let resource = acl::Resource::topic(topic_of(&half));
+            access.permits(frame, peer, resource, resource.needed_to_send())?;
+        }
         let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
         let end = if commits { End::Committed } else { End::RolledBack };
         let half_offset = half.queue_offset();

@@ -19,7 +19,8 @@ use super::ended::{self, Ended};
 use super::ends::Ends;
 use super::messages::{MARK_TAG, Question, changed_text, moved};
 use super::progress::{Place, Progress};
-use crate::clients::{Asked, Producers};
+use crate::access::{Guard, topic_of};
+use crate::clients::{Asked, Member, Producers};
 use crate::commitlog::{Appender, ArrivalListener, StoreError, Stored};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
@@ -117,6 +118,8 @@ pub struct Checks<D: Disk> {
     /// Wakes it.
     pub listener: Arc<HalfListener>,
     state: Mutex<State>,
+    /// Access control, where it is on.
+    access: Option<Arc<Guard>>,
     /// How half messages were ended lately.
     pub ends: Arc<Ends>,
     /// Questions asked.
@@ -167,6 +170,7 @@ impl<D: Disk> Checks<D> {
             clock,
             listener,
             state: Mutex::new(state),
+            access: None,
             ends: Arc::default(),
             asked: AtomicU64::new(0),
             unasked: AtomicU64::new(0),
@@ -177,6 +181,13 @@ impl<D: Disk> Checks<D> {
         let mut marks = STEP_MARKS;
         let _read_by_the_first_round = checks.read_marks(&mut checks.state.lock(), &mut marks);
         checks
+    }
+
+    /// Only producers are asked that might have sent the message.
+    #[must_use]
+    pub fn with_access(mut self, access: Option<Arc<Guard>>) -> Self {
+        self.access = access;
+        self
     }
 
     /// Writes how far it is, as far as the log is durable.
@@ -524,7 +535,19 @@ impl<D: Disk> Checks<D> {
     /// Puts the message back first: what the producer answers ends the copy.
     fn ask(&self, half: &View<'_>, times: &str, round: &mut Round, now: i64) -> Result<(), Halt> {
         let group = properties::get_str(half.properties(), names::PRODUCER_GROUP).unwrap_or_default();
-        let producer = match self.producers.one_of(group) {
+        // The message is not shown to who could not have sent it.
+        let resource = acl::Resource::topic(topic_of(half));
+        let may_be = |member: &Member| {
+            self.access.as_ref().is_none_or(|access| {
+                let ip = member.conn.address().ip();
+                let needed = resource.needed_to_send();
+                let accounts = access.accounts();
+                accounts
+                    .permits(member.account.as_deref(), ip, resource, needed)
+                    .is_ok()
+            })
+        };
+        let producer = match self.producers.one_of(group, &may_be) {
             Some(Asked::Ready(producer)) => Some(producer),
             Some(Asked::Busy(_)) if round.waited < BUSY_MAX_MS => {
                 round.waited += BUSY_MS;

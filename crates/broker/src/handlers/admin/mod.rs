@@ -48,6 +48,8 @@ pub enum Error {
     Body(#[from] protocol::body::BodyError),
     #[error("{0}")]
     Name(#[from] message::name::NameError),
+    #[error("{0}")]
+    Access(#[from] ::acl::Refused),
     #[error("The topic[{0}] is conflict with system topic.")]
     SystemTopic(String),
     #[error("topic[{0}] not exist")]
@@ -98,6 +100,7 @@ impl Error {
             Error::Header(_)
             | Error::Body(_)
             | Error::Name(_)
+            | Error::Access(_)
             | Error::SystemTopic(_)
             | Error::ProducerOffline(_)
             | Error::Slave

@@ -59,6 +59,7 @@ impl<D: Disk + Clone> Builder<D> {
             transaction: Transaction {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&made.log.appender),
+                access: self.guard(),
                 ends: Arc::clone(&made.checks.ends),
                 delay_levels: Arc::clone(&self.levels),
                 clock: Arc::clone(&self.clock),
@@ -66,6 +67,8 @@ impl<D: Disk + Clone> Builder<D> {
             pull: Arc::clone(&made.pull),
             query: Query {
                 settings: Arc::clone(&self.settings),
+                access: self.guard(),
+                slaves: Arc::clone(&made.replication.slaves),
                 store: Arc::clone(&self.store),
             },
             client: self.client(&made.clients),
@@ -104,6 +107,7 @@ impl<D: Disk + Clone> Builder<D> {
             relay: Relay {
                 settings: Arc::clone(&self.settings),
                 consumers: Arc::clone(&made.clients.consumers),
+                access: self.guard(),
                 store: Arc::clone(&self.store),
             },
             reset: self.reset(&made.clients, &made.pulls),
@@ -184,6 +188,7 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn send_back(&self, log: &Log<D>) -> SendBack<D> {
         SendBack {
+            access: self.guard(),
             settings: Arc::clone(&self.settings),
             topics: Arc::clone(&self.loaded.tables.topics),
             groups: Arc::clone(&self.loaded.tables.groups),
