@@ -9,7 +9,7 @@ use protocol::Frame;
 
 use crate::address::Pattern;
 use crate::file::{Account, AclFile, Finding};
-use crate::need::{Resource, each_need, is_for_admins};
+use crate::need::{Resource, each_need, is_for_admins, is_of_tools};
 use crate::permission::Permission;
 use crate::policy::{Actions, Kind, Target};
 use crate::signature::identity;
@@ -113,9 +113,34 @@ impl Accounts {
             return Err(Refused::by_accounts(Reason::Signature, text, None));
         }
         account.may_ask(frame.code)?;
+        if account.config.admin && is_of_tools(frame.code) {
+            return Ok(());
+        }
         each_need(frame, |resource, needed| {
             account.permits(resource, needed).map(|_granted| ())
         })
+    }
+
+    /// Whether an account that was let in has a permission which its request does not show: for what a stored message says, or
+    /// what a handler finds out. `key` is what [`crate::identity`] gave, `peer` where the request came from.
+    ///
+    /// # Errors
+    /// It has not, and why.
+    pub fn permits(
+        &self,
+        key: Option<&str>,
+        peer: IpAddr,
+        resource: Resource<'_>,
+        needed: Permission,
+    ) -> Result<(), Refused> {
+        if self.white_granted(peer).is_some() {
+            return Ok(());
+        }
+        let account = self.account(key)?;
+        if account.white.matches(peer) {
+            return Ok(());
+        }
+        account.permits(resource, needed).map(|_granted| ())
     }
 
     /// What [`Accounts::judge`] would say of a request of this account about this topic or group, were it signed. Who changes
@@ -344,6 +369,107 @@ accounts:
             Some(("10.1.1.1", "conf/plain_acl.yml"))
         );
         assert_eq!(accounts.white_for([10, 1, 1, 2].into()), None);
+    }
+
+    /// Java 4.9 asks for a signature alone.
+    #[test]
+    fn a_groups_offsets_and_locks_need_the_group() {
+        let locks = |group: &str, topic: &str| {
+            format!(
+                r#"{{"consumerGroup":"{group}","clientId":"c","mqSet":[{{"topic":"{topic}","brokerName":"b","queueId":0}}]}}"#
+            )
+        };
+        let (reset, clone) = (
+            request::INVOKE_BROKER_TO_RESET_OFFSET,
+            request::CLONE_GROUP_OFFSET,
+        );
+        let (lock, unlock) = (request::LOCK_BATCH_MQ, request::UNLOCK_BATCH_MQ);
+        for (code, fields, body, refused) in [
+            (
+                reset,
+                &[("group", "g"), ("topic", "topicC")][..],
+                String::new(),
+                "",
+            ),
+            (
+                reset,
+                &[("group", "groupA"), ("topic", "topicC")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                reset,
+                &[("group", "g"), ("topic", "topicA")],
+                String::new(),
+                "topic:topicA",
+            ),
+            (clone, &[("srcGroup", "g"), ("destGroup", "h")], String::new(), ""),
+            (
+                clone,
+                &[("srcGroup", "groupA"), ("destGroup", "h")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                clone,
+                &[("srcGroup", "g"), ("destGroup", "groupA")],
+                String::new(),
+                "group:groupA",
+            ),
+            (
+                clone,
+                &[("srcGroup", "g"), ("destGroup", "h"), ("topic", "topicA")],
+                String::new(),
+                "topic:topicA",
+            ),
+            (lock, &[], locks("g", "topicC"), ""),
+            (lock, &[], locks("g", "%RETRY%g"), ""),
+            (lock, &[], locks("groupA", "topicC"), "group:groupA"),
+            (unlock, &[], locks("groupA", "topicC"), "group:groupA"),
+            (unlock, &[], locks("g", "topicA"), "topic:topicA"),
+        ] {
+            let verdict = text(judge("RocketMQ", code, fields, &body));
+            match refused {
+                "" => assert_eq!(verdict, "allowed", "{code} {fields:?} {body}"),
+                what => assert!(
+                    verdict.contains(&format!("No default permission for {what}")),
+                    "{verdict}"
+                ),
+            }
+        }
+        let tool = &[("group", "groupA"), ("topic", "topicA")];
+        assert_eq!(text(judge("halfadmin", reset, tool, "")), "allowed");
+    }
+
+    #[test]
+    fn what_a_request_does_not_show_is_permitted_by_the_same_rules() {
+        let accounts = accounts();
+        let (topic, group) = (Resource::Topic("topicA"), Resource::Group("groupA"));
+        let ask = |key: Option<&str>, last: [u8; 4], what, needed| {
+            text(accounts.permits(key, last.into(), what, needed))
+        };
+        let (pub_, sub, other) = (Permission::Pub, Permission::Sub, [1, 1, 1, 1]);
+        assert_eq!(
+            ask(Some("RocketMQ"), other, Resource::Topic("topicB"), pub_),
+            "allowed"
+        );
+        let refused = ask(Some("RocketMQ"), other, topic, sub);
+        assert!(
+            refused.ends_with("topicPerms topicA=DENY, SUB is needed"),
+            "{refused}"
+        );
+        let refused = ask(Some("RocketMQ"), other, group, sub);
+        assert!(
+            refused.ends_with("groupPerms groupA=DENY, SUB is needed"),
+            "{refused}"
+        );
+        assert_eq!(ask(Some("adminuser"), other, topic, sub), "allowed");
+        let bound = ask(Some("halfadmin"), other, topic, sub);
+        assert!(bound.ends_with("topicA=PUB, SUB is needed"), "{bound}");
+        for key in [None, Some("gone")] {
+            assert!(ask(key, other, topic, pub_).contains("No acl config for"));
+            assert_eq!(ask(key, [10, 1, 1, 1], topic, pub_), "allowed");
+        }
     }
 
     #[test]

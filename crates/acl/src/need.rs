@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use message::name::RETRY_PREFIX;
 use protocol::Frame;
-use protocol::body::broker::HeartbeatData;
+use protocol::body::broker::{HeartbeatData, LockBatchRequestBody};
 use protocol::code::request;
 use protocol::header::Header;
 
@@ -29,6 +29,14 @@ impl<'a> Resource<'a> {
             None => Resource::Topic(name),
         }
     }
+
+    /// What a send needs: to a retry topic SUB on its group.
+    pub fn needed_to_send(self) -> Permission {
+        match self {
+            Resource::Group(_) => Permission::Sub,
+            Resource::Topic(_) => Permission::Pub,
+        }
+    }
 }
 
 #[derive(Header)]
@@ -46,6 +54,19 @@ pub(crate) struct ConsumerNames<'a> {
 #[derive(Header)]
 pub(crate) struct TopicName<'a> {
     pub(crate) topic: Option<Cow<'a, str>>,
+}
+
+#[derive(Header)]
+struct GroupAndTopic<'a> {
+    group: Option<Cow<'a, str>>,
+    topic: Option<Cow<'a, str>>,
+}
+
+#[derive(Header)]
+struct ClonedNames<'a> {
+    src_group: Option<Cow<'a, str>>,
+    dest_group: Option<Cow<'a, str>>,
+    topic: Option<Cow<'a, str>>,
 }
 
 #[derive(Header)]
@@ -74,6 +95,29 @@ pub fn is_for_admins(code: i32) -> bool {
     )
 }
 
+/// Is it a tool's, of which every admin may make use, also one that permissions bind?
+pub(crate) fn is_of_tools(code: i32) -> bool {
+    matches!(
+        code,
+        request::INVOKE_BROKER_TO_RESET_OFFSET | request::CLONE_GROUP_OFFSET
+    )
+}
+
+/// SUB on groups and topics.
+fn subscribed<E>(
+    groups: &[Option<Cow<'_, str>>],
+    topic: Option<&str>,
+    each: &mut impl FnMut(Resource<'_>, Permission) -> Result<(), E>,
+) -> Result<(), E> {
+    if let Some(topic) = topic.filter(|topic| !topic.trim().is_empty()) {
+        each(Resource::topic(topic), Permission::Sub)?;
+    }
+    groups
+        .iter()
+        .flatten()
+        .try_for_each(|group| each(Resource::Group(group), Permission::Sub))
+}
+
 /// Calls `each` with all that a request needs, until one is an error (RocketMQ 4.9.8, PlainAccessResource.parse).
 ///
 /// Requests that can not be read need nothing: their handlers refuse them.
@@ -86,10 +130,10 @@ pub fn each_need<'f, E>(
         // single messages need. 5.x has both.
         request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
             match frame.header::<SendNames<'f>>().ok().and_then(|names| names.topic) {
-                Some(topic) => match Resource::topic(&topic) {
-                    group @ Resource::Group(_) => each(group, Permission::Sub),
-                    topic @ Resource::Topic(_) => each(topic, Permission::Pub),
-                },
+                Some(topic) => {
+                    let resource = Resource::topic(&topic);
+                    each(resource, resource.needed_to_send())
+                }
                 None => Ok(()),
             }
         }
@@ -118,6 +162,29 @@ pub fn each_need<'f, E>(
                 Some(group) => each(Resource::Group(&group), Permission::Sub),
                 None => Ok(()),
             }
+        }
+        // Unlike Java, which asks for nothing: whoever may not commit a group's offsets may not set them in another way, nor keep
+        // its members from its queues.
+        request::INVOKE_BROKER_TO_RESET_OFFSET => match frame.header::<GroupAndTopic<'f>>() {
+            Ok(names) => subscribed(&[names.group], names.topic.as_deref(), &mut each),
+            Err(_) => Ok(()),
+        },
+        request::CLONE_GROUP_OFFSET => match frame.header::<ClonedNames<'f>>() {
+            Ok(names) => subscribed(
+                &[names.src_group, names.dest_group],
+                names.topic.as_deref(),
+                &mut each,
+            ),
+            Err(_) => Ok(()),
+        },
+        request::LOCK_BATCH_MQ | request::UNLOCK_BATCH_MQ => {
+            let Ok(body) = protocol::body::read::<LockBatchRequestBody>(&frame.body) else {
+                return Ok(());
+            };
+            each(Resource::Group(&body.consumer_group), Permission::Sub)?;
+            body.mq_set
+                .iter()
+                .try_for_each(|queue| each(Resource::topic(&queue.topic), Permission::Sub))
         }
         request::HEART_BEAT => {
             let Ok(data) = protocol::body::read::<HeartbeatData>(&frame.body) else {

@@ -103,6 +103,8 @@ impl Refused {
     }
 }
 
+impl std::error::Error for Refused {}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.generation, &self.rule) {

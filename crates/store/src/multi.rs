@@ -29,11 +29,13 @@ pub(crate) struct Multi<F> {
     pub(crate) text: Vec<u8>,
 }
 
-/// Whether messages of a topic are dispatched to the queues they name (5.x, MultiDispatchUtils).
+/// Whether messages of a topic are dispatched to the queues they name (5.x, MultiDispatchUtils; unlike there, neither are dead
+/// letters and half messages that were given up).
 pub(crate) fn is_multi_dispatched(topic: &str) -> bool {
     !topic.starts_with(name::RETRY_PREFIX)
+        && !topic.starts_with(name::DLQ_PREFIX)
         && !topic.starts_with(name::SYSTEM_TOPIC_PREFIX)
-        && ![name::SCHEDULE_TOPIC, name::HALF_TOPIC, name::OP_HALF_TOPIC].contains(&topic)
+        && name::may_be_sent_to(topic)
 }
 
 /// The number of a queue that a record names.

@@ -1,22 +1,26 @@
 //! Access control of a running broker: the accounts in force and the files that they come from, the users and their policies.
 
 mod files;
+mod stored;
 mod users;
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use acl::{Accounts, Actions, Granted, Reason, Refused, Target};
+use acl::{Accounts, Actions, Granted, Permission, Reason, Refused, Resource, Target};
 use arc_swap::ArcSwap;
 use disk::{Clock, Disk};
+use protocol::Frame;
 use protocol::body::auth::{Explained, Explanation};
 use remoting::Request;
 
 use crate::settings::Settings;
 
 pub use files::{AccessFiles, ChangeError, LoadError};
+pub use stored::topic_of;
 pub(crate) use users::no_codes;
 pub use users::{StartError, UserTable};
 
@@ -156,6 +160,83 @@ impl Guard {
         explanation
     }
 
+    /// Whether whoever sent a request that was let in has a permission which the request itself does not show. A refusal is counted and
+    /// told as those of the gate.
+    ///
+    /// # Errors
+    /// It has not, and why.
+    pub fn permits(
+        &self,
+        request: &Frame,
+        peer: IpAddr,
+        resource: Resource<'_>,
+        needed: Permission,
+    ) -> Result<(), Refused> {
+        let (key, _) = acl::identity(request);
+        let permitted = self.may(key, peer, (resource, needed), request.code);
+        if let Err(refused) = &permitted {
+            self.note(refused, request.code, peer);
+        }
+        permitted
+    }
+
+    /// The same of the account or user `key`, uncounted, in what the request `code` is about.
+    ///
+    /// # Errors
+    /// It has not, and why.
+    pub fn may(
+        &self,
+        key: Option<&str>,
+        peer: IpAddr,
+        (resource, needed): (Resource<'_>, Permission),
+        code: i32,
+    ) -> Result<(), Refused> {
+        if let Some(accounts) = &self.accounts {
+            accounts.0.load().permits(key, peer, resource, needed)?;
+        }
+        match &self.users {
+            Some(table) if !table.rules.unauthorized.contains(&code) => {
+                let target = match resource {
+                    Resource::Topic(name) => Target::topic(name),
+                    Resource::Group(name) => Target::group(name),
+                };
+                let wanted = match needed {
+                    Permission::Pub => Actions::PUB,
+                    Permission::Sub | Permission::PubSub | Permission::Deny => Actions::SUB,
+                };
+                let users = table.users();
+                let name = key.unwrap_or_default();
+                users
+                    .explain(&table.rules, name, peer, target, wanted)
+                    .map(|_granted| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is it an operator's account, and user?
+    fn is_operator(&self, key: Option<&str>) -> bool {
+        let Some(key) = key else { return false };
+        let is_admin = |accounts: &Arc<InForce>| {
+            let accounts = accounts.0.load();
+            accounts.get(key).is_some_and(|account| account.config.admin)
+        };
+        let is_super = |table: &Arc<UserTable>| {
+            !table.rules.authorization || table.users().get(key).is_some_and(|user| user.is_super)
+        };
+        self.accounts.as_ref().is_none_or(is_admin) && self.users.as_ref().is_none_or(is_super)
+    }
+
+    fn note(&self, refused: &Refused, code: i32, peer: impl Display) {
+        if let Some(count) = self.refused.get(refused.reason.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        logs::limited!(
+            warn,
+            "access control: request {code} of {peer} refused: {refused}"
+        );
+    }
+
     /// How many requests were refused for each reason.
     pub fn refused(&self) -> [(&'static str, u64); Reason::ALL.len()] {
         Reason::ALL.map(|reason| {
@@ -173,14 +254,7 @@ impl Watch<'_> {
     pub fn refusal(&self, request: &Request) -> Option<Refused> {
         let peer = request.responder.peer().address();
         let refused = self.judge(request, peer.ip()).err()?;
-        if let Some(count) = self.guard.refused.get(refused.reason.index()) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let code = request.frame.code;
-        logs::limited!(
-            warn,
-            "access control: request {code} of {peer} refused: {refused}"
-        );
+        self.guard.note(&refused, request.frame.code, peer);
         Some(refused)
     }
 

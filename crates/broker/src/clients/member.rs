@@ -24,6 +24,8 @@ pub struct Member {
     pub language: Language,
     /// Its version number.
     pub version: i32,
+    /// The account that its heartbeat names.
+    pub account: Option<Arc<str>>,
     /// Last heartbeat, ms since 1970.
     pub seen_ms: i64,
     _share: Arc<Share>,
@@ -40,6 +42,8 @@ pub struct Heard<'a> {
     pub language: Language,
     /// The client's version number.
     pub version: i32,
+    /// The account that it names.
+    pub account: Option<&'a str>,
     /// ms since 1970.
     pub now: i64,
 }
@@ -77,12 +81,14 @@ pub(super) fn hear(
 
 impl Member {
     fn of(group: &str, heard: Heard<'_>, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
-        let share = budget.take(MEMBER_BYTES + group.len() + heard.client_id.len())?;
+        let account_len = heard.account.unwrap_or_default().len();
+        let share = budget.take(MEMBER_BYTES + group.len() + heard.client_id.len() + account_len)?;
         Ok(Member {
             client_id: Arc::from(heard.client_id),
             conn: Arc::clone(heard.conn),
             language: heard.language,
             version: heard.version,
+            account: heard.account.map(Arc::from),
             seen_ms: heard.now,
             _share: Arc::new(share),
         })
@@ -90,6 +96,7 @@ impl Member {
 
     fn is_sender_of(&self, heard: Heard<'_>) -> bool {
         (&*self.client_id, self.language, self.version) == (heard.client_id, heard.language, heard.version)
+            && self.account.as_deref() == heard.account
     }
 
     pub(super) fn listed(&self) -> ClientConnection {

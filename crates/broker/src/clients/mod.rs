@@ -79,6 +79,7 @@ mod tests {
             conn,
             language: Language::Java,
             version: 1,
+            account: None,
             now,
         }
     }
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn each_producer_that_reads_is_asked_in_turn() {
         let producers = Clients::default().producers;
-        assert!(producers.one_of("p").is_none());
+        assert!(producers.one_of("p", &|_| true).is_none());
         let peers: Vec<_> = (1..=3)
             .map(|port| MemoryPeer::new(([127, 0, 0, 1], port).into()))
             .collect();
@@ -133,7 +134,7 @@ mod tests {
         }
         let asked = |count: usize| {
             let mut ports: Vec<u16> = (0..count)
-                .map(|_| match producers.one_of("p") {
+                .map(|_| match producers.one_of("p", &|_| true) {
                     Some(Asked::Ready(peer)) => peer.address().port(),
                     Some(Asked::Busy(peer)) => 100 + peer.address().port(),
                     None => 0,

@@ -174,8 +174,8 @@ impl Producers {
             .collect()
     }
 
-    /// A member of the group to be asked, each in its turn; none if nobody of it is connected.
-    pub fn one_of(&self, group: &str) -> Option<Asked> {
+    /// A member of the group that may be asked, each in its turn; none if no such one is connected.
+    pub fn one_of(&self, group: &str, may_be: &dyn Fn(&Member) -> bool) -> Option<Asked> {
         let state = self.state.read();
         let members = state.groups.get(group)?;
         let first = self.next.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
@@ -186,7 +186,7 @@ impl Producers {
                 .skip(first)
                 .take(members.len())
         };
-        let open = || in_turn().filter(|member| member.conn.is_open());
+        let open = || in_turn().filter(|member| member.conn.is_open() && may_be(member));
         let ready = open().find(|member| !member.conn.is_congested());
         match ready {
             Some(member) => Some(Asked::Ready(Arc::clone(&member.conn))),

@@ -100,6 +100,7 @@ impl Client {
             conn: responder.peer(),
             language: frame.language,
             version: frame.version,
+            account: acl::identity(&frame).0,
             now: self.clock.now_ms(),
         };
         // Unlike Java 4.9 the answer says that the short heartbeat form is understood, as 5.x does.

@@ -4,11 +4,14 @@
 //! key are checked for the key, and an offset at which no record starts is refused instead of answered with whatever
 //! bytes are there.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::Disk;
 use message::name;
+use message::record::{Check, Entry, decode};
+use protocol::Frame;
 use protocol::code::response;
 use protocol::header::broker::{
     QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
@@ -16,7 +19,9 @@ use protocol::header::broker::{
 use remoting::{Body, Request, Responder};
 use store::{PhysicalOffset, Store};
 
+use crate::access::Guard;
 use crate::lane::{Lane, MayWait};
+use crate::replication::SlaveServer;
 use crate::settings::Settings;
 
 /// Longest answer to a query, bytes. A client takes frames of 16 MiB (RocketMQ 4.9.8, NettyDecoder); the rest is left
@@ -27,6 +32,10 @@ const ANSWER_MAX: usize = (16 << 20) - (64 << 10);
 pub struct Query<D: Disk> {
     /// Settings that may change at run time.
     pub settings: Arc<settings::Live<Settings>>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
+    /// The slaves, which compare their logs with this one's by what they view.
+    pub slaves: Arc<SlaveServer<D>>,
     /// Log and index.
     pub store: Arc<Store<D>>,
 }
@@ -39,6 +48,8 @@ pub enum Error {
     Header(#[from] protocol::header::HeaderError),
     #[error("{0}")]
     Name(#[from] name::NameError),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("can not find message, maybe time range not correct")]
     NotFound,
     #[error("can not find message by the offset, {0}: {1}")]
@@ -58,6 +69,7 @@ impl Error {
         match self {
             Error::NotFound => response::QUERY_NOT_FOUND,
             Error::Overload => response::SYSTEM_BUSY,
+            Error::Access(refused) => refused.code(),
             Error::Header(_)
             | Error::Name(_)
             | Error::NoRecord(..)
@@ -74,7 +86,7 @@ struct Found {
     records: Vec<Bytes>,
 }
 
-impl<D: Disk> Query<D> {
+impl<D: Disk + Clone> Query<D> {
     /// Are there as many requests in the lane as `queryThreadPoolQueueCapacity` says?
     pub fn is_overloaded(&self, lane: &Lane) -> bool {
         let most = self.settings.load().broker.query_thread_pool_queue_capacity;
@@ -123,6 +135,9 @@ impl<D: Disk> Query<D> {
         };
         match self.store.record_at(PhysicalOffset(offset)) {
             Ok(record) => {
+                if let Err(e) = self.may_view(&frame, responder.peer().address().ip(), &record) {
+                    return refuse(responder, &e);
+                }
                 let body = Body::Bytes(Bytes::from_owner(record));
                 responder.reply(response::SUCCESS, None, &(), body);
             }
@@ -133,6 +148,20 @@ impl<D: Disk> Query<D> {
             }
             Err(e @ store::RecordAtError::Disk(_)) => refuse(responder, &Error::Unreadable(offset, e)),
             Err(e) => refuse(responder, &Error::NoRecord(offset, e)),
+        }
+    }
+}
+
+impl<D: Disk + Clone> Query<D> {
+    /// A slave has all of the log anyway.
+    fn may_view(&self, frame: &Frame, peer: IpAddr, record: &[u8]) -> Result<(), Error> {
+        let Some(access) = &self.access else { return Ok(()) };
+        if self.slaves.serves(peer.to_canonical()) {
+            return Ok(());
+        }
+        match decode(record, Check::Lengths) {
+            Ok(Entry::Record(view)) => Ok(access.may_read(frame, peer, &view)?),
+            _ => Ok(()),
         }
     }
 }

@@ -21,6 +21,7 @@ use protocol::code::{request, response};
 use remoting::{Request, Responder};
 use store::{AppendError, Illegal, NewRecord, Pending, PhysicalOffset, Preparer};
 
+use crate::access::Guard;
 use crate::clients::Producers;
 use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Waiter};
 use crate::settings::DelayLevels;
@@ -45,6 +46,8 @@ pub struct Send<D: Disk> {
     pub producers: Arc<Producers>,
     /// Where messages go.
     pub appender: Arc<Appender<D>>,
+    /// Access control, where it is on: for what the request itself does not show.
+    pub access: Option<Arc<Guard>>,
     /// Counters.
     pub stats: Arc<Stats>,
     /// Time.

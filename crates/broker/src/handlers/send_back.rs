@@ -3,6 +3,7 @@
 //! Rules: RocketMQ 4.9.8, SendMessageProcessor.consumerSendMsgBack (reference: behaviours.md §4). The copy goes to
 //! `%RETRY%group` with a delay, or to `%DLQ%group` after the last try; the original stays where it is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,12 +13,14 @@ use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::{name, sys_flag};
+use protocol::Frame;
 use protocol::code::response;
 use protocol::header::broker::ConsumerSendMsgBackRequestHeader;
 use protocol::version::V3_4_9;
 use remoting::Request;
 use store::{AppendError, Illegal, NewRecord, PhysicalOffset};
 
+use crate::access::Guard;
 use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
 use crate::lane::MayWait;
 use crate::settings::DelayLevels;
@@ -36,6 +39,8 @@ pub struct SendBack<D: Disk> {
     pub topics: Arc<TopicTable>,
     /// Groups' retry rules.
     pub groups: Arc<GroupTable>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
     /// Where the message is and its copy goes.
     pub appender: Arc<Appender<D>>,
     /// Delays of the delay levels.
@@ -52,6 +57,8 @@ pub struct SendBack<D: Disk> {
 pub enum Error {
     #[error("{0}")]
     Header(#[from] protocol::header::HeaderError),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("subscription group not exist, {0}")]
     GroupUnknown(String),
     #[error("the broker[{0}] sending message is forbidden")]
@@ -86,6 +93,7 @@ impl Error {
         match self {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::BrokerUnwritable(_) | Error::TopicUnwritable(_) => response::NO_PERMISSION,
+            Error::Access(refused) => refused.code(),
             Error::Header(_)
             | Error::Slave
             | Error::TopicNotMade { .. }
@@ -124,7 +132,7 @@ impl<D: Disk> SendBack<D> {
         let outcome = frame
             .header()
             .map_err(Error::Header)
-            .and_then(|h| self.take_back(&h, frame.version, now));
+            .and_then(|h| self.take_back(&h, &frame, responder.peer().address().ip(), now));
         match outcome {
             Ok(Some(Copy { stored, topic })) => {
                 let waiter = Waiter {
@@ -146,7 +154,8 @@ impl<D: Disk> SendBack<D> {
     fn take_back(
         &self,
         header: &ConsumerSendMsgBackRequestHeader<'_>,
-        version: i32,
+        frame: &Frame,
+        peer: IpAddr,
         now: i64,
     ) -> Result<Option<Copy>, Error> {
         let settings = self.settings.load();
@@ -178,7 +187,10 @@ impl<D: Disk> SendBack<D> {
                 "no record starts there".to_owned(),
             ));
         };
-        let own_max = header.max_reconsume_times.filter(|_| version >= V3_4_9);
+        if let Some(access) = &self.access {
+            access.may_read(frame, peer, &view)?;
+        }
+        let own_max = header.max_reconsume_times.filter(|_| frame.version >= V3_4_9);
         let last_try = view.reconsume_times() >= own_max.unwrap_or(config.retry_max_times);
         let target = if last_try || header.delay_level < 0 {
             let topic = self.retry_topic(&name::dlq_topic(group), 1, 0, now)?;

@@ -3,6 +3,7 @@
 //! Checks, codes and remarks: RocketMQ 4.9.7, EndTransactionProcessor and AdminBrokerProcessor (reference: behaviours.md §3.2). The
 //! half message is looked up by its place in the log; most ends come soon after it, while it is in memory.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use disk::{Clock, Disk};
@@ -11,16 +12,18 @@ use message::name::HALF_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{Check, Entry, View, decode};
 use message::sys_flag;
+use protocol::Frame;
 use protocol::code::response;
 use protocol::header::HeaderError;
 use protocol::header::broker::{EndTransactionRequestHeader, ResumeCheckHalfMessageRequestHeader};
 use remoting::Request;
 use store::{AppendError, NewRecord, PhysicalOffset};
 
-use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Stored, Waiter};
+use crate::access::{Guard, topic_of};
+use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
-use crate::transaction::{QUEUE, append_mark, committed, is_half_record};
+use crate::transaction::{End, Ends, QUEUE, append_mark, committed, is_half_record};
 
 /// What the handler needs.
 pub struct Transaction<D: Disk> {
@@ -28,6 +31,10 @@ pub struct Transaction<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Where half messages are, and where messages and marks go.
     pub appender: Arc<Appender<D>>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
+    /// How half messages were ended lately.
+    pub ends: Arc<Ends>,
     /// Delays of the delay levels.
     pub delay_levels: Arc<DelayLevels>,
     /// Time.
@@ -40,6 +47,8 @@ pub struct Transaction<D: Disk> {
 pub enum Error {
     #[error("{0}")]
     Header(#[from] HeaderError),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("Message store is slave mode, so end transaction is forbidden.")]
     Slave,
     #[error("commitOrRollback field wrong")]
@@ -52,6 +61,8 @@ pub enum Error {
     TableOffset,
     #[error("The commit log offset wrong")]
     LogOffset,
+    #[error("The half message was {0} before")]
+    Ended(End),
     #[error("the half message does not say where it belongs")]
     NoTarget,
     #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
@@ -81,25 +92,32 @@ impl Error {
                 response::SYSTEM_ERROR
             }
             Error::Store(StoreError::Append(_)) => response::SERVICE_NOT_AVAILABLE,
+            Error::Access(refused) => refused.code(),
             Error::Header(_)
             | Error::Kind(_)
             | Error::NoRecord
             | Error::Group
             | Error::TableOffset
             | Error::LogOffset
+            | Error::Ended(_)
             | Error::NoTarget
             | Error::Resume(_) => response::SYSTEM_ERROR,
         }
     }
 }
 
+/// Marks a half message as ended.
+type Mark = Box<dyn FnOnce() + Send>;
+
 /// How a transaction ended.
 enum Outcome {
     Committed {
-        stored: Stored,
+        /// Where the log ends behind the message.
+        end: PhysicalOffset,
         /// Its producer waits until it is safe.
         waits: bool,
-        half_offset: i64,
+        /// What is to be marked; nothing where it was committed before.
+        half_offset: Option<i64>,
     },
     RolledBack,
     /// It stays open.
@@ -127,25 +145,24 @@ impl<D: Disk> Transaction<D> {
     pub fn end(&self, request: Request) {
         let Request { frame, responder } = request;
         let (now, settings) = (self.clock.now_ms(), self.settings.load());
-        let ended = frame
-            .header()
-            .map_err(Error::Header)
-            .and_then(|header| self.end_one(&header, &settings, now));
+        let ended = frame.header().map_err(Error::Header).and_then(|header| {
+            self.end_one(&header, &frame, responder.peer().address().ip(), &settings, now)
+        });
         match ended {
             Ok(Outcome::Committed {
-                stored,
+                end,
                 waits,
                 half_offset,
             }) => {
                 let waiter = Waiter {
-                    end: stored.end,
+                    end,
                     topic: None,
                     made_topic: false,
                     since_ms: now,
                     safety: Safety::default(),
                     answer: Answer::Commit(CommitAnswer {
                         responder,
-                        mark: self.mark(half_offset),
+                        mark: half_offset.map_or_else(|| Box::new(|| {}) as Mark, |half| self.mark(half)),
                     }),
                 };
                 self.appender.acknowledge(waiter, waits, &settings);
@@ -165,6 +182,8 @@ impl<D: Disk> Transaction<D> {
     fn end_one(
         &self,
         header: &EndTransactionRequestHeader<'_>,
+        frame: &Frame,
+        peer: IpAddr,
         settings: &Settings,
         now: i64,
     ) -> Result<Outcome, Error> {
@@ -187,7 +206,45 @@ impl<D: Disk> Transaction<D> {
             return Err(Error::NoRecord);
         };
         check(header, &half)?;
-        let half_offset = header.tran_state_table_offset;
+        if let Some(access) = &self.access {
+            let resource = acl::Resource::topic(topic_of(&half));
+            access.permits(frame, peer, resource, resource.needed_to_send())?;
+        }
+        let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
+        let end = if commits { End::Committed } else { End::RolledBack };
+        let half_offset = half.queue_offset();
+        let first = properties::get_str(half.properties(), names::TRANSACTION_PREPARED_QUEUE_OFFSET);
+        match self
+            .ends
+            .begin(half_offset, first.and_then(|first| first.parse().ok()), end)
+        {
+            Ok(()) => {
+                let outcome = self.store_end(&half, commits, waits, settings, now);
+                if outcome.is_err() {
+                    self.ends.forget(half_offset);
+                }
+                outcome
+            }
+            Err(before) if before != end => Err(Error::Ended(before)),
+            Err(End::Committed) => Ok(Outcome::Committed {
+                end: self.appender.store.max_physical(),
+                waits,
+                half_offset: None,
+            }),
+            Err(_) => Ok(Outcome::RolledBack),
+        }
+    }
+
+    /// Stores the message of a commit, or the mark of a rollback.
+    fn store_end(
+        &self,
+        half: &View<'_>,
+        commits: bool,
+        waits: bool,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<Outcome, Error> {
+        let half_offset = half.queue_offset();
         if !commits {
             append_mark(&self.appender, half_offset, now)?;
             if settings.is_sync_flush() {
@@ -197,18 +254,17 @@ impl<D: Disk> Transaction<D> {
             return Ok(Outcome::RolledBack);
         }
         let mut text = Vec::with_capacity(half.properties().len() + 16);
-        let message = committed(&half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
+        let message = committed(half, &self.delay_levels, &mut text).ok_or(Error::NoTarget)?;
         let stored = self.appender.append_copy(&message, now)?;
-        let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
         Ok(Outcome::Committed {
-            stored,
+            end: stored.end,
             waits,
-            half_offset,
+            half_offset: Some(half_offset),
         })
     }
 
     /// Marks a half message as ended whose message is stored. A crash before that asks once more. It must not lose the message.
-    fn mark(&self, half_offset: i64) -> Box<dyn FnOnce() + Send> {
+    fn mark(&self, half_offset: i64) -> Mark {
         let (appender, clock) = (Arc::clone(&self.appender), Arc::clone(&self.clock));
         Box::new(move || {
             if let Err(e) = append_mark(&appender, half_offset, clock.now_ms()) {

@@ -585,7 +585,7 @@ impl<D: Disk + Clone> Builder<D> {
     }
 
     fn checks(&self, clients: &Clients, log: &Log<D>, halves: Arc<HalfListener>) -> Arc<Checks<D>> {
-        Arc::new(Checks::new(
+        let checks = Checks::new(
             Arc::clone(&log.appender),
             Arc::clone(&self.loaded.tables.topics),
             Arc::clone(&self.loaded.tables.offsets),
@@ -593,7 +593,9 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::clone(&self.settings),
             Arc::clone(&self.clock),
             halves,
-        ))
+        );
+        let access = self.access.guard.clone();
+        Arc::new(checks.with_access(access))
     }
 
     fn files(&self, log: &Log<D>) -> Vec<(Arc<dyn ConfigFile>, Option<i64>)> {

@@ -37,8 +37,10 @@ pub const TOPICS_MAX: usize = 1_000_000;
 #[serde(rename_all = "camelCase", default)]
 pub struct TopicFile {
     /// Version of the table.
+    #[serde(deserialize_with = "protocol::body::de::or_default")]
     pub data_version: DataVersion,
     /// Topic name to settings.
+    #[serde(deserialize_with = "protocol::body::de::or_default")]
     pub topic_config_table: BTreeMap<String, TopicConfig>,
 }
 
@@ -188,7 +190,7 @@ fn start_topics(id: &Identity) -> Vec<TopicConfig> {
         topic(&id.broker, 1, switched(id.broker_topic)),
         topic("OFFSET_MOVED_EVENT", 1, rw),
         topic(SCHEDULE_TOPIC, 18, rw),
-        topic(&format!("{}_REPLY_TOPIC", id.cluster), 1, rw),
+        topic(&name::reply_topic(&id.cluster), 1, rw),
     ];
     if id.auto_create {
         topics.push(template(id.default_queues));

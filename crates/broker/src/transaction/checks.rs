@@ -16,9 +16,11 @@ use tokio::sync::Notify;
 
 use super::QUEUE;
 use super::ended::{self, Ended};
+use super::ends::Ends;
 use super::messages::{MARK_TAG, Question, changed_text, moved};
 use super::progress::{Place, Progress};
-use crate::clients::{Asked, Producers};
+use crate::access::{Guard, topic_of};
+use crate::clients::{Asked, Member, Producers};
 use crate::commitlog::{Appender, ArrivalListener, StoreError, Stored};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
@@ -116,6 +118,10 @@ pub struct Checks<D: Disk> {
     /// Wakes it.
     pub listener: Arc<HalfListener>,
     state: Mutex<State>,
+    /// Access control, where it is on.
+    access: Option<Arc<Guard>>,
+    /// How half messages were ended lately.
+    pub ends: Arc<Ends>,
     /// Questions asked.
     pub asked: AtomicU64,
     /// Half messages that were due for a question, and nobody was there to be asked.
@@ -155,7 +161,7 @@ impl<D: Disk> Checks<D> {
             woken_at: None,
             idle: false,
         };
-        Self {
+        let checks = Self {
             appender,
             topics,
             offsets,
@@ -164,11 +170,24 @@ impl<D: Disk> Checks<D> {
             clock,
             listener,
             state: Mutex::new(state),
+            access: None,
+            ends: Arc::default(),
             asked: AtomicU64::new(0),
             unasked: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             told: AtomicI64::new(i64::MIN),
-        }
+        };
+        // Producers may say once more what they said to the last run.
+        let mut marks = STEP_MARKS;
+        let _read_by_the_first_round = checks.read_marks(&mut checks.state.lock(), &mut marks);
+        checks
+    }
+
+    /// Only producers are asked that might have sent the message.
+    #[must_use]
+    pub fn with_access(mut self, access: Option<Arc<Guard>>) -> Self {
+        self.access = access;
+        self
     }
 
     /// Writes how far it is, as far as the log is durable.
@@ -334,6 +353,7 @@ impl<D: Disk> Checks<D> {
                     tracing::error!("mark {} has another tag than {MARK_TAG}", view.queue_offset());
                 }
                 let halves = ended::named(view.body()).filter(|_| is_mark);
+                let halves = halves.inspect(|half| self.ends.mark(*half));
                 state.ended.take_in(halves, state.progress.now().half, end);
             }
             // What can not be read is no mark.
@@ -461,15 +481,15 @@ impl<D: Disk> Checks<D> {
         self.ask(half, &(times.unwrap_or(0) + 1).to_string(), round, now)
     }
 
+    /// Stores a copy; none if it can not be a record: what the broker adds does not fit into properties that are nearly as long
+    /// as they may be.
     fn store(&self, half: &View<'_>, topic: &str, text: &[u8], now: i64) -> Result<Option<Stored>, Halt> {
         match self.appender.append_copy(&moved(half, topic, text), now) {
             Ok(stored) => Ok(Some(stored)),
             Err(StoreError::Append(error)) => Err(self.trouble(&error.to_string())),
             Err(StoreError::Illegal(error)) => {
                 let at = half.physical_offset();
-                tracing::error!(
-                    "the half message at {at} can not be stored again and is passed over: {error}"
-                );
+                tracing::warn!("the half message at {at} can not be stored again in {topic}: {error}");
                 Ok(None)
             }
         }
@@ -483,8 +503,14 @@ impl<D: Disk> Checks<D> {
             (names::WAIT, "false"),
             (names::TRANSACTION_PREPARED_QUEUE_OFFSET, first.as_str()),
         ];
-        self.store(half, HALF_TOPIC, &changed_text(half, &with), now)
-            .map(drop)
+        if self
+            .store(half, HALF_TOPIC, &changed_text(half, &with), now)?
+            .is_none()
+        {
+            // Without a word on where it was first.
+            self.store(half, HALF_TOPIC, half.properties(), now)?;
+        }
+        Ok(())
     }
 
     fn give_up(&self, half: &View<'_>, now: i64) -> Result<(), Halt> {
@@ -509,7 +535,17 @@ impl<D: Disk> Checks<D> {
     /// Puts the message back first: what the producer answers ends the copy.
     fn ask(&self, half: &View<'_>, times: &str, round: &mut Round, now: i64) -> Result<(), Halt> {
         let group = properties::get_str(half.properties(), names::PRODUCER_GROUP).unwrap_or_default();
-        let producer = match self.producers.one_of(group) {
+        // The message is not shown to who could not have sent it.
+        let resource = acl::Resource::topic(topic_of(half));
+        let may_be = |member: &Member| {
+            self.access.as_ref().is_none_or(|access| {
+                let ip = member.conn.address().ip();
+                let wanted = (resource, resource.needed_to_send());
+                let code = request::CHECK_TRANSACTION_STATE;
+                access.may(member.account.as_deref(), ip, wanted, code).is_ok()
+            })
+        };
+        let producer = match self.producers.one_of(group, &may_be) {
             Some(Asked::Ready(producer)) => Some(producer),
             Some(Asked::Busy(_)) if round.waited < BUSY_MAX_MS => {
                 round.waited += BUSY_MS;
@@ -518,10 +554,16 @@ impl<D: Disk> Checks<D> {
             Some(Asked::Busy(_)) | None => None,
         };
         let text = changed_text(half, &[(names::TRANSACTION_CHECK_TIMES, times)]);
-        let Some(copy) = self.store(half, HALF_TOPIC, &text, now)? else {
-            return Ok(());
+        let copy = self.store(half, HALF_TOPIC, &text, now)?;
+        let place = match &copy {
+            Some(copy) => (copy.first.queue_offset.0, copy.first.physical_offset.0),
+            None => {
+                // It has no room for a count of its checks. It is asked for this once, where it is.
+                self.give_up(half, now)?;
+                (half.queue_offset(), half.physical_offset())
+            }
         };
-        let question = Question { half, copy, times };
+        let question = Question { half, place, times };
         let asked = producer.and_then(|producer| {
             let body = Body::from(question.body()?);
             producer

@@ -131,11 +131,11 @@ pub(super) fn changed_text(half: &View<'_>, with: &[(&str, &str)]) -> Vec<u8> {
     properties::in_java_order(&text, Ending::Bare)
 }
 
-/// What a producer is asked: the message as it was sent, in the place of the copy that its answer names.
+/// What a producer is asked: the message as it was sent, in the place that its answer names.
 pub(super) struct Question<'a> {
     pub(super) half: &'a View<'a>,
-    /// Where the copy is.
-    pub(super) copy: Stored,
+    /// Queue offset and physical offset of the copy, or of the message itself where there is none.
+    pub(super) place: (i64, i64),
     /// How often it has been asked for, this time included.
     pub(super) times: &'a str,
 }
@@ -146,15 +146,13 @@ impl Question<'_> {
         let (topic, queue_id) = real_place(half)?;
         name::check_any_topic(topic).ok()?;
         // WAIT is `false` in the message that 4.9 has put back.
-        let text = changed_text(
-            half,
-            &[
-                (names::TRANSACTION_CHECK_TIMES, self.times),
-                (names::WAIT, "false"),
-            ],
-        );
+        let with = [
+            (names::TRANSACTION_CHECK_TIMES, self.times),
+            (names::WAIT, "false"),
+        ];
+        let mut text = changed_text(half, &with);
         if text.len() > properties::MAX_LEN_BYTES {
-            return None;
+            text = changed_text(half, &[]);
         }
         let fields = Fields {
             version: Version::for_topic(topic),
@@ -173,8 +171,8 @@ impl Question<'_> {
             append_crc: false,
         };
         let place = Place {
-            queue_offset: self.copy.first.queue_offset.0,
-            physical_offset: self.copy.first.physical_offset.0,
+            queue_offset: self.place.0,
+            physical_offset: self.place.1,
             store_timestamp: half.store_timestamp(),
         };
         let mut body = vec![0; fields.encoded_len()];
@@ -186,11 +184,11 @@ impl Question<'_> {
         let unique = properties::get_str(self.half.properties(), names::UNIQ_KEY).map(Into::into);
         let id = OffsetMessageId {
             store_host: self.half.store_host(),
-            physical_offset: self.copy.first.physical_offset.0,
+            physical_offset: self.place.1,
         };
         CheckTransactionStateRequestHeader {
-            tran_state_table_offset: self.copy.first.queue_offset.0,
-            commit_log_offset: self.copy.first.physical_offset.0,
+            tran_state_table_offset: self.place.0,
+            commit_log_offset: self.place.1,
             msg_id: unique.clone(),
             transaction_id: unique,
             offset_msg_id: Some(id.to_string().into()),

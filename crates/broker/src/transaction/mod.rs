@@ -14,11 +14,13 @@
 mod checks;
 mod doubt;
 mod ended;
+mod ends;
 mod messages;
 mod progress;
 
 pub use checks::{Checks, HalfListener};
 pub use ended::Ended;
+pub use ends::{End, Ends};
 pub use messages::{append_mark, committed, half_text, is_half_record};
 pub use progress::Progress;
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use acl::Credentials;
+use broker::settings::Settings;
+use disk::Clock;
 use protocol::code::{request, response};
 use protocol::header::Short;
 use protocol::header::broker::*;
@@ -31,11 +33,15 @@ struct Guarded {
 }
 
 fn client(access_key: &str, secret: &str) -> Client {
+    Client::new(signing(access_key, secret))
+}
+
+fn signing(access_key: &str, secret: &str) -> ClientSettings {
     let credentials = Credentials::new(access_key, secret);
-    Client::new(ClientSettings {
+    ClientSettings {
         sign: Some(Sign::by(move |fields, body| credentials.sign(fields, body))),
         ..ClientSettings::default()
-    })
+    }
 }
 
 fn write(home: &Path, text: &str) {
@@ -45,12 +51,17 @@ fn write(home: &Path, text: &str) {
 
 impl Guarded {
     async fn new(text: &str) -> Guarded {
+        Guarded::with(text, |_| {}).await
+    }
+
+    async fn with(text: &str, change: impl FnOnce(&mut Settings)) -> Guarded {
         let dir = TempDir::new().unwrap();
         write(dir.path(), text);
         let home = dir.path().display().to_string();
         let fixture = Fixture::in_folder(dir, |settings| {
             settings.broker.acl_enable = true;
             settings.broker.rocketmq_home = Some(home);
+            change(settings);
         })
         .await;
         Guarded {
@@ -120,6 +131,88 @@ async fn only_signed_requests_of_accounts_are_served() {
     ] {
         assert_eq!(table.get(reason).map(String::as_str), Some(count), "{reason}");
     }
+    guarded.fixture.stop().await;
+}
+
+/// The end of a queue.
+async fn end_of(guarded: &Guarded, topic: &str) -> i64 {
+    let header = QueueRequestHeader {
+        topic: topic.into(),
+        queue_id: 0,
+    };
+    let answer = guarded
+        .ask(&guarded.admin, request::GET_MAX_OFFSET, &header, "")
+        .await;
+    answer.field("offset").unwrap().parse().unwrap()
+}
+
+const NO_PUB: &str = "No default permission for topic:Denied, account RocketMQ of conf/plain_acl.yml:2: \
+                      defaultTopicPerm DENY, PUB is needed";
+
+fn assert_denied(answer: &Frame, expected: &str) {
+    let expected = format!("org.apache.rocketmq.acl.common.AclException: {expected}");
+    assert_eq!(
+        (answer.code, remark(answer)),
+        (response::SYSTEM_ERROR, &*expected)
+    );
+}
+
+/// `Allowed` alone may be sent to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_a_message_names_needs_what_a_send_to_it_needs() {
+    let guarded = Guarded::with(ACCOUNTS, |s| s.store.enable_multi_dispatch = true).await;
+    let text = |names: &str| format!("INNER_MULTI_DISPATCH\x01{names}");
+    let send = |client, names: &str| {
+        let text = text(names);
+        let guarded = &guarded;
+        async move {
+            let header = to("Allowed", 0, &text);
+            guarded
+                .ask(client, request::SEND_MESSAGE_V2, &Short(&header), "x")
+                .await
+        }
+    };
+    assert_denied(&send(&guarded.user, "%LMQ%a,Allowed,Denied").await, NO_PUB);
+    let retry = send(&guarded.user, "%RETRY%closed").await;
+    assert_eq!(retry.code, response::SUCCESS, "defaultGroupPerm is SUB");
+    for (client, names) in [(&guarded.user, "%LMQ%a"), (&guarded.admin, "Denied,%LMQ%a,")] {
+        let sent = send(client, names).await;
+        assert_eq!(sent.code, response::SUCCESS, "{names}: {:?}", sent.remark);
+    }
+    assert_eq!(end_of(&guarded, "Denied").await, 1);
+    guarded.fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_to_another_topic_than_that_for_replies_is_a_send() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let made = guarded
+        .send(&guarded.admin, request::SEND_MESSAGE_V2, "Denied")
+        .await;
+    assert_eq!(made.code, response::SUCCESS);
+    let reply = |client, code, topic| {
+        let guarded = &guarded;
+        async move {
+            let header = to(topic, 0, "REPLY_TO_CLIENT\x01z");
+            match code {
+                request::SEND_REPLY_MESSAGE => guarded.ask(client, code, &header, "x").await,
+                _ => guarded.ask(client, code, &Short(&header), "x").await,
+            }
+        }
+    };
+    for code in [request::SEND_REPLY_MESSAGE, request::SEND_REPLY_MESSAGE_V2] {
+        assert_denied(&reply(&guarded.user, code, "Denied").await, NO_PUB);
+        for (client, topic) in [
+            (&guarded.user, "DefaultCluster_REPLY_TOPIC"),
+            (&guarded.user, "Allowed"),
+            (&guarded.admin, "Denied"),
+        ] {
+            let answer = reply(client, code, topic).await;
+            let expected = "push reply message fail, channel of <z> not found.";
+            assert_eq!(remark(&answer), expected, "{topic}");
+        }
+    }
+    assert_eq!(end_of(&guarded, "Denied").await, 3, "the admin's");
     guarded.fixture.stop().await;
 }
 
@@ -336,4 +429,124 @@ async fn without_access_control_there_are_no_accounts_to_change() {
         assert!(remark(&answer).contains("aclEnable=false"));
     }
     fixture.stop().await;
+}
+
+/// Whoever may not pull a topic gets its messages in no other way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_shown_to_who_may_read_its_topic() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let mut places = Vec::new();
+    for topic in ["Denied", "Allowed"] {
+        let sent = guarded
+            .send(&guarded.admin, request::SEND_MESSAGE_V2, topic)
+            .await;
+        let header: SendMessageResponseHeader<'_> = sent.header().unwrap();
+        places.push(header.msg_id.into_owned());
+    }
+    // One that is parked is of the topic that it goes to.
+    let delayed = to("Denied", 0, "DELAY\x0118");
+    let sent = guarded
+        .ask(&guarded.admin, request::SEND_MESSAGE_V2, &Short(&delayed), "x")
+        .await;
+    let header: SendMessageResponseHeader<'_> = sent.header().unwrap();
+    places.insert(0, header.msg_id.into_owned());
+    let no_sub = "No default permission for topic:Denied, account RocketMQ of conf/plain_acl.yml:2: \
+                  defaultTopicPerm DENY, SUB is needed";
+    for (at, id) in places.iter().enumerate() {
+        let place: message::id::OffsetMessageId = id.parse().unwrap();
+        let view = ViewMessageRequestHeader {
+            offset: place.physical_offset,
+        };
+        let back = ConsumerSendMsgBackRequestHeader {
+            offset: place.physical_offset,
+            group: "g".into(),
+            delay_level: 1,
+            origin_msg_id: None,
+            origin_topic: Some("Allowed".into()),
+            unit_mode: None,
+            max_reconsume_times: None,
+        };
+        let direct = ConsumeMessageDirectlyRequestHeader {
+            consumer_group: "g".into(),
+            client_id: Some("c".into()),
+            msg_id: Some(id.as_str().into()),
+            broker_name: None,
+            topic: None,
+            topic_sys_flag: None,
+            group_sys_flag: None,
+        };
+        let all: [(i32, &(dyn EncodeHeader + Sync)); 3] = [
+            (request::VIEW_MESSAGE_BY_ID, &view),
+            (request::CONSUMER_SEND_MSG_BACK, &back),
+            (request::CONSUME_MESSAGE_DIRECTLY, &direct),
+        ];
+        for (code, header) in all {
+            let by_user = guarded.ask(&guarded.user, code, header, "").await;
+            match at < 2 {
+                true => assert_denied(&by_user, no_sub),
+                false => assert!(!remark(&by_user).contains("AclException"), "{code}"),
+            }
+            let by_admin = guarded.ask(&guarded.admin, code, header, "").await;
+            assert!(!remark(&by_admin).contains("AclException"), "{code}");
+        }
+    }
+    guarded.fixture.stop().await;
+}
+
+/// Anybody may say that he is a producer of the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_ended_by_who_may_send_to_its_topic() {
+    let guarded = Guarded::with(ACCOUNTS, |s| {
+        s.broker.transaction_check_interval = 100;
+        s.broker.transaction_time_out = 0;
+        s.broker.transaction_check_max = 1_000_000;
+    })
+    .await;
+    let (conn, mut notices, _client) = guarded
+        .fixture
+        .connection_as(signing("RocketMQ", "12345678"))
+        .await;
+    let beat = r#"{"clientID":"c@1","producerDataSet":[{"groupName":"p"}]}"#;
+    let body = Body::from(beat.as_bytes().to_vec());
+    let beaten = conn.invoke(request::HEART_BEAT, &(), body, WITHIN).await.unwrap();
+    assert_eq!(beaten.code, response::SUCCESS, "{:?}", beaten.remark);
+    let mut ends = Vec::new();
+    for topic in ["Denied", "Allowed"] {
+        let header = SendMessageRequestHeader {
+            born_timestamp: disk::SystemClock.now_ms(),
+            ..to(topic, 0, "TRAN_MSG\x01true\x02PGROUP\x01p")
+        };
+        let sent = guarded
+            .ask(&guarded.admin, request::SEND_MESSAGE_V2, &Short(&header), topic)
+            .await;
+        let place: SendMessageResponseHeader<'_> = sent.header().unwrap();
+        let id: message::id::OffsetMessageId = place.msg_id.parse().unwrap();
+        ends.push(EndTransactionRequestHeader {
+            producer_group: "p".into(),
+            tran_state_table_offset: place.queue_offset,
+            commit_log_offset: id.physical_offset,
+            commit_or_rollback: 8,
+            from_transaction_check: Some(false),
+            msg_id: "U".into(),
+            transaction_id: None,
+        });
+    }
+    // Both are looked at in each round.
+    for _ in 0..3 {
+        let asked = tokio::time::timeout(WITHIN, notices.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(asked.code, request::CHECK_TRANSACTION_STATE);
+        let shown = String::from_utf8_lossy(&asked.body);
+        assert!(shown.contains("Allowed") && !shown.contains("Denied"), "{shown}");
+    }
+    let code = request::END_TRANSACTION;
+    assert_denied(&guarded.ask(&guarded.user, code, &ends[0], "").await, NO_PUB);
+    for (client, end) in [(&guarded.user, &ends[1]), (&guarded.admin, &ends[0])] {
+        let ended = guarded.ask(client, code, end, "").await;
+        assert_eq!(ended.code, response::SUCCESS, "{:?}", ended.remark);
+    }
+    assert_eq!(end_of(&guarded, "Denied").await, 1);
+    guarded.fixture.stop().await;
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use broker::run::start;
+use protocol::body::TopicConfig;
+use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::code::{request, response};
 use protocol::header::broker::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fixture::*;
+use crate::still::Still;
 
 const VERSIONS: [&str; 2] = ["4.9.7", "5.3.3"];
 
@@ -286,5 +289,80 @@ async fn tables_that_are_in_rocksdb_alone_refuse_the_start() {
         // With the file, the directory is left alone, as Java leaves it.
         std::fs::write(config.join(file), content).unwrap();
         Fixture::in_folder(dir, |_| {}).await.stop().await;
+    }
+}
+
+/// A tool that is not Java's may write null for what it does not set, and so may a hand; Java's classes then keep their defaults.
+#[test]
+fn a_null_in_a_request_is_the_default_of_the_class() {
+    let broker = Still::new(|_| {});
+    let group = r#"{"groupName":"GROUP","retryQueueNums":null,"retryMaxTimes":null,"consumeEnable":null,
+        "consumeBroadcastEnable":null,"consumeFromMinEnable":null,"notifyConsumerIdsChangedEnable":null,
+        "whichBrokerWhenConsumeSlowly":null,"brokerId":null}"#;
+    let one = group.replace("GROUP", "one");
+    let list = format!(r#"{{"groupConfigList":[{}]}}"#, group.replace("GROUP", "listed"));
+    let topic = r#"{"topicName":"NewTopic","readQueueNums":null,"writeQueueNums":null,"perm":null,"order":null,
+        "topicFilterType":null,"topicSysFlag":null,"attributes":null}"#;
+    let topics = format!(r#"{{"topicConfigList":[{topic}]}}"#);
+    for (code, body) in [
+        (request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, one),
+        (request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, list),
+        (request::UPDATE_AND_CREATE_TOPIC_LIST, topics),
+    ] {
+        let made = broker.ask(code, &(), body);
+        assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+    }
+    let groups = &broker.parts.tables.groups;
+    for name in ["one", "listed"] {
+        assert_eq!(*groups.get(name).unwrap(), default_group(name));
+    }
+    let made = broker.parts.tables.topics.get("NewTopic").unwrap();
+    assert_eq!(*made, default_topic("NewTopic"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_in_a_file_is_the_default_of_the_class() {
+    let nulls = BTreeMap::from([
+        (
+            "topics.json".to_owned(),
+            br#"{"dataVersion":null,"topicConfigTable":{"Old":{"topicName":"Old","perm":null,"readQueueNums":null,
+                "writeQueueNums":null,"order":null}}}"#
+                .to_vec(),
+        ),
+        (
+            "subscriptionGroup.json".to_owned(),
+            br#"{"forbiddenTable":null,"subscriptionGroupTable":{"old":{"groupName":"old","consumeEnable":null,
+                "retryQueueNums":null,"retryMaxTimes":"","whichBrokerWhenConsumeSlowly":null}}}"#
+                .to_vec(),
+        ),
+    ]);
+    let (dir, config) = folder(&nulls);
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
+    let dir = fixture.stop().await;
+    let file = |name: &str| json(&std::fs::read(config.join(name)).unwrap());
+    let topics = file("topics.json");
+    assert_eq!(
+        topics["topicConfigTable"]["Old"],
+        serde_json::to_value(default_topic("Old")).unwrap()
+    );
+    let groups = file("subscriptionGroup.json");
+    assert_eq!(
+        groups["subscriptionGroupTable"]["old"],
+        serde_json::to_value(default_group("old")).unwrap()
+    );
+    drop(dir);
+}
+
+fn default_group(name: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig {
+        group_name: name.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    }
+}
+
+fn default_topic(name: &str) -> TopicConfig {
+    TopicConfig {
+        topic_name: name.to_owned(),
+        ..TopicConfig::default()
     }
 }

@@ -153,8 +153,16 @@ impl Fixture {
 
     /// Asks through a connection of its own, over which the broker's notices come back as well.
     pub(crate) async fn own_connection(&self) -> (Arc<Connection>, mpsc::UnboundedReceiver<Frame>, Client) {
+        self.connection_as(ClientSettings::default()).await
+    }
+
+    /// The same for a client of these settings.
+    pub(crate) async fn connection_as(
+        &self,
+        settings: ClientSettings,
+    ) -> (Arc<Connection>, mpsc::UnboundedReceiver<Frame>, Client) {
         let (sender, notices) = mpsc::unbounded_channel();
-        let client = Client::with_service(ClientSettings::default(), Arc::new(Notices(sender)));
+        let client = Client::with_service(settings, Arc::new(Notices(sender)));
         let conn = client
             .connection(&format!("127.0.0.1:{}", self.port))
             .await

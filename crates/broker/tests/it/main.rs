@@ -15,6 +15,7 @@ mod groups;
 mod live_flush;
 mod live_retention;
 mod live_settings;
+mod multi_dispatch;
 mod name_servers;
 mod operators;
 mod pairs;

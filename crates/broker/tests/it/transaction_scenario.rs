@@ -146,7 +146,6 @@ impl Recording {
         self.end("no-record", &other("99999"), "8", "tp");
         self.end("no-record-rollback", &other("99999"), "12", "tp");
         self.end("commit-A", &a, "8", "tp");
-        self.end("commit-A-again", &a, "8", "tp");
         let b = self.half("B", "5", "");
         self.end("rollback-B", &b, "12", "tp");
         // One that is asked for.

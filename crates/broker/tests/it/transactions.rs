@@ -329,11 +329,106 @@ fn what_is_no_open_half_message_of_the_group_is_refused() {
     // What was committed is a message like others, and not committed by its place once more.
     let order = world.read("Orders", 2).remove(0);
     check(world.end((order.offset, order.physical), COMMIT), error, missing);
-    // A commit that is told twice is stored twice, as in Java.
+    // Unlike Java, which stores once more what it is told twice.
     assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
-    assert_eq!(world.bodies("Orders", 2), ["a", "a"]);
+    check(
+        world.end(place, ROLLBACK),
+        error,
+        "The half message was committed before",
+    );
+    assert_eq!(world.bodies("Orders", 2), ["a"]);
     assert!(world.pass(LATER).is_empty());
-    assert_eq!(world.offsets(), (Some(1), Some(2)));
+    assert_eq!(world.offsets(), (Some(1), Some(1)));
+}
+
+#[test]
+fn what_was_rolled_back_is_never_stored() {
+    for clean in [None, Some(true), Some(false)] {
+        let mut world = World::new(|_| {});
+        let (place, other) = (world.half("", "a"), world.half("", "b"));
+        assert_eq!(world.end(place, ROLLBACK).code, response::SUCCESS);
+        let how = match clean {
+            None => "rolled back",
+            // The mark does not say how.
+            Some(clean) => {
+                world.restart(clean);
+                "ended"
+            }
+        };
+        let refused = world.end(place, COMMIT);
+        let remark = format!("The half message was {how} before");
+        assert_eq!(
+            (refused.code, refused.remark),
+            (response::SYSTEM_ERROR, Some(remark))
+        );
+        assert_eq!(world.end(other, COMMIT).code, response::SUCCESS);
+        assert_eq!(world.bodies("Orders", 2), ["b"]);
+        // The walk is past it.
+        assert!(world.pass(LATER).is_empty());
+        assert_eq!(world.end(place, COMMIT).code, response::SYSTEM_ERROR);
+        assert_eq!(world.bodies("Orders", 2), ["b"]);
+    }
+}
+
+#[test]
+fn an_end_that_can_not_be_written_may_be_told_again() {
+    let world = World::new(|_| {});
+    let place = world.half("", "a");
+    let disk_is = |used| {
+        world.disk.set_usage(disk::Usage {
+            used,
+            available: 100 - used,
+        });
+        world.parts.log.store.tick_disk(world.clock.now_ms());
+    };
+    disk_is(99);
+    for how in [COMMIT, ROLLBACK] {
+        assert_eq!(world.end(place, how).code, response::SERVICE_NOT_AVAILABLE);
+    }
+    disk_is(1);
+    assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
+    assert_eq!(world.bodies("Orders", 2), ["a"]);
+}
+
+/// A level that is no number is no wish to have the message at once.
+#[test]
+fn a_delay_that_is_no_number_is_refused() {
+    let world = World::new(|_| {});
+    let send = |text: &str, sys_flag, batch| {
+        let header = SendMessageRequestHeader {
+            sys_flag: Some(sys_flag),
+            batch,
+            ..to("Orders", 2, text)
+        };
+        world.ask(request::SEND_MESSAGE_V2, &Short(&header), b"x")
+    };
+    for level in ["abc", "1.5", "2147483648", " 3", "3 "] {
+        let text = format!("DELAY\u{1}{level}");
+        let half = format!("{text}\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p");
+        for answer in [
+            send(&text, 0, None),
+            send(&half, 4, None),
+            send(&text, 0, Some(true)),
+        ] {
+            let remark = answer.remark.unwrap_or_default();
+            assert_eq!(answer.code, response::SYSTEM_ERROR, "{level:?}: {remark}");
+            let java = format!("java.lang.NumberFormatException: For input string: \"{level}\"");
+            assert!(remark.starts_with(&java), "{remark}");
+        }
+    }
+    assert_eq!(world.parts.log.store.max_physical().0, 0);
+    for (level, queue) in [("+3", 2), ("03", 2), ("99", 17)] {
+        let sent = send(&format!("DELAY\u{1}{level}"), 0, None);
+        assert_eq!(sent.code, response::SUCCESS, "{level}: {:?}", sent.remark);
+        assert!(!world.bodies(SCHEDULE_TOPIC, queue).is_empty(), "{level}");
+    }
+    for level in ["0", "-1"] {
+        assert_eq!(
+            send(&format!("DELAY\u{1}{level}"), 0, None).code,
+            response::SUCCESS
+        );
+    }
+    assert_eq!(world.bodies("Orders", 2).len(), 2);
 }
 
 #[test]
@@ -837,3 +932,68 @@ pub(crate) const LIVE: [&str; 4] = [
     "transactionCheckMax",
     "transactionCheckInterval",
 ];
+
+/// The message goes to the queues that it names when it is committed. Its copies would be there as often as it was checked.
+#[test]
+fn a_half_message_is_not_in_the_queues_that_it_names() {
+    let world = World::new(|s| {
+        s.store.enable_lmq = true;
+        s.store.enable_multi_dispatch = true;
+        s.broker.transaction_check_max = 2;
+    });
+    let named = "\u{2}INNER_MULTI_DISPATCH\u{1}%LMQ%a,Other";
+    let given_up = world.half(named, "given up");
+    for _ in 0..4 {
+        world.pass(LATER);
+    }
+    assert_eq!(world.bodies(CHECK_MAX_TIME_TOPIC, 0), ["given up"]);
+    let end = |topic, id| world.parts.log.store.queue_max_offset(topic, id).0;
+    assert_eq!((given_up.0, end("%LMQ%a", 0), end("Other", 2)), (0, 0, 0));
+    let committed = world.half(named, "committed");
+    assert_eq!(world.end(committed, COMMIT).code, response::SUCCESS);
+    assert_eq!((end("%LMQ%a", 0), end("Other", 2)), (1, 1));
+}
+
+/// Its properties have no room for the count of its checks: it is asked for once, and kept where operators look.
+#[test]
+fn a_half_message_without_room_for_a_count_is_asked_for_and_kept() {
+    let world = World::new(|_| {});
+    // The longest that is taken.
+    let pad = |len: usize| format!("\u{2}PAD\u{1}{}", "x".repeat(len));
+    let (mut fits, mut too_long) = (30_000, 33_000);
+    while too_long - fits > 1 {
+        let len = (fits + too_long) / 2;
+        match world.send(&pad(len), "probe").code {
+            response::SUCCESS => fits = len,
+            _ => too_long = len,
+        }
+    }
+    world.pass(LATER);
+    let runtime = || {
+        let answer = world.ask(request::GET_BROKER_RUNTIME_INFO, &(), b"");
+        protocol::body::read::<KvTable>(&answer.body).unwrap().table
+    };
+    let before = runtime();
+    let given_up = world.bodies(CHECK_MAX_TIME_TOPIC, 0).len();
+    let big = world.half(&pad(fits), "big");
+    let small = world.half("", "small");
+    let asked: Vec<_> = world.pass(LATER).iter().map(question).collect();
+    let find = |body: &str| asked.iter().find(|(_, found, _)| found == body).unwrap();
+    assert_eq!(find("big").0, big, "where it is");
+    assert!(find("small").0.0 > small.0, "a copy");
+    let kept = world.bodies(CHECK_MAX_TIME_TOPIC, 0);
+    assert_eq!(kept.len(), given_up + 1);
+    assert_eq!(kept.last().map(String::as_str), Some("big"));
+    let number = |table: &std::collections::BTreeMap<String, String>| -> u64 {
+        table["transactionsGivenUp"].parse().unwrap()
+    };
+    assert_eq!(number(&runtime()), number(&before) + 1);
+    assert_eq!(world.end(big, COMMIT).code, response::SUCCESS);
+    assert_eq!(world.bodies("Orders", 2), ["big"]);
+    // One that may not be asked for yet stays, and is asked for when it may.
+    let immune = pad(fits - 40) + "\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}90";
+    world.half(&immune, "immune");
+    let bodies = |asked: Vec<Frame>| -> Vec<String> { asked.iter().map(|f| question(f).1).collect() };
+    assert!(!bodies(world.pass(LATER)).contains(&"immune".to_owned()));
+    assert!(bodies(world.pass(LATER)).contains(&"immune".to_owned()));
+}

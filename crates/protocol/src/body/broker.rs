@@ -211,28 +211,28 @@ pub struct SubscriptionGroupConfig {
     #[serde(deserialize_with = "de::scalar")]
     pub broker_id: i64,
     /// Broadcasting is allowed.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::true_or")]
     pub consume_broadcast_enable: bool,
     /// Consuming is allowed.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::true_or")]
     pub consume_enable: bool,
     /// A new group may start at the beginning.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::true_or")]
     pub consume_from_min_enable: bool,
     /// Group.
     #[serde(deserialize_with = "de::scalar")]
     pub group_name: String,
     /// Members are told when members come and go.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::true_or")]
     pub notify_consumer_ids_changed_enable: bool,
     /// Deliveries before the dead letter queue.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<16, _, _>")]
     pub retry_max_times: i32,
     /// Queues of the retry topic.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<1, _, _>")]
     pub retry_queue_nums: i32,
     /// Broker to read from when far behind.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<1, _, _>")]
     pub which_broker_when_consume_slowly: i64,
     /// Everything newer versions write, kept as it is.
     #[serde(flatten)]
@@ -261,11 +261,16 @@ impl Default for SubscriptionGroupConfig {
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionGroupTable {
     /// Version of the table.
+    #[serde(deserialize_with = "de::or_default")]
     pub data_version: DataVersion,
     /// Topics a group may not read, as bits, 5.x.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "de::or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub forbidden_table: BTreeMap<String, BTreeMap<String, i32>>,
     /// Group name to settings.
+    #[serde(deserialize_with = "de::or_default")]
     pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
 }
 
@@ -280,6 +285,7 @@ pub struct ConsumerOffsetTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lmq_offset_table: Option<BTreeMap<String, i64>>,
     /// Offsets.
+    #[serde(deserialize_with = "de::or_default")]
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 

@@ -4,8 +4,10 @@ use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A scalar that can be read from any JSON scalar. Null, and a text without content where a number belongs, is the
-/// type's default.
+/// A scalar that can be read from any JSON scalar.
+///
+/// Null, and a text without content where a number or a boolean belongs, leaves the field of a Java class as the class made
+/// it: [`scalar`] where that is the type's default, [`number_or`] and [`true_or`] elsewhere.
 pub trait Scalar: Default {
     /// What an error says was expected.
     const EXPECTED: &'static str;
@@ -17,6 +19,10 @@ pub trait Scalar: Default {
     fn from_bool(value: bool) -> Option<Self>;
     /// From text.
     fn from_text(value: &str) -> Option<Self>;
+    /// Is this text as good as null?
+    fn is_null(value: &str) -> bool {
+        value.is_empty() || value == "null"
+    }
 }
 
 macro_rules! whole {
@@ -33,7 +39,7 @@ macro_rules! whole {
                 Some(value.into())
             }
             fn from_text(value: &str) -> Option<Self> {
-                if value.is_empty() || value == "null" { Some(0) } else { value.parse().ok() }
+                value.parse().ok()
             }
         }
     )*};
@@ -52,11 +58,7 @@ impl Scalar for f64 {
         Some(f64::from(u8::from(value)))
     }
     fn from_text(value: &str) -> Option<Self> {
-        if value.is_empty() || value == "null" {
-            Some(0.0)
-        } else {
-            value.parse().ok()
-        }
+        value.parse().ok()
     }
 }
 
@@ -74,7 +76,7 @@ impl Scalar for bool {
     fn from_text(value: &str) -> Option<Self> {
         match value {
             "true" | "TRUE" | "True" | "1" | "Y" | "T" => Some(true),
-            "false" | "FALSE" | "False" | "0" | "N" | "F" | "" | "null" => Some(false),
+            "false" | "FALSE" | "False" | "0" | "N" | "F" => Some(false),
             _ => None,
         }
     }
@@ -93,6 +95,9 @@ impl Scalar for String {
     }
     fn from_text(value: &str) -> Option<Self> {
         Some(value.to_owned())
+    }
+    fn is_null(_value: &str) -> bool {
+        false
     }
 }
 
@@ -126,6 +131,9 @@ impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<T> {
             .ok_or_else(|| E::custom(format_args!("{value} is not {}", T::EXPECTED)))
     }
     fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
+        if T::is_null(value) {
+            return Ok(None);
+        }
         T::from_text(value).map(Some).ok_or_else(|| {
             let short: String = value.chars().take(64).collect();
             E::custom(format_args!("{short:?} is not {}", T::EXPECTED))
@@ -139,11 +147,24 @@ impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<T> {
     }
 }
 
-/// `#[serde(deserialize_with = "de::scalar")]` for `i32`, `i64`, `bool`, `f64`, `String`.
+/// `#[serde(deserialize_with = "de::scalar")]` for `i32`, `i64`, `bool`, `f64`, `String`, where the field of a new object is
+/// 0, false or empty.
 pub fn scalar<'de, D: Deserializer<'de>, T: Scalar>(deserializer: D) -> Result<T, D::Error> {
     Ok(deserializer
         .deserialize_any(ScalarVisitor(PhantomData))?
         .unwrap_or_default())
+}
+
+/// The same for a number that is `N` in a new object: `#[serde(deserialize_with = "de::number_or::<16, _, _>")]`.
+pub fn number_or<'de, const N: i32, D: Deserializer<'de>, T: Scalar + From<i32>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(optional(deserializer)?.unwrap_or_else(|| N.into()))
+}
+
+/// The same for a boolean that is true in a new object.
+pub fn true_or<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(optional(deserializer)?.unwrap_or(true))
 }
 
 /// The same for an `Option`: null is `None`.

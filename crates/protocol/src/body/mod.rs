@@ -411,4 +411,44 @@ mod tests {
             assert!(read::<Sample>(bad.as_bytes()).is_err(), "{bad}");
         }
     }
+
+    /// What 4.9.7 makes of them: the field stays as the class made it.
+    #[test]
+    fn a_null_leaves_the_default_of_the_class() {
+        fn check<T: Default + Serialize + DeserializeOwned>() {
+            let name = std::any::type_name::<T>();
+            let default = serde_json::to_value(T::default()).expect("JSON");
+            let fields = default.as_object().expect(name);
+            assert!(!fields.is_empty(), "{name}");
+            for (field, value) in fields {
+                let is_primitive = value.is_number() || value.is_boolean();
+                for nothing in ["null", "\"\"", "\"null\""] {
+                    if nothing == "null" || is_primitive {
+                        let text = format!("{{\"{field}\":{nothing}}}");
+                        let got: T = read(text.as_bytes()).expect(&text);
+                        assert_eq!(serde_json::to_value(got).expect("JSON"), default, "{name} {text}");
+                    }
+                }
+            }
+        }
+        check::<DataVersion>();
+        check::<MessageQueue>();
+        check::<TopicConfig>();
+        check::<KvTable>();
+        check::<TopicList>();
+        check::<broker::HeartbeatData>();
+        check::<broker::ProducerData>();
+        check::<broker::ConsumerData>();
+        check::<broker::SubscriptionData>();
+        check::<broker::LockBatchRequestBody>();
+        check::<broker::CheckClientRequestBody>();
+        check::<broker::SubscriptionGroupConfig>();
+        check::<broker::SubscriptionGroupTable>();
+        check::<broker::ConsumerOffsetTable>();
+        check::<broker::ClientConnection>();
+        check::<namesrv::QueueData>();
+        check::<namesrv::BrokerData>();
+        check::<namesrv::TopicConfigTable>();
+        check::<namesrv::RegisterBrokerBody>();
+    }
 }

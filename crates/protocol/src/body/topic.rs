@@ -70,10 +70,10 @@ pub struct TopicConfig {
     #[serde(deserialize_with = "de::scalar")]
     pub order: bool,
     /// 2 write, 4 read, 1 inherit.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<6, _, _>")]
     pub perm: i32,
     /// Number of queues to read.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<16, _, _>")]
     pub read_queue_nums: i32,
     /// One tag or several.
     pub topic_filter_type: TopicFilterType,
@@ -84,7 +84,7 @@ pub struct TopicConfig {
     #[serde(deserialize_with = "de::scalar")]
     pub topic_sys_flag: i32,
     /// Number of queues to write.
-    #[serde(deserialize_with = "de::scalar")]
+    #[serde(deserialize_with = "de::number_or::<16, _, _>")]
     pub write_queue_nums: i32,
 }
 

@@ -52,6 +52,8 @@ pub enum Error {
     Body(#[from] protocol::body::BodyError),
     #[error("{0}")]
     Name(#[from] message::name::NameError),
+    #[error("{0}")]
+    Access(#[from] ::acl::Refused),
     #[error("The topic[{0}] is conflict with system topic.")]
     SystemTopic(String),
     #[error("topic[{0}] not exist")]
@@ -99,6 +101,7 @@ impl Error {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::ConsumerOffline(_) | Error::NoConsumerToReset { .. } => response::CONSUMER_NOT_ONLINE,
             Error::Forbidden(_) => response::NO_PERMISSION,
+            Error::Access(refused) => refused.code(),
             Error::Header(_)
             | Error::Body(_)
             | Error::Name(_)

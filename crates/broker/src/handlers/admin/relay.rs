@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use disk::Disk;
 use message::id::OffsetMessageId;
+use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
 use protocol::body::operator::{ConsumerStatus, ConsumerStatuses};
 use protocol::code::{request, response};
@@ -23,6 +24,7 @@ use remoting::{Body, InvokeError, Request, Responder};
 use store::{PhysicalOffset, Store};
 
 use super::{Error, refuse};
+use crate::access::Guard;
 use crate::clients::{Consumers, Member};
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -40,6 +42,8 @@ pub struct Relay<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Who is connected.
     pub consumers: Arc<Consumers>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
     /// The messages.
     pub store: Arc<Store<D>>,
 }
@@ -70,7 +74,15 @@ impl<D: Disk> Relay<D> {
         let outcome = frame
             .header::<ConsumeMessageDirectlyRequestHeader<'_>>()
             .map_err(Error::Header)
-            .and_then(|header| Ok((self.message(header.msg_id.as_deref())?, header)));
+            .and_then(|header| {
+                let message = self.message(header.msg_id.as_deref())?;
+                if let (Some(access), Ok(Entry::Record(view))) =
+                    (&self.access, decode(&message, Check::Lengths))
+                {
+                    access.may_read(&frame, responder.peer().address().ip(), &view)?;
+                }
+                Ok((message, header))
+            });
         let (message, header) = match outcome {
             Ok(found) => found,
             Err(e) => return refuse(responder, &e),

@@ -53,6 +53,12 @@ pub enum Error {
         queues: i32,
         peer: SocketAddr,
     },
+    #[error("java.lang.NumberFormatException: For input string: \"{0}\" (property DELAY)")]
+    Delay(String),
+    #[error("the message is illegal: INNER_MULTI_DISPATCH names {0}, which only the broker writes to.")]
+    ReservedQueue(String),
+    #[error("{0}")]
+    Access(#[from] acl::Refused),
     #[error("subscription group not exist, {0}")]
     GroupUnknown(String),
     #[error("the broker[{0}] sending transaction message is forbidden")]
@@ -112,10 +118,12 @@ impl Error {
     /// RocketMQ's code.
     pub fn code(&self) -> i32 {
         match self {
+            Error::Access(refused) => refused.code(),
             Error::Header(_)
             | Error::TooFewInSync
             | Error::NotYet(_)
             | Error::Name(_)
+            | Error::Delay(_)
             | Error::Queue { .. }
             | Error::Batch(_)
             | Error::LmqNumber(_) => response::SYSTEM_ERROR,
@@ -125,9 +133,11 @@ impl Error {
             Error::Slave => response::SERVICE_NOT_AVAILABLE,
             Error::TopicUnknown { .. } => response::TOPIC_NOT_EXIST,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Error::BatchKind | Error::BatchEmpty | Error::TooLong { .. } | Error::Illegal { .. } => {
-                response::MESSAGE_ILLEGAL
-            }
+            Error::BatchKind
+            | Error::BatchEmpty
+            | Error::ReservedQueue(_)
+            | Error::TooLong { .. }
+            | Error::Illegal { .. } => response::MESSAGE_ILLEGAL,
             Error::Append { why, .. } => match why {
                 store::AppendError::BatchTooLong { .. } => response::MESSAGE_ILLEGAL,
                 store::AppendError::NoSpace(_) => response::SYSTEM_ERROR,
@@ -285,7 +295,30 @@ impl<D: Disk> Send<D> {
             self.plan_single(&mut plan, target.delay, &text, &header, frame, settings, scratch)?;
         }
         plan.records.end = scratch.records.len();
+        if settings.store.enable_multi_dispatch {
+            // As they are stored: that is what the store reads.
+            for record in scratch.records.get(plan.records.clone()).unwrap_or_default() {
+                let text = scratch.text.get(record.properties.clone()).unwrap_or_default();
+                self.check_dispatch(text, frame, peer)?;
+            }
+        }
         Ok(plan)
+    }
+
+    /// A message is in the queues, too, that its property INNER_MULTI_DISPATCH names: what holds for a send to their topics holds
+    /// for it. (Java asks neither whether they may be sent to nor for a permission.) Light message queues belong to no topic.
+    pub(super) fn check_dispatch(&self, text: &[u8], frame: &Frame, peer: SocketAddr) -> Result<(), Error> {
+        let named = properties::get_str(text, names::INNER_MULTI_DISPATCH).unwrap_or_default();
+        for queue in named.split(',').filter(|queue| !name::is_lmq(queue)) {
+            if !name::may_be_sent_to(queue) {
+                return Err(Error::ReservedQueue(queue.to_owned()));
+            }
+            if let Some(access) = self.access.as_ref().filter(|_| !queue.is_empty()) {
+                let resource = acl::Resource::topic(queue);
+                access.permits(frame, peer.ip(), resource, resource.needed_to_send())?;
+            }
+        }
+        Ok(())
     }
 
     fn check_broker(
@@ -486,16 +519,18 @@ impl<D: Disk> Send<D> {
         scratch: &mut Scratch<'a>,
     ) -> Result<(), Error> {
         let wanted = text.wanted();
-        let level = delay.unwrap_or_else(|| wanted.delay.and_then(parse_int).unwrap_or(0));
+        let kind = sys_flag::transaction_type(plan.sys_flag);
+        let may_be_delayed = wanted.is_half() || matches!(kind, 0 | sys_flag::TRANSACTION_COMMIT);
+        let level = match delay {
+            Some(level) => level,
+            None if may_be_delayed => delay_level(wanted)?,
+            None => 0,
+        };
         // A consumer of before 4.6.1 leaves TRAN_MSG in what it sends to its retry topic (5.3.3, SendMessageProcessor).
         if wanted.is_half() && !(plan.reconsume_times > 0 && level > 0) {
             return self.plan_half(plan, delay, text, header, frame, settings, scratch);
         }
-        let parked = level > 0
-            && matches!(
-                sys_flag::transaction_type(plan.sys_flag),
-                0 | sys_flag::TRANSACTION_COMMIT
-            );
+        let parked = level > 0 && matches!(kind, 0 | sys_flag::TRANSACTION_COMMIT);
         let start = scratch.text.len();
         let cluster = settings.broker.broker_cluster_name.as_str();
         if parked {
@@ -603,8 +638,7 @@ fn plan_batch<'a>(
     settings: &Settings,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
-    let delayed = outer.wanted().delay.and_then(parse_int).unwrap_or(0) > 0;
-    if delayed || sys_flag::transaction_type(flags) != 0 {
+    if delay_level(outer.wanted())? > 0 || sys_flag::transaction_type(flags) != 0 {
         return Err(Error::BatchKind);
     }
     let mut shared = Vec::new();
@@ -647,6 +681,10 @@ fn plan_batch<'a>(
     Ok(())
 }
 
-fn parse_int(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// The delay level that a message asks for; 0 for none. A producer whose level is no number means to delay.
+fn delay_level(wanted: &Wanted<'_>) -> Result<i32, Error> {
+    let Some(text) = wanted.delay else { return Ok(0) };
+    let text = String::from_utf8_lossy(text);
+    text.parse()
+        .map_err(|_| Error::Delay(text.chars().take(64).collect()))
 }

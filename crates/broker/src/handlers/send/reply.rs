@@ -61,6 +61,7 @@ impl<D: Disk> Send<D> {
             responder.peer().address(),
         );
         let checked = frame.header().map_err(Error::Header).and_then(|header| {
+            self.check_reply(&header, &frame, replier, &settings)?;
             let place = self.reply_place(&header, replier, &settings, now)?;
             Ok((header, place))
         });
@@ -110,6 +111,26 @@ impl<D: Disk> Send<D> {
             PUSH_WITHIN,
             Box::new(then),
         );
+    }
+
+    /// Replies go to the cluster's own topic for them, for which no account needs a permission; one to another topic is a send to
+    /// that. (Java asks for none.)
+    fn check_reply(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        frame: &Frame,
+        replier: SocketAddr,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        let is_own = header.topic == message::name::reply_topic(&settings.broker.broker_cluster_name);
+        if let Some(access) = self.access.as_ref().filter(|_| !is_own) {
+            let resource = acl::Resource::topic(&header.topic);
+            access.permits(frame, replier.ip(), resource, resource.needed_to_send())?;
+        }
+        if settings.store.enable_multi_dispatch {
+            self.check_dispatch(header.properties.unwrap_or_default().as_bytes(), frame, replier)?;
+        }
+        Ok(())
     }
 
     /// The checks of a send, but that of the role: a slave hands replies on, too.

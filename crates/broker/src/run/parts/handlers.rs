@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 use disk::Disk;
 
 use super::{Builder, Log, Replication};
+use crate::access::Guard;
 use crate::clients::Clients;
 use crate::config::{ConfigStore, SettingsListener};
 use crate::delay::Delivery;
@@ -50,7 +51,7 @@ impl<D: Disk + Clone> Builder<D> {
         Handlers {
             gate: Gate {
                 waiting_sends: Arc::clone(made.log.appender.acknowledgements.budget()),
-                access: self.access.guard.clone(),
+                access: self.guard(),
             },
             reput: Arc::clone(&made.log.reput),
             send: self.send(&made.clients, &made.log),
@@ -58,12 +59,16 @@ impl<D: Disk + Clone> Builder<D> {
             transaction: Transaction {
                 settings: Arc::clone(&self.settings),
                 appender: Arc::clone(&made.log.appender),
+                access: self.guard(),
+                ends: Arc::clone(&made.checks.ends),
                 delay_levels: Arc::clone(&self.levels),
                 clock: Arc::clone(&self.clock),
             },
             pull: Arc::clone(&made.pull),
             query: Query {
                 settings: Arc::clone(&self.settings),
+                access: self.guard(),
+                slaves: Arc::clone(&made.replication.slaves),
                 store: Arc::clone(&self.store),
             },
             client: self.client(&made.clients),
@@ -78,6 +83,11 @@ impl<D: Disk + Clone> Builder<D> {
             admin: self.admin(made),
             lanes: made.lanes.clone(),
         }
+    }
+
+    /// Access control, where it is on.
+    fn guard(&self) -> Option<Arc<Guard>> {
+        self.access.guard.clone()
     }
 
     fn admin(&self, made: &Made<D>) -> Admin<D> {
@@ -97,6 +107,7 @@ impl<D: Disk + Clone> Builder<D> {
             relay: Relay {
                 settings: Arc::clone(&self.settings),
                 consumers: Arc::clone(&made.clients.consumers),
+                access: self.guard(),
                 store: Arc::clone(&self.store),
             },
             reset: self.reset(&made.clients, &made.pulls),
@@ -173,6 +184,7 @@ impl<D: Disk + Clone> Builder<D> {
             groups: Arc::clone(&self.loaded.tables.groups),
             producers: Arc::clone(&clients.producers),
             appender: Arc::clone(&log.appender),
+            access: self.guard(),
             stats: Arc::clone(&log.stats),
             clock: Arc::clone(&self.clock),
             region,
@@ -183,6 +195,7 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn send_back(&self, log: &Log<D>) -> SendBack<D> {
         SendBack {
+            access: self.guard(),
             settings: Arc::clone(&self.settings),
             topics: Arc::clone(&self.loaded.tables.topics),
             groups: Arc::clone(&self.loaded.tables.groups),
