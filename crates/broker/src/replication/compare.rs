@@ -72,6 +72,11 @@ pub trait MasterLog {
     /// Is the broker whose log it is a slave itself?
     fn is_of_slave(&self) -> impl Future<Output = Result<bool, Error>> + Send;
 
+    /// How long its files are, bytes, if it says so.
+    fn file_len(&self) -> impl Future<Output = Result<Option<i64>, Error>> + Send {
+        async { Ok(None) }
+    }
+
     /// How far it reaches.
     fn extent(&self) -> impl Future<Output = Result<Extent, Error>> + Send;
 
@@ -183,12 +188,26 @@ pub(super) struct AskedMaster<'a> {
     pub(super) address: &'a str,
 }
 
-impl MasterLog for AskedMaster<'_> {
-    async fn is_of_slave(&self) -> Result<bool, Error> {
+impl AskedMaster<'_> {
+    /// One of its settings.
+    async fn setting(&self, name: &str) -> Result<Option<String>, Error> {
         let answer = answer(self.client, self.address, request::GET_BROKER_CONFIG, &()).await?;
         let text = String::from_utf8_lossy(&answer.body);
-        let role = text.lines().find_map(|line| line.strip_prefix("brokerRole="));
-        Ok(role.ok_or(Error::Lacks("brokerRole"))?.trim() == "SLAVE")
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        let value = lines.find_map(|(key, value)| (key == name).then(|| value.trim().to_owned()));
+        Ok(value)
+    }
+}
+
+impl MasterLog for AskedMaster<'_> {
+    async fn is_of_slave(&self) -> Result<bool, Error> {
+        let role = self.setting("brokerRole").await?;
+        Ok(role.ok_or(Error::Lacks("brokerRole"))? == "SLAVE")
+    }
+
+    async fn file_len(&self) -> Result<Option<i64>, Error> {
+        let len = self.setting("mappedFileSizeCommitLog").await?;
+        Ok(len.and_then(|len| len.parse().ok()))
     }
 
     async fn extent(&self) -> Result<Extent, Error> {

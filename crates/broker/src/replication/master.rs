@@ -223,6 +223,12 @@ impl<D: Disk + Clone> SlaveServer<D> {
                     self.give_way(port, asks).await;
                     continue;
                 }
+                () = port.is_due_back() => {
+                    if port.come_back() {
+                        self.moved(port.number());
+                    }
+                    continue;
+                }
                 accepted = port.listener.accept() => accepted,
             };
             let (stream, address) = match accepted {
@@ -250,8 +256,13 @@ impl<D: Disk + Clone> SlaveServer<D> {
     }
 
     async fn give_way(&self, port: &mut ReplicationPort, asks: TcpStream) {
-        let given = port.give_way(asks).await.and_then(|()| port.number());
-        match given {
+        let given = port.give_way(asks).await;
+        self.moved(given.and_then(|()| port.number()));
+    }
+
+    /// Tells the name servers where replication listens now.
+    fn moved(&self, number: io::Result<u16>) {
+        match number {
             Ok(number) => self
                 .parts
                 .registration

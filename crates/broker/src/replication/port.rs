@@ -5,7 +5,8 @@
 //! broker that is started wants it for its clients, it asks. Slaves hear from the name servers where to connect.
 //!
 //! The question is eight bytes, sent from the host itself: `ff 47 49 56 45 57 41 59` (`GIVEWAY`). To any master it is a report of a
-//! position below 0, which says nothing. The same bytes are the answer, when the port is free.
+//! position below 0, which says nothing. The same bytes are the answer, when the port is free. Anybody on the host can ask: if whoever did
+//! has not taken the port soon, replication comes back to it, where slaves may look for it that no name server tells another.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 
 /// What asks for the port, and says that it is free.
 const GIVE_WAY: [u8; 8] = *b"\xffGIVEWAY";
@@ -20,6 +22,8 @@ const GIVE_WAY: [u8; 8] = *b"\xffGIVEWAY";
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection from this host may take to ask.
 const ASKED_WITHIN: Duration = Duration::from_millis(50);
+/// How long whoever was given the port may take to listen there.
+const TAKEN_WITHIN: Duration = Duration::from_secs(2);
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 128;
 
@@ -29,6 +33,8 @@ pub struct ReplicationPort {
     pub listener: TcpListener,
     /// Nobody gave its number.
     gives_way: bool,
+    /// What was given up, and when it is looked whether somebody has it.
+    given_up: Option<(SocketAddr, Instant)>,
 }
 
 impl ReplicationPort {
@@ -40,6 +46,7 @@ impl ReplicationPort {
         Ok(Self {
             listener: listen(address)?,
             gives_way: false,
+            given_up: None,
         })
     }
 
@@ -64,6 +71,7 @@ impl ReplicationPort {
         Ok(Self {
             listener,
             gives_way: true,
+            given_up: None,
         })
     }
 
@@ -93,7 +101,34 @@ impl ReplicationPort {
             was.port(),
             self.number()?
         );
+        // The first that was given up, should two ask.
+        let first = self.given_up.map_or(was, |(first, _)| first);
+        self.given_up = Some((first, Instant::now() + TAKEN_WITHIN));
         asks.write_all(&GIVE_WAY).await
+    }
+
+    /// Ends when whoever asked for the port must have taken it.
+    pub(super) async fn is_due_back(&self) {
+        match self.given_up {
+            Some((_, due)) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Listens at the port that was given up, if nobody has it. Says whether it does.
+    pub(super) fn come_back(&mut self) -> bool {
+        let Some((was, _)) = self.given_up.take() else {
+            return false;
+        };
+        let Ok(listener) = listen(was) else {
+            return false;
+        };
+        self.listener = listener;
+        tracing::warn!(
+            "port {} of replication was given up and nobody has taken it: replication listens there again",
+            was.port()
+        );
+        true
     }
 }
 
@@ -191,6 +226,27 @@ mod tests {
         port.give_way(stream).await.unwrap();
         assert_eq!(asking.join().unwrap(), (true, true));
         assert_ne!(port.number().unwrap(), was.port());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_whoever_asked_does_not_take_is_taken_back() {
+        for is_taken in [false, true] {
+            let mut port = ReplicationPort::usual(any()).unwrap();
+            let was = port.listener.local_addr().unwrap();
+            let mut asks = TcpStream::connect(was).await.unwrap();
+            let (stream, _) = port.listener.accept().await.unwrap();
+            port.give_way(stream).await.unwrap();
+            let mut answer = [0; GIVE_WAY.len()];
+            asks.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, GIVE_WAY);
+            let taken = is_taken.then(|| std::net::TcpListener::bind(was).unwrap());
+            port.is_due_back().await;
+            assert_eq!(port.come_back(), !is_taken);
+            assert_eq!(port.number().unwrap() == was.port(), !is_taken);
+            drop(taken);
+            // It is looked once.
+            assert!(!port.come_back());
+        }
     }
 
     /// Bytes that come one by one wake whoever reads them; in between nothing runs.

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::compare::AskedMaster;
+use super::compare::{AskedMaster, MasterLog};
 use super::copy::{CopyError, CopyParts};
 use super::deletions::{MasterTopics, TopicDeletions};
 use super::run_alone;
@@ -39,6 +39,10 @@ enum Ended {
     Socket(#[from] io::Error),
     #[error("{0}")]
     Copy(#[from] CopyError),
+    #[error(
+        "mappedFileSizeCommitLog is not the same on both sides: {theirs} there and {own} here; the copy of a log has its master's files"
+    )]
+    FileLen { own: i64, theirs: i64 },
     #[error("the master closed the connection")]
     Closed,
     #[error("the master is elsewhere now")]
@@ -49,7 +53,11 @@ enum Ended {
 
 impl Ended {
     fn needs_somebody(&self) -> bool {
-        matches!(self, Ended::Copy(error) if error.needs_somebody())
+        match self {
+            Ended::FileLen { .. } => true,
+            Ended::Copy(error) => error.needs_somebody(),
+            _ => false,
+        }
     }
 }
 
@@ -170,6 +178,8 @@ impl<D: Disk + Clone> Follower<D> {
                     client,
                     address: broker,
                 };
+                // Before anything is cut: the files' ends would be taken for damage.
+                self.has_files_of(&master).await?;
                 self.copy.agree(&master, peer).await?;
                 let topics = MasterTopics::of(client, broker, None)
                     .await
@@ -185,6 +195,15 @@ impl<D: Disk + Clone> Follower<D> {
             () = stop.cancelled() => Ended::Stops,
             () = moved(master, address) => Ended::Moved,
             Err(ended) = copied => ended,
+        }
+    }
+
+    /// Where a file ends a record may not lie: the logs can be the same only if their files are.
+    async fn has_files_of(&self, master: &impl MasterLog) -> Result<(), Ended> {
+        let own = self.copy.store.settings().commitlog_file_size;
+        match master.file_len().await.map_err(CopyError::from)? {
+            Some(theirs) if theirs != own => Err(Ended::FileLen { own, theirs }),
+            _ => Ok(()),
         }
     }
 

@@ -583,3 +583,33 @@ async fn a_slave_knows_the_ends_of_queues_whose_messages_have_expired() {
     let found: Vec<_> = found.iter().map(|record| record.body()).collect();
     assert_eq!(found, [b"next"]);
 }
+
+/// The ends of the master's files would be taken for damage, or its records not fit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_with_other_log_files_says_so_and_copies_nothing() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["body"]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"body"]
+    })
+    .await;
+    let port = pair.master.port;
+    for len in [1 << 19, 1 << 21] {
+        let slave = Fixture::new(|settings| {
+            follows(port)(settings);
+            settings.store.mapped_file_size_commit_log = len;
+        })
+        .await;
+        let mut said = String::new();
+        eventually("it says why", async || {
+            said = slave.runtime().await["masterConnection"].clone();
+            said.contains("mappedFileSizeCommitLog")
+        })
+        .await;
+        assert!(
+            said.contains(&format!("{} there and {len} here", 1 << 20)),
+            "{said}"
+        );
+        assert_eq!(log_end(&slave).await, "0");
+    }
+}
