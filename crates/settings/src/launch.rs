@@ -83,6 +83,14 @@ pub fn parse(
     };
     let command = Command::new(program)
         .about(about)
+        .version(concat!(env!("CARGO_PKG_VERSION"), ", serves as RocketMQ 4.9.8"))
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .action(ArgAction::Version)
+                .help("Print the version and stop"),
+        )
         .override_usage(format!("{program} [OPTIONS]"))
         .arg(Arg::new("configFile").short('c').long("configFile").value_name("FILE").help("Properties file to read"))
         .arg(
@@ -410,6 +418,13 @@ mod tests {
 
     #[test]
     fn help_and_mistakes() {
+        let version = parsed("mqbroker --version").unwrap_err();
+        assert_eq!(version.code, 0);
+        assert!(
+            version.text.contains("serves as RocketMQ 4.9.8"),
+            "{}",
+            version.text
+        );
         for help in ["mqbroker -h", "mqbroker --help"] {
             let help = parsed(help).unwrap_err();
             assert_eq!(help.code, 0);

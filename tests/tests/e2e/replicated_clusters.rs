@@ -285,17 +285,19 @@ fn a_partition_holds_up_no_more_than_it_must_and_heals() {
 /// Settings may name a broker that was made a slave since: nobody copies its log, or cuts after it.
 #[test]
 fn a_slave_is_nobodys_master() {
-    let pair = Pair::start(Flavour::Ours, Flavour::Ours, &[], &[]);
+    let mut pair = Pair::start(Flavour::Ours, Flavour::Ours, &[], &[]);
     pair.wait_for_slave();
+    // Name servers know no master.
+    pair.cluster.broker.kill();
     let other = Broker::start_in(
         "broker-a-other",
         (Flavour::Ours, cluster::Jvm::Small),
         pair.cluster.path(),
-        "broker-b",
+        "broker-a",
         &pair.cluster.namesrv.address(),
         &[
             ("brokerRole", "SLAVE"),
-            ("brokerId", "1"),
+            ("brokerId", "2"),
             ("haMasterAddress", &format!("127.0.0.1:{}", pair.slave.port + 1)),
         ],
     );

@@ -12,6 +12,7 @@ use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
 use settings::{Group, Report, Secret, Severity, check_addresses, host};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ fn pair_of(key: &str, text: &Secret, names: [&str; 2]) -> Result<Option<(String,
 impl Settings {
     /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
     pub(super) fn complete(&mut self, defaults: &Settings, report: &mut Report) {
+        self.announce_where_it_listens(report);
         self.check_name_servers(report);
         self.check_role(defaults, report);
         self.check_ports(report);
@@ -51,6 +53,26 @@ impl Settings {
         self.check_sizes(report);
         self.check_access(report);
         self.check_tls(report);
+    }
+
+    /// A broker that listens on one address is reached nowhere else.
+    fn announce_where_it_listens(&mut self, report: &Report) {
+        let listens = self.server.bind_address.parse::<IpAddr>();
+        let Ok(address) = listens.map(|address| address.to_canonical()) else {
+            return;
+        };
+        if address.is_unspecified() {
+            return;
+        }
+        let broker = &mut self.broker;
+        for (key, announced) in [
+            ("brokerIP1", &mut broker.broker_ip1),
+            ("brokerIP2", &mut broker.broker_ip2),
+        ] {
+            if !report.is_set(key) {
+                *announced = address.to_string();
+            }
+        }
     }
 
     fn check_tls(&mut self, report: &mut Report) {

@@ -422,6 +422,28 @@ fn an_announced_ipv6_address_has_brackets() {
     assert_eq!(read("brokerIP2=::1\n").0.ha_addr(10_912), "[::1]:10912");
 }
 
+/// Whoever listens on one address is not announced at another, unless the file says so.
+#[test]
+fn a_broker_is_announced_where_it_listens() {
+    let default = Settings::default();
+    let host = [&*default.broker.broker_ip1, &*default.broker.broker_ip2];
+    for (file, announced) in [
+        ("bindAddress=0.0.0.0\n", host),
+        ("bindAddress=127.0.0.1\n", ["127.0.0.1", "127.0.0.1"]),
+        (
+            "bindAddress=127.0.0.1\nbrokerIP1=10.0.0.1\n",
+            ["10.0.0.1", "127.0.0.1"],
+        ),
+        (
+            "bindAddress=127.0.0.1\nbrokerIP2=10.0.0.1\n",
+            ["127.0.0.1", "10.0.0.1"],
+        ),
+    ] {
+        let broker = read(file).0.broker;
+        assert_eq!([&*broker.broker_ip1, &*broker.broker_ip2], announced, "{file}");
+    }
+}
+
 #[test]
 fn printed_settings() {
     let launch = Launch {
