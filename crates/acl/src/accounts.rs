@@ -466,8 +466,11 @@ accounts:
         assert_eq!(ask(Some("adminuser"), other, topic, sub), "allowed");
         let bound = ask(Some("halfadmin"), other, topic, sub);
         assert!(bound.ends_with("topicA=PUB, SUB is needed"), "{bound}");
-        for key in [None, Some("gone")] {
-            assert!(ask(key, other, topic, pub_).contains("No acl config for"));
+        for (key, refused) in [
+            (None, "No accessKey is configured"),
+            (Some("gone"), "No acl config for gone"),
+        ] {
+            assert!(ask(key, other, topic, pub_).contains(refused));
             assert_eq!(ask(key, [10, 1, 1, 1], topic, pub_), "allowed");
         }
     }
