@@ -6,6 +6,7 @@ use crate::check::*;
 use cluster::{Client, Cluster, Flavour, java_mqadmin_session};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How two outputs are compared.
 #[derive(Clone, Copy, PartialEq)]
@@ -449,8 +450,27 @@ impl Scene {
         words
     }
 
+    /// Waits until the consumer has said where it is in its retry topic. A client says that only after its first pull of it
+    /// came back empty, 15 to 20 s after its start; progress is printed with that topic from then on.
+    fn wait_for_retry_offset(&self) {
+        const GET_CONSUME_STATS: i32 = 208;
+        let mut wire = connect(&self.cluster.broker);
+        let started = Instant::now();
+        loop {
+            let answer = wire
+                .ask(GET_CONSUME_STATS, &[("consumerGroup", "readers")], b"")
+                .unwrap();
+            if String::from_utf8_lossy(&answer.body).contains("%RETRY%readers") {
+                return;
+            }
+            assert!(started.elapsed() < LONG, "{:?}", &answer.body);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// What each command printed.
     fn run(&self, version: &str) -> Vec<Vec<String>> {
+        self.wait_for_retry_offset();
         let namesrv = self.cluster.namesrv.address();
         let run =
             |commands: &[Vec<String>]| java_mqadmin_session(version, self.cluster.path(), &namesrv, commands);
