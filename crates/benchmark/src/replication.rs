@@ -171,13 +171,27 @@ fn stored_at(answer: &Answer) -> Option<i64> {
     offset?.parse().ok()
 }
 
-/// Where a broker's log ends.
+/// Where a broker's log ends. Java's tells that, and anything else of its state, only when it has taken its first sample, a second
+/// after its start.
 fn end(broker: &Broker) -> io::Result<i64> {
-    let answer = Wire::connect(&broker.address())?.ask(RUNTIME_INFO, &[], &[])?;
-    let text = String::from_utf8_lossy(&answer.body).into_owned();
-    let number = text.split("\"commitLogMaxOffset\":\"").nth(1);
-    let number = number.and_then(|rest| rest.split('"').next()?.parse().ok());
-    number.ok_or_else(|| io::Error::other("a broker does not say where its log ends"))
+    let started = Instant::now();
+    loop {
+        let answer = Wire::connect(&broker.address())?.ask(RUNTIME_INFO, &[], &[])?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let number = text.split("\"commitLogMaxOffset\":\"").nth(1);
+        if let Some(end) = number.and_then(|rest| rest.split('"').next()?.parse().ok()) {
+            return Ok(end);
+        }
+        if started.elapsed() > WITHIN {
+            return Err(io::Error::other(format!(
+                "{} does not say where its log ends: {} {} {text}",
+                broker.address(),
+                answer.code(),
+                answer.remark()
+            )));
+        }
+        std::thread::sleep(LAG_EACH);
+    }
 }
 
 /// Measures each side in turns.
