@@ -8,6 +8,7 @@ use crate::store::Store;
 use disk::{Disk, MappedSlice};
 use filter::{Filter, Verdict};
 use message::record::{Check, Entry, RecordError, View, decode};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// A scan looks at this many bytes of units at least.
@@ -83,6 +84,32 @@ pub struct ReadLimits {
     /// Most bytes (5.x `maxMsgBytes`); `i64::MAX` for no limit of the caller's own. The first message is always
     /// given.
     pub max_bytes: i64,
+}
+
+/// The published rest of the log file that a read is in. The records in it are found without a look at the list of files each.
+struct Stretch {
+    /// Position in the log of its first byte.
+    start: i64,
+    bytes: MappedSlice,
+}
+
+impl Stretch {
+    /// Where a record lies in it; `None` if it is not all there.
+    fn range(&self, unit: Unit) -> Option<Range<usize>> {
+        let from = usize::try_from(unit.physical.checked_sub(self.start)?).ok()?;
+        let to = from.checked_add(usize::try_from(unit.size).ok()?)?;
+        (to <= self.bytes.len()).then_some(from..to)
+    }
+}
+
+/// Whether a unit can point at a record at all.
+fn may_have_record(unit: Unit) -> bool {
+    unit.is_valid() && unit.size >= message::record::OVERHEAD_V1 as i32
+}
+
+/// Whether a unit's record begins with its length and its position. The queue may be damaged; consumers must not get arbitrary bytes.
+fn is_record_of(unit: Unit, bytes: &[u8]) -> bool {
+    bytes[..4] == unit.size.to_be_bytes() && bytes[28..36] == unit.physical.to_be_bytes()
 }
 
 /// What a filter says of a record; one whose parts do not add up is left to the consumer.
@@ -263,6 +290,8 @@ impl<D: Disk> Store<D> {
         let mut last_physical = log_end;
         // Units into a log file that is gone are skipped without trying each.
         let mut gone_until = i64::MIN;
+        let mut stretch = None;
+        let memory_window = self.live.memory_window_bytes();
         result.status = ReadStatus::NoMatchedMessage;
         for bytes in units.chunks_exact(UNIT as usize) {
             let unit = Unit::decode(bytes);
@@ -270,7 +299,7 @@ impl<D: Disk> Store<D> {
                 scanned += 1;
                 continue;
             }
-            let on_disk = log_end - unit.physical > self.live.memory_window_bytes();
+            let on_disk = log_end - unit.physical > memory_window;
             if self.is_full(result, limits, i64::from(unit.size), on_disk) {
                 break;
             }
@@ -285,7 +314,7 @@ impl<D: Disk> Store<D> {
             if verdict == Verdict::Unwanted {
                 continue;
             }
-            let Some(slice) = self.record_of(unit)? else {
+            let Some((stretch, range)) = self.find(&mut stretch, unit)? else {
                 if result.count == 0 {
                     result.status = ReadStatus::MessageWasRemoving;
                 }
@@ -294,21 +323,48 @@ impl<D: Disk> Store<D> {
                 }
                 continue;
             };
-            if verdict == Verdict::AskRecord && !is_wanted(filter, &slice) {
+            if verdict == Verdict::AskRecord && !is_wanted(filter, &stretch.bytes[range.clone()]) {
                 continue;
             }
             result.count += 1;
-            result.bytes += slice.len() as u64;
+            result.bytes += range.len() as u64;
             result.status = ReadStatus::Found;
             gone_until = i64::MIN;
-            if !out.last_mut().is_some_and(|last| last.join(&slice)) {
-                out.push(slice);
+            let last = out.last_mut();
+            if !last.is_some_and(|last| last.join_part(&stretch.bytes, range.clone())) {
+                out.push(stretch.bytes.part(range));
             }
         }
         result.next_begin_offset = offset.plus(scanned);
         result.bytes_behind = log_end - last_physical;
-        result.far_behind = result.bytes_behind > self.live.memory_window_bytes();
+        result.far_behind = result.bytes_behind > memory_window;
         Ok(())
+    }
+
+    /// Where a unit's record lies in the stretch, which is taken anew where that does not have it; `None` as
+    /// [`Store::record_of`].
+    fn find<'a>(
+        &self,
+        stretch: &'a mut Option<Stretch>,
+        unit: Unit,
+    ) -> disk::Result<Option<(&'a Stretch, Range<usize>)>> {
+        if !may_have_record(unit) {
+            return Ok(None);
+        }
+        if stretch
+            .as_ref()
+            .is_none_or(|stretch| stretch.range(unit).is_none())
+        {
+            let bytes = self.log.slice_to_file_end(unit.physical)?;
+            *stretch = bytes.map(|bytes| Stretch {
+                start: unit.physical,
+                bytes,
+            });
+        }
+        let found = stretch
+            .as_ref()
+            .and_then(|stretch| Some((stretch, stretch.range(unit)?)));
+        Ok(found.filter(|(stretch, range)| is_record_of(unit, &stretch.bytes[range.clone()])))
     }
 
     /// What a filter says of a unit with an address: by the extension, or where that is gone by the tagsCode of the record.
@@ -345,14 +401,11 @@ impl<D: Disk> Store<D> {
 
     /// The bytes of a unit's record; `None` if the log no longer has them or has something else there.
     fn record_of(&self, unit: Unit) -> disk::Result<Option<MappedSlice>> {
-        if !unit.is_valid() || unit.size < message::record::OVERHEAD_V1 as i32 {
+        if !may_have_record(unit) {
             return Ok(None);
         }
         let slice = self.log.slice(unit.physical, i64::from(unit.size))?;
-        // The queue may be damaged; consumers must not get arbitrary bytes.
-        Ok(slice.filter(|slice| {
-            slice[..4] == unit.size.to_be_bytes() && slice[28..36] == unit.physical.to_be_bytes()
-        }))
+        Ok(slice.filter(|slice| is_record_of(unit, slice)))
     }
 
     /// First and one-behind-last offset of a queue; zeros for one that is not there.
