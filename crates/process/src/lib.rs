@@ -1,6 +1,6 @@
 //! A server as a process of its machine: signals, descriptors, and the page of state that SIGQUIT asks for.
 //!
-//! Owns: what each signal does, the limit of open files, the names of the threads, what the kernel says about this process. Refuses to know what the
+//! Owns: what each signal does, the limit of open files, the names of the threads, what the kernel says about this process and about who connects from its host. Refuses to know what the
 //! process serves: the servers say what their page of state holds and how they stop.
 //!
 //! Start reading at [`Signals`].
@@ -8,11 +8,13 @@
 #![allow(clippy::disallowed_methods, reason = "it reads /proc")]
 
 mod descriptors;
+mod peer;
 mod runtime;
 mod signals;
 mod state;
 
 pub use descriptors::{Descriptors, raise_descriptors};
+pub use peer::is_of_same_user;
 pub use runtime::runtime;
 pub use signals::{Signals, Stop};
 pub use state::page;

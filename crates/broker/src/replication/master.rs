@@ -282,7 +282,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         let first = match wants {
             Some(wants) => {
                 let first = First::read(&mut stream).await?;
-                if first.asks() {
+                if first.asks(&stream) {
                     let _stops = wants.send(stream).await;
                     return Ok(());
                 }

@@ -5,8 +5,9 @@
 //! broker that is started wants it for its clients, it asks. Slaves hear from the name servers where to connect.
 //!
 //! The question is eight bytes, sent from the host itself: `ff 47 49 56 45 57 41 59` (`GIVEWAY`). To any master it is a report of a
-//! position below 0, which says nothing. The same bytes are the answer, when the port is free. Anybody on the host can ask: if whoever did
-//! has not taken the port soon, replication comes back to it, where slaves may look for it that no name server tells another.
+//! position below 0, which says nothing. The same bytes are the answer, when the port is free. Only a process of the same user is heard:
+//! another one could take the port and play the master. If whoever asked has not taken the port soon, replication comes back to it,
+//! where slaves may look for it that no name server tells another.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -85,10 +86,10 @@ impl ReplicationPort {
 
     /// Could this connection be a broker of this host that wants the port?
     pub(super) fn may_ask(&self, stream: &TcpStream) -> bool {
-        let ip = |address: io::Result<SocketAddr>| address.ok().map(|address| address.ip());
-        self.gives_way
-            && ip(stream.peer_addr()).is_some()
-            && ip(stream.peer_addr()) == ip(stream.local_addr())
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+            return false;
+        };
+        self.gives_way && peer.ip() == local.ip()
     }
 
     /// Gives the port to whoever has asked, and goes on at another one.
@@ -164,9 +165,12 @@ impl First {
         }
     }
 
-    /// Does it ask for the port?
-    pub(super) fn asks(&self) -> bool {
-        self.bytes() == GIVE_WAY
+    /// Does this connection ask for the port, in the name of this process' user?
+    pub(super) fn asks(&self, stream: &TcpStream) -> bool {
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+            return false;
+        };
+        self.bytes() == GIVE_WAY && process::is_of_same_user(peer, local)
     }
 
     /// What a slave has sent already.
@@ -222,7 +226,7 @@ mod tests {
             (is_free, std::net::TcpListener::bind(was).is_ok())
         });
         let (mut stream, _) = port.listener.accept().await.unwrap();
-        assert!(port.may_ask(&stream) && First::read(&mut stream).await.unwrap().asks());
+        assert!(port.may_ask(&stream) && First::read(&mut stream).await.unwrap().asks(&stream));
         port.give_way(stream).await.unwrap();
         assert_eq!(asking.join().unwrap(), (true, true));
         assert_ne!(port.number().unwrap(), was.port());
@@ -265,7 +269,7 @@ mod tests {
         });
         // The clock goes on only when nobody has anything to do.
         let first = first.await.unwrap();
-        assert_eq!((first.bytes(), first.asks()), (&GIVE_WAY[..3], false));
+        assert_eq!(first.bytes(), &GIVE_WAY[..3]);
         assert!(polls <= 3, "{polls}");
     }
 
@@ -278,7 +282,7 @@ mod tests {
             let (mut stream, _) = port.listener.accept().await.unwrap();
             slave.write_all(first).await.unwrap();
             let read = First::read(&mut stream).await.unwrap();
-            assert!(!port.may_ask(&stream) && !read.asks(), "{first:?}");
+            assert!(!port.may_ask(&stream) && !read.asks(&stream), "{first:?}");
             // Nothing of a report is lost.
             assert_eq!(read.bytes(), first);
         }
