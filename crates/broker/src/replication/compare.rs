@@ -161,11 +161,23 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     }
 }
 
-/// Are these the bytes of a sound record, whose body a bad disk has changed? Where it lies, when and by whom it was made and stored, and
-/// what its body was say that they are the same.
+/// Are these the bytes of a sound record that a bad disk has changed? Where the body is damaged, where the record lies, when and by whom it
+/// was made and stored, and what its body was say that they are the same. Elsewhere there is no sum: one bit apart is no other record either,
+/// whichever of the two is damaged.
 fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
     let is_sound = |bytes| decode(bytes, Check::Body).is_ok();
-    if own.len() != theirs.len() || is_sound(theirs) || !is_sound(own) {
+    // What a power cut has torn here is the master's to heal.
+    if own.len() != theirs.len() || !is_sound(own) {
+        return false;
+    }
+    let bits = own
+        .iter()
+        .zip(theirs)
+        .map(|(own, theirs)| (own ^ theirs).count_ones());
+    if bits.sum::<u32>() == 1 {
+        return true;
+    }
+    if is_sound(theirs) {
         return false;
     }
     let of = |bytes| match decode(bytes, Check::Lengths) {
@@ -310,4 +322,67 @@ fn read_of<T: serde::de::DeserializeOwned>(code: i32, answer: &Frame) -> Result<
         answer: answer.code,
         remark: e.to_string(),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use message::record::{Fields, Place, Version};
+
+    fn record(store_timestamp: i64, body: &[u8]) -> Vec<u8> {
+        let host = ([127, 0, 0, 1], 10911).into();
+        let fields = Fields {
+            version: Version::V1,
+            topic: "T",
+            queue_id: 3,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1_700_000_000_000,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body,
+            body_crc: message::record::body_crc(body),
+            properties: b"",
+            append_crc: false,
+        };
+        let mut bytes = vec![0; fields.encoded_len()];
+        let place = Place {
+            physical_offset: 4096,
+            queue_offset: 7,
+            store_timestamp,
+        };
+        fields.encode(place, &mut bytes);
+        bytes
+    }
+
+    /// The master has a record whose bit has flipped, wherever that is; a slave that took it would lose the only sound copy.
+    #[test]
+    fn a_bit_apart_is_damage_and_another_message_is_none() {
+        let own = record(1_700_000_000_123, b"paid");
+        for bit in 0..own.len() * 8 {
+            let mut theirs = own.clone();
+            theirs[bit / 8] ^= 1 << (bit % 8);
+            assert!(is_damaged_copy(&theirs, &own), "bit {bit}");
+        }
+        for other in [
+            record(1_700_000_000_120, b"paid"),
+            record(1_700_000_000_123, b"left"),
+            record(1_700_000_000_123, b"paid more"),
+            own.clone(),
+        ] {
+            assert!(!is_damaged_copy(&other, &own));
+        }
+    }
+
+    #[test]
+    fn a_body_of_many_damaged_bytes_is_damage_and_the_own_one_is_the_masters_to_heal() {
+        let own = record(1_700_000_000_123, &[7; 300]);
+        let mut theirs = own.clone();
+        theirs[150..250].fill(0);
+        assert!(is_damaged_copy(&theirs, &own));
+        assert!(!is_damaged_copy(&own, &theirs));
+    }
 }
