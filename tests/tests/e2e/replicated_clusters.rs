@@ -14,7 +14,12 @@ const CREATE_TOPIC: i32 = 17;
 const TOPIC: &str = "T";
 
 /// Clients of each language.
-const LANGUAGES: [(&str, Language); 3] = [("java", JAVA_4), ("go", Language::Go), ("node", Language::Node)];
+const LANGUAGES: [(&str, Language); 4] = [
+    ("java", JAVA_4),
+    ("java5", JAVA_5),
+    ("go", Language::Go),
+    ("node", Language::Node),
+];
 
 /// Two masters with a slave each.
 struct TwoPairs(Brokers);
@@ -143,7 +148,7 @@ fn lives_through(kind: &str) {
     };
     pairs.broker_mut("broker-a").kill();
     // Go's client asks nobody but a master where a group begins.
-    let late = pairs.consumers("late", &[LANGUAGES[0], LANGUAGES[2]]);
+    let late = pairs.consumers("late", &[LANGUAGES[0], LANGUAGES[1], LANGUAGES[3]]);
     for consumer in consumers.iter().chain(&late) {
         wait_received(consumer, &before, "all from before the kill");
     }
@@ -192,7 +197,15 @@ fn lives_through(kind: &str) {
 }
 
 /// Groups of all consumers.
-const GROUPS: [&str; 5] = ["first-java", "late-java", "first-go", "first-node", "late-node"];
+const GROUPS: [&str; 7] = [
+    "first-java",
+    "late-java",
+    "first-java5",
+    "late-java5",
+    "first-go",
+    "first-node",
+    "late-node",
+];
 
 /// Afterwards: logs are the same, offsets are kept, and nobody reads anything twice.
 fn settle(pairs: &TwoPairs) {

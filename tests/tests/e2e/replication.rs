@@ -468,6 +468,67 @@ fn a_slave_that_comes_and_goes() {
     assert_kept(&pair.cluster, &sent);
 }
 
+/// A topic is deleted and made anew while the slave follows, and once more while it is away. Whoever is the master then has what was sent
+/// since, and gives no offset twice.
+#[test]
+fn a_topic_that_was_deleted_and_made_anew_is_the_same_on_its_slave() {
+    const DELETE_TOPIC: i32 = 215;
+    let delete = |pair: &Pair| {
+        let mut wire = Wire::connect(&pair.master().address()).unwrap();
+        assert_eq!(wire.ask(DELETE_TOPIC, &[("topic", "T")], b"").unwrap().code(), 0);
+    };
+    let sends = |pair: &Pair, prefix: &str, count: &str| {
+        let options = [("topic", "T"), ("count", count), ("prefix", prefix)];
+        send(JAVA_5, &pair.cluster, &options)
+    };
+    let ends = |broker: &Broker| -> Vec<i64> {
+        progress(broker, "T", "nobody")
+            .into_iter()
+            .map(|(end, _)| end)
+            .collect()
+    };
+    let sum = |broker: &Broker| ends(broker).iter().sum::<i64>();
+    let mut pair = sync_pair();
+    sends(&pair, "first", "40");
+    delete(&pair);
+    eventually("the slave has deleted the topic, too", || sum(&pair.slave) <= 0);
+    sends(&pair, "second", "12");
+    assert_eq!(sum(pair.master()), 12);
+    eventually("the slave has what was sent since", || {
+        ends(&pair.slave) == ends(pair.master())
+    });
+
+    pair.slave.kill();
+    sends(&pair, "third", "8");
+    delete(&pair);
+    let last = sends(&pair, "last", "4");
+    pair.slave.restart();
+    pair.wait_for_slave();
+    eventually("the slave has what was sent since", || {
+        ends(&pair.slave) == ends(pair.master())
+    });
+    assert_eq!(sum(&pair.slave), 4);
+
+    pair.cluster.broker.kill();
+    take_role(&mut pair.slave, "ASYNC_MASTER", "0");
+    pair.slave.wait_for_topic("T");
+    let options = [("topic", "T"), ("group", "readers")];
+    let reader = client(JAVA_5, &pair.cluster, "consume", &options);
+    reader.wait_count("received", last.len(), LONG);
+    let more = sends(&pair, "more", "4");
+    assert_eq!(sum(&pair.slave), 8, "offsets go on where they were");
+    reader.wait_count("received", last.len() + more.len(), LONG);
+    let mut got: Vec<String> = of(&reader.stop(), "received")
+        .into_iter()
+        .map(|event| event.body)
+        .collect();
+    got.sort();
+    let sent = last.iter().chain(&more).map(|event| event.body.clone());
+    let mut sent: Vec<String> = sent.collect();
+    sent.sort();
+    assert_eq!(got, sent);
+}
+
 /// The stock mqadmin of 5.x shows how slaves stand, and clusterList of both versions who is whose slave.
 #[test]
 fn tools_show_how_slaves_stand() {
