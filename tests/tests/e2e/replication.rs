@@ -488,7 +488,14 @@ fn a_topic_that_was_deleted_and_made_anew_is_the_same_on_its_slave() {
             .collect()
     };
     let sum = |broker: &Broker| ends(broker).iter().sum::<i64>();
-    let mut pair = sync_pair();
+    let mut pair = Pair::start(
+        Flavour::Ours,
+        Flavour::Ours,
+        &[("brokerRole", "ASYNC_MASTER")],
+        &[],
+    );
+    make_topic(&pair.cluster, "T");
+    pair.wait_for_slave();
     sends(&pair, "first", "40");
     delete(&pair);
     eventually("the slave has deleted the topic, too", || sum(&pair.slave) <= 0);
