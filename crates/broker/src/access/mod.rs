@@ -57,7 +57,12 @@ impl<D: Disk + Clone> Access<D> {
             (true, Some(home)) => {
                 let files = AccessFiles::load(disk.clone(), &PathBuf::from(home), Arc::clone(clock))?;
                 let accounts = files.in_force.accounts().len();
-                tracing::info!("access control: {accounts} accounts are in force");
+                match accounts {
+                    0 => tracing::warn!(
+                        "access control: no account is in force, nobody is let in but addresses of globalWhiteRemoteAddresses"
+                    ),
+                    _ => tracing::info!("access control: {accounts} accounts are in force"),
+                }
                 Some(Arc::new(files))
             }
             _ => None,
