@@ -15,7 +15,7 @@ use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, Serve
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,15 +69,17 @@ pub struct State {
     metrics: Arc<Metrics>,
     room: Arc<Room>,
     gate: Arc<Gate>,
+    too_large: Arc<AtomicU64>,
 }
 
 impl State {
     /// The page: what the kernel says of the process, and what the name server holds.
     pub fn page(&self) -> String {
         format!(
-            "{}routes: {}\n{}network: {}, {} bytes of requests held\nchanges: {}, {} refused\n",
+            "{}routes: {}; {} registrations were too large\n{}network: {}, {} bytes of requests held\nchanges: {}, {} refused\n",
             process::page(self.started),
             self.routes.figures(),
+            self.too_large.load(Ordering::Relaxed),
             self.lanes.figures(),
             self.metrics,
             self.room.held(),
@@ -118,6 +120,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: kv.clone(),
         settings: Arc::clone(&settings),
         client: client.clone(),
+        too_large: Arc::default(),
     };
     let state = State {
         started: Instant::now(),
@@ -126,6 +129,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         metrics,
         room,
         gate: Arc::clone(&gate),
+        too_large: Arc::clone(&brokers.too_large),
     };
     let topics = Topics {
         routes,

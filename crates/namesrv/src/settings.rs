@@ -62,6 +62,10 @@ settings! {
         check networks;
     /// Who may change them from anywhere if his requests are signed: `{"accessKey":"a","secretKey":"s"}`, or a list of such.
     update_credentials: Secret = Secret::default(), java "updateCredentials", since "only here", applies AtStart;
+    /// Memory that one registration may take while it is read, bytes: 256 and the text for each topic. What would take more, unpacked,
+    /// is answered with code 29.
+    registration_max_bytes: i64 = 134_217_728,
+        java "registrationMaxBytes", since "only here", applies Live, range 1_048_576..=i64::MAX;
     inert {
         "productEnvName": String = "center", since "4.9", "only cluster-test mode reads it, which is not built";
         "clientRequestThreadPoolNums": i32 = "8", since "5.3", POOLS;
@@ -73,6 +77,13 @@ settings! {
     fixed {
         "clusterTest": bool = "false", since "4.9", "cluster-test mode is not built";
         "enableControllerInNamesrv": bool = "false", since "5.3", CONTROLLER;
+    }
+}
+
+impl NamesrvSection {
+    /// [`NamesrvSection::registration_max_bytes`] as a size.
+    pub fn registration_max_bytes(&self) -> usize {
+        usize::try_from(self.registration_max_bytes).unwrap_or(usize::MAX)
     }
 }
 
