@@ -11,7 +11,7 @@ use ::settings::{Live, launch};
 use protocol::code::request;
 use remoting::lane::Workers;
 use remoting::tls::TlsError;
-use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
+use remoting::{AddressLimits, Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -258,6 +258,15 @@ fn server_settings(settings: &Settings, address: SocketAddr) -> Result<ServerSet
     server.backlog = u32::try_from(given.server_socket_backlog).unwrap_or(server.backlog);
     server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
     server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);
+    server.address = AddressLimits {
+        connections_max: given.server_connections_per_address_max.max(0) as usize,
+        bytes_held_max: usize::try_from(given.server_bytes_held_per_address_max).unwrap_or(0),
+        handshakes_max: given.server_handshakes_max.max(0) as usize,
+    };
+    server.proxies = given.proxies();
+    server.limits.frame_bytes_per_second = given.server_frame_bytes_per_second.max(0) as usize;
+    server.limits.requests_per_second = given.server_requests_per_second_per_connection.max(0) as u32;
+    server.limits.address_requests_per_second = given.server_requests_per_second_per_address.max(0) as u32;
     server.limits.idle = seconds(given.server_channel_max_idle_time_seconds);
     server.limits.large_frames = Some(LargeFrames {
         code: request::REGISTER_BROKER,

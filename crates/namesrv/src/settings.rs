@@ -3,13 +3,12 @@
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
-    Alias, BadValue, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, optional_path, path,
-    settings,
+    Alias, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
+    optional_path, path, settings,
 };
 use ipnet::IpNet;
 use logs::LogSection;
 use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,27 +84,6 @@ impl NamesrvSection {
     pub fn registration_max_bytes(&self) -> usize {
         usize::try_from(self.registration_max_bytes).unwrap_or(usize::MAX)
     }
-}
-
-fn networks(list: &Option<String>) -> Result<(), BadValue> {
-    let good = list.as_deref().is_none_or(|list| networks_of(list).is_some());
-    match good {
-        true => Ok(()),
-        false => Err(BadValue::new(
-            "networks like 10.1.0.0/16 and addresses, separated by `,`",
-        )),
-    }
-}
-
-/// Those networks, an address as one of itself alone. An empty item is none: it must not open what the rest closes.
-fn networks_of(list: &str) -> Option<Vec<IpNet>> {
-    let one = |text: &str| {
-        let address = text
-            .parse::<IpAddr>()
-            .map(|address| IpNet::from(address.to_canonical()));
-        address.or_else(|_| text.parse::<IpNet>()).ok()
-    };
-    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 settings! {
