@@ -8,7 +8,7 @@ use ::settings::{
 };
 use ipnet::IpNet;
 use logs::LogSection;
-use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
+use remoting::tls::{ClientTls, ServerTls, TlsError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -257,13 +257,12 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
 
 impl Settings {
     fn check_tls(&mut self, report: &mut Report) {
-        self.tls.read_config_file(report);
-        if let Err(e) = self.server_tls() {
-            report.about(Severity::Error, "tls.server.certPath", e.to_string());
-        }
-        if let Err(e) = self.client_tls() {
-            report.about(Severity::Error, "tls.client.certPath", e.to_string());
-        }
+        let use_tls = self.client.use_tls;
+        self.tls.check(
+            report,
+            |tls| ServerTls::of(&|key| tls.property(key)).map(drop),
+            |tls| ClientTls::of_server(use_tls, &|key| tls.property(key)).map(drop),
+        );
     }
 
     fn check_updates(&self, report: &mut Report) {
@@ -320,7 +319,7 @@ impl Settings {
     /// # Errors
     /// Its files can not be read, or make no sense.
     pub fn server_tls(&self) -> Result<Option<Arc<ServerTls>>, TlsError> {
-        ServerTls::load(ServerTlsSettings::of(&|key| self.tls.property(key)))
+        ServerTls::of(&|key| self.tls.property(key))
     }
 
     /// TLS of the name server's own requests, where it is spoken.

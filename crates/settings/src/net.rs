@@ -4,6 +4,7 @@ use crate::{
     BadValue, Properties, Report, Secret, Section, Severity, networks, networks_of, optional_path, settings,
 };
 use ipnet::IpNet;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -199,6 +200,22 @@ impl TlsSection {
             _ => return self.get(key),
         };
         secret.reveal().map(str::to_owned)
+    }
+
+    /// Takes what `tls.config.file` says, and reports what is wrong with either side then.
+    pub fn check<S: Display, C: Display>(
+        &mut self,
+        report: &mut Report,
+        server: impl FnOnce(&Self) -> Result<(), S>,
+        client: impl FnOnce(&Self) -> Result<(), C>,
+    ) {
+        self.read_config_file(report);
+        if let Err(e) = server(self) {
+            report.about(Severity::Error, "tls.server.certPath", e.to_string());
+        }
+        if let Err(e) = client(self) {
+            report.about(Severity::Error, "tls.client.certPath", e.to_string());
+        }
     }
 
     /// Takes what `tls.config.file` says, which counts before what the server's own file says. One that is not there is passed over,

@@ -57,6 +57,14 @@ pub(crate) enum Accepted {
 }
 
 impl ServerTls {
+    /// As what is given under the names of Java's system properties says.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn of(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<Arc<Self>>, TlsError> {
+        Self::load(ServerTlsSettings::of(property))
+    }
+
     /// Reads the files. `None`: TLS is not spoken (`disabled`).
     ///
     /// # Errors
