@@ -613,7 +613,7 @@ accounts:
 
     #[test]
     fn what_operators_may() {
-        for code in [17, 25, 200, 207, 215, 50, 51, 52, 53, 54] {
+        for code in [17, 25, 200, 207, 215, 50, 51, 52, 53, 54, 26, 306, 316, 323, 329] {
             let refused = judge("RocketMQ", code, &[], "").expect_err("no admin");
             assert_eq!(
                 refused.to_string(),

@@ -112,6 +112,8 @@ pub struct AclFile {
     pub version: DataVersion,
     /// It says nothing at all: Java leaves such a file out.
     pub is_empty: bool,
+    /// It says in so many words that it has no accounts: `accounts: []`.
+    pub clears_accounts: bool,
     /// What is odd about it.
     pub odd: Vec<Finding>,
 }
@@ -275,12 +277,16 @@ impl Reader {
             accounts.push(account);
         }
         let version = self.version(root)?;
+        let clears_accounts = root
+            .get(ACCOUNTS)
+            .is_some_and(|node| matches!(&node.value, Value::List(items) if items.is_empty()));
         Ok(AclFile {
             name: self.file,
             white,
             accounts,
             version,
             is_empty,
+            clears_accounts,
             odd: self.odd,
         })
     }

@@ -19,6 +19,7 @@ mod accounts;
 mod address;
 mod credentials;
 mod edit;
+mod failures;
 mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -36,6 +37,7 @@ pub use accounts::Accounts;
 pub use address::{BadPattern, Pattern};
 pub use credentials::Credentials;
 pub use edit::{AccountUpdate, Document};
+pub use failures::Failures;
 pub use file::{Account, AccountConfig, AclFile, BadAccount, Finding};
 pub use migration::{Migrated, migrated};
 pub use need::{Resource, each_need, is_for_admins};

@@ -75,7 +75,8 @@ pub(crate) struct GroupName<'a> {
 }
 
 /// Is it for operators alone? Java's list (4.9: 17, 25, 200, 207, 215), the forms of the same requests that 5.x added, and
-/// what reads and changes accounts, which Java 4.9 lets every account do.
+/// what Java 4.9 lets every account do: read and change accounts, read all settings, delete files and topics, have half messages
+/// checked anew.
 pub fn is_for_admins(code: i32) -> bool {
     matches!(
         code,
@@ -92,6 +93,11 @@ pub fn is_for_admins(code: i32) -> bool {
             | request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG
             | request::GET_BROKER_CLUSTER_ACL_CONFIG
             | request::EXPLAIN_ACL
+            | request::GET_BROKER_CONFIG
+            | request::CLEAN_EXPIRED_CONSUMEQUEUE
+            | request::CLEAN_UNUSED_TOPIC
+            | request::DELETE_EXPIRED_COMMITLOG
+            | request::RESUME_CHECK_HALF_MESSAGE
     )
 }
 

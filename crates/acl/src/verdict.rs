@@ -1,6 +1,7 @@
 //! What is said of a request: served, and by which rule; or refused, and why.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use protocol::code::response;
 
@@ -18,6 +19,8 @@ pub enum Reason {
     Disabled,
     /// The signature is not the account's.
     Signature,
+    /// So many were not that none is looked at for a while.
+    TooManyFailures,
     /// It is for operators, and the account is none.
     NotAdmin,
     /// A topic, a group or the cluster.
@@ -26,11 +29,12 @@ pub enum Reason {
 
 impl Reason {
     /// All, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 6] = [
+    pub const ALL: [Reason; 7] = [
         Reason::NoAccount,
         Reason::UnknownAccount,
         Reason::Disabled,
         Reason::Signature,
+        Reason::TooManyFailures,
         Reason::NotAdmin,
         Reason::Permission,
     ];
@@ -47,6 +51,7 @@ impl Reason {
             Reason::UnknownAccount => "aclRefusedUnknownAccessKey",
             Reason::Disabled => "aclRefusedDisabled",
             Reason::Signature => "aclRefusedSignature",
+            Reason::TooManyFailures => "aclRefusedTooManyFailures",
             Reason::NotAdmin => "aclRefusedNotAdmin",
             Reason::Permission => "aclRefusedPermission",
         }
@@ -81,6 +86,22 @@ impl Refused {
         match self.generation {
             Generation::Accounts => response::SYSTEM_ERROR,
             Generation::Users => response::NO_PERMISSION,
+        }
+    }
+
+    /// A request whose signature is not looked at: of `account` there were too many wrong ones from `peer`.
+    pub fn unseen(generation: Generation, account: &str, peer: IpAddr, left_ms: u64) -> Self {
+        let seconds = left_ms.div_ceil(1000);
+        let text = match generation {
+            Generation::Accounts => format!("Check signature failed for accessKey={account}"),
+            Generation::Users => "check signature failed.".to_owned(),
+        };
+        let rule = format!("too many were wrong from {peer}: none of it is looked at for {seconds} s more");
+        Self {
+            generation,
+            reason: Reason::TooManyFailures,
+            text,
+            rule: Some(rule),
         }
     }
 

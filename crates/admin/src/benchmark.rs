@@ -13,6 +13,7 @@ use crate::histogram::Histogram;
 use crate::lateness;
 use crate::observed::{Used, used};
 use crate::output::{block_on, complain, print, stopped};
+use crate::tls;
 use crate::turns::{self, Figures, Side, in_turns};
 use clap::{Arg, ArgMatches, value_parser};
 use client::{
@@ -204,6 +205,7 @@ async fn produce_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figur
         settings.compress_from = usize::MAX;
         settings.retries = 0;
         settings.credentials = credentials::of_home()?;
+        settings.tls = tls::given()?;
         let producer = Producer::start(settings).await?;
         // Finds out whether there is a route at all, and opens the connection.
         request.send(&producer).await?;
@@ -350,6 +352,7 @@ async fn consume_async(matches: &ArgMatches, side: &Side) -> Result<Option<Figur
     let mut settings = settings.subscribe(&given_text(matches, "topic"), &given_text(matches, "expression"));
     settings.from = ConsumeFromWhere::LastOffset;
     settings.credentials = credentials::of_home()?;
+    settings.tls = tls::given()?;
     settings.threads = given(matches, "threadCount").max(1) as usize;
     settings.batch = 32;
     let counters = Arc::new(Counters::default());

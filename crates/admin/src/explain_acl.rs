@@ -1,6 +1,6 @@
 //! `mqadmin explainAcl`: asks a broker what its access control would say of a request, and by which rule.
 
-use crate::{credentials, output};
+use crate::{credentials, output, tls};
 use clap::{Arg, ArgMatches, Command};
 use protocol::body::auth::Explanation;
 use protocol::code::{request, response};
@@ -80,6 +80,7 @@ async fn ask(matches: &ArgMatches) -> Result<Explanation, String> {
     };
     let credentials = credentials::of_home().map_err(|e| e.to_string())?;
     let client = Client::new(ClientSettings {
+        tls: tls::given().map_err(|e| e.to_string())?,
         sign: credentials.map(|own| Sign::by(move |fields, body| own.sign(fields, body))),
         ..ClientSettings::default()
     });

@@ -14,4 +14,5 @@ mod lateness;
 pub mod observed;
 mod output;
 mod quickstart;
+mod tls;
 mod turns;

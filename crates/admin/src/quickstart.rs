@@ -2,6 +2,7 @@
 
 use crate::credentials;
 use crate::output::{block_on, complain, print, stopped};
+use crate::tls;
 use client::{
     ConsumeFromWhere, Consumed, Error, Message, Producer, ProducerSettings, PushConsumer,
     PushConsumerSettings, Received,
@@ -29,6 +30,7 @@ pub(crate) fn run(consume: bool, namesrv: &str) -> Result<(), String> {
 async fn producer(namesrv: &str) -> Result<(), Error> {
     let settings = ProducerSettings {
         credentials: credentials::of_home()?,
+        tls: tls::given()?,
         ..ProducerSettings::new(namesrv, PRODUCER_GROUP)
     };
     let producer = Producer::start(settings).await?;
@@ -62,6 +64,7 @@ async fn consumer(namesrv: &str) -> Result<(), Error> {
     let mut settings = PushConsumerSettings::new(namesrv, CONSUMER_GROUP).subscribe(TOPIC, "*");
     settings.from = ConsumeFromWhere::FirstOffset;
     settings.credentials = credentials::of_home()?;
+    settings.tls = tls::given()?;
     let consumer = PushConsumer::start(settings, |messages: &[Received]| {
         let thread = std::thread::current();
         let shown: Vec<String> = messages.iter().map(ToString::to_string).collect();

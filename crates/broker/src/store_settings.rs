@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Clock;
-use remoting::{Limits, Room, ServerSettings};
+use remoting::{AddressLimits, Limits, Room, ServerSettings};
 use store::{FlushType, StoreSettings};
 
 use crate::settings::Settings;
@@ -92,8 +92,17 @@ pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> 
         receive_buffer_bytes: s.server_socket_rcv_buf_size.max(0) as u32,
         limits: Limits {
             idle: Duration::from_secs(s.server_channel_max_idle_time_seconds.max(0) as u64),
+            frame_bytes_per_second: s.server_frame_bytes_per_second.max(0) as usize,
+            requests_per_second: s.server_requests_per_second_per_connection.max(0) as u32,
+            address_requests_per_second: s.server_requests_per_second_per_address.max(0) as u32,
             ..Limits::default()
         },
+        address: AddressLimits {
+            connections_max: s.server_connections_per_address_max.max(0) as usize,
+            bytes_held_max: usize::try_from(s.server_bytes_held_per_address_max).unwrap_or(0),
+            handshakes_max: s.server_handshakes_max.max(0) as usize,
+        },
+        proxies: s.proxies(),
         ..ServerSettings::at(SocketAddr::new(ip, port))
     })
 }

@@ -84,6 +84,8 @@ pub struct PushConsumerSettings {
     pub instance_name: String,
     /// Signs every request.
     pub credentials: Option<acl::Credentials>,
+    /// Speaks TLS with name servers and brokers.
+    pub tls: Option<remoting::tls::ClientTls>,
 }
 
 impl PushConsumerSettings {
@@ -103,6 +105,7 @@ impl PushConsumerSettings {
             offsets_folder: home.join(".rocketmq_offsets"),
             instance_name: "DEFAULT".to_owned(),
             credentials: None,
+            tls: None,
         }
     }
 
@@ -188,7 +191,12 @@ impl PushConsumer {
         let service = Arc::new(FromBrokers {
             wake: Arc::clone(&wake),
         });
-        let instance = Instance::new(&settings.namesrv, settings.credentials.as_ref(), Some(service))?;
+        let instance = Instance::new(
+            &settings.namesrv,
+            settings.credentials.as_ref(),
+            settings.tls.clone(),
+            Some(service),
+        )?;
         let broadcasting = settings.model == MessageModel::Broadcasting;
         let file = || {
             settings

@@ -12,6 +12,7 @@ use protocol::header::NoHeader;
 use protocol::header::broker::UnregisterClientRequestHeader;
 use protocol::header::namesrv::GetRouteInfo;
 use protocol::{EncodeHeader, Frame};
+use remoting::tls::ClientTls;
 use remoting::{Body, Client, ClientSettings, Service, Sign};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
@@ -65,6 +66,7 @@ impl Instance {
     pub(crate) fn new(
         namesrv: &str,
         credentials: Option<&Credentials>,
+        tls: Option<ClientTls>,
         service: Option<Arc<dyn Service>>,
     ) -> Result<Arc<Instance>, Error> {
         let namesrvs: Vec<String> = namesrv
@@ -80,6 +82,7 @@ impl Instance {
             .map(|credentials| Sign::by(move |fields, body| credentials.sign(fields, body)));
         let settings = ClientSettings {
             sign,
+            tls,
             ..ClientSettings::default()
         };
         let client = match service {

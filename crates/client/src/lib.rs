@@ -39,6 +39,7 @@ pub use protocol::body::broker::{ConsumeFromWhere, MessageModel};
 pub use pull::{PullResult, PullStatus};
 pub use pull_consumer::PullConsumer;
 pub use received::Received;
+pub use remoting::tls::ClientTls;
 
 use remoting::InvokeError;
 

@@ -32,6 +32,8 @@ pub struct ProducerSettings {
     pub compress_from: usize,
     /// Signs every request.
     pub credentials: Option<acl::Credentials>,
+    /// Speaks TLS with name servers and brokers.
+    pub tls: Option<remoting::tls::ClientTls>,
 }
 
 impl ProducerSettings {
@@ -44,6 +46,7 @@ impl ProducerSettings {
             retries: 2,
             compress_from: 4096,
             credentials: None,
+            tls: None,
         }
     }
 }
@@ -89,7 +92,12 @@ impl Producer {
     /// Starts a producer. No broker is asked yet.
     pub async fn start(settings: ProducerSettings) -> Result<Producer, Error> {
         message::name::check_group(&settings.group).map_err(|e| Error::BadMessage(e.to_string()))?;
-        let instance = Instance::new(&settings.namesrv, settings.credentials.as_ref(), None)?;
+        let instance = Instance::new(
+            &settings.namesrv,
+            settings.credentials.as_ref(),
+            settings.tls.clone(),
+            None,
+        )?;
         let group = Arc::new(Group(settings.group.clone()));
         let role: Arc<dyn Role> = Arc::clone(&group) as Arc<dyn Role>;
         instance.start(role);

@@ -17,7 +17,7 @@ pub struct PullConsumer {
 impl PullConsumer {
     /// Starts one.
     pub fn start(namesrv: &str, group: &str) -> Result<PullConsumer, Error> {
-        PullConsumer::start_as(namesrv, group, None)
+        PullConsumer::start_as(namesrv, group, None, None)
     }
 
     /// Starts one whose requests are signed.
@@ -25,10 +25,11 @@ impl PullConsumer {
         namesrv: &str,
         group: &str,
         credentials: Option<&acl::Credentials>,
+        tls: Option<remoting::tls::ClientTls>,
     ) -> Result<PullConsumer, Error> {
         message::name::check_group(group).map_err(|e| Error::BadMessage(e.to_string()))?;
         Ok(PullConsumer {
-            instance: Instance::new(namesrv, credentials, None)?,
+            instance: Instance::new(namesrv, credentials, tls, None)?,
             group: group.to_owned(),
         })
     }

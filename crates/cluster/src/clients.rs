@@ -177,8 +177,23 @@ fn count_events(event: &str, lines: &[String]) -> usize {
 /// # Panics
 /// It does not end in a minute.
 pub fn java_mqadmin(version: &str, dir: &Path, namesrv: &str, arguments: &[&str]) -> String {
+    java_mqadmin_with(version, &[], dir, namesrv, arguments)
+}
+
+/// The same with these options of its JVM.
+///
+/// # Panics
+/// It does not end in a minute.
+pub fn java_mqadmin_with(
+    version: &str,
+    options: &[&str],
+    dir: &Path,
+    namesrv: &str,
+    arguments: &[&str],
+) -> String {
     let (mut program, log) = mqadmin_program(version, dir);
     program
+        .args(options)
         .arg("org.apache.rocketmq.tools.command.MQAdminStartup")
         .args(arguments)
         .args(["-n", namesrv]);

@@ -23,7 +23,7 @@ mod wire;
 
 pub use absurd::{Asker, RequestCode, Watched, request_codes};
 pub use build::{java_classes, java_servers, our_program, repository};
-pub use clients::{Client, Event, Language, java_mqadmin, java_mqadmin_session};
+pub use clients::{Client, Event, Language, java_mqadmin, java_mqadmin_session, java_mqadmin_with};
 pub use ports::free_port;
 pub use process::Process;
 pub use proxy::Proxy;

@@ -157,20 +157,29 @@ impl Wire {
     }
 }
 
-/// Asks a name server for a topic (GET_ROUTEINFO_BY_TOPIC) until its answer names this broker.
+/// Asks a name server for a topic (GET_ROUTEINFO_BY_TOPIC) until its answer names this broker. False: it takes no plain frames.
 ///
 /// # Panics
 /// It does not in time.
-pub(crate) fn wait_for_route(namesrv: &str, topic: &str, broker: &str, within: Duration) {
+pub(crate) fn wait_for_route(namesrv: &str, topic: &str, broker: &str, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     loop {
         let mut wire =
             Wire::connect(namesrv).unwrap_or_else(|error| panic!("name server {namesrv}: {error}"));
-        let answer = wire.ask(105, &[("topic", topic)], &[]);
-        let answer =
-            answer.unwrap_or_else(|error| panic!("name server {namesrv}: route of {topic}: {error}"));
+        let answer = match wire.ask(105, &[("topic", topic)], &[]) {
+            Ok(answer) => answer,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                ) =>
+            {
+                return false;
+            }
+            Err(error) => panic!("name server {namesrv}: route of {topic}: {error}"),
+        };
         if answer.code() == 0 && String::from_utf8_lossy(&answer.body).contains(broker) {
-            return;
+            return true;
         }
         assert!(
             Instant::now() < deadline,

@@ -701,6 +701,20 @@ fn keep_as(path: &Path, of: &Path) -> io::Result<()> {
     fs::rename(&step, path)
 }
 
+/// Where a path leads: a link is not to be replaced by what belongs where it points, and that need not be there yet.
+fn through_links(path: &Path) -> PathBuf {
+    /// As many as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(target) => path = parent(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -840,6 +854,7 @@ impl Disk for MmapDisk {
     }
 
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()> {
+        let path = &through_links(path);
         self.create_dirs(parent(path))?;
         let temporary = with_suffix(path, ".tmp");
         let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;

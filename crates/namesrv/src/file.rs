@@ -12,8 +12,11 @@ use std::path::Path;
 /// Largest file read into memory.
 const READ_MAX: u64 = 64 << 20;
 
-/// Writes `path`, by way of a second file beside it: write, fsync, rename, fsync of the folder. Makes missing folders.
+/// Writes `path`, by way of a second file beside it: write, fsync, rename, fsync of the folder. Makes missing folders. A link stays one:
+/// what it leads to is replaced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let leads_to = fs::canonicalize(path);
+    let path = leads_to.as_deref().unwrap_or(path);
     let folder = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
@@ -39,5 +42,28 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(_) => fs::read(path).map(Some),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_replaced_and_not_the_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("kv.json"), dir.path().join("shared/kv.json"));
+        fs::create_dir(dir.path().join("shared")).unwrap();
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink("shared/kv.json", &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        replace(&dir.path().join("made/kv.json"), b"first").unwrap();
+        assert_eq!(
+            read(&dir.path().join("made/kv.json")).unwrap().as_deref(),
+            Some(&b"first"[..])
+        );
     }
 }

@@ -5,12 +5,13 @@
 //! brokers and tools sign what they ask of a broker with access control. What only reads is open to all, as clients need it.
 
 use crate::settings::Settings;
-use acl::{SecretKey, identity};
+use acl::{Failures, SecretKey, identity};
 use ipnet::IpNet;
 use protocol::Frame;
 use protocol::code::request;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// What a request is refused with.
 pub const REFUSED: &str =
@@ -29,6 +30,8 @@ pub struct Gate {
     /// Is nothing to be looked at?
     is_open: bool,
     refused: AtomicU64,
+    failures: Failures,
+    started: Instant,
 }
 
 /// Does it change what the name server knows? A broker's signs of life keep its registration, and belong to it.
@@ -69,6 +72,11 @@ impl Gate {
                 })
                 .collect(),
             refused: AtomicU64::new(0),
+            failures: Failures::new(
+                settings.server.signature_failures_max.max(0) as u32,
+                settings.server.signature_failures_seconds.max(0) as u32,
+            ),
+            started: Instant::now(),
         })
     }
 
@@ -88,7 +96,7 @@ impl Gate {
             return true;
         }
         let peer = peer.to_canonical();
-        if self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(frame) {
+        if self.networks.iter().any(|network| network.contains(&peer)) || self.is_signed(frame, peer) {
             return true;
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -97,16 +105,31 @@ impl Gate {
         false
     }
 
-    fn is_signed(&self, frame: &Frame) -> bool {
+    fn is_signed(&self, frame: &Frame, peer: IpAddr) -> bool {
         let (Some(name), Some(signature)) = identity(frame) else {
             return false;
         };
-        let mut signers = self.signers.iter().filter(|signer| signer.name == name);
-        signers.any(|signer| {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.failures.shut_for_ms(peer, name, now_ms).is_some() {
+            return false;
+        }
+        let mut signers = self
+            .signers
+            .iter()
+            .filter(|signer| signer.name == name)
+            .peekable();
+        if signers.peek().is_none() {
+            return false;
+        }
+        let is_signed = signers.any(|signer| {
             signer
                 .secret
                 .has_signed(signature, frame.version, frame.fields(), &frame.body)
-        })
+        });
+        if !is_signed {
+            self.failures.note(peer, name, now_ms);
+        }
+        is_signed
     }
 }
 
@@ -148,6 +171,26 @@ mod tests {
     fn everybody_may_unless_somebody_is_named() {
         let gate = gate(&[]);
         assert!(gate.is_open() && gate.lets_in(&frame(318, None, "a=b"), [8, 8, 8, 8].into()));
+    }
+
+    #[test]
+    fn who_signs_wrongly_again_and_again_is_not_looked_at() {
+        let mut settings = Settings::default();
+        let credentials = r#"{"accessKey":"broker","secretKey":"s1"}"#;
+        settings
+            .namesrv
+            .set("updateCredentials", credentials)
+            .expect("a key");
+        settings.server.signature_failures_max = 2;
+        let gate = Gate::new(&settings).expect("settings");
+        let (here, there) = ([8, 8, 8, 8].into(), [8, 8, 4, 4].into());
+        let (right, wrong) = (
+            frame(103, Some(("broker", "s1")), "body"),
+            frame(103, Some(("broker", "s2")), "body"),
+        );
+        assert!(!gate.lets_in(&wrong, here) && gate.lets_in(&right, here));
+        assert!(!gate.lets_in(&wrong, here) && !gate.lets_in(&right, here));
+        assert!(gate.lets_in(&right, there));
     }
 
     #[test]

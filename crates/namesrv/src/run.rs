@@ -11,11 +11,11 @@ use ::settings::{Live, launch};
 use protocol::code::request;
 use remoting::lane::Workers;
 use remoting::tls::TlsError;
-use remoting::{Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
+use remoting::{AddressLimits, Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,15 +69,17 @@ pub struct State {
     metrics: Arc<Metrics>,
     room: Arc<Room>,
     gate: Arc<Gate>,
+    too_large: Arc<AtomicU64>,
 }
 
 impl State {
     /// The page: what the kernel says of the process, and what the name server holds.
     pub fn page(&self) -> String {
         format!(
-            "{}routes: {}\n{}network: {}, {} bytes of requests held\nchanges: {}, {} refused\n",
+            "{}routes: {}; {} registrations were too large\n{}network: {}, {} bytes of requests held\nchanges: {}, {} refused\n",
             process::page(self.started),
             self.routes.figures(),
+            self.too_large.load(Ordering::Relaxed),
             self.lanes.figures(),
             self.metrics,
             self.room.held(),
@@ -118,6 +120,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         kv: kv.clone(),
         settings: Arc::clone(&settings),
         client: client.clone(),
+        too_large: Arc::default(),
     };
     let state = State {
         started: Instant::now(),
@@ -126,6 +129,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         metrics,
         room,
         gate: Arc::clone(&gate),
+        too_large: Arc::clone(&brokers.too_large),
     };
     let topics = Topics {
         routes,
@@ -254,6 +258,15 @@ fn server_settings(settings: &Settings, address: SocketAddr) -> Result<ServerSet
     server.backlog = u32::try_from(given.server_socket_backlog).unwrap_or(server.backlog);
     server.send_buffer_bytes = u32::try_from(given.server_socket_snd_buf_size).unwrap_or(0);
     server.receive_buffer_bytes = u32::try_from(given.server_socket_rcv_buf_size).unwrap_or(0);
+    server.address = AddressLimits {
+        connections_max: given.server_connections_per_address_max.max(0) as usize,
+        bytes_held_max: usize::try_from(given.server_bytes_held_per_address_max).unwrap_or(0),
+        handshakes_max: given.server_handshakes_max.max(0) as usize,
+    };
+    server.proxies = given.proxies();
+    server.limits.frame_bytes_per_second = given.server_frame_bytes_per_second.max(0) as usize;
+    server.limits.requests_per_second = given.server_requests_per_second_per_connection.max(0) as u32;
+    server.limits.address_requests_per_second = given.server_requests_per_second_per_address.max(0) as u32;
     server.limits.idle = seconds(given.server_channel_max_idle_time_seconds);
     server.limits.large_frames = Some(LargeFrames {
         code: request::REGISTER_BROKER,

@@ -3,13 +3,12 @@
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
-    Alias, BadValue, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, optional_path, path,
-    settings,
+    Alias, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
+    optional_path, path, settings,
 };
 use ipnet::IpNet;
 use logs::LogSection;
-use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
-use std::net::IpAddr;
+use remoting::tls::{ClientTls, ServerTls, TlsError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +61,10 @@ settings! {
         check networks;
     /// Who may change them from anywhere if his requests are signed: `{"accessKey":"a","secretKey":"s"}`, or a list of such.
     update_credentials: Secret = Secret::default(), java "updateCredentials", since "only here", applies AtStart;
+    /// Memory that one registration may take while it is read, bytes: 256 and the text for each topic. What would take more, unpacked,
+    /// is answered with code 29.
+    registration_max_bytes: i64 = 134_217_728,
+        java "registrationMaxBytes", since "only here", applies Live, range 1_048_576..=i64::MAX;
     inert {
         "productEnvName": String = "center", since "4.9", "only cluster-test mode reads it, which is not built";
         "clientRequestThreadPoolNums": i32 = "8", since "5.3", POOLS;
@@ -76,25 +79,11 @@ settings! {
     }
 }
 
-fn networks(list: &Option<String>) -> Result<(), BadValue> {
-    let good = list.as_deref().is_none_or(|list| networks_of(list).is_some());
-    match good {
-        true => Ok(()),
-        false => Err(BadValue::new(
-            "networks like 10.1.0.0/16 and addresses, separated by `,`",
-        )),
+impl NamesrvSection {
+    /// [`NamesrvSection::registration_max_bytes`] as a size.
+    pub fn registration_max_bytes(&self) -> usize {
+        usize::try_from(self.registration_max_bytes).unwrap_or(usize::MAX)
     }
-}
-
-/// Those networks, an address as one of itself alone. An empty item is none: it must not open what the rest closes.
-fn networks_of(list: &str) -> Option<Vec<IpNet>> {
-    let one = |text: &str| {
-        let address = text
-            .parse::<IpAddr>()
-            .map(|address| IpNet::from(address.to_canonical()));
-        address.or_else(|_| text.parse::<IpNet>()).ok()
-    };
-    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 settings! {
@@ -268,13 +257,12 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
 
 impl Settings {
     fn check_tls(&mut self, report: &mut Report) {
-        self.tls.read_config_file(report);
-        if let Err(e) = self.server_tls() {
-            report.about(Severity::Error, "tls.server.certPath", e.to_string());
-        }
-        if let Err(e) = self.client_tls() {
-            report.about(Severity::Error, "tls.client.certPath", e.to_string());
-        }
+        let use_tls = self.client.use_tls;
+        self.tls.check(
+            report,
+            |tls| ServerTls::of(&|key| tls.property(key)).map(drop),
+            |tls| ClientTls::of_server(use_tls, &|key| tls.property(key)).map(drop),
+        );
     }
 
     fn check_updates(&self, report: &mut Report) {
@@ -331,7 +319,7 @@ impl Settings {
     /// # Errors
     /// Its files can not be read, or make no sense.
     pub fn server_tls(&self) -> Result<Option<Arc<ServerTls>>, TlsError> {
-        ServerTls::load(ServerTlsSettings::of(&|key| self.tls.property(key)))
+        ServerTls::of(&|key| self.tls.property(key))
     }
 
     /// TLS of the name server's own requests, where it is spoken.

@@ -771,6 +771,50 @@ async fn sixty_thousand_topics() {
     fixture.namesrv.shutdown().await;
 }
 
+/// A few bytes that unpack to very many topics are not built: four of them took 1.7 GB once.
+#[tokio::test]
+async fn a_registration_takes_no_more_memory_than_it_may() {
+    let fixture = start(|settings| settings.namesrv.registration_max_bytes = 1 << 20).await;
+    let mut peer = fixture.peer(479).await;
+    let names: Vec<String> = (0..4000).map(|i| format!("t{i}")).collect();
+    let topics: Vec<(&str, i32)> = names.iter().map(|n| (n.as_str(), 0)).collect();
+    let few = table(1, &topics[..1000]).to_compressed_for(479);
+    let many = table(2, &topics).to_compressed_for(479);
+    assert!(many.len() < 32 * 1024);
+    let header = |body: &[u8]| RegisterBrokerRequestHeader {
+        compressed: Some(true),
+        body_crc32: Some(protocol::body_crc32(body)),
+        ..broker("a", 0)
+    };
+    let taken = peer.ask_with(request::REGISTER_BROKER, &header(&few), &few).await;
+    assert_eq!((taken.code, taken.remark), (0, None));
+    let refused = [
+        peer.ask_with(request::REGISTER_BROKER, &header(&many), &many)
+            .await,
+        peer.register(&broker("a", 0), &table(2, &topics)).await,
+    ];
+    for answer in refused {
+        let remark = answer.remark.as_deref().unwrap();
+        assert_eq!(answer.code, response::INVALID_PARAMETER, "{remark}");
+        assert!(
+            remark.contains("1048576 bytes") && remark.contains("registrationMaxBytes"),
+            "{remark}"
+        );
+    }
+    assert!(peer.route("t999").await.is_some() && peer.route("t3999").await.is_none());
+    let page = fixture.namesrv.state().page();
+    assert!(page.contains("2 registrations were too large"), "{page}");
+    // A topic by itself, of queues that are next to nothing each.
+    let queues = format!(r#"{{"queueDatas":[{}{{}}]}}"#, "{},".repeat(4000));
+    let alone: &[(&str, &str)] = &[("topic", "alone")];
+    let answer = peer
+        .ask_with(request::REGISTER_TOPIC_IN_NAMESRV, &alone, queues.as_bytes())
+        .await;
+    assert_eq!(answer.code, response::SYSTEM_ERROR);
+    assert!(answer.remark.unwrap().contains("1048576 bytes"));
+    fixture.namesrv.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_is_too_long_is_refused_with_its_length() {
     let fixture = start(|_| {}).await;
@@ -929,6 +973,17 @@ async fn every_live_setting_takes_effect_at_once() {
     peer.register(&master, &still_fewer).await;
     assert!(peer.route("A").await.is_none() && peer.route("B").await.is_none());
     seen.push("deleteTopicWithBrokerRegistration");
+
+    let names: Vec<String> = (0..4000).map(|i| format!("t{i}")).collect();
+    let topics: Vec<(&str, i32)> = names.iter().map(|n| (n.as_str(), 0)).collect();
+    for (value, code) in [
+        ("1048576", response::INVALID_PARAMETER),
+        ("16777216", response::SUCCESS),
+    ] {
+        peer.set("registrationMaxBytes", value).await;
+        assert_eq!(peer.register(&master, &table(4, &topics)).await.code, code);
+    }
+    seen.push("registrationMaxBytes");
 
     // A process has one log: its own test is with the processes.
     seen.push("logLevels");

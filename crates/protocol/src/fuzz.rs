@@ -86,7 +86,7 @@ pub fn body(input: &[u8]) {
     refused_or_read::<topic::DataVersion>(input);
     refused_or_read::<namesrv::TopicRouteData>(input);
     for (compressed, version) in [(false, 0), (false, i32::MAX), (true, 0), (true, i32::MAX)] {
-        let _ = namesrv::RegisterBrokerBody::read(input, compressed, version);
+        let _ = namesrv::RegisterBrokerBody::read(input, compressed, version, 1 << 20);
     }
 }
 

@@ -124,8 +124,10 @@ fn replies_and_requests_without_a_header() {
 fn registration() {
     each(|version, file| {
         let number = if version == "4.9.8" { 409 } else { 479 };
-        let plain = RegisterBrokerBody::read(&golden(file, "register.plain"), false, number).unwrap();
-        let packed = RegisterBrokerBody::read(&golden(file, "register.packed"), true, number).unwrap();
+        let plain =
+            RegisterBrokerBody::read(&golden(file, "register.plain"), false, number, 1 << 20).unwrap();
+        let packed =
+            RegisterBrokerBody::read(&golden(file, "register.packed"), true, number, 1 << 20).unwrap();
         let table = &plain.topic_config_serialize_wrapper;
         assert_eq!(plain.filter_server_list, ["10.0.0.7:1"]);
         assert_eq!(
@@ -139,7 +141,7 @@ fn registration() {
         );
         assert_eq!(packed, plain);
         assert_eq!(
-            RegisterBrokerBody::read(&plain.to_compressed_for(number), true, number).unwrap(),
+            RegisterBrokerBody::read(&plain.to_compressed_for(number), true, number, 1 << 20).unwrap(),
             plain
         );
         if number == 409 {

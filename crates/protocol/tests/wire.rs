@@ -274,7 +274,7 @@ proptest! {
         let _ = Frame::decode(Bytes::from(bytes.clone()));
         let _ = Frame::peek(&bytes, bytes.len());
         let _ = protocol::body::normalise(&bytes);
-        let _ = protocol::body::namesrv::RegisterBrokerBody::read(&bytes, true, 479);
+        let _ = protocol::body::namesrv::RegisterBrokerBody::read(&bytes, true, 479, 1 << 20);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use protocol::{EncodeHeader, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::address::Holding;
 use crate::connection::Connection;
 use crate::responder::Body;
 use crate::settings::{ClientSettings, Limits, Room};
@@ -154,7 +155,7 @@ impl Client {
             local,
             Arc::clone(&self.limits),
             Arc::clone(&self.settings.metrics),
-            Arc::clone(&self.room),
+            Holding::of_all(Arc::clone(&self.room)),
             self.settings.sign.clone(),
         );
         let task = Task::new(

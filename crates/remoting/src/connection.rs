@@ -16,9 +16,10 @@ use protocol::version::V4_9_8;
 use protocol::{EncodeHeader, Frame, Head, Language, SerializeType};
 use tokio::sync::oneshot;
 
+use crate::address::Holding;
 use crate::client::InvokeError;
 use crate::responder::Body;
-use crate::settings::{Limits, Metrics, Room, Sign};
+use crate::settings::{Limits, Metrics, Sign};
 
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
 const COPY_BELOW: usize = 512;
@@ -26,7 +27,7 @@ const COPY_BELOW: usize = 512;
 const TURN_BYTES: usize = 256 * 1024;
 /// How long a turn may serve requests before others have the worker.
 const TURN_TIME: Duration = Duration::from_millis(5);
-/// No frame is coming. No time is so far behind it that anything is overdue.
+/// No frame is coming. No time is later.
 pub(crate) const NO_FRAME: u32 = u32::MAX;
 /// Bytes a buffer for frames starts with.
 const HEAD_LEAST: usize = 512;
@@ -126,13 +127,14 @@ pub struct Connection {
     pub(crate) active_at: AtomicU32,
     /// The same for bytes written, or for nothing to write.
     pub(crate) wrote_at: AtomicU32,
-    /// Seconds on the same clock when the frame that is coming began, or last had grown enough; [`NO_FRAME`] without one.
-    pub(crate) coming_since: AtomicU32,
+    /// Seconds on the same clock by when the frame that is coming has to be whole, or to have grown enough; [`NO_FRAME`] without
+    /// one.
+    pub(crate) frame_due: AtomicU32,
     /// Bytes the task took from the outbox and has not written yet.
     pub(crate) unwritten: AtomicUsize,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Holding,
     /// Signs the requests that this end sends.
     sign: Option<Sign>,
 }
@@ -151,7 +153,7 @@ impl Connection {
         local: SocketAddr,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
-        room: Arc<Room>,
+        room: Holding,
     ) -> Arc<Self> {
         Self::signing(peer, local, limits, metrics, room, None)
     }
@@ -162,7 +164,7 @@ impl Connection {
         local: SocketAddr,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
-        room: Arc<Room>,
+        room: Holding,
         sign: Option<Sign>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -178,7 +180,7 @@ impl Connection {
             draining: AtomicBool::new(false),
             active_at: AtomicU32::new(0),
             wrote_at: AtomicU32::new(0),
-            coming_since: AtomicU32::new(NO_FRAME),
+            frame_due: AtomicU32::new(NO_FRAME),
             unwritten: AtomicUsize::new(0),
             limits,
             metrics,

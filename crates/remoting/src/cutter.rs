@@ -110,6 +110,16 @@ impl Cutter {
         Ok(head)
     }
 
+    /// Bytes that the frame at the front of `buffer` has in all, if it says so yet.
+    pub(crate) fn announced(&self, buffer: &BytesMut) -> usize {
+        match &self.over {
+            Some(over) => over.total,
+            None => buffer
+                .first_chunk::<4>()
+                .map_or(0, |head| (u32::from_be_bytes(*head) as usize).saturating_add(4)),
+        }
+    }
+
     /// Bytes that have come of the frame at the front of `buffer`, if it is not whole.
     pub(crate) fn came(&self, buffer: &BytesMut) -> usize {
         self.over.as_ref().map_or(buffer.len(), |over| over.came)
@@ -204,6 +214,7 @@ mod tests {
         let head = cutter.read_over(&mut buffer).unwrap().unwrap();
         assert_eq!((head.code, head.opaque), (103, 1));
         assert_eq!((buffer.capacity(), cutter.came(&buffer)), (0, 500));
+        assert_eq!(cutter.announced(&buffer), large.len());
         let rest = [&large[500..], &next[..]].concat();
         let (last, bytes) = rest.split_last().unwrap();
         for byte in bytes {

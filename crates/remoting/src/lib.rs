@@ -12,14 +12,18 @@
     allow(clippy::disallowed_methods, reason = "tests make files and runtimes")
 )]
 
+mod address;
 pub mod budget;
 mod client;
 mod connection;
 mod cutter;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod lane;
 #[cfg(any(test, feature = "memory-peer"))]
 mod memory_peer;
 mod peer;
+mod proxy_header;
 mod responder;
 mod server;
 mod settings;
@@ -36,7 +40,7 @@ pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
 pub use server::{Bound, Server};
-pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
+pub use settings::{AddressLimits, ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 
 use protocol::Frame;
 

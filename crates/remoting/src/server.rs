@@ -7,19 +7,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Service;
+use crate::address::{Addresses, Entered, Holding};
 use crate::connection::Connection;
+use crate::proxy_header;
 use crate::settings::{Limits, Metrics, Room, ServerSettings};
 use crate::task::Task;
 use crate::tls::{Accepted, ServerTls};
 
 /// How often silent and stuck connections are looked for; also the tick of the coarse clock.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long a PROXY header may take.
+const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// Pause after an accept failed for want of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,14 +44,21 @@ struct Shared {
     open: Open,
     seconds: Arc<AtomicU32>,
     connections_max: usize,
+    /// One for each connection that may be, whether it has begun or not.
+    slots: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    proxies: Vec<IpNet>,
     room: Arc<Room>,
     metrics: Arc<Metrics>,
 }
 
 /// How a connection begins.
 struct Begin {
-    tls: Arc<ServerTls>,
+    limits: Arc<Limits>,
+    service: Arc<dyn Service>,
+    tls: Option<Arc<ServerTls>>,
     stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 struct Acceptor {
@@ -87,6 +100,11 @@ impl Bound {
                 open: Open::default(),
                 seconds: Arc::default(),
                 connections_max: settings.connections_max,
+                slots: Arc::new(Semaphore::new(
+                    settings.connections_max.min(Semaphore::MAX_PERMITS),
+                )),
+                addresses: Addresses::new(settings.address, Arc::clone(&settings.room)),
+                proxies: settings.proxies,
                 room: Arc::clone(&settings.room),
                 metrics: Arc::clone(&settings.metrics),
             }),
@@ -208,71 +226,159 @@ impl Acceptor {
     }
 
     fn accepted(&self, stream: TcpStream, peer: SocketAddr) {
-        let Shared {
-            open,
-            metrics,
-            connections_max: most,
-            ..
-        } = self.shared.as_ref();
-        if open.lock().len() >= *most {
+        let Shared { metrics, slots, .. } = self.shared.as_ref();
+        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
             let refused = metrics.connections_refused.fetch_add(1, Ordering::Relaxed) + 1;
             if refused.is_power_of_two() {
+                let most = self.shared.connections_max;
                 tracing::warn!("connection of {peer} refused, {most} are open ({refused} refused so far)");
             }
             return;
-        }
-        let Ok(local) = stream.local_addr() else { return };
+        };
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("TCP_NODELAY for {peer}: {e}");
         }
-        tracing::debug!("connection of {peer} to {local} accepted");
-        let room = Arc::clone(&self.shared.room);
-        let conn = Connection::new(peer, local, Arc::clone(&self.limits), Arc::clone(metrics), room);
-        let now = self.shared.seconds.load(Ordering::Relaxed);
-        conn.active_at.store(now, Ordering::Relaxed);
-        open.lock().insert(conn.id(), Arc::clone(&conn));
-        metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let leave = Leave {
-            open: Arc::clone(open),
-            metrics: Arc::clone(metrics),
-            id: conn.id(),
-        };
-        let (service, seconds) = (Arc::clone(&self.service), Arc::clone(&self.shared.seconds));
-        let begin = self.tls.clone().map(|tls| Begin {
-            tls,
+        let begin = Begin {
+            limits: Arc::clone(&self.limits),
+            service: Arc::clone(&self.service),
+            tls: self.tls.clone(),
             stop: self.stop.clone(),
-        });
-        self.tasks.spawn(async move {
-            let _leave = leave;
-            let accepted = match begin {
-                None => Ok(Accepted::Plain(stream)),
-                // In a box, as is the stream: what a handshake needs is large, and is not kept for every connection.
-                Some(begin) => Box::pin(begin.accept(stream, &conn)).await,
-            };
-            match accepted {
-                Ok(Accepted::Plain(stream)) => Task::new(stream, conn, service, seconds).run().await,
-                Ok(Accepted::Tls(stream)) => {
-                    conn.metrics.tls_connections.fetch_add(1, Ordering::Relaxed);
-                    Task::new(stream, conn, service, seconds).run().await;
-                }
-                Err(why) => refused(&conn, &why),
-            }
-        });
+            shared: Arc::clone(&self.shared),
+        };
+        let ip = peer.ip().to_canonical();
+        let is_proxy = self.shared.proxies.iter().any(|network| network.contains(&ip));
+        if is_proxy {
+            self.tasks.spawn(async move {
+                let _slot = slot;
+                begin.behind_proxy(stream, peer).await;
+            });
+        } else if let Some(entered) = begin.enter(&stream, peer) {
+            self.tasks.spawn(async move {
+                let _slot = slot;
+                begin.run(stream, entered).await;
+            });
+        }
+    }
+}
+
+/// A connection on the list of those that are open, however its task ends.
+struct Listed {
+    conn: Arc<Connection>,
+    entered: Entered,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.shared.open.lock().remove(&self.conn.id());
+        self.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Begin {
+    /// Puts a connection of this peer on the list, unless its address has as many as it may.
+    fn enter(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Listed> {
+        let shared = &self.shared;
+        let local = stream.local_addr().ok()?;
+        let Some(entered) = shared.addresses.enter(peer.ip()) else {
+            let refused = &shared.metrics.connections_refused_of_address;
+            let refused = refused.fetch_add(1, Ordering::Relaxed) + 1;
+            if refused.is_power_of_two() {
+                tracing::warn!(
+                    "connection of {peer} refused, its address has as many as it may (serverConnectionsPerAddressMax; \
+                     {refused} refused so far)"
+                );
+            }
+            return None;
+        };
+        tracing::debug!("connection of {peer} to {local} accepted");
+        let room = Holding::of(Arc::clone(&shared.room), Arc::clone(&entered.address));
+        let metrics = Arc::clone(&shared.metrics);
+        let conn = Connection::new(peer, local, Arc::clone(&self.limits), metrics, room);
+        let now = shared.seconds.load(Ordering::Relaxed);
+        conn.active_at.store(now, Ordering::Relaxed);
+        shared.open.lock().insert(conn.id(), Arc::clone(&conn));
+        shared.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        let listed = Listed {
+            conn,
+            entered,
+            shared: Arc::clone(shared),
+        };
+        // A server that stops looked at the list before.
+        if self.stop.is_cancelled() {
+            listed.conn.drain();
+        }
+        Some(listed)
+    }
+
+    /// Reads who is behind the balancer first: its address counts from then on.
+    async fn behind_proxy(self, mut stream: TcpStream, peer: SocketAddr) {
+        let header = async {
+            let read = tokio::time::timeout(HEADER_WITHIN, proxy_header::read(&mut stream)).await;
+            read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        let source = tokio::select! {
+            source = header => source,
+            () = self.stop.cancelled() => return,
+        };
+        match source {
+            Ok(source) => {
+                if let Some(listed) = self.enter(&stream, source.unwrap_or(peer)) {
+                    self.run(stream, listed).await;
+                }
+            }
+            Err(why) => {
+                let damaged = &self.shared.metrics.proxy_headers_damaged;
+                let damaged = damaged.fetch_add(1, Ordering::Relaxed) + 1;
+                if damaged.is_power_of_two() {
+                    tracing::warn!(
+                        "connection of {peer} closed: its PROXY header: {why} ({damaged} closed so far)"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The life of a connection.
+    async fn run(self, stream: TcpStream, listed: Listed) {
+        let (conn, service) = (&listed.conn, Arc::clone(&self.service));
+        let seconds = Arc::clone(&self.shared.seconds);
+        let accepted = match &self.tls {
+            None => Ok(Accepted::Plain(stream)),
+            // In a box, as is the stream: what a handshake needs is large, and is not kept for every connection.
+            Some(tls) => Box::pin(self.accept(tls, stream, &listed)).await,
+        };
+        drop(self);
+        match accepted {
+            Ok(Accepted::Plain(stream)) => Task::new(stream, Arc::clone(conn), service, seconds).run().await,
+            Ok(Accepted::Tls(stream)) => {
+                conn.metrics.tls_connections.fetch_add(1, Ordering::Relaxed);
+                Task::new(stream, Arc::clone(conn), service, seconds).run().await;
+            }
+            Err(why) => refused(conn, &why),
+        }
+    }
+
     /// Until the first byte has come, and hands are shaken where they are to be.
-    async fn accept(self, stream: TcpStream, conn: &Connection) -> io::Result<Accepted> {
+    async fn accept(&self, tls: &ServerTls, stream: TcpStream, listed: &Listed) -> io::Result<Accepted> {
         // The sweep closes what is silent; nothing runs yet that it could wake.
         let silent = async {
-            match conn.limits.idle {
+            match listed.conn.limits.idle {
                 Duration::ZERO => std::future::pending().await,
                 idle => tokio::time::sleep(idle).await,
             }
         };
+        let accept = async {
+            if !tls.wants_handshake(&stream).await? {
+                return Ok(Accepted::Plain(stream));
+            }
+            let Some(_shaking) = listed.entered.shake() else {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            };
+            tls.shake(stream).await
+        };
         tokio::select! {
-            accepted = self.tls.accept(stream) => accepted,
+            accepted = accept => accepted,
             () = silent => Err(io::ErrorKind::TimedOut.into()),
             // Nothing was asked yet.
             () = self.stop.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -302,21 +408,16 @@ fn refused(conn: &Connection, why: &io::Error) {
                 );
             }
         }
+        io::ErrorKind::QuotaExceeded => {
+            let crowded = metrics.tls_crowded.fetch_add(1, Ordering::Relaxed) + 1;
+            if crowded.is_power_of_two() {
+                tracing::warn!(
+                    "connection of {peer} closed: too many handshakes are made at once (serverHandshakesMax, half of it for \
+                     one address; {crowded} closed so far)"
+                );
+            }
+        }
         _ => tracing::debug!("connection of {peer} closed before it began: {why}"),
-    }
-}
-
-/// Takes a connection off the list however its task ends.
-struct Leave {
-    open: Open,
-    metrics: Arc<Metrics>,
-    id: u64,
-}
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        self.open.lock().remove(&self.id);
-        self.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -373,17 +474,15 @@ enum Overdue {
 /// Looks at one of perhaps very many connections that sleep. Loads and a store and no more, so that the processor waits for
 /// the memory of several at once: taking a reference and a lock of each cost more than twice as much.
 fn overdue(conn: &Connection, now: u32) -> Option<Overdue> {
-    let [idle, stall, arrival] =
-        [conn.limits.idle, conn.limits.write_stall, conn.limits.arrival].map(|limit| limit.as_secs() as u32);
+    let [idle, stall] = [conn.limits.idle, conn.limits.write_stall].map(|limit| limit.as_secs() as u32);
     if !conn.has_unwritten() {
         conn.wrote_at.store(now, Ordering::Relaxed);
     }
     let silent = now.saturating_sub(conn.active_at.load(Ordering::Relaxed));
     let stuck = now.saturating_sub(conn.wrote_at.load(Ordering::Relaxed));
-    let coming = now.saturating_sub(conn.coming_since.load(Ordering::Relaxed));
     if idle > 0 && silent > idle {
         Some(Overdue::Silent)
-    } else if arrival > 0 && coming > arrival {
+    } else if now > conn.frame_due.load(Ordering::Relaxed) {
         Some(Overdue::Slow)
     } else if stall > 0 && stuck > stall {
         Some(Overdue::Stuck)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::tls::{ClientTls, ServerTls};
 
 /// Frames of one code that may be larger than others.
@@ -34,6 +36,13 @@ pub struct Limits {
     pub arrival: Duration,
     /// The same, bytes.
     pub arrival_bytes: usize,
+    /// However it grows, it must be whole within `arrival` and a second more for each so many bytes that it has; 0: it has all the
+    /// time it grows in.
+    pub frame_bytes_per_second: usize,
+    /// Requests of a connection in a second; 0: any number. Further ones are answered SYSTEM_BUSY.
+    pub requests_per_second: u32,
+    /// The same of an address.
+    pub address_requests_per_second: u32,
     /// A peer that takes nothing of what waits for it is cut off after this time.
     pub write_stall: Duration,
     /// A connection silent in both directions is closed after this time (`serverChannelMaxIdleTimeSeconds`).
@@ -48,11 +57,46 @@ impl Default for Limits {
             outbox_max_bytes: 8 << 20,
             requests_in_flight_max: 65_536,
             bytes_in_flight_max: 64 << 20,
-            // 4 KiB a second. Frames that are faster by little can fill the room for long; a slower limit would make that cheap.
+            // 4 KiB a second, at any time.
             arrival: Duration::from_secs(30),
             arrival_bytes: 120 << 10,
+            // And eight times that on the whole: 16 MiB have nine minutes.
+            frame_bytes_per_second: 32 << 10,
+            requests_per_second: 0,
+            address_requests_per_second: 0,
             write_stall: Duration::from_secs(30),
             idle: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Limits {
+    /// How long a frame of so many bytes may take in all, s.
+    pub(crate) fn frame_seconds(&self, bytes: usize) -> u32 {
+        let own = bytes.checked_div(self.frame_bytes_per_second);
+        let own = own.map_or(u32::MAX, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+        own.saturating_add(self.arrival.as_secs() as u32)
+    }
+}
+
+/// What the connections of one address may use together.
+#[derive(Debug, Clone)]
+pub struct AddressLimits {
+    /// Connections; further ones are closed as they come. 0: as many as all.
+    pub connections_max: usize,
+    /// Bytes of requests that are not answered, and of frames that are still coming. 0: half of what all may have.
+    pub bytes_held_max: usize,
+    /// TLS handshakes at once, of all addresses; one has half of them. 0: any number.
+    pub handshakes_max: usize,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            bytes_held_max: 0,
+            // Some 60 MiB.
+            handshakes_max: 4096,
         }
     }
 }
@@ -66,6 +110,10 @@ pub struct ServerSettings {
     pub backlog: u32,
     /// Connections of all ports at once; further ones are closed as they come.
     pub connections_max: usize,
+    /// What the connections of one address may use.
+    pub address: AddressLimits,
+    /// Balancers: from there a PROXY header may come before everything else, and what it names is the address that counts.
+    pub proxies: Vec<IpNet>,
     /// What all connections together may hold of requests, and of frames that are still coming.
     pub room: Arc<Room>,
     /// SO_SNDBUF, 0 leaves it (`serverSocketSndBufSize`).
@@ -87,6 +135,8 @@ impl ServerSettings {
             bind,
             backlog: 1024,
             connections_max: 50_000,
+            address: AddressLimits::default(),
+            proxies: Vec::new(),
             room: Arc::default(),
             send_buffer_bytes: 0,
             receive_buffer_bytes: 0,
@@ -211,7 +261,7 @@ impl Room {
         false
     }
 
-    fn max_for(&self, bytes: usize) -> usize {
+    pub(crate) fn max_for(&self, bytes: usize) -> usize {
         if bytes <= Self::SMALL {
             self.max
         } else {
@@ -219,7 +269,7 @@ impl Room {
         }
     }
 
-    fn take_below(&self, max: usize, bytes: usize) -> bool {
+    pub(crate) fn take_below(&self, max: usize, bytes: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes <= max {
             return true;
@@ -240,6 +290,8 @@ pub struct Metrics {
     pub connections: AtomicU64,
     /// Connections turned away at the limit.
     pub connections_refused: AtomicU64,
+    /// Connections turned away at the limit of their address.
+    pub connections_refused_of_address: AtomicU64,
     /// Times no connection could be accepted, for want of descriptors or memory.
     pub accepts_failed: AtomicU64,
     /// Connections closed because a frame did not come on.
@@ -254,12 +306,18 @@ pub struct Metrics {
     pub tls_connections: AtomicU64,
     /// Connections closed because their handshake failed or took too long.
     pub tls_failed: AtomicU64,
+    /// Connections closed because too many others shook hands.
+    pub tls_crowded: AtomicU64,
+    /// Connections closed because their PROXY header made no sense or did not come.
+    pub proxy_headers_damaged: AtomicU64,
     /// Connections closed because they are plain and only TLS is taken.
     pub closed_plain: AtomicU64,
     /// Times reading was paused because too much waited for the peer or too many requests were in flight.
     pub reads_paused: AtomicU64,
     /// Requests answered SYSTEM_BUSY because there was no room for their bytes.
     pub requests_refused: AtomicU64,
+    /// Requests answered SYSTEM_BUSY because their connection or address had asked too many in this second.
+    pub requests_too_many: AtomicU64,
     /// Connections closed because there was no room for a frame whose header alone is large.
     pub closed_crowded: AtomicU64,
     /// Answers that were too large to be written; SYSTEM_ERROR went in their place.
@@ -284,6 +342,10 @@ impl std::fmt::Display for Metrics {
         )?;
         for (count, what) in [
             (&self.connections_refused, "connections refused at the limit"),
+            (
+                &self.connections_refused_of_address,
+                "connections refused at the limit of their address",
+            ),
             (&self.accepts_failed, "times no connection could be accepted"),
             (&self.frames_damaged, "connections closed for damaged frames"),
             (&self.closed_idle, "connections closed for silence"),
@@ -295,9 +357,12 @@ impl std::fmt::Display for Metrics {
             (&self.closed_crowded, "connections closed for want of room"),
             (&self.tls_connections, "connections with TLS"),
             (&self.tls_failed, "handshakes failed"),
+            (&self.tls_crowded, "handshakes refused because of others"),
+            (&self.proxy_headers_damaged, "PROXY headers damaged"),
             (&self.closed_plain, "plain connections closed"),
             (&self.reads_paused, "pauses of reading"),
             (&self.requests_refused, "requests refused for want of room"),
+            (&self.requests_too_many, "requests refused as too many a second"),
             (&self.answers_too_large, "answers too large"),
             (&self.answers_late, "answers that came too late"),
             (&self.panics, "panics"),

@@ -24,6 +24,7 @@ use protocol::code::response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use crate::address::{Full, Rate};
 use crate::connection::{Connection, NO_FRAME};
 use crate::cutter::{Cut, Cutter, Damaged};
 use crate::{Peer, Request, Responder, Service};
@@ -85,6 +86,18 @@ enum Next {
     Sleep,
 }
 
+/// A frame that is coming, as it was when it last had grown enough.
+struct Arrival {
+    /// Bytes that had come.
+    came: usize,
+    /// Bytes it has in all, as far as it said.
+    announced: usize,
+    /// By when it has to have grown, s.
+    grows_by: u32,
+    /// By when it has to be whole, s.
+    whole_by: u32,
+}
+
 /// A connection's task.
 pub(crate) struct Task<S> {
     pub(crate) stream: S,
@@ -96,8 +109,12 @@ pub(crate) struct Task<S> {
     cutter: Cutter,
     /// Bytes of a long frame that is still coming, counted in the room of all connections.
     coming: usize,
-    /// Bytes that had come of an unfinished frame when its time began, or began anew.
-    came_then: Option<usize>,
+    /// How the frame gets on that is coming.
+    arrival: Option<Arrival>,
+    /// What a pause left of the time of the frame that is coming, s.
+    time_left: Option<u32>,
+    /// Requests of this second.
+    asked: Rate,
     /// Why the connection ends once what came before is served.
     ending: Option<End>,
     /// Buffers that hold `requests` and nothing else.
@@ -132,7 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             buffer: BytesMut::new(),
             cutter: Cutter::default(),
             coming: 0,
-            came_then: None,
+            arrival: None,
+            time_left: None,
+            asked: Rate::default(),
             ending: None,
             full: Vec::new(),
             requests: VecDeque::new(),
@@ -157,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             End::Crowded => {
                 let closed = self.conn.metrics.closed_crowded.fetch_add(1, Ordering::Relaxed) + 1;
                 if closed.is_power_of_two() {
-                    let held = self.conn.room.held();
+                    let held = self.conn.room.held(Full::All);
                     tracing::warn!(
                         "connection of {peer} closed: {held} bytes of requests are held, there is no room for its header \
                          ({closed} closed so far)"
@@ -332,8 +351,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         if pause && !self.paused {
             self.conn.metrics.reads_paused.fetch_add(1, Ordering::Relaxed);
         }
-        if pause && self.came_then.take().is_some() {
-            self.conn.coming_since.store(NO_FRAME, Ordering::Relaxed);
+        if pause && let Some(arrival) = self.arrival.take() {
+            let now = self.seconds.load(Ordering::Relaxed);
+            self.time_left = Some(arrival.whole_by.saturating_sub(now));
+            self.conn.frame_due.store(NO_FRAME, Ordering::Relaxed);
         }
         self.paused = pause;
         pause
@@ -342,14 +363,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Looks how the frame that is coming gets on; `anew`: it is another one than before.
     fn note_arrival(&mut self, anew: bool) {
         let came = self.cutter.came(&self.buffer);
-        let (then, since) = match self.came_then {
-            None if came == 0 => return,
-            Some(then) if !anew && came > 0 && came < then + self.conn.limits.arrival_bytes => return,
-            _ if came == 0 => (None, NO_FRAME),
-            _ => (Some(came), self.seconds.load(Ordering::Relaxed)),
+        if came == 0 {
+            self.time_left = None;
+            if self.arrival.take().is_some() {
+                self.conn.frame_due.store(NO_FRAME, Ordering::Relaxed);
+            }
+            return;
+        }
+        if anew {
+            (self.arrival, self.time_left) = (None, None);
+        }
+        let limits = &self.conn.limits;
+        let now = self.seconds.load(Ordering::Relaxed);
+        let announced = self.cutter.announced(&self.buffer);
+        let grown = |then: usize| came >= then + limits.arrival_bytes;
+        let next = match &self.arrival {
+            Some(before) if before.announced == announced && !grown(before.came) => return,
+            // Its length is known now, or it has grown enough.
+            Some(before) => Arrival {
+                came,
+                grows_by: now.saturating_add(limits.arrival.as_secs() as u32),
+                whole_by: match before.announced == announced {
+                    true => before.whole_by,
+                    false => now.saturating_add(limits.frame_seconds(announced)),
+                },
+                announced,
+            },
+            None => Arrival {
+                came,
+                grows_by: now.saturating_add(limits.arrival.as_secs() as u32),
+                whole_by: now.saturating_add(
+                    self.time_left
+                        .take()
+                        .unwrap_or_else(|| limits.frame_seconds(announced)),
+                ),
+                announced,
+            },
         };
-        self.came_then = then;
-        self.conn.coming_since.store(since, Ordering::Relaxed);
+        if !limits.arrival.is_zero() {
+            let due = next.grows_by.min(next.whole_by);
+            self.conn.frame_due.store(due, Ordering::Relaxed);
+        }
+        self.arrival = Some(next);
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -411,8 +466,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         self.note_arrival(anew);
         // What fits a read is bounded by the number of connections.
         if self.buffer.len() > READ_BYTES {
-            if !self.conn.room.take(self.buffer.len()) {
-                return self.read_over();
+            if let Err(full) = self.conn.room.take(self.buffer.len()) {
+                return self.read_over(full);
             }
             self.coming = self.buffer.len();
         }
@@ -420,7 +475,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 
     /// There is no room for the frame that is coming: answers so, and lets its bytes go as they come.
-    fn read_over(&mut self) -> Result<(), End> {
+    fn read_over(&mut self, full: Full) -> Result<(), End> {
         let head = self.cutter.read_over(&mut self.buffer).map_err(End::Damaged)?;
         let head = head.ok_or(End::Crowded)?;
         if head.is_response() {
@@ -428,7 +483,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             tracing::debug!("no room for the answer {} of {}", head.opaque, self.conn.peer());
         } else {
             self.conn.request_started(0);
-            self.refuse(self.responder(&head));
+            self.refuse(self.responder(&head), full);
         }
         Ok(())
     }
@@ -447,27 +502,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             self.conn.peer(),
             frame.opaque
         );
-        let bytes = frame_bytes + REQUEST_BYTES;
-        let roomy = bytes <= *room || self.conn.room.take_rest(bytes, READ_BYTES, room);
-        if roomy {
-            *room -= bytes;
+        if let Some((whose, most)) = self.asks_too_much() {
+            self.conn.request_started(0);
+            return self.refuse_as_too_many(self.responder(&frame), whose, most);
         }
-        self.conn.request_started(if roomy { bytes } else { 0 });
+        let bytes = frame_bytes + REQUEST_BYTES;
+        let taken = match bytes <= *room {
+            true => Ok(()),
+            false => self.conn.room.take_rest(bytes, READ_BYTES, room),
+        };
         let responder = self.responder(&frame);
-        if roomy {
-            let responder = responder.weighing(bytes);
-            self.requests.push_back(Request { frame, responder });
-        } else {
-            self.refuse(responder);
+        match taken {
+            Ok(()) => {
+                *room -= bytes;
+                self.conn.request_started(bytes);
+                let responder = responder.weighing(bytes);
+                self.requests.push_back(Request { frame, responder });
+            }
+            Err(full) => {
+                self.conn.request_started(0);
+                self.refuse(responder, full);
+            }
         }
     }
 
-    /// Answers a request that there is no room for it.
-    fn refuse(&self, responder: Responder) {
-        let refused = self.conn.metrics.requests_refused.fetch_add(1, Ordering::Relaxed) + 1;
-        let held = self.conn.room.held();
+    /// Counts a request; whose limit it is above, and that limit, if so.
+    fn asks_too_much(&self) -> Option<(&'static str, u32)> {
+        let limits = &self.conn.limits;
+        let (own, address) = (limits.requests_per_second, limits.address_requests_per_second);
+        if own == 0 && address == 0 {
+            return None;
+        }
+        let now = self.seconds.load(Ordering::Relaxed);
+        if own > 0 && !self.asked.take(now, own) {
+            return Some(("this connection", own));
+        }
+        (address > 0 && !self.conn.room.ask(now, address)).then_some(("this address", address))
+    }
+
+    /// Answers a request that it is one too many.
+    fn refuse_as_too_many(&self, responder: Responder, whose: &str, most: u32) {
+        let refused = self
+            .conn
+            .metrics
+            .requests_too_many
+            .fetch_add(1, Ordering::Relaxed)
+            + 1;
         let remark =
-            format!("the server holds {held} bytes of requests that are not answered yet, try again later");
+            format!("[TOO_MANY_REQUESTS]{whose} may ask {most} times a second, try again in a second");
+        if refused.is_power_of_two() {
+            let peer = self.conn.peer();
+            tracing::warn!("a request of {peer} refused: {remark} ({refused} refused so far)");
+        }
+        responder.error(response::SYSTEM_BUSY, &remark);
+    }
+
+    /// Answers a request that there is no room for it.
+    fn refuse(&self, responder: Responder, full: Full) {
+        let refused = self.conn.metrics.requests_refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let held = self.conn.room.held(full);
+        let whose = match full {
+            Full::All => String::new(),
+            Full::Address => format!(" of {}", self.conn.peer().ip()),
+        };
+        let remark = format!(
+            "the server holds {held} bytes of requests{whose} that are not answered yet, try again later"
+        );
         if refused.is_power_of_two() {
             tracing::warn!(
                 "a request of {} refused: {remark} ({refused} refused so far)",
@@ -605,6 +705,7 @@ impl Buf for Pieces {
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use crate::address::Holding;
 
     use parking_lot::Mutex;
     use protocol::encode::encode_frame;
@@ -658,7 +759,13 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4 << 20);
         theirs.write_all(sent).await.unwrap();
         let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(address, address, Arc::default(), Arc::default(), Arc::default());
+        let conn = Connection::new(
+            address,
+            address,
+            Arc::default(),
+            Arc::default(),
+            Holding::of_all(Arc::default()),
+        );
         let service = Arc::new(Counting::default());
         let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
         (task, service, theirs)
@@ -754,7 +861,13 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4 << 20);
         theirs.write_all(&requests(10, 10)).await.unwrap();
         let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(address, address, Arc::default(), Arc::default(), Arc::default());
+        let conn = Connection::new(
+            address,
+            address,
+            Arc::default(),
+            Arc::default(),
+            Holding::of_all(Arc::default()),
+        );
         let mut task = Task::new(ours, conn, Arc::new(Large), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         for turn in 1..=10 {

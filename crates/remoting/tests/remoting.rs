@@ -86,6 +86,8 @@ struct Fixture {
 
 async fn start(change: impl FnOnce(&mut ServerSettings)) -> Fixture {
     let mut settings = ServerSettings::at("127.0.0.1:0".parse().unwrap());
+    // All of a test comes from one.
+    settings.address.bytes_held_max = usize::MAX;
     change(&mut settings);
     let metrics = Arc::clone(&settings.metrics);
     let (held_to, held) = mpsc::unbounded_channel();
@@ -595,6 +597,7 @@ async fn a_frame_without_room_is_read_over_and_its_connection_stays() {
 fn demanding(settings: &mut ServerSettings) {
     settings.limits.arrival = Duration::from_secs(1);
     settings.limits.arrival_bytes = 10_000;
+    settings.limits.frame_bytes_per_second = 10_000;
 }
 
 #[tokio::test]
@@ -653,6 +656,189 @@ async fn a_frame_that_comes_on_slowly_lives() {
     }
     assert_eq!(read_frame(&mut stream).await.unwrap().body.len(), 60_000);
     assert_eq!(fixture.metrics.closed_slow.load(Ordering::Relaxed), 0);
+}
+
+/// It grows as fast as it must, and holds its room for longer than it may.
+#[tokio::test]
+async fn a_frame_has_its_time_in_all() {
+    let room = Arc::new(Room::of(400_000));
+    let mut fixture = start(|s| {
+        demanding(s);
+        s.limits.frame_bytes_per_second = 100_000;
+        s.room = Arc::clone(&room);
+    })
+    .await;
+    let frame = json(ECHO, 1, &vec![1; 150_000]);
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&frame[..70_000]).await.unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    let began = std::time::Instant::now();
+    // 20,000 bytes a second: four seconds for what is left, and it has two in all.
+    let trickle = async {
+        for piece in frame[70_000..].chunks(5000) {
+            ticks.tick().await;
+            if stream.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+        assert!(read_frame(&mut stream).await.is_none(), "it was served");
+    };
+    tokio::time::timeout(Duration::from_secs(20), trickle)
+        .await
+        .expect("it is cut off");
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    fixture.closed.recv().await.unwrap();
+    assert_eq!(fixture.metrics.closed_slow.load(Ordering::Relaxed), 1);
+    assert_eq!(room.held(), 0, "everything was given back");
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_of_an_address_are_turned_away() {
+    let mut fixture = start(|s| {
+        s.address.connections_max = 1;
+        s.proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    let mut first = behind(&fixture, "10.0.0.1").await;
+    assert_eq!(ask(&mut first, b"x").await.code, 0);
+    assert_closed(&mut behind(&fixture, "10.0.0.1").await).await;
+    let mut other = behind(&fixture, "10.0.0.2").await;
+    assert_eq!(ask(&mut other, b"x").await.code, 0);
+    let refused = &fixture.metrics.connections_refused_of_address;
+    assert_eq!(refused.load(Ordering::Relaxed), 1);
+    drop(first);
+    assert_eq!(fixture.closed.recv().await.unwrap().ip().to_string(), "10.0.0.1");
+    // The list is shortened a moment after `closed`; until then the answer is a close.
+    loop {
+        let mut again = behind(&fixture, "10.0.0.1").await;
+        let _refused = again.write_all(&json(ECHO, 1, b"")).await;
+        if read_frame(&mut again).await.is_some() {
+            break;
+        }
+    }
+}
+
+/// A connection of a client behind a balancer.
+async fn behind(fixture: &Fixture, client: &str) -> TcpStream {
+    let mut stream = connect(fixture).await;
+    let header = format!("PROXY TCP4 {client} 127.0.0.1 5555 10911\r\n");
+    stream.write_all(header.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn ask(stream: &mut TcpStream, body: &[u8]) -> Frame {
+    stream.write_all(&json(ECHO, 1, body)).await.unwrap();
+    read_frame(stream).await.unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_too_much_in_a_second_is_busy_and_nobody_else() {
+    for of_address in [false, true] {
+        let fixture = start(|s| {
+            s.proxies = vec!["127.0.0.0/8".parse().unwrap()];
+            match of_address {
+                true => s.limits.address_requests_per_second = 10,
+                false => s.limits.requests_per_second = 10,
+            }
+        })
+        .await;
+        let mut all = Vec::new();
+        for opaque in 0..100 {
+            all.extend_from_slice(&json(ECHO, opaque, b""));
+        }
+        let mut stream = behind(&fixture, "10.0.0.1").await;
+        stream.write_all(&all).await.unwrap();
+        let mut refused = 0;
+        for _ in 0..100 {
+            let answer = read_frame(&mut stream).await.unwrap();
+            if answer.code == response::SYSTEM_BUSY {
+                let remark = answer.remark.unwrap();
+                assert!(remark.starts_with("[TOO_MANY_REQUESTS]"), "{remark}");
+                refused += 1;
+            }
+        }
+        // A second may end meanwhile.
+        assert!((80..=90).contains(&refused), "{refused}");
+        let counted = fixture.metrics.requests_too_many.load(Ordering::Relaxed);
+        assert_eq!(counted, refused);
+        assert_eq!(ask(&mut behind(&fixture, "10.0.0.2").await, b"").await.code, 0);
+        // The next second is another.
+        while ask(&mut stream, b"").await.code != 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_address_does_not_hold_all_the_room() {
+    let room = Arc::new(Room::of(400_000));
+    let mut fixture = start(|s| {
+        s.room = Arc::clone(&room);
+        s.address.bytes_held_max = 0;
+        s.proxies = vec!["127.0.0.1".parse::<std::net::IpAddr>().unwrap().into()];
+    })
+    .await;
+    let mut greedy = behind(&fixture, "10.0.0.1").await;
+    greedy.write_all(&json(HOLD, 1, &[1; 150_000])).await.unwrap();
+    let held = fixture.held.recv().await.unwrap();
+    let refused = ask(&mut behind(&fixture, "10.0.0.1").await, &[1; 60_000]).await;
+    let remark = refused.remark.unwrap();
+    assert_eq!(refused.code, response::SYSTEM_BUSY);
+    assert!(
+        remark.contains("of requests of 10.0.0.1 that are not"),
+        "{remark}"
+    );
+    // Small ones of the same address, and large ones of others.
+    assert_eq!(
+        ask(&mut behind(&fixture, "10.0.0.1").await, b"small").await.code,
+        0
+    );
+    let mut other = behind(&fixture, "10.0.0.2").await;
+    assert_eq!(ask(&mut other, &[1; 60_000]).await.code, 0);
+    held.ok();
+    assert_eq!(read_frame(&mut greedy).await.unwrap().opaque, 1);
+    assert_eq!(ask(&mut greedy, &[1; 60_000]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_balancer_names_its_client_and_nobody_else_may() {
+    let mut fixture = start(|s| s.proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x09\x08\x07\x7f\0\0\x01\x15\xb3\x2a\x9f";
+    let headers: [(&[u8], Option<&str>); 4] = [
+        (
+            b"PROXY TCP6 2001:db8::7 ::1 5555 10911\r\n",
+            Some("[2001:db8::7]:5555"),
+        ),
+        (v2, Some("10.9.8.7:5555")),
+        // The balancer itself.
+        (b"PROXY UNKNOWN\r\n", None),
+        (b"", None),
+    ];
+    for (header, source) in headers {
+        let mut stream = connect(&fixture).await;
+        let local = stream.local_addr().unwrap().to_string();
+        // In two pieces, the second with the frame behind it.
+        let (first, second) = header.split_at(header.len() / 2);
+        stream.write_all(first).await.unwrap();
+        stream
+            .write_all(&[second, &json(ECHO, 1, b"x")].concat())
+            .await
+            .unwrap();
+        assert_eq!(read_frame(&mut stream).await.unwrap().body, "x");
+        drop(stream);
+        let closed = fixture.closed.recv().await.unwrap().to_string();
+        assert_eq!(closed, source.unwrap_or(&local));
+    }
+    let mut damaged = connect(&fixture).await;
+    damaged.write_all(b"PROXY TCP4 nobody\r\n").await.unwrap();
+    assert_closed(&mut damaged).await;
+    assert_eq!(fixture.metrics.proxy_headers_damaged.load(Ordering::Relaxed), 1);
+    // From elsewhere it is no frame.
+    let mut closed = start(|_| {}).await;
+    let mut stream = behind(&closed, "10.0.0.1").await;
+    assert_closed(&mut stream).await;
+    assert!(closed.closed.recv().await.unwrap().ip().is_loopback());
+    assert_eq!(closed.metrics.frames_damaged.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use crate::load::shorten;
 use crate::value::BadValue;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Checks a list of name servers, `host:port` separated by `;`. Names need not resolve now.
 ///
@@ -50,6 +51,31 @@ pub fn announced(address: &str) -> Result<(), BadValue> {
             shorten(address)
         ))),
     }
+}
+
+/// Checks a list of IP addresses and networks (`10.0.0.0/8`), separated by `,`, for a row of a settings table.
+///
+/// # Errors
+/// Anything else.
+pub fn networks(list: &Option<String>) -> Result<(), BadValue> {
+    let good = list.as_deref().is_none_or(|list| networks_of(list).is_some());
+    match good {
+        true => Ok(()),
+        false => Err(BadValue::new(
+            "IP addresses and networks like 10.0.0.0/8, separated by `,`",
+        )),
+    }
+}
+
+/// Those networks, an address as one of itself alone. An empty item is none: it must not open what the rest closes.
+pub fn networks_of(list: &str) -> Option<Vec<IpNet>> {
+    let one = |text: &str| {
+        let address = text
+            .parse::<IpAddr>()
+            .map(|address| IpNet::from(address.to_canonical()));
+        address.or_else(|_| text.parse::<IpNet>()).ok()
+    };
+    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 /// The first part of a list that is no address, and why it is none.

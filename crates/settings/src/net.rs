@@ -1,6 +1,10 @@
 //! Sections of the network layer, which both servers have.
 
-use crate::{BadValue, Properties, Report, Secret, Section, Severity, optional_path, settings};
+use crate::{
+    BadValue, Properties, Report, Secret, Section, Severity, networks, networks_of, optional_path, settings,
+};
+use ipnet::IpNet;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -37,6 +41,35 @@ settings! {
     /// Address to bind.
     bind_address: String = "0.0.0.0".to_owned(),
         java "bindAddress", since "5.3", applies AtStart, check bindable;
+    /// Connections of one address, or of one network of IPv6 (64 bits); further ones are closed as they come. 0: any number.
+    server_connections_per_address_max: i32 = 0,
+        java "serverConnectionsPerAddressMax", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// Requests of one connection in a second; further ones are answered SYSTEM_BUSY. 0: any number.
+    server_requests_per_second_per_connection: i32 = 0,
+        java "serverRequestsPerSecondPerConnection", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// The same of one address.
+    server_requests_per_second_per_address: i32 = 0,
+        java "serverRequestsPerSecondPerAddress", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// Bytes of requests of one address that are not answered yet; further ones are answered SYSTEM_BUSY. 0: half of what all may have.
+    server_bytes_held_per_address_max: i64 = 0,
+        java "serverBytesHeldPerAddressMax", since "only here", applies AtStart, range 0..=i64::MAX;
+    /// A frame has 30 seconds, and one more for each so many of its bytes; its connection is closed then. 0: all the time it grows in.
+    server_frame_bytes_per_second: i32 = 32_768,
+        java "serverFrameBytesPerSecond", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// TLS handshakes at once, each of ten seconds at most; one address has half of them. 0: any number.
+    server_handshakes_max: i32 = 4096,
+        java "serverHandshakesMax", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// Wrong signatures of one account from one address within `signatureFailuresSeconds` that are looked at; requests of this account
+    /// from there are refused until these are over. 0: all are looked at.
+    signature_failures_max: i32 = 100,
+        java "signatureFailuresMax", since "only here", applies AtStart, range 0..=i32::MAX;
+    /// How long wrong signatures count, from the first of them.
+    signature_failures_seconds: i32 = 60,
+        java "signatureFailuresSeconds", since "only here", applies AtStart, range 1..=i32::MAX;
+    /// Balancers, as addresses and networks separated by `,`: a PROXY header (HAProxy, versions 1 and 2) from there names the address
+    /// that counts. Java's 5.x takes it from everybody.
+    proxy_protocol_networks: Option<String> = None,
+        java "proxyProtocolNetworks", since "only here", applies AtStart, check networks;
     inert {
         "serverAsyncSemaphoreValue": i32 = "64", since "4.9", CLIENTSEM;
         "serverOnewaySemaphoreValue": i32 = "256", since "4.9", CLIENTSEM;
@@ -50,6 +83,14 @@ settings! {
         "serverNettyWorkerGroupEnable": bool = "true", since "5.3", NETTY;
         "enableShutdownGracefully": bool = "false", since "5.3", "GO_AWAY is not sent; a stopping server answers what it has taken";
         "shutdownWaitTimeSeconds": i32 = "30", since "5.3", "GO_AWAY is not sent; a stopping server answers what it has taken";
+    }
+}
+
+impl ServerSection {
+    /// The balancers. The text was checked when it was read.
+    pub fn proxies(&self) -> Vec<IpNet> {
+        let networks = self.proxy_protocol_networks.as_deref().and_then(networks_of);
+        networks.unwrap_or_default()
     }
 }
 
@@ -159,6 +200,22 @@ impl TlsSection {
             _ => return self.get(key),
         };
         secret.reveal().map(str::to_owned)
+    }
+
+    /// Takes what `tls.config.file` says, and reports what is wrong with either side then.
+    pub fn check<S: Display, C: Display>(
+        &mut self,
+        report: &mut Report,
+        server: impl FnOnce(&Self) -> Result<(), S>,
+        client: impl FnOnce(&Self) -> Result<(), C>,
+    ) {
+        self.read_config_file(report);
+        if let Err(e) = server(self) {
+            report.about(Severity::Error, "tls.server.certPath", e.to_string());
+        }
+        if let Err(e) = client(self) {
+            report.about(Severity::Error, "tls.client.certPath", e.to_string());
+        }
     }
 
     /// Takes what `tls.config.file` says, which counts before what the server's own file says. One that is not there is passed over,

@@ -1,7 +1,9 @@
 //! TLS: real clients in each mode, openssl, certificates that are replaced under load.
 
 use crate::check::*;
-use cluster::{Cluster, Language, Wire};
+use cluster::{
+    Broker, Client, Cluster, Flavour, Language, NameServer, Wire, free_port, java_mqadmin_with, our_program,
+};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -104,6 +106,158 @@ fn enforcing_takes_tls_alone() {
     assert_eq!(sends(&cluster, JAVA_5, "Encrypted", &[TLS]), (5, 0));
     let mut wire = Wire::connect(&cluster.broker.address()).unwrap();
     assert!(wire.ask(28, &[], b"").is_err());
+}
+
+/// A name server with these settings, and a broker.
+struct Secured {
+    namesrv: NameServer,
+    broker: Broker,
+    dir: TempDir,
+}
+
+impl Secured {
+    fn new(flavour: Flavour, tuning: &[(&'static str, String)]) -> Secured {
+        let dir = tempfile::Builder::new()
+            .prefix("rocketmq-e2e-")
+            .tempdir()
+            .unwrap();
+        let tuning: Vec<(&str, &str)> = tuning.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let namesrv = NameServer::start_with(Flavour::Ours, dir.path(), free_port(), &tuning);
+        let (launcher, tuning): (&[&str], _) = match flavour {
+            Flavour::Ours | Flavour::Earlier(_) => (&[], tuning.as_slice()),
+            Flavour::Java(_) => (&["env", "JAVA_TOOL_OPTIONS=-Dtls.enable=true"], &[][..]),
+        };
+        let at = (dir.path(), "broker-a");
+        let broker = Broker::start_under(launcher, flavour, at, "broker-a", &namesrv.address(), tuning);
+        Secured { namesrv, broker, dir }
+    }
+
+    fn sends(&self, language: Language, topic: &str, options: &[(&str, &str)]) -> (usize, usize) {
+        let namesrv = self.namesrv.address();
+        let all = [
+            &[
+                ("ns", namesrv.as_str()),
+                ("topic", topic),
+                ("count", "5"),
+                ("timeout", "5000"),
+            ],
+            options,
+        ]
+        .concat();
+        let events = Client::start(language, self.dir.path(), "send", &all).finish(LONG);
+        (of(&events, "sent").len(), of(&events, "failed").len())
+    }
+}
+
+/// Clients and brokers that speak TLS, ours and Java's, have what they have with a plain one; a plain frame is not executed.
+#[test]
+fn a_name_server_that_takes_tls_alone() {
+    let enforcing = [("tls.server.mode", "enforcing".to_owned())];
+    let ours = Secured::new(Flavour::Ours, &enforcing);
+    assert_eq!(ours.sends(JAVA_4, "Encrypted", &[TLS]), (5, 0));
+    assert_eq!(ours.sends(JAVA_5, "Encrypted", &[TLS]), (5, 0));
+    assert_eq!(ours.sends(JAVA_4, "Encrypted", &[]).0, 0);
+    // Java executes what came before it closes.
+    let put = [("namespace", "n"), ("key", "plain"), ("value", "v")];
+    let mut wire = Wire::connect(&ours.namesrv.address()).unwrap();
+    assert!(wire.ask(100, &put, b"").is_err());
+    let (path, namesrv) = (ours.dir.path(), ours.namesrv.address());
+    let command = ["updateKvConfig", "-s", "n", "-k", "encrypted", "-v", "v"];
+    let told = java_mqadmin_with("4.9.8", &["-Dtls.enable=true"], path, &namesrv, &command);
+    assert!(told.contains("success"), "{told}");
+    let kept = fs::read_to_string(path.join("namesrv/kvConfig.json")).unwrap();
+    assert!(kept.contains("encrypted") && !kept.contains("plain"), "{kept}");
+}
+
+#[test]
+fn javas_broker_at_a_name_server_that_takes_tls_alone() {
+    let java = Secured::new(
+        Flavour::Java("4.9.7"),
+        &[("tls.server.mode", "enforcing".to_owned())],
+    );
+    let deadline = Instant::now() + LONG;
+    // It registers some time after it says that it has started. A client takes as long as a JVM to start.
+    while java.sends(JAVA_4, "Encrypted", &[TLS]) != (5, 0) {
+        assert!(Instant::now() < deadline);
+    }
+}
+
+#[test]
+fn a_name_server_that_takes_both() {
+    let both = Secured::new(
+        Flavour::Ours,
+        &[
+            ("tls.server.mode", "permissive".to_owned()),
+            ("tls.enable", "true".to_owned()),
+        ],
+    );
+    assert_eq!(both.sends(JAVA_4, "Both", &[TLS]), (5, 0));
+    assert_eq!(both.sends(JAVA_4, "Both", &[]), (5, 0));
+    assert_eq!(both.sends(Language::Go, "Both", &[]), (5, 0));
+}
+
+/// Our programs speak it as Java's tools do: by the system properties in JAVA_OPT.
+#[test]
+fn our_programs_speak_tls() {
+    let dir = authority();
+    let strict = [
+        ("tls.server.mode", "enforcing"),
+        ("tls.server.need.client.auth", "require"),
+        ("tls.server.authClient", "true"),
+        ("tls.client.authServer", "true"),
+    ];
+    let mut tuning = tuning(dir.path(), &strict);
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    // The broker shows its own to the name server.
+    tuning.extend([
+        ("tls.client.certPath", path("server.pem")),
+        ("tls.client.keyPath", path("server.key")),
+        ("tls.client.trustCertPath", path("ca.pem")),
+    ]);
+    let cluster = Secured::new(Flavour::Ours, &tuning);
+    let file = dir.path().join("tls.properties");
+    let lines = [
+        "tls.test.mode.enable=false".to_owned(),
+        "tls.client.authServer=true".to_owned(),
+        format!("tls.client.trustCertPath={}", path("ca.pem")),
+        format!("tls.client.certPath={}", path("client.pem")),
+        format!("tls.client.keyPath={}", path("client.key")),
+    ];
+    fs::write(&file, lines.join("\n")).unwrap();
+    let run = |java_opt: &str| {
+        let output = Command::new(our_program("mqadmin"))
+            .env("JAVA_OPT", java_opt)
+            .args(["--class", "org.apache.rocketmq.example.quickstart.Producer", "-n"])
+            .arg(cluster.namesrv.address())
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).matches("SEND_OK").count(),
+        )
+    };
+    let with_file = format!("-Dtls.enable=true -Dtls.config.file={}", file.display());
+    assert_eq!(run(&with_file), (true, 1000));
+    // Without a certificate, and without TLS.
+    assert_eq!(run("-Dtls.enable=true").1, 0);
+    assert_eq!(run("").1, 0);
+    let explained = Command::new(our_program("mqadmin"))
+        .env("JAVA_OPT", &with_file)
+        .args([
+            "explainAcl",
+            "-b",
+            &cluster.broker.address(),
+            "-u",
+            "a",
+            "-a",
+            "10.0.0.1",
+        ])
+        .args(["-r", "Topic:T", "-o", "Pub"])
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&explained.stderr).into_owned() + &String::from_utf8_lossy(&explained.stdout);
+    assert!(!said.contains("closed") && !said.contains("connect"), "{said}");
 }
 
 #[test]

@@ -60,8 +60,12 @@ struct Seen {
     texts: Vec<Text>,
     /// Of each file that says something.
     versions: BTreeMap<PathBuf, DataVersion>,
+    /// How many accounts are in force of each file that has some.
+    accounts: BTreeMap<PathBuf, usize>,
     /// What is wrong with them now, empty if nothing is.
     fault: String,
+    /// Files with accounts that were not there at the last look: an editor may be about to put them back.
+    missed: Vec<PathBuf>,
 }
 
 /// The files.
@@ -80,8 +84,10 @@ struct Built {
     accounts: Accounts,
     versions: BTreeMap<PathBuf, DataVersion>,
     odd: Vec<Finding>,
-    /// Files without data.
-    empty: Vec<PathBuf>,
+    /// How many accounts are in each file that has some.
+    counts: BTreeMap<PathBuf, usize>,
+    /// Files that neither have an account nor say `accounts: []`.
+    silent: Vec<PathBuf>,
 }
 
 impl<D: Disk> AccessFiles<D> {
@@ -121,11 +127,25 @@ impl<D: Disk> AccessFiles<D> {
         let mut seen = self.seen.lock();
         let looked = self.read().map(|texts| match texts == seen.texts {
             true => None,
-            false => Some((self.build_again(&seen, &texts), texts)),
+            false => Some((self.build_again(&mut seen, &texts), texts)),
         });
         let fault = match looked {
-            Ok(None) => return,
+            Ok(None) => {
+                seen.missed.clear();
+                if !std::mem::take(&mut seen.fault).is_empty() {
+                    tracing::info!("access control: the files say again what is in force");
+                }
+                return;
+            }
             Ok(Some((Ok(built), texts))) => {
+                for (path, count) in &seen.accounts {
+                    if !texts.iter().any(|(there, _)| there == path) {
+                        let name = self.name(path);
+                        tracing::warn!(
+                            "access control: {name} is gone, and {count} accounts of it are in force no more"
+                        );
+                    }
+                }
                 tracing::info!(
                     "access control: the files have changed, {} accounts are in force",
                     built.accounts.len()
@@ -269,7 +289,9 @@ impl<D: Disk> AccessFiles<D> {
         *seen = Seen {
             texts,
             versions: built.versions,
+            accounts: built.counts,
             fault: String::new(),
+            missed: Vec::new(),
         };
         self.in_force.put(built.accounts);
     }
@@ -303,16 +325,40 @@ impl<D: Disk> AccessFiles<D> {
         Ok(())
     }
 
-    /// As [`AccessFiles::build`], but a file that had data and has none now is being written: as in Java it does not count yet.
-    fn build_again(&self, seen: &Seen, texts: &[Text]) -> Result<Built, Finding> {
+    /// As [`AccessFiles::build`], but accounts do not go by accident. A file that had some and neither has one now nor says
+    /// `accounts: []` is being written: as in Java it does not count yet. One that is not there counts until the next look.
+    fn build_again(&self, seen: &mut Seen, texts: &[Text]) -> Result<Built, Finding> {
         let built = self.build(texts)?;
-        match built.empty.iter().find(|path| seen.versions.contains_key(*path)) {
+        let fault = |path: &Path, text: &str| Finding {
+            file: self.name(path).into(),
+            line: 1,
+            text: text.to_owned(),
+        };
+        let had = |path: &PathBuf| {
+            let is_empty_now = !built.versions.contains_key(path);
+            seen.accounts.contains_key(path) || (is_empty_now && seen.versions.contains_key(path))
+        };
+        if let Some(path) = built.silent.iter().find(|path| had(path)) {
+            return Err(fault(
+                path,
+                "the file has no accounts now; `accounts: []` takes all its accounts away",
+            ));
+        }
+        let there = |path: &PathBuf| texts.iter().any(|(there, _)| there == path);
+        let missed: Vec<PathBuf> = seen
+            .accounts
+            .keys()
+            .filter(|path| !there(path))
+            .cloned()
+            .collect();
+        let new = missed.iter().find(|path| !seen.missed.contains(path)).cloned();
+        seen.missed = missed;
+        match new {
             None => Ok(built),
-            Some(path) => Err(Finding {
-                file: self.name(path).into(),
-                line: 1,
-                text: "the file is empty now; `accounts: []` takes all its accounts away".to_owned(),
-            }),
+            Some(path) => Err(fault(
+                &path,
+                "the file is not there; its accounts go if it is not back at the next look",
+            )),
         }
     }
 
@@ -320,13 +366,18 @@ impl<D: Disk> AccessFiles<D> {
         let mut files = Vec::new();
         let mut odd = Vec::new();
         let mut versions = BTreeMap::new();
-        let mut empty = Vec::new();
+        let mut counts = BTreeMap::new();
+        let mut silent = Vec::new();
         for (path, text) in texts {
             let mut file = self.parse(path, text)?;
             odd.append(&mut file.odd);
-            match file.is_empty {
-                true => empty.push(path.clone()),
-                false => drop(versions.insert(path.clone(), file.version)),
+            if !file.is_empty {
+                versions.insert(path.clone(), file.version);
+            }
+            match file.accounts.len() {
+                0 if file.clears_accounts => {}
+                0 => silent.push(path.clone()),
+                count => drop(counts.insert(path.clone(), count)),
             }
             files.push(file);
         }
@@ -336,7 +387,8 @@ impl<D: Disk> AccessFiles<D> {
             accounts,
             versions,
             odd,
-            empty,
+            counts,
+            silent,
         })
     }
 
@@ -452,7 +504,17 @@ mod tests {
         for (text, line) in [
             ("accounts: [", ":"),
             ("accounts:\n- accessKey: x\n", ":2: "),
-            ("", ":1: the file is empty now"),
+            ("", ":1: the file has no accounts now"),
+            ("# accounts are to come\n", ":1: the file has no accounts now"),
+            ("accounts:\n", ":1: the file has no accounts now"),
+            (
+                "accounts:\n#- accessKey: RocketMQ\n",
+                ":1: the file has no accounts now",
+            ),
+            (
+                "globalWhiteRemoteAddresses: [10.0.0.1]\n",
+                ":1: the file has no accounts now",
+            ),
         ] {
             write(&home.dir, "conf/plain_acl.yml", text);
             home.files.look();
@@ -467,6 +529,97 @@ mod tests {
         write(&home.dir, "conf/plain_acl.yml", "accounts: []\n");
         home.files.look();
         assert!(!home.has("otheruser"));
+    }
+
+    #[test]
+    fn a_fault_is_over_when_the_file_is_as_it_was() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        for _ in 0..2 {
+            write(&home.dir, "conf/plain_acl.yml", "nonsense\n");
+            home.files.look();
+            assert!(home.files.fault().is_some());
+            write(&home.dir, "conf/plain_acl.yml", DEFAULT);
+            home.files.look();
+            assert_eq!(home.files.fault(), None);
+            assert!(home.has("RocketMQ"));
+        }
+    }
+
+    #[test]
+    fn the_accounts_of_a_file_that_is_gone_go_at_the_second_look() {
+        let home = Home::new(&[
+            ("conf/plain_acl.yml", DEFAULT),
+            ("conf/acl/team.yml", &account("teamuser")),
+            ("conf/acl/white.yml", "globalWhiteRemoteAddresses: [10.0.0.1]\n"),
+        ])
+        .unwrap();
+        let remove = |name: &str| std::fs::remove_file(home.dir.path().join(name)).unwrap();
+        // An editor replaces it.
+        remove("conf/acl/team.yml");
+        home.files.look();
+        let fault = home.files.fault().unwrap();
+        assert!(
+            fault.starts_with("conf/acl/team.yml:1: the file is not there"),
+            "{fault}"
+        );
+        assert!(home.has("teamuser"));
+        write(&home.dir, "conf/acl/team.yml", &account("teamuser"));
+        home.files.look();
+        assert_eq!(home.files.fault(), None);
+        // It had its second chance before, and has one again.
+        remove("conf/acl/team.yml");
+        home.files.look();
+        assert!(home.has("teamuser"));
+        remove("conf/plain_acl.yml");
+        home.files.look();
+        assert!(home.has("teamuser") && home.has("RocketMQ"));
+        assert!(home.files.fault().unwrap().starts_with("conf/plain_acl.yml:1: "));
+        home.files.look();
+        assert!(!home.has("teamuser") && !home.has("RocketMQ"));
+        assert_eq!(home.files.fault(), None);
+    }
+
+    #[test]
+    fn a_file_of_addresses_alone_changes_and_goes_at_once() {
+        let home = Home::new(&[
+            ("conf/plain_acl.yml", DEFAULT),
+            ("conf/acl/white.yml", "globalWhiteRemoteAddresses: [10.0.0.1]\n"),
+        ])
+        .unwrap();
+        let is_white = |last| {
+            let accounts = home.files.in_force.accounts();
+            accounts.white_for([10, 0, 0, last].into()).is_some()
+        };
+        write(
+            &home.dir,
+            "conf/acl/white.yml",
+            "globalWhiteRemoteAddresses: [10.0.0.2]\n",
+        );
+        home.files.look();
+        assert!(!is_white(1) && is_white(2));
+        std::fs::remove_file(home.dir.path().join("conf/acl/white.yml")).unwrap();
+        home.files.look();
+        assert!(!is_white(2) && home.has("RocketMQ"));
+    }
+
+    /// Shared folders, Kubernetes: Java writes into the file that the link leads to.
+    #[test]
+    fn a_file_that_is_a_link_stays_one() {
+        let home = Home::new(&[("shared/accounts.yml", DEFAULT)]).unwrap();
+        let (link, target) = (
+            home.files.default_file(),
+            home.dir.path().join("shared/accounts.yml"),
+        );
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("../shared/accounts.yml", &link).unwrap();
+        home.files.look();
+        home.files.put_account(&update("newuser1")).unwrap();
+        assert!(link.is_symlink());
+        assert!(std::fs::read_to_string(&target).unwrap().contains("newuser1"));
+        // And a later change of the target is seen.
+        std::fs::write(&target, account("otheruser")).unwrap();
+        home.files.look();
+        assert!(home.has("otheruser") && !home.has("newuser1"));
     }
 
     /// Java keeps a global white address for ever if its file had none when it was first loaded.

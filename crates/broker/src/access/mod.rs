@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use acl::{Accounts, Actions, Granted, Permission, Reason, Refused, Resource, Target};
+use acl::{Accounts, Actions, Failures, Generation, Granted, Permission, Reason, Refused, Resource, Target};
 use arc_swap::ArcSwap;
 use disk::{Clock, Disk};
 use protocol::Frame;
@@ -57,7 +58,12 @@ impl<D: Disk + Clone> Access<D> {
             (true, Some(home)) => {
                 let files = AccessFiles::load(disk.clone(), &PathBuf::from(home), Arc::clone(clock))?;
                 let accounts = files.in_force.accounts().len();
-                tracing::info!("access control: {accounts} accounts are in force");
+                match accounts {
+                    0 => tracing::warn!(
+                        "access control: no account is in force, nobody is let in but addresses of globalWhiteRemoteAddresses"
+                    ),
+                    _ => tracing::info!("access control: {accounts} accounts are in force"),
+                }
                 Some(Arc::new(files))
             }
             _ => None,
@@ -65,7 +71,12 @@ impl<D: Disk + Clone> Access<D> {
         let users = UserTable::load(disk, settings, clock.now_ms())?.map(Arc::new);
         let asked = users.clone().filter(|users| users.is_asked());
         let accounts = files.as_ref().map(|files| Arc::clone(&files.in_force));
-        let guard = (accounts.is_some() || asked.is_some()).then(|| Arc::new(Guard::new(accounts, asked)));
+        let failures = Failures::new(
+            settings.server.signature_failures_max.max(0) as u32,
+            settings.server.signature_failures_seconds.max(0) as u32,
+        );
+        let guard = (accounts.is_some() || asked.is_some())
+            .then(|| Arc::new(Guard::new(accounts, asked).counting(failures)));
         Ok(Self {
             guard,
             files,
@@ -98,6 +109,8 @@ pub struct Guard {
     /// Users, where they count.
     pub users: Option<Arc<UserTable>>,
     refused: [AtomicU64; Reason::ALL.len()],
+    failures: Failures,
+    started: Instant,
 }
 
 /// Accounts and users as they are for the requests of one read.
@@ -114,7 +127,18 @@ impl Guard {
             accounts,
             users,
             refused: Default::default(),
+            failures: Failures::default(),
+            started: Instant::now(),
         }
+    }
+
+    /// Signatures are not looked at where too many are wrong.
+    pub fn counting(self, failures: Failures) -> Self {
+        Self { failures, ..self }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Looks once for all requests of a read.
@@ -253,9 +277,33 @@ impl Watch<'_> {
     /// Why a request goes no further, if so. Counts it, and says it in the log once a second at most.
     pub fn refusal(&self, request: &Request) -> Option<Refused> {
         let peer = request.responder.peer().address();
-        let refused = self.judge(request, peer.ip()).err()?;
+        let refused = match self.unseen(request, peer.ip()) {
+            Some(unseen) => unseen,
+            None => self.judge(request, peer.ip()).err()?,
+        };
+        if refused.reason == Reason::Signature
+            && let (Some(key), _) = acl::identity(&request.frame)
+        {
+            let guard = self.guard;
+            guard.failures.note(peer.ip(), key, guard.now_ms());
+        }
         self.guard.note(&refused, request.frame.code, peer);
         Some(refused)
+    }
+
+    /// Why the signature of this request is not even looked at, if so.
+    fn unseen(&self, request: &Request, peer: IpAddr) -> Option<Refused> {
+        let failures = &self.guard.failures;
+        if failures.is_quiet() {
+            return None;
+        }
+        let (key, _) = acl::identity(&request.frame);
+        let left_ms = failures.shut_for_ms(peer, key?, self.guard.now_ms())?;
+        let generation = match self.accounts.is_some() {
+            true => Generation::Accounts,
+            false => Generation::Users,
+        };
+        Some(Refused::unseen(generation, key?, peer, left_ms))
     }
 
     fn judge(&self, request: &Request, peer: IpAddr) -> Result<(), Refused> {

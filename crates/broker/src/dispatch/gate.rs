@@ -177,6 +177,48 @@ mod tests {
         );
     }
 
+    #[test]
+    fn who_signs_wrongly_again_and_again_is_not_looked_at() {
+        let text = "accounts:\n- {accessKey: RocketMQ, secretKey: 12345678, topicPerms: [a=PUB]}\n\
+                    - {accessKey: another1, secretKey: 12345678, topicPerms: [a=PUB]}\n";
+        let (accounts, _) = acl::Accounts::new(vec![acl::AclFile::read("f.yml", text).expect("a file")]);
+        let in_force = Arc::new(InForce::default());
+        in_force.put(accounts);
+        let guard = Guard::new(Some(in_force), None).counting(acl::Failures::new(2, 3600));
+        let gate = Gate {
+            waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            access: Some(Arc::new(guard)),
+        };
+        let ask = |last: u8, key: &str, secret: &str| {
+            let peer = MemoryPeer::new(([127, 0, 0, last], 1).into());
+            let mut fields = vec![("b", "a")];
+            let more = acl::Credentials::new(key, secret).sign(&fields, &[b"x"]);
+            fields.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
+            let (request, _) = peer.request(request::SEND_MESSAGE_V2, &Pairs(&fields), "x");
+            let mut requests = VecDeque::from([request]);
+            gate.look().refuse_strangers(&mut requests);
+            peer.take().pop().map(|answer| answer.remark.unwrap_or_default())
+        };
+        let (right, wrong) = ("12345678", "wrongsecret");
+        assert!(ask(1, "RocketMQ", wrong).is_some_and(|text| text.ends_with("accessKey=RocketMQ")));
+        assert_eq!(ask(1, "RocketMQ", right), None);
+        assert!(ask(1, "RocketMQ", wrong).is_some());
+        let shut = ask(1, "RocketMQ", right).expect("not even looked at");
+        assert!(
+            shut.contains("AclException: Check signature failed for accessKey=RocketMQ, too many were wrong from 127.0.0.1")
+                && shut.contains(" s more"),
+            "{shut}"
+        );
+        assert_eq!(ask(1, "another1", right), None, "another account");
+        assert_eq!(ask(2, "RocketMQ", right), None, "another address");
+        let refused = gate
+            .access
+            .as_ref()
+            .map(|guard| guard.refused())
+            .expect("a guard");
+        assert!(refused.contains(&("aclRefusedTooManyFailures", 1)), "{refused:?}");
+    }
+
     struct Pairs<'a>(&'a [(&'a str, &'a str)]);
 
     impl protocol::EncodeHeader for Pairs<'_> {

@@ -318,7 +318,10 @@ impl StoreSection {
     /// Where slaves may connect from that no name server knows.
     pub fn ha_allowed_networks(&self) -> Vec<IpNet> {
         // The text was checked when it was read.
-        let networks = self.ha_allowed_slaves.as_deref().and_then(store::networks_of);
+        let networks = self
+            .ha_allowed_slaves
+            .as_deref()
+            .and_then(::settings::networks_of);
         networks.unwrap_or_default()
     }
 

@@ -10,7 +10,7 @@ use crate::store_settings;
 use disk::SystemClock;
 use protocol::body::auth::UserInfo;
 use remoting::Limits;
-use remoting::tls::{ClientTls, ServerTls, ServerTlsSettings, TlsError};
+use remoting::tls::{ClientTls, ServerTls, TlsError};
 use settings::{Group, Report, Secret, Severity, check_addresses, host};
 use std::net::IpAddr;
 use std::path::Path;
@@ -76,13 +76,12 @@ impl Settings {
     }
 
     fn check_tls(&mut self, report: &mut Report) {
-        self.tls.read_config_file(report);
-        if let Err(e) = self.server_tls() {
-            report.about(Severity::Error, "tls.server.certPath", e.to_string());
-        }
-        if let Err(e) = self.client_tls() {
-            report.about(Severity::Error, "tls.client.certPath", e.to_string());
-        }
+        let use_tls = self.client.use_tls;
+        self.tls.check(
+            report,
+            |tls| ServerTls::of(&|key| tls.property(key)).map(drop),
+            |tls| ClientTls::of_server(use_tls, &|key| tls.property(key)).map(drop),
+        );
     }
 
     /// TLS of the listeners, where it is spoken.
@@ -90,7 +89,7 @@ impl Settings {
     /// # Errors
     /// Its files can not be read, or make no sense.
     pub fn server_tls(&self) -> Result<Option<Arc<ServerTls>>, TlsError> {
-        ServerTls::load(ServerTlsSettings::of(&|key| self.tls.property(key)))
+        ServerTls::of(&|key| self.tls.property(key))
     }
 
     /// TLS of the broker's own requests, where it is spoken.

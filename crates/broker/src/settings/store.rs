@@ -1,9 +1,6 @@
 //! Settings of the store and of replication.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-use settings::{BadValue, host, names, optional_paths, path, settings};
+use settings::{BadValue, host, names, networks, optional_paths, path, settings};
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
@@ -68,25 +65,6 @@ fn delay_levels(value: &str) -> Result<(), BadValue> {
     } else {
         Err(BadValue::new("numbers with s, m, h or d, separated by one blank"))
     }
-}
-
-/// IP addresses and networks (`10.0.0.0/8`), separated by `,`.
-fn networks(value: &Option<String>) -> Result<(), BadValue> {
-    match value.as_deref().map_or(Some(Vec::new()), networks_of) {
-        Some(_) => Ok(()),
-        None => Err(BadValue::new(
-            "IP addresses and networks like 10.0.0.0/8, separated by `,`",
-        )),
-    }
-}
-
-/// Those networks, an address as one of itself alone.
-pub(super) fn networks_of(list: &str) -> Option<Vec<IpNet>> {
-    let one = |text: &str| {
-        let network = text.parse::<IpNet>();
-        network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
-    };
-    list.split(',').map(|text| one(text.trim())).collect()
 }
 
 settings! {

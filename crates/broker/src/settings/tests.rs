@@ -17,7 +17,20 @@ fn read(text: &str) -> (Settings, Report) {
 }
 
 /// Keys that Java's broker does not have; it passes over them.
-const OURS: &[&str] = &["acceptMissingCommitLog", "haAllowedSlaves", "haCutMaxBytes"];
+const OURS: &[&str] = &[
+    "acceptMissingCommitLog",
+    "haAllowedSlaves",
+    "haCutMaxBytes",
+    "proxyProtocolNetworks",
+    "serverBytesHeldPerAddressMax",
+    "serverConnectionsPerAddressMax",
+    "serverFrameBytesPerSecond",
+    "serverHandshakesMax",
+    "serverRequestsPerSecondPerAddress",
+    "serverRequestsPerSecondPerConnection",
+    "signatureFailuresMax",
+    "signatureFailuresSeconds",
+];
 
 #[test]
 fn every_key_of_java_is_known() {

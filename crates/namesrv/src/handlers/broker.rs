@@ -3,13 +3,13 @@
 
 use super::{header, refuse, with_body};
 use crate::kv::{KvConfig, ORDER_TOPICS};
-use crate::limits;
-use crate::routes::{Notice, Permission, Registered, Registration, RouteTable};
+use crate::limits::{self, TooLong};
+use crate::routes::{Notice, Permission, RegisterError, Registered, Registration, RouteTable};
 use crate::settings::Settings;
 use ::settings::Live;
 use protocol::Frame;
 use protocol::body::namesrv::{MemberGroupBody, RegisterBrokerBody};
-use protocol::body::{self, DataVersion};
+use protocol::body::{self, BodyError, DataVersion};
 use protocol::code::{request, response};
 use protocol::header::namesrv::{
     AddedWritePermission, BrokerHeartbeat, BrokerIdentity, BrokerPermission, MemberGroup,
@@ -20,10 +20,40 @@ use remoting::lane::MayWait;
 use remoting::{Body, Client, Peer, Request, Responder};
 use std::hash::Hasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Registrations above this many bytes are read in a lane: a table of 60,000 topics takes a while.
 const SHORT_MAX: usize = 16 * 1024;
+
+/// Why a registration is not in the tables.
+#[derive(Debug, thiserror::Error)]
+enum NotEntered {
+    /// Its body.
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    /// A name in it.
+    #[error("{0}")]
+    Long(#[from] TooLong),
+    /// The tables do not take it.
+    #[error("{0}")]
+    Refused(#[from] RegisterError),
+}
+
+impl NotEntered {
+    /// The code and the text that the broker logs.
+    fn answer(&self) -> (i32, String) {
+        match self {
+            NotEntered::Body(BodyError::TooLarge { .. }) => (
+                response::INVALID_PARAMETER,
+                format!("{self}; registrationMaxBytes of the name server is the limit"),
+            ),
+            NotEntered::Body(_) | NotEntered::Long(_) | NotEntered::Refused(_) => {
+                (response::SYSTEM_ERROR, self.to_string())
+            }
+        }
+    }
+}
 
 /// What the handler needs. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +66,8 @@ pub struct Brokers {
     pub settings: Arc<Live<Settings>>,
     /// Tells brokers that their group's lowest id changed.
     pub client: Client,
+    /// How many registrations would have taken too much memory.
+    pub too_large: Arc<AtomicU64>,
 }
 
 impl Brokers {
@@ -73,7 +105,7 @@ impl Brokers {
         None
     }
 
-    fn answer_registration(&self, responder: Responder, entered: Result<Registered, String>) {
+    fn answer_registration(&self, responder: Responder, entered: Result<Registered, NotEntered>) {
         match entered {
             Ok(registered) => {
                 let Registered {
@@ -88,7 +120,15 @@ impl Brokers {
                 };
                 responder.reply(response::SUCCESS, None, &reply, self.order_topics());
             }
-            Err(e) => responder.error(response::SYSTEM_ERROR, &e),
+            Err(why) => {
+                let (code, remark) = why.answer();
+                if code == response::INVALID_PARAMETER {
+                    self.too_large.fetch_add(1, Ordering::Relaxed);
+                    let peer = responder.peer().address();
+                    logs::limited!(warn, "a registration of {peer} refused: {remark}");
+                }
+                responder.error(code, &remark);
+            }
         }
     }
 
@@ -99,7 +139,7 @@ impl Brokers {
         frame: &Frame,
         connection: &Arc<dyn Peer>,
         may: Option<MayWait>,
-    ) -> Option<Result<Registered, String>> {
+    ) -> Option<Result<Registered, NotEntered>> {
         let (now, fingerprint) = (Instant::now(), fingerprint(frame, header));
         if let Some(registered) = self.routes.refresh(header, fingerprint, connection, now) {
             return Some(Ok(registered));
@@ -109,17 +149,16 @@ impl Brokers {
             // A few bytes may unpack to very many.
             return None;
         }
-        let body = RegisterBrokerBody::read(&frame.body, compressed, frame.version)
-            .map_err(|e| e.to_string())
-            .and_then(|body| {
-                limits::check_registration(&body).map_err(|e| e.to_string())?;
-                Ok(body)
-            });
-        let body = match body {
+        let settings = self.settings.load();
+        let max_bytes = settings.namesrv.registration_max_bytes();
+        let body = match RegisterBrokerBody::read(&frame.body, compressed, frame.version, max_bytes) {
             Ok(body) => body,
-            Err(why) => return Some(Err(why)),
+            Err(why) => return Some(Err(why.into())),
         };
-        let delete_missing_topics = self.settings.load().namesrv.delete_topic_with_broker_registration;
+        if let Err(long) = limits::check_registration(&body) {
+            return Some(Err(long.into()));
+        }
+        let delete_missing_topics = settings.namesrv.delete_topic_with_broker_registration;
         let version = frame.version;
         let registration = Registration {
             header,
@@ -138,7 +177,7 @@ impl Brokers {
             // It closed before it was entered: nobody will come to take it away any more.
             self.closed(connection.as_ref());
         }
-        Some(registered.map_err(|e| e.to_string()))
+        Some(registered.map_err(NotEntered::from))
     }
 
     fn order_topics(&self) -> Body {

@@ -135,7 +135,8 @@ impl Topics {
     pub fn register(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = header!(frame, responder, RegisterTopic<'_>);
-        let route = match body::read::<TopicRouteData>(&frame.body) {
+        let max_bytes = self.settings.load().namesrv.registration_max_bytes();
+        let route = match body::read_within::<TopicRouteData>(&frame.body, max_bytes) {
             Ok(route) => route,
             Err(body::BodyError::Missing) => TopicRouteData::default(),
             Err(e) => return refuse(responder, &e),

@@ -40,12 +40,39 @@ pub enum BodyError {
     /// A binary body cut short or otherwise damaged.
     #[error("damaged body: {0}")]
     Damaged(&'static str),
-    /// Unpacks to more than is allowed.
-    #[error("the body unpacks to more than {limit} bytes")]
+    /// What it becomes takes more memory than is allowed.
+    #[error("the body takes more than {limit} bytes of memory, unpacked and read")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
+}
+
+/// What an object is counted with besides its text: an entry of a table.
+const OBJECT_BYTES: usize = 256;
+/// The same for an element of a list, and a field.
+const ELEMENT_BYTES: usize = 32;
+
+/// Some bytes of memory that JSON takes once it is read, by its length and by what starts an object, an element or a field; in texts
+/// these count, too. Never less than what it really takes by much, never much more for what people mean.
+fn weight(json: &[u8]) -> usize {
+    let structure = json.iter().map(|byte| match byte {
+        b'{' => OBJECT_BYTES,
+        b',' | b'[' => ELEMENT_BYTES,
+        _ => 0,
+    });
+    json.len() + structure.sum::<usize>()
+}
+
+/// As [`read`], of a body that may take some `max_bytes` of memory: `{},{},{},…` takes a hundred times what came.
+///
+/// # Errors
+/// It can not be read, or would take more.
+pub fn read_within<T: DeserializeOwned>(body: &[u8], max_bytes: usize) -> Result<T, BodyError> {
+    if weight(body) > max_bytes {
+        return Err(BodyError::TooLarge { limit: max_bytes });
+    }
+    read(body)
 }
 
 /// Reads a JSON body, strict or in fastjson's dialect.

@@ -1,14 +1,11 @@
 //! Bodies of a name server: registration, routes, cluster and member group.
 
 use super::topic::{DataVersion, TopicConfig};
-use super::{BodyError, de};
+use super::{BodyError, OBJECT_BYTES, de, read_within, weight};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-
-/// The most a compressed registration may unpack to: 60,000 topics need some 10 MB.
-pub const UNPACKED_MAX: usize = 256 << 20;
 
 /// A topic table with its version: part of a registration, and the reply to GET_ALL_TOPIC_CONFIG.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,21 +42,32 @@ pub struct RegisterBrokerBody {
 
 impl RegisterBrokerBody {
     /// Reads the body as the header and the sender's version say it is. No body is an empty table, as in Java.
-    pub fn read(body: &[u8], compressed: bool, version: i32) -> Result<RegisterBrokerBody, BodyError> {
+    ///
+    /// What it becomes may be far larger than what came, of a few bytes a topic and packed besides: it takes some `max_bytes` of
+    /// memory at most, by the length of its texts and the number of its objects.
+    ///
+    /// # Errors
+    /// It is damaged, or would take more.
+    pub fn read(
+        body: &[u8],
+        compressed: bool,
+        version: i32,
+        max_bytes: usize,
+    ) -> Result<RegisterBrokerBody, BodyError> {
         if body.is_empty() {
             return Ok(RegisterBrokerBody::default());
         }
         if version < crate::version::V3_0_11 {
-            let table = super::read(body)?;
+            let table = read_within(body, max_bytes)?;
             return Ok(RegisterBrokerBody {
                 topic_config_serialize_wrapper: table,
                 ..Default::default()
             });
         }
         if compressed {
-            Self::read_compressed(body, version)
+            Self::read_compressed(body, version, max_bytes)
         } else {
-            super::read(body)
+            read_within(body, max_bytes)
         }
     }
 
@@ -77,24 +85,27 @@ impl RegisterBrokerBody {
     /// | 4 + n each | `name read write perm FILTER [attributesJson]` |
     /// | 4 + n | filter servers as JSON |
     /// | 4, then 4 + n each | from version 413: mapping of static topics as JSON |
-    fn read_compressed(body: &[u8], version: i32) -> Result<RegisterBrokerBody, BodyError> {
-        let mut source = flate2::read::ZlibDecoder::new(body).take(UNPACKED_MAX as u64);
+    fn read_compressed(body: &[u8], version: i32, max_bytes: usize) -> Result<RegisterBrokerBody, BodyError> {
+        let mut source = flate2::read::ZlibDecoder::new(body);
+        let mut room = Room::of(max_bytes);
         let mut out = RegisterBrokerBody::default();
         let wrapper = &mut out.topic_config_serialize_wrapper;
-        wrapper.data_version = super::read(&piece(&mut source)?)?;
+        wrapper.data_version = super::read(&json_piece(&mut source, &mut room)?)?;
         for _ in 0..count(&mut source)? {
-            let text = piece(&mut source)?;
+            room.take(OBJECT_BYTES)?;
+            let text = piece(&mut source, &mut room)?;
             let line = String::from_utf8_lossy(&text);
             let topic = TopicConfig::from_line(&line).ok_or(BodyError::Damaged("a topic line"))?;
             wrapper.topic_config_table.insert(topic.topic_name.clone(), topic);
         }
-        let filters = piece(&mut source)?;
+        let filters = json_piece(&mut source, &mut room)?;
         if !filters.is_empty() {
             out.filter_server_list = super::read::<Option<_>>(&filters)?.unwrap_or_default();
         }
         if version >= crate::version::V5_0_0 {
             for _ in 0..count(&mut source)? {
-                let mapping: Value = super::read(&piece(&mut source)?)?;
+                room.take(OBJECT_BYTES)?;
+                let mapping: Value = super::read(&json_piece(&mut source, &mut room)?)?;
                 let topic = mapping
                     .get("topic")
                     .and_then(Value::as_str)
@@ -157,18 +168,41 @@ fn count(source: &mut impl Read) -> Result<u32, BodyError> {
     u32::try_from(i32::from_be_bytes(word)).map_err(|_| BodyError::Damaged("a negative length"))
 }
 
-/// One length-prefixed piece. Memory grows with what arrives, not with the announced length.
-fn piece(source: &mut impl Read) -> Result<Vec<u8>, BodyError> {
-    let len = count(source)?;
-    if len as usize > UNPACKED_MAX {
-        return Err(BodyError::TooLarge { limit: UNPACKED_MAX });
+/// What is left of the memory that a body may take.
+struct Room {
+    left: usize,
+    limit: usize,
+}
+
+impl Room {
+    fn of(limit: usize) -> Room {
+        Room { left: limit, limit }
     }
+
+    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or(BodyError::TooLarge { limit: self.limit })?;
+        Ok(())
+    }
+}
+
+/// One length-prefixed piece. Memory grows with what arrives, not with the announced length.
+fn piece(source: &mut impl Read, room: &mut Room) -> Result<Vec<u8>, BodyError> {
+    let len = count(source)?;
+    room.take(len as usize)?;
     let mut out = Vec::new();
     let read = source.take(u64::from(len)).read_to_end(&mut out);
     match read {
         Ok(n) if n == len as usize => Ok(out),
         _ => Err(BodyError::Damaged("the compressed stream ends early")),
     }
+}
+
+/// One of JSON.
+fn json_piece(source: &mut impl Read, room: &mut Room) -> Result<Vec<u8>, BodyError> {
+    let json = piece(source, room)?;
+    room.take(weight(&json) - json.len())?;
+    Ok(json)
 }
 
 /// The brokers of one name.
@@ -295,22 +329,50 @@ mod tests {
         body
     }
 
+    const ROOM: usize = 1 << 20;
+
+    /// What a few bytes become is counted, packed or not, and nothing is built beyond the limit.
+    #[test]
+    fn a_body_takes_no_more_memory_than_it_may() {
+        let body = body(100);
+        let too_large = |bytes: &[u8], compressed, version, max| {
+            let read = RegisterBrokerBody::read(bytes, compressed, version, max);
+            matches!(read, Err(BodyError::TooLarge { limit }) if limit == max)
+        };
+        for version in [409, 479] {
+            let packed = body.to_compressed_for(version);
+            assert!(packed.len() < 1000);
+            assert!(too_large(&packed, true, version, 100 * OBJECT_BYTES));
+            assert!(!too_large(&packed, true, version, 100 * (OBJECT_BYTES + 50)));
+        }
+        assert!(too_large(&body.to_json(), false, 409, 100 * OBJECT_BYTES));
+        let table = super::super::write(&body.topic_config_serialize_wrapper);
+        assert!(too_large(&table, false, 36, 100 * OBJECT_BYTES));
+        // Ten thousand values in twenty thousand bytes.
+        let list = format!(r#"{{"filterServerList":[{}""]}}"#, r#""","#.repeat(10_000));
+        assert!(too_large(list.as_bytes(), false, 409, 10_000 * 32));
+        // Announced, and nothing behind it.
+        let mut huge = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        huge.write_all(&[0x7F, 0xFF, 0xFF, 0xFF]).expect("memory");
+        assert!(too_large(&huge.finish().expect("memory"), true, 409, ROOM));
+    }
+
     #[test]
     fn both_forms_read_back() {
         let body = body(100);
         assert_eq!(
-            RegisterBrokerBody::read(&body.to_json(), false, 409).expect("JSON"),
+            RegisterBrokerBody::read(&body.to_json(), false, 409, ROOM).expect("JSON"),
             body
         );
         for version in [409, 479] {
             let packed = body.to_compressed_for(version);
             assert_eq!(
-                RegisterBrokerBody::read(&packed, true, version).expect("packed"),
+                RegisterBrokerBody::read(&packed, true, version, ROOM).expect("packed"),
                 body
             );
             // The last four bytes are a checksum of what has been read by then.
             for cut in [0, 1, packed.len() / 2, packed.len() - 8] {
-                let read = RegisterBrokerBody::read(&packed[..cut], true, version);
+                let read = RegisterBrokerBody::read(&packed[..cut], true, version, ROOM);
                 assert!(cut == 0 || read.is_err(), "cut at {cut}");
             }
         }
@@ -319,7 +381,7 @@ mod tests {
     #[test]
     fn old_versions_send_the_table_alone() {
         let table = body(3).topic_config_serialize_wrapper;
-        let read = RegisterBrokerBody::read(&super::super::write(&table), false, 36).expect("old");
+        let read = RegisterBrokerBody::read(&super::super::write(&table), false, 36, ROOM).expect("old");
         assert_eq!(read.topic_config_serialize_wrapper, table);
     }
 

@@ -57,6 +57,14 @@ pub(crate) enum Accepted {
 }
 
 impl ServerTls {
+    /// As what is given under the names of Java's system properties says.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn of(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<Arc<Self>>, TlsError> {
+        Self::load(ServerTlsSettings::of(property))
+    }
+
     /// Reads the files. `None`: TLS is not spoken (`disabled`).
     ///
     /// # Errors
@@ -114,23 +122,29 @@ impl ServerTls {
         }
     }
 
-    /// Looks at a connection's first byte, and shakes hands where it wants to.
+    /// Whether a connection's first byte begins a handshake; it is plain otherwise.
     ///
     /// # Errors
-    /// The peer is to be closed: it is plain where that is not taken (`PermissionDenied`), or the handshake failed. Of what a plain one
-    /// sent nothing was read.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
+    /// The peer is gone, or is to be closed: it is plain where that is not taken (`PermissionDenied`). Of what a plain one sent nothing
+    /// was read.
+    pub(crate) async fn wants_handshake(&self, stream: &TcpStream) -> io::Result<bool> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if first != [HANDSHAKE] {
+        match (first == [HANDSHAKE], self.settings.mode) {
+            (true, _) => Ok(true),
             // Unlike Java, which executes what has come before it closes.
-            return match self.settings.mode {
-                TlsMode::Enforcing => Err(io::ErrorKind::PermissionDenied.into()),
-                TlsMode::Disabled | TlsMode::Permissive => Ok(Accepted::Plain(stream)),
-            };
+            (false, TlsMode::Enforcing) => Err(io::ErrorKind::PermissionDenied.into()),
+            (false, TlsMode::Disabled | TlsMode::Permissive) => Ok(false),
         }
+    }
+
+    /// The handshake.
+    ///
+    /// # Errors
+    /// It failed, or took too long.
+    pub(crate) async fn shake(&self, stream: TcpStream) -> io::Result<Accepted> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.state.lock().config));
         let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await;
         let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

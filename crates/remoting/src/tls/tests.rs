@@ -316,3 +316,44 @@ fn what_is_missing_is_named() {
         assert!(refused.contains(part), "{refused} lacks {part}");
     }
 }
+
+/// Behind a balancer too, which sends its header before the handshake; and handshakes that nobody ends are bounded.
+#[tokio::test]
+async fn handshakes_behind_a_balancer_and_too_many_of_them() {
+    let mut settings = ServerSettings::at(([127, 0, 0, 1], 0).into());
+    settings.tls = ServerTls::load(test_mode(TlsMode::Enforcing)).unwrap();
+    settings.proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    settings.address.handshakes_max = 4;
+    let metrics = Arc::clone(&settings.metrics);
+    let server = Server::bind(settings).unwrap().serve(Arc::new(Echo::default()));
+    let address = server.local_addr();
+    let begun = |client: &'static str| async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 5555 10911\r\n");
+        stream.write_all(header.as_bytes()).await.unwrap();
+        stream
+    };
+    let tls = ClientTls::load(&any_server()).unwrap();
+    tls.connect(begun("10.0.0.1").await).await.unwrap();
+    // The first byte of a handshake, and no more.
+    let mut stuck = Vec::new();
+    for _ in 0..2 {
+        let mut stream = begun("10.0.0.1").await;
+        stream.write_all(&[0x16]).await.unwrap();
+        stuck.push(stream);
+    }
+    let crowded = || metrics.tls_crowded.load(Ordering::Relaxed);
+    let waiting = async {
+        while crowded() == 0 {
+            // Until both of the stuck ones count.
+            let shaken = tls.connect(begun("10.0.0.1").await).await;
+            assert!(shaken.is_ok() || crowded() > 0);
+        }
+    };
+    tokio::time::timeout(WITHIN, waiting).await.unwrap();
+    tls.connect(begun("10.0.0.2").await).await.unwrap();
+    drop(stuck);
+    let waiting = async { while tls.connect(begun("10.0.0.1").await).await.is_err() {} };
+    tokio::time::timeout(WITHIN, waiting).await.unwrap();
+    server.shutdown(Duration::from_secs(5)).await;
+}
