@@ -21,6 +21,7 @@ pub mod lane;
 mod memory_peer;
 mod peer;
 mod responder;
+mod served;
 mod server;
 mod settings;
 mod task;
@@ -35,6 +36,7 @@ pub use connection::{Closed, Connection};
 pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
+pub use served::{Outcome, Served, ServedRequests, ServedTable};
 pub use server::{Bound, Server};
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 

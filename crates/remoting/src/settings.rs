@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::served::ServedTable;
 use crate::tls::{ClientTls, ServerTls};
 
 /// Frames of one code that may be larger than others.
@@ -270,6 +271,8 @@ pub struct Metrics {
     pub requests: AtomicU64,
     /// Requests whose handler panicked.
     pub panics: AtomicU64,
+    /// What became of requests, and how long they took.
+    pub served: ServedTable,
 }
 
 /// For a page of state: what is open, and each count that is not nothing.
