@@ -26,11 +26,13 @@
 mod exposition;
 mod histogram;
 mod listener;
+mod place;
 mod registry;
 mod site;
 
 pub use exposition::{Exposition, Family};
 pub use histogram::{Histogram, HistogramView};
 pub use listener::{Bound, Listener};
+pub use place::{Place, exporter, label_of};
 pub use registry::{Registry, Source};
 pub use site::{Page, Reply, Site};

@@ -36,7 +36,7 @@ pub use connection::{Closed, Connection};
 pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
-pub use served::{Outcome, Served, ServedRequests, ServedTable};
+pub use served::{Outcome, Served, ServedRequests, ServedTable, SlowRequests, traffic};
 pub use server::{Bound, Server};
 pub use settings::{ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 

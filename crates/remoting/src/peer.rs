@@ -104,6 +104,7 @@ impl Peer for Connection {
 
     fn served(&self, served: Served, took: Duration) {
         self.metrics.served.add(served, took);
+        self.metrics.slow.note(served, took, self.peer());
     }
 
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {

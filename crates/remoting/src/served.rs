@@ -2,10 +2,14 @@
 //!
 //! Names, labels and bounds: RocketMQ 5.3.3, `rocketmq_rpc_latency`.
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Exposition, Histogram, HistogramView, Source};
+use parking_lot::Mutex;
 use protocol::code::{request, response};
 
 /// Upper bounds of the classes, µs.
@@ -179,8 +183,154 @@ impl Source for ServedRequests {
     }
 }
 
+/// Tells what connections occupy and how they ended.
+pub fn traffic(metrics: &crate::Metrics, room: &crate::Room, to: &mut Exposition<'_>) {
+    let count = |count: &AtomicU64| count.load(Relaxed) as f64;
+    to.gauge("rocketmq_connections", "Open connections.")
+        .value(&[], count(&metrics.connections));
+    to.gauge(
+        "rocketmq_requests_held_bytes",
+        "Bytes of requests that are not answered.",
+    )
+    .value(&[], room.held() as f64);
+    to.counter("rocketmq_requests_total", "Requests.")
+        .value(&[], count(&metrics.requests));
+    to.counter(
+        "rocketmq_reads_paused_total",
+        "Pauses of reading, because a peer does not read its answers.",
+    )
+    .value(&[], count(&metrics.reads_paused));
+    to.counter(
+        "rocketmq_slow_requests_total",
+        "Requests that took longer than slowRequestMillis.",
+    )
+    .value(&[], metrics.slow.count() as f64);
+    let mut family = to.counter(
+        "rocketmq_connections_refused_total",
+        "Connections refused, by reason.",
+    );
+    for (reason, refused) in [
+        ("limit", &metrics.connections_refused),
+        ("no_descriptor", &metrics.accepts_failed),
+        ("tls_handshake", &metrics.tls_failed),
+        ("plain", &metrics.closed_plain),
+    ] {
+        family.value(&[("reason", reason)], count(refused));
+    }
+    let mut family = to.counter(
+        "rocketmq_connections_closed_total",
+        "Connections closed by the server, by reason.",
+    );
+    for (reason, closed) in [
+        ("idle", &metrics.closed_idle),
+        ("stalled", &metrics.closed_stalled),
+        ("slow_frame", &metrics.closed_slow),
+        ("damaged_frame", &metrics.frames_damaged),
+        ("no_room", &metrics.closed_crowded),
+    ] {
+        family.value(&[("reason", reason)], count(closed));
+    }
+}
+
 fn label(name: Option<&str>) -> String {
     name.unwrap_or("unknown").to_ascii_lowercase()
+}
+
+/// The last requests that took long, held ones left out.
+#[derive(Debug)]
+pub struct SlowRequests {
+    /// What is long, ms; 0: nothing is.
+    threshold_ms: AtomicU64,
+    count: AtomicU64,
+    last: Mutex<VecDeque<SlowRequest>>,
+}
+
+#[derive(Debug, Clone)]
+struct SlowRequest {
+    at: SystemTime,
+    served: Served,
+    took: Duration,
+    peer: SocketAddr,
+}
+
+/// How many are kept.
+const SLOW_KEPT: usize = 64;
+/// What is long unless something else is said, ms.
+const SLOW_MS: u64 = 1000;
+
+impl Default for SlowRequests {
+    fn default() -> Self {
+        Self {
+            threshold_ms: AtomicU64::new(SLOW_MS),
+            count: AtomicU64::new(0),
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl SlowRequests {
+    /// Takes requests for slow from this time on, ms; 0: none.
+    pub fn set_threshold_ms(&self, ms: u64) {
+        self.threshold_ms.store(ms, Relaxed);
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    /// Keeps a request if it was slow, and says so in the log: the first, then each that doubles their number.
+    pub(crate) fn note(&self, served: Served, took: Duration, peer: SocketAddr) {
+        let threshold_ms = self.threshold_ms.load(Relaxed);
+        if served.held || threshold_ms == 0 || took < Duration::from_millis(threshold_ms) {
+            return;
+        }
+        let slow = SlowRequest {
+            at: SystemTime::now(),
+            served,
+            took,
+            peer,
+        };
+        let count = self.count.fetch_add(1, Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!("slow request: {slow} ({count} so far)");
+        }
+        let mut last = self.last.lock();
+        if last.len() == SLOW_KEPT {
+            last.pop_front();
+        }
+        last.push_back(slow);
+    }
+
+    /// A line for each that is kept, the newest last.
+    pub fn page(&self) -> String {
+        let last = self.last.lock().clone();
+        let mut page = format!(
+            "{} requests took longer than {} ms\n",
+            self.count(),
+            self.threshold_ms.load(Relaxed)
+        );
+        for slow in last {
+            let at = slow.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            page.push_str(&format!("{} ms since 1970: {slow}\n", at.as_millis()));
+        }
+        page
+    }
+}
+
+impl fmt::Display for SlowRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Served {
+            request, response, ..
+        } = self.served;
+        let (name, answer) = (label(request::name(request)), label(response::name(response)));
+        write!(
+            f,
+            "{name} of {} took {} ms, answered {answer}",
+            self.peer,
+            self.took.as_millis()
+        )
+    }
 }
 
 /// When a request was decoded, and what it is.
@@ -244,6 +394,30 @@ mod tests {
         assert_eq!(views.len(), 1);
         assert_eq!(views[0].1.count(), 2000);
         assert_eq!(request::name(views[0].0.request), None);
+    }
+
+    #[test]
+    fn slow_requests_are_kept_and_held_ones_are_not() {
+        let slow = SlowRequests::default();
+        let peer = ([127, 0, 0, 1], 7).into();
+        let send = served(request::SEND_MESSAGE, 0);
+        slow.note(send, Duration::from_millis(999), peer);
+        slow.note(Served { held: true, ..send }, Duration::from_secs(20), peer);
+        assert_eq!(slow.count(), 0);
+        slow.note(send, Duration::from_millis(1000), peer);
+        let page = slow.page();
+        assert!(
+            page.contains("send_message of 127.0.0.1:7 took 1000 ms, answered success\n"),
+            "{page}"
+        );
+        slow.set_threshold_ms(5);
+        for _ in 0..100 {
+            slow.note(send, Duration::from_millis(5), peer);
+        }
+        assert_eq!((slow.count(), slow.page().lines().count()), (101, 1 + SLOW_KEPT));
+        slow.set_threshold_ms(0);
+        slow.note(send, Duration::from_secs(5), peer);
+        assert_eq!(slow.count(), 101);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::served::ServedTable;
+use crate::served::{ServedTable, SlowRequests};
 use crate::tls::{ClientTls, ServerTls};
 
 /// Frames of one code that may be larger than others.
@@ -273,6 +273,8 @@ pub struct Metrics {
     pub panics: AtomicU64,
     /// What became of requests, and how long they took.
     pub served: ServedTable,
+    /// Those that took long.
+    pub slow: SlowRequests,
 }
 
 /// For a page of state: what is open, and each count that is not nothing.

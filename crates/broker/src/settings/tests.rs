@@ -17,7 +17,14 @@ fn read(text: &str) -> (Settings, Report) {
 }
 
 /// Keys that Java's broker does not have; it passes over them.
-const OURS: &[&str] = &["acceptMissingCommitLog", "haAllowedSlaves", "haCutMaxBytes"];
+const OURS: &[&str] = &[
+    "acceptMissingCommitLog",
+    "drainByHttpEnable",
+    "haAllowedSlaves",
+    "haCutMaxBytes",
+    "shutdownDrainMillis",
+    "slowRequestMillis",
+];
 
 #[test]
 fn every_key_of_java_is_known() {
@@ -83,6 +90,8 @@ fn check_default(section: &dyn Section, key: &str, java: &str) {
         // 5.3.3's default: statistics of what is gone are gone too.
         "autoDeleteUnusedStats" => Some("true"),
         "useTLS" => Some("false"),
+        // On by default, on loopback.
+        "metricsExporterType" => Some("PROM"),
         _ if java == "null" => None,
         // Computed at start.
         _ if java.contains('<') => return,
