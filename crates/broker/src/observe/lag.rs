@@ -29,6 +29,9 @@ pub struct LagTold<D: Disk> {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A metric: its name, what it says, what it is of a queue.
+type Told<V> = (&'static str, &'static str, fn(&QueueLag) -> V);
+
 /// One group and one topic.
 struct Row {
     group: String,
@@ -81,7 +84,7 @@ impl QueueLag {
 impl<D: Disk> Source for LagTold<D> {
     fn write(&self, to: &mut Exposition<'_>) {
         let rows = self.rows();
-        let sums: [(&'static str, &'static str, fn(&QueueLag) -> i64); 3] = [
+        let sums: [Told<i64>; 3] = [
             (
                 "rocketmq_consumer_lag_messages",
                 "Messages that a group has not consumed.",
@@ -125,7 +128,7 @@ impl<D: Disk> Source for LagTold<D> {
 
 impl<D: Disk> LagTold<D> {
     fn latencies(&self, rows: &[Row], to: &mut Exposition<'_>) {
-        let ages: [(&'static str, &'static str, fn(&QueueLag) -> Option<i64>); 2] = [
+        let ages: [Told<Option<i64>>; 2] = [
             (
                 "rocketmq_consumer_lag_latency_milliseconds",
                 "Age of the first message that a group has not consumed.",

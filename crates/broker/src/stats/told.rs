@@ -31,6 +31,8 @@ fn flag(is: bool) -> &'static str {
     if is { "true" } else { "false" }
 }
 
+/// Takes one series: its labels, and what they are of.
+type With<'a, T> = dyn FnMut(&[(&str, &str)], &T) + 'a;
 type Topics = Vec<(Arc<str>, Arc<Entry>)>;
 type Pairs = Vec<(Arc<str>, Arc<str>, Arc<Entry>)>;
 
@@ -48,7 +50,7 @@ impl Source for StatsTold {
 
 impl StatsTold {
     fn puts(&self, topics: &Topics, to: &mut Exposition<'_>) {
-        let each = |with: &mut dyn FnMut(&[(&str, &str)], &Puts)| {
+        let each = |with: &mut With<'_, Puts>| {
             for (topic, entry) in topics {
                 let is_system = flag(self.topics.is_system(topic));
                 for (kind, puts) in MessageKind::ALL.into_iter().zip(&entry.puts) {
@@ -77,7 +79,7 @@ impl StatsTold {
     }
 
     fn gets(&self, pairs: &Pairs, to: &mut Exposition<'_>) {
-        let each = |with: &mut dyn FnMut(&[(&str, &str)], &Entry)| {
+        let each = |with: &mut With<'_, Entry>| {
             for (topic, group, entry) in pairs {
                 let is_system = flag(self.topics.is_system(topic) || is_system_group(group));
                 let labels = [
