@@ -1,7 +1,7 @@
 //! What an operator has: metrics, health, a stop that clients do not notice.
 
 use crate::check::*;
-use cluster::{Broker, Cluster, Flavour, NameServer, Process, prom_lint};
+use cluster::{Broker, Cluster, Flavour, NameServer, Process, Wire, prom_lint};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -406,4 +406,78 @@ fn the_lint_finds_what_is_wrong() {
     let said = prom_lint("# TYPE bad_count counter\nbad_count 1\n");
     assert!(said.iter().any(|line| line.contains("no help text")), "{said:?}");
     assert!(Command::new("go").arg("version").output().is_ok());
+}
+
+/// What a scrape costs with so many topics of eight queues, and so many groups that read ten topics each.
+#[test]
+fn a_scrape_of_many_topics_and_groups_holds_up_nobody() {
+    const TOPICS: usize = 10_000;
+    const GROUPS: usize = 1000;
+    const EACH: usize = 10;
+    let mut cluster = Cluster::start(&[("metricsOtelCardinalityLimit", "100000")]);
+    cluster.broker.stop();
+    let file = cluster.broker.store().join("config/topics.json");
+    let mut topics: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    for number in 0..TOPICS {
+        let name = format!("Topic{number}");
+        topics["topicConfigTable"][&name] = serde_json::json!({
+            "topicName": name, "readQueueNums": 8, "writeQueueNums": 8, "perm": 6,
+            "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": false,
+        });
+    }
+    std::fs::write(&file, topics.to_string()).unwrap();
+    cluster.broker.restart();
+
+    let groups: Vec<_> = (0..GROUPS)
+        .map(|group| {
+            let subscriptions: Vec<_> = (0..EACH)
+                .map(|at| {
+                    let topic = format!("Topic{}", (group * EACH + at) % TOPICS);
+                    serde_json::json!({
+                        "topic": topic, "subString": "*", "subVersion": 1, "expressionType": "TAG",
+                        "classFilterMode": false, "tagsSet": [], "codeSet": [],
+                    })
+                })
+                .collect();
+            serde_json::json!({
+                "groupName": format!("Group{group}"), "consumeType": "CONSUME_PASSIVELY",
+                "messageModel": "CLUSTERING", "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",
+                "unitMode": false, "subscriptionDataSet": subscriptions,
+            })
+        })
+        .collect();
+    let heartbeat = serde_json::json!({"clientID": "c@1", "producerDataSet": [], "consumerDataSet": groups});
+    let mut wire = Wire::connect(&cluster.broker.address()).unwrap();
+    wire.wait_for_answers(WITHIN);
+    let answer = wire.ask(34, &[], heartbeat.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.code(), 0, "{}", answer.remark());
+
+    let address = metrics_address(&cluster.broker.process);
+    let scraped = std::thread::spawn(move || {
+        let begun = Instant::now();
+        let (status, text) = get(&address, "/metrics");
+        (begun.elapsed(), status, text)
+    });
+    let mut longest = Duration::ZERO;
+    let mut asked = 0;
+    while !scraped.is_finished() {
+        let begun = Instant::now();
+        let fields = [("topic", "Topic1"), ("queueId", "1")];
+        assert_eq!(wire.ask(30, &fields, b"").unwrap().code(), 0);
+        longest = longest.max(begun.elapsed());
+        asked += 1;
+    }
+    let (took, status, text) = scraped.join().unwrap();
+    assert_eq!(status, 200);
+    let rows = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(rows("rocketmq_consumer_lag_messages{"), GROUPS * EACH);
+    assert_eq!(rows("rocketmq_consumer_queue_lag_messages{"), GROUPS * EACH * 8);
+    println!(
+        "scrape of {} bytes, {} lines, took {took:?}; {asked} requests meanwhile, the longest took {longest:?}",
+        text.len(),
+        text.lines().count()
+    );
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(longest < took / 2, "a request waited {longest:?} of {took:?}");
 }
