@@ -19,6 +19,7 @@ pub mod delay;
 pub mod dispatch;
 pub mod handlers;
 pub mod lane;
+pub mod observe;
 pub mod registration;
 pub mod replication;
 pub mod run;

@@ -36,11 +36,25 @@ async fn serve(settings: broker::settings::Settings) -> Result<(), String> {
     logs::announce(&line);
     let state = running.state();
     let page = || state.page();
-    let Stop(name) = signals.stop(&page).await;
+    process::tell_ready();
+    let status = || match running.missing() {
+        missing if missing.is_empty() => "serving".to_owned(),
+        missing => format!("not ready: {}", missing.join("; ")),
+    };
+    let Stop(name) = tokio::select! {
+        stop = signals.stop(&page) => stop,
+        never = process::keep_telling(status) => match never {},
+    };
     tracing::info!("{name} received, stopping");
+    process::tell_stopping();
+    let stop = async {
+        running.drain().await;
+        running.stop().await;
+    };
     tokio::select! {
-        () = running.stop() => {}
+        () = stop => {}
         never = signals.while_stopping(&page) => match never {},
+        never = process::keep_telling(|| "stopping".to_owned()) => match never {},
     }
     tracing::info!("stopped");
     Ok(())

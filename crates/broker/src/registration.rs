@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -182,6 +182,10 @@ pub struct Registration {
     ended: CancellationToken,
     /// [`Registration::run`] is at work.
     running: watch::Sender<bool>,
+    /// Registrations that came about, and those that did not.
+    counts: [AtomicU64; 2],
+    /// Since when producers are sent away, ms since 1970; 0: they are not.
+    drains_since: AtomicI64,
 }
 
 /// Why a name server does not know this broker.
@@ -218,13 +222,82 @@ impl Registration {
             servers: Mutex::default(),
             ended: CancellationToken::new(),
             running: watch::channel(false).0,
+            counts: Default::default(),
+            drains_since: AtomicI64::new(0),
         }
     }
 
-    /// Without the right to write while the store takes nothing, because the disk has failed or is full: producers must go
-    /// elsewhere. (Unlike Java, which lets them run into refusals.)
+    /// Has the name servers send producers to other brokers; gives since when they do. `now` in ms.
+    pub fn drain(&self, now: i64) -> i64 {
+        match self
+            .drains_since
+            .compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => {
+                self.announce(now);
+                now
+            }
+            Err(since) => since,
+        }
+    }
+
+    /// Are producers sent away?
+    pub fn drains(&self) -> bool {
+        self.drains_since.load(Ordering::Acquire) != 0
+    }
+
+    /// Does a name server know another master of this cluster, to which producers can go?
+    pub async fn has_other_master(&self) -> bool {
+        let settings = self.settings.snapshot();
+        let broker = &settings.broker;
+        for address in broker.namesrv_addrs() {
+            let Ok(cluster) = self.cluster(&address).await else {
+                continue;
+            };
+            let names = cluster.cluster_addr_table.get(&broker.broker_cluster_name);
+            let mut others = names
+                .into_iter()
+                .flatten()
+                .filter(|name| **name != broker.broker_name);
+            let is_master = |name: &String| {
+                let group = cluster.broker_addr_table.get(name);
+                group.is_some_and(|group| group.broker_addrs.contains_key(&0))
+            };
+            if others.any(is_master) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Registrations that came about, and those that did not.
+    pub fn counts(&self) -> [u64; 2] {
+        [0, 1].map(|at: usize| {
+            self.counts
+                .get(at)
+                .map_or(0, |count| count.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Every name server of the settings, and whether it knows this broker by a connection that stands.
+    pub fn standing(&self) -> Vec<(String, bool)> {
+        let addresses = self.settings.load().broker.namesrv_addrs();
+        let servers = self.servers.lock();
+        let knows = |address: &str| {
+            let told = servers.get(address).and_then(|server| server.told.as_ref());
+            told.is_some_and(|told| told.connection.is_open())
+        };
+        addresses
+            .into_iter()
+            .map(|address| (address.to_string(), knows(&address)))
+            .collect()
+    }
+
+    /// Without the right to write while the store takes nothing, because the disk has failed or is full, or the broker is about to
+    /// stop: producers must go elsewhere. (Unlike Java, which lets them run into refusals.)
     fn rights(&self, settings: &Settings) -> Rights {
-        let lost = if (self.writable)() { 0 } else { perm::WRITE };
+        let is_taken = (self.writable)() && !self.drains();
+        let lost = if is_taken { 0 } else { perm::WRITE };
         Rights {
             permission: settings.broker.broker_permission & !lost,
             new_topics: settings.broker.auto_create_topic_enable,
@@ -268,15 +341,19 @@ impl Registration {
 
     /// The brokers of a name, by id: GET_BROKER_CLUSTER_INFO.
     async fn brokers(&self, namesrv: &str, name: &str) -> Result<BTreeMap<i64, String>, Error> {
+        let cluster = self.cluster(namesrv).await?;
+        let group = cluster.broker_addr_table.get(name);
+        Ok(group.map(|group| group.broker_addrs.clone()).unwrap_or_default())
+    }
+
+    async fn cluster(&self, namesrv: &str) -> Result<ClusterInfo, Error> {
         let connection = self.client.connection(namesrv).await?;
         let code = request::GET_BROKER_CLUSTER_INFO;
         let answer = succeeded(connection.invoke(code, &(), Body::Empty, SHORT).await?)?;
-        let cluster: ClusterInfo = protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+        protocol::body::read(&answer.body).map_err(|e| Error::Answer {
             code: answer.code,
             remark: e.to_string(),
-        })?;
-        let group = cluster.broker_addr_table.get(name);
-        Ok(group.map(|group| group.broker_addrs.clone()).unwrap_or_default())
+        })
     }
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
@@ -387,6 +464,9 @@ impl Registration {
     async fn tell_and_say(&self, address: &str, full: bool) {
         let reached = self.topics.changes();
         let told = self.tell(address, full).await;
+        let [succeeded, failed] = &self.counts;
+        let count = if told.is_ok() { succeeded } else { failed };
+        count.fetch_add(1, Ordering::Relaxed);
         let mut servers = self.servers.lock();
         let server = servers.entry(address.to_owned()).or_default();
         server.tried = reached;

@@ -1,8 +1,9 @@
 //! What must be built or fetched before it can be started; each thing once in a test run.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The root of the source tree.
@@ -120,6 +121,34 @@ pub(crate) fn go_driver() -> PathBuf {
         run("building the Go client", &mut go);
         program
     })
+}
+
+/// What Prometheus's own parser and linter say of metrics: a line each; nothing where all is well. `promtool check metrics` does
+/// the same.
+///
+/// # Panics
+/// It can not be built, or the text is not what Prometheus reads.
+pub fn prom_lint(text: &str) -> Vec<String> {
+    let program = once("promlint", || {
+        let folder = repository().join("tests/promlint");
+        let mut go = Command::new("go");
+        go.current_dir(&folder)
+            .args(["build", "-o", "target/promlint", "."]);
+        run("building promlint", &mut go);
+        folder.join("target/promlint")
+    });
+    let mut lint = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it was built a moment ago");
+    let mut stdin = lint.stdin.take().expect("piped");
+    stdin.write_all(text.as_bytes()).expect("it reads all");
+    drop(stdin);
+    let output = lint.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "Prometheus does not read it: {said}");
+    said.lines().map(str::to_owned).collect()
 }
 
 /// The Node driver, with its packages installed.

@@ -237,6 +237,8 @@ pub struct Wanted<'a> {
     pub delay: Option<&'a [u8]>,
     /// TRAN_MSG
     pub prepared: Option<&'a [u8]>,
+    /// __SHARDINGKEY
+    pub sharding_key: Option<&'a [u8]>,
 }
 
 impl<'a> Wanted<'a> {
@@ -258,6 +260,7 @@ impl<'a> Wanted<'a> {
             wait: later.wait.or(self.wait),
             delay: later.delay.or(self.delay),
             prepared: later.prepared.or(self.prepared),
+            sharding_key: later.sharding_key.or(self.sharding_key),
         }
     }
 
@@ -265,6 +268,7 @@ impl<'a> Wanted<'a> {
         let place = match name {
             b"TAGS" => &mut self.tags,
             b"KEYS" => &mut self.keys,
+            b"__SHARDINGKEY" => &mut self.sharding_key,
             b"UNIQ_KEY" => &mut self.uniq_key,
             b"WAIT" => &mut self.wait,
             b"DELAY" => &mut self.delay,

@@ -40,7 +40,7 @@ impl Lanes {
         }
     }
 
-    fn all(&self) -> [&Arc<Lane>; 2] {
+    pub(crate) fn all(&self) -> [&Arc<Lane>; 2] {
         [&self.admin, &self.registrations]
     }
 

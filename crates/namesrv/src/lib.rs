@@ -17,6 +17,7 @@ pub mod handlers;
 pub mod kv;
 pub mod lanes;
 pub mod limits;
+mod observe;
 pub mod routes;
 pub mod run;
 pub mod settings;

@@ -40,8 +40,14 @@ async fn serve(settings: Settings) -> Result<(), String> {
     logs::announce(BOOT_SUCCESS);
     let state = namesrv.state();
     let page = || state.page();
-    let Stop(name) = signals.stop(page).await;
+    process::tell_ready();
+    let status = || format!("serving {}", state.routes());
+    let Stop(name) = tokio::select! {
+        stop = signals.stop(page) => stop,
+        never = process::keep_telling(status) => match never {},
+    };
     tracing::info!("{name} received, stopping");
+    process::tell_stopping();
     tokio::select! {
         () = namesrv.shutdown() => {}
         never = signals.while_stopping(page) => match never {},

@@ -134,6 +134,39 @@ pub enum Permission {
     Add,
 }
 
+/// How much the tables hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Topics.
+    pub topics: usize,
+    /// Names of brokers.
+    pub names: usize,
+    /// Brokers that are alive.
+    pub live: usize,
+    /// Clusters.
+    pub clusters: usize,
+    /// About the bytes of all of it.
+    pub bytes: usize,
+}
+
+/// For a page of state.
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Figures {
+            topics,
+            names,
+            live,
+            clusters,
+            bytes,
+        } = self;
+        let kib = bytes / 1024;
+        write!(
+            f,
+            "{topics} topics, {names} broker names with {live} live brokers, {clusters} clusters, about {kib} KiB"
+        )
+    }
+}
+
 /// The route table.
 pub struct RouteTable {
     tables: RwLock<Tables>,
@@ -385,17 +418,16 @@ impl RouteTable {
         }
     }
 
-    /// How much there is, for a page of state.
-    pub fn figures(&self) -> String {
+    /// How much there is.
+    pub fn figures(&self) -> Figures {
         let tables = self.tables.read();
-        format!(
-            "{} topics, {} broker names with {} live brokers, {} clusters, about {} KiB",
-            tables.topics_len(),
-            tables.brokers.len(),
-            tables.live.len(),
-            tables.clusters.len(),
-            tables.bytes / 1024
-        )
+        Figures {
+            topics: tables.topics_len(),
+            names: tables.brokers.len(),
+            live: tables.live.len(),
+            clusters: tables.clusters.len(),
+            bytes: tables.bytes,
+        }
     }
 
     /// Names of all topics.

@@ -5,9 +5,11 @@ use crate::gate::Gate;
 use crate::handlers::{broker::Brokers, kv::Kv, settings::SettingsRequests, topic::Topics};
 use crate::kv::{self, KvConfig};
 use crate::lanes::Lanes;
-use crate::routes::RouteTable;
+use crate::observe;
+use crate::routes::{Figures, RouteTable};
 use crate::settings::Settings;
 use ::settings::{Live, launch};
+use process::Pulse;
 use protocol::code::request;
 use remoting::lane::Workers;
 use remoting::tls::TlsError;
@@ -58,21 +60,28 @@ pub struct Namesrv {
     client: Client,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Metrics and health.
+    listener: Option<metrics::Listener>,
 }
 
 /// Gives the page of state of a running name server. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
     started: Instant,
-    routes: Arc<RouteTable>,
-    lanes: Lanes,
-    metrics: Arc<Metrics>,
-    room: Arc<Room>,
-    gate: Arc<Gate>,
-    too_large: Arc<AtomicU64>,
+    pub(crate) routes: Arc<RouteTable>,
+    pub(crate) lanes: Lanes,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) too_large: Arc<AtomicU64>,
 }
 
 impl State {
+    /// How much the routes are.
+    pub fn routes(&self) -> Figures {
+        self.routes.figures()
+    }
+
     /// The page: what the kernel says of the process, and what the name server holds.
     pub fn page(&self) -> String {
         format!(
@@ -102,6 +111,10 @@ pub async fn start(settings: Settings) -> Result<Namesrv, StartError> {
 /// The same at another address than the settings say; port 0 takes a free one.
 pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv, StartError> {
     let gate = Arc::new(Gate::new(&settings).map_err(StartError::Gate)?);
+    let (place, labels) = (
+        settings.metrics_place(),
+        settings.controller.metrics_label.clone(),
+    );
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings)?);
     let server_settings = server_settings(&settings, address)?;
@@ -173,6 +186,15 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         });
     }
     let local = server.local_addr();
+    let pulse = Pulse::default();
+    let (beating, stopped) = (pulse.clone(), stop.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            never = beating.beat() => match never {},
+        }
+    });
+    let listener = place.and_then(|place| observe::serve(&place, &labels, local, &state, &pulse));
     tracing::info!("The Name Server serves on {local}");
     if gate.is_open() && !local.ip().is_loopback() {
         tracing::warn!(
@@ -187,6 +209,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
         client,
         stop,
         tasks,
+        listener,
     })
 }
 
@@ -226,14 +249,18 @@ impl Namesrv {
     }
 
     /// Stops: what was taken is answered, then the connections are closed.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.stop.cancel();
         self.tasks.close();
         self.server.shutdown(CONNECTIONS_STOP).await;
         self.client.close();
         self.tasks.wait().await;
-        let lanes = self.lanes;
-        let ended = tokio::task::spawn_blocking(move || lanes.stop(LANES_STOP)).await;
+        let (lanes, listener) = (self.lanes, self.listener.take());
+        let ended = tokio::task::spawn_blocking(move || {
+            drop(listener);
+            lanes.stop(LANES_STOP)
+        })
+        .await;
         if !ended.unwrap_or(false) {
             tracing::warn!("some requests in lanes did not end within {LANES_STOP:?}");
         }

@@ -3,7 +3,7 @@
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
-    Alias, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
+    Alias, BadValue, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
     optional_path, path, settings,
 };
 use ipnet::IpNet;
@@ -86,9 +86,32 @@ impl NamesrvSection {
     }
 }
 
+/// An exporter that 5.x knows.
+fn exporter(text: &str) -> Result<(), BadValue> {
+    match metrics::exporter(text) {
+        Some(_) => Ok(()),
+        None => Err(BadValue::new("DISABLE, OTLP_GRPC, PROM or LOG")),
+    }
+}
+
+/// Ports of metrics where none is given, below those of brokers.
+const METRICS_PORTS: std::ops::RangeInclusive<u16> = 5528..=5556;
+
 settings! {
-    /// The controller that 5.x can run inside the name server (Java: ControllerConfig); it is not built.
+    /// The controller that 5.x can run inside the name server (Java: ControllerConfig); it is not built. The keys of metrics concern the
+    /// name server itself.
     pub struct ControllerSection, class "ControllerConfig", important [];
+    /// PROM or DISABLE: whether metrics and health are served (docs/metrics.md).
+    metrics_exporter_type: String = "PROM".to_owned(),
+        java "metricsExporterType", since "5.3", applies AtStart, check exporter;
+    /// Address of metrics and health; not given, loopback.
+    metrics_prom_exporter_host: String = String::new(),
+        java "metricsPromExporterHost", since "5.3", applies AtStart;
+    /// Their port; not given, the first free one of 5528 to 5556.
+    metrics_prom_exporter_port: i32 = 5557,
+        java "metricsPromExporterPort", since "5.3", applies AtStart, range 0..=65_535;
+    /// More labels of every series, `k:v,k:v`.
+    metrics_label: String = String::new(), java "metricsLabel", since "5.3", applies AtStart;
     inert {
         "controllerThreadPoolNums": i32 = "16", since "5.3", CONTROLLER;
         "controllerRequestThreadPoolQueueCapacity": i32 = "50000", since "5.3", CONTROLLER;
@@ -101,15 +124,11 @@ settings! {
         "processReadEvent": bool = "false", since "5.3", CONTROLLER, shown "isProcessReadEvent";
         "notifyBrokerRoleChanged": bool = "true", since "5.3", CONTROLLER;
         "scanInactiveMasterInterval": i64 = "5000", since "5.3", CONTROLLER;
-        "metricsExporterType": String = "DISABLE", since "5.3", CONTROLLER;
         "metricsGrpcExporterTarget": String = "", since "5.3", CONTROLLER;
         "metricsGrpcExporterHeader": String = "", since "5.3", CONTROLLER;
         "metricGrpcExporterTimeOutInMills": i64 = "3000", since "5.3", CONTROLLER;
         "metricGrpcExporterIntervalInMills": i64 = "60000", since "5.3", CONTROLLER;
         "metricLoggingExporterIntervalInMills": i64 = "10000", since "5.3", CONTROLLER;
-        "metricsPromExporterPort": i32 = "5557", since "5.3", CONTROLLER;
-        "metricsPromExporterHost": String = "", since "5.3", CONTROLLER;
-        "metricsLabel": String = "", since "5.3", CONTROLLER;
         "metricsInDelta": bool = "false", since "5.3", CONTROLLER;
         "controllerType": String = "DLedger", since "5.3", CONTROLLER;
         "jraftConfig": String = "null", since "5.3", CONTROLLER;
@@ -148,6 +167,8 @@ pub struct Settings {
     pub tls: TlsSection,
     /// The log.
     pub log: LogSection,
+    /// `metricsPromExporterPort` was given, be it with its default.
+    pub exporter_port_given: bool,
 }
 
 impl Default for Settings {
@@ -163,6 +184,7 @@ impl Default for Settings {
             jraft: JraftSection::default(),
             tls: TlsSection::default(),
             log: LogSection::default(),
+            exporter_port_given: false,
         }
     }
 }
@@ -251,6 +273,7 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.check_places(&mut report);
     settings.check_tls(&mut report);
     settings.check_updates(&mut report);
+    settings.exporter_port_given = report.is_set("metricsPromExporterPort");
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
@@ -263,6 +286,23 @@ impl Settings {
             |tls| ServerTls::of(&|key| tls.property(key)).map(drop),
             |tls| ClientTls::of_server(use_tls, &|key| tls.property(key)).map(drop),
         );
+    }
+
+    /// Where metrics and health are; none if they are off.
+    pub fn metrics_place(&self) -> Option<metrics::Place> {
+        let given = &self.controller;
+        let place = metrics::Place {
+            // It is on loopback unless a host is given: 5.x's name server has no such port, to which others could have come.
+            exporter: Some(given.metrics_exporter_type.clone())
+                .filter(|kind| metrics::exporter(kind) == Some("DISABLE")),
+            host: given.metrics_prom_exporter_host.clone(),
+            port: self
+                .exporter_port_given
+                .then_some(given.metrics_prom_exporter_port as u16),
+            own_address: String::new(),
+            usual: METRICS_PORTS,
+        };
+        (!place.is_off()).then_some(place)
     }
 
     fn check_updates(&self, report: &mut Report) {
@@ -459,6 +499,8 @@ mod tests {
         let expected = match key {
             "listenPort" => Some("9876"),
             "useTLS" => Some("false"),
+            // On by default, on loopback.
+            "metricsExporterType" => Some("PROM"),
             "null" => None,
             _ if java == "null" => None,
             _ if java.contains('<') => return,

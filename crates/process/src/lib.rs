@@ -8,13 +8,17 @@
 #![allow(clippy::disallowed_methods, reason = "it reads /proc")]
 
 mod descriptors;
+mod figures;
 mod peer;
 mod runtime;
 mod signals;
 mod state;
+mod supervision;
 
 pub use descriptors::{Descriptors, raise_descriptors};
+pub use figures::ProcessFigures;
 pub use peer::is_of_same_user;
 pub use runtime::runtime;
 pub use signals::{Signals, Stop};
 pub use state::page;
+pub use supervision::{Pulse, keep_telling, tell_ready, tell_stopping};

@@ -18,3 +18,34 @@ pub const V3_1_8: i32 = 62;
 pub const V3_4_9: i32 = 121;
 /// 4.1.0-snapshot: Java consumers want at least this from a heartbeat before they pull with SQL92.
 pub const V4_1_0: i32 = 232;
+
+/// A version's name, `V5_3_3`, as RocketMQ has it since 4.0.0-SNAPSHOT: twenty numbers a minor release, of which each odd one is a
+/// release and the even one before it its snapshot. Older ones have no such order.
+pub fn name(version: i32) -> Option<String> {
+    let since = version.checked_sub(V4_0_0_SNAPSHOT).filter(|since| *since >= 0)?;
+    let (release, is_snapshot) = (since / 2, since % 2 == 0);
+    let name = format!("V{}_{}_{}", 4 + release / 100, release / 10 % 10, release % 10);
+    Some(if is_snapshot { name + "_SNAPSHOT" } else { name })
+}
+
+const V4_0_0_SNAPSHOT: i32 = 212;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_names() {
+        for (version, expected) in [
+            (V4_9_8, Some("V4_9_8")),
+            (V4_9_4, Some("V4_9_4")),
+            (V5_0_0, Some("V5_0_0")),
+            (V5_3_3, Some("V5_3_3")),
+            (V4_1_0, Some("V4_1_0_SNAPSHOT")),
+            (V3_4_9, None),
+            (i32::MIN, None),
+        ] {
+            assert_eq!(name(version).as_deref(), expected, "{version}");
+        }
+    }
+}

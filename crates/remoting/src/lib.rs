@@ -25,6 +25,7 @@ mod memory_peer;
 mod peer;
 mod proxy_header;
 mod responder;
+mod served;
 mod server;
 mod settings;
 mod task;
@@ -39,6 +40,7 @@ pub use connection::{Closed, Connection};
 pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply};
 pub use responder::{Body, Responder};
+pub use served::{Outcome, Served, ServedRequests, ServedTable, SlowRequests, traffic};
 pub use server::{Bound, Server};
 pub use settings::{AddressLimits, ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::{EncodeHeader, Frame, Head};
 
+use crate::served::Served;
 use crate::{Body, Closed, Connection, InvokeError};
 
 /// Takes what comes of a request that a peer was asked: its answer, whatever the code, or why there is none. Called once, on any
@@ -42,6 +43,11 @@ pub trait Peer: Send + Sync + 'static {
     /// Gets back bytes that it counts for a request, before its outcome.
     fn release(&self, bytes: usize) {
         let _ = bytes;
+    }
+
+    /// Hears what became of a request, and how long it took.
+    fn served(&self, served: Served, took: Duration) {
+        let _ = (served, took);
     }
 
     /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request; and gets back
@@ -94,6 +100,11 @@ impl Peer for Connection {
             None => self.give_room(weight),
         }
         self.request_done(weight);
+    }
+
+    fn served(&self, served: Served, took: Duration) {
+        self.metrics.served.add(served, took);
+        self.metrics.slow.note(served, took, self.peer());
     }
 
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {

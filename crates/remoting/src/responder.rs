@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use protocol::code::response;
@@ -10,6 +11,7 @@ use protocol::version::V4_9_8;
 use protocol::{EncodeHeader, Head, Language, SerializeType};
 use serde::Serialize;
 
+use crate::served::{Begun, Outcome, Served};
 use crate::{Peer, Reply};
 
 /// The body of a frame.
@@ -56,6 +58,9 @@ pub struct Responder {
     answered: bool,
     /// Bytes the peer counts for the request until it is answered.
     weight: usize,
+    /// What is counted when it is answered.
+    begun: Option<Begun>,
+    held: bool,
 }
 
 impl fmt::Debug for Responder {
@@ -74,7 +79,15 @@ impl Responder {
             oneway,
             answered: false,
             weight: 0,
+            begun: None,
+            held: false,
         }
+    }
+
+    /// The same, for a request of this code whose decoding began at `at`: [`Peer::served`] hears how long it took.
+    pub(crate) fn begun(mut self, request: i32, at: Instant) -> Self {
+        self.begun = Some(Begun { request, at });
+        self
     }
 
     /// The same, for a request whose bytes the peer counts; [`Peer::release`] gets them back.
@@ -83,15 +96,17 @@ impl Responder {
         self
     }
 
-    /// Gives back the bytes that the peer counts for the request, before its answer: whoever keeps it from now on keeps
-    /// something smaller, and counts that.
+    /// The request is held until there is something to answer. Gives back the bytes that the peer counts for it, before its answer:
+    /// whoever keeps it from now on keeps something smaller, and counts that.
     pub fn release_weight(&mut self) {
+        self.held = true;
         self.peer.release(std::mem::take(&mut self.weight));
     }
 
     /// Answers.
     pub fn reply(mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answer(code, remark, header, body);
+        self.tell(code, Outcome::Success);
     }
 
     /// Answers SUCCESS with nothing else.
@@ -125,6 +140,23 @@ impl Responder {
         &self.peer
     }
 
+    /// Lets the peer count how it ended.
+    fn tell(&self, response: i32, outcome: Outcome) {
+        let Some(begun) = self.begun else { return };
+        let outcome = match outcome {
+            Outcome::Success if self.oneway => Outcome::Oneway,
+            Outcome::Success if !self.peer.is_open() => Outcome::WriteChannelFailed,
+            outcome => outcome,
+        };
+        let served = Served {
+            request: begun.request,
+            response,
+            held: self.held,
+            outcome,
+        };
+        self.peer.served(served, begun.at.elapsed());
+    }
+
     fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
         self.answered = true;
         let weight = std::mem::take(&mut self.weight);
@@ -149,6 +181,7 @@ impl Drop for Responder {
         if !self.answered {
             let remark = "the request was dropped by a fault in this server, see its log";
             self.answer(response::SYSTEM_ERROR, Some(remark), &(), Body::Empty);
+            self.tell(response::SYSTEM_ERROR, Outcome::ProcessRequestFailed);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::served::{ServedTable, SlowRequests};
 use crate::tls::{ClientTls, ServerTls};
 
 /// Frames of one code that may be larger than others.
@@ -328,6 +329,10 @@ pub struct Metrics {
     pub requests: AtomicU64,
     /// Requests whose handler panicked.
     pub panics: AtomicU64,
+    /// What became of requests, and how long they took.
+    pub served: ServedTable,
+    /// Those that took long.
+    pub slow: SlowRequests,
 }
 
 /// For a page of state: what is open, and each count that is not nothing.

@@ -129,6 +129,8 @@ pub(crate) struct Task<S> {
     peer_done: bool,
     /// The last turn was given up so that more could be pushed.
     gathered: bool,
+    /// When the last read was cut into frames.
+    read_at: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -161,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             paused: false,
             peer_done: false,
             gathered: false,
+            read_at: Instant::now(),
         }
     }
 
@@ -450,6 +453,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Cuts all whole frames out of the buffer; answers go to who asked.
     fn cut_frames(&mut self) -> Result<(), End> {
         let mut room = std::mem::take(&mut self.coming);
+        // Once for all of them: a look at the clock costs what cutting a frame does.
+        self.read_at = Instant::now();
         let mut anew = false;
         let cut = loop {
             let before = self.buffer.len();
@@ -490,7 +495,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     fn responder(&self, frame: &protocol::Frame) -> Responder {
         let peer = Arc::clone(&self.conn) as Arc<dyn Peer>;
-        Responder::new(peer, frame.opaque, frame.serialize_type, frame.is_oneway())
+        let responder = Responder::new(peer, frame.opaque, frame.serialize_type, frame.is_oneway());
+        responder.begun(frame.code, self.read_at)
     }
 
     /// Takes a request of so many bytes in, or answers that there is no room. `room` is what is taken for the requests of this

@@ -32,6 +32,7 @@ mod load;
 mod mixed;
 mod mqadmin;
 mod name_servers;
+mod operations;
 mod replicated_clusters;
 mod replication;
 mod replies;

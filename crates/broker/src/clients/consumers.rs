@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use filter::{Filter, TagFilter};
 use parking_lot::{Mutex, RwLock};
+use protocol::Language;
 use protocol::body::broker::{
     ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel, SubscriptionData,
 };
@@ -72,6 +73,16 @@ pub struct GroupView {
     pub model: MessageModel,
     /// The subscription to the topic asked about.
     pub subscription: Option<Arc<Subscription>>,
+}
+
+/// What metrics tell of a group.
+pub struct Glance {
+    /// Pull, push or pop.
+    pub consume_type: ConsumeType,
+    /// Topics that it subscribes to.
+    pub topics: Vec<String>,
+    /// Language and version of each member.
+    pub clients: Vec<(Language, i32)>,
 }
 
 /// A change in a group that its members must hear of.
@@ -230,6 +241,22 @@ impl Consumers {
         let members = groups.get(group)?.members.values();
         let of_client = members.filter(|member| *member.client_id == *client_id && member.conn.is_open());
         of_client.max_by_key(|member| member.conn.id()).cloned()
+    }
+
+    /// Names of the groups that are connected.
+    pub fn names(&self) -> Vec<String> {
+        self.groups.read().keys().cloned().collect()
+    }
+
+    /// Who a group's members are and what they want, with no more than a metric needs of it; none if it is not connected.
+    pub fn glance(&self, group: &str) -> Option<Glance> {
+        let groups = self.groups.read();
+        let group = groups.get(group)?;
+        Some(Glance {
+            consume_type: group.consume_type,
+            topics: group.subscriptions.keys().cloned().collect(),
+            clients: group.members.values().map(|m| (m.language, m.version)).collect(),
+        })
     }
 
     /// The group as GET_CONSUMER_CONNECTION_LIST shows it.

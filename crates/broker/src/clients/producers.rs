@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
+use protocol::Language;
 use protocol::body::broker::ClientConnection;
 use protocol::body::operator::{ProducerInfo, ProducerTable};
 use remoting::Peer;
@@ -192,6 +193,13 @@ impl Producers {
             Some(member) => Some(Asked::Ready(Arc::clone(&member.conn))),
             None => open().next().map(|member| Asked::Busy(Arc::clone(&member.conn))),
         }
+    }
+
+    /// Language and version of each member of each group.
+    pub fn clients(&self) -> Vec<(Language, i32)> {
+        let state = self.state.read();
+        let members = state.groups.values().flat_map(HashMap::values);
+        members.map(|member| (member.language, member.version)).collect()
     }
 
     /// All groups, as GET_ALL_PRODUCER_INFO shows them.

@@ -262,11 +262,14 @@ impl Acknowledgements {
         &self.flush
     }
 
-    /// The log is durable up to `end`.
-    pub fn flushed(&self, end: PhysicalOffset) {
+    /// The log is durable up to `end`; gives how many waited for that.
+    pub fn flushed(&self, end: PhysicalOffset) -> usize {
+        let mut count = 0;
         for (waiter, share) in self.flushed.advance(end.0) {
             self.when_flushed(waiter, share, response::SUCCESS);
+            count += 1;
         }
+        count
     }
 
     /// The disk failed: what is not on it will never be.

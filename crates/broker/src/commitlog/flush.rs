@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use disk::Disk;
+use metrics::Histogram;
 use store::Store;
 
 use super::{Acknowledgements, Growth, Reput};
@@ -28,6 +29,44 @@ pub struct Flusher<D: Disk> {
     pub settings: Arc<settings::Live<Settings>>,
     /// Set when the broker stops.
     pub stopping: Arc<AtomicBool>,
+    /// What syncs did.
+    pub figures: FlushFigures,
+}
+
+/// What syncs did, those that had nothing to do left out.
+pub struct FlushFigures {
+    /// Bytes that one made durable.
+    pub bytes: Histogram<9>,
+    /// How long one took, µs.
+    pub times_us: Histogram<9>,
+    /// Requests that waited for the same one.
+    pub answers: Histogram<8>,
+}
+
+static BYTES_BOUNDS: [u64; 9] = [
+    1 << 10,
+    4 << 10,
+    16 << 10,
+    64 << 10,
+    256 << 10,
+    1 << 20,
+    4 << 20,
+    16 << 20,
+    64 << 20,
+];
+static TIME_BOUNDS_US: [u64; 9] = [
+    100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000, 10_000_000,
+];
+static ANSWER_BOUNDS: [u64; 8] = [1, 2, 4, 8, 16, 64, 256, 1024];
+
+impl Default for FlushFigures {
+    fn default() -> Self {
+        Self {
+            bytes: Histogram::new(&BYTES_BOUNDS),
+            times_us: Histogram::new(&TIME_BOUNDS_US),
+            answers: Histogram::new(&ANSWER_BOUNDS),
+        }
+    }
 }
 
 impl<D: Disk> Flusher<D> {
@@ -58,10 +97,18 @@ impl<D: Disk> Flusher<D> {
     /// Syncs what was appended, unless that is less than `least_pages`; makes it visible, answers who waited for it, and
     /// then lets waiting consumers have it.
     pub fn flush(&self, least_pages: i32) {
+        let (before, begun) = (self.store.flushed().0, Instant::now());
         match self.store.flush(i64::from(least_pages)) {
             Ok(end) => {
+                if end.0 > before {
+                    self.figures.bytes.add((end.0 - before) as u64);
+                    self.figures.times_us.add(begun.elapsed().as_micros() as u64);
+                }
                 self.reput.all();
-                self.acknowledgements.flushed(end);
+                let answers = self.acknowledgements.flushed(end);
+                if answers > 0 {
+                    self.figures.answers.add(answers as u64);
+                }
                 self.synced.grew();
                 self.reput.wake();
             }

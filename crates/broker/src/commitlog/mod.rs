@@ -21,7 +21,7 @@ mod atomics {
 
 pub use acknowledgement::{Acknowledgements, Answer, CommitAnswer, Physical, Safety, SendAnswer, Waiter};
 pub use appender::{Appender, StoreError, Stored};
-pub use flush::Flusher;
+pub use flush::{FlushFigures, Flusher};
 pub use growth::Growth;
 pub use hold::{HELD_MAX_BYTES, Held, Hold, Key, Waiting};
 pub use maintenance::Maintenance;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::DelayOffsets;
 use crate::commitlog::{Appender, ArrivalListener, StoreError};
 use crate::settings::DelayLevels;
-use crate::stats::Flowed;
+use crate::stats::{Flowed, MessageKind};
 use crate::tables::TopicTable;
 
 /// When a message that could not be delivered is tried again, ms.
@@ -292,7 +292,9 @@ impl<D: Disk> Delivery<D> {
                 let flow = Flowed::one((stored.end.0 - stored.first.physical_offset.0) as u64);
                 let items = &self.appender.stats.items;
                 items.got_delayed(DELIVERER, (SCHEDULE_TOPIC, view.queue_id()), flow);
-                items.put(topic, flow);
+                items.put(topic, MessageKind::Delay, flow);
+                let age_ms = now.saturating_sub(view.born_timestamp());
+                items.delivered_late(topic, (age_ms / 1000).max(0) as u64);
                 Ok(Outcome::Delivered(stored.end))
             }
             // The topic was deleted while the record was made: the next look makes its queue anew.

@@ -384,6 +384,8 @@ impl<D: Disk> Pull<D> {
             };
             let queue = (&*header.topic, header.queue_id);
             self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
+            let next = read.next_begin_offset.0;
+            self.stats.items.pulled(&header.consumer_group, queue, next);
         }
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);

@@ -172,8 +172,11 @@ impl<D: Disk> Send<D> {
                 }
             }
             let next = stored.get(at + 1);
-            if sum.times > 0 && next.is_none_or(|(_, next, _)| next.topic != plan.topic) {
-                self.stats.items.put(&plan.topic, std::mem::take(&mut sum));
+            let is_alike = |next: &Plan<'_>| next.kind == plan.kind && next.topic == plan.topic;
+            if sum.times > 0 && next.is_none_or(|(_, next, _)| !is_alike(next)) {
+                self.stats
+                    .items
+                    .put(&plan.topic, plan.kind, std::mem::take(&mut sum));
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::commitlog::{Answer, Appender, Safety, StoreError, Stored, Waiter};
 use crate::lane::MayWait;
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
-use crate::stats::Flowed;
+use crate::stats::{Flowed, MessageKind};
 use crate::tables::{Change, GroupTable, NotCreated, TopicTable, perm};
 
 /// Level of the first retry: 10 s.
@@ -272,10 +272,13 @@ impl<D: Disk> SendBack<D> {
         let items = &self.appender.stats.items;
         if parked {
             let flow = Flowed::one((stored.end.0 - stored.first.physical_offset.0) as u64);
-            items.put(topic, flow);
+            items.put(topic, MessageKind::Delay, flow);
             items.put_queue(topic, queue_id, flow);
         }
         items.sent_back(group, origin_topic);
+        if name::is_dlq_topic(&target.topic.name) {
+            items.given_up(group, origin_topic);
+        }
         Ok(Copy {
             stored,
             topic: target.topic,

@@ -222,6 +222,10 @@ impl<D: Disk> Transaction<D> {
                 let outcome = self.store_end(&half, commits, waits, settings, now);
                 if outcome.is_err() {
                     self.ends.forget(half_offset);
+                } else {
+                    let age_ms = now.saturating_sub(half.born_timestamp());
+                    let items = &self.appender.stats.items;
+                    items.ended(topic_of(&half), commits, (age_ms / 1000).max(0) as u64);
                 }
                 outcome
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use disk::Disk;
 use ha::Need;
+use process::Pulse;
 use remoting::tls::ServerTls;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +175,20 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
             check_halves(Arc::clone(&p), stop)
         });
     }
+}
+
+/// Says each second that the workers work.
+pub(super) fn start_pulse(pulse: &Pulse, supervisor: &Supervisor) {
+    let pulse = pulse.clone();
+    supervisor.task("pulse", move |stop| {
+        let pulse = pulse.clone();
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                never = pulse.beat() => match never {},
+            }
+        }
+    });
 }
 
 /// Reads certificates again when their files change.

@@ -1,6 +1,7 @@
 //! Starts a broker and stops it: parts in order, then the threads and tasks around them, and the same in reverse.
 
 mod background;
+mod observe;
 mod parts;
 mod ports;
 mod recovery;
@@ -20,6 +21,7 @@ pub use state::State;
 use crate::commitlog::{OpenProgress, OpenThreads};
 use crate::handlers::admin::limits::Traffic;
 use crate::lane::Workers;
+use crate::observe::Recovered;
 use crate::registration::FIRST_WITHIN;
 use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
@@ -33,6 +35,8 @@ const LANES_STOP: Duration = Duration::from_secs(10);
 const TABLES_STOP: Duration = Duration::from_secs(2);
 /// Time the slaves get for what is left of the log at stop.
 const SLAVES_STOP: Duration = Duration::from_secs(3);
+/// How often a drain looks whether there are producers yet.
+const DRAIN_LOOK_EACH: Duration = Duration::from_millis(100);
 /// Time the background tasks get to finish at stop.
 const TASKS_STOP: Duration = Duration::from_secs(10);
 
@@ -65,6 +69,9 @@ pub struct Broker<D: Disk = MmapDisk> {
     supervisor: Supervisor,
     server: Server,
     parts: Arc<Parts<D>>,
+    /// Metrics and health.
+    listener: Option<metrics::Listener>,
+    pulse: process::Pulse,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
@@ -76,13 +83,14 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
 pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Broker<D>, StartError> {
     let started = Instant::now();
     let (ports, given) = Ports::bind(&settings)?;
+    let told_at = observe::bind(&settings);
     let runtime = tokio::runtime::Handle::current();
     // Recovery takes its time.
     let (traffic, tls) = (ports.traffic(), ports.tls.clone());
     let opened =
         tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime), traffic));
-    let parts = match opened.await {
-        Ok(parts) => Arc::new(parts?),
+    let (parts, recovered) = match opened.await {
+        Ok(opened) => opened.map(|(parts, recovered)| (Arc::new(parts), recovered))?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     let supervisor = Supervisor::new(Arc::new(supervisor::abort));
@@ -91,7 +99,9 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     // What recovery found and built no units for.
     parts.log.reput.all();
     background::start_savers(&parts, &supervisor);
+    let pulse = process::Pulse::default();
     background::start_tasks(&parts, &supervisor);
+    background::start_pulse(&pulse, &supervisor);
     background::follow_certificates(tls, &supervisor);
     let replication = match given {
         Some(port) => port,
@@ -103,12 +113,18 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
         tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
     }
     background::start_registration(&parts, &supervisor);
-    Ok(Broker {
+    let mut broker = Broker {
         started,
         supervisor,
         server,
         parts,
-    })
+        listener: None,
+        pulse,
+    };
+    if let Some(bound) = told_at {
+        broker.listen(bound, recovered).map_err(StartError::Thread)?;
+    }
+    Ok(broker)
 }
 
 fn open<D: Disk + Clone>(
@@ -116,7 +132,8 @@ fn open<D: Disk + Clone>(
     disk: D,
     workers: Workers,
     traffic: Traffic,
-) -> Result<Parts<D>, StartError> {
+) -> Result<(Parts<D>, Recovered), StartError> {
+    let begun = Instant::now();
     let queue_file_size = i64::from(settings.store.mapped_file_size_consume_queue);
     let progress = OpenProgress::new(Instant::now());
     let helpers = store::Helpers {
@@ -131,7 +148,7 @@ fn open<D: Disk + Clone>(
     };
     let (parts, report) = Parts::assemble(settings, surroundings, &helpers)?;
     recovery::log_recovery(&report, queue_file_size);
-    Ok(parts)
+    Ok((parts, Recovered::of(&report, begun.elapsed())))
 }
 
 impl<D: Disk + Clone> Broker<D> {
@@ -144,6 +161,42 @@ impl<D: Disk + Clone> Broker<D> {
         }
     }
 
+    fn listen(&mut self, bound: metrics::Bound, recovered: Recovered) -> std::io::Result<()> {
+        let told = observe::Told {
+            recovered,
+            pulse: self.pulse.clone(),
+            state: self.state(),
+        };
+        self.listener = Some(observe::serve(bound, &self.parts, told)?);
+        Ok(())
+    }
+
+    /// What is missing before the broker is ready; empty: it is.
+    pub fn missing(&self) -> Vec<String> {
+        observe::readiness(&self.parts).missing()
+    }
+
+    /// Sends producers to other brokers and gives them the time of `shutdownDrainMillis` to go there. Sends are served all the while.
+    /// Who has nobody to send away, or nowhere to send them, does not wait.
+    pub async fn drain(&self) {
+        let parts = &self.parts;
+        let settings = parts.settings.snapshot();
+        let most_ms = settings.broker.shutdown_drain_millis;
+        let has_producers = || !parts.clients.producers.clients().is_empty();
+        if most_ms == 0 || settings.is_slave() || !has_producers() {
+            return;
+        }
+        if !parts.registration.has_other_master().await {
+            tracing::info!("no other master is known: producers are not sent away");
+            return;
+        }
+        let until = parts.registration.drain(parts.clock.now_ms()) + most_ms;
+        tracing::info!("name servers send producers to other masters; they have {most_ms} ms for that");
+        while has_producers() && parts.clock.now_ms() < until {
+            tokio::time::sleep(DRAIN_LOOK_EACH).await;
+        }
+    }
+
     /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved.
     pub async fn stop(self) {
         let Broker {
@@ -151,6 +204,8 @@ impl<D: Disk + Clone> Broker<D> {
             supervisor,
             server,
             parts,
+            mut listener,
+            pulse: _,
         } = self;
         parts.registration.unregister().await;
         // While they can ask.
@@ -174,7 +229,10 @@ impl<D: Disk + Clone> Broker<D> {
             parts.stopping.store(true, Ordering::Release);
             parts.wake_threads();
             supervisor.join_threads();
-            parts.close()
+            let closed = parts.close();
+            // To the end, so that who asks hears that the broker stops.
+            listener.iter_mut().for_each(metrics::Listener::stop);
+            closed
         });
         match closed.await {
             Ok(Ok(())) => tracing::info!("the store is closed"),

@@ -21,7 +21,8 @@ use crate::access::Access;
 use crate::address;
 use crate::clients::Clients;
 use crate::commitlog::{
-    Acknowledgements, Appender, ArrivalListener, Flusher, HELD_MAX_BYTES, Hold, Maintenance, Reput, Wake,
+    Acknowledgements, Appender, ArrivalListener, FlushFigures, Flusher, HELD_MAX_BYTES, Hold, Maintenance,
+    Reput, Wake,
 };
 use crate::delay::{DelayOffsetFile, DelayOffsets, Delivery, ParkedListener};
 use crate::dispatch::Handlers;
@@ -324,6 +325,7 @@ impl<D: Disk + Clone> Builder<D> {
 
     fn build(self, now: i64) -> Parts<D> {
         let stopping = Arc::new(AtomicBool::new(false));
+        self.traffic.follow(&self.settings.load());
         let stats = self.stats(now);
         let clients = Clients::default();
         let lanes = Lanes::new(&self.lane_workers);
@@ -570,6 +572,7 @@ impl<D: Disk + Clone> Builder<D> {
                 reput: Arc::clone(&reput),
                 settings: Arc::clone(&self.settings),
                 stopping: Arc::clone(stopping),
+                figures: FlushFigures::default(),
             }),
             maintenance: Arc::new(Maintenance {
                 store: Arc::clone(&self.store),

@@ -1,13 +1,13 @@
 //! Settings of the broker itself.
 
-use settings::{addresses, announced, host, name, not_blank, optional_path, settings};
+use settings::{BadValue, addresses, announced, host, name, not_blank, optional_path, settings};
 
 const REGISTER: &str = "a registration is sent whole";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const QUEUES: &str = "no queue of waiting requests stands before a pool here; connections and requests in flight are limited instead";
 const POP: &str = "consuming by POP is not part of this release";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
-const METRICS: &str = "metrics are not exported in this release";
+const METRICS: &str = "metrics are pulled by Prometheus (PROM), never pushed";
 const CONTROLLER: &str = "controller mode is not part of this release";
 const ACCOUNT: &str = "accounting statistics are not kept";
 const COLD: &str = "cold reads are not limited in this release";
@@ -17,6 +17,14 @@ const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
 const TRANSACTION: &str =
     "the marks of ended transactions are written one by one, as in 4.9, and not counted";
+
+/// An exporter that 5.x knows.
+fn exporter(text: &str) -> Result<(), BadValue> {
+    match metrics::exporter(text) {
+        Some(_) => Ok(()),
+        None => Err(BadValue::new("DISABLE, OTLP_GRPC, PROM or LOG")),
+    }
+}
 
 settings! {
     /// What the broker is and how it serves (Java: BrokerConfig). Where 4.9.8 and 5.3.3 differ, defaults are those of 4.9.8.
@@ -145,6 +153,27 @@ settings! {
     /// How often half messages are looked at (5.x: 30000).
     transaction_check_interval: i64 = 60_000,
         java "transactionCheckInterval", since "4.9", applies Live, range 1..=i64::MAX;
+    /// PROM or DISABLE. Not given, metrics and health are on loopback; given as PROM they are, as in 5.x, at brokerIP1 and port 5557 (docs/metrics.md).
+    metrics_exporter_type: String = "PROM".to_owned(),
+        java "metricsExporterType", since "5.3", applies AtStart, check exporter;
+    /// Address of metrics and health.
+    metrics_prom_exporter_host: String = String::new(),
+        java "metricsPromExporterHost", since "5.3", applies AtStart;
+    /// Their port; not given, the first free one of 5558 to 5587.
+    metrics_prom_exporter_port: i32 = 5557,
+        java "metricsPromExporterPort", since "5.3", applies AtStart, range 0..=65_535;
+    /// Series that a metric may have; others are left out and counted.
+    metrics_otel_cardinality_limit: i32 = 50_000,
+        java "metricsOtelCardinalityLimit", since "5.3", applies AtStart, range 1..=i32::MAX;
+    /// More labels of every series, `k:v,k:v`.
+    metrics_label: String = String::new(), java "metricsLabel", since "5.3", applies AtStart;
+    /// Milliseconds that a stop waits for producers to go to other brokers, which the name servers send them to at once. It waits only
+    /// while producers are connected and the cluster has another master. 0: not at all.
+    shutdown_drain_millis: i64 = 5000, java "shutdownDrainMillis", since "only here", applies Live, range 0..=600_000;
+    /// Let a POST to /drain on the port of metrics, from this host, send producers away.
+    drain_by_http_enable: bool = false, java "drainByHttpEnable", since "only here", applies AtStart;
+    /// Milliseconds from which a request counts as slow; pulls that wait for messages do not. 0: none does.
+    slow_request_millis: i64 = 1000, java "slowRequestMillis", since "only here", applies Live, range 0..=i64::MAX;
     inert {
         "waitTimeMillsInSendQueue": i64 = "200", since "4.9", QUEUES;
         "brokerFastFailureEnable": bool = "true", since "4.9", QUEUES;
@@ -261,17 +290,12 @@ settings! {
         "enableBroadcastOffsetStore": bool = "true", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireSecond": i64 = "120", since "5.3", "offsets of broadcasting consumers stay with the clients";
         "broadcastOffsetExpireMaxSecond": i64 = "300", since "5.3", "offsets of broadcasting consumers stay with the clients";
-        "metricsExporterType": String = "DISABLE", since "5.3", METRICS;
-        "metricsOtelCardinalityLimit": i32 = "50000", since "5.3", METRICS;
         "metricsGrpcExporterTarget": String = "", since "5.3", METRICS;
         "metricsGrpcExporterHeader": String = "", since "5.3", METRICS;
         "metricGrpcExporterTimeOutInMills": i64 = "3000", since "5.3", METRICS;
         "metricGrpcExporterIntervalInMills": i64 = "60000", since "5.3", METRICS;
         "metricLoggingExporterIntervalInMills": i64 = "10000", since "5.3", METRICS;
-        "metricsLabel": String = "", since "5.3", METRICS;
         "metricsInDelta": bool = "false", since "5.3", METRICS;
-        "metricsPromExporterPort": i32 = "5557", since "5.3", METRICS;
-        "metricsPromExporterHost": String = "", since "5.3", METRICS;
         "transactionOpMsgMaxSize": i32 = "4096", since "5.3", TRANSACTION;
         "transactionOpBatchInterval": i32 = "3000", since "5.3", TRANSACTION;
         "subscriptionExpiredTimeout": i64 = "600000", since "5.3", "subscriptions live as long as their connection";

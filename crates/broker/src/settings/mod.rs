@@ -38,6 +38,10 @@ pub struct Settings {
     pub log: LogSection,
     /// One of [`IN_SYNC_KEYS`] was given, be it with its default: what SUCCESS of a SYNC_MASTER means is 5.x's rule.
     pub in_sync_given: bool,
+    /// `metricsExporterType` was given, be it with its default.
+    pub exporter_given: bool,
+    /// The same of `metricsPromExporterPort`.
+    pub exporter_port_given: bool,
 }
 
 /// The keys by which 5.x says how many brokers have what was acknowledged.
@@ -63,6 +67,8 @@ impl Default for Settings {
             tls: TlsSection::default(),
             log: LogSection::default(),
             in_sync_given: false,
+            exporter_given: false,
+            exporter_port_given: false,
         }
     }
 }

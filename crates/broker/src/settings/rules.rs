@@ -42,6 +42,9 @@ fn pair_of(key: &str, text: &Secret, names: [&str; 2]) -> Result<Option<(String,
     }
 }
 
+/// Ports of metrics where none is given: rocketmq-exporter, which is on many hosts, has 5557.
+const METRICS_PORTS: std::ops::RangeInclusive<u16> = 5558..=5587;
+
 impl Settings {
     /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
     pub(super) fn complete(&mut self, defaults: &Settings, report: &mut Report) {
@@ -53,6 +56,53 @@ impl Settings {
         self.check_sizes(report);
         self.check_access(report);
         self.check_tls(report);
+        self.check_metrics(report);
+    }
+
+    fn check_metrics(&mut self, report: &mut Report) {
+        self.exporter_given = report.is_set("metricsExporterType");
+        self.exporter_port_given = report.is_set("metricsPromExporterPort");
+        let exporter = metrics::exporter(&self.broker.metrics_exporter_type);
+        if let Some(pushed @ ("OTLP_GRPC" | "LOG")) = exporter {
+            let text =
+                format!("metricsExporterType={pushed} pushes nothing here: metrics are pulled, as with PROM");
+            report.about(Severity::Warning, "metricsExporterType", text);
+        }
+        for item in self
+            .broker
+            .metrics_label
+            .split(',')
+            .filter(|item| !item.is_empty())
+        {
+            if metrics::label_of(item).is_none() {
+                let text = format!("metricsLabel: `{item}` is left out: it is no name:value");
+                report.about(Severity::Warning, "metricsLabel", text);
+            }
+        }
+    }
+
+    /// Where metrics and health are; none if they are off.
+    pub fn metrics_place(&self) -> Option<metrics::Place> {
+        let broker = &self.broker;
+        let place = metrics::Place {
+            exporter: self.exporter_given.then(|| broker.metrics_exporter_type.clone()),
+            host: broker.metrics_prom_exporter_host.clone(),
+            port: self
+                .exporter_port_given
+                .then_some(broker.metrics_prom_exporter_port as u16),
+            own_address: broker.broker_ip1.clone(),
+            usual: METRICS_PORTS,
+        };
+        (!place.is_off()).then_some(place)
+    }
+
+    /// Labels that metricsLabel adds to every series.
+    pub fn metrics_labels(&self) -> Vec<(&str, &str)> {
+        self.broker
+            .metrics_label
+            .split(',')
+            .filter_map(metrics::label_of)
+            .collect()
     }
 
     /// A broker that listens on one address is reached nowhere else.

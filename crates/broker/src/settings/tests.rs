@@ -19,6 +19,7 @@ fn read(text: &str) -> (Settings, Report) {
 /// Keys that Java's broker does not have; it passes over them.
 const OURS: &[&str] = &[
     "acceptMissingCommitLog",
+    "drainByHttpEnable",
     "haAllowedSlaves",
     "haCutMaxBytes",
     "proxyProtocolNetworks",
@@ -28,8 +29,10 @@ const OURS: &[&str] = &[
     "serverHandshakesMax",
     "serverRequestsPerSecondPerAddress",
     "serverRequestsPerSecondPerConnection",
+    "shutdownDrainMillis",
     "signatureFailuresMax",
     "signatureFailuresSeconds",
+    "slowRequestMillis",
 ];
 
 #[test]
@@ -96,6 +99,8 @@ fn check_default(section: &dyn Section, key: &str, java: &str) {
         // 5.3.3's default: statistics of what is gone are gone too.
         "autoDeleteUnusedStats" => Some("true"),
         "useTLS" => Some("false"),
+        // On by default, on loopback.
+        "metricsExporterType" => Some("PROM"),
         _ if java == "null" => None,
         // Computed at start.
         _ if java.contains('<') => return,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 use protocol::body::operator::{BrokerStatsData, BrokerStatsItem};
 use remoting::budget::{Budget, Share};
@@ -51,6 +52,10 @@ const EARLY_MS: i64 = 1000;
 const ITEMS_MAX_BYTES: usize = 128 << 20;
 /// Bytes of an item that counts all the time, but for the texts of its key.
 const ITEM_BYTES: usize = 640;
+/// Bytes of an entry with its two most usual items.
+const ENTRY_BYTES: usize = 3 * ITEM_BYTES;
+/// Bytes of a queue's position.
+const POSITION_BYTES: usize = 64;
 
 /// What an item had counted at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +151,17 @@ impl Item {
 
 /// Messages and their bytes.
 #[derive(Default)]
-struct Flow {
+pub(super) struct Flow {
     nums: Item,
     size: Item,
 }
 
 impl Flow {
+    /// Messages and their bytes so far.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.nums.value.load(Relaxed), self.size.value.load(Relaxed))
+    }
+
     fn add(&self, flow: Flowed) {
         self.nums.add(flow.messages, flow.times);
         self.size.add(flow.bytes, flow.times);
@@ -189,10 +199,87 @@ impl Flowed {
     }
 }
 
+/// What is put into a topic (5.x: `message_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessageKind {
+    /// No other.
+    #[default]
+    Normal,
+    /// With a sharding key.
+    Fifo,
+    /// Delivered later, or delivered now after that.
+    Delay,
+    /// A half message.
+    Transaction,
+}
+
+impl MessageKind {
+    pub(super) const ALL: [&'static str; 4] = ["normal", "fifo", "delay", "transaction"];
+}
+
+/// Messages of one kind.
+pub(super) struct Puts {
+    pub(super) messages: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    /// Of a message, bytes; each request once.
+    pub(super) sizes: Histogram<6>,
+}
+
+impl Default for Puts {
+    fn default() -> Self {
+        Self {
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            sizes: Histogram::new(&SIZE_BOUNDS),
+        }
+    }
+}
+
+impl Puts {
+    fn add(&self, flow: Flowed) {
+        self.messages.fetch_add(flow.messages, Relaxed);
+        self.bytes.fetch_add(flow.bytes, Relaxed);
+        self.sizes
+            .add_times(flow.bytes / flow.messages.max(1), flow.times);
+    }
+}
+
+/// How transactions of a topic ended.
+pub(super) struct TransactionEnds {
+    pub(super) committed: AtomicU64,
+    pub(super) rolled_back: AtomicU64,
+    /// Age of half messages that are committed, s.
+    pub(super) ages: Histogram<6>,
+}
+
+impl Default for TransactionEnds {
+    fn default() -> Self {
+        Self {
+            committed: AtomicU64::new(0),
+            rolled_back: AtomicU64::new(0),
+            ages: Histogram::new(&AGE_BOUNDS),
+        }
+    }
+}
+
+/// Upper bounds as 5.x has them: bytes of messages, seconds of half messages, seconds of delays.
+static SIZE_BOUNDS: [u64; 6] = [1024, 4096, 524_288, 1_048_576, 2_097_152, 4_194_304];
+static AGE_BOUNDS: [u64; 6] = [5, 60, 600, 3600, 43_200, 86_400];
+static DELAY_BOUNDS: [u64; 6] = [60, 600, 3600, 43_200, 86_400, 259_200];
+
 /// A topic, or what a group does with a topic.
 #[derive(Default)]
-struct Entry {
-    flow: OnceLock<Flow>,
+pub(super) struct Entry {
+    /// By kind.
+    pub(super) puts: [OnceLock<Box<Puts>>; 4],
+    pub(super) ends: OnceLock<Box<TransactionEnds>>,
+    /// How late delayed messages are delivered after their birth, s.
+    pub(super) delays: OnceLock<Box<Histogram<6>>>,
+    /// Messages that a group has given up.
+    pub(super) dead: AtomicU64,
+    /// How far a group has pulled each queue.
+    pub(super) pulled: RwLock<BTreeMap<i32, AtomicI64>>,
+    pub(super) flow: OnceLock<Flow>,
     /// The same of single queues.
     queues: RwLock<BTreeMap<i32, Arc<Flow>>>,
     /// How long its pulls took, by queue.
@@ -277,16 +364,19 @@ impl StatsItems {
 
     /// A new one, with room for its two most usual items.
     fn entry(&self, key_bytes: usize) -> Option<Arc<Entry>> {
-        let share = self.budget.take(2 * ITEM_BYTES + key_bytes).ok()?;
+        let share = self.budget.take(ENTRY_BYTES + key_bytes).ok()?;
         let entry = Entry::default();
         entry.shares.lock().push(share);
         Some(Arc::new(entry))
     }
 
     /// Counts what producers, or the broker for them, have put into a topic.
-    pub fn put(&self, topic: &str, flow: Flowed) {
+    pub fn put(&self, topic: &str, kind: MessageKind, flow: Flowed) {
         self.broker_put.add(flow.messages, 0);
         if let Some(entry) = self.topic(topic) {
+            if let Some(puts) = entry.puts.get(kind as usize) {
+                puts.get_or_init(Box::default).add(flow);
+            }
             entry.flow.get_or_init(Flow::default).add(flow);
         }
     }
@@ -326,6 +416,80 @@ impl StatsItems {
             latency.entry(queue_id).or_default().add(took_ms, flow.times);
             entry.shares.lock().push(share);
         }
+    }
+
+    /// Notes how far a group has pulled a queue.
+    pub fn pulled(&self, group: &str, (topic, queue_id): (&str, i32), next: i64) {
+        let Some(entry) = self.pair(group, topic) else {
+            return;
+        };
+        if let Some(known) = entry.pulled.read().get(&queue_id) {
+            return known.store(next, Relaxed);
+        }
+        if let Ok(share) = self.budget.take(POSITION_BYTES) {
+            entry.pulled.write().insert(queue_id, AtomicI64::new(next));
+            entry.shares.lock().push(share);
+        }
+    }
+
+    /// How far a group has pulled each queue of a topic.
+    pub fn pulled_of(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let entry = self.known_pair(group, topic);
+        let positions = entry.as_ref().map(|entry| entry.pulled.read());
+        let positions = positions.iter().flat_map(|positions| positions.iter());
+        positions.map(|(queue, at)| (*queue, at.load(Relaxed))).collect()
+    }
+
+    /// Counts how a half message for `topic` ended, so many seconds after its birth.
+    pub fn ended(&self, topic: &str, commits: bool, age_s: u64) {
+        let Some(entry) = self.topic(topic) else { return };
+        let ends = entry.ends.get_or_init(Box::default);
+        if commits {
+            ends.committed.fetch_add(1, Relaxed);
+            ends.ages.add(age_s);
+        } else {
+            ends.rolled_back.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts a delayed message that reaches its topic so many seconds after its birth.
+    pub fn delivered_late(&self, topic: &str, delay_s: u64) {
+        if let Some(entry) = self.topic(topic) {
+            let delays = entry
+                .delays
+                .get_or_init(|| Box::new(Histogram::new(&DELAY_BOUNDS)));
+            delays.add(delay_s);
+        }
+    }
+
+    /// Counts a message that a group has given up.
+    pub fn given_up(&self, group: &str, topic: &str) {
+        if let Some(entry) = self.pair(group, topic) {
+            entry.dead.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Every topic that counts. The lock is held for as long as their names and counts take to be noted, not to be told.
+    pub(super) fn topics(&self) -> Vec<(Arc<str>, Arc<Entry>)> {
+        let topics = self.topics.read();
+        topics
+            .iter()
+            .map(|(name, entry)| (Arc::clone(name), Arc::clone(entry)))
+            .collect()
+    }
+
+    /// Every group with every topic that it counts: topic, group.
+    pub(super) fn pairs(&self) -> Vec<(Arc<str>, Arc<str>, Arc<Entry>)> {
+        let topics: Vec<Arc<str>> = self.pairs.read().keys().cloned().collect();
+        let mut all = Vec::new();
+        for topic in topics {
+            let pairs = self.pairs.read();
+            let groups = pairs.get(&topic).into_iter().flatten();
+            all.extend(
+                groups.map(|(group, entry)| (Arc::clone(&topic), Arc::clone(group), Arc::clone(entry))),
+            );
+        }
+        all
     }
 
     /// Counts a delayed message that is delivered: the broker has got it of its level's queue.
@@ -529,8 +693,8 @@ mod tests {
     fn every_statistic_is_found_by_javas_name_and_key() {
         let items = items();
         items.sample(BEGIN);
-        items.put("T", flow(3, 300));
-        items.put("T", flow(1, 100));
+        items.put("T", MessageKind::Normal, flow(3, 300));
+        items.put("T", MessageKind::Normal, flow(1, 100));
         items.put_queue("SCHEDULE_TOPIC_XXXX", 2, flow(7, 70));
         items.got("g", ("T", 1), flow(2, 200), 5);
         items.got_delayed("SCHEDULE_CONSUMER", ("SCHEDULE_TOPIC_XXXX", 2), flow(6, 60));
@@ -635,7 +799,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 33) % below
         };
-        items.put("T", flow(0, 0));
+        items.put("T", MessageKind::Normal, flow(0, 0));
         let mut busy = true;
         for step in 0..2 * 8640 {
             if random(200) == 0 {
@@ -646,6 +810,7 @@ mod tests {
                 value += count;
                 items.put(
                     "T",
+                    MessageKind::Normal,
                     Flowed {
                         messages: count,
                         bytes: 0,
@@ -672,7 +837,7 @@ mod tests {
     fn what_counts_nothing_for_a_day_is_dropped_and_what_is_gone_at_once() {
         let items = items();
         for topic in ["T", "U"] {
-            items.put(topic, flow(1, 1));
+            items.put(topic, MessageKind::Normal, flow(1, 1));
             items.got("g", (topic, 0), flow(1, 1), 1);
             items.got("h", (topic, 0), flow(1, 1), 1);
         }
@@ -691,7 +856,7 @@ mod tests {
         hours(&items, 24, 27);
         assert!(items.view("TOPIC_PUT_NUMS", "T").is_none());
         assert_eq!(items.budget().used(), 0);
-        items.put("T", flow(1, 1));
+        items.put("T", MessageKind::Normal, flow(1, 1));
         items.sample(BEGIN + 27 * 3_600_000);
         assert_eq!(minute(&items, "TOPIC_PUT_NUMS", "T").0, 1, "it counts again");
     }
@@ -699,11 +864,11 @@ mod tests {
     #[test]
     fn items_have_a_limit_in_bytes() {
         let items = StatsItems {
-            budget: Budget::new("TEST", 10 * ITEM_BYTES),
+            budget: Budget::new("TEST", 4 * (ENTRY_BYTES + 8)),
             ..items()
         };
         for number in 0..20 {
-            items.put(&format!("T{number}"), flow(1, 1));
+            items.put(&format!("T{number}"), MessageKind::Normal, flow(1, 1));
         }
         let there = (0..20).filter(|number| items.view("TOPIC_PUT_NUMS", &format!("T{number}")).is_some());
         assert_eq!(there.count(), 4);

@@ -4,6 +4,7 @@
 //! and 10 min; totals as of the last two midnights.
 
 mod items;
+mod told;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-pub use items::{Flowed, StatsItems};
+pub use items::{Flowed, MessageKind, StatsItems};
+pub use told::{StatsTold, is_system_group};
 
 /// Samples kept: ten minutes and the one before them.
 const SAMPLES: usize = 601;

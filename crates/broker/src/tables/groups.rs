@@ -95,6 +95,16 @@ impl GroupTable {
         found
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.state.read().groups.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The names of all groups.
     pub fn names(&self) -> Vec<String> {
         self.state

@@ -8,8 +8,10 @@ use remoting::{Metrics, Room};
 
 use crate::clients::Clients;
 use crate::commitlog::{Acknowledgements, Hold};
+use crate::config::{SettingsChange, SettingsListener};
 use crate::handlers::pull::HeldPull;
 use crate::lane::Lanes;
+use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tables::filters::FilterTable;
 use remoting::budget::Budget;
@@ -21,6 +23,20 @@ pub struct Traffic {
     pub room: Arc<Room>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+impl SettingsListener for Traffic {
+    fn changed(&self, change: &SettingsChange) {
+        self.follow(&change.after);
+    }
+}
+
+impl Traffic {
+    /// Takes over what these settings call slow.
+    pub fn follow(&self, settings: &Settings) {
+        let ms = u64::try_from(settings.broker.slow_request_millis).unwrap_or(0);
+        self.metrics.slow.set_threshold_ms(ms);
+    }
 }
 
 /// Every limit of the broker.

@@ -18,6 +18,7 @@ use protocol::version::V3_4_9;
 
 use super::Send;
 use crate::settings::Settings;
+use crate::stats::MessageKind;
 use crate::tables::{Change, NotCreated, TopicState, perm};
 use crate::transaction::{self, half_text};
 
@@ -223,6 +224,7 @@ impl Scratch<'_> {
 pub(super) struct Plan<'a> {
     /// Where it is stored.
     pub(super) topic: Cow<'a, str>,
+    pub(super) kind: MessageKind,
     pub(super) queue_id: i32,
     /// Queue the answer names: that of the topic asked for, also when the message is parked elsewhere first.
     pub(super) asked_queue_id: i32,
@@ -277,6 +279,10 @@ impl<D: Disk> Send<D> {
         let text = Parsed::of(header.properties.unwrap_or_default().as_bytes());
         let mut plan = Plan {
             topic: target.topic.clone(),
+            kind: match text.wanted().sharding_key {
+                Some(_) => MessageKind::Fifo,
+                None => MessageKind::Normal,
+            },
             queue_id: target.queue_id,
             asked_queue_id: target.queue_id,
             parked_for: None,
@@ -546,6 +552,7 @@ impl<D: Disk> Send<D> {
             text.rebuild(&[], &with, Ending::Bare, &mut scratch.text);
             let asked = std::mem::replace(&mut plan.topic, Cow::Borrowed(SCHEDULE_TOPIC));
             plan.parked_for = Some(asked);
+            plan.kind = MessageKind::Delay;
             plan.queue_id = level - 1;
         } else {
             let zero = delay.map(|d| d.to_string());
@@ -602,6 +609,7 @@ impl<D: Disk> Send<D> {
         plan.sys_flag = sys_flag::with_transaction_type(plan.sys_flag, 0);
         plan.parked_for = Some(std::mem::replace(&mut plan.topic, Cow::Borrowed(HALF_TOPIC)));
         plan.queue_id = transaction::QUEUE;
+        plan.kind = MessageKind::Transaction;
         push_single(start, None, header, frame, settings, scratch)
     }
 }

@@ -24,7 +24,7 @@ use super::Send;
 use super::plan::Error;
 use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Stored, Waiter};
 use crate::settings::Settings;
-use crate::stats::Flowed;
+use crate::stats::{Flowed, MessageKind};
 use crate::tables::Change;
 
 /// How long the producer that asked has to take the reply.
@@ -227,7 +227,10 @@ impl<D: Disk> Push<D> {
         match self.appender.append_new(&record, now) {
             Ok(stored) => {
                 let flow = Flowed::one((stored.end.0 - stored.first.physical_offset.0) as u64);
-                self.appender.stats.items.put(&header.topic, flow);
+                self.appender
+                    .stats
+                    .items
+                    .put(&header.topic, MessageKind::Normal, flow);
                 Some(stored)
             }
             Err(e) => {

@@ -263,6 +263,7 @@ impl<D: Disk + Clone> Builder<D> {
                 store: Arc::clone(&self.store),
             }) as _,
             Arc::clone(&checks.listener) as _,
+            Arc::new(self.traffic.clone()) as _,
         ];
         SettingsRequests {
             config: Arc::new(ConfigStore::new(

@@ -1,0 +1,250 @@
+//! The HTTP server: few connections, one request each, everything within a time. It runs on a thread of its own, so that it
+//! answers where the server's own workers do not, and so that a long page holds up none of them.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{Reply, Site};
+
+/// Connections at once; further ones are closed as they come.
+const CONNECTIONS_MAX: usize = 32;
+/// Pages that are made at once.
+const PAGES_AT_ONCE: usize = 4;
+/// Bytes of a request's head.
+const HEAD_MAX_BYTES: usize = 8192;
+/// Time for a request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Time for a whole connection.
+const WITHIN: Duration = Duration::from_secs(60);
+/// Pause where no connection can be taken, for want of descriptors.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// A socket that is bound and served by nobody yet.
+#[derive(Debug)]
+pub struct Bound(TcpListener);
+
+impl Bound {
+    /// Binds the first of `ports` at `ip` that is free, or, where none is, any that the system gives. Port 0 is free always.
+    ///
+    /// # Errors
+    /// The address can not be had at all.
+    pub fn first_free(ip: IpAddr, ports: impl IntoIterator<Item = u16>) -> io::Result<Bound> {
+        for port in ports {
+            match TcpListener::bind((ip, port)) {
+                Ok(socket) => return Ok(Bound(socket)),
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+                Err(e) => return Err(e),
+            }
+        }
+        TcpListener::bind((ip, 0)).map(Bound)
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Serves these pages on a thread of its own.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn serve(self, site: Site) -> io::Result<Listener> {
+        self.0.set_nonblocking(true)?;
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(PAGES_AT_ONCE)
+            .thread_name("metrics-page")
+            .build()?;
+        let thread = std::thread::Builder::new().name("metrics".to_owned());
+        #[expect(clippy::disallowed_methods, reason = "the runtime of this thread begins here")]
+        let thread = thread.spawn(move || runtime.block_on(listen(self.0, Arc::new(site), stopped)))?;
+        Ok(Listener {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+/// A listener that serves. Dropped, it stops.
+#[derive(Debug)]
+pub struct Listener {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Stops: no new connections; those that are there are cut off.
+    pub fn stop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the listener of metrics has panicked");
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn listen(socket: TcpListener, site: Arc<Site>, mut stopped: oneshot::Receiver<()>) {
+    let socket = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(e) => return tracing::error!("metrics can not be served: {e}"),
+    };
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            _ = &mut stopped => return,
+            accepted = socket.accept() => accepted,
+        };
+        let Ok((stream, peer)) = accepted else {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            continue;
+        };
+        // One too many is closed at once.
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            let served = tokio::time::timeout(WITHIN, serve(stream, peer, site)).await;
+            if let Ok(Err(e)) = served {
+                tracing::debug!("a request of {peer} for metrics failed: {e}");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, site: Arc<Site>) -> hyper::Result<()> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(answer(&request, peer, site).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+async fn answer(request: &Request<Incoming>, peer: SocketAddr, site: Arc<Site>) -> Response<Full<Bytes>> {
+    let (method, path) = (
+        request.method().as_str().to_owned(),
+        request.uri().path().to_owned(),
+    );
+    // A page may wait for locks and the disk.
+    let reply = tokio::task::spawn_blocking(move || site.reply(&method, &path, peer)).await;
+    let reply = reply.unwrap_or_else(|_| Reply::text(500, "a fault in this server, see its log\n"));
+    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::Page;
+    use std::io::{Read, Write};
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn served(site: Site) -> (Listener, SocketAddr) {
+        let bound = Bound::first_free(HERE, [0]).unwrap();
+        let address = bound.address().unwrap();
+        (bound.serve(site).unwrap(), address)
+    }
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // A connection that is cut off may end by a reset.
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    #[test]
+    fn a_page_and_what_is_none() {
+        let site = Site::new(vec![Page::get("/livez", || Reply::text(503, "not yet\n"))]);
+        let (mut listener, address) = served(site);
+        let answer = ask(address, "GET /livez?verbose HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nnot yet\n"), "{answer}");
+        assert!(ask(address, "GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404 "));
+        assert!(ask(address, "\x16\x03\x01").starts_with("HTTP/1.1 400 "));
+        listener.stop();
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_page_that_panics_harms_itself_alone() {
+        let site = Site::new(vec![
+            Page::get("/bad", || panic!("on purpose")),
+            Page::get("/good", || Reply::text(200, "good")),
+        ]);
+        let (_listener, address) = served(site);
+        assert!(ask(address, "GET /bad HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 500 "));
+        assert!(ask(address, "GET /good HTTP/1.0\r\n\r\n").ends_with("good"));
+    }
+
+    #[test]
+    fn heads_that_are_long_and_connections_that_are_many_are_cut_off() {
+        let (_listener, address) = served(Site::new(vec![Page::get("/", || Reply::text(200, "x"))]));
+        let long = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n",
+            "x".repeat(3 * HEAD_MAX_BYTES)
+        );
+        let answer = ask(address, &long);
+        assert!(!answer.contains(" 200 "), "{answer}");
+        let silent: Vec<_> = (0..CONNECTIONS_MAX)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        assert_eq!(ask(address, "GET / HTTP/1.0\r\n\r\n"), "");
+        drop(silent);
+    }
+
+    #[test]
+    fn a_taken_port_gives_way_to_the_next() {
+        let first = Bound::first_free(HERE, [0]).unwrap().address().unwrap().port();
+        let taken = TcpListener::bind((HERE, first)).unwrap();
+        let other = Bound::first_free(HERE, [0]).unwrap();
+        let next = other.address().unwrap().port();
+        drop(other);
+        let bound = Bound::first_free(HERE, [first, next]).unwrap();
+        assert_eq!(bound.address().unwrap().port(), next);
+        let any = Bound::first_free(HERE, [first]).unwrap();
+        assert_ne!(any.address().unwrap().port(), first);
+        drop(taken);
+    }
+}
