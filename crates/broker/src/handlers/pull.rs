@@ -226,7 +226,7 @@ pub enum Error {
     #[error("the topic[{0}] pulling message is forbidden")]
     TopicUnreadable(String),
     #[error(
-        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{peer}]"
+        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[/{peer}]"
     )]
     Queue {
         queue_id: i32,

@@ -65,6 +65,8 @@ pub enum Error {
     Ended(End),
     #[error("the half message does not say where it belongs")]
     NoTarget,
+    #[error("Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC. That is no message id")]
+    ResumeId,
     #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
     Resume(String),
     #[error("{}", store_remark(.0))]
@@ -101,6 +103,7 @@ impl Error {
             | Error::LogOffset
             | Error::Ended(_)
             | Error::NoTarget
+            | Error::ResumeId
             | Error::Resume(_) => response::SYSTEM_ERROR,
         }
     }
@@ -297,7 +300,7 @@ impl<D: Disk> Transaction<D> {
             return Err(failed("this broker is a slave"));
         }
         let id = header.msg_id.as_deref().unwrap_or_default();
-        let id: OffsetMessageId = id.parse().map_err(|_| failed("that is no message id"))?;
+        let id: OffsetMessageId = id.parse().map_err(|_| Error::ResumeId)?;
         let record = self.appender.store.record_at(PhysicalOffset(id.physical_offset));
         let record = record.map_err(|why| Error::Resume(why.to_string()))?;
         let Ok(Entry::Record(half)) = decode(&record, Check::Lengths) else {

@@ -156,7 +156,7 @@ impl World {
             commit_log_offset: place.1,
             commit_or_rollback: how,
             from_transaction_check: Some(false),
-            msg_id: Cow::Borrowed("U"),
+            msg_id: None,
             transaction_id: None,
         };
         self.ask(request::END_TRANSACTION, &header, b"")

@@ -261,8 +261,8 @@ pub struct EndTransactionRequestHeader<'a> {
     pub commit_or_rollback: i32,
     /// The answer to a check.
     pub from_transaction_check: Option<bool>,
-    /// Message id of the client's making.
-    pub msg_id: Cow<'a, str>,
+    /// Message id of the client's making; nothing depends on it.
+    pub msg_id: Option<Cow<'a, str>>,
     /// Transaction id.
     pub transaction_id: Option<Cow<'a, str>>,
 }
