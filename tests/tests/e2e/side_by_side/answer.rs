@@ -14,8 +14,11 @@ pub(super) struct Masks(Vec<(String, &'static str)>);
 impl Masks {
     /// For servers at these addresses, with this folder, asked over a connection from this one.
     pub(super) fn new(broker: &str, namesrv: &str, folder: &str, wire: &Wire) -> Masks {
-        let (_, port) = broker.rsplit_once(':').expect("host:port");
-        let port: u32 = port.parse().expect("a port");
+        let port_of = |address: &str| -> u32 {
+            let (_, port) = address.rsplit_once(':').expect("host:port");
+            port.parse().expect("a port")
+        };
+        let port = port_of(broker);
         let own = wire.local_address().expect("a connection has an address");
         Masks(vec![
             (folder.to_owned(), "FOLDER"),
@@ -26,6 +29,7 @@ impl Masks {
             (format!("{port:08X}"), "HEXPORT"),
             (port.to_string(), "PORT"),
             ((port + 1).to_string(), "HAPORT"),
+            (port_of(namesrv).to_string(), "NAMESRVPORT"),
         ])
     }
 
@@ -106,14 +110,23 @@ pub(super) fn parts(answer: &Answer, masks: &Masks) -> Parts {
 fn remark(remark: &str) -> &str {
     let line = remark.lines().next().unwrap_or("");
     let mut line = line;
-    for place in [", org.apache.rocketmq.", ", java.base/", ", io.netty.", ", com.alibaba."] {
+    for place in [
+        ", org.apache.rocketmq.",
+        ", java.base/",
+        ", io.netty.",
+        ", com.alibaba.",
+    ] {
         line = line.split_once(place).map_or(line, |(before, _)| before);
     }
     let (_, line) = line
         .split_once("RemotingCommandException: ")
         .unwrap_or(("", line));
     // What a Java answer says that nobody has written a remark into.
-    if line == "not set any response code" { "" } else { line }
+    if line == "not set any response code" {
+        ""
+    } else {
+        line
+    }
 }
 
 fn put_body(body: &[u8], masks: &Masks, parts: &mut Parts) {
@@ -168,7 +181,10 @@ fn put_tree(path: &str, tree: &Value, masks: &Masks, parts: &mut Parts) {
 
 /// Properties sorted: in Java they stand in the order of a hash table.
 fn in_order(properties: &str) -> String {
-    let mut pairs: Vec<&str> = properties.split('\u{2}').filter(|pair| !pair.is_empty()).collect();
+    let mut pairs: Vec<&str> = properties
+        .split('\u{2}')
+        .filter(|pair| !pair.is_empty())
+        .collect();
     pairs.sort_unstable();
     pairs.join("\u{2}")
 }

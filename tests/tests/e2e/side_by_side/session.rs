@@ -67,7 +67,7 @@ fn right(code: i32, field: &str, java_type: &str) -> &'static str {
     let field = letter.map_or(field, |letter| LETTERS[usize::from(letter - b'a')]);
     match (code, field, java_type) {
         (324 | 325, "properties", _) => REPLY,
-        (10 | 310 | 320, "topic", _) => FRESH,
+        (10 | 310 | 320 | 324 | 325, "topic", _) => FRESH,
         (320, "properties", _) => "",
         (320, "batch", _) => "true",
         (17, "topic", _) => "Made",
@@ -277,7 +277,11 @@ impl Session {
         for code in order.iter().map(of_order) {
             self.ask_all(code);
         }
-        for code in LISTS_AFTER.iter().filter(|code| order.contains(code)).map(of_order) {
+        for code in LISTS_AFTER
+            .iter()
+            .filter(|code| order.contains(code))
+            .map(of_order)
+        {
             self.ask(code, "afterwards".to_owned(), &[], b"");
         }
         self.answers
