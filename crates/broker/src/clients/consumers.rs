@@ -68,6 +68,8 @@ struct ConsumerGroup {
 
 /// What a pull needs to know of its group.
 pub struct GroupView {
+    /// Pushed or pulled.
+    pub consume_type: ConsumeType,
     /// Clustering or broadcasting.
     pub model: MessageModel,
     /// The subscription to the topic asked about.
@@ -190,6 +192,7 @@ impl Consumers {
         let groups = self.groups.read();
         let group = groups.get(group)?;
         Some(GroupView {
+            consume_type: group.consume_type,
             model: group.model,
             subscription: group.subscriptions.get(topic).cloned(),
         })

@@ -65,7 +65,9 @@ pub enum Error {
     Ended(End),
     #[error("the half message does not say where it belongs")]
     NoTarget,
-    #[error("Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC. That is no message id")]
+    #[error(
+        "Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC. That is no message id"
+    )]
     ResumeId,
     #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
     Resume(String),

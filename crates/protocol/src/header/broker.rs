@@ -289,6 +289,14 @@ pub struct ResumeCheckHalfMessageRequestHeader<'a> {
     pub msg_id: Option<Cow<'a, str>>,
 }
 
+/// SET_COMMITLOG_READ_MODE (2004).
+#[derive(Debug, Clone, Header)]
+pub struct SetCommitLogReadModeRequestHeader<'a> {
+    /// 0 as the kernel likes, 1 only what is touched.
+    #[header(java = "READ_AHEAD_MODE")]
+    pub read_ahead_mode: Option<Cow<'a, str>>,
+}
+
 /// PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).
 #[derive(Debug, Clone, Header)]
 pub struct PullMessageRequestHeader<'a> {
