@@ -23,6 +23,7 @@ pub(super) fn admin<D: Disk + Clone>(code: i32) -> Option<fn(&Handlers<D>, Reque
         request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => |h, r, may| h.admin.group.create_list(r, may),
         request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => |h, r, may| h.admin.group.all(r, may),
         request::GET_SUBSCRIPTIONGROUP_CONFIG => |h, r, may| h.admin.group.one(r, may),
+        request::UPDATE_AND_GET_GROUP_FORBIDDEN => |h, r, may| h.admin.group.forbid(r, may),
         request::DELETE_SUBSCRIPTIONGROUP => |h, r, may| h.admin.group.delete(r, may),
         request::GET_CONSUMER_CONNECTION_LIST => |h, r, may| h.admin.group.consumer_connections(r, may),
         request::GET_PRODUCER_CONNECTION_LIST => |h, r, may| h.admin.group.producer_connections(r, may),

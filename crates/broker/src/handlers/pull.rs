@@ -228,6 +228,8 @@ pub enum Error {
         "topic[{0}] not exist, apply first please! Create it or let the broker do so (autoCreateTopicEnable)"
     )]
     TopicUnknown(String),
+    #[error("the consumer group[{group}] is forbidden for topic[{topic}]")]
+    TopicForbidden { group: String, topic: String },
     #[error("the topic[{0}] pulling message is forbidden")]
     TopicUnreadable(String),
     #[error(
@@ -276,6 +278,7 @@ impl Error {
             Error::BrokerUnreadable(_)
             | Error::GroupDisabled(_)
             | Error::TopicUnreadable(_)
+            | Error::TopicForbidden { .. }
             | Error::Broadcast(_) => response::NO_PERMISSION,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
@@ -543,6 +546,12 @@ impl<D: Disk> Pull<D> {
             .get(&header.topic)
             .ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
         check_topic(&topic, header, peer)?;
+        if self.groups.forbids_reading(&header.consumer_group, &header.topic) {
+            return Err(Error::TopicForbidden {
+                group: header.consumer_group.to_string(),
+                topic: header.topic.to_string(),
+            });
+        }
         let own = held_with.filter(|_| header.sys_flag & flag::SUBSCRIPTION != 0);
         let filter = match own {
             Some(filter) => filter,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use protocol::Frame;
 use protocol::code::{request, response};
 use protocol::header::broker::PullMessageRequestHeader;
-use tempfile::TempDir;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::fixture::*;
 

@@ -289,6 +289,17 @@ pub struct ResumeCheckHalfMessageRequestHeader<'a> {
     pub msg_id: Option<Cow<'a, str>>,
 }
 
+/// UPDATE_AND_GET_GROUP_FORBIDDEN (353).
+#[derive(Debug, Clone, Header)]
+pub struct UpdateGroupForbiddenRequestHeader<'a> {
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Whether the group may read it; none asks only.
+    pub readable: Option<bool>,
+}
+
 /// SET_COMMITLOG_READ_MODE (2004).
 #[derive(Debug, Clone, Header)]
 pub struct SetCommitLogReadModeRequestHeader<'a> {
