@@ -86,6 +86,10 @@ pub fn is_for_admins(code: i32) -> bool {
             | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP
             | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST
             | request::DELETE_SUBSCRIPTIONGROUP
+            | request::UPDATE_AND_GET_GROUP_FORBIDDEN
+            | request::UPDATE_COLD_DATA_FLOW_CTR_CONFIG
+            | request::REMOVE_COLD_DATA_FLOW_CTR_CONFIG
+            | request::SET_COMMITLOG_READ_MODE
             | request::DELETE_TOPIC_IN_BROKER
             | request::UPDATE_AND_CREATE_ACL_CONFIG
             | request::DELETE_ACL_CONFIG

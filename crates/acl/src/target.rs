@@ -104,6 +104,9 @@ fn on_cluster(code: i32) -> Option<Actions> {
         | request::DELETE_ACL_CONFIG
         | request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG
         | request::UPDATE_BROKER_CONFIG
+        | request::UPDATE_COLD_DATA_FLOW_CTR_CONFIG
+        | request::REMOVE_COLD_DATA_FLOW_CTR_CONFIG
+        | request::SET_COMMITLOG_READ_MODE
         | request::CLEAN_EXPIRED_CONSUMEQUEUE
         | request::CLEAN_UNUSED_TOPIC
         | request::DELETE_EXPIRED_COMMITLOG

@@ -85,6 +85,14 @@ impl Wire {
         Ok(Wire { stream })
     }
 
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn local_address(&self) -> io::Result<String> {
+        Ok(self.stream.local_addr()?.to_string())
+    }
+
     /// Lets writes fail when the other side takes nothing for this long.
     pub fn give_up_writing_after(&mut self, within: Duration) {
         // Fails for zero only.

@@ -29,7 +29,8 @@ pub const OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// Topic of half messages that were given up.
 pub const CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
-const SYSTEM_TOPICS: [&str; 9] = [
+/// Topics that belong to RocketMQ, made or not; besides there are those with [`SYSTEM_TOPIC_PREFIX`].
+pub const SYSTEM_TOPICS: [&str; 9] = [
     AUTO_CREATE_TOPIC,
     SCHEDULE_TOPIC,
     "BenchmarkTest",

@@ -281,7 +281,7 @@ impl Run {
             commit_log_offset: place.1,
             commit_or_rollback: how,
             from_transaction_check: None,
-            msg_id: Cow::Borrowed(body),
+            msg_id: Some(Cow::Borrowed(body)),
             transaction_id: None,
         };
         let asked = match how {

@@ -69,6 +69,8 @@ struct ConsumerGroup {
 
 /// What a pull needs to know of its group.
 pub struct GroupView {
+    /// Pushed or pulled.
+    pub consume_type: ConsumeType,
     /// Clustering or broadcasting.
     pub model: MessageModel,
     /// The subscription to the topic asked about.
@@ -201,6 +203,7 @@ impl Consumers {
         let groups = self.groups.read();
         let group = groups.get(group)?;
         Some(GroupView {
+            consume_type: group.consume_type,
             model: group.model,
             subscription: group.subscriptions.get(topic).cloned(),
         })

@@ -4,6 +4,7 @@
 //! connection; it stays while it sends heartbeats and its connection is open. What heartbeats make the broker keep is
 //! bounded in bytes, for both kinds of groups together.
 
+mod cold;
 mod consumers;
 mod locks;
 mod member;
@@ -12,6 +13,7 @@ mod slow;
 
 use std::sync::Arc;
 
+pub use cold::{ColdReads, Thresholds};
 pub use consumers::{Consumers, GroupView, Notice, Subscription};
 pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
@@ -38,6 +40,8 @@ pub struct Clients {
     pub locks: Arc<QueueLocks>,
     /// Groups that read far behind.
     pub slow: Arc<SlowGroups>,
+    /// What groups have read that had left memory.
+    pub cold: Arc<ColdReads>,
     /// What heartbeats occupy.
     pub heartbeats: Arc<Budget>,
     /// What locks occupy.
@@ -60,6 +64,7 @@ impl Default for Clients {
             producers: Arc::new(Producers::new(Arc::clone(&heartbeats))),
             locks: Arc::new(QueueLocks::new(Arc::clone(&locks_budget))),
             slow: Arc::default(),
+            cold: Arc::default(),
             heartbeats,
             locks_budget,
         }

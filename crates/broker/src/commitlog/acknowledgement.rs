@@ -339,7 +339,7 @@ pub struct CommitAnswer {
 }
 
 /// What that closure has allocated, bytes.
-const MARK_BYTES: usize = 32;
+const MARK_BYTES: usize = 48;
 
 /// The answer to a send; knows where the message is.
 pub struct SendAnswer {

@@ -13,14 +13,14 @@ use disk::{Clock, Disk, MappedSlice};
 use filter::{Filter, Verdict};
 use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
-use protocol::body::broker::SubscriptionGroupConfig;
+use protocol::body::broker::{ConsumeType, SubscriptionGroupConfig};
 use protocol::body::topic::TopicConfig;
 use protocol::code::response;
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
 use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
-use crate::clients::{Consumers, SlowGroups};
+use crate::clients::{ColdReads, Consumers, SlowGroups, Thresholds};
 use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::lane::{Lane, MayWait};
@@ -42,6 +42,9 @@ mod flag {
 /// Longest time a client may ask a pull to be held: an hour.
 const SUSPEND_MAX_MS: i64 = 3_600_000;
 
+/// How long a pull of what is not in memory waits where its group has read enough of that, ms.
+const COLD_PAUSE_MS: i64 = 1_000;
+
 /// How many of the pulls that wait for a queue are asked about a message, under the reput lock; the others run again.
 const ASKED_MAX: usize = 64;
 
@@ -57,6 +60,8 @@ pub struct Pull<D: Disk> {
     pub consumers: Arc<Consumers>,
     /// Who reads far behind.
     pub slow: Arc<SlowGroups>,
+    /// What they have read that had left memory.
+    pub cold: Arc<ColdReads>,
     /// What they want by expressions that are no tags.
     pub filters: Arc<FilterTable>,
     /// Committed offsets.
@@ -223,10 +228,12 @@ pub enum Error {
         "topic[{0}] not exist, apply first please! Create it or let the broker do so (autoCreateTopicEnable)"
     )]
     TopicUnknown(String),
+    #[error("the consumer group[{group}] is forbidden for topic[{topic}]")]
+    TopicForbidden { group: String, topic: String },
     #[error("the topic[{0}] pulling message is forbidden")]
     TopicUnreadable(String),
     #[error(
-        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{peer}]"
+        "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[/{peer}]"
     )]
     Queue {
         queue_id: i32,
@@ -254,6 +261,8 @@ pub enum Error {
     Disk(disk::Error),
     #[error("the messages can not be read from the disk: {0}")]
     Unreadable(std::io::Error),
+    #[error("This consumer group is reading cold data. It has been flow control")]
+    ColdReads,
     #[error("{0}")]
     NoRoom(#[from] Exhausted),
 }
@@ -269,11 +278,12 @@ impl Error {
             Error::BrokerUnreadable(_)
             | Error::GroupDisabled(_)
             | Error::TopicUnreadable(_)
+            | Error::TopicForbidden { .. }
             | Error::Broadcast(_) => response::NO_PERMISSION,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
-            Error::NoRoom(_) => response::SYSTEM_BUSY,
+            Error::ColdReads | Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
             Error::NoFilter => response::FILTER_DATA_NOT_EXIST,
@@ -287,6 +297,22 @@ impl Error {
 enum Pass {
     First,
     Again,
+}
+
+/// How a pull is served.
+#[derive(Default)]
+struct Way {
+    /// On a lane.
+    may_wait: Option<MayWait>,
+    /// What it reads is not in memory, and counts.
+    counts_cold: bool,
+}
+
+/// What becomes of a pull of a group that has read enough of what is not in memory.
+enum Enough {
+    Refuse,
+    Later,
+    One,
 }
 
 impl<D: Disk> Pull<D> {
@@ -324,16 +350,67 @@ impl<D: Disk> Pull<D> {
             self.store
                 .is_cold(&header.topic, queue_id, offset, header.max_msg_nums)
         };
-        if filter.is_slow() || is_cold() {
+        let is_slow = filter.is_slow();
+        if is_slow || is_cold() {
             // Neither the disk nor an endless expression must hold up a worker.
-            let (pull, header) = (Arc::clone(self), header.into_owned());
+            let settings = self.settings.load();
+            let limits_cold = settings.store.cold_data_flow_control_enable
+                && ColdReads::counts(&header.consumer_group)
+                && (!is_slow || is_cold());
+            let (pull, mut header) = (Arc::clone(self), header.into_owned());
+            if limits_cold && self.has_read_enough(&header.consumer_group, &settings) {
+                match self.when_enough(&header, pass) {
+                    Enough::Refuse => return refuse(responder, &Error::ColdReads),
+                    Enough::Later => return self.keep_cold(header, responder, filter),
+                    Enough::One => header.max_msg_nums = 1,
+                }
+            }
             let bytes = header.subscription.as_deref().map_or(0, str::len);
             self.lane.serve(responder, bytes, move |responder, may| {
-                pull.serve(header, responder, pass, (&group, filter), Some(may));
+                let way = Way {
+                    may_wait: Some(may),
+                    counts_cold: limits_cold,
+                };
+                pull.serve(header, responder, pass, (&group, filter), way);
             });
         } else {
-            self.serve(header, responder, pass, (&group, filter), None);
+            self.serve(header, responder, pass, (&group, filter), Way::default());
         }
+    }
+
+    /// Has the group read all that it may of what is not in memory?
+    fn has_read_enough(&self, group: &str, settings: &Settings) -> bool {
+        self.cold
+            .is_limited(group, Thresholds::of(settings), self.clock.now_ms())
+    }
+
+    /// What becomes of a pull of a group that has read enough (RocketMQ 5.3.3, PullMessageProcessor).
+    fn when_enough(&self, header: &PullMessageRequestHeader<'_>, pass: Pass) -> Enough {
+        let group = self.consumers.view(&header.consumer_group, &header.topic);
+        match (group.map(|group| group.consume_type), pass) {
+            // Its client asks again soon.
+            (Some(ConsumeType::Passively), _) => Enough::Refuse,
+            (_, Pass::First) => Enough::Later,
+            (_, Pass::Again) => Enough::One,
+        }
+    }
+
+    /// Holds a pull for a while, whatever messages come.
+    fn keep_cold(
+        self: &Arc<Self>,
+        header: PullMessageRequestHeader<'static>,
+        responder: Responder,
+        filter: Arc<dyn Filter>,
+    ) {
+        self.keep(Held {
+            offset: i64::MAX,
+            deadline_ms: self.clock.now_ms() + COLD_PAUSE_MS,
+            pull: HeldPull {
+                header,
+                responder,
+                filter,
+            },
+        });
     }
 
     /// Reads and answers, or holds the pull.
@@ -343,7 +420,7 @@ impl<D: Disk> Pull<D> {
         responder: Responder,
         pass: Pass,
         (group, filter): (&SubscriptionGroupConfig, Arc<dyn Filter>),
-        may_wait: Option<MayWait>,
+        way: Way,
     ) {
         let started_ms = self.clock.now_ms();
         let mut slices = Vec::new();
@@ -386,6 +463,10 @@ impl<D: Disk> Pull<D> {
             self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
             let next = read.next_begin_offset.0;
             self.stats.items.pulled(&header.consumer_group, queue, next);
+            if way.counts_cold {
+                let bytes = read.bytes.cast_signed();
+                self.cold.note(&header.consumer_group, bytes, started_ms);
+            }
         }
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);
@@ -432,7 +513,7 @@ impl<D: Disk> Pull<D> {
         if slices.is_empty() {
             return responder.reply(code, Some(remark), &answer, Body::Empty);
         }
-        match may_wait {
+        match way.may_wait {
             Some(may) => reply_from_disk(responder, code, remark, &answer, slices, may),
             // Some of it may have left memory since the look at it.
             None if read.far_behind => self.lane.serve(responder, 0, move |responder, may| {
@@ -467,6 +548,12 @@ impl<D: Disk> Pull<D> {
             .get(&header.topic)
             .ok_or_else(|| Error::TopicUnknown(header.topic.to_string()))?;
         check_topic(&topic, header, peer)?;
+        if self.groups.forbids_reading(&header.consumer_group, &header.topic) {
+            return Err(Error::TopicForbidden {
+                group: header.consumer_group.to_string(),
+                topic: header.topic.to_string(),
+            });
+        }
         let own = held_with.filter(|_| header.sys_flag & flag::SUBSCRIPTION != 0);
         let filter = match own {
             Some(filter) => filter,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use disk::{Clock, Disk};
 use message::id::OffsetMessageId;
 use message::name::HALF_TOPIC;
-use message::properties::{self, Ending, names};
+use message::properties::{self, names};
 use message::record::{Check, Entry, View, decode};
 use message::sys_flag;
 use protocol::Frame;
@@ -65,6 +65,10 @@ pub enum Error {
     Ended(End),
     #[error("the half message does not say where it belongs")]
     NoTarget,
+    #[error(
+        "Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC. That is no message id"
+    )]
+    ResumeId,
     #[error("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed: {0}")]
     Resume(String),
     #[error("{}", store_remark(.0))]
@@ -101,6 +105,7 @@ impl Error {
             | Error::LogOffset
             | Error::Ended(_)
             | Error::NoTarget
+            | Error::ResumeId
             | Error::Resume(_) => response::SYSTEM_ERROR,
         }
     }
@@ -109,6 +114,22 @@ impl Error {
 /// Marks a half message as ended.
 type Mark = Box<dyn FnOnce() + Send>;
 
+/// The half message that is to be marked as ended.
+struct Marks {
+    half: i64,
+    /// Where it was before it was put back.
+    first: Option<i64>,
+}
+
+/// How a half message is to be ended.
+struct Ending {
+    commits: bool,
+    /// Its producer waits until the message is safe.
+    waits: bool,
+    /// Where it was before it was put back.
+    first: Option<i64>,
+}
+
 /// How a transaction ended.
 enum Outcome {
     Committed {
@@ -116,8 +137,8 @@ enum Outcome {
         end: PhysicalOffset,
         /// Its producer waits until it is safe.
         waits: bool,
-        /// What is to be marked; nothing where it was committed before.
-        half_offset: Option<i64>,
+        /// What is to be marked; nothing where it was before.
+        marks: Option<Marks>,
     },
     RolledBack,
     /// It stays open.
@@ -149,11 +170,7 @@ impl<D: Disk> Transaction<D> {
             self.end_one(&header, &frame, responder.peer().address().ip(), &settings, now)
         });
         match ended {
-            Ok(Outcome::Committed {
-                end,
-                waits,
-                half_offset,
-            }) => {
+            Ok(Outcome::Committed { end, waits, marks }) => {
                 let waiter = Waiter {
                     end,
                     topic: None,
@@ -162,7 +179,7 @@ impl<D: Disk> Transaction<D> {
                     safety: Safety::default(),
                     answer: Answer::Commit(CommitAnswer {
                         responder,
-                        mark: half_offset.map_or_else(|| Box::new(|| {}) as Mark, |half| self.mark(half)),
+                        mark: marks.map_or_else(|| Box::new(|| {}) as Mark, |marks| self.mark(marks)),
                     }),
                 };
                 self.appender.acknowledge(waiter, waits, &settings);
@@ -214,12 +231,15 @@ impl<D: Disk> Transaction<D> {
         let end = if commits { End::Committed } else { End::RolledBack };
         let half_offset = half.queue_offset();
         let first = properties::get_str(half.properties(), names::TRANSACTION_PREPARED_QUEUE_OFFSET);
-        match self
-            .ends
-            .begin(half_offset, first.and_then(|first| first.parse().ok()), end)
-        {
+        let first = first.and_then(|first| first.parse().ok());
+        let ending = Ending {
+            commits,
+            waits,
+            first,
+        };
+        match self.ends.begin(half_offset, first, end) {
             Ok(()) => {
-                let outcome = self.store_end(&half, commits, waits, settings, now);
+                let outcome = self.store_end(&half, ending, settings, now);
                 if outcome.is_err() {
                     self.ends.forget(half_offset);
                 } else {
@@ -229,11 +249,15 @@ impl<D: Disk> Transaction<D> {
                 }
                 outcome
             }
-            Err(before) if before != end => Err(Error::Ended(before)),
-            Err(End::Committed) => Ok(Outcome::Committed {
+            Err(before) if before.end != end => Err(Error::Ended(before.end)),
+            // The first answer may have come before the message was safe, without a mark.
+            Err(before) if commits => Ok(Outcome::Committed {
                 end: self.appender.store.max_physical(),
                 waits,
-                half_offset: None,
+                marks: (!before.is_marked).then_some(Marks {
+                    half: half_offset,
+                    first,
+                }),
             }),
             Err(_) => Ok(Outcome::RolledBack),
         }
@@ -243,13 +267,12 @@ impl<D: Disk> Transaction<D> {
     fn store_end(
         &self,
         half: &View<'_>,
-        commits: bool,
-        waits: bool,
+        end: Ending,
         settings: &Settings,
         now: i64,
     ) -> Result<Outcome, Error> {
         let half_offset = half.queue_offset();
-        if !commits {
+        if !end.commits {
             append_mark(&self.appender, half_offset, now)?;
             if settings.is_sync_flush() {
                 // Nobody waits for it, and it is not visible before.
@@ -262,17 +285,24 @@ impl<D: Disk> Transaction<D> {
         let stored = self.appender.append_copy(&message, now)?;
         Ok(Outcome::Committed {
             end: stored.end,
-            waits,
-            half_offset: Some(half_offset),
+            waits: end.waits,
+            marks: Some(Marks {
+                half: half_offset,
+                first: end.first,
+            }),
         })
     }
 
     /// Marks a half message as ended whose message is stored. A crash before that asks once more. It must not lose the message.
-    fn mark(&self, half_offset: i64) -> Mark {
+    fn mark(&self, Marks { half, first }: Marks) -> Mark {
         let (appender, clock) = (Arc::clone(&self.appender), Arc::clone(&self.clock));
+        let ends = Arc::clone(&self.ends);
         Box::new(move || {
-            if let Err(e) = append_mark(&appender, half_offset, clock.now_ms()) {
-                tracing::warn!("half message {half_offset} is committed, and will be checked once more: {e}");
+            match append_mark(&appender, half, clock.now_ms()) {
+                Ok(_) => ends.marked(half, first),
+                Err(e) => {
+                    tracing::warn!("half message {half} is committed, and will be checked once more: {e}");
+                }
             }
             if appender.settings.load().is_sync_flush() {
                 // Nobody waits for it, and it is not visible before.
@@ -301,7 +331,7 @@ impl<D: Disk> Transaction<D> {
             return Err(failed("this broker is a slave"));
         }
         let id = header.msg_id.as_deref().unwrap_or_default();
-        let id: OffsetMessageId = id.parse().map_err(|_| failed("that is no message id"))?;
+        let id: OffsetMessageId = id.parse().map_err(|_| Error::ResumeId)?;
         let record = self.appender.store.record_at(PhysicalOffset(id.physical_offset));
         let record = record.map_err(|why| Error::Resume(why.to_string()))?;
         let Ok(Entry::Record(half)) = decode(&record, Check::Lengths) else {
@@ -312,8 +342,8 @@ impl<D: Disk> Transaction<D> {
         }
         let mut text = Vec::with_capacity(half.properties().len());
         let with = [(names::TRANSACTION_CHECK_TIMES, "0")];
-        store::copy_properties(&half, &[], &with, Ending::Bare, &mut text);
-        let text = properties::in_java_order(&text, Ending::Bare);
+        store::copy_properties(&half, &[], &with, properties::Ending::Bare, &mut text);
+        let text = properties::in_java_order(&text, properties::Ending::Bare);
         let copy = NewRecord {
             sys_flag: half.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
             ..NewRecord::copy_of(&half, HALF_TOPIC, QUEUE, &text)

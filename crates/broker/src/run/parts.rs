@@ -524,6 +524,7 @@ impl<D: Disk + Clone> Builder<D> {
             groups: Arc::clone(&tables.groups),
             consumers: Arc::clone(&clients.consumers),
             slow: Arc::clone(&clients.slow),
+            cold: Arc::clone(&clients.cold),
             filters: Arc::clone(&self.loaded.filters),
             offsets: Arc::clone(&tables.offsets),
             store: Arc::clone(&self.store),

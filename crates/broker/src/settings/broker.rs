@@ -10,7 +10,7 @@ const TIMER: &str = "timed messages of 5.x are not part of this release";
 const METRICS: &str = "metrics are pulled by Prometheus (PROM), never pushed";
 const CONTROLLER: &str = "controller mode is not part of this release";
 const ACCOUNT: &str = "accounting statistics are not kept";
-const COLD: &str = "cold reads are not limited in this release";
+const COLD: &str = "thresholds of cold reads stay as they are set";
 const ACTING: &str = "a slave never acts as master in this release";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
 const RECALL: &str = "messages cannot be recalled in this release";
@@ -102,6 +102,11 @@ settings! {
     store_reply_message_enable: bool = true, java "storeReplyMessageEnable", since "4.9", applies Live;
     /// Statistics of latencies are kept for each queue, and those of delayed messages for each level, too.
     enable_detail_stat: bool = true, java "enableDetailStat", since "4.9", applies AtStart;
+    /// With coldDataFlowControlEnable: bytes that are not in memory and that a group may read in 5 s; operators can set others for
+    /// single groups (updateColdDataFlowCtrGroupConfig).
+    cg_cold_read_threshold: i64 = 3_145_728, java "cgColdReadThreshold", since "5.3", applies Live;
+    /// The same for all groups together.
+    global_cold_read_threshold: i64 = 104_857_600, java "globalColdReadThreshold", since "5.3", applies Live;
     /// How many bytes of the log a group may be behind before disableConsumeIfConsumerReadSlowly stops it.
     consumer_fallbehind_threshold: i64 = 17_179_869_184,
         java "consumerFallbehindThreshold", since "4.9", applies Live, range 0..=i64::MAX;
@@ -302,8 +307,6 @@ settings! {
         "estimateAccumulation": bool = "true", since "5.3", "lag is counted, not estimated";
         "coldCtrStrategyEnable": bool = "false", since "5.3", COLD;
         "usePIDColdCtrStrategy": bool = "true", since "5.3", COLD;
-        "cgColdReadThreshold": i64 = "3145728", since "5.3", COLD;
-        "globalColdReadThreshold": i64 = "104857600", since "5.3", COLD;
         "useStaticSubscription": bool = "false", since "5.3", "subscriptions come from the consumers";
         "fetchNamesrvAddrInterval": i64 = "10000", since "5.3", "name servers come from namesrvAddr";
         "popResponseReturnActualRetryTopic": bool = "false", since "5.3", POP;

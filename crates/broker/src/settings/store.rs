@@ -6,7 +6,7 @@ const POOLS: &str = "requests are not handled by thread pools here, so there is 
 const TIMER: &str = "timed messages of 5.x are not part of this release";
 const CONTROLLER: &str = "controller mode is not part of this release";
 const COMPACTION: &str = "topics with compaction are not part of this release";
-const COLD: &str = "cold reads are not limited in this release";
+const COLD: &str = "what is in memory is asked of the kernel at each pull, and the log is always read ahead";
 const UNMAP: &str = "a file is unmapped as soon as its last reader is done";
 const DLEDGER: &str = "DLedger is not built; a commitlog of its own is always used";
 const ROCKSDB: &str = "tables and queues are kept in files, never in RocksDB";
@@ -225,6 +225,10 @@ settings! {
         java "diskSpaceCleanForciblyRatio", since "5.3", applies Live, range 1..=100;
     /// Files deleted per round.
     delete_file_batch_max: i32 = 10, java "deleteFileBatchMax", since "5.3", applies Live, range 1..=i32::MAX;
+    /// Limit how much each group reads of what is not in memory (cgColdReadThreshold, globalColdReadThreshold).
+    cold_data_flow_control_enable: bool = false,
+        java "coldDataFlowControlEnable", since "5.3", applies Live;
+
     inert {
         "osPageCacheBusyTimeOutMills": i64 = "1000", since "4.9", "no send is refused because another is slow";
         "diskFallRecorded": bool = "true", since "4.9", "how far groups are behind is looked at where disableConsumeIfConsumerReadSlowly asks for it";
@@ -322,7 +326,6 @@ settings! {
         "timerMaxDelaySec": i32 = "259200", since "5.3", TIMER;
         "maxConsumeQueueScan": i32 = "20000", since "5.3", "lag is counted, not estimated";
         "sampleCountThreshold": i32 = "5000", since "5.3", "lag is counted, not estimated";
-        "coldDataFlowControlEnable": bool = "false", since "5.3", COLD;
         "coldDataScanEnable": bool = "false", since "5.3", COLD;
         "timerColdDataCheckIntervalMs": i32 = "60000", since "5.3", TIMER;
         "sampleSteps": i32 = "32", since "5.3", COLD;

@@ -227,8 +227,8 @@ impl Stats {
         let transferred = Self::tps(&history, |s| s.transferred);
         put("getTransferredTps", transferred.clone());
         put("getTransferedTps", transferred);
-        put("putLatency99", self.put_quantile_ms(0.99).to_string());
-        put("putLatency999", self.put_quantile_ms(0.999).to_string());
+        put("putLatency99", format!("{}.00", self.put_quantile_ms(0.99)));
+        put("putLatency999", format!("{}.00", self.put_quantile_ms(0.999)));
         let m = history.morning;
         put("msgPutTotalYesterdayMorning", m.put_yesterday.to_string());
         put("msgPutTotalTodayMorning", m.put_today.to_string());
@@ -292,7 +292,7 @@ mod tests {
             map["putMessageDistributeTime"].contains("[0~10ms]:1000 "),
             "{map:?}"
         );
-        assert_eq!(map["putLatency99"], "3");
+        assert_eq!(map["putLatency99"], "3.00");
     }
 
     #[test]

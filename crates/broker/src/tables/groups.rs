@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::Disk;
 use message::name;
@@ -30,6 +31,9 @@ const START_GROUPS: [&str; 7] = [
     "CID_ONSAPI_PERMISSION",
     "CID_ONSAPI_OWNER",
 ];
+
+/// Bit of a topic in the table of what groups may not do (RocketMQ 5.3.3, PermName.INDEX_PERM_READ).
+const FORBIDS_READING: i32 = 1 << 2;
 
 /// Name of the field of a group's attributes.
 const ATTRIBUTES: &str = "attributes";
@@ -57,6 +61,8 @@ struct State {
 pub struct GroupTable {
     state: RwLock<State>,
     saver: Saver,
+    /// Some group may not read some topic: pulls look no further while there is none.
+    forbids: AtomicBool,
     /// Every `%LMQ%` name is a group (RocketMQ 4.9.8, LmqSubscriptionGroupManager).
     lmq: bool,
 }
@@ -71,6 +77,7 @@ impl GroupTable {
             file.data_version.timestamp = now;
         }
         let table = Self {
+            forbids: AtomicBool::new(!file.forbidden_table.is_empty()),
             state: RwLock::new(State { groups, file }),
             saver,
             lmq: false,
@@ -190,8 +197,51 @@ impl GroupTable {
             return;
         }
         let groups = take_groups(&mut file);
+        self.forbids
+            .store(!file.forbidden_table.is_empty(), Ordering::Release);
         *state = State { groups, file };
         self.saver.touch();
+    }
+
+    /// Forbids or allows a group to read a topic. None where that is so already.
+    pub fn forbid_reading(&self, group: &str, topic: &str, forbidden: bool, now: i64) -> Option<Change> {
+        let mut state = self.state.write();
+        let table = &mut state.file.forbidden_table;
+        let before = table
+            .get(group)
+            .and_then(|topics| topics.get(topic))
+            .copied()
+            .unwrap_or(0);
+        let after = if forbidden {
+            before | FORBIDS_READING
+        } else {
+            before & !FORBIDS_READING
+        };
+        if after == before {
+            return None;
+        }
+        let topics = table.entry(group.to_owned()).or_default();
+        if after == 0 {
+            topics.remove(topic);
+        } else {
+            topics.insert(topic.to_owned(), after);
+        }
+        if topics.is_empty() {
+            table.remove(group);
+        }
+        self.forbids.store(!table.is_empty(), Ordering::Release);
+        Some(self.note_change(&mut state, now))
+    }
+
+    /// May the group not read the topic?
+    pub fn forbids_reading(&self, group: &str, topic: &str) -> bool {
+        self.forbids.load(Ordering::Acquire) && {
+            let state = self.state.read();
+            let topics = state.file.forbidden_table.get(group);
+            topics
+                .and_then(|topics| topics.get(topic))
+                .is_some_and(|bits| bits & FORBIDS_READING != 0)
+        }
     }
 
     fn note_change(&self, state: &mut State, now: i64) -> Change {

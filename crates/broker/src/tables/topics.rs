@@ -304,9 +304,12 @@ impl TopicTable {
         name::is_system_topic(topic) || self.system.iter().any(|s| s == topic)
     }
 
-    /// The names of the topics made at start.
-    pub fn system_topics(&self) -> &[String] {
-        &self.system
+    /// The names of the topics that belong to RocketMQ: those made at start, and those made when they are needed.
+    pub fn system_topics(&self) -> Vec<String> {
+        let mut names = self.system.clone();
+        let others = name::SYSTEM_TOPICS.iter().map(|name| (*name).to_owned());
+        names.extend(others.filter(|name| !self.system.contains(name)));
+        names
     }
 
     /// Makes the topic a producer sends to, after the pattern of `template`; or gives the one that is there.

@@ -527,7 +527,7 @@ async fn a_transaction_is_ended_by_who_may_send_to_its_topic() {
             commit_log_offset: id.physical_offset,
             commit_or_rollback: 8,
             from_transaction_check: Some(false),
-            msg_id: "U".into(),
+            msg_id: None,
             transaction_id: None,
         });
     }

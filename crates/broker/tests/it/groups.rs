@@ -287,3 +287,73 @@ fn a_group_that_reads_too_far_behind_is_stopped_if_the_settings_want_that() {
     broker.parts.stop_slow_groups();
     assert_eq!(pull(&first), response::SUCCESS);
 }
+
+/// UPDATE_AND_GET_GROUP_FORBIDDEN of the group `g`.
+fn forbid(broker: &Still, topic: &'static str, readable: Option<bool>) -> (i32, String) {
+    let header = UpdateGroupForbiddenRequestHeader {
+        group: Cow::Borrowed("g"),
+        topic: Cow::Borrowed(topic),
+        readable,
+    };
+    let answer = broker.ask(request::UPDATE_AND_GET_GROUP_FORBIDDEN, &header, "");
+    let text = match answer.code {
+        response::SUCCESS => String::from_utf8(answer.body.to_vec()).unwrap(),
+        _ => answer.remark.unwrap_or_default(),
+    };
+    (answer.code, text)
+}
+
+#[test]
+fn a_group_may_be_forbidden_to_read_a_topic() {
+    let broker = Still::new(|_| {});
+    let told = |readable: bool| {
+        let text = format!(r#"{{"group":"g","readable":{readable},"topic":"Topic"}}"#);
+        (response::SUCCESS, text)
+    };
+    sent(&broker);
+    let unknown = (
+        response::SUBSCRIPTION_GROUP_NOT_EXIST,
+        "subscription group [g] not exist".to_owned(),
+    );
+    assert_eq!(forbid(&broker, "Topic", Some(false)), unknown);
+    assert_eq!(forbid(&broker, "Topic", None), told(true));
+    set(&broker, |_| {});
+    assert_eq!(forbid(&broker, "Other", Some(false)).0, response::TOPIC_NOT_EXIST);
+
+    // Who waits hears of it.
+    let member = client();
+    let waits = PullMessageRequestHeader {
+        sys_flag: 6,
+        ..from("Topic", 0, 1)
+    };
+    broker.begin(&member, request::PULL_MESSAGE, &waits, "");
+    assert!(member.take().is_empty(), "it waits");
+    assert_eq!(forbid(&broker, "Topic", Some(false)), told(false));
+    let refusal = (
+        response::NO_PERMISSION,
+        "the consumer group[g] is forbidden for topic[Topic]",
+    );
+    assert_eq!(refused(&member.take()[0]), refusal);
+
+    let pull = from("Topic", 0, 0);
+    assert_eq!(refused(&broker.ask(request::PULL_MESSAGE, &pull, "")), refusal);
+    let other = PullMessageRequestHeader {
+        consumer_group: Cow::Borrowed("h"),
+        ..from("Topic", 0, 0)
+    };
+    assert_eq!(
+        broker.ask(request::PULL_MESSAGE, &other, "").code,
+        response::SUCCESS
+    );
+    assert_eq!(forbid(&broker, "Topic", None), told(false));
+    let all = broker.ask(request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG, &(), "");
+    let all: serde_json::Value = serde_json::from_slice(&all.body).unwrap();
+    // Java's bit, for a Java broker that takes over.
+    assert_eq!(all["forbiddenTable"], serde_json::json!({"g": {"Topic": 4}}));
+
+    assert_eq!(forbid(&broker, "Topic", Some(true)), told(true));
+    assert_eq!(
+        broker.ask(request::PULL_MESSAGE, &pull, "").code,
+        response::SUCCESS
+    );
+}

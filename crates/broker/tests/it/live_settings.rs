@@ -21,7 +21,8 @@ use crate::fixture::*;
 use crate::name_servers::{Reply, Scripted, count, wait_until};
 use crate::registration::name_server;
 use crate::{
-    filters, groups, live_flush, live_retention, name_servers, replies, slaves, sync_flush, transactions,
+    cold_reads, filters, groups, live_flush, live_retention, name_servers, replies, slaves, sync_flush,
+    transactions,
 };
 
 /// Longer than a client of these tests waits for an answer.
@@ -50,6 +51,7 @@ const TESTED: &[&[&str]] = &[
     &transactions::LIVE,
     &groups::SLOW,
     &replies::STORED,
+    &cold_reads::LIVE,
 ];
 
 #[test]

@@ -32,6 +32,18 @@ const ROLLBACK: i32 = 12;
 /// Longer than a half message is young, and than an interval.
 const LATER: i64 = 61_000;
 
+fn end_of(group: &str, place: Place, how: i32) -> EndTransactionRequestHeader<'_> {
+    EndTransactionRequestHeader {
+        producer_group: Cow::Borrowed(group),
+        tran_state_table_offset: place.0,
+        commit_log_offset: place.1,
+        commit_or_rollback: how,
+        from_transaction_check: Some(false),
+        msg_id: None,
+        transaction_id: None,
+    }
+}
+
 /// A broker without threads, and one peer.
 struct World {
     disk: SimDisk,
@@ -150,16 +162,23 @@ impl World {
     }
 
     fn end_by(&self, group: &str, place: Place, how: i32) -> Frame {
-        let header = EndTransactionRequestHeader {
-            producer_group: Cow::Borrowed(group),
-            tran_state_table_offset: place.0,
-            commit_log_offset: place.1,
-            commit_or_rollback: how,
-            from_transaction_check: Some(false),
-            msg_id: Cow::Borrowed("U"),
-            transaction_id: None,
-        };
-        self.ask(request::END_TRANSACTION, &header, b"")
+        self.ask(request::END_TRANSACTION, &end_of(group, place, how), b"")
+    }
+
+    /// Commits while the disk does not keep up: the answer comes when the wait for it is over.
+    fn commit_unflushed(&self, place: Place) -> Frame {
+        let header = end_of("p", place, COMMIT);
+        let (request, opaque) = self.peer.request(request::END_TRANSACTION, &header, Vec::new());
+        let parts = &self.parts;
+        parts
+            .handlers
+            .serve(&mut VecDeque::from([request]), true, &|| false);
+        self.clock
+            .advance(i64::from(self.settings.store.sync_flush_timeout) + 1);
+        assert!(self.peer.take_answer(opaque).is_none(), "it waits");
+        parts.log.appender.acknowledgements.expire(self.clock.now_ms());
+        parts.log.reput.wake();
+        self.peer.take_answer(opaque).expect("its wait is over")
     }
 
     /// What is in a queue.
@@ -651,6 +670,32 @@ fn an_immune_message_is_not_asked_for_and_its_commit_is_not_forgotten() {
     );
 }
 
+/// What is committed and not yet on the disk is not marked: its producer is asked, and the answer marks it.
+#[test]
+fn a_commit_that_waited_too_long_for_the_disk_is_marked_when_it_is_told_again() {
+    let immune = "\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}100";
+    for more in [immune, ""] {
+        let world = World::new(|s| {
+            s.store.flush_disk_type = FlushDiskType::SyncFlush;
+            s.broker.transaction_check_max = 3;
+        });
+        let place = world.half(more, "a");
+        if !more.is_empty() {
+            assert!(world.pass(LATER).is_empty(), "a copy is put back");
+        }
+        assert_eq!(world.commit_unflushed(place).code, response::SUCCESS);
+        let asked = (0..9).map(|_| world.pass(LATER)).find(|asked| !asked.is_empty());
+        let (copy, body, _) = question(&asked.expect("it may not be safe")[0]);
+        assert_eq!(body, "a");
+        assert_eq!(world.end(copy, COMMIT).code, response::SUCCESS);
+        for _ in 0..9 {
+            assert!(world.pass(LATER).is_empty(), "{more:?}: it is ended");
+        }
+        assert!(world.bodies(CHECK_MAX_TIME_TOPIC, 0).is_empty());
+        assert_eq!(world.bodies("Orders", 2)[0], "a");
+    }
+}
+
 #[test]
 fn immunity_that_is_no_number_is_the_usual_one() {
     let world = World::new(|_| {});
@@ -798,22 +843,31 @@ fn the_page_of_state_and_operators_see_open_transactions() {
     let shown = || {
         let answer = world.ask(request::GET_BROKER_RUNTIME_INFO, &(), b"");
         let table = protocol::body::read::<KvTable>(&answer.body).unwrap().table;
-        ["NotLookedAt", "Asked", "Unasked", "GivenUp"]
-            .map(|name| table[&format!("transactions{name}")].clone())
+        [
+            "NotLookedAt",
+            "Asked",
+            "Unasked",
+            "GivenUp",
+            "Committed",
+            "RolledBack",
+        ]
+        .map(|name| table[&format!("transactions{name}")].parse::<u64>().unwrap())
     };
     world.half("", "a");
-    assert_eq!(shown(), ["1", "0", "0", "0"]);
+    assert_eq!(shown(), [1, 0, 0, 0, 0, 0]);
     let copy = question(&world.pass(LATER)[0]).0;
-    assert_eq!(shown(), ["1", "1", "0", "0"], "the copy");
+    assert_eq!(shown(), [1, 1, 0, 0, 0, 0], "the copy");
     world.end(copy, COMMIT);
     world.pass(LATER);
-    assert_eq!(shown(), ["0", "1", "0", "0"]);
+    assert_eq!(shown(), [0, 1, 0, 0, 1, 0]);
     world.half("", "b");
     world.parts.handlers.closed(world.peer.as_ref());
     for _ in 0..16 {
         world.pass(LATER);
     }
-    assert_eq!(shown(), ["0", "1", "15", "1"]);
+    assert_eq!(shown(), [0, 1, 15, 1, 1, 0]);
+    world.end(world.half("", "c"), ROLLBACK);
+    assert_eq!(shown()[4..], [1, 1]);
 }
 
 /// A recorded line: a step or a record, and its bytes.

@@ -21,13 +21,16 @@ pub use topic::{DataVersion, KvTable, MessageQueue, TopicConfig, TopicFilterType
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::ser::Formatter;
 use std::io;
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
+    /// serde would take its elements for the fields in their order, and nothing for all defaults; fastjson takes neither.
+    #[error("the body is a list, expected an object")]
+    List,
     /// There is none, and this request needs one.
     #[error("the request has no body")]
     Missing,
@@ -80,6 +83,10 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     if body.is_empty() {
         return Err(BodyError::Missing);
     }
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') && is_struct::<T>() {
+        return Err(BodyError::List);
+    }
     // serde would take {"$ref": …} for an object of which it knows no field. One look whether all of it is UTF-8 costs
     // less than one at each of its many short texts.
     if !contains(body, b"$ref")
@@ -93,6 +100,48 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
         return Ok(serde_json::from_value(dialect::resolve_references(&strict)?)?);
     }
     Ok(serde_json::from_str(&strict)?)
+}
+
+/// Whether values of this type are objects with fields.
+fn is_struct<T: DeserializeOwned>() -> bool {
+    matches!(T::deserialize(Kind), Err(KindError { is_struct: true }))
+}
+
+/// Has no value, and says in its error whether a struct was asked for.
+struct Kind;
+
+#[derive(Debug, thiserror::Error)]
+#[error("no value")]
+struct KindError {
+    is_struct: bool,
+}
+
+impl serde::de::Error for KindError {
+    fn custom<M: std::fmt::Display>(_: M) -> Self {
+        KindError { is_struct: false }
+    }
+}
+
+impl<'de> Deserializer<'de> for Kind {
+    type Error = KindError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, KindError> {
+        Err(KindError { is_struct: false })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, KindError> {
+        Err(KindError { is_struct: true })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -380,6 +429,17 @@ mod tests {
         addrs: BTreeMap<i64, String>,
         list: Vec<i32>,
         name: String,
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        for text in ["[]", " \n[{},[1],\"name\"]", "[{addrs:{}}]"] {
+            let read = read::<Sample>(text.as_bytes());
+            assert!(matches!(read, Err(BodyError::List)), "{text}: {read:?}");
+        }
+        assert_eq!(read::<Vec<i32>>(b" [1, 2]").unwrap(), [1, 2]);
+        assert_eq!(read::<serde_json::Value>(b"[]").unwrap(), serde_json::json!([]));
+        assert_eq!(read::<Option<Sample>>(b"null").unwrap(), None);
     }
 
     fn sample() -> Sample {

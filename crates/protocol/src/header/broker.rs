@@ -261,8 +261,8 @@ pub struct EndTransactionRequestHeader<'a> {
     pub commit_or_rollback: i32,
     /// The answer to a check.
     pub from_transaction_check: Option<bool>,
-    /// Message id of the client's making.
-    pub msg_id: Cow<'a, str>,
+    /// Message id of the client's making; nothing depends on it.
+    pub msg_id: Option<Cow<'a, str>>,
     /// Transaction id.
     pub transaction_id: Option<Cow<'a, str>>,
 }
@@ -287,6 +287,25 @@ pub struct CheckTransactionStateRequestHeader<'a> {
 pub struct ResumeCheckHalfMessageRequestHeader<'a> {
     /// Message id of the broker's making of a half message that was given up.
     pub msg_id: Option<Cow<'a, str>>,
+}
+
+/// UPDATE_AND_GET_GROUP_FORBIDDEN (353).
+#[derive(Debug, Clone, Header)]
+pub struct UpdateGroupForbiddenRequestHeader<'a> {
+    /// Group.
+    pub group: Cow<'a, str>,
+    /// Topic.
+    pub topic: Cow<'a, str>,
+    /// Whether the group may read it; none asks only.
+    pub readable: Option<bool>,
+}
+
+/// SET_COMMITLOG_READ_MODE (2004).
+#[derive(Debug, Clone, Header)]
+pub struct SetCommitLogReadModeRequestHeader<'a> {
+    /// 0 as the kernel likes, 1 only what is touched.
+    #[header(java = "READ_AHEAD_MODE")]
+    pub read_ahead_mode: Option<Cow<'a, str>>,
 }
 
 /// PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).

@@ -1,7 +1,7 @@
 //! UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200) and its list form (225), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
 //! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), DELETE_SUBSCRIPTIONGROUP (207),
 //! GET_CONSUME_STATS (208), GET_BROKER_CONSUME_STATS (317), GET_ALL_PRODUCER_INFO (328), QUERY_TOPICS_BY_CONSUMER (343),
-//! QUERY_SUBSCRIPTION_BY_CONSUMER (345), GET_SUBSCRIPTIONGROUP_CONFIG (352).
+//! QUERY_SUBSCRIPTION_BY_CONSUMER (345), GET_SUBSCRIPTIONGROUP_CONFIG (352), UPDATE_AND_GET_GROUP_FORBIDDEN (353).
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -15,19 +15,19 @@ use protocol::body::topic::TopicList;
 use protocol::header::broker::{
     ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsInBrokerHeader,
     GetConsumeStatsRequestHeader, GroupRequestHeader, ProducerGroupRequestHeader,
-    QuerySubscriptionByConsumerRequestHeader,
+    QuerySubscriptionByConsumerRequestHeader, UpdateGroupForbiddenRequestHeader,
 };
 use remoting::{Request, Responder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::Store;
 
 use super::topic::{queue, store_time};
-use super::{Error, answer_when_forgotten, answer_when_saved, refuse};
+use super::{Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, refuse};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::tables::{Change, Tables};
+use crate::tables::{Change, ConfigFile, SaveError, Tables};
 
 /// Told of groups that are not what they were.
 pub type AnswerWaiting = dyn Fn(&HashSet<&str>) + Send + Sync;
@@ -56,6 +56,14 @@ pub struct Group<D: Disk> {
 struct GroupConfigList {
     #[serde(default)]
     group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
+/// Answer to UPDATE_AND_GET_GROUP_FORBIDDEN.
+#[derive(Serialize)]
+struct GroupForbidden {
+    group: String,
+    readable: bool,
+    topic: String,
 }
 
 impl<D: Disk> Group<D> {
@@ -114,6 +122,62 @@ impl<D: Disk> Group<D> {
             Ok(None) => responder.ok(),
             Err(e) => refuse(responder, &e),
         }
+    }
+
+    /// UPDATE_AND_GET_GROUP_FORBIDDEN: whether a group may read a topic, after it was changed if that is asked for.
+    pub fn forbid(&self, request: Request, _: MayWait) {
+        let Request { frame, responder } = request;
+        match frame
+            .header()
+            .map_err(Error::Header)
+            .and_then(|h| self.forbid_one(&h))
+        {
+            Ok((answer, None)) => responder.body(&answer),
+            Ok((answer, Some(change))) => {
+                let now = self.clock.now_ms();
+                let then = Box::new(move |saved| match saved {
+                    Ok(()) | Err(SaveError::NotCopied) => responder.body(&answer),
+                    Err(e) => refuse(responder, &Error::NotSaved(e)),
+                });
+                let groups = &self.tables.groups;
+                groups
+                    .saver()
+                    .when_saved(change, now, now + SAVED_WITHIN_MS, then);
+            }
+            Err(e) => refuse(responder, &e),
+        }
+    }
+
+    fn forbid_one(
+        &self,
+        header: &UpdateGroupForbiddenRequestHeader<'_>,
+    ) -> Result<(GroupForbidden, Option<Change>), Error> {
+        let (group, topic) = (&*header.group, &*header.topic);
+        let groups = &self.tables.groups;
+        let mut change = None;
+        if let Some(readable) = header.readable {
+            if self.settings.load().is_slave() {
+                return Err(Error::Slave);
+            }
+            // Java forbids what there is not, for ever.
+            groups
+                .get(group)
+                .ok_or_else(|| Error::GroupUnknown(group.to_owned()))?;
+            self.tables
+                .topics
+                .get(topic)
+                .ok_or_else(|| Error::TopicUnknown(topic.to_owned()))?;
+            let changed = groups.forbid_reading(group, topic, !readable, self.clock.now_ms());
+            // What is so already may not be on disk yet.
+            change = Some(changed.unwrap_or_else(|| groups.saver().latest()));
+            (self.answer_waiting)(&HashSet::from([group]));
+        }
+        let answer = GroupForbidden {
+            group: group.to_owned(),
+            readable: !groups.forbids_reading(group, topic),
+            topic: topic.to_owned(),
+        };
+        Ok((answer, change))
     }
 
     /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.

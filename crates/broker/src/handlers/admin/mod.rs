@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod cleanup;
+pub mod cold;
 pub mod explain;
 pub mod group;
 pub mod ha;
@@ -37,6 +38,7 @@ pub struct Admin<D: Disk> {
     pub(crate) queue: queue::ConsumeQueue<D>,
     pub(crate) cleanup: cleanup::Cleanup<D>,
     pub(crate) stats: stats::BrokerStats,
+    pub(crate) cold: cold::Cold,
     pub(crate) acl: acl::AclRequests<D>,
     pub(crate) users: users::UserRequests<D>,
     pub(crate) explain: explain::Explain,

@@ -227,6 +227,16 @@ impl<D: Disk + Clone> Runtime<D> {
         ] {
             put(name, count.load(Ordering::Relaxed).to_string());
         }
+        let ends = checks.ends.counts();
+        for (name, count) in [
+            ("transactionsCommitted", ends.committed),
+            ("transactionsRolledBack", ends.rolled_back),
+            ("transactionsEndedAgain", ends.repeated),
+            ("transactionsEndedOtherwise", ends.contradicted),
+            ("transactionEndsRemembered", ends.remembered as u64),
+        ] {
+            put(name, count.to_string());
+        }
     }
 
     fn log(&self, settings: &Settings, put: &mut dyn FnMut(&str, String)) {

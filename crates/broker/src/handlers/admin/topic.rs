@@ -175,7 +175,7 @@ impl<D: Disk> Topic<D> {
                 if let Some(kind) = h.topic_filter_type {
                     let unknown = || {
                         Error::Value(format!(
-                            "topicFilterType[{kind}] is neither SINGLE_TAG nor MULTI_TAG"
+                            "topicFilterType = [{kind}] value invalid: it is neither SINGLE_TAG nor MULTI_TAG"
                         ))
                     };
                     config.topic_filter_type = TopicFilterType::from_text(&kind).ok_or_else(unknown)?;
@@ -334,7 +334,7 @@ impl<D: Disk> Topic<D> {
 
     /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER.
     pub fn system(&self, request: Request, _: MayWait) {
-        let topic_list = self.topics.system_topics().to_vec();
+        let topic_list = self.topics.system_topics();
         request.responder.body(&TopicList {
             topic_list,
             ..TopicList::default()

@@ -64,8 +64,11 @@ pub enum Error {
     GroupUnknown(String),
     #[error("the broker[{0}] sending transaction message is forbidden")]
     Transaction(String),
-    #[error("a batch may neither be delayed nor be part of a transaction")]
-    BatchKind,
+    #[error(
+        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {body_max}B, \
+         msg properties length limit 32KB. A batch may neither be delayed nor be part of a transaction"
+    )]
+    BatchKind { body_max: i32 },
     #[error("the batch body can not be split: {0}")]
     Batch(#[from] batch::BatchError),
     #[error("the batch has no message")]
@@ -134,7 +137,7 @@ impl Error {
             Error::Slave => response::SERVICE_NOT_AVAILABLE,
             Error::TopicUnknown { .. } => response::TOPIC_NOT_EXIST,
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Error::BatchKind
+            Error::BatchKind { .. }
             | Error::BatchEmpty
             | Error::ReservedQueue(_)
             | Error::TooLong { .. }
@@ -647,7 +650,9 @@ fn plan_batch<'a>(
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Error> {
     if delay_level(outer.wanted())? > 0 || sys_flag::transaction_type(flags) != 0 {
-        return Err(Error::BatchKind);
+        return Err(Error::BatchKind {
+            body_max: settings.store.max_message_size,
+        });
     }
     let mut shared = Vec::new();
     let with = [(names::CLUSTER, settings.broker.broker_cluster_name.as_str())];

@@ -13,9 +13,9 @@ use crate::delay::Delivery;
 use crate::dispatch::{Gate, Handlers};
 use crate::handlers::admin::limits::Limits;
 use crate::handlers::admin::{
-    Admin, acl::AclRequests, cleanup::Cleanup, explain::Explain, group::Group, ha::Ha, offset::Offset,
-    queue::ConsumeQueue, relay::Relay, reset::Reset, runtime::Runtime, settings::SettingsRequests,
-    stats::BrokerStats, topic::Topic, users::UserRequests,
+    Admin, acl::AclRequests, cleanup::Cleanup, cold::Cold, explain::Explain, group::Group, ha::Ha,
+    offset::Offset, queue::ConsumeQueue, relay::Relay, reset::Reset, runtime::Runtime,
+    settings::SettingsRequests, stats::BrokerStats, topic::Topic, users::UserRequests,
 };
 use crate::handlers::client::Client as ClientHandler;
 use crate::handlers::consumer_offset::ConsumerOffset;
@@ -125,6 +125,11 @@ impl<D: Disk + Clone> Builder<D> {
             },
             stats: BrokerStats {
                 stats: Arc::clone(&made.log.stats),
+            },
+            cold: Cold {
+                settings: Arc::clone(&self.settings),
+                cold: Arc::clone(&made.clients.cold),
+                clock: Arc::clone(&self.clock),
             },
             cleanup: Cleanup {
                 stats: Arc::clone(&made.log.stats),
