@@ -262,12 +262,11 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{ACCESS_KEY, SIGNATURE, SecretKey};
-    use bytes::Bytes;
+    use crate::requests::{self, bare as frame};
+    use crate::signature::ACCESS_KEY;
     use proptest::prelude::*;
+    use protocol::SerializeType;
     use protocol::code::request;
-    use protocol::encode::encode_frame;
-    use protocol::{Head, Language, SerializeType};
 
     const FILE: &str = "\
 globalWhiteRemoteAddresses: [10.1.1.1]
@@ -295,26 +294,9 @@ accounts:
         accounts
     }
 
-    fn frame(form: SerializeType, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Frame {
-        let head = Head {
-            code,
-            language: Language::Java,
-            version: 407,
-            opaque: 1,
-            flag: 0,
-            remark: None,
-            serialize_type: form,
-        };
-        let encoded = encode_frame(&head, fields, body).expect("small");
-        Frame::decode(Bytes::copy_from_slice(&encoded[4..])).expect("a frame")
-    }
-
     fn signed(key: &str, secret: &str, code: i32, fields: &[(&str, &str)], body: &[u8]) -> [Frame; 2] {
-        let mut fields = fields.to_vec();
-        fields.push((ACCESS_KEY, key));
-        let signature = SecretKey::new(secret).sign(fields.iter().copied(), [body]);
-        fields.push((SIGNATURE, signature.as_str()));
-        [SerializeType::Json, SerializeType::RocketMq].map(|form| frame(form, code, &fields, body))
+        [SerializeType::Json, SerializeType::RocketMq]
+            .map(|form| requests::signed(form, (key, secret), code, fields, body))
     }
 
     /// The verdict, the same for both forms of a header.

@@ -84,23 +84,9 @@ mod tests {
         assert_eq!(more, expected.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(format!("{credentials:?}"), "Credentials(rocketmq2)");
         let with_token = Credentials::from_tools("t", &format!("{tools}securityToken: tok\n"));
-        let fields = [
-            ("m", "false"),
-            ("k", "false"),
-            ("a", "pg"),
-            ("b", "topicB"),
-            ("c", "TBW102"),
-            ("d", "4"),
-            ("e", "0"),
-            ("f", "0"),
-            ("g", "1700000000000"),
-            ("h", "0"),
-            ("i", "KEYS\u{1}k1\u{2}TAGS\u{1}tagA\u{2}"),
-            ("j", "0"),
-        ];
         let mut other = with_token.expect("yaml").expect("an account");
         other.access_key = "RocketMQ".to_owned();
-        let more = other.sign(&fields, &[b"hel", b"lo"]);
+        let more = other.sign(&crate::requests::SEND, &[b"hel", b"lo"]);
         assert_eq!(
             more.last().map(|field| field.1.as_str()),
             Some("WophtTWxv017gqbCi5Tt/gFSAyw=")

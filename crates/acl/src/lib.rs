@@ -27,6 +27,8 @@ mod migration;
 mod need;
 mod permission;
 mod policy;
+#[cfg(test)]
+mod requests;
 mod signature;
 mod target;
 mod users;

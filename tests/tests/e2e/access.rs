@@ -1,9 +1,10 @@
 //! Access control: ours beside Java's own broker, request by request; real clients with their hooks; Java's tools.
 
 use crate::check::*;
+use crate::replication::eventually;
 use acl::Credentials;
 use cluster::{
-    Answer, Broker, Client, Event, Flavour, Language, NameServer, Wire, free_port, java_mqadmin,
+    Answer, Broker, Client, Event, Flavour, Jvm, Language, NameServer, Wire, free_port, java_mqadmin,
     java_mqadmin_session, our_program,
 };
 use std::fs;
@@ -43,6 +44,10 @@ struct Guarded {
 
 impl Guarded {
     fn new(flavours: &[(Flavour, &str)]) -> Guarded {
+        Guarded::tuned(flavours, &[])
+    }
+
+    fn tuned(flavours: &[(Flavour, &str)], more: &[(&str, &str)]) -> Guarded {
         let dir = tempfile::Builder::new()
             .prefix("rocketmq-e2e-")
             .tempdir()
@@ -54,7 +59,7 @@ impl Guarded {
                 let conf = dir.path().join(name).join("conf");
                 fs::create_dir_all(&conf).unwrap();
                 fs::write(conf.join("plain_acl.yml"), ACCOUNTS).unwrap();
-                let tuning = [("aclEnable", "true")];
+                let tuning = [&[("aclEnable", "true")], more].concat();
                 Broker::start(*flavour, dir.path(), name, &namesrv.address(), &tuning)
             })
             .collect();
@@ -63,6 +68,31 @@ impl Guarded {
             namesrv,
             dir,
         }
+    }
+
+    /// A slave of the first broker, which signs what it asks its master.
+    fn slave(&self) -> Broker {
+        let conf = self.dir.path().join("slave/conf");
+        fs::create_dir_all(&conf).unwrap();
+        fs::write(conf.join("plain_acl.yml"), ACCOUNTS).unwrap();
+        let tuning = [
+            ("aclEnable", "true"),
+            ("brokerRole", "SLAVE"),
+            ("brokerId", "1"),
+            (
+                "innerClientAuthenticationCredentials",
+                r#"{"accessKey":"adminuser","secretKey":"12345678"}"#,
+            ),
+        ];
+        let (kind, name) = ((Flavour::Ours, Jvm::Small), self.brokers[0].name.as_str());
+        Broker::start_in(
+            "slave",
+            kind,
+            self.dir.path(),
+            name,
+            &self.namesrv.address(),
+            &tuning,
+        )
     }
 
     fn client(&self, language: Language, command: &str, options: &[(&str, &str)]) -> Client {
@@ -366,6 +396,84 @@ fn hooks(language: Language) {
     );
     consumer.wait_count("received", 40, LONG);
     consumer.stop();
+}
+
+/// What is acknowledged has a slave; when the master is gone the slave serves who has signed, and refuses others.
+#[test]
+fn a_guarded_pair() {
+    let mut guarded = Guarded::tuned(&[(Flavour::Ours, "broker-a")], &[("brokerRole", "SYNC_MASTER")]);
+    let slave = guarded.slave();
+    let admin = Some(("adminuser", "12345678"));
+    let send = |count: &str| {
+        let options = [USER[0], USER[1], ("topic", "Allowed"), ("count", count)];
+        guarded.client(JAVA_4, "send", &options).finish(LONG)
+    };
+    eventually("a slave is in sync", || {
+        let sent = send("1");
+        of(&sent, "sent").iter().any(|event| event.status == "SEND_OK")
+    });
+    let sent = send("20");
+    assert_eq!(of(&sent, "sent").len(), 20, "{:?}", errors(&sent));
+    assert!(of(&sent, "sent").iter().all(|event| event.status == "SEND_OK"));
+    // Its topics come over the signed connection.
+    eventually("the slave has the topic", || {
+        let topics = asked(&slave, admin, 21, &[], "");
+        String::from_utf8_lossy(&topics.body).contains("Allowed")
+    });
+    guarded.brokers[0].kill();
+    let consumer = guarded.client(
+        JAVA_4,
+        "consume",
+        &[USER[0], USER[1], ("topic", "Allowed"), ("group", "anygroup")],
+    );
+    consumer.wait_count("received", 21, LONG);
+    consumer.stop();
+    let pull = [
+        ("consumerGroup", "deniedgroup"),
+        ("topic", "Allowed"),
+        ("queueId", "0"),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "1"),
+        ("sysFlag", "0"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "0"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+    ];
+    for (who, text) in [
+        (None, "No accessKey is configured"),
+        (
+            Some(("RocketMQ", "12345678")),
+            "No default permission for group:deniedgroup",
+        ),
+        (
+            Some(("RocketMQ", "wrongsecret")),
+            "Check signature failed for accessKey=RocketMQ",
+        ),
+    ] {
+        let refused = asked(&slave, who, 11, &pull, "");
+        assert!(refused.remark().contains(text), "{}", refused.remark());
+    }
+}
+
+/// Behind a balancer the client's address is the one that is white or not.
+#[test]
+fn a_balancers_client_has_its_own_address() {
+    let balanced = Guarded::tuned(
+        &[(Flavour::Ours, "broker-a")],
+        &[("proxyProtocolNetworks", "127.0.0.1")],
+    );
+    let plain = Guarded::new(&[(Flavour::Ours, "broker-a")]);
+    let ask = |guarded: &Guarded, client: &str| {
+        let mut wire = Wire::connect(&guarded.brokers[0].address()).unwrap();
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 5555 10911\r\n");
+        wire.write(header.as_bytes()).unwrap();
+        wire.ask(28, &[], b"").map(|answer| answer.code())
+    };
+    assert_eq!(ask(&balanced, "10.10.103.7").unwrap(), 0);
+    assert_eq!(ask(&balanced, "10.10.104.7").unwrap(), 1);
+    // Nobody may say so who is not listed.
+    assert!(ask(&plain, "10.10.103.7").is_err());
 }
 
 #[test]

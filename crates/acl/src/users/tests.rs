@@ -1,10 +1,8 @@
 use super::*;
 use crate::policy::Kind;
-use crate::signature::{ACCESS_KEY, SIGNATURE};
-use bytes::Bytes;
+use crate::requests;
+use protocol::SerializeType;
 use protocol::code::request;
-use protocol::encode::encode_frame;
-use protocol::{Head, Language, SerializeType};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -52,24 +50,11 @@ fn rules(authentication: bool, authorization: bool) -> Rules {
 }
 
 fn frame(who: Option<(&str, &str)>, code: i32, fields: &[(&str, &str)], body: &str) -> Frame {
-    let mut fields = fields.to_vec();
-    let signature;
-    if let Some((name, password)) = who {
-        fields.push((ACCESS_KEY, name));
-        signature = SecretKey::new(password).sign(fields.iter().copied(), [body.as_bytes()]);
-        fields.push((SIGNATURE, signature.as_str()));
+    let (form, body) = (SerializeType::Json, body.as_bytes());
+    match who {
+        Some(who) => requests::signed(form, who, code, fields, body),
+        None => requests::bare(form, code, fields, body),
     }
-    let head = Head {
-        code,
-        language: Language::Java,
-        version: 453,
-        opaque: 1,
-        flag: 0,
-        remark: None,
-        serialize_type: SerializeType::Json,
-    };
-    let encoded = encode_frame(&head, fields.as_slice(), body.as_bytes()).expect("small");
-    Frame::decode(Bytes::copy_from_slice(&encoded[4..])).expect("a frame")
 }
 
 const ALICE: Option<(&str, &str)> = Some(("alice", "pw-alice"));
