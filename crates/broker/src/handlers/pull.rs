@@ -383,9 +383,10 @@ impl<D: Disk> Pull<D> {
                 times: 1,
             };
             let queue = (&*header.topic, header.queue_id);
-            self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
-            let next = read.next_begin_offset.0;
-            self.stats.items.pulled(&header.consumer_group, queue, next);
+            let next = Some(read.next_begin_offset.0);
+            self.stats
+                .items
+                .got_up_to(&header.consumer_group, queue, flow, took_ms, next);
         }
         if pass == Pass::First && header.sys_flag & flag::COMMIT_OFFSET != 0 {
             self.commit(&header);
