@@ -36,6 +36,7 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
             false => target,
         },
         levels: &loaded.settings.log.log_levels,
+        json: loaded.settings.log.log_format == "json",
         modules: MODULES,
     });
     loaded.report.announce();

@@ -1,4 +1,4 @@
-//! Lines as RocketMQ's logback pattern makes them: `%d{yyy-MM-dd HH:mm:ss,GMT+8} %p %t - %m%n`.
+//! Lines as RocketMQ's logback pattern makes them: `%d{yyy-MM-dd HH:mm:ss,GMT+8} %p %t - %m%n`; or a JSON object each.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -12,23 +12,54 @@ use tracing_subscriber::registry::LookupSpan;
 /// RocketMQ's log files are in GMT+8 wherever they are written.
 const ROCKETMQS: Offset = Offset::constant(8);
 
-/// Formats events as `2024-05-01 12:00:00 INFO broker-a/main - message`.
-pub(crate) struct JavaLines {
+/// Formats events as `2024-05-01 12:00:00 INFO broker-a/main - message`, or as JSON.
+pub(crate) struct Lines {
     zone: TimeZone,
     /// What stands before the thread: the broker's name and a slash, or nothing.
     who: String,
+    json: bool,
 }
 
-impl JavaLines {
+impl Lines {
     /// Lines in a zone; `who` writes them.
-    pub(crate) fn new(zone: TimeZone, who: Option<&str>) -> JavaLines {
+    pub(crate) fn new(zone: TimeZone, who: Option<&str>, json: bool) -> Lines {
         // One word: whoever reads these files splits them at blanks.
         let word = |name: &str| name.split_whitespace().collect::<Vec<_>>().join("_");
-        JavaLines {
+        Lines {
             zone,
             who: who.map_or_else(String::new, |name| format!("{}/", word(name))),
+            json,
         }
     }
+
+    /// Writes one object.
+    fn write_json(&self, out: &mut impl fmt::Write, now: Timestamp, line: &Line<'_>) -> fmt::Result {
+        let time = now
+            .to_zoned_datetime(self.zone.clone())
+            .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
+        write!(out, "{{\"time\":\"{time}\",\"level\":\"{}\"", line.level)?;
+        if let Some(who) = self.who.strip_suffix('/') {
+            write!(out, ",\"broker\":{}", json(who))?;
+        }
+        let (thread, module, message) = (json(line.thread), json(line.module), json(line.message));
+        writeln!(
+            out,
+            ",\"thread\":{thread},\"module\":{module},\"message\":{message}}}"
+        )
+    }
+}
+
+/// What an event says.
+struct Line<'a> {
+    level: tracing::Level,
+    thread: &'a str,
+    module: &'a str,
+    message: &'a str,
+}
+
+/// A text as JSON has it.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// A zone as `ROCKETMQ_LOG_ZONE` names it: `+08:00`, `+8`, `-0330`, `Z`, `Europe/Berlin`. Nothing is RocketMQ's GMT+8.
@@ -69,7 +100,7 @@ fn offset_secs(text: &str) -> Option<i32> {
     (hours <= 18 && minutes < 60).then_some(if sign == "-" { -secs } else { secs })
 }
 
-impl<S, N> FormatEvent<S, N> for JavaLines
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -81,18 +112,22 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let thread = std::thread::current();
-        write_date(&mut out, self.zone.to_datetime(Timestamp::now()))?;
-        write!(
-            out,
-            " {} {}{} - ",
-            event.metadata().level(),
-            self.who,
-            thread.name().unwrap_or("thread")
-        )?;
+        let thread = thread.name().unwrap_or("thread");
         let mut text = String::new();
         context
             .field_format()
             .format_fields(Writer::new(&mut text), event)?;
+        if self.json {
+            let line = Line {
+                level: *event.metadata().level(),
+                thread,
+                module: event.metadata().target(),
+                message: &text,
+            };
+            return self.write_json(&mut out, Timestamp::now(), &line);
+        }
+        write_date(&mut out, self.zone.to_datetime(Timestamp::now()))?;
+        write!(out, " {} {}{} - ", event.metadata().level(), self.who, thread)?;
         write_one_line(&mut out, &text)?;
         writeln!(out)
     }
@@ -134,6 +169,27 @@ mod tests {
         let mut line = String::new();
         write_one_line(&mut line, "a\nb\r\u{1b}[31m\tc").unwrap();
         assert_eq!(line, "a\\nb\\r\\u{1b}[31m\tc");
+    }
+
+    #[test]
+    fn a_line_of_json() {
+        let lines = Lines::new(zone("+02:00").unwrap(), Some("broker-a"), true);
+        let line = Line {
+            level: tracing::Level::WARN,
+            thread: "worker-1",
+            module: "broker::run",
+            message: "a \"name\"\nof two lines",
+        };
+        let mut text = String::new();
+        let at = Timestamp::from_millisecond(1_711_843_199_007).unwrap();
+        lines.write_json(&mut text, at, &line).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected = serde_json::json!({
+            "time": "2024-03-31T01:59:59.007+02:00", "level": "WARN", "broker": "broker-a",
+            "thread": "worker-1", "module": "broker::run", "message": "a \"name\"\nof two lines",
+        });
+        assert_eq!(read, expected);
     }
 
     fn shown(zone_text: &str, secs: i64) -> String {
@@ -185,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_word() {
-        let who = |name| JavaLines::new(TimeZone::UTC, name).who;
+        let who = |name| Lines::new(TimeZone::UTC, name, false).who;
         assert_eq!(who(None), "");
         assert_eq!(who(Some("broker-a")), "broker-a/");
         assert_eq!(who(Some(" my broker\n")), "my_broker/");

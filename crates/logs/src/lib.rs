@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "log files are this crate's")]
 
+mod count;
 mod format;
 mod levels;
 mod limit;
@@ -16,6 +17,7 @@ mod section;
 mod spool;
 mod target;
 
+pub use count::{Counts, counts};
 pub use levels::{BadLevel, Levels};
 pub use limit::Limit;
 pub use rolling::{Rolling, Rotation};
@@ -51,6 +53,8 @@ pub struct Setup<'a> {
     pub target: Target,
     /// Levels that the settings give; empty: what `ROCKETMQ_LOG` says, `info` without it.
     pub levels: &'a str,
+    /// Each line is a JSON object.
+    pub json: bool,
     /// Modules that log, so that a mistyped one is noticed.
     pub modules: &'static [&'static str],
 }
@@ -92,12 +96,15 @@ pub fn init(setup: &Setup<'_>) {
     let file = sink.file();
     let (filter, handle) = reload::Layer::new(levels.filter());
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(format::JavaLines::new(zone, setup.who))
+        .event_format(format::Lines::new(zone, setup.who, setup.json))
         .with_ansi(false)
         // It would print to a stderr that may be as full as the log, and panic there. `Rolling` counts what it loses.
         .log_internal_errors(false)
         .with_writer(sink);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(count::Counted);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         complain("warning: logging was started twice; the first one stays");
         return;

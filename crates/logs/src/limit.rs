@@ -44,6 +44,7 @@ impl Limit {
             Some(self.dropped.swap(0, Ordering::Relaxed))
         } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            crate::count::held_back();
             None
         }
     }

@@ -24,6 +24,7 @@ fn a_log_is_changed_while_it_is_written() {
         rotation: Rotation::BROKER,
         target: Target::Dir(dir.path().to_owned()),
         levels: "info,log=warn",
+        json: false,
         modules: &["log", "logs"],
     });
     let thread = "broker-a/a_log_is_changed_while_it_is_written";

@@ -23,6 +23,7 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
         rotation: Rotation::NAMESRV,
         target: Target::choose(launch.log_to.as_deref()),
         levels: &loaded.settings.log.log_levels,
+        json: loaded.settings.log.log_format == "json",
         modules: MODULES,
     });
     loaded.report.announce();

@@ -61,6 +61,18 @@ impl Source for ProcessFigures {
             "Lines of the log that were dropped because what they are written to does not keep up.",
         )
         .value(&[], logs::dropped() as f64);
+        let counts = logs::counts();
+        let mut family = to.counter(
+            "rocketmq_log_lines_total",
+            "Lines of the log that tell of something wrong, by level.",
+        );
+        family.value(&[("level", "error")], counts.errors as f64);
+        family.value(&[("level", "warn")], counts.warnings as f64);
+        to.counter(
+            "rocketmq_log_lines_held_back_total",
+            "Lines that were held back because the same was said within the second.",
+        )
+        .value(&[], counts.held_back as f64);
     }
 }
 

@@ -481,3 +481,16 @@ fn a_scrape_of_many_topics_and_groups_holds_up_nobody() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(longest < took / 2, "a request waited {longest:?} of {took:?}");
 }
+
+#[test]
+fn a_log_of_json() {
+    let cluster = Cluster::start(&[("logFormat", "json")]);
+    let line = cluster.broker.process.wait_for("a line of JSON", WITHIN, |line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let message = line["message"].as_str()?;
+        message.contains("metrics and health are at").then_some(line)
+    });
+    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["broker"], "broker-a");
+    assert!(line["time"].as_str().unwrap().ends_with("+08:00"), "{line}");
+}

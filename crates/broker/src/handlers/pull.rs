@@ -460,9 +460,10 @@ impl<D: Disk> Pull<D> {
                 times: 1,
             };
             let queue = (&*header.topic, header.queue_id);
-            self.stats.items.got(&header.consumer_group, queue, flow, took_ms);
-            let next = read.next_begin_offset.0;
-            self.stats.items.pulled(&header.consumer_group, queue, next);
+            let next = Some(read.next_begin_offset.0);
+            self.stats
+                .items
+                .got_up_to(&header.consumer_group, queue, flow, took_ms, next);
             if way.counts_cold {
                 let bytes = read.bytes.cast_signed();
                 self.cold.note(&header.consumer_group, bytes, started_ms);

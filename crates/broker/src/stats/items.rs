@@ -401,11 +401,26 @@ impl StatsItems {
     }
 
     /// Counts what a group has got of a topic, and how long that took.
-    pub fn got(&self, group: &str, (topic, queue_id): (&str, i32), flow: Flowed, took_ms: u64) {
+    pub fn got(&self, group: &str, queue: (&str, i32), flow: Flowed, took_ms: u64) {
+        self.got_up_to(group, queue, flow, took_ms, None);
+    }
+
+    /// The same, and notes how far the group has pulled the queue.
+    pub fn got_up_to(
+        &self,
+        group: &str,
+        (topic, queue_id): (&str, i32),
+        flow: Flowed,
+        took_ms: u64,
+        next: Option<i64>,
+    ) {
         self.broker_get.add(flow.messages, 0);
         let Some(entry) = self.pair(group, topic) else {
             return;
         };
+        if let Some(next) = next {
+            self.note_pulled(&entry, queue_id, next);
+        }
         entry.flow.get_or_init(Flow::default).add(flow);
         let queue_id = if self.detail { queue_id } else { 0 };
         if let Some(known) = entry.latency.read().get(&queue_id) {
@@ -418,11 +433,7 @@ impl StatsItems {
         }
     }
 
-    /// Notes how far a group has pulled a queue.
-    pub fn pulled(&self, group: &str, (topic, queue_id): (&str, i32), next: i64) {
-        let Some(entry) = self.pair(group, topic) else {
-            return;
-        };
+    fn note_pulled(&self, entry: &Entry, queue_id: i32, next: i64) {
         if let Some(known) = entry.pulled.read().get(&queue_id) {
             return known.store(next, Relaxed);
         }
