@@ -24,6 +24,7 @@ mod bad_input;
 mod check;
 mod config_files;
 mod consumers;
+mod features;
 mod filters;
 mod first_hour;
 mod full_disk;

@@ -34,6 +34,7 @@ import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageAccessor;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.RPCHook;
@@ -89,7 +90,12 @@ public final class Driver {
     }
 
     private DefaultMQProducer producer() throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer(get("group", "e2e_producer"), hook());
+        // What 5.x reads when a producer is made: ZLIB, LZ4, ZSTD.
+        if (options.containsKey("compress")) {
+            System.setProperty("rocketmq.message.compressType", options.get("compress"));
+        }
+        boolean trace = get("trace", "no").equals("yes");
+        DefaultMQProducer producer = new DefaultMQProducer(get("group", "e2e_producer"), hook(), trace, null);
         producer.setUseTLS(Boolean.parseBoolean(get("tls", "false")));
         producer.setNamesrvAddr(options.get("ns"));
         producer.setInstanceName(get("instance", "producer"));
@@ -121,6 +127,10 @@ public final class Driver {
         }
         if (options.containsKey("delay")) {
             message.setDelayTimeLevel(number("delay", 0));
+        }
+        if (options.containsKey("light")) {
+            // What users may not set themselves.
+            MessageAccessor.putProperty(message, "INNER_MULTI_DISPATCH", options.get("light"));
         }
         if (options.containsKey("numbered")) {
             message.putUserProperty("number", Integer.toString(number));
@@ -211,6 +221,10 @@ public final class Driver {
                 }
             }
             default -> throw new IllegalArgumentException(get("mode", ""));
+        }
+        if (options.containsKey("linger")) {
+            // What it does by the way is not lost with it.
+            waitForStdin();
         }
         producer.shutdown();
     }
@@ -373,7 +387,8 @@ public final class Driver {
 
     private void consume() throws Exception {
         DefaultMQPushConsumer consumer =
-            new DefaultMQPushConsumer(get("group", "e2e_consumer"), hook(), new AllocateMessageQueueAveragely());
+            new DefaultMQPushConsumer(get("group", "e2e_consumer"), hook(), new AllocateMessageQueueAveragely(),
+                get("trace", "no").equals("yes"), null);
         consumer.setUseTLS(Boolean.parseBoolean(get("tls", "false")));
         consumer.setNamesrvAddr(options.get("ns"));
         consumer.setInstanceName(get("instance", "consumer"));
