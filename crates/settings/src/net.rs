@@ -61,7 +61,7 @@ settings! {
         java "serverHandshakesMax", since "only here", applies AtStart, range 0..=i32::MAX;
     /// Wrong signatures of one account from one address within `signatureFailuresSeconds` that are looked at; requests of this account
     /// from there are refused until these are over. 0: all are looked at.
-    signature_failures_max: i32 = 100,
+    signature_failures_max: i32 = 0,
         java "signatureFailuresMax", since "only here", applies AtStart, range 0..=i32::MAX;
     /// How long wrong signatures count, from the first of them.
     signature_failures_seconds: i32 = 60,
