@@ -6,7 +6,8 @@
 //! place in any queue. A note goes when the log has lost all below its position.
 //!
 //! A slave notes its master's deletions before its log has come there ([`crate::Store::match_deletions`]). The file has such a note up
-//! to the log's durable end only, and is written again as the log comes: another broker may take the store over and append there.
+//! to the log's durable end only, and is written again with each sync of what comes: another broker may take the store over and append
+//! there.
 //!
 //! The file `deletedTopics` in the store root has a line for each topic, sealed by a checksum ([`crate::sealed`]):
 //!
@@ -25,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Most notes that are kept; the oldest goes for a new one.
 const NOTES_MAX: usize = 1 << 16;
@@ -41,6 +42,8 @@ pub(crate) struct Deletions {
     version: AtomicU64,
     /// The version that the file has, `None` if notes reach further than it says; held while it is written.
     saved: Mutex<Option<u64>>,
+    /// Notes reach further than the file says.
+    ahead: AtomicBool,
 }
 
 impl Deletions {
@@ -55,6 +58,7 @@ impl Deletions {
             notes: RwLock::new(notes.flatten().unwrap_or_default()),
             version: AtomicU64::new(u64::from(is_damaged)),
             saved: Mutex::new(Some(0)),
+            ahead: AtomicBool::new(false),
         };
         Ok((deletions, is_damaged))
     }
@@ -114,6 +118,11 @@ impl Deletions {
         }
     }
 
+    /// Does the file have a note only as far as the log was durable, not to its own position?
+    pub(crate) fn are_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Acquire)
+    }
+
     /// Writes the file if it is not as it should be. The log is durable up to `durable`.
     pub(crate) fn save<D: Disk>(&self, disk: &D, durable: i64) -> disk::Result<()> {
         let mut saved = self.saved.lock();
@@ -132,6 +141,7 @@ impl Deletions {
             false => disk.write_small(&self.path, &seal(text), false)?,
         }
         *saved = is_whole.then_some(version);
+        self.ahead.store(!is_whole, Ordering::Release);
         Ok(())
     }
 }

@@ -483,6 +483,12 @@ impl<D: Disk> Store<D> {
         if self.settings.flush_type == FlushType::Sync {
             self.portions.fetch_add(1, Ordering::Relaxed);
         }
+        // What a slave's log has reached now: were the store a master's next, deleted messages would have places again.
+        if self.deletions.are_ahead()
+            && let Err(error) = self.deletions.save(&self.disk, target)
+        {
+            tracing::warn!(%error, "notes of deleted topics are not written; the next sync of the commitlog does it");
+        }
         Ok(PhysicalOffset(target))
     }
 
