@@ -80,6 +80,21 @@ impl ColdLog {
         }
     }
 
+    /// The answer that shows that a group has read enough. The two pulls of a try may lie in two windows.
+    async fn pull_until(
+        &self,
+        group: &'static str,
+        is_limited: impl Fn(&Frame, Duration) -> bool,
+    ) -> (Frame, Duration) {
+        for _ in 0..4 {
+            let (answer, took) = self.pull_twice(group).await;
+            if is_limited(&answer, took) {
+                return (answer, took);
+            }
+        }
+        panic!("{group} is not limited");
+    }
+
     async fn info(&self) -> Value {
         let answer = self
             .fixture
@@ -116,9 +131,9 @@ async fn a_group_that_has_read_enough_waits() {
             "coldDataFlowControlEnable=true\ncgColdReadThreshold=700000",
         )
         .await;
-    let (answer, took) = log.pull_twice("g").await;
+    let waits = |_: &Frame, took| took >= Duration::from_secs(1);
+    let (answer, _) = log.pull_until("g", waits).await;
     assert_eq!(answer.code, response::SUCCESS);
-    assert!(took >= Duration::from_secs(1), "{took:?}: it waits for a second");
     assert_eq!(records(&answer.body).len(), 1);
     let info = log.info().await;
     let read = info["runtimeTable"]["g"]["lastColdReadTimeMills"]
@@ -138,12 +153,9 @@ async fn a_group_that_has_read_enough_waits() {
 
     let large = "cgColdReadThreshold=100000000\nglobalColdReadThreshold=700000";
     settings.set(&log.fixture, large).await;
-    let (answer, took) = log.pull_twice("h").await;
+    // All together have read enough.
+    let (answer, _) = log.pull_until("h", waits).await;
     assert_eq!(records(&answer.body).len(), 1);
-    assert!(
-        took >= Duration::from_secs(1),
-        "{took:?}: all together have read enough"
-    );
 }
 
 #[tokio::test]
@@ -157,7 +169,8 @@ async fn pushed_messages_are_refused_for_a_while() {
         .ask(request::HEART_BEAT, &(), heartbeat("c", "pushed", "T"))
         .await;
     assert_eq!(beat.code, response::SUCCESS);
-    let (answer, _) = log.pull_twice("pushed").await;
+    let is_refused = |answer: &Frame, _| answer.code == response::SYSTEM_BUSY;
+    let (answer, _) = log.pull_until("pushed", is_refused).await;
     assert_eq!(refused(&answer), BUSY);
 
     let set = request::UPDATE_COLD_DATA_FLOW_CTR_CONFIG;
@@ -179,7 +192,8 @@ async fn pushed_messages_are_refused_for_a_while() {
 
     let remove = request::REMOVE_COLD_DATA_FLOW_CTR_CONFIG;
     assert_eq!(log.change(remove, "pushed").await.code, response::SUCCESS);
-    let (answer, _) = log.pull_twice("pushed").await;
+    let is_refused = |answer: &Frame, _| answer.code == response::SYSTEM_BUSY;
+    let (answer, _) = log.pull_until("pushed", is_refused).await;
     assert_eq!(refused(&answer), BUSY);
 }
 
