@@ -64,6 +64,8 @@ impl<D: Disk> State<D> {
         for level in parts.limits.levels() {
             let _ = writeln!(page, "limit {}: {level}", level.name);
         }
+        let slow = parts.limits.traffic.metrics.slow.count();
+        let _ = writeln!(page, "{slow} slow requests");
         let panics = self.task_panics.load(Ordering::Relaxed);
         let _ = writeln!(page, "{panics} panics of tasks");
         page

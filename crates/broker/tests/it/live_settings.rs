@@ -19,10 +19,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::fixture::*;
 use crate::name_servers::{Reply, Scripted, count, wait_until};
-use crate::registration::name_server;
+use crate::registration::{list, name_server};
 use crate::{
-    cold_reads, filters, groups, live_flush, live_retention, name_servers, replies, slaves, sync_flush,
-    transactions,
+    cold_reads, drain, filters, groups, live_flush, live_retention, name_servers, replies, slaves,
+    sync_flush, transactions,
 };
 
 /// Longer than a client of these tests waits for an answer.
@@ -52,6 +52,8 @@ const TESTED: &[&[&str]] = &[
     &groups::SLOW,
     &replies::STORED,
     &cold_reads::LIVE,
+    &drain::DRAIN,
+    &SLOW_REQUESTS,
 ];
 
 #[test]
@@ -69,6 +71,32 @@ fn every_live_setting_is_tested() {
     live.sort_unstable();
     tested.sort_unstable();
     assert_eq!(tested, live);
+}
+
+const SLOW_REQUESTS: [&str; 1] = ["slowRequestMillis"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_slow_changes_at_once() {
+    let fixture = Fixture::new(|_| {}).await;
+    let changes = Tested::new(&SLOW_REQUESTS);
+    let make = async |from: usize| {
+        let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+        let made = fixture.ask(code, &(), list(from, from + 10_000)).await;
+        assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+    };
+    let count = || {
+        let page = fixture.broker.as_ref().unwrap().state().page();
+        let line = page.lines().find(|line| line.ends_with(" slow requests"));
+        line.and_then(|line| line.split(' ').next()?.parse::<u64>().ok())
+            .unwrap()
+    };
+    changes.set(&fixture, "slowRequestMillis=600000").await;
+    make(0).await;
+    assert_eq!(count(), 0);
+    // Ten thousand topics are not read, made and saved in that.
+    changes.set(&fixture, "slowRequestMillis=1").await;
+    make(10_000).await;
+    assert!(count() > 0);
 }
 
 const LONGEST: [&str; 1] = ["maxMessageSize"];

@@ -8,6 +8,7 @@ mod config_files;
 mod cves;
 mod delay_offset;
 mod deletion;
+mod drain;
 mod every_code;
 mod faults;
 mod filters;

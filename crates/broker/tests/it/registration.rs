@@ -41,7 +41,7 @@ fn name(i: usize) -> String {
     format!("topic_{i:06}_{}", "x".repeat(80))
 }
 
-fn list(from: usize, to: usize) -> String {
+pub(crate) fn list(from: usize, to: usize) -> String {
     let topics: Vec<String> = (from..to)
         .map(|i| {
             format!(
