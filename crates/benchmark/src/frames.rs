@@ -7,7 +7,9 @@ use protocol::SerializeType;
 use protocol::code::request;
 use protocol::encode::encode_request;
 use protocol::header::Short;
-use protocol::header::broker::{PullMessageRequestHeader, SendMessageRequestHeader};
+use protocol::header::broker::{
+    EndTransactionRequestHeader, PullMessageRequestHeader, SendMessageRequestHeader,
+};
 
 /// Opaques are this plus the number of a slot, so that all have as many digits.
 pub(crate) const OPAQUE: i32 = 1_000_000_000;
@@ -18,6 +20,12 @@ const KEY_DIGITS: usize = 10;
 const PART: &str = "region\u{1}north\u{2}part\u{1}00";
 /// Lets one of a hundred messages through.
 pub(crate) const ONE_PART: &str = "region IS NOT NULL AND part BETWEEN 7 AND 7";
+/// Group of all producers.
+const PRODUCER: &str = "benchmark_producer";
+/// The sysFlag of a half message.
+const HALF: i32 = 4;
+/// `commitOrRollback` of a commit.
+const COMMIT: i32 = 8;
 /// Where a record has the length of its body (RocketMQ 4.9.8, CommitLog, IPv4 hosts).
 const BODY_LEN_AT: usize = 84;
 
@@ -45,6 +53,8 @@ pub(crate) struct SendShape<'a> {
     pub(crate) delay_level: Option<u32>,
     /// Messages have the properties that [`ONE_PART`] is about.
     pub(crate) has_parts: bool,
+    /// Half messages of transactions.
+    pub(crate) is_half: bool,
 }
 
 impl SendFrame {
@@ -57,6 +67,9 @@ impl SendFrame {
         if shape.has_parts {
             own.push_str(&format!("\u{2}{PART}"));
         }
+        if shape.is_half {
+            own.push_str(&format!("\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}{PRODUCER}"));
+        }
         let is_batch = shape.batch > 1;
         let (code, body, properties) = if is_batch {
             let mut chain = Vec::new();
@@ -68,12 +81,12 @@ impl SendFrame {
             (request::SEND_MESSAGE_V2, body, own)
         };
         let header = SendMessageRequestHeader {
-            producer_group: Some("benchmark_producer".into()),
+            producer_group: Some(PRODUCER.into()),
             topic: shape.topic.into(),
             default_topic: Some("TBW102".into()),
             default_topic_queue_nums: Some(4),
             queue_id,
-            sys_flag: Some(0),
+            sys_flag: Some(if shape.is_half { HALF } else { 0 }),
             born_timestamp: now_ms(),
             flag: Some(0),
             properties: Some(&properties),
@@ -164,6 +177,22 @@ pub(crate) fn push_pull(out: &mut Vec<u8>, topic: &str, slot: usize, queue_id: i
         &header,
         0,
     );
+}
+
+/// Appends the commit of a half message, which stands at this offset of the half queue and this position of the log.
+pub(crate) fn push_commit(out: &mut Vec<u8>, slot: usize, offset: i64, position: i64) {
+    let header = EndTransactionRequestHeader {
+        producer_group: PRODUCER.into(),
+        tran_state_table_offset: offset,
+        commit_log_offset: position,
+        commit_or_rollback: COMMIT,
+        from_transaction_check: Some(false),
+        msg_id: Some(KEY.into()),
+        transaction_id: Some(KEY.into()),
+    };
+    let opaque = OPAQUE + slot as i32;
+    let json = SerializeType::Json;
+    encode_request(out, json, request::END_TRANSACTION, opaque, false, &header, 0);
 }
 
 fn now_ms() -> i64 {
@@ -258,6 +287,15 @@ impl<'a> Answer<'a> {
         self.header.get(at + mark.len()..).map(leading_number)
     }
 
+    /// Where in the log the message stands that a send's answer names: the last 16 hexadecimal digits of `msgId`.
+    pub(crate) fn position(&self) -> Option<i64> {
+        let mark = b"\"msgId\":\"";
+        let at = find_all(self.header, mark).next()? + mark.len();
+        let id = self.header.get(at..)?.split(|byte| *byte == b'"').next()?;
+        let digits = std::str::from_utf8(id.get(id.len().checked_sub(16)?..)?).ok()?;
+        i64::from_str_radix(digits, 16).ok()
+    }
+
     /// The records in the body of a pull's answer.
     pub(crate) fn records(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.body;
@@ -296,6 +334,7 @@ mod tests {
                     oneway: false,
                     delay_level: None,
                     has_parts: true,
+                    is_half: false,
                 };
                 let mut out = Vec::new();
                 let mut send = SendFrame::new(shape, 5);
@@ -335,6 +374,7 @@ mod tests {
                 oneway: false,
                 delay_level,
                 has_parts: false,
+                is_half: false,
             };
             let mut out = Vec::new();
             SendFrame::new(shape, 5).push(&mut out, 7, 1, None);
@@ -343,6 +383,36 @@ mod tests {
             let properties = header.properties.unwrap_or_default();
             assert_eq!(message::properties::get(properties.as_bytes(), "DELAY"), expected);
         }
+    }
+
+    #[test]
+    fn a_half_message_is_committed_where_its_answer_says() {
+        let mut bytes = Vec::new();
+        let fields = [
+            ("msgId", "7F00000100002A9F00000000000004D2"),
+            ("queueOffset", "17"),
+        ];
+        protocol::encode_response(
+            &mut bytes,
+            SerializeType::Json,
+            OPAQUE + 3,
+            0,
+            None,
+            &&fields[..],
+            0,
+        );
+        let (answer, _) = cut(&bytes).expect("whole");
+        let (offset, position) = (answer.field("queueOffset"), answer.position());
+        assert_eq!((offset, position), (Some(17), Some(1234)));
+        let mut out = Vec::new();
+        push_commit(&mut out, 3, 17, 1234);
+        let frame = Frame::decode(Bytes::from(out).slice(4..)).expect("a frame");
+        let header: EndTransactionRequestHeader<'_> = frame.header().expect("its header");
+        assert_eq!(
+            (header.commit_log_offset, header.tran_state_table_offset),
+            (1234, 17)
+        );
+        assert_eq!((header.commit_or_rollback, frame.opaque), (8, OPAQUE + 3));
     }
 
     #[test]

@@ -33,6 +33,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub(crate) enum Kind {
     /// Sends.
     Send,
+    /// Half messages, each committed once it is answered; what counts is the answer of the commit.
+    Transaction,
     /// Sends at a rate without answers: what counts is what the queues' ends say.
     Oneway,
     /// Pulls of 32, each slot through a queue from its start to its end, over and over.
@@ -208,6 +210,9 @@ impl Load {
                 Kind::Pull | Kind::Filtered => {
                     workers.push(tokio::spawn(Puller::new(stream, &shared, false)?.run()));
                 }
+                Kind::Transaction => {
+                    workers.push(tokio::spawn(Transactor::new(stream, &shared, connection).run()));
+                }
                 Kind::Send if self.rate == 0 => {
                     workers.push(tokio::spawn(Sender::new(stream, &shared, connection).run()));
                 }
@@ -311,6 +316,7 @@ impl Load {
             oneway: self.kind == Kind::Oneway,
             delay_level: (self.kind == Kind::Delayed).then_some(DELAY_LEVEL),
             has_parts: self.has_parts,
+            is_half: self.kind == Kind::Transaction,
         };
         (0..QUEUES)
             .map(|queue| SendFrame::new(shape, queue as i32))
@@ -433,6 +439,62 @@ impl Sender {
                 since[answer.slot] = nanos();
                 *turn += 1;
                 frames[*turn % QUEUES].push(out, answer.slot, shared.next_number(), None);
+            })?;
+        }
+    }
+}
+
+/// A connection whose slots send a half message, commit it, and begin anew.
+struct Transactor {
+    sender: Sender,
+    /// The half message of a slot is stored, and its commit under way.
+    commits: Vec<bool>,
+}
+
+impl Transactor {
+    fn new(stream: TcpStream, shared: &Arc<Shared>, connection: usize) -> Transactor {
+        Transactor {
+            sender: Sender::new(stream, shared, connection),
+            commits: vec![false; shared.load.in_flight],
+        }
+    }
+
+    async fn run(self) -> io::Result<()> {
+        let Transactor {
+            mut sender,
+            mut commits,
+        } = self;
+        let mut buffers = Buffers::new();
+        for slot in 0..commits.len() {
+            sender.since[slot] = nanos();
+            sender.push(&mut buffers.out, slot);
+        }
+        loop {
+            let all_written = buffers.write(&sender.stream)?;
+            if !buffers.ready(&sender.stream, all_written).await? {
+                continue;
+            }
+            let Sender {
+                stream,
+                shared,
+                frames,
+                since,
+                turn,
+            } = &mut sender;
+            buffers.read(stream, |answer, out| {
+                let slot = answer.slot;
+                let place = answer.field("queueOffset").zip(answer.position());
+                match (answer.code, std::mem::take(&mut commits[slot]), place) {
+                    (0, false, Some((offset, position))) => {
+                        commits[slot] = true;
+                        return frames::push_commit(out, slot, offset, position);
+                    }
+                    (0, true, _) => shared.done(1, since[slot]),
+                    _ => shared.refuse(&answer),
+                }
+                since[slot] = nanos();
+                *turn += 1;
+                frames[*turn % QUEUES].push(out, slot, shared.next_number(), None);
             })?;
         }
     }

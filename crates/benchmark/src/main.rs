@@ -17,6 +17,7 @@ mod replication;
 mod rows;
 mod slow;
 mod starts;
+mod steady;
 mod table;
 
 use std::io;
@@ -112,6 +113,7 @@ fn run(plan: &Plan, write: bool) -> io::Result<()> {
     compare::run(plan, &mut table)?;
     starts::run(plan, &mut table)?;
     slow::run(plan, &mut table)?;
+    steady::run(plan, &mut table)?;
     replication::run(plan, &mut table)?;
     idle::run(plan, &mut table)?;
     if write {

@@ -270,6 +270,21 @@ fn rates_and_pulls() -> Vec<Row> {
             )
         },
         Row {
+            kind: Kind::Transaction,
+            ..send(
+                "transactions, half message and commit, 16 x 16",
+                16,
+                16,
+                &[
+                    (Rate, None),
+                    (CpuPerMillion, None),
+                    (OwnCpuPerMillion, None),
+                    (P50, None),
+                    (P99, None),
+                ],
+            )
+        },
+        Row {
             kind: Kind::Pull,
             ..send(
                 "pull 32 at a time, 1 x 16, hot",

@@ -30,7 +30,7 @@ const OLD_MESSAGES: i64 = 300_000;
 /// Between two requests of a client.
 const EACH: Duration = Duration::from_millis(5);
 /// Requests that the fourth client has under way.
-const PIPELINE: usize = 64;
+pub(crate) const PIPELINE: usize = 64;
 /// How long it waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -64,7 +64,7 @@ impl Slow {
     fn prepare(self, cluster: &mut Cluster) -> io::Result<()> {
         match self {
             Slow::DeleteTopic | Slow::UpdateSettings => Ok(()),
-            Slow::AllTopics => add_topics(cluster),
+            Slow::AllTopics => add_topics(cluster, TOPICS),
             Slow::OffsetByTime => {
                 make_topic(cluster, OLD, QUEUES)?;
                 fill(cluster, OLD, OLD_MESSAGES)?;
@@ -142,7 +142,7 @@ fn now_ms() -> i64 {
 }
 
 /// Writes requests together and reads their answers; gives how many.
-fn pipelined(wire: &mut Wire, make: impl Fn(usize) -> Vec<u8>) -> io::Result<usize> {
+pub(crate) fn pipelined(wire: &mut Wire, make: impl Fn(usize) -> Vec<u8>) -> io::Result<usize> {
     let requests: Vec<u8> = (0..PIPELINE).flat_map(make).collect();
     wire.write(&requests)?;
     for _ in 0..PIPELINE {
@@ -156,7 +156,7 @@ fn make_topic(cluster: &Cluster, topic: &str, queues: usize) -> io::Result<()> {
     crate::broker::create_topic_of(&cluster.broker.address(), topic, queues)
 }
 
-fn send(topic: &str, queue: usize, opaque: usize) -> Vec<u8> {
+pub(crate) fn send(topic: &str, queue: usize, opaque: usize) -> Vec<u8> {
     let (queue, time) = (queue.to_string(), now_ms().to_string());
     let fields = [
         ("producerGroup", "benchmark_beside"),
@@ -184,8 +184,13 @@ fn write_every_queue(cluster: &Cluster) -> io::Result<()> {
     Ok(())
 }
 
+/// Name of one of many topics.
+pub(crate) fn many(number: usize) -> String {
+    format!("BenchmarkMany_{number}")
+}
+
 /// Writes topics into the file of a broker that is stopped for that: one by one they would take Java's hours.
-fn add_topics(cluster: &mut Cluster) -> io::Result<()> {
+pub(crate) fn add_topics(cluster: &mut Cluster, count: usize) -> io::Result<()> {
     cluster.broker.stop();
     let path = cluster.broker.store().join("config/topics.json");
     let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
@@ -196,8 +201,8 @@ fn add_topics(cluster: &mut Cluster) -> io::Result<()> {
         .get("SELF_TEST_TOPIC")
         .cloned()
         .ok_or_else(|| io::Error::other("topics.json has no SELF_TEST_TOPIC"))?;
-    for number in 0..TOPICS {
-        let name = format!("BenchmarkMany_{number}");
+    for number in 0..count {
+        let name = many(number);
         let mut topic = pattern.clone();
         topic["topicName"] = name.clone().into();
         table.insert(name, topic);
