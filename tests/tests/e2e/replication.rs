@@ -488,11 +488,12 @@ fn a_topic_that_was_deleted_and_made_anew_is_the_same_on_its_slave() {
             .collect()
     };
     let sum = |broker: &Broker| ends(broker).iter().sum::<i64>();
+    // The slave promises what its disk has: what it is told to have deleted is there with it.
     let mut pair = Pair::start(
         Flavour::Ours,
         Flavour::Ours,
         &[("brokerRole", "ASYNC_MASTER")],
-        &[],
+        &[("flushDiskType", "SYNC_FLUSH")],
     );
     make_topic(&pair.cluster, "T");
     pair.wait_for_slave();
