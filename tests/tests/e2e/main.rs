@@ -34,6 +34,7 @@ mod mixed;
 mod mqadmin;
 mod name_servers;
 mod operations;
+mod packages;
 mod replicated_clusters;
 mod replication;
 mod replies;
