@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use metrics::{Exposition, Listener, Page, Place, Registry, Reply, Site, Source};
 use process::{ProcessFigures, Pulse};
@@ -87,6 +88,8 @@ impl Source for State {
         remoting::traffic(&self.metrics, &self.room, to);
         let mut family = to.counter("rocketmq_refused_requests_total", "Requests refused, by reason.");
         family.value(&[("reason", "NOT_ALLOWED")], self.gate.refused() as f64);
+        let too_large = self.too_large.load(Ordering::Relaxed);
+        family.value(&[("reason", "REGISTRATION_TOO_LARGE")], too_large as f64);
         for lane in self.lanes.all() {
             let budget = lane.budget();
             family.value(&[("reason", budget.name())], budget.refused() as f64);

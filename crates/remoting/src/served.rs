@@ -196,39 +196,21 @@ pub fn traffic(metrics: &crate::Metrics, room: &crate::Room, to: &mut Exposition
     to.counter("rocketmq_requests_total", "Requests.")
         .value(&[], count(&metrics.requests));
     to.counter(
-        "rocketmq_reads_paused_total",
-        "Pauses of reading, because a peer does not read its answers.",
-    )
-    .value(&[], count(&metrics.reads_paused));
-    to.counter(
         "rocketmq_slow_requests_total",
         "Requests that took longer than slowRequestMillis.",
     )
     .value(&[], metrics.slow.count() as f64);
-    let mut family = to.counter(
-        "rocketmq_connections_refused_total",
-        "Connections refused, by reason.",
-    );
-    for (reason, refused) in [
-        ("limit", &metrics.connections_refused),
-        ("no_descriptor", &metrics.accepts_failed),
-        ("tls_handshake", &metrics.tls_failed),
-        ("plain", &metrics.closed_plain),
-    ] {
-        family.value(&[("reason", reason)], count(refused));
-    }
-    let mut family = to.counter(
-        "rocketmq_connections_closed_total",
-        "Connections closed by the server, by reason.",
-    );
-    for (reason, closed) in [
-        ("idle", &metrics.closed_idle),
-        ("stalled", &metrics.closed_stalled),
-        ("slow_frame", &metrics.closed_slow),
-        ("damaged_frame", &metrics.frames_damaged),
-        ("no_room", &metrics.closed_crowded),
-    ] {
-        family.value(&[("reason", reason)], count(closed));
+    let counters = metrics.counters();
+    for alike in counters.chunk_by(|one, next| one.family == next.family) {
+        let Some(first) = alike.first() else { continue };
+        let (name, help) = first.family;
+        let mut family = to.counter(name, help);
+        for counter in alike {
+            match counter.reason {
+                "" => family.value(&[], count(counter.count)),
+                reason => family.value(&[("reason", reason)], count(counter.count)),
+            }
+        }
     }
 }
 
@@ -428,6 +410,35 @@ mod tests {
         }
         table.add(served(10, 0), Duration::ZERO);
         assert_eq!(table.untold.load(Relaxed), 1);
+    }
+
+    /// Each limit has its metric: what is counted on the page of state is told here, too, each metric once.
+    #[test]
+    fn every_counter_is_told_once() {
+        struct Told(crate::Metrics);
+        impl Source for Told {
+            fn write(&self, to: &mut Exposition<'_>) {
+                traffic(&self.0, &crate::Room::default(), to);
+            }
+        }
+        let metrics = crate::Metrics::default();
+        for (counter, value) in metrics.counters().iter().zip(1000..) {
+            counter.count.store(value, Relaxed);
+        }
+        let page = metrics.to_string();
+        let mut registry = metrics::Registry::new(&[], 100);
+        registry.add(Told(metrics));
+        let text = registry.text();
+        for value in 1000..1019 {
+            assert!(page.contains(&format!(", {value} ")), "{value}: {page}");
+            let told = text.lines().filter(|line| line.ends_with(&format!(" {value}")));
+            assert_eq!(told.count(), 1, "{value}: {text}");
+        }
+        let mut names: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{text}");
     }
 
     #[test]

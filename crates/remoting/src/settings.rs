@@ -335,6 +335,150 @@ pub struct Metrics {
     pub slow: SlowRequests,
 }
 
+/// A metric that counters are told as: its name and what it says. Those of one metric differ by `reason`.
+pub(crate) type Family = (&'static str, &'static str);
+
+const REFUSED: Family = (
+    "rocketmq_connections_refused_total",
+    "Connections refused, by reason.",
+);
+const CLOSED: Family = (
+    "rocketmq_connections_closed_total",
+    "Connections closed by the server, by reason.",
+);
+const REQUESTS: Family = (
+    "rocketmq_connection_requests_refused_total",
+    "Requests refused before they were looked at, by reason.",
+);
+
+/// One of the counters of [`Metrics`], as the page of state and the metrics name it.
+pub(crate) struct Counter<'a> {
+    pub(crate) count: &'a AtomicU64,
+    page: &'static str,
+    pub(crate) family: Family,
+    /// Empty where the metric has this one alone.
+    pub(crate) reason: &'static str,
+}
+
+impl Metrics {
+    /// Every counter that is told, those of one metric together.
+    pub(crate) fn counters(&self) -> [Counter<'_>; 19] {
+        let of = |count, page, family, reason| Counter {
+            count,
+            page,
+            family,
+            reason,
+        };
+        let alone = |count, page, name, help| of(count, page, (name, help), "");
+        [
+            of(
+                &self.connections_refused,
+                "connections refused at the limit",
+                REFUSED,
+                "limit",
+            ),
+            of(
+                &self.connections_refused_of_address,
+                "connections refused at the limit of their address",
+                REFUSED,
+                "limit_of_address",
+            ),
+            of(
+                &self.accepts_failed,
+                "times no connection could be accepted",
+                REFUSED,
+                "no_descriptor",
+            ),
+            of(&self.tls_failed, "handshakes failed", REFUSED, "tls_handshake"),
+            of(
+                &self.tls_crowded,
+                "handshakes refused because of others",
+                REFUSED,
+                "tls_handshakes_limit",
+            ),
+            of(
+                &self.proxy_headers_damaged,
+                "PROXY headers damaged",
+                REFUSED,
+                "proxy_header",
+            ),
+            of(&self.closed_plain, "plain connections closed", REFUSED, "plain"),
+            of(
+                &self.frames_damaged,
+                "connections closed for damaged frames",
+                CLOSED,
+                "damaged_frame",
+            ),
+            of(
+                &self.closed_idle,
+                "connections closed for silence",
+                CLOSED,
+                "idle",
+            ),
+            of(
+                &self.closed_stalled,
+                "connections closed for not reading",
+                CLOSED,
+                "stalled",
+            ),
+            of(
+                &self.closed_slow,
+                "connections closed for frames that did not come on",
+                CLOSED,
+                "slow_frame",
+            ),
+            of(
+                &self.closed_crowded,
+                "connections closed for want of room",
+                CLOSED,
+                "no_room",
+            ),
+            of(
+                &self.requests_refused,
+                "requests refused for want of room",
+                REQUESTS,
+                "no_room",
+            ),
+            of(
+                &self.requests_too_many,
+                "requests refused as too many a second",
+                REQUESTS,
+                "too_many_a_second",
+            ),
+            alone(
+                &self.tls_connections,
+                "connections with TLS",
+                "rocketmq_tls_connections_total",
+                "Connections with TLS.",
+            ),
+            alone(
+                &self.reads_paused,
+                "pauses of reading",
+                "rocketmq_reads_paused_total",
+                "Pauses of reading, because a peer does not read its answers.",
+            ),
+            alone(
+                &self.answers_too_large,
+                "answers too large",
+                "rocketmq_answers_too_large_total",
+                "Answers that were too large to be written.",
+            ),
+            alone(
+                &self.answers_late,
+                "answers that came too late",
+                "rocketmq_answers_late_total",
+                "Answers nobody waited for any more.",
+            ),
+            alone(
+                &self.panics,
+                "panics",
+                "rocketmq_request_panics_total",
+                "Requests whose handler panicked.",
+            ),
+        ]
+    }
+}
+
 /// For a page of state: what is open, and each count that is not nothing.
 impl std::fmt::Display for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -345,36 +489,10 @@ impl std::fmt::Display for Metrics {
             now(&self.connections),
             now(&self.requests)
         )?;
-        for (count, what) in [
-            (&self.connections_refused, "connections refused at the limit"),
-            (
-                &self.connections_refused_of_address,
-                "connections refused at the limit of their address",
-            ),
-            (&self.accepts_failed, "times no connection could be accepted"),
-            (&self.frames_damaged, "connections closed for damaged frames"),
-            (&self.closed_idle, "connections closed for silence"),
-            (&self.closed_stalled, "connections closed for not reading"),
-            (
-                &self.closed_slow,
-                "connections closed for frames that did not come on",
-            ),
-            (&self.closed_crowded, "connections closed for want of room"),
-            (&self.tls_connections, "connections with TLS"),
-            (&self.tls_failed, "handshakes failed"),
-            (&self.tls_crowded, "handshakes refused because of others"),
-            (&self.proxy_headers_damaged, "PROXY headers damaged"),
-            (&self.closed_plain, "plain connections closed"),
-            (&self.reads_paused, "pauses of reading"),
-            (&self.requests_refused, "requests refused for want of room"),
-            (&self.requests_too_many, "requests refused as too many a second"),
-            (&self.answers_too_large, "answers too large"),
-            (&self.answers_late, "answers that came too late"),
-            (&self.panics, "panics"),
-        ] {
+        for Counter { count, page, .. } in self.counters() {
             let count = now(count);
             if count > 0 {
-                write!(f, ", {count} {what}")?;
+                write!(f, ", {count} {page}")?;
             }
         }
         Ok(())

@@ -42,7 +42,7 @@ pub(crate) struct Deletions {
     version: AtomicU64,
     /// The version that the file has, `None` if notes reach further than it says; held while it is written.
     saved: Mutex<Option<u64>>,
-    /// Notes reach further than the file says.
+    /// Notes reach further than the file says: `saved` has none. Each sync looks, and must not wait for whoever writes the file.
     ahead: AtomicBool,
 }
 

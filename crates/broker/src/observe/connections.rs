@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use disk::Disk;
 use metrics::{Exposition, Source};
-use remoting::Metrics;
 
 use crate::access::Access;
 use crate::handlers::admin::limits::{Limits, Traffic};
@@ -53,12 +52,6 @@ impl<D: Disk> Source for LimitsTold<D> {
         }
         to.gauge("rocketmq_held_pulls", "Pulls that wait for messages.")
             .value(&[], self.limits.hold.len() as f64);
-        let Metrics { panics, .. } = &*self.limits.traffic.metrics;
-        to.counter(
-            "rocketmq_request_panics_total",
-            "Requests whose handler panicked.",
-        )
-        .value(&[], count(panics));
     }
 }
 
