@@ -24,7 +24,7 @@ use crate::settings::{Limits, Metrics, Sign};
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
 const COPY_BELOW: usize = 512;
 /// Bytes of answers after which a turn ends and the worker serves others.
-const TURN_BYTES: usize = 256 * 1024;
+pub(crate) const TURN_BYTES: usize = 1024 * 1024;
 /// How long a turn may serve requests before others have the worker.
 const TURN_TIME: Duration = Duration::from_millis(5);
 /// No frame is coming. No time is later.

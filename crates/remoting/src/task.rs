@@ -712,6 +712,7 @@ impl Buf for Pieces {
 mod tests {
     use super::*;
     use crate::address::Holding;
+    use crate::connection::TURN_BYTES;
 
     use parking_lot::Mutex;
     use protocol::encode::encode_frame;
@@ -851,7 +852,7 @@ mod tests {
     impl Service for Large {
         fn serve(&self, conn: &Arc<Connection>, requests: &mut VecDeque<Request>) {
             while let Some(Request { responder, .. }) = requests.pop_front() {
-                let body = crate::Body::Bytes(Bytes::from(vec![7; 300 * 1024]));
+                let body = crate::Body::Bytes(Bytes::from(vec![7; TURN_BYTES]));
                 responder.reply(0, None, &(), body);
                 if conn.should_yield() {
                     return;
@@ -864,7 +865,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_worker_is_given_back_between_large_answers() {
-        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        let (ours, mut theirs) = tokio::io::duplex(12 * TURN_BYTES);
         theirs.write_all(&requests(10, 10)).await.unwrap();
         let address = ([127, 0, 0, 1], 1).into();
         let conn = Connection::new(
