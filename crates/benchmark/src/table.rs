@@ -30,7 +30,7 @@ impl Line {
         goal: Option<Goal>,
     ) -> Line {
         let ratio = match (values.first(), values.last()) {
-            (Some(java), Some(ours)) => ours / java,
+            (Some(java), Some(ours)) if java.is_finite() => ours / java,
             _ => f64::NAN,
         };
         Line {
