@@ -396,6 +396,7 @@ impl Cluster {
             let report = report.to_vec();
             wire.to_master.extend(&report);
             copy.wrote(report.len());
+            copy.build();
         }
         Ok(())
     }

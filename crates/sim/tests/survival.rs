@@ -202,6 +202,7 @@ impl Machines {
             let (report, _) = self.copy.report().expect("a disk that works");
             let report = report.to_vec();
             self.copy.wrote(report.len());
+            self.copy.build();
             self.session.receive(&report).expect("the master takes it");
         }
     }

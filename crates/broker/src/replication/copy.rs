@@ -160,6 +160,7 @@ impl<D: Disk> CopyParts<D> {
             parts: Arc::clone(self),
             report: [0; 8],
             reported: 8,
+            is_unbuilt: false,
         }
     }
 }
@@ -186,10 +187,12 @@ pub struct LogCopy<D: Disk> {
     /// The last report, and how much of it is written: it goes whole before the next one is made.
     report: [u8; ha::wire::REPORT_LEN],
     reported: usize,
+    /// Something was appended whose units nobody has been asked for.
+    is_unbuilt: bool,
 }
 
 impl<D: Disk> LogCopy<D> {
-    /// Appends what was read, and has queues built for it.
+    /// Appends what was read. It is to be reported before anything is built of it ([`LogCopy::build`]): senders wait for that.
     ///
     /// # Errors
     /// The connection is to be closed.
@@ -197,7 +200,6 @@ impl<D: Disk> LogCopy<D> {
         let parts = &self.parts;
         let now = parts.clock.now_ms();
         let len = read.len() as u64;
-        let mut appended = false;
         while let Some(run) = self.slave.next(&mut read, now)? {
             let new = parts.store.append_raw(PhysicalOffset(run.at), run.bytes, now)?;
             if let Some(damaged) = new.damage {
@@ -205,23 +207,27 @@ impl<D: Disk> LogCopy<D> {
                 tracing::warn!("replication: the log of the master has damage at {at}, which is copied");
                 parts.history.note_copied_damage(damaged);
             }
-            appended = true;
-        }
-        if appended {
-            // Under SYNC_FLUSH the flush thread makes it visible, when it is synced.
-            match self.is_sync {
-                true => parts.acknowledgements.request_flush(),
-                false => {
-                    parts.reput.all();
-                    parts.reput.wake();
-                }
-            }
+            self.is_unbuilt = true;
         }
         parts.link.note(|link| {
             link.read_ms = now;
             link.read_bytes += len;
         });
         Ok(())
+    }
+
+    /// Has queues built for what was appended.
+    pub fn build(&mut self) {
+        if !std::mem::take(&mut self.is_unbuilt) {
+            return;
+        }
+        let parts = &self.parts;
+        // Under SYNC_FLUSH the flush thread makes it visible, when it is synced.
+        if self.is_sync {
+            return parts.acknowledgements.request_flush();
+        }
+        parts.reput.all();
+        parts.reput.wake();
     }
 
     /// What is to be written of a report now, and how far the log was synced when that was decided.

@@ -241,6 +241,7 @@ impl<D: Disk + Clone> Follower<D> {
                     Err(e) => return Err(e.into()),
                 }
             }
+            copy.build();
             if has_come {
                 continue;
             }
