@@ -18,7 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::address::Holding;
 use crate::client::InvokeError;
+use crate::peer::RequestEnd;
 use crate::responder::Body;
+use crate::served::Served;
 use crate::settings::{Limits, Metrics, Sign};
 
 /// A body of at most this many bytes is copied behind its header: one piece to write instead of two.
@@ -70,11 +72,67 @@ pub(crate) struct Outbox {
     pub(crate) serving: bool,
     /// Since when, in this turn.
     pub(crate) serving_since: Option<Instant>,
+    /// What ended in this turn.
+    ended: Ended,
     /// Nothing more is taken.
     pub(crate) closed: bool,
 }
 
+/// Requests that ended and are to be counted.
+#[derive(Default)]
+pub(crate) struct Ended {
+    requests: usize,
+    bytes: usize,
+    /// The last of them, as far as they are alike: those of a turn mostly are.
+    alike: Option<Alike>,
+}
+
+/// Requests of one read that ended in the same way.
+struct Alike {
+    served: Served,
+    since: Instant,
+    times: u64,
+}
+
+impl Alike {
+    fn is_like(&self, other: &Alike) -> bool {
+        self.served == other.served && self.since == other.since
+    }
+}
+
 impl Outbox {
+    /// Notes the end of a request; gives what is to be counted now. What ends in a turn is counted when its answers are written,
+    /// with one look at the clock.
+    fn note(&mut self, end: RequestEnd) -> Ended {
+        let one = end.served.map(|(served, since)| Alike {
+            served,
+            since,
+            times: 1,
+        });
+        if !self.serving {
+            return Ended {
+                requests: 1,
+                bytes: end.weight,
+                alike: one,
+            };
+        }
+        let turn = &mut self.ended;
+        turn.requests += 1;
+        turn.bytes += end.weight;
+        let alike = match (&mut turn.alike, one) {
+            (_, None) => None,
+            (Some(last), Some(one)) if last.is_like(&one) => {
+                last.times += 1;
+                None
+            }
+            (last, one) => std::mem::replace(last, one),
+        };
+        Ended {
+            alike,
+            ..Ended::default()
+        }
+    }
+
     pub(crate) fn seal_head(&mut self) {
         if !self.head.is_empty() {
             self.usual = self.head.len().clamp(HEAD_LEAST, HEAD_MOST);
@@ -286,12 +344,44 @@ impl Connection {
         }
     }
 
-    pub(crate) fn request_done(&self, bytes: usize) {
+    /// Counts requests that ended.
+    fn count(&self, ended: Ended) {
+        if let Some(Alike { served, since, times }) = ended.alike {
+            let took = since.elapsed();
+            self.metrics.served.add(served, took, times);
+            self.metrics.slow.note(served, took, times, self.peer);
+        }
+        if ended.requests == 0 {
+            return;
+        }
         // SeqCst on both sides of `sleeps_for_answers`: either the task sees this, or this sees that the task sleeps.
-        self.in_flight.subtract(1, bytes);
+        self.in_flight.subtract(ended.requests, ended.bytes);
         if self.waits_for_answers.load(Ordering::SeqCst) {
             self.wake();
         }
+    }
+
+    /// The task begins to serve.
+    pub(crate) fn begin_turn(&self) {
+        let mut outbox = self.outbox.lock();
+        outbox.serving = true;
+        outbox.serving_since = Some(Instant::now());
+    }
+
+    /// The task has served.
+    pub(crate) fn end_turn(&self) {
+        let mut outbox = self.outbox.lock();
+        outbox.serving = false;
+        let ended = std::mem::take(&mut outbox.ended);
+        drop(outbox);
+        self.count(ended);
+    }
+
+    /// Ends a request that wants no answer.
+    pub(crate) fn end_unanswered(&self, end: RequestEnd) {
+        self.give_room(end.weight);
+        let ended = self.outbox.lock().note(end);
+        self.count(ended);
     }
 
     /// Notes that the task may go to sleep until requests are answered. What it sleeps for is looked at afterwards.
@@ -304,12 +394,16 @@ impl Connection {
         self.waits_for_answers.store(false, Ordering::Relaxed);
     }
 
-    /// Puts the answer to a request of `weight` bytes into the outbox. One that is too large to be written is SYSTEM_ERROR
-    /// instead: whoever asked must not wait for nothing.
-    pub(crate) fn push_answer(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body, weight: usize) {
-        match self.push(head, header, body, weight) {
-            Ok(()) => {}
-            Err(NotPushed::Closed) => self.room.give(weight),
+    /// Puts the answer to a request into the outbox. One that is too large to be written is SYSTEM_ERROR instead: whoever asked must
+    /// not wait for nothing.
+    pub(crate) fn push_answer(
+        &self,
+        head: &Head<'_>,
+        header: &dyn EncodeHeader,
+        body: Body,
+        end: RequestEnd,
+    ) {
+        let pushed = match self.push(head, header, body, Some(end)) {
             Err(NotPushed::TooLarge(e)) => {
                 self.metrics.answers_too_large.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("an answer to {} is SYSTEM_ERROR instead: {e}", self.peer);
@@ -319,20 +413,23 @@ impl Connection {
                     remark: Some(&remark),
                     ..*head
                 };
-                if self.push(&instead, &(), Body::Empty, weight).is_err() {
-                    self.room.give(weight);
-                }
+                self.push(&instead, &(), Body::Empty, Some(end))
             }
+            pushed => pushed,
+        };
+        if pushed.is_err() {
+            self.end_unanswered(end);
         }
     }
 
-    /// Puts a frame into the outbox.
+    /// Puts a frame into the outbox. A request that it answers counts as ended only then: a connection that drains closes when all have
+    /// ended.
     fn push(
         &self,
         head: &Head<'_>,
         header: &dyn EncodeHeader,
         body: Body,
-        returned: usize,
+        answers: Option<RequestEnd>,
     ) -> Result<(), NotPushed> {
         let mut outbox = self.outbox.lock();
         if outbox.closed {
@@ -345,7 +442,6 @@ impl Connection {
         }
         protocol::encode::encode_head(&mut outbox.head, head, header, body.len())?;
         outbox.bytes += outbox.head.len() - before + body.len();
-        outbox.returned += returned;
         match body {
             Body::Empty => {}
             Body::Bytes(bytes) if bytes.len() <= COPY_BELOW => outbox.head.extend_from_slice(&bytes),
@@ -358,10 +454,17 @@ impl Connection {
                 outbox.chunks.extend(chunks.into_iter().filter(|c| !c.is_empty()));
             }
         }
+        let ended = answers.map(|end| {
+            outbox.returned += end.weight;
+            outbox.note(end)
+        });
         let waker = if outbox.serving { None } else { outbox.waker.take() };
         drop(outbox);
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if let Some(ended) = ended {
+            self.count(ended);
         }
         Ok(())
     }
@@ -369,7 +472,7 @@ impl Connection {
     /// Puts a request into the outbox, signed where this end signs.
     fn push_request(&self, head: &Head<'_>, header: &dyn EncodeHeader, body: Body) -> Result<(), NotPushed> {
         let Some(sign) = &self.sign else {
-            return self.push(head, header, body, 0);
+            return self.push(head, header, body, None);
         };
         // The values are known once they are written; which form they are written in makes no difference to them.
         let written = protocol::encode::encode_frame(
@@ -388,7 +491,7 @@ impl Connection {
             Body::Chunks(chunks) => chunks.iter().map(|chunk| &**chunk).collect(),
         };
         let more = sign.fields(&fields, &pieces);
-        self.push(head, &Signed { header, more: &more }, body, 0)
+        self.push(head, &Signed { header, more: &more }, body, None)
     }
 
     /// Sends a request that nobody answers.

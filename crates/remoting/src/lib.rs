@@ -38,7 +38,7 @@ pub use client::{Client, InvokeError};
 pub use connection::{Closed, Connection};
 #[cfg(any(test, feature = "memory-peer"))]
 pub use memory_peer::MemoryPeer;
-pub use peer::{Answered, Peer, Reply};
+pub use peer::{Answered, Peer, Reply, RequestEnd};
 pub use responder::{Body, Responder};
 pub use served::{Outcome, Served, ServedRequests, ServedTable, SlowRequests, traffic};
 pub use server::{Bound, Server};

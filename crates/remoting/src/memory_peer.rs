@@ -12,7 +12,7 @@ use protocol::encode::encode_frame;
 use protocol::{EncodeHeader, Frame, Head, SerializeType};
 
 use crate::connection::request_head;
-use crate::{Answered, Body, Closed, InvokeError, Peer, Reply, Request, Responder};
+use crate::{Answered, Body, Closed, InvokeError, Peer, Reply, Request, RequestEnd, Responder};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 63);
 
@@ -160,8 +160,8 @@ impl Peer for MemoryPeer {
         self.released.fetch_add(bytes as u64, Ordering::AcqRel);
     }
 
-    fn finish(&self, reply: Option<Reply<'_>>, weight: usize) {
-        self.release(weight);
+    fn finish(&self, reply: Option<Reply<'_>>, end: RequestEnd) {
+        self.release(end.weight);
         if let Some(Reply { head, header, body }) = reply {
             let frame = decoded(&head, header, &joined(body));
             self.received.lock().push(frame);

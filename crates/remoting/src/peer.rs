@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::{EncodeHeader, Frame, Head};
 
@@ -21,6 +21,15 @@ pub struct Reply<'a> {
     pub header: &'a dyn EncodeHeader,
     /// The body.
     pub body: Body,
+}
+
+/// The end of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestEnd {
+    /// Bytes that the peer still counts for it, and gets back.
+    pub weight: usize,
+    /// What became of it and when its decoding began, if that is to be counted.
+    pub served: Option<(Served, Instant)>,
 }
 
 /// Who sent a request, and where its answer goes. A [`Connection`] is one; a simulation or another front brings its own.
@@ -45,14 +54,8 @@ pub trait Peer: Send + Sync + 'static {
         let _ = bytes;
     }
 
-    /// Hears what became of a request, and how long it took.
-    fn served(&self, served: Served, took: Duration) {
-        let _ = (served, took);
-    }
-
-    /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request; and gets back
-    /// the `weight`, bytes that it still counts for the request.
-    fn finish(&self, reply: Option<Reply<'_>>, weight: usize);
+    /// Takes the outcome of one request, exactly once for each: its answer, or nothing for a oneway request.
+    fn finish(&self, reply: Option<Reply<'_>>, end: RequestEnd);
 
     /// Sends a request that nobody answers.
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed>;
@@ -93,18 +96,11 @@ impl Peer for Connection {
         self.bytes_released(bytes);
     }
 
-    fn finish(&self, reply: Option<Reply<'_>>, weight: usize) {
-        // Into the outbox before it is counted as done: a connection that drains closes when all are done.
+    fn finish(&self, reply: Option<Reply<'_>>, end: RequestEnd) {
         match reply {
-            Some(Reply { head, header, body }) => self.push_answer(&head, header, body, weight),
-            None => self.give_room(weight),
+            Some(Reply { head, header, body }) => self.push_answer(&head, header, body, end),
+            None => self.end_unanswered(end),
         }
-        self.request_done(weight);
-    }
-
-    fn served(&self, served: Served, took: Duration) {
-        self.metrics.served.add(served, took);
-        self.metrics.slow.note(served, took, self.peer());
     }
 
     fn oneway(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<(), Closed> {

@@ -12,7 +12,7 @@ use protocol::{EncodeHeader, Head, Language, SerializeType};
 use serde::Serialize;
 
 use crate::served::{Begun, Outcome, Served};
-use crate::{Peer, Reply};
+use crate::{Peer, Reply, RequestEnd};
 
 /// The body of a frame.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,7 @@ impl Responder {
         }
     }
 
-    /// The same, for a request of this code whose decoding began at `at`: [`Peer::served`] hears how long it took.
+    /// The same, for a request of this code whose decoding began at `at`: the peer counts how long it took.
     pub(crate) fn begun(mut self, request: i32, at: Instant) -> Self {
         self.begun = Some(Begun { request, at });
         self
@@ -105,8 +105,7 @@ impl Responder {
 
     /// Answers.
     pub fn reply(mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
-        self.answer(code, remark, header, body);
-        self.tell(code, Outcome::Success);
+        self.answer(code, remark, header, body, Outcome::Success);
     }
 
     /// Answers SUCCESS with nothing else.
@@ -140,9 +139,9 @@ impl Responder {
         &self.peer
     }
 
-    /// Lets the peer count how it ended.
-    fn tell(&self, response: i32, outcome: Outcome) {
-        let Some(begun) = self.begun else { return };
+    /// What is counted of it.
+    fn served(&self, response: i32, outcome: Outcome) -> Option<(Served, Instant)> {
+        let begun = self.begun?;
         let outcome = match outcome {
             Outcome::Success if self.oneway => Outcome::Oneway,
             Outcome::Success if !self.peer.is_open() => Outcome::WriteChannelFailed,
@@ -154,14 +153,24 @@ impl Responder {
             held: self.held,
             outcome,
         };
-        self.peer.served(served, begun.at.elapsed());
+        Some((served, begun.at))
     }
 
-    fn answer(&mut self, code: i32, remark: Option<&str>, header: &dyn EncodeHeader, body: Body) {
+    fn answer(
+        &mut self,
+        code: i32,
+        remark: Option<&str>,
+        header: &dyn EncodeHeader,
+        body: Body,
+        outcome: Outcome,
+    ) {
         self.answered = true;
-        let weight = std::mem::take(&mut self.weight);
+        let end = RequestEnd {
+            weight: std::mem::take(&mut self.weight),
+            served: self.served(code, outcome),
+        };
         if self.oneway {
-            return self.peer.finish(None, weight);
+            return self.peer.finish(None, end);
         }
         let head = Head {
             code,
@@ -172,7 +181,7 @@ impl Responder {
             remark,
             serialize_type: self.serialize_type,
         };
-        self.peer.finish(Some(Reply { head, header, body }), weight);
+        self.peer.finish(Some(Reply { head, header, body }), end);
     }
 }
 
@@ -180,8 +189,8 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if !self.answered {
             let remark = "the request was dropped by a fault in this server, see its log";
-            self.answer(response::SYSTEM_ERROR, Some(remark), &(), Body::Empty);
-            self.tell(response::SYSTEM_ERROR, Outcome::ProcessRequestFailed);
+            let outcome = Outcome::ProcessRequestFailed;
+            self.answer(response::SYSTEM_ERROR, Some(remark), &(), Body::Empty, outcome);
         }
     }
 }

@@ -116,12 +116,12 @@ impl Default for ServedTable {
 }
 
 impl ServedTable {
-    /// Counts a request that took so long from its decoding to its answer.
-    pub fn add(&self, served: Served, took: Duration) {
+    /// Counts so many requests that took so long from their decoding to their answers.
+    pub fn add(&self, served: Served, took: Duration, times: u64) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         match self.place(served.key()) {
-            Some(place) => place.latency.add(took_us),
-            None => drop(self.untold.fetch_add(1, Relaxed)),
+            Some(place) => place.latency.add_times(took_us, times),
+            None => drop(self.untold.fetch_add(times, Relaxed)),
         }
     }
 
@@ -261,8 +261,9 @@ impl SlowRequests {
         self.count.load(Relaxed)
     }
 
-    /// Keeps a request if it was slow, and says so in the log: the first, then each that doubles their number.
-    pub(crate) fn note(&self, served: Served, took: Duration, peer: SocketAddr) {
+    /// Keeps requests of one read that ended together, as one, if they were slow. Says so in the log: the first, then each that doubles
+    /// their number.
+    pub(crate) fn note(&self, served: Served, took: Duration, times: u64, peer: SocketAddr) {
         let threshold_ms = self.threshold_ms.load(Relaxed);
         if served.held || threshold_ms == 0 || took < Duration::from_millis(threshold_ms) {
             return;
@@ -273,8 +274,9 @@ impl SlowRequests {
             took,
             peer,
         };
-        let count = self.count.fetch_add(1, Relaxed) + 1;
-        if count.is_power_of_two() {
+        let before = self.count.fetch_add(times, Relaxed);
+        let count = before + times;
+        if before.checked_ilog2() != count.checked_ilog2() {
             tracing::warn!("slow request: {slow} ({count} so far)");
         }
         let mut last = self.last.lock();
@@ -356,7 +358,7 @@ mod tests {
         ];
         for (times, of) in all.into_iter().enumerate() {
             for _ in 0..=times {
-                table.add(of, Duration::from_millis(2));
+                table.add(of, Duration::from_millis(2), 1);
             }
         }
         let mut found: Vec<_> = table.views();
@@ -370,7 +372,7 @@ mod tests {
     fn codes_that_nobody_knows_share_a_place() {
         let table = ServedTable::default();
         for code in 100_000..102_000 {
-            table.add(served(code, -code), Duration::ZERO);
+            table.add(served(code, -code), Duration::ZERO, 1);
         }
         let views = table.views();
         assert_eq!(views.len(), 1);
@@ -383,10 +385,10 @@ mod tests {
         let slow = SlowRequests::default();
         let peer = ([127, 0, 0, 1], 7).into();
         let send = served(request::SEND_MESSAGE, 0);
-        slow.note(send, Duration::from_millis(999), peer);
-        slow.note(Served { held: true, ..send }, Duration::from_secs(20), peer);
+        slow.note(send, Duration::from_millis(999), 1, peer);
+        slow.note(Served { held: true, ..send }, Duration::from_secs(20), 1, peer);
         assert_eq!(slow.count(), 0);
-        slow.note(send, Duration::from_millis(1000), peer);
+        slow.note(send, Duration::from_millis(1000), 1, peer);
         let page = slow.page();
         assert!(
             page.contains("send_message of 127.0.0.1:7 took 1000 ms, answered success\n"),
@@ -394,11 +396,11 @@ mod tests {
         );
         slow.set_threshold_ms(5);
         for _ in 0..100 {
-            slow.note(send, Duration::from_millis(5), peer);
+            slow.note(send, Duration::from_millis(5), 1, peer);
         }
         assert_eq!((slow.count(), slow.page().lines().count()), (101, 1 + SLOW_KEPT));
         slow.set_threshold_ms(0);
-        slow.note(send, Duration::from_secs(5), peer);
+        slow.note(send, Duration::from_secs(5), 1, peer);
         assert_eq!(slow.count(), 101);
     }
 
@@ -408,7 +410,7 @@ mod tests {
         for place in &table.places {
             place.key.store(-1, Relaxed);
         }
-        table.add(served(10, 0), Duration::ZERO);
+        table.add(served(10, 0), Duration::ZERO, 1);
         assert_eq!(table.untold.load(Relaxed), 1);
     }
 
@@ -446,7 +448,7 @@ mod tests {
         let metrics = Arc::new(crate::Metrics::default());
         metrics
             .served
-            .add(served(request::SEND_MESSAGE_V2, 0), Duration::from_micros(500));
+            .add(served(request::SEND_MESSAGE_V2, 0), Duration::from_micros(500), 1);
         let mut registry = metrics::Registry::new(&[], 100);
         registry.add(ServedRequests(metrics));
         let text = registry.text();

@@ -585,11 +585,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Hands the requests to the service, until all are taken or it leaves some, and writes the answers.
     fn serve(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        {
-            let mut outbox = self.conn.outbox().lock();
-            outbox.serving = true;
-            outbox.serving_since = Some(Instant::now());
-        }
+        self.conn.begin_turn();
         let before = self.requests.len();
         while !self.requests.is_empty() {
             let length = self.requests.len();
@@ -605,7 +601,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         let served = (before - self.requests.len()) as u64;
         self.conn.metrics.requests.fetch_add(served, Ordering::Relaxed);
-        self.conn.outbox().lock().serving = false;
+        self.conn.end_turn();
         if self.requests.is_empty() {
             self.full.drain(..).for_each(give_buffer);
         }
@@ -810,6 +806,19 @@ mod tests {
         assert_eq!(together, [120]);
         let expected: Vec<_> = (0..120).map(|i| (i, vec![i as u8; 1024])).collect();
         assert_eq!(answers(&answered), expected);
+    }
+
+    #[tokio::test]
+    async fn what_ends_in_a_turn_is_counted_with_its_end() {
+        let (mut task, _service, _theirs) = connection(&requests(120, 1024)).await;
+        assert!(task.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let views = task.conn.metrics.served.views();
+        let counts: Vec<_> = views
+            .iter()
+            .map(|(served, view)| (served.request, view.count()))
+            .collect();
+        assert_eq!(counts, [(10, 120)]);
+        assert_eq!(task.conn.in_flight(), (0, 0));
     }
 
     #[tokio::test]

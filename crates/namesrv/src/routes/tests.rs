@@ -3,7 +3,7 @@ use crate::limits::ENTRY;
 use protocol::EncodeHeader;
 use protocol::body::TopicConfig;
 use remoting::lane::may_wait as may;
-use remoting::{Answered, Body, Closed, Reply};
+use remoting::{Answered, Body, Closed, Reply, RequestEnd};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Peer for Silent {
         false
     }
     fn close(&self, _reason: &str) {}
-    fn finish(&self, _reply: Option<Reply<'_>>, _weight: usize) {}
+    fn finish(&self, _reply: Option<Reply<'_>>, _end: RequestEnd) {}
     fn oneway(&self, _code: i32, _header: &dyn EncodeHeader, _body: Body) -> Result<(), Closed> {
         Ok(())
     }
