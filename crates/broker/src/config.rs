@@ -10,7 +10,7 @@ use protocol::body::topic::DataVersion;
 use settings::{Group, Live, Properties, Refused, Secret, Updated};
 use store::Store;
 
-use crate::settings::{BrokerRole, FlushDiskType, Settings};
+use crate::settings::{BrokerRole, FlushDiskType, IN_SYNC_KEYS, Settings};
 use crate::store_settings;
 
 impl Settings {
@@ -89,6 +89,9 @@ pub enum UpdateError {
     /// The next start would refuse what the file would say; nothing was changed.
     #[error("nothing is changed, the next start would refuse it: {0}")]
     NextStart(String),
+    /// What has to be on disk before such a change is not; nothing was changed.
+    #[error("nothing is changed: {0}")]
+    NotNoted(String),
     /// The change is in force, the file is not written.
     #[error("the change is in force but not in the file: {0}")]
     NotSaved(#[from] disk::Error),
@@ -113,6 +116,14 @@ impl SettingsChange {
 
 /// Somebody who reads settings too seldom to notice a change at once, or who keeps what an old setting made.
 pub trait SettingsListener: Send + Sync {
+    /// The settings are to change. What must be on disk before they are in force is written here.
+    ///
+    /// # Errors
+    /// Nothing is changed, and this is why.
+    fn before(&self, _change: &SettingsChange) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The settings have changed, or been written again as they were. No lock is held.
     fn changed(&self, change: &SettingsChange);
 }
@@ -168,9 +179,24 @@ impl<D: Disk> ConfigStore<D> {
         let mut changed = (*before).clone();
         let black_list = changed.broker.config_black_list.clone();
         let updated = settings::update(&mut changed, &Properties::parse(text.as_bytes()), &black_list)?;
+        // As at a start from the file that will have it.
+        changed.in_sync_given |= updated
+            .live
+            .iter()
+            .any(|(key, _)| IN_SYNC_KEYS.contains(&key.as_str()));
         changed
             .check_next_start(&updated.at_next_start)
             .map_err(UpdateError::NextStart)?;
+        version.counter += 1;
+        version.timestamp = self.clock.now_ms();
+        let change = SettingsChange {
+            before,
+            after: Arc::new(changed.clone()),
+            now_ms: version.timestamp,
+        };
+        for listener in &self.listeners {
+            listener.before(&change).map_err(UpdateError::NotNoted)?;
+        }
         for key in &updated.unknown {
             tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
         }
@@ -187,21 +213,14 @@ impl<D: Disk> ConfigStore<D> {
                 tracing::info!("UPDATE_BROKER_CONFIG: {key}={value} {what}");
             }
         }
-        let file = changed.config_file();
-        tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
         let at_start = self.store.settings().clone();
         self.store.tune(&store_settings::tuned(&changed, at_start));
         if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
             tracing::warn!("logLevels: {bad}");
         }
+        let file = changed.config_file();
+        tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
         self.live.store(changed);
-        version.counter += 1;
-        version.timestamp = self.clock.now_ms();
-        let change = SettingsChange {
-            before,
-            after: self.live.snapshot(),
-            now_ms: version.timestamp,
-        };
         Ok((change, self.keep(&file, &updated)))
     }
 

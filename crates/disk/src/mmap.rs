@@ -863,6 +863,10 @@ impl Disk for MmapDisk {
             file.set_permissions(replaced.permissions())
                 .map_err(at(Operation::Write, &temporary))?;
         }
+        #[cfg(feature = "faults")]
+        self.faults()
+            .before_sync(path)
+            .map_err(at(Operation::Sync, path))?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written.map_err(at(Operation::Write, &temporary))?;
         if keep_previous {

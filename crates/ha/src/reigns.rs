@@ -172,6 +172,30 @@ impl Reigns {
         is_new
     }
 
+    /// Up to where the log is known to be of these reigns and of what was copied between them: no further than what the last one is
+    /// sure of, if it was not ended.
+    pub fn known_end(&self) -> i64 {
+        self.0.last().map_or(0, |last| match (&last.meaning, last.until) {
+            (_, Some(until)) => until,
+            (Meaning::Alone, None) => last.from,
+            (Meaning::WithSlaves { acknowledged, .. }, None) => last.from.max(*acknowledged),
+        })
+    }
+
+    /// Somebody who notes nothing, Java's broker for example, wrote what lies from `from` to the log's end `end`, and may have
+    /// acknowledged it alone.
+    pub fn note_unknown(&mut self, from: i64, end: i64) {
+        self.cut(from);
+        self.end(from);
+        if from < end {
+            self.0.push(Reign {
+                from,
+                until: Some(end),
+                meaning: Meaning::Alone,
+            });
+        }
+    }
+
     fn open(&mut self) -> Option<&mut Meaning> {
         let last = self.0.last_mut()?;
         last.until.is_none().then_some(&mut last.meaning)
@@ -495,5 +519,36 @@ mod tests {
             assert_eq!(error.line, line, "{text}");
             assert!(error.to_string().contains(text.lines().last().expect("one")));
         }
+    }
+
+    /// Java's broker ran on the store after ours had been killed, or was stopped.
+    #[test]
+    fn what_nobody_noted_may_all_be_acknowledged() {
+        let mut reigns = with_slaves(400, &[MASTER]);
+        assert_eq!(reigns.known_end(), 400);
+        reigns.note_unknown(400, 900);
+        reigns.begin_as_slave(900);
+        let text =
+            "from=100 until=400 acknowledged=400 doubtful=0 slaves=10.0.0.2\nfrom=400 until=900 alone\n";
+        assert_eq!(reigns.to_string(), text);
+        assert_eq!(text.parse(), Ok(reigns.clone()));
+        assert_eq!(
+            reigns
+                .acknowledged_behind(500, 900, MASTER)
+                .map(|reign| reign.from),
+            Some(400)
+        );
+        assert_eq!(reigns.known_end(), 900);
+        reigns.note_unknown(900, 900);
+        assert_eq!(reigns.to_string(), text);
+        // A slave's copy lies behind the last reign.
+        reigns.note_unknown(1_000, 1_200);
+        assert_eq!(reigns.all().len(), 3);
+        let mut alone = Reigns::default();
+        assert_eq!(alone.known_end(), 0);
+        alone.begin(300, true);
+        assert_eq!(alone.known_end(), 300);
+        alone.note_unknown(300, 700);
+        assert_eq!(alone.to_string(), "from=300 until=700 alone\n");
     }
 }

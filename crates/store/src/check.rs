@@ -8,7 +8,7 @@ use crate::damage::Damage;
 use crate::deletions::Deletions;
 use crate::log::{Log, LogFile, Step, is_copy, parse_file_name};
 use crate::queue::{Queue, QueueFile, QueueFiles, UNIT, Unit, found_size};
-use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
+use crate::queue_checkpoint::{Beside, QueueCheckpoint, QueueCheckpointLoss};
 use crate::recover::files::{LogListing, MissingLog};
 use crate::recover::in_the_way::what_is_wrong;
 use crate::recover::missing::{gap, state_of};
@@ -262,8 +262,8 @@ pub fn check<D: Disk>(
         let path = root.join("deletedTopics");
         summary.fault(Fault::File { path, what });
     }
-    let (known, lost) = match is_strange("queueCheckpoint") {
-        true => (None, None),
+    let Beside { known, lost, .. } = match is_strange("queueCheckpoint") {
+        true => Beside::default(),
         false => QueueCheckpoint::load(disk, &root, &checkpoint)?,
     };
     if lost == Some(QueueCheckpointLoss::Damaged) {

@@ -87,6 +87,17 @@ pub(crate) enum Tail {
     Messages,
 }
 
+/// What a start finds beside the checkpoint.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// What belongs to it; `None` where there is no such file, or one that is of another checkpoint or damaged.
+    pub(crate) known: Option<QueueCheckpoint>,
+    /// What a checkpoint of ours should have beside it and has not.
+    pub(crate) lost: Option<QueueCheckpointLoss>,
+    /// There was one of ours, and the checkpoint is another program's.
+    pub(crate) is_others: bool,
+}
+
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueCheckpoint {
@@ -103,13 +114,8 @@ impl QueueCheckpoint {
         root.join("queueCheckpoint")
     }
 
-    /// What belongs to `checkpoint`; `None` where there is no such file, or one that is of another checkpoint or damaged. Also
-    /// what a checkpoint of ours should have beside it and has not.
-    pub(crate) fn load<D: Disk>(
-        disk: &D,
-        root: &Path,
-        checkpoint: &Checkpoint,
-    ) -> disk::Result<(Option<Self>, Option<QueueCheckpointLoss>)> {
+    /// What is there beside `checkpoint`.
+    pub(crate) fn load<D: Disk>(disk: &D, root: &Path, checkpoint: &Checkpoint) -> disk::Result<Beside> {
         let content = disk.read_small(&Self::path(root), FILE_MAX)?;
         let found = content.as_deref().and_then(unseal).and_then(Self::parse);
         let lost = match &content {
@@ -120,7 +126,11 @@ impl QueueCheckpoint {
         let own = checkpoint
             .vouched
             .map(|vouched| (vouched, checkpoint.physic_timestamp, checkpoint.logics_timestamp));
-        Ok((found.filter(|found| Some(found.vouched) == own), lost))
+        Ok(Beside {
+            is_others: found.is_some() && own.is_none(),
+            known: found.filter(|found| Some(found.vouched) == own),
+            lost,
+        })
     }
 
     pub(crate) fn queue(&self, topic: &str, id: i32) -> Option<&QueueState> {

@@ -28,7 +28,7 @@ use crate::index::Index;
 use crate::log::{Log, LogFile};
 use crate::progress::Helpers;
 use crate::queue::{Queue, QueueFiles, Queues};
-use crate::queue_checkpoint::{QueueCheckpoint, QueueCheckpointLoss};
+use crate::queue_checkpoint::{Beside, QueueCheckpoint, QueueCheckpointLoss};
 use crate::settings::{SettingsError, StoreSettings};
 use crate::store::Store;
 use behind::DroppedUnits;
@@ -170,6 +170,8 @@ pub struct RecoveryReport {
     pub deletions_lost: bool,
     /// `queueCheckpoint` is not as it should be.
     pub queue_checkpoint_lost: Option<QueueCheckpointLoss>,
+    /// The checkpoint is that of another program, Java's broker, which ran after this one.
+    pub others_checkpoint: bool,
     /// Why the log ends where it does; `None` where it simply ends.
     pub log_cut: Option<LogCut>,
     /// Bytes that were dropped where the log was cut: from there to the last one that is not zero.
@@ -378,7 +380,11 @@ impl<D: Disk> Store<D> {
         let is_moved = |name| moved_away.iter().any(|moved| moved.path.ends_with(name));
         let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&disk, &root)?;
 
-        let (known, lost) = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
+        let Beside {
+            known,
+            lost,
+            is_others,
+        } = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
         let damaged = is_moved("queueCheckpoint").then_some(QueueCheckpointLoss::Damaged);
         let queue_checkpoint_lost = damaged.or(lost);
         let (deletions, is_damaged) = Deletions::load(&disk, &root)?;
@@ -413,6 +419,7 @@ impl<D: Disk> Store<D> {
                 missing_index,
                 deletions_lost,
                 queue_checkpoint_lost,
+                others_checkpoint: is_others,
                 moved_away,
                 other_log_file_size,
                 ..RecoveryReport::default()

@@ -3,7 +3,11 @@
 //! It tells what this broker may have acknowledged as a master, which a slave does not cut: [`ha::Reigns`]. A broker without the file
 //! whose log is not empty was Java's, or an older release's, and may have acknowledged all of it.
 //!
-//! Two lines before that say where the log has damage between sound records. A master goes on behind it; once it is a slave, its
+//! A line before that says where the log ended when this broker was stopped: `end=POSITION`. It is not there while the broker runs, or
+//! when it was killed. A log that is longer at the next start was written by somebody else meanwhile, Java's broker for example, who
+//! may have acknowledged what it wrote.
+//!
+//! Two more lines say where the log has damage between sound records. A master goes on behind it; once it is a slave, its
 //! master may have what is missing there.
 //!
 //! - `hole=POSITION`: a power cut or a bad disk has left it. The next master that has what follows sends it.
@@ -38,6 +42,19 @@ pub struct RoleHistory {
 struct State {
     reigns: Reigns,
     damage: LogDamage,
+    /// Where the log ended when the broker was stopped.
+    ended: Option<i64>,
+}
+
+/// What a start has seen of who ran last.
+#[derive(Clone, Copy, Debug)]
+pub struct LastRun {
+    /// Where the log ends.
+    pub end: i64,
+    /// Whoever it was has stopped, and was not killed.
+    pub is_clean: bool,
+    /// It was not this broker: the checkpoint is another's.
+    pub is_others: bool,
 }
 
 /// Where the log has damage first, with sound records behind it.
@@ -63,7 +80,9 @@ impl RoleHistory {
         let state = match disk.read_small(&path, FILE_MAX_BYTES)? {
             None => State {
                 reigns: Reigns::of_unknown_log(end),
-                damage: LogDamage::default(),
+                // Nothing is behind it, whoever ran.
+                ended: Some(end),
+                ..State::default()
             },
             Some(text) => Self::parse(&path, &text)?,
         };
@@ -90,8 +109,9 @@ impl RoleHistory {
         };
         let position = |value: &str| {
             let position = value.parse::<i64>();
-            position.map_err(|e| refusal(format!("damage at {value}: {e}")))
+            position.map_err(|e| refusal(format!("the position {value}: {e}")))
         };
+        let ended = value_of("end=").map(position).transpose()?;
         damage.hole = value_of("hole=").map(position).transpose()?;
         if let Some(value) = value_of("copied=") {
             let (at, next) = value.split_once("..").unwrap_or((value, ""));
@@ -100,7 +120,27 @@ impl RoleHistory {
         let reigns = reigns
             .parse()
             .map_err(|e: ha::NotUnderstood| refusal(e.to_string()))?;
-        Ok(State { reigns, damage })
+        Ok(State {
+            reigns,
+            damage,
+            ended,
+        })
+    }
+
+    /// Notes what somebody else wrote since this broker's last run; gives where that is.
+    pub fn note_others(&self, last: LastRun) -> Option<Range<i64>> {
+        let state = &mut *self.state.lock();
+        let from = match state.ended.take() {
+            Some(ended) => ended,
+            // Whoever stopped was not this broker, which would have said where.
+            None if last.is_clean || last.is_others => state.reigns.known_end(),
+            None => return None,
+        };
+        self.saver.touch();
+        (from < last.end).then(|| {
+            state.reigns.note_unknown(from, last.end);
+            from..last.end
+        })
     }
 
     /// The broker is a master from here on, whose log ends at `end` and is synced; `alone` if SUCCESS needs no slave.
@@ -129,9 +169,11 @@ impl RoleHistory {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Nobody is answered any more.
-    pub fn end(&self, end: i64) {
-        self.state.lock().reigns.end(end);
+    /// The broker stops: nobody is answered any more, and the log ends at `end` for good.
+    pub fn stop(&self, end: i64) {
+        let state = &mut *self.state.lock();
+        state.reigns.end(end);
+        state.ended = Some(end);
         self.saver.touch();
     }
 
@@ -223,11 +265,12 @@ impl ConfigFile for RoleHistory {
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         let state = self.state.lock();
         let LogDamage { hole, copied } = &state.damage;
+        let ended = state.ended.map_or_else(String::new, |end| format!("end={end}\n"));
         let hole = hole.map_or_else(String::new, |at| format!("hole={at}\n"));
         let copied = copied.as_ref().map_or_else(String::new, |copied| {
             format!("copied={}..{}\n", copied.start, copied.end)
         });
-        format!("{hole}{copied}{}", state.reigns).into_bytes()
+        format!("{ended}{hole}{copied}{}", state.reigns).into_bytes()
     }
 }
 
@@ -237,13 +280,35 @@ pub struct HistoryListener<D: Disk> {
     pub history: Arc<RoleHistory>,
     /// Where the log ends.
     pub store: Arc<Store<D>>,
+    /// The disk that the history lies on.
+    pub disk: D,
+}
+
+impl<D: Disk> HistoryListener<D> {
+    fn note(&self, change: &SettingsChange) -> bool {
+        let is_other = change.concerns(Settings::waits_for_slaves) && !change.after.is_slave();
+        if is_other {
+            let end = self.store.max_physical().0;
+            self.history.change(end, !change.after.waits_for_slaves());
+        }
+        is_other
+    }
 }
 
 impl<D: Disk> SettingsListener for HistoryListener<D> {
+    /// Where SUCCESS is to mean less, that is on disk before the first one does.
+    fn before(&self, change: &SettingsChange) -> Result<(), String> {
+        if change.after.waits_for_slaves() || !self.note(change) {
+            return Ok(());
+        }
+        save(self.history.as_ref(), &self.disk, change.now_ms)
+            .map_err(|e| format!("the history of roles can not be written: {e}"))
+    }
+
+    /// Where it is to mean more, what was answered until now did not.
     fn changed(&self, change: &SettingsChange) {
-        if change.concerns(Settings::waits_for_slaves) && !change.after.is_slave() {
-            let end = self.store.max_physical().0;
-            self.history.change(end, !change.after.waits_for_slaves());
+        if change.after.waits_for_slaves() {
+            self.note(change);
         }
     }
 }
@@ -311,6 +376,45 @@ mod tests {
             let kept = RoleHistory::parse(&history.path(), &history.text(0)).unwrap();
             assert_eq!(kept.damage, left, "{cut} {min}");
         }
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_since_the_last_run_may_be_acknowledged() {
+        let run = |end, is_clean, is_others| LastRun {
+            end,
+            is_clean,
+            is_others,
+        };
+        let reigns = |stopped: bool, last: LastRun| {
+            let disk = disk();
+            let history = RoleHistory::load(&disk, Path::new("/store"), 0).unwrap();
+            assert_eq!(history.note_others(run(0, true, false)), None);
+            history.begin(0, false);
+            history.save_slave("10.0.0.2", 1, &disk, 1).unwrap();
+            history.note(200, 0);
+            if stopped {
+                history.stop(300);
+            }
+            save(&history, &disk, 2).unwrap();
+            let again = RoleHistory::load(&disk, Path::new("/store"), last.end).unwrap();
+            let others = again.note_others(last);
+            again.begin_as_slave(last.end);
+            assert!(!String::from_utf8(again.text(0)).unwrap().contains("end="));
+            let is_kept = again
+                .reigns()
+                .acknowledged_behind(250, last.end, "10.0.0.2")
+                .is_some();
+            (others, is_kept)
+        };
+        // Stopped, and nobody since; Java's broker since, stopped or killed.
+        assert_eq!(reigns(true, run(300, true, false)), (None, false));
+        assert_eq!(reigns(true, run(300, true, true)), (None, false));
+        assert_eq!(reigns(true, run(500, true, true)), (Some(300..500), true));
+        assert_eq!(reigns(true, run(500, false, false)), (Some(300..500), true));
+        // Killed, and nobody since; Java's broker since, stopped, and killed after its checkpoint.
+        assert_eq!(reigns(false, run(500, false, false)), (None, false));
+        assert_eq!(reigns(false, run(500, true, false)), (Some(200..500), true));
+        assert_eq!(reigns(false, run(500, false, true)), (Some(200..500), true));
     }
 
     #[test]

@@ -33,11 +33,11 @@ mod slave;
 mod status;
 
 pub use admission::{Admission, Places, Registered};
-pub use compare::{Error as CompareError, MasterLog, NOTHING_THERE};
+pub use compare::{Error as CompareError, LOG_FILE_SIZE, MasterLog, NOTHING_THERE};
 pub use copies::{TableCopies, text};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use deletions::TopicDeletions;
-pub use history::{HistoryListener, LogDamage, RoleHistory};
+pub use history::{HistoryListener, LastRun, LogDamage, RoleHistory};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{
     DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, STOPS, TIMER_METRICS, TOPICS, USERS, UnknownTopic,

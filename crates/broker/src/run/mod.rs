@@ -257,9 +257,7 @@ impl<D: Disk + Clone> Parts<D> {
         self.log.flusher.flush(0);
         self.checks.settle();
         let now = self.clock.now_ms();
-        if !self.settings.load().is_slave() {
-            self.replication.history.end(self.log.store.max_physical().0);
-        }
+        self.replication.history.stop(self.log.store.max_physical().0);
         for (file, _) in &self.files {
             // A failure is in the log already, and the table is older than it could be.
             let _logged = save(file.as_ref(), &self.disk, now);

@@ -31,8 +31,8 @@ use crate::handlers::pull::{HeldPull, Pull, PullListener};
 use crate::lane::{Lanes, Workers};
 use crate::registration::Registration;
 use crate::replication::{
-    Admission, CopyParts, Follower, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts, TableCopies,
-    TopicDeletions, UnknownTopic,
+    Admission, CopyParts, Follower, LastRun, Link, Metadata, RoleHistory, SlaveServer, SlaveServerParts,
+    TableCopies, TopicDeletions, UnknownTopic,
 };
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
@@ -218,6 +218,18 @@ fn begin_role<D: Disk>(
     let root = PathBuf::from(&settings.store.store_path_root_dir);
     let end = store.max_physical().0;
     let history = RoleHistory::load(disk, &root, end)?;
+    let last = LastRun {
+        end,
+        is_clean: report.clean,
+        is_others: report.others_checkpoint,
+    };
+    if let Some(others) = history.note_others(last) {
+        tracing::info!(
+            "the log was written from {} to {} by another broker, Java's for example, since this one ran: it may have acknowledged that",
+            others.start,
+            others.end
+        );
+    }
     for damage in &report.damage.first {
         history.note_hole(&(damage.at..damage.at + damage.bytes));
     }

@@ -266,6 +266,7 @@ impl<D: Disk + Clone> Builder<D> {
             Arc::new(HistoryListener {
                 history: Arc::clone(&self.history),
                 store: Arc::clone(&self.store),
+                disk: self.disk.clone(),
             }) as _,
             Arc::clone(&checks.listener) as _,
             Arc::new(self.traffic.clone()) as _,
