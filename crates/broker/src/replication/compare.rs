@@ -1,5 +1,6 @@
 //! What a slave asks its master and its own log before it copies: [`ha::Comparison`] says what, this module asks it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,9 @@ pub trait MasterLog {
     /// What it has at an offset; nothing if it says that it has nothing there.
     fn record(&self, offset: i64) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
 }
+
+/// The key under which a broker of ours tells, among its runtime information, how long its log files are, bytes.
+pub const LOG_FILE_SIZE: &str = "commitLogFileSize";
 
 /// Asks.
 pub(super) struct Comparer<'a, D: Disk, M> {
@@ -218,7 +222,17 @@ impl MasterLog for AskedMaster<'_> {
     }
 
     async fn file_len(&self) -> Result<Option<i64>, Error> {
-        let len = self.setting("mappedFileSizeCommitLog").await?;
+        // A master of ours says what its files are. Java's does not start on files that are not as its settings say.
+        // Asked before the connection is made, and as one who says what it has: nothing of this connection yet.
+        let as_slave = RuntimeInfoRequestHeader {
+            has_topics: Some(Cow::Borrowed("0 0")),
+            ..RuntimeInfoRequestHeader::default()
+        };
+        let table = runtime_info(self.client, self.address, &as_slave).await?;
+        let len = match table.table.get(LOG_FILE_SIZE) {
+            Some(len) => Some(len.clone()),
+            None => self.setting("mappedFileSizeCommitLog").await?,
+        };
         Ok(len.and_then(|len| len.parse().ok()))
     }
 

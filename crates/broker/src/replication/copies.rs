@@ -7,7 +7,7 @@
 //!
 //! Java's slaves say nothing and ask each ten seconds: nobody waits for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,9 @@ const HELD_MAX: Duration = Duration::from_secs(5);
 /// Requests that are held at once: each slave has one.
 const REQUESTS_MAX: usize = 64;
 
+/// Addresses that are remembered.
+const ADDRESSES_MAX: usize = 1024;
+
 /// Numbers of the last changes of topics, groups, offsets, and what is delivered of delayed messages.
 type Numbers = [i64; 4];
 
@@ -37,6 +40,8 @@ pub struct TableCopies {
     /// When the broker was started, ms since 1970: numbers begin anew then.
     started: i64,
     slaves: Mutex<HashMap<IpAddr, Numbers>>,
+    /// Where slaves have asked that say what they have: Java's never do.
+    told_by: Mutex<HashSet<IpAddr>>,
     held: Mutex<Vec<HeldLook>>,
     /// A request is held.
     holds: Notify,
@@ -65,6 +70,7 @@ impl TableCopies {
             delays,
             started,
             slaves: Mutex::default(),
+            told_by: Mutex::default(),
             held: Mutex::default(),
             holds: Notify::new(),
             said: Notify::new(),
@@ -107,6 +113,32 @@ impl TableCopies {
         [has_topics, has_groups, has_offsets, has_delays].map(|text| number(text).unwrap_or(0))
     }
 
+    /// A slave at this address, which need not be connected yet, says what it has. Slaves do so before they connect.
+    pub fn asks(&self, slave: IpAddr) {
+        let mut told_by = self.told_by.lock();
+        if told_by.len() < ADDRESSES_MAX {
+            told_by.insert(slave);
+        }
+    }
+
+    /// A slave at this address is connected, and its next report counts. If it is one that says what it has, it has nothing before
+    /// it does, and its look is answered at once so that the next one says it. `waits`: SUCCESS means that a slave has it.
+    pub fn connected(&self, slave: IpAddr, waits: bool) {
+        if !self.told_by.lock().contains(&slave) {
+            return;
+        }
+        self.slaves.lock().entry(slave).or_default();
+        for saver in [self.tables.topics.saver(), self.tables.groups.saver()] {
+            saver.wait_for_copies(waits);
+        }
+        for look in self.held.lock().iter_mut() {
+            if look.request.responder.peer().address().ip().to_canonical() == slave {
+                look.until = Instant::now();
+            }
+        }
+        self.holds.notify_one();
+    }
+
     /// The slave at this address, which is connected, says what it has. `waits`: SUCCESS means that a slave has it.
     pub fn note(&self, slave: IpAddr, header: &RuntimeInfoRequestHeader<'_>, waits: bool) {
         let numbers = self.numbers(header);
@@ -137,7 +169,7 @@ impl TableCopies {
 
     /// Keeps a slave's request until topics or groups are others than it has, or its time is over. Gives back one that is to be
     /// answered now.
-    pub fn hold(&self, request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
+    pub fn hold(&self, mut request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
         let wait = Duration::from_millis(u64::try_from(header.wait_ms.unwrap_or(0)).unwrap_or(0));
         if wait.is_zero() || self.has_news(&self.numbers(header)) {
             return Some(request);
@@ -147,6 +179,7 @@ impl TableCopies {
             return Some(request);
         }
         let until = Instant::now() + wait.min(HELD_MAX);
+        request.responder.hold();
         held.push(HeldLook { request, until });
         drop(held);
         self.holds.notify_one();

@@ -156,25 +156,25 @@ impl<D: Disk> CopyParts<D> {
         let now = self.clock.now_ms();
         LogCopy {
             is_sync: settings.is_sync_flush(),
-            slave: Slave::new(slave_settings(&settings), self.store.max_physical().0, now),
+            slave: Slave::new(self.slave_settings(&settings), self.store.max_physical().0, now),
             parts: Arc::clone(self),
             report: [0; 8],
             reported: 8,
             is_unbuilt: false,
         }
     }
-}
 
-fn slave_settings(settings: &Settings) -> SlaveSettings {
-    let s = &settings.store;
-    SlaveSettings {
-        file_len: i64::from(s.mapped_file_size_commit_log),
-        promise: match settings.is_sync_flush() {
-            true => Promise::Synced,
-            false => Promise::Appended,
-        },
-        heartbeat_ms: i64::from(s.ha_send_heartbeat_interval),
-        housekeeping_ms: i64::from(s.ha_housekeeping_interval),
+    fn slave_settings(&self, settings: &Settings) -> SlaveSettings {
+        let s = &settings.store;
+        SlaveSettings {
+            file_len: self.store.settings().commitlog_file_size,
+            promise: match settings.is_sync_flush() {
+                true => Promise::Synced,
+                false => Promise::Appended,
+            },
+            heartbeat_ms: i64::from(s.ha_send_heartbeat_interval),
+            housekeeping_ms: i64::from(s.ha_housekeeping_interval),
+        }
     }
 }
 

@@ -471,7 +471,8 @@ impl<D: Disk + Clone> SlaveServer<D> {
         let settings = self.parts.settings.load();
         let s = &settings.store;
         MasterSettings {
-            file_len: i64::from(s.mapped_file_size_commit_log),
+            // What is on disk decides, not what the settings would make.
+            file_len: self.parts.store.settings().commitlog_file_size,
             new_slave: match s.sync_from_last_file {
                 true => NewSlave::NewestFile,
                 false => NewSlave::WholeLog,

@@ -209,6 +209,8 @@ impl<D: Disk> Metadata<D> {
                 () = stop.cancelled() => return,
                 // The master may have held the look for as long.
                 () = tokio::time::sleep_until(next) => {}
+                // What this slave has is to be known before anybody waits for it.
+                () = self.link.made() => {}
                 () = self.unknown.found.notified() => {
                     tokio::time::sleep_until(unknown_again).await;
                     unknown_again = Instant::now() + UNKNOWN_EACH;

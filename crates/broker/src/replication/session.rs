@@ -85,6 +85,9 @@ impl<D: Disk + Clone> SlaveSession<D> {
         let changes = server.history_changes();
         if standing.claim.is_some() && self.noted != Some(changes) {
             server.note_slave(self.id, self.ip, self.registered, now)?;
+            server
+                .copies()
+                .connected(self.ip, server.settings().waits_for_slaves());
             self.noted = Some(changes);
         }
         server.reported(self.id, standing);

@@ -40,7 +40,8 @@ enum Ended {
     #[error("{0}")]
     Copy(#[from] CopyError),
     #[error(
-        "mappedFileSizeCommitLog is not the same on both sides: {theirs} there and {own} here; the copy of a log has its master's files"
+        "the files of the master's log have {theirs} bytes and those here {own}: the copy of a log has its master's files, so this broker \
+         needs mappedFileSizeCommitLog={theirs} and, if there are files, an empty store"
     )]
     FileLen { own: i64, theirs: i64 },
     #[error("the master closed the connection")]
@@ -187,7 +188,7 @@ impl<D: Disk + Clone> Follower<D> {
                 self.deletions.follow(&topics).await.map_err(CopyError::from)?;
             }
             let now = self.copy.clock.now_ms();
-            self.copy.link.note(|link| link.since_ms = Some(now));
+            self.copy.link.stands(now);
             self.stream(stream, served).await
         };
         tokio::select! {

@@ -1,6 +1,7 @@
 //! How a slave stands to its master: for the log, runtime information, `haStatus`.
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// What is known of the connection to the master.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,23 +38,37 @@ impl LinkState {
 
 /// How this broker stands to its master. All of it stays empty on a master.
 #[derive(Debug, Default)]
-pub struct Link(Mutex<LinkState>);
+pub struct Link {
+    state: Mutex<LinkState>,
+    made: Notify,
+}
 
 impl Link {
     /// As it is now.
     pub fn state(&self) -> LinkState {
-        self.0.lock().clone()
+        self.state.lock().clone()
     }
 
     /// A second is over.
     pub fn tick(&self) {
-        let mut link = self.0.lock();
+        let mut link = self.state.lock();
         link.speed = link.read_bytes - link.read_before;
         link.read_before = link.read_bytes;
     }
 
+    /// A connection was made at this time, ms since 1970.
+    pub(super) fn stands(&self, since_ms: i64) {
+        self.note(|link| link.since_ms = Some(since_ms));
+        self.made.notify_one();
+    }
+
+    /// Waits until another connection was made than the last that was waited for.
+    pub(super) async fn made(&self) {
+        self.made.notified().await;
+    }
+
     /// Notes what has changed.
     pub(super) fn note(&self, change: impl FnOnce(&mut LinkState)) {
-        change(&mut self.0.lock());
+        change(&mut self.state.lock());
     }
 }

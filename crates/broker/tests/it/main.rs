@@ -25,6 +25,7 @@ mod queries;
 mod registration;
 mod replies;
 mod requests;
+mod roles;
 mod slaves;
 mod statistics;
 mod still;

@@ -19,7 +19,7 @@ use crate::access::Access;
 use crate::commitlog::Appender;
 use crate::delay::Delivery;
 use crate::lane::MayWait;
-use crate::replication::{self, Link, SlaveServer};
+use crate::replication::{self, LOG_FILE_SIZE, Link, SlaveServer};
 use crate::settings::Settings;
 use crate::tables::dormant::DormantFiles;
 use crate::tables::{ConfigFile, Tables};
@@ -64,8 +64,13 @@ impl<D: Disk + Clone> Runtime<D> {
     pub fn get(&self, request: Request, may: MayWait) {
         let slave = request.responder.peer().address().ip().to_canonical();
         let frame = request.frame.clone();
-        let request = match frame.header::<RuntimeInfoRequestHeader<'_>>() {
-            Ok(header) if header.has_topics.is_some() && self.slaves.serves(slave) => {
+        let header = frame.header::<RuntimeInfoRequestHeader<'_>>();
+        let header = header.ok().filter(|header| header.has_topics.is_some());
+        if header.is_some() {
+            self.slaves.copies().asks(slave);
+        }
+        let request = match header {
+            Some(header) if self.slaves.serves(slave) => {
                 let waits = self.settings.load().waits_for_slaves();
                 self.slaves.copies().note(slave, &header, waits);
                 self.slaves.copies().hold(request, &header)
@@ -244,6 +249,8 @@ impl<D: Disk + Clone> Runtime<D> {
         let (min, max) = (store.min_physical().0, store.max_physical().0);
         put("commitLogMinOffset", min.to_string());
         put("commitLogMaxOffset", max.to_string());
+        // Ours: what is on disk, which the settings need not say.
+        put(LOG_FILE_SIZE, store.settings().commitlog_file_size.to_string());
         put(
             "dispatchBehindBytes",
             (max - store.reput_end().0).max(0).to_string(),

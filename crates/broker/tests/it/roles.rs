@@ -1,0 +1,185 @@
+//! What a broker must know of its own past before it follows another: who wrote its log, what SUCCESS meant, how long its files are.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use broker::settings::{BrokerRole, Settings};
+use disk::MmapDisk as Disk;
+use protocol::code::{request, response};
+use protocol::header::broker::RuntimeInfoRequestHeader;
+use tempfile::TempDir;
+
+use crate::fixture::*;
+use crate::pairs::{Pair, answer, bodies, eventually, follows, leads, send_all};
+
+fn history(dir: &TempDir) -> String {
+    std::fs::read_to_string(dir.path().join("store/roleHistory")).unwrap()
+}
+
+/// The disk takes the history before the first send is answered by what it says: without that, nothing changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn success_means_less_only_when_the_history_says_so_on_disk() {
+    let disk = Disk::default();
+    let fixture = Fixture::on_disk(disk.clone(), TempDir::new().unwrap(), |settings| {
+        leads(BrokerRole::SyncMaster)(settings);
+        settings.store.in_sync_replicas = 2;
+    })
+    .await;
+    let path = fixture.dir.path().join("store/roleHistory");
+    disk.faults().fail_syncs(&path);
+    let refused = fixture
+        .ask(request::UPDATE_BROKER_CONFIG, &(), "inSyncReplicas=1\n")
+        .await;
+    let remark = refused.remark.clone().unwrap_or_default();
+    assert!(
+        remark.contains("nothing is changed: the history of roles"),
+        "{remark}"
+    );
+    // Nobody else has a message: it is refused still.
+    let answer = fixture.send(&to("Topic", 0, ""), b"one").await;
+    assert_ne!(answer.code, response::SUCCESS);
+    disk.faults().mend_syncs();
+    fixture.set("inSyncReplicas=1\n").await;
+    let text = history(&fixture.dir);
+    assert!(text.ends_with(" alone\n"), "{text}");
+    assert_eq!(
+        fixture.send(&to("Topic", 0, ""), b"two").await.code,
+        response::SUCCESS
+    );
+}
+
+/// What Java's broker wrote on the store between two runs may have been acknowledged by it alone: a slave does not cut it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_broker_wrote_between_two_runs_is_not_cut() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"one"]
+    })
+    .await;
+    let dir = pair.master.stop().await;
+    let before = history(&dir);
+    // Java's leaves the file as it finds it.
+    let other = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    send_all(&other, "Topic", &["of another"]).await;
+    let dir = other.stop().await;
+    std::fs::write(dir.path().join("store/roleHistory"), before).unwrap();
+
+    let kept = pair.slave.stop().await;
+    let promoted = Fixture::in_folder(kept, leads(BrokerRole::AsyncMaster)).await;
+    send_all(&promoted, "Topic", &["three"]).await;
+    let old = Fixture::in_folder(dir, follows(promoted.port)).await;
+    let mut said = String::new();
+    eventually("it stops", async || {
+        said = old.runtime().await["masterConnection"].clone();
+        said.contains("acknowledged")
+    })
+    .await;
+    assert_eq!(
+        bodies(&old, "Topic").await,
+        [b"one".to_vec(), b"of another".to_vec()]
+    );
+}
+
+/// What is on disk decides, on both sides.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_another_size_than_the_settings_say_are_copied() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"one"]
+    })
+    .await;
+    let (master, slave) = (pair.master.stop().await, pair.slave.stop().await);
+    let twice = |settings: &mut Settings| settings.store.mapped_file_size_commit_log = 2 << 20;
+    let master = Fixture::in_folder(master, |settings| {
+        leads(BrokerRole::AsyncMaster)(settings);
+        twice(settings);
+    })
+    .await;
+    send_all(&master, "Topic", &["two"]).await;
+    let all = [b"one", b"two"];
+    let slave = Fixture::in_folder(slave, |settings| {
+        follows(master.port)(settings);
+        twice(settings);
+    })
+    .await;
+    eventually("the old slave has all", async || {
+        bodies(&slave, "Topic").await == all
+    })
+    .await;
+    let new = Fixture::new(follows(master.port)).await;
+    eventually("a new slave has all", async || bodies(&new, "Topic").await == all).await;
+    let other = Fixture::new(|settings| {
+        follows(master.port)(settings);
+        twice(settings);
+    })
+    .await;
+    eventually("files of another size are refused", async || {
+        let said = other.runtime().await["masterConnection"].clone();
+        said.contains("mappedFileSizeCommitLog=1048576")
+    })
+    .await;
+}
+
+/// A slave's look at the tables waits for a change: it is not slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_is_held_is_not_slow() {
+    let pair = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, |settings| {
+        settings.broker.slow_request_millis = 1000;
+    })
+    .await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == [b"one"]
+    })
+    .await;
+    // As the slave asks, from its address.
+    let latest = pair.master.runtime().await;
+    let has = |table: &str| Some(Cow::Owned(latest[table].clone()));
+    let look = RuntimeInfoRequestHeader {
+        has_topics: has("change_topics"),
+        has_groups: has("change_groups"),
+        has_offsets: has("change_offsets"),
+        has_delays: has("change_delays"),
+        wait_ms: Some(1100),
+    };
+    let asked = Instant::now();
+    let answer = pair.master.ask(request::GET_BROKER_RUNTIME_INFO, &look, "").await;
+    assert_eq!(answer.code, response::SUCCESS);
+    assert!(asked.elapsed() >= Duration::from_millis(1100), "it was held");
+    let page = pair.master.broker.as_ref().unwrap().state().page();
+    assert!(page.lines().any(|line| line == "0 slow requests"), "{page}");
+}
+
+/// From the first SUCCESS on that needs a slave which has just connected, what a message needs is on that slave, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_that_counts_again_has_what_success_promises() {
+    let master = Fixture::new(|settings| {
+        leads(BrokerRole::SyncMaster)(settings);
+        settings.store.slave_timeout = 500;
+    })
+    .await;
+    let mut slave = Fixture::new(follows(master.port)).await;
+    for round in 0..5 {
+        let (topic, group) = (format!("Topic{round}"), format!("group{round}"));
+        eventually("the slave counts", async || {
+            master.send(&to("Topic", 0, ""), b"body").await.code == response::SUCCESS
+        })
+        .await;
+        let made = master.send(&to(&topic, 3, ""), b"body").await;
+        assert_eq!(made.code, response::SUCCESS);
+        let has_topic =
+            answer(&slave, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"][&topic].is_object();
+        let config = format!(r#"{{"groupName":"{group}"}}"#);
+        let made = master
+            .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), config)
+            .await;
+        assert_eq!(made.code, response::SUCCESS);
+        let groups = answer(&slave, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+        let has_group = groups["subscriptionGroupTable"][&group].is_object();
+        assert_eq!((has_topic, has_group), (true, true), "round {round}");
+        let kept = slave.stop().await;
+        slave = Fixture::in_folder(kept, follows(master.port)).await;
+    }
+}
