@@ -162,6 +162,8 @@ struct Asked {
     waiting: Vec<(Waiting, Option<i64>)>,
     /// Topics that were deleted, and how many more tables of offsets may still name them.
     gone: BTreeMap<String, usize>,
+    /// When it was started, ms since 1970.
+    run: i64,
     /// What consumers have committed here and the master is to hear of.
     for_master: Vec<(OffsetKey, i64)>,
     /// It knows what this slave has, and may hold the next look.
@@ -228,6 +230,8 @@ impl<D: Disk> Metadata<D> {
         let end = info
             .get("commitLogMaxOffset")
             .and_then(|end| end.parse::<i64>().ok());
+        let run = info.get("bootTimestamp").and_then(|run| run.parse().ok());
+        asked.run = run.unwrap_or(asked.run);
         let since_ms = self.link.state().since_ms;
         if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms && since_ms.is_some() {
             // The log may have been cut before where a topic was deleted; and what waits for the log may be of one that went since.
@@ -399,12 +403,9 @@ impl<D: Disk> Metadata<D> {
                     );
                 }
                 // Once more at the next look.
-                Err(_) => drop(
-                    self.tables
-                        .offsets
-                        .commit_of_consumer(&group, &topic, queue, offset),
-                ),
+                Err(_) => continue,
             }
+            self.tables.offsets.told_master(&(group, topic, queue), offset);
         }
     }
 
@@ -419,7 +420,7 @@ impl<D: Disk> Metadata<D> {
             }
             match waiting {
                 Waiting::Offsets(offsets) => {
-                    asked.for_master.extend(self.tables.offsets.follow(offsets));
+                    asked.for_master = self.tables.offsets.follow(offsets, asked.run);
                     for topic in asked.gone.keys() {
                         if self.tables.topics.get(topic).is_none() {
                             self.tables.offsets.remove_topic(topic);

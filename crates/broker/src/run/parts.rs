@@ -40,7 +40,9 @@ use crate::stats::{Stats, StatsItems};
 use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
-use crate::tables::{ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save};
+use crate::tables::{
+    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save,
+};
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
 
@@ -256,6 +258,7 @@ fn begin_role<D: Disk>(
 /// What was read from `config/`.
 struct Loaded {
     tables: Tables,
+    commits: Arc<CommitsForMaster>,
     delay_offsets: Arc<DelayOffsets>,
     dormant: Arc<DormantFiles>,
     filters: Arc<FilterTable>,
@@ -271,6 +274,11 @@ impl Loaded {
         let topics = TopicTable::load(disk, file("topics.json"), &Identity::of(settings), now)?;
         let groups = GroupTable::load(disk, file("subscriptionGroup.json"), now)?;
         let offsets = OffsetTable::load(disk, &config_dir, lmq)?;
+        let commits = Arc::new(CommitsForMaster::load(disk, &config_dir, settings.is_slave())?);
+        let offsets = match settings.is_slave() {
+            true => offsets.for_master(Arc::clone(&commits)),
+            false => offsets,
+        };
         let bloom = Bloom::of(
             settings.broker.expect_consumer_num_use_filter,
             settings.broker.max_error_rate_of_bloom_filter,
@@ -279,8 +287,9 @@ impl Loaded {
             tables: Tables {
                 topics: Arc::new(topics),
                 groups: Arc::new(groups.with_light_queues(lmq)),
-                offsets: Arc::new(offsets.of_slave(settings.is_slave())),
+                offsets: Arc::new(offsets),
             },
+            commits,
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
             dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),
             filters: Arc::new(FilterTable::load(
@@ -628,6 +637,7 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&tables.topics) as _, None),
             (Arc::clone(&tables.groups) as _, None),
             (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
+            (Arc::clone(&self.loaded.commits) as _, Some(offsets_each)),
             (delay_offsets as _, Some(delays_each)),
             (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
             (Arc::clone(&self.loaded.filters) as _, None),

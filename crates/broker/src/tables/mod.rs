@@ -3,6 +3,7 @@
 //! Each table owns its map, its file, its version and its rules.
 
 pub mod attributes;
+mod commits;
 mod config_file;
 pub mod dormant;
 pub mod filters;
@@ -13,6 +14,7 @@ mod topics;
 
 use std::sync::Arc;
 
+pub use commits::CommitsForMaster;
 pub use config_file::{Found, LoadError, load, pretty};
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
 pub use offsets::{Full, OffsetKey, OffsetTable};

@@ -6,18 +6,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::Disk;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use protocol::body::broker::ConsumerOffsetTable;
 use protocol::body::topic::DataVersion;
 
+use super::commits::CommitsForMaster;
 use super::config_file::{self, LoadError};
 use super::saver::{Change, ConfigFile, Saver};
 
 /// Separates topic and group in the file's keys.
-const SEPARATOR: char = '@';
+pub(super) const SEPARATOR: char = '@';
 /// How names of light queues and of their groups start.
 const LMQ_PREFIX: &str = "%LMQ%";
 /// Most topic-and-group pairs kept, and most queues in each: requests cannot grow the table without end.
@@ -50,9 +52,8 @@ pub struct OffsetTable {
     state: RwLock<State>,
     /// Group, topic and queue to where an operator has set them, while no pull has taken that.
     resets: RwLock<HashMap<OffsetKey, i64>>,
-    /// What consumers have committed at this broker while it is a slave, for the master to hear of.
-    for_master: Mutex<BTreeMap<OffsetKey, i64>>,
-    is_slave: bool,
+    /// What consumers have committed at this broker, if it is a slave.
+    for_master: Option<Arc<CommitsForMaster>>,
     /// Whether there are any: nearly always there is none.
     any_reset: AtomicBool,
     /// `enableLmq`.
@@ -127,8 +128,7 @@ impl OffsetTable {
         Ok(Self {
             state: RwLock::new(state),
             resets: RwLock::default(),
-            for_master: Mutex::default(),
-            is_slave: false,
+            for_master: None,
             any_reset: AtomicBool::new(false),
             lmq,
             saver,
@@ -182,14 +182,16 @@ impl OffsetTable {
         Ok(())
     }
 
-    /// This is a slave's table.
+    /// This is a slave's table: it notes what consumers commit.
     #[must_use]
-    pub fn of_slave(self, is_slave: bool) -> Self {
-        Self { is_slave, ..self }
+    pub fn for_master(self, commits: Arc<CommitsForMaster>) -> Self {
+        Self {
+            for_master: Some(commits),
+            ..self
+        }
     }
 
-    /// Stores an offset that a consumer commits. A slave remembers it for the master, whose own, which it gives to the slave, may be
-    /// behind. (Unlike Java, where the master's takes its place.)
+    /// Stores an offset that a consumer commits. A slave notes it for the master, whose own, which it gives to the slave, may be behind.
     pub fn commit_of_consumer(
         &self,
         group: &str,
@@ -197,29 +199,46 @@ impl OffsetTable {
         queue_id: i32,
         offset: i64,
     ) -> Result<(), Full> {
+        let Some(commits) = &self.for_master else {
+            return self.commit(group, topic, queue_id, offset);
+        };
+        let known = self.get(group, topic, queue_id);
         self.commit(group, topic, queue_id, offset)?;
-        if self.is_slave {
+        if known != Some(offset) {
             let key = (group.to_owned(), topic.to_owned(), queue_id);
-            self.for_master.lock().insert(key, offset);
+            commits.note(key, known, offset);
         }
         Ok(())
     }
 
     /// Was anything committed at this slave that the master has not heard of?
     pub fn has_more_for_master(&self) -> bool {
-        !self.for_master.lock().is_empty()
+        self.for_master
+            .as_ref()
+            .is_some_and(|commits| !commits.is_empty())
     }
 
-    /// Takes over the offsets of a master; groups and topics that it does not name stay (RocketMQ 4.9.8, SlaveSynchronize). What was
-    /// committed here and is further stays, too, and is given back: for the master.
-    pub fn follow(&self, file: ConsumerOffsetTable) -> Vec<(OffsetKey, i64)> {
-        let committed = std::mem::take(&mut *self.for_master.lock());
-        self.merge(file);
-        let is_further = |(group, topic, queue): &OffsetKey, offset: i64| {
-            self.get(group, topic, *queue).is_none_or(|known| known < offset)
+    /// The master has taken what was committed here, or does not want it.
+    pub fn told_master(&self, key: &OffsetKey, offset: i64) {
+        if let Some(commits) = &self.for_master {
+            commits.told(key, offset);
+        }
+    }
+
+    /// Takes over the offsets of a master that was started at `run`, ms since 1970; groups and topics that it does not name stay
+    /// (RocketMQ 4.9.8, SlaveSynchronize). What was committed here and is further stays, too, and is given: for the master.
+    pub fn follow(&self, file: ConsumerOffsetTable, run: i64) -> Vec<(OffsetKey, i64)> {
+        let further = match &self.for_master {
+            Some(commits) => commits.compare(run, |(group, topic, queue)| {
+                let key = format!("{topic}{SEPARATOR}{group}");
+                match &file.lmq_offset_table {
+                    Some(light) if self.is_light(group) => light.get(&key).copied(),
+                    _ => file.offset_table.get(&key)?.get(queue).copied(),
+                }
+            }),
+            None => Vec::new(),
         };
-        let further = committed.into_iter();
-        let further: Vec<_> = further.filter(|(key, offset)| is_further(key, *offset)).collect();
+        self.merge(file);
         for ((group, topic, queue), offset) in &further {
             // There was room for it a moment ago.
             let _full = self.commit(group, topic, *queue, *offset);
@@ -396,6 +415,9 @@ impl OffsetTable {
     /// Forgets all offsets of a topic; the change as in [`OffsetTable::remove_group`].
     pub fn remove_topic(&self, topic: &str) -> Change {
         self.forget_resets(|_, of| of == topic);
+        if let Some(commits) = &self.for_master {
+            commits.remove_topic(topic);
+        }
         let mut state = self.state.write();
         let mut removed = 0;
         for topics in state.groups.values_mut() {

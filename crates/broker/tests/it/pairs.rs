@@ -412,25 +412,30 @@ async fn a_slave_takes_no_message_back() {
     assert_eq!(log_end(&pair.slave).await, end);
 }
 
+pub(crate) async fn commit(at: &Fixture, group: &str, topic: &str, offset: i64) {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: Cow::Borrowed(group),
+        topic: Cow::Borrowed(topic),
+        queue_id: 0,
+        commit_offset: offset,
+    };
+    let committed = at.ask(request::UPDATE_CONSUMER_OFFSET, &header, "").await;
+    assert_eq!(committed.code, response::SUCCESS);
+}
+
+pub(crate) async fn committed(at: &Fixture, group: &str, topic: &str) -> serde_json::Value {
+    let table = &answer(at, request::GET_ALL_CONSUMER_OFFSET).await["offsetTable"];
+    table[format!("{topic}@{group}")]["0"].clone()
+}
+
 /// Consumers that read from the slave while the master is away commit there. The master hears of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_committed_at_a_slave_is_told_the_master() {
     let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
     let (master, slave) = (&pair.master, &pair.slave);
     assert_eq!(master.send(&to("Topic", 0, ""), b"body").await.code, 0);
-    let commit = async |at: &Fixture, offset| {
-        let header = UpdateConsumerOffsetRequestHeader {
-            consumer_group: Cow::Borrowed("group"),
-            topic: Cow::Borrowed("Topic"),
-            queue_id: 0,
-            commit_offset: offset,
-        };
-        let committed = at.ask(request::UPDATE_CONSUMER_OFFSET, &header, "").await;
-        assert_eq!(committed.code, response::SUCCESS);
-    };
-    let committed = async |at: &Fixture| {
-        answer(at, request::GET_ALL_CONSUMER_OFFSET).await["offsetTable"]["Topic@group"]["0"].clone()
-    };
+    let commit = async |at: &Fixture, offset| commit(at, "group", "Topic", offset).await;
+    let committed = async |at: &Fixture| committed(at, "group", "Topic").await;
     commit(master, 10).await;
     eventually("the slave has it", async || committed(slave).await == 10).await;
     commit(slave, 50).await;

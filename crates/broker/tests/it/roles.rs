@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use broker::settings::{BrokerRole, Settings};
 use disk::MmapDisk as Disk;
 use protocol::code::{request, response};
-use protocol::header::broker::RuntimeInfoRequestHeader;
+use protocol::header::broker::{RuntimeInfoRequestHeader, TopicRequestHeader};
 use tempfile::TempDir;
 
 use crate::fixture::*;
-use crate::pairs::{Pair, answer, bodies, eventually, follows, leads, send_all};
+use crate::pairs::{Pair, answer, bodies, commit, committed, eventually, follows, leads, send_all};
 
 fn history(dir: &TempDir) -> String {
     std::fs::read_to_string(dir.path().join("store/roleHistory")).unwrap()
@@ -182,4 +182,51 @@ async fn a_slave_that_counts_again_has_what_success_promises() {
         let kept = slave.stop().await;
         slave = Fixture::in_folder(kept, follows(master.port)).await;
     }
+}
+
+/// What consumers commit at a slave while its master is away outlives a restart of the slave, also for a group that the master has never
+/// heard of; where a topic was deleted and made anew meanwhile, it says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_at_a_slave_reach_the_master_that_comes_back() {
+    let mut pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    for topic in ["Topic", "Anew"] {
+        send_all(&pair.master, topic, &["body"; 9]).await;
+    }
+    for (group, topic, offset) in [("group", "Topic", 1), ("group", "Anew", 1)] {
+        commit(&pair.master, group, topic, offset).await;
+    }
+    eventually("the slave has it", async || {
+        committed(&pair.slave, "group", "Anew").await == 1
+    })
+    .await;
+    let dir = pair.master.stop().await;
+    for (group, topic, offset) in [("group", "Topic", 5), ("new", "Topic", 7), ("group", "Anew", 8)] {
+        commit(&pair.slave, group, topic, offset).await;
+    }
+    let kept = pair.slave.stop().await;
+    // The topic goes while the slave is away.
+    let alone = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed("Anew"),
+    };
+    let deleted = alone.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
+    assert_eq!(deleted.code, response::SUCCESS);
+    send_all(&alone, "Anew", &["new"; 3]).await;
+    pair.slave = Fixture::in_folder(kept, follows(alone.port)).await;
+    for (group, offset) in [("group", 5), ("new", 7)] {
+        for at in [&alone, &pair.slave] {
+            eventually("both have it", async || {
+                committed(at, group, "Topic").await == offset
+            })
+            .await;
+        }
+    }
+    eventually("the slave has the new topic", async || {
+        bodies(&pair.slave, "Anew").await == [b"new"; 3]
+    })
+    .await;
+    assert!(committed(&alone, "group", "Anew").await.is_null());
+    let kept = pair.slave.stop().await;
+    let file = std::fs::read_to_string(kept.path().join("store/config/commitsForMaster.json")).unwrap();
+    assert!(!file.contains("offset"), "{file}");
 }
