@@ -28,7 +28,7 @@ const COPY_BELOW: usize = 512;
 /// Bytes of answers after which a turn ends and the worker serves others.
 pub(crate) const TURN_BYTES: usize = 1024 * 1024;
 /// How long a turn may serve requests before others have the worker.
-const TURN_TIME: Duration = Duration::from_millis(5);
+pub(crate) const TURN_TIME: Duration = Duration::from_millis(2);
 /// No frame is coming. No time is later.
 pub(crate) const NO_FRAME: u32 = u32::MAX;
 /// Bytes a buffer for frames starts with.
@@ -181,6 +181,7 @@ pub struct Connection {
     waits_for_answers: AtomicBool,
     closing: AtomicBool,
     draining: AtomicBool,
+    stays: AtomicBool,
     /// Seconds on the server's coarse clock when bytes last moved.
     pub(crate) active_at: AtomicU32,
     /// The same for bytes written, or for nothing to write.
@@ -236,6 +237,7 @@ impl Connection {
             waits_for_answers: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
             active_at: AtomicU32::new(0),
             wrote_at: AtomicU32::new(0),
             frame_due: AtomicU32::new(NO_FRAME),
@@ -279,6 +281,15 @@ impl Connection {
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// It is closed after all others.
+    pub(crate) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -361,15 +372,15 @@ impl Connection {
         }
     }
 
-    /// The task begins to serve.
-    pub(crate) fn begin_turn(&self) {
+    /// The task begins to serve, in a turn that has done so since then.
+    pub(crate) fn begin_serving(&self, turn_since: Instant) {
         let mut outbox = self.outbox.lock();
         outbox.serving = true;
-        outbox.serving_since = Some(Instant::now());
+        outbox.serving_since = Some(turn_since);
     }
 
     /// The task has served.
-    pub(crate) fn end_turn(&self) {
+    pub(crate) fn end_serving(&self) {
         let mut outbox = self.outbox.lock();
         outbox.serving = false;
         let ended = std::mem::take(&mut outbox.ended);

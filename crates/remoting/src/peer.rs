@@ -49,6 +49,10 @@ pub trait Peer: Send + Sync + 'static {
     /// Ends the talk; what waits to be written is lost.
     fn close(&self, reason: &str);
 
+    /// The other end is needed until a server that stops has told it the last: its connection is closed after all others
+    /// ([`crate::Server::close_clients`]).
+    fn stay(&self) {}
+
     /// Gets back bytes that it counts for a request, before its outcome.
     fn release(&self, bytes: usize) {
         let _ = bytes;
@@ -90,6 +94,10 @@ impl Peer for Connection {
 
     fn close(&self, reason: &str) {
         self.close(reason);
+    }
+
+    fn stay(&self) {
+        self.stay();
     }
 
     fn release(&self, bytes: usize) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,6 +46,8 @@ struct Shared {
     connections_max: usize,
     /// One for each connection that may be, whether it has begun or not.
     slots: Arc<Semaphore>,
+    /// A connection has ended.
+    ended: Notify,
     addresses: Arc<Addresses>,
     proxies: Vec<IpNet>,
     room: Arc<Room>,
@@ -103,6 +105,7 @@ impl Bound {
                 slots: Arc::new(Semaphore::new(
                     settings.connections_max.min(Semaphore::MAX_PERMITS),
                 )),
+                ended: Notify::new(),
                 addresses: Addresses::new(settings.address, Arc::clone(&settings.room)),
                 proxies: settings.proxies,
                 room: Arc::clone(&settings.room),
@@ -173,6 +176,30 @@ impl Server {
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.shared.open.lock().len()
+    }
+
+    /// Takes no more connections. Those that are open are read no more, but for those that stay ([`crate::Peer::stay`]): answers in the
+    /// making go out, what is left after `budget` is closed.
+    pub async fn close_clients(&self, budget: Duration) {
+        self.stop.cancel();
+        let clients = || -> Vec<_> {
+            let open = self.shared.open.lock();
+            open.values().filter(|conn| !conn.stays()).cloned().collect()
+        };
+        clients().iter().for_each(|conn| conn.drain());
+        let all_gone = async {
+            loop {
+                let mut ended = std::pin::pin!(self.shared.ended.notified());
+                ended.as_mut().enable();
+                if clients().is_empty() {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        if tokio::time::timeout(budget, all_gone).await.is_err() {
+            clients().iter().for_each(|conn| conn.close("the server stops"));
+        }
     }
 
     /// Ends all ports together: accepts and reads no more, lets answers in the making go out, closes what is left after
@@ -271,6 +298,7 @@ struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.open.lock().remove(&self.conn.id());
+        self.shared.ended.notify_waiters();
         self.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::address::{Full, Rate};
-use crate::connection::{Connection, NO_FRAME};
+use crate::connection::{Connection, NO_FRAME, TURN_TIME};
 use crate::cutter::{Cut, Cutter, Damaged};
 use crate::{Peer, Request, Responder, Service};
 
@@ -131,6 +131,8 @@ pub(crate) struct Task<S> {
     gathered: bool,
     /// When the last read was cut into frames.
     read_at: Instant,
+    /// Since when this turn has served.
+    turn_since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -164,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             peer_done: false,
             gathered: false,
             read_at: Instant::now(),
+            turn_since: None,
         }
     }
 
@@ -219,8 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             }
         }
         self.conn.runs();
+        self.turn_since = None;
         for _ in 0..ROUNDS_PER_TURN {
             match self.round(cx)? {
+                Next::Again if self.turn_since.is_some_and(|since| since.elapsed() > TURN_TIME) => break,
                 Next::Again => {}
                 Next::Yield => break,
                 Next::Sleep => return Ok(()),
@@ -585,7 +590,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Hands the requests to the service, until all are taken or it leaves some, and writes the answers.
     fn serve(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        self.conn.begin_turn();
+        let since = *self.turn_since.get_or_insert_with(Instant::now);
+        self.conn.begin_serving(since);
         let before = self.requests.len();
         while !self.requests.is_empty() {
             let length = self.requests.len();
@@ -601,7 +607,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         let served = (before - self.requests.len()) as u64;
         self.conn.metrics.requests.fetch_add(served, Ordering::Relaxed);
-        self.conn.end_turn();
+        self.conn.end_serving();
         if self.requests.is_empty() {
             self.full.drain(..).for_each(give_buffer);
         }
@@ -894,6 +900,48 @@ mod tests {
         let mut answered = Vec::new();
         theirs.read_to_end(&mut answered).await.unwrap();
         assert_eq!(answers(&answered).len(), 10);
+    }
+
+    /// Serves each request for as long as a turn may take, while the next one comes.
+    struct Slow(Mutex<DuplexStream>);
+
+    impl Service for Slow {
+        fn serve(&self, _conn: &Arc<Connection>, asked: &mut VecDeque<Request>) {
+            asked.pop_front();
+            let next = requests(1, 10);
+            let mut theirs = self.0.lock();
+            let written = Pin::new(&mut *theirs).poll_write(&mut Context::from_waker(Waker::noop()), &next);
+            assert!(written.is_ready());
+            let since = Instant::now();
+            while since.elapsed() <= TURN_TIME {
+                std::hint::spin_loop();
+            }
+        }
+
+        fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    /// However much comes, and whether it is answered or not.
+    #[tokio::test]
+    async fn a_turn_of_several_reads_ends_by_its_time() {
+        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        theirs.write_all(&requests(1, 10)).await.unwrap();
+        let address = ([127, 0, 0, 1], 1).into();
+        let conn = Connection::new(
+            address,
+            address,
+            Arc::default(),
+            Arc::default(),
+            Holding::of_all(Arc::default()),
+        );
+        let mut task = Task::new(ours, conn, Arc::new(Slow(Mutex::new(theirs))), Arc::default());
+        let mut context = Context::from_waker(Waker::noop());
+        for turn in 1..=5 {
+            assert!(task.poll(&mut context).is_pending());
+            // Every second turn is given up so that more answers can be gathered.
+            let _gathered = task.conn.outbox().lock().bytes > 0 && task.poll(&mut context).is_pending();
+            assert_eq!(task.conn.metrics.requests.load(Ordering::Relaxed), turn);
+        }
     }
 
     #[tokio::test]
