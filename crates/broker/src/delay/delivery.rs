@@ -9,6 +9,7 @@ use message::name::SCHEDULE_TOPIC;
 use message::properties::{self, Ending, names};
 use message::record::{RecordError, View};
 use message::{name, sys_flag};
+use parking_lot::Mutex;
 use store::{AppendError, Arrival, Illegal, NewRecord, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
 
@@ -77,6 +78,8 @@ pub struct Delivery<D: Disk> {
     pub unread: AtomicU64,
     /// When that was told last, ms.
     unread_told: AtomicI64,
+    /// Held while messages are delivered; true: no more are.
+    ended: Mutex<bool>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -134,6 +137,7 @@ impl<D: Disk> Delivery<D> {
             topics,
             unread: AtomicU64::new(0),
             unread_told: AtomicI64::new(i64::MIN),
+            ended: Mutex::new(false),
             clock,
         }
     }
@@ -145,13 +149,17 @@ impl<D: Disk> Delivery<D> {
         let next = waiting
             .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
             .min();
-        next.map_or(IDLE_MS, |next| (next - now).clamp(0, IDLE_MS))
+        next.map_or(IDLE_MS, |next| next.saturating_sub(now).clamp(0, IDLE_MS))
     }
 
     /// Delivers what is due now. Reading old records may wait for the disk.
     pub fn look(&self, quiet: &mut QuietUntil) {
         let now = self.clock.now_ms();
         quiet.0.resize(self.highest as usize, 0);
+        let ended = self.ended.lock();
+        if *ended {
+            return quiet.0.fill(i64::MAX);
+        }
         for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
             if *until <= now && self.has_waiting(level) {
                 *until = self.round(level).unwrap_or_else(|halt| {
@@ -160,6 +168,11 @@ impl<D: Disk> Delivery<D> {
                 });
             }
         }
+    }
+
+    /// Delivers nothing any more: how far each level is delivered does not change from here on. Waits for what is being delivered.
+    pub fn end(&self) {
+        *self.ended.lock() = true;
     }
 
     fn has_waiting(&self, level: i32) -> bool {

@@ -77,14 +77,26 @@ impl RoleHistory {
     /// Loads the file in the store's root `root`; the log ends at `end`.
     pub fn load<D: Disk>(disk: &D, root: &Path, end: i64) -> Result<Self, LoadError> {
         let path = root.join("roleHistory");
+        let unknown = || State {
+            reigns: Reigns::of_unknown_log(end),
+            // Nothing is behind it, whoever ran.
+            ended: Some(end),
+            ..State::default()
+        };
         let state = match disk.read_small(&path, FILE_MAX_BYTES)? {
-            None => State {
-                reigns: Reigns::of_unknown_log(end),
-                // Nothing is behind it, whoever ran.
-                ended: Some(end),
-                ..State::default()
+            None => unknown(),
+            Some(text) => match Self::parse(&path, &text) {
+                Ok(state) => state,
+                Err(why) => {
+                    let aside = root.join("roleHistory.damaged");
+                    tracing::error!(
+                        "{why}; it is kept as {}, and this broker may have acknowledged all of its log: as a slave it cuts nothing of it",
+                        aside.display()
+                    );
+                    disk.write_small(&aside, &text, false)?;
+                    unknown()
+                }
             },
-            Some(text) => Self::parse(&path, &text)?,
         };
         let saver = Saver::new(path);
         saver.touch();
@@ -95,11 +107,8 @@ impl RoleHistory {
         })
     }
 
-    fn parse(path: &Path, text: &[u8]) -> Result<State, LoadError> {
-        let refusal = |why: String| LoadError::NotUnderstood {
-            path: path.display().to_string(),
-            why,
-        };
+    fn parse(path: &Path, text: &[u8]) -> Result<State, String> {
+        let refusal = |why: String| format!("{}: {why}", path.display());
         let text = std::str::from_utf8(text).map_err(|e| refusal(e.to_string()))?;
         let (mut damage, mut reigns) = (LogDamage::default(), text);
         let mut value_of = |key: &str| {
@@ -457,14 +466,14 @@ mod tests {
                 .acknowledged_behind(899, 900, "10.0.0.2")
                 .is_some()
         );
-        disk.put(Path::new("/store/roleHistory"), b"from=0 sometimes\n");
-        let error = RoleHistory::load(&disk, Path::new("/store"), 900)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("/store/roleHistory") && error.contains("line 1"),
-            "{error}"
-        );
+        let path = Path::new("/store/roleHistory");
+        for damaged in [&b"from=0 sometimes\n"[..], b"\xffrom=0 alone\n", b"hole=x\n"] {
+            disk.put(path, damaged);
+            let again = RoleHistory::load(&disk, Path::new("/store"), 900).unwrap();
+            assert_eq!(again.reigns(), unknown.reigns());
+            let aside = disk.content(Path::new("/store/roleHistory.damaged"));
+            assert_eq!(aside.as_deref(), Some(damaged));
+            assert!(RoleHistory::parse(path, damaged).is_err_and(|why| why.contains("/store/roleHistory")));
+        }
     }
 }

@@ -208,11 +208,17 @@ impl<D: Disk + Clone> Broker<D> {
             pulse: _,
         } = self;
         parts.registration.unregister().await;
-        // While they can ask.
-        parts.replication.slaves.copies().drain(TABLES_STOP).await;
+        let delivery = Arc::clone(&parts.delivery);
+        let ended = tokio::task::spawn_blocking(move || delivery.end());
+        if let Err(e) = ended.await {
+            tracing::warn!("the delivery of delayed messages failed while it was ended: {e}");
+        }
         for pull in parts.hold.take_all() {
             parts.handlers.pull_again(pull);
         }
+        server.close_clients(CONNECTIONS_STOP).await;
+        // Nobody commits or makes anything any more, and slaves can still ask.
+        parts.replication.slaves.copies().drain(TABLES_STOP).await;
         server.shutdown(CONNECTIONS_STOP).await;
         if !supervisor.stop_tasks(TASKS_STOP).await {
             tracing::warn!("some tasks did not stop within {TASKS_STOP:?}");

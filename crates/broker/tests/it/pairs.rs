@@ -70,7 +70,7 @@ pub(crate) async fn answer(fixture: &Fixture, code: i32) -> serde_json::Value {
     protocol::body::read(&answer.body).unwrap()
 }
 
-async fn max_offset(fixture: &Fixture, topic: &str) -> i64 {
+pub(crate) async fn max_offset(fixture: &Fixture, topic: &str) -> i64 {
     let queue = QueueRequestHeader {
         topic: Cow::Borrowed(topic),
         queue_id: 0,

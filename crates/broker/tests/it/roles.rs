@@ -10,7 +10,9 @@ use protocol::header::broker::{RuntimeInfoRequestHeader, TopicRequestHeader};
 use tempfile::TempDir;
 
 use crate::fixture::*;
-use crate::pairs::{Pair, answer, bodies, commit, committed, eventually, follows, leads, send_all};
+use crate::pairs::{
+    Pair, answer, bodies, commit, committed, eventually, follows, leads, max_offset, send_all,
+};
 
 fn history(dir: &TempDir) -> String {
     std::fs::read_to_string(dir.path().join("store/roleHistory")).unwrap()
@@ -229,4 +231,32 @@ async fn commits_at_a_slave_reach_the_master_that_comes_back() {
     let kept = pair.slave.stop().await;
     let file = std::fs::read_to_string(kept.path().join("store/config/commitsForMaster.json")).unwrap();
     assert!(!file.contains("offset"), "{file}");
+}
+
+/// A stop delivers no delayed message any more once its slaves are given the last of the tables, however long a client keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_takeover_delivers_no_delayed_message_twice() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["first"]).await;
+    let _idle = tokio::net::TcpStream::connect(("127.0.0.1", pair.master.port))
+        .await
+        .unwrap();
+    for level in [1, 2] {
+        for _ in 0..300 {
+            let properties = format!("DELAY\u{1}{level}\u{2}");
+            let sent = pair.master.send(&to("Topic", 0, &properties), b"delayed").await;
+            assert_eq!(sent.code, response::SUCCESS);
+        }
+    }
+    commit(&pair.master, "group", "Topic", 1).await;
+    pair.master.stop().await;
+    let kept = pair.slave.stop().await;
+    let promoted = Fixture::in_folder(kept, |_| {}).await;
+    assert_eq!(committed(&promoted, "group", "Topic").await, 1);
+    eventually("all are delivered", async || {
+        let delivered = &answer(&promoted, request::GET_ALL_DELAY_OFFSET).await["offsetTable"];
+        delivered["1"] == 300 && delivered["2"] == 300
+    })
+    .await;
+    assert_eq!(max_offset(&promoted, "Topic").await, 601);
 }

@@ -71,6 +71,7 @@ impl<D: Disk + Clone> Runtime<D> {
         }
         let request = match header {
             Some(header) if self.slaves.serves(slave) => {
+                request.responder.peer().stay();
                 let waits = self.settings.load().waits_for_slaves();
                 self.slaves.copies().note(slave, &header, waits);
                 self.slaves.copies().hold(request, &header)
