@@ -26,7 +26,7 @@ use protocol::header::namesrv::{
     RegisterBrokerResponseHeader, RegisterTopic,
 };
 use remoting::{Body, Client, Connection};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -186,6 +186,7 @@ pub struct Registration {
     counts: [AtomicU64; 2],
     /// Since when producers are sent away, ms since 1970; 0: they are not.
     drains_since: AtomicI64,
+    drain_asked: Notify,
 }
 
 /// Why a name server does not know this broker.
@@ -224,6 +225,7 @@ impl Registration {
             running: watch::channel(false).0,
             counts: Default::default(),
             drains_since: AtomicI64::new(0),
+            drain_asked: Notify::new(),
         }
     }
 
@@ -238,6 +240,23 @@ impl Registration {
                 now
             }
             Err(since) => since,
+        }
+    }
+
+    /// Somebody outside asks for [`Registration::drain`].
+    pub fn ask_for_drain(&self) {
+        self.drain_asked.notify_one();
+    }
+
+    /// Waits until somebody asks.
+    pub async fn asked_for_drain(&self) {
+        self.drain_asked.notified().await;
+    }
+
+    /// Has the name servers send producers here again; `now` in ms.
+    pub fn end_drain(&self, now: i64) {
+        if self.drains_since.swap(0, Ordering::AcqRel) != 0 {
+            self.announce(now);
         }
     }
 

@@ -298,10 +298,13 @@ mod tests {
             vouched: Some(81920),
             ..Checkpoint::default()
         };
-        assert_eq!(QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().0, None);
+        assert_eq!(
+            QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().known,
+            None
+        );
         disk.put(&QueueCheckpoint::path(root), &seal(all.text()));
         assert_eq!(
-            QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().0,
+            QueueCheckpoint::load(&disk, root, &checkpoint).unwrap().known,
             Some(all)
         );
         for other in [
@@ -315,7 +318,7 @@ mod tests {
             },
             Checkpoint::default(),
         ] {
-            assert_eq!(QueueCheckpoint::load(&disk, root, &other).unwrap().0, None);
+            assert_eq!(QueueCheckpoint::load(&disk, root, &other).unwrap().known, None);
         }
     }
 

@@ -19,6 +19,8 @@ use crate::tables::{ConfigFile, save};
 
 /// How often the disk's level is looked at: writes go on within a second after space came back, even if a look or two
 /// come late.
+/// How long after the time of `shutdownDrainMillis` the stop may come that `/drain` was asked for.
+const STOPS_AFTER_DRAIN: Duration = Duration::from_secs(60);
 const HEALTH_EACH: Duration = Duration::from_millis(250);
 /// How often the files of accounts are looked at: Java's cadence.
 const ACCESS_EACH: Duration = Duration::from_secs(5);
@@ -156,6 +158,10 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     let p = Arc::clone(parts);
     supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
     start("replication", Duration::from_secs(1), Parts::tick_replication);
+    if parts.settings.load().broker.drain_by_http_enable {
+        let p = Arc::clone(parts);
+        supervisor.task("drain", move |stop| drain_when_asked(Arc::clone(&p), stop));
+    }
     if parts.access.files.is_some() {
         let p = Arc::clone(parts);
         supervisor.task("access control", move |stop| watch_access(Arc::clone(&p), stop));
@@ -174,6 +180,31 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         supervisor.task("transaction checks", move |stop| {
             check_halves(Arc::clone(&p), stop)
         });
+    }
+}
+
+/// Sends producers away when somebody asks for that, and takes them back where no stop follows.
+async fn drain_when_asked<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+    let registration = &parts.registration;
+    let asked = async {
+        loop {
+            registration.asked_for_drain().await;
+            let most_ms = parts.settings.load().broker.shutdown_drain_millis;
+            if !registration.has_other_master().await {
+                tracing::info!("/drain was asked for: no other master is known, producers are not sent away");
+                continue;
+            }
+            registration.drain(parts.clock.now_ms());
+            tracing::info!("/drain was asked for: name servers send producers to other masters");
+            let stops_within = Duration::from_millis(most_ms.max(0).unsigned_abs()) + STOPS_AFTER_DRAIN;
+            tokio::time::sleep(stops_within).await;
+            registration.end_drain(parts.clock.now_ms());
+            tracing::warn!("no stop came within {stops_within:?} of /drain: producers are taken again");
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = asked => {}
     }
 }
 

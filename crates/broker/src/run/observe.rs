@@ -65,12 +65,10 @@ pub(super) fn serve<D: Disk + Clone>(
         Page::get_local("/debug/slow", move || Reply::text(200, slow.slow.page())),
     ];
     if parts.settings.load().broker.drain_by_http_enable {
-        let (registration, clock) = (Arc::clone(&parts.registration), Arc::clone(&parts.clock));
+        let registration = Arc::clone(&parts.registration);
         pages.push(Page::post_local("/drain", move || {
-            let now = clock.now_ms();
-            let since = registration.drain(now);
-            tracing::info!("name servers send producers away, as a request to /drain wants");
-            Reply::text(202, format!("draining for {} ms\n", now - since))
+            registration.ask_for_drain();
+            Reply::text(202, "asked; /readyz and the broker's log say what comes of it\n")
         }));
     }
     bound.serve(Site::new(pages))

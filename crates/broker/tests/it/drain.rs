@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use broker::settings::Settings;
 use protocol::code::{request, response};
 use remoting::Body;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::fixture::*;
 use crate::name_servers::wait_until;
@@ -54,4 +57,58 @@ async fn producers_have_the_time_that_is_set_by_then() {
     assert!(took >= TIME, "{took:?}");
     drop(other);
     namesrv.shutdown().await;
+}
+
+/// As by `POST /drain`: a broker that is alone keeps its producers.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_lonely_master_for_a_drain_takes_nothing_away() {
+    let dir = TempDir::new().unwrap();
+    let port = cluster::free_port();
+    let address = format!("127.0.0.1:{port}");
+    let namesrv = name_server(&dir, port).await;
+    let of_name = |name: &'static str, address: String| {
+        move |settings: &mut Settings| {
+            settings.broker.namesrv_addr = Some(address);
+            settings.broker.broker_name = name.to_owned();
+            settings.broker.drain_by_http_enable = true;
+            settings.exporter_port_given = true;
+            settings.broker.metrics_prom_exporter_port = i32::from(cluster::free_port());
+        }
+    };
+    let mut metrics_port = 0;
+    let fixture = Fixture::new(|settings| {
+        of_name("broker-a", address.clone())(settings);
+        metrics_port = settings.broker.metrics_prom_exporter_port as u16;
+    })
+    .await;
+    let missing = || fixture.broker.as_ref().unwrap().missing().join(" ");
+    let ask = async || {
+        let asked = http(
+            metrics_port,
+            "POST /drain HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+        assert!(asked.starts_with("HTTP/1.1 202"), "{asked}");
+    };
+    wait_until("it is registered", WITHIN, async || missing().is_empty()).await;
+    ask().await;
+    let other = Fixture::new(of_name("broker-b", address.clone())).await;
+    let other_is_ready = async || other.broker.as_ref().unwrap().missing().is_empty();
+    wait_until("the other is registered", WITHIN, other_is_ready).await;
+    // What was asked while it was alone is not done later.
+    assert_eq!(missing(), "");
+    ask().await;
+    wait_until("producers are sent away", WITHIN, async || {
+        missing().contains("sent away")
+    })
+    .await;
+    namesrv.shutdown().await;
+}
+
+async fn http(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let len = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..len]).into_owned()
 }
