@@ -265,7 +265,7 @@ fn each_of_body<E>(
     frame: &Frame,
     mut each: impl FnMut(Target<'_>, Actions) -> Result<(), E>,
 ) -> Result<(), E> {
-    use protocol::body::read;
+    use protocol::body::read_request as read;
     match frame.code {
         request::HEART_BEAT => {
             let Ok(data) = read::<HeartbeatData>(&frame.body) else {
