@@ -26,6 +26,8 @@ use crate::tables::{Change, ConfigFile, Tables};
 const HELD_MAX: Duration = Duration::from_secs(5);
 /// Requests that are held at once: each slave has one.
 const REQUESTS_MAX: usize = 64;
+/// Longest of them. A slave's says four numbers.
+const REQUEST_MAX_BYTES: usize = 4096;
 
 /// Numbers of the last changes of topics, groups, offsets, and what is delivered of delayed messages.
 type Numbers = [i64; 4];
@@ -137,9 +139,10 @@ impl TableCopies {
 
     /// Keeps a slave's request until topics or groups are others than it has, or its time is over. Gives back one that is to be
     /// answered now.
-    pub fn hold(&self, request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
+    pub fn hold(&self, mut request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
         let wait = Duration::from_millis(u64::try_from(header.wait_ms.unwrap_or(0)).unwrap_or(0));
-        if wait.is_zero() || self.has_news(&self.numbers(header)) {
+        let is_long = request.frame.len_bytes() > REQUEST_MAX_BYTES;
+        if wait.is_zero() || is_long || self.has_news(&self.numbers(header)) {
             return Some(request);
         }
         let mut held = self.held.lock();
@@ -147,6 +150,8 @@ impl TableCopies {
             return Some(request);
         }
         let until = Instant::now() + wait.min(HELD_MAX);
+        // What waits is not slow, and these have a bound of their own.
+        request.responder.release_weight();
         held.push(HeldLook { request, until });
         drop(held);
         self.holds.notify_one();
