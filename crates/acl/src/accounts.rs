@@ -174,8 +174,11 @@ impl Accounts {
         };
         match (resource, needed) {
             (Some(resource), Some(needed)) => account.permits(resource, needed),
-            // What only reads needs nothing but an account.
-            _ if wanted == Actions::GET || wanted == Actions::LIST => Ok(Granted::NothingNeeded),
+            (None, _) if account.config.admin => Ok(Granted::Admin { account }),
+            // What only reads needs nothing but an account, with exceptions that the verdict names.
+            _ if wanted == Actions::GET || wanted == Actions::LIST => {
+                Ok(Granted::NothingNeeded { about: target.kind })
+            }
             _ if account.config.admin => Ok(Granted::Admin { account }),
             _ => Err(account.is_no_admin(format!("Need admin permission for {wanted} of {target}"))),
         }
@@ -268,6 +271,8 @@ mod tests {
     use protocol::SerializeType;
     use protocol::code::request;
 
+    use crate::target::each_target;
+
     const FILE: &str = "\
 globalWhiteRemoteAddresses: [10.1.1.1]
 accounts:
@@ -351,6 +356,50 @@ accounts:
             Some(("10.1.1.1", "conf/plain_acl.yml"))
         );
         assert_eq!(accounts.white_for([10, 1, 1, 2].into()), None);
+    }
+
+    /// Who asks whether an account may read hears of each request that it may not make.
+    #[test]
+    fn an_explanation_of_reading_names_what_is_refused_all_the_same() {
+        let accounts = accounts();
+        let explain = |key: &str, target: &str| {
+            let target = Target::parse(target).expect("a target");
+            let granted = accounts.explain(key, [127, 0, 0, 1].into(), target, Actions::GET);
+            granted.map_or_else(|refused| refused.to_string(), |granted| granted.to_string())
+        };
+        let fields = [
+            ("topic", "topicA"),
+            ("consumerGroup", "groupA"),
+            ("group", "groupA"),
+        ];
+        for target in ["Cluster:c", "Topic:topicA", "Group:groupA"] {
+            let text = explain("RocketMQ", target);
+            let kind = Target::parse(target).expect("a target").kind;
+            for code in 1..=request::EXPLAIN_ACL {
+                let mut reads = false;
+                let probe = frame(SerializeType::Json, code, &fields, b"");
+                each_target(&probe, "c", |about, actions| {
+                    reads |= about.kind == kind && actions.meets(Actions::GET);
+                    Ok::<(), ()>(())
+                })
+                .expect("no error");
+                // The handler asks for the topic of the message that it finds.
+                let by_message = kind == Kind::Topic && code == request::VIEW_MESSAGE_BY_ID;
+                let refused = by_message || reads && judge("RocketMQ", code, &fields, "").is_err();
+                assert_eq!(
+                    text.contains(&format!("({code})")),
+                    refused,
+                    "{target} {code}: {text}"
+                );
+            }
+        }
+        assert_eq!(
+            explain("RocketMQ", "Cluster:c"),
+            "every account may, but not each: GET_BROKER_CONFIG (26) needs an admin, GET_BROKER_CLUSTER_ACL_INFO (52) needs an admin, \
+             GET_BROKER_CLUSTER_ACL_CONFIG (54) needs an admin, EXPLAIN_ACL (3900) needs an admin"
+        );
+        let of_admin = explain("halfadmin", "Cluster:c");
+        assert!(of_admin.ends_with("is an admin"), "{of_admin}");
     }
 
     /// Java 4.9 asks for a signature alone.

@@ -188,7 +188,7 @@ pub fn each_need<'f, E>(
             Err(_) => Ok(()),
         },
         request::LOCK_BATCH_MQ | request::UNLOCK_BATCH_MQ => {
-            let Ok(body) = protocol::body::read::<LockBatchRequestBody>(&frame.body) else {
+            let Ok(body) = protocol::body::read_request::<LockBatchRequestBody>(&frame.body) else {
                 return Ok(());
             };
             each(Resource::Group(&body.consumer_group), Permission::Sub)?;
@@ -197,7 +197,7 @@ pub fn each_need<'f, E>(
                 .try_for_each(|queue| each(Resource::topic(&queue.topic), Permission::Sub))
         }
         request::HEART_BEAT => {
-            let Ok(data) = protocol::body::read::<HeartbeatData>(&frame.body) else {
+            let Ok(data) = protocol::body::read_request::<HeartbeatData>(&frame.body) else {
                 return Ok(());
             };
             for consumer in &data.consumer_data_set {

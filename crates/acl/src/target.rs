@@ -14,8 +14,8 @@ use protocol::code::request;
 use protocol::header::Header;
 use serde::Deserialize;
 
-use crate::need::{ConsumerNames, GroupName, SendNames, TopicName};
-use crate::policy::{Actions, Target};
+use crate::need::{ConsumerNames, GroupName, SendNames, TopicName, is_for_admins};
+use crate::policy::{Actions, Kind, Target};
 
 const SUB_OR_GET: Actions = Actions::SUB.or(Actions::GET);
 const SUB_OR_UPDATE: Actions = Actions::SUB.or(Actions::UPDATE);
@@ -113,6 +113,21 @@ fn on_cluster(code: i32) -> Option<Actions> {
         | request::RESUME_CHECK_HALF_MESSAGE => Actions::UPDATE,
         _ => return None,
     })
+}
+
+/// Requests that only read, by [`Actions::GET`], and for which an account alone is not enough; and what they need besides.
+pub(crate) fn reads_with_a_need(about: Kind) -> Vec<(i32, &'static str)> {
+    match about {
+        Kind::Cluster => (1..=request::EXPLAIN_ACL)
+            .filter(|code| is_for_admins(*code) && on_cluster(*code) == Some(Actions::GET))
+            .map(|code| (code, "an admin"))
+            .collect(),
+        Kind::Topic => [request::QUERY_MESSAGE, request::VIEW_MESSAGE_BY_ID]
+            .map(|code| (code, "SUB on the topic"))
+            .into(),
+        Kind::Group => vec![(request::GET_CONSUMER_LIST_BY_GROUP, "SUB on the group")],
+        Kind::Namespace => Vec::new(),
+    }
 }
 
 /// Requests about what fields of their headers name.
@@ -265,7 +280,7 @@ fn each_of_body<E>(
     frame: &Frame,
     mut each: impl FnMut(Target<'_>, Actions) -> Result<(), E>,
 ) -> Result<(), E> {
-    use protocol::body::read;
+    use protocol::body::read_request as read;
     match frame.code {
         request::HEART_BEAT => {
             let Ok(data) = read::<HeartbeatData>(&frame.body) else {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use protocol::code::response;
+use protocol::code::{request, response};
 
 use crate::Permission;
-use crate::policy::Entry;
+use crate::policy::{Entry, Kind};
+use crate::target::reads_with_a_need;
 
 /// Why requests are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,8 +168,11 @@ pub enum Granted<'a> {
     },
     /// Everybody may send traces.
     TraceTopic,
-    /// Every account may do what is about nothing in particular.
-    NothingNeeded,
+    /// Every account may read what there is to know about such a thing, but for some requests, which the text names.
+    NothingNeeded {
+        /// What it is about.
+        about: Kind,
+    },
     /// The account has this permission.
     Permission {
         /// The account.
@@ -211,7 +215,16 @@ impl fmt::Display for Granted<'_> {
             }
             Granted::Admin { account } => write!(f, "{} is an admin", account.place()),
             Granted::TraceTopic => f.write_str("every account may send traces"),
-            Granted::NothingNeeded => f.write_str("every account may"),
+            Granted::NothingNeeded { about } => {
+                f.write_str("every account may")?;
+                let mut separator = ", but not each: ";
+                for (code, need) in reads_with_a_need(*about) {
+                    let name = request::name(code).unwrap_or("request");
+                    write!(f, "{separator}{name} ({code}) needs {need}")?;
+                    separator = ", ";
+                }
+                Ok(())
+            }
             Granted::Permission {
                 account,
                 key,

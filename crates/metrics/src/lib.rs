@@ -28,6 +28,7 @@ mod histogram;
 mod listener;
 mod place;
 mod registry;
+mod section;
 mod site;
 
 pub use exposition::{Exposition, Family};
@@ -35,4 +36,5 @@ pub use histogram::{Histogram, HistogramView};
 pub use listener::{Bound, Listener};
 pub use place::{Place, exporter, label_of};
 pub use registry::{Registry, Source};
+pub use section::MetricsSection;
 pub use site::{Page, Reply, Site};

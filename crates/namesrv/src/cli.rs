@@ -26,6 +26,6 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
         json: loaded.settings.log.log_format == "json",
         modules: MODULES,
     });
-    loaded.report.announce();
+    loaded.report.announce(logs::complain);
     Ok(loaded.settings)
 }

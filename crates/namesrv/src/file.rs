@@ -1,54 +1,36 @@
-//! Replacing a small file so that a crash at any instant leaves the old text or the new one.
+//! The small files that the name server keeps: read whole, and replaced so that a crash at any instant leaves the old text or the new
+//! one, by what the broker does it with.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "called on threads that may wait for the disk, and at start"
-)]
-
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
+
+use disk::{Disk, MmapDisk};
 
 /// Largest file read into memory.
 const READ_MAX: u64 = 64 << 20;
 
-/// Writes `path`, by way of a second file beside it: write, fsync, rename, fsync of the folder. Makes missing folders. A link stays one:
-/// what it leads to is replaced.
+/// Writes `path`. Makes missing folders. A link stays one: what it leads to is replaced, or made.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let leads_to = fs::canonicalize(path);
-    let path = leads_to.as_deref().unwrap_or(path);
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = Path::new(&beside);
-    let mut file = File::create(beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(beside, path)?;
-    File::open(folder)?.sync_all()
+    let written = MmapDisk::default().write_small(path, bytes, false);
+    written.map_err(|error| error.source)
 }
 
 /// The file's bytes; `None` when there is none.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() > READ_MAX => Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("larger than {READ_MAX} bytes"),
-        )),
-        Ok(_) => fs::read(path).map(Some),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
+    let read = MmapDisk::default().read_small(path, READ_MAX);
+    read.map_err(|error| error.source)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, and may wait for files"
+)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn what_a_link_leads_to_is_replaced_and_not_the_link() {
@@ -56,14 +38,30 @@ mod tests {
         let (link, target) = (dir.path().join("kv.json"), dir.path().join("shared/kv.json"));
         fs::create_dir(dir.path().join("shared")).unwrap();
         fs::write(&target, "old").unwrap();
-        std::os::unix::fs::symlink("shared/kv.json", &link).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("shared/kv.json", &link).unwrap();
         replace(&link, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"new");
+        let mode = fs::metadata(&target).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         replace(&dir.path().join("made/kv.json"), b"first").unwrap();
         assert_eq!(
             read(&dir.path().join("made/kv.json")).unwrap().as_deref(),
             Some(&b"first"[..])
         );
+    }
+
+    /// As where a volume is to be filled by the first start.
+    #[test]
+    fn what_a_link_leads_to_is_made_where_it_is_not_there_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("kv.json");
+        symlink("volume/namesrv/kv.json", &link).unwrap();
+        assert_eq!(read(&link).unwrap(), None);
+        replace(&link, b"first").unwrap();
+        assert!(link.is_symlink());
+        let target = dir.path().join("volume/namesrv/kv.json");
+        assert_eq!(fs::read(target).unwrap(), b"first");
     }
 }

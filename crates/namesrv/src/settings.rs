@@ -3,11 +3,12 @@
 use ::settings::launch::{self, Exit, Launch};
 use ::settings::net::{ClientSection, ServerSection, TlsSection};
 use ::settings::{
-    Alias, BadValue, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
+    Alias, Group, Hints, NotAKey, Report, Secret, Section, Severity, host, networks, networks_of,
     optional_path, path, settings,
 };
 use ipnet::IpNet;
 use logs::LogSection;
+use metrics::MetricsSection;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
 use std::path::Path;
 use std::sync::Arc;
@@ -86,32 +87,12 @@ impl NamesrvSection {
     }
 }
 
-/// An exporter that 5.x knows.
-fn exporter(text: &str) -> Result<(), BadValue> {
-    match metrics::exporter(text) {
-        Some(_) => Ok(()),
-        None => Err(BadValue::new("DISABLE, OTLP_GRPC, PROM or LOG")),
-    }
-}
-
 /// Ports of metrics where none is given, below those of brokers.
 const METRICS_PORTS: std::ops::RangeInclusive<u16> = 5528..=5556;
 
 settings! {
-    /// The controller that 5.x can run inside the name server (Java: ControllerConfig); it is not built. The keys of metrics concern the
-    /// name server itself.
+    /// The controller that 5.x can run inside the name server (Java: ControllerConfig); it is not built.
     pub struct ControllerSection, class "ControllerConfig", important [];
-    /// PROM or DISABLE: whether metrics and health are served (docs/metrics.md).
-    metrics_exporter_type: String = "PROM".to_owned(),
-        java "metricsExporterType", since "5.3", applies AtStart, check exporter;
-    /// Address of metrics and health; not given, loopback.
-    metrics_prom_exporter_host: String = String::new(),
-        java "metricsPromExporterHost", since "5.3", applies AtStart;
-    /// Their port; not given, the first free one of 5528 to 5556.
-    metrics_prom_exporter_port: i32 = 5557,
-        java "metricsPromExporterPort", since "5.3", applies AtStart, range 0..=65_535;
-    /// More labels of every series, `k:v,k:v`.
-    metrics_label: String = String::new(), java "metricsLabel", since "5.3", applies AtStart;
     inert {
         "controllerThreadPoolNums": i32 = "16", since "5.3", CONTROLLER;
         "controllerRequestThreadPoolQueueCapacity": i32 = "50000", since "5.3", CONTROLLER;
@@ -159,6 +140,8 @@ pub struct Settings {
     pub server: ServerSection,
     /// The calling side.
     pub client: ClientSection,
+    /// Metrics and health.
+    pub metrics: MetricsSection,
     /// The controller of 5.x.
     pub controller: ControllerSection,
     /// The controller's consensus.
@@ -180,6 +163,7 @@ impl Default for Settings {
                 ..ServerSection::default()
             },
             client: ClientSection::default(),
+            metrics: MetricsSection::default(),
             controller: ControllerSection::default(),
             jraft: JraftSection::default(),
             tls: TlsSection::default(),
@@ -195,6 +179,7 @@ impl Group for Settings {
             &self.namesrv,
             &self.server,
             &self.client,
+            &self.metrics,
             &self.controller,
             &self.jraft,
             &self.tls,
@@ -207,6 +192,7 @@ impl Group for Settings {
             &mut self.namesrv,
             &mut self.server,
             &mut self.client,
+            &mut self.metrics,
             &mut self.controller,
             &mut self.jraft,
             &mut self.tls,
@@ -274,6 +260,7 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.check_tls(&mut report);
     settings.check_updates(&mut report);
     settings.exporter_port_given = report.is_set("metricsPromExporterPort");
+    settings.metrics.check(&mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
@@ -290,7 +277,7 @@ impl Settings {
 
     /// Where metrics and health are; none if they are off.
     pub fn metrics_place(&self) -> Option<metrics::Place> {
-        let given = &self.controller;
+        let given = &self.metrics;
         let place = metrics::Place {
             // It is on loopback unless a host is given: 5.x's name server has no such port, to which others could have come.
             exporter: Some(given.metrics_exporter_type.clone())
@@ -410,22 +397,19 @@ mod tests {
             let &[key, class, java_type, in_4_9, in_5_3] = columns.as_slice() else {
                 panic!("{line}")
             };
-            // Keys that the controller shares with the name server stand in the latter's section.
+            // Keys that the controller shares with the name server stand in the latter's section, those of metrics in their own.
             let sections = settings.sections();
             let own = sections
                 .iter()
-                .find(|section| section.class() == class)
-                .and_then(|section| section.row(key));
+                .filter(|section| [class, "Metrics"].contains(&section.class()))
+                .find_map(|section| Some((*section, section.row(key)?)));
             let row = own
+                .map(|(_, row)| row)
                 .or_else(|| sections[0].row(key))
                 .unwrap_or_else(|| panic!("{class} lacks {key}"));
-            if own.is_some() {
+            if let Some((section, _)) = own {
                 seen.insert((class, key));
-                check_default(
-                    *sections.iter().find(|s| s.class() == class).unwrap(),
-                    key,
-                    if in_4_9 == "-" { in_5_3 } else { in_4_9 },
-                );
+                check_default(section, key, if in_4_9 == "-" { in_5_3 } else { in_4_9 });
             }
             match row.applies {
                 Applies::Inert(reason) | Applies::Fixed(reason) => {
@@ -600,6 +584,24 @@ mod tests {
                 "{}",
                 exit.text
             );
+        }
+    }
+
+    #[test]
+    fn metrics_that_would_be_pushed_are_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("namesrv.properties");
+        std::fs::write(&config, "metricsExporterType=LOG\nmetricsLabel=zone\n").unwrap();
+        let loaded = load(&Launch {
+            config_file: Some(config),
+            ..Launch::default()
+        });
+        let report = loaded.unwrap().report.to_string();
+        for part in [
+            ":1: metricsExporterType=LOG pushes nothing",
+            ":2: metricsLabel: `zone`",
+        ] {
+            assert!(report.contains(part), "{report}");
         }
     }
 

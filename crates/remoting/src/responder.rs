@@ -96,15 +96,10 @@ impl Responder {
         self
     }
 
-    /// The request is held until there is something to answer: how long that takes says nothing of the server.
-    pub fn hold(&mut self) {
-        self.held = true;
-    }
-
-    /// As [`Responder::hold`]. Gives back the bytes that the peer counts for it, before its answer:
+    /// The request is held until there is something to answer. Gives back the bytes that the peer counts for it, before its answer:
     /// whoever keeps it from now on keeps something smaller, and counts that.
     pub fn release_weight(&mut self) {
-        self.hold();
+        self.held = true;
         self.peer.release(std::mem::take(&mut self.weight));
     }
 

@@ -32,7 +32,7 @@ pub struct Launch {
     pub namesrv_addr: Option<String>,
     /// What to do.
     pub action: Action,
-    /// `--log-to`: a directory, or `stdout`.
+    /// `--log-to`: a directory, `stdout` or `stderr`.
     pub log_to: Option<String>,
     /// Arguments that are no options of this server, such as `autoCreateTopicEnable=true` or `--enable-proxy`.
     pub stray: Vec<String>,
@@ -112,7 +112,7 @@ pub fn parse(
             Arg::new("log-to")
                 .long("log-to")
                 .value_name("WHERE")
-                .help("'stdout', or a directory for log files [default: $HOME/logs/rocketmqlogs, in a container stdout]"),
+                .help("'stdout', 'stderr', or a directory for log files [default: $HOME/logs/rocketmqlogs, in a container stdout]"),
         );
     let (known, stray) = sort_out(&command, args);
     let matches = command.try_get_matches_from(known).map_err(|error| Exit {

@@ -6,7 +6,6 @@ use crate::properties::{Entry, Properties};
 use crate::table::{Applies, Group, Row};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How bad a finding is.
@@ -107,8 +106,9 @@ impl Report {
             .any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Tells the operator: warnings on stderr, everything in the log.
-    pub fn announce(&self) {
+    /// Tells the operator: everything in the log, and warnings by `complain` as well, a whole line each: on a terminal that has both,
+    /// lines of the log come between its calls.
+    pub fn announce(&self, mut complain: impl FnMut(&str)) {
         for finding in &self.findings {
             match finding.severity {
                 Severity::Note => tracing::info!("{}", finding.said()),
@@ -116,8 +116,7 @@ impl Report {
                 Severity::Error => tracing::error!("{}", finding.said()),
             }
             if finding.severity >= Severity::Warning {
-                // Without stderr there is still the log.
-                let _ = writeln!(std::io::stderr(), "{finding}");
+                complain(&finding.to_string());
             }
         }
     }
@@ -416,6 +415,17 @@ pub(crate) fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{not_blank, path};
+
+    #[test]
+    fn warnings_are_told_in_whole_lines_and_notes_are_not() {
+        let mut report = Report::default();
+        report.add(Severity::Note, "a note");
+        report.add_at(Severity::Warning, Path::new("broker.conf"), 5, "odd");
+        report.add(Severity::Error, "wrong");
+        let mut told = Vec::new();
+        report.announce(|line| told.push(line.to_owned()));
+        assert_eq!(told, ["warning: broker.conf:5: odd", "error: wrong"]);
+    }
 
     crate::settings! {
         /// For the tests.

@@ -88,7 +88,7 @@ impl Client {
     /// HEART_BEAT.
     pub fn heartbeat(&self, request: Request) {
         let Request { frame, responder } = request;
-        let data: HeartbeatData = match protocol::body::read(&frame.body) {
+        let data: HeartbeatData = match protocol::body::read_request(&frame.body) {
             Ok(data) => data,
             Err(e) => return refuse(responder, &Error::Body(e)),
         };
@@ -209,7 +209,7 @@ impl Client {
     /// CHECK_CLIENT_CONFIG.
     pub fn check(&self, request: Request) {
         let Request { frame, responder } = request;
-        let body: CheckClientRequestBody = match protocol::body::read(&frame.body) {
+        let body: CheckClientRequestBody = match protocol::body::read_request(&frame.body) {
             Ok(body) => body,
             Err(e) => return refuse(responder, &Error::Body(e)),
         };

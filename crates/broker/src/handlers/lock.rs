@@ -75,7 +75,7 @@ impl Lock {
 }
 
 fn read(body: &[u8]) -> Result<LockBatchRequestBody, Error> {
-    let body: LockBatchRequestBody = protocol::body::read(body)?;
+    let body: LockBatchRequestBody = protocol::body::read_request(body)?;
     name::check_group(&body.consumer_group)?;
     if body.client_id.len() > CLIENT_ID_MAX_LEN {
         return Err(Error::ClientId);

@@ -26,6 +26,8 @@ use crate::tables::{Change, ConfigFile, Tables};
 const HELD_MAX: Duration = Duration::from_secs(5);
 /// Requests that are held at once: each slave has one.
 const REQUESTS_MAX: usize = 64;
+/// Longest of them. A slave's says four numbers.
+const REQUEST_MAX_BYTES: usize = 4096;
 
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 1024;
@@ -171,7 +173,8 @@ impl TableCopies {
     /// answered now.
     pub fn hold(&self, mut request: Request, header: &RuntimeInfoRequestHeader<'_>) -> Option<Request> {
         let wait = Duration::from_millis(u64::try_from(header.wait_ms.unwrap_or(0)).unwrap_or(0));
-        if wait.is_zero() || self.has_news(&self.numbers(header)) {
+        let is_long = request.frame.len_bytes() > REQUEST_MAX_BYTES;
+        if wait.is_zero() || is_long || self.has_news(&self.numbers(header)) {
             return Some(request);
         }
         let mut held = self.held.lock();
@@ -179,7 +182,8 @@ impl TableCopies {
             return Some(request);
         }
         let until = Instant::now() + wait.min(HELD_MAX);
-        request.responder.hold();
+        // What waits is not slow, and these have a bound of their own.
+        request.responder.release_weight();
         held.push(HeldLook { request, until });
         drop(held);
         self.holds.notify_one();

@@ -82,7 +82,7 @@ fn registry<D: Disk + Clone>(parts: &Arc<Parts<D>>, told: &Told<D>) -> Registry 
         ("node_id", settings.broker.broker_name.as_str()),
         ("node_type", "broker"),
     ];
-    common.extend(settings.metrics_labels());
+    common.extend(settings.metrics.labels());
     let series_max = usize::try_from(settings.broker.metrics_otel_cardinality_limit).unwrap_or(usize::MAX);
     let mut registry = Registry::new(&common, series_max);
     registry.add(ClientsTold {

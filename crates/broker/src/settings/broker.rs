@@ -1,6 +1,6 @@
 //! Settings of the broker itself.
 
-use settings::{BadValue, addresses, announced, host, name, not_blank, optional_path, settings};
+use settings::{addresses, announced, host, name, not_blank, optional_path, settings};
 
 const REGISTER: &str = "a registration is sent whole";
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
@@ -17,14 +17,6 @@ const RECALL: &str = "messages cannot be recalled in this release";
 const ASSIGN: &str = "queues are shared out by the clients, as in 4.9";
 const TRANSACTION: &str =
     "the marks of ended transactions are written one by one, as in 4.9, and not counted";
-
-/// An exporter that 5.x knows.
-fn exporter(text: &str) -> Result<(), BadValue> {
-    match metrics::exporter(text) {
-        Some(_) => Ok(()),
-        None => Err(BadValue::new("DISABLE, OTLP_GRPC, PROM or LOG")),
-    }
-}
 
 settings! {
     /// What the broker is and how it serves (Java: BrokerConfig). Where 4.9.8 and 5.3.3 differ, defaults are those of 4.9.8.
@@ -46,7 +38,7 @@ settings! {
     /// Timeout of one round of name-server registration.
     register_broker_timeout_mills: i32 = 6000,
         java "registerBrokerTimeoutMills", since "4.9", applies Live, range 1..=i32::MAX;
-    /// Value of MSG_REGION in send replies and stored properties.
+    /// Value of MSG_REGION in answers to sends. Messages are stored without it, as by 4.9.
     region_id: String = "DefaultRegion".to_owned(), java "regionId", since "4.9", applies AtStart;
     /// Installation directory, from the environment variable ROCKETMQ_HOME; printed, and not needed to start.
     rocketmq_home: Option<String> = host::variable("ROCKETMQ_HOME"),
@@ -158,20 +150,9 @@ settings! {
     /// How often half messages are looked at (5.x: 30000).
     transaction_check_interval: i64 = 60_000,
         java "transactionCheckInterval", since "4.9", applies Live, range 1..=i64::MAX;
-    /// PROM or DISABLE. Not given, metrics and health are on loopback; given as PROM they are, as in 5.x, at brokerIP1 and port 5557 (docs/metrics.md).
-    metrics_exporter_type: String = "PROM".to_owned(),
-        java "metricsExporterType", since "5.3", applies AtStart, check exporter;
-    /// Address of metrics and health.
-    metrics_prom_exporter_host: String = String::new(),
-        java "metricsPromExporterHost", since "5.3", applies AtStart;
-    /// Their port; not given, the first free one of 5558 to 5587.
-    metrics_prom_exporter_port: i32 = 5557,
-        java "metricsPromExporterPort", since "5.3", applies AtStart, range 0..=65_535;
     /// Series that a metric may have; others are left out and counted.
     metrics_otel_cardinality_limit: i32 = 50_000,
         java "metricsOtelCardinalityLimit", since "5.3", applies AtStart, range 1..=i32::MAX;
-    /// More labels of every series, `k:v,k:v`.
-    metrics_label: String = String::new(), java "metricsLabel", since "5.3", applies AtStart;
     /// Milliseconds that a stop waits for producers to go to other brokers, which the name servers send them to at once. It waits only
     /// while producers are connected and the cluster has another master. 0: not at all.
     shutdown_drain_millis: i64 = 5000, java "shutdownDrainMillis", since "only here", applies Live, range 0..=600_000;

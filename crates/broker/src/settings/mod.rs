@@ -14,6 +14,7 @@ pub use store::{BrokerRole, FlushDiskType, StoreSection};
 
 use ipnet::IpNet;
 use logs::LogSection;
+use metrics::MetricsSection;
 use settings::launch::{self, Exit, Launch};
 use settings::{Alias, Group, Hints, NotAKey, Report, Section, host};
 use std::net::Ipv6Addr;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub store: StoreSection,
     /// Access control.
     pub auth: AuthSection,
+    /// Metrics and health.
+    pub metrics: MetricsSection,
     /// TLS.
     pub tls: TlsSection,
     /// The log.
@@ -64,6 +67,7 @@ impl Default for Settings {
             client: ClientSection::default(),
             store: StoreSection::default(),
             auth: AuthSection::default(),
+            metrics: MetricsSection::default(),
             tls: TlsSection::default(),
             log: LogSection::default(),
             in_sync_given: false,
@@ -81,6 +85,7 @@ impl Group for Settings {
             &self.client,
             &self.store,
             &self.auth,
+            &self.metrics,
             &self.tls,
             &self.log,
         ]
@@ -93,6 +98,7 @@ impl Group for Settings {
             &mut self.client,
             &mut self.store,
             &mut self.auth,
+            &mut self.metrics,
             &mut self.tls,
             &mut self.log,
         ]

@@ -62,47 +62,22 @@ impl Settings {
     fn check_metrics(&mut self, report: &mut Report) {
         self.exporter_given = report.is_set("metricsExporterType");
         self.exporter_port_given = report.is_set("metricsPromExporterPort");
-        let exporter = metrics::exporter(&self.broker.metrics_exporter_type);
-        if let Some(pushed @ ("OTLP_GRPC" | "LOG")) = exporter {
-            let text =
-                format!("metricsExporterType={pushed} pushes nothing here: metrics are pulled, as with PROM");
-            report.about(Severity::Warning, "metricsExporterType", text);
-        }
-        for item in self
-            .broker
-            .metrics_label
-            .split(',')
-            .filter(|item| !item.is_empty())
-        {
-            if metrics::label_of(item).is_none() {
-                let text = format!("metricsLabel: `{item}` is left out: it is no name:value");
-                report.about(Severity::Warning, "metricsLabel", text);
-            }
-        }
+        self.metrics.check(report);
     }
 
     /// Where metrics and health are; none if they are off.
     pub fn metrics_place(&self) -> Option<metrics::Place> {
-        let broker = &self.broker;
+        let given = &self.metrics;
         let place = metrics::Place {
-            exporter: self.exporter_given.then(|| broker.metrics_exporter_type.clone()),
-            host: broker.metrics_prom_exporter_host.clone(),
+            exporter: self.exporter_given.then(|| given.metrics_exporter_type.clone()),
+            host: given.metrics_prom_exporter_host.clone(),
             port: self
                 .exporter_port_given
-                .then_some(broker.metrics_prom_exporter_port as u16),
-            own_address: broker.broker_ip1.clone(),
+                .then_some(given.metrics_prom_exporter_port as u16),
+            own_address: self.broker.broker_ip1.clone(),
             usual: METRICS_PORTS,
         };
         (!place.is_off()).then_some(place)
-    }
-
-    /// Labels that metricsLabel adds to every series.
-    pub fn metrics_labels(&self) -> Vec<(&str, &str)> {
-        self.broker
-            .metrics_label
-            .split(',')
-            .filter_map(metrics::label_of)
-            .collect()
     }
 
     /// A broker that listens on one address is reached nowhere else.

@@ -7,8 +7,8 @@ use std::time::Instant;
 use broker::settings::{BrokerRole, Settings};
 use protocol::code::{request, response};
 use protocol::header::broker::{
-    ConsumerSendMsgBackRequestHeader, OffsetResponseHeader, QueueRequestHeader, TopicRequestHeader,
-    UpdateConsumerOffsetRequestHeader,
+    ConsumerSendMsgBackRequestHeader, OffsetResponseHeader, QueueRequestHeader, RuntimeInfoRequestHeader,
+    TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -622,4 +622,35 @@ async fn a_slave_with_other_log_files_says_so_and_copies_nothing() {
         assert!(said.contains(&files), "{said}");
         assert_eq!(log_end(&slave).await, "0");
     }
+}
+
+/// A slave asks all day long, and its request waits for a change on purpose: no operator is to look for what was slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_for_a_slave_is_not_slow() {
+    let change = |settings: &mut Settings| settings.broker.slow_request_millis = 2000;
+    let pair = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, change).await;
+    let master = &pair.master;
+    eventually("the slave is connected", async || {
+        let info = master.runtime().await;
+        info.keys().any(|key| key.starts_with("slave_"))
+    })
+    .await;
+    // Topics and groups that the start still makes end it early.
+    eventually("held until its time is over", async || {
+        let mut info = master.runtime().await;
+        let mut has = |table: &str| info.remove(table).map(Cow::Owned);
+        let look = RuntimeInfoRequestHeader {
+            has_topics: has("change_topics"),
+            has_groups: has("change_groups"),
+            wait_ms: Some(2500),
+            ..RuntimeInfoRequestHeader::default()
+        };
+        let asked = Instant::now();
+        let answer = master.ask(request::GET_BROKER_RUNTIME_INFO, &look, "").await;
+        assert_eq!(answer.code, response::SUCCESS);
+        asked.elapsed().as_millis() >= 2500
+    })
+    .await;
+    let page = master.broker.as_ref().unwrap().state().page();
+    assert!(page.contains("\n0 slow requests\n"), "{page}");
 }

@@ -887,3 +887,33 @@ async fn what_has_left_memory_is_pulled_from_the_disk() {
     let runtime = fixture.runtime().await;
     assert_eq!(runtime["pullThreadPoolQueueSize"], "0");
 }
+
+/// A hundred times what came would it be, once read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_would_take_much_more_memory_than_came_is_refused() {
+    let fixture = Fixture::new(|_| {}).await;
+    let objects = format!(r#"{{"unknown":[{}]}}"#, vec!["{}"; 300_000].join(","));
+    let copies = vec![r#"{"$ref":"$.a"}"#; 20_000].join(",");
+    let copies = format!(r#"{{"a":"{}","unknown":[{copies}]}}"#, "x".repeat(10_000));
+    let user = |username: &'static str| protocol::header::auth::UserRequestHeader {
+        username: Some(username.into()),
+    };
+    for code in [
+        request::HEART_BEAT,
+        request::CHECK_CLIENT_CONFIG,
+        request::LOCK_BATCH_MQ,
+        request::UNLOCK_BATCH_MQ,
+        request::UPDATE_AND_CREATE_TOPIC_LIST,
+        request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+        request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+        request::AUTH_CREATE_USER,
+        request::AUTH_CREATE_ACL,
+    ] {
+        for body in [&objects, &copies] {
+            let answer = fixture.ask(code, &user("alice"), body.clone()).await;
+            let remark = answer.remark.unwrap_or_default();
+            assert_ne!(answer.code, response::SUCCESS, "{code}");
+            assert!(remark.contains("bytes of memory"), "{code}: {remark}");
+        }
+    }
+}

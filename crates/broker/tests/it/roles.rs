@@ -1,12 +1,11 @@
 //! What a broker must know of its own past before it follows another: who wrote its log, what SUCCESS meant, how long its files are.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
 
 use broker::settings::{BrokerRole, Settings};
 use disk::MmapDisk as Disk;
 use protocol::code::{request, response};
-use protocol::header::broker::{RuntimeInfoRequestHeader, TopicRequestHeader};
+use protocol::header::broker::TopicRequestHeader;
 use tempfile::TempDir;
 
 use crate::fixture::*;
@@ -122,36 +121,6 @@ async fn files_of_another_size_than_the_settings_say_are_copied() {
         said.contains("mappedFileSizeCommitLog=1048576")
     })
     .await;
-}
-
-/// A slave's look at the tables waits for a change: it is not slow.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_look_that_is_held_is_not_slow() {
-    let pair = Pair::of(TempDir::new().unwrap(), BrokerRole::AsyncMaster, |settings| {
-        settings.broker.slow_request_millis = 1000;
-    })
-    .await;
-    send_all(&pair.master, "Topic", &["one"]).await;
-    eventually("the slave has all", async || {
-        bodies(&pair.slave, "Topic").await == [b"one"]
-    })
-    .await;
-    // As the slave asks, from its address.
-    let latest = pair.master.runtime().await;
-    let has = |table: &str| Some(Cow::Owned(latest[table].clone()));
-    let look = RuntimeInfoRequestHeader {
-        has_topics: has("change_topics"),
-        has_groups: has("change_groups"),
-        has_offsets: has("change_offsets"),
-        has_delays: has("change_delays"),
-        wait_ms: Some(1100),
-    };
-    let asked = Instant::now();
-    let answer = pair.master.ask(request::GET_BROKER_RUNTIME_INFO, &look, "").await;
-    assert_eq!(answer.code, response::SUCCESS);
-    assert!(asked.elapsed() >= Duration::from_millis(1100), "it was held");
-    let page = pair.master.broker.as_ref().unwrap().state().page();
-    assert!(page.lines().any(|line| line == "0 slow requests"), "{page}");
 }
 
 /// From the first SUCCESS on that needs a slave which has just connected, what a message needs is on that slave, too.

@@ -263,7 +263,7 @@ impl Brokers {
     pub fn query_data_version(&self, request: Request) {
         let Request { frame, responder } = request;
         let broker = header!(frame, responder, BrokerIdentity);
-        let asked: DataVersion = match body::read(&frame.body) {
+        let asked: DataVersion = match body::read_request(&frame.body) {
             Ok(version) => version,
             Err(e) => return refuse(responder, &e),
         };

@@ -1,12 +1,11 @@
 //! fastjson's dialect rewritten as strict JSON.
 
+use super::{BodyError, ELEMENT_BYTES, OBJECT_BYTES};
 use crate::scan::{DEPTH_MAX, JsonError, Scanner, Token, unescape};
 use serde_json::{Map, Value};
 
 /// How deep an object may be a map key inside a map key: every level doubles the escapes.
 const KEY_DEPTH_MAX: usize = 2;
-/// How many values resolving `$ref` may produce.
-const RESOLVED_MAX: usize = 1_000_000;
 
 /// Rewrites fastjson's dialect as strict JSON text: keys quoted (an object as key becomes its own compact text), single
 /// quotes doubled, comments and stray commas gone, `NaN` null. Strict JSON comes out with the same meaning.
@@ -148,19 +147,33 @@ fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&buf);
 }
 
-/// Replaces `{"$ref":"$.path"}` by a copy of what it points at. A reference to what is around it becomes null.
-pub(super) fn resolve_references(strict: &str) -> Result<Value, super::BodyError> {
+/// Replaces `{"$ref":"$.path"}` by a copy of what it points at. A reference to what is around it becomes null. All together may take
+/// some `max_bytes`: a reference is short, and may point at much.
+pub(super) fn resolve_references(strict: &str, max_bytes: usize) -> Result<Value, BodyError> {
     let root: Value = serde_json::from_str(strict)?;
-    let mut left = RESOLVED_MAX;
-    Ok(resolve(&root, &root, 0, &mut left)?)
+    let mut left = max_bytes;
+    resolve(&root, &root, 0, &mut left).map_err(|error| match error {
+        BodyError::TooLarge { .. } => BodyError::TooLarge { limit: max_bytes },
+        error => error,
+    })
 }
 
-fn resolve(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Result<Value, JsonError> {
-    let too_much = |what| JsonError { what, at: 0 };
-    if depth > DEPTH_MAX {
-        return Err(too_much("references nested too deep"));
+/// What a value takes besides those in it.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => OBJECT_BYTES + map.keys().map(String::len).sum::<usize>(),
+        Value::String(text) => ELEMENT_BYTES + text.len(),
+        _ => ELEMENT_BYTES,
     }
-    *left = left.checked_sub(1).ok_or(too_much("references to too much"))?;
+}
+
+fn resolve(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Result<Value, BodyError> {
+    if depth > DEPTH_MAX {
+        let what = "references nested too deep";
+        return Err(JsonError { what, at: 0 }.into());
+    }
+    let rest = left.checked_sub(weight(value));
+    *left = rest.ok_or(BodyError::TooLarge { limit: 0 })?;
     match value {
         Value::Object(map) => {
             if let (1, Some(Value::String(path))) = (map.len(), map.get("$ref")) {
@@ -250,16 +263,16 @@ mod tests {
     #[test]
     fn references() {
         let text = r#"{"a":{"b":[{"x":1}],"2":{"y":2}},"c":{"$ref":"$.a.b[0]"},"d":{"$ref":"$.a[2]"},"e":{"$ref":".."}}"#;
-        let value = resolve_references(text).expect("resolves");
+        let value = resolve_references(text, 1 << 20).expect("resolves");
         assert_eq!(value["c"]["x"], 1);
         assert_eq!(value["d"]["y"], 2);
         assert_eq!(value["e"], Value::Null);
         assert!(
-            resolve_references(r#"{"a":{"$ref":"$.a"}}"#).is_err(),
+            resolve_references(r#"{"a":{"$ref":"$.a"}}"#, 1 << 20).is_err(),
             "a reference to itself ends"
         );
         assert!(
-            resolve_references(r#"{"a":{"$ref":"$"}}"#).is_err(),
+            resolve_references(r#"{"a":{"$ref":"$"}}"#, 1 << 20).is_err(),
             "a reference to the root ends"
         );
     }

@@ -67,6 +67,20 @@ fn weight(json: &[u8]) -> usize {
     json.len() + structure.sum::<usize>()
 }
 
+/// What the JSON body of a request may take once it is read, in bytes: some 100,000 topics.
+pub const REQUEST_MAX_BYTES: usize = 64 << 20;
+/// What references in a file or an answer may become, in bytes.
+const RESOLVED_MAX_BYTES: usize = 256 << 20;
+
+/// As [`read`], of the body of a request. Whoever looks at a body before its handler reads it has to read it by this, too, so that none
+/// sees what another refuses.
+///
+/// # Errors
+/// It can not be read, or would take more than [`REQUEST_MAX_BYTES`].
+pub fn read_request<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    read_within(body, REQUEST_MAX_BYTES)
+}
+
 /// As [`read`], of a body that may take some `max_bytes` of memory: `{},{},{},…` takes a hundred times what came.
 ///
 /// # Errors
@@ -75,11 +89,16 @@ pub fn read_within<T: DeserializeOwned>(body: &[u8], max_bytes: usize) -> Result
     if weight(body) > max_bytes {
         return Err(BodyError::TooLarge { limit: max_bytes });
     }
-    read(body)
+    read_resolved(body, max_bytes)
 }
 
-/// Reads a JSON body, strict or in fastjson's dialect.
+/// Reads a JSON body, strict or in fastjson's dialect: a file, or an answer of a server that this one has asked.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+    read_resolved(body, RESOLVED_MAX_BYTES)
+}
+
+/// Reads JSON whose references may become so many bytes.
+fn read_resolved<T: DeserializeOwned>(body: &[u8], max_bytes: usize) -> Result<T, BodyError> {
     if body.is_empty() {
         return Err(BodyError::Missing);
     }
@@ -97,7 +116,9 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     }
     let strict = dialect::normalise(body)?;
     if contains(strict.as_bytes(), b"\"$ref\"") {
-        return Ok(serde_json::from_value(dialect::resolve_references(&strict)?)?);
+        return Ok(serde_json::from_value(dialect::resolve_references(
+            &strict, max_bytes,
+        )?)?);
     }
     Ok(serde_json::from_str(&strict)?)
 }
@@ -440,6 +461,22 @@ mod tests {
         assert_eq!(read::<Vec<i32>>(b" [1, 2]").unwrap(), [1, 2]);
         assert_eq!(read::<serde_json::Value>(b"[]").unwrap(), serde_json::json!([]));
         assert_eq!(read::<Option<Sample>>(b"null").unwrap(), None);
+    }
+
+    /// A reference is short, and what it points at need not be.
+    #[test]
+    fn references_count_with_what_they_become() {
+        let copies = |count: usize| {
+            let list = vec![r#"{"$ref":"$.name"}"#; count].join(",");
+            format!(r#"{{"name":"{}","copies":[{list}]}}"#, "x".repeat(100_000))
+        };
+        let few: serde_json::Value = read_within(copies(5).as_bytes(), 1 << 20).unwrap();
+        assert_eq!(few["copies"][4].as_str().map(str::len), Some(100_000));
+        let many = read_within::<serde_json::Value>(copies(12).as_bytes(), 1 << 20);
+        assert!(
+            matches!(many, Err(BodyError::TooLarge { limit }) if limit == 1 << 20),
+            "{many:?}"
+        );
     }
 
     fn sample() -> Sample {

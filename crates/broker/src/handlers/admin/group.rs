@@ -99,14 +99,14 @@ impl<D: Disk> Group<D> {
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
     pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
-        let configs = protocol::body::read(&frame.body).map(|config| vec![config]);
+        let configs = protocol::body::read_request(&frame.body).map(|config| vec![config]);
         self.put_and_answer(responder, configs.map_err(Error::Body));
     }
 
     /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
-        let list = protocol::body::read::<GroupConfigList>(&frame.body);
+        let list = protocol::body::read_request::<GroupConfigList>(&frame.body);
         self.put_and_answer(
             responder,
             list.map(|list| list.group_config_list).map_err(Error::Body),

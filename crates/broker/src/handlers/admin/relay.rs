@@ -230,6 +230,6 @@ fn read_status(answer: Result<Frame, InvokeError>) -> Result<ConsumerStatus, Str
     if answer.body.len() > STATUS_MAX_BYTES {
         return Err(format!("an answer of {} bytes", answer.body.len()));
     }
-    let told: ConsumerStatuses = protocol::body::read(&answer.body).map_err(|e| e.to_string())?;
+    let told: ConsumerStatuses = protocol::body::read_request(&answer.body).map_err(|e| e.to_string())?;
     Ok(ConsumerStatus(told.message_queue_table))
 }

@@ -192,7 +192,7 @@ impl<D: Disk> Topic<D> {
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let peer = responder.peer().address();
-        let outcome = protocol::body::read::<TopicConfigList>(&frame.body)
+        let outcome = protocol::body::read_request::<TopicConfigList>(&frame.body)
             .map_err(Error::Body)
             .and_then(|b| {
                 let mut last = None;

@@ -266,7 +266,7 @@ impl<D: Disk> UserRequests<D> {
 fn user_of(frame: &Frame) -> Result<UserInfo, Error> {
     let header = frame.header::<UserRequestHeader<'_>>()?;
     let name = header.username.filter(|name| !name.trim().is_empty());
-    let mut user: UserInfo = protocol::body::read(&frame.body)?;
+    let mut user: UserInfo = protocol::body::read_request(&frame.body)?;
     if let Some(name) = name {
         user.username = Some(name.into_owned());
     }
@@ -279,7 +279,7 @@ fn acl_of(frame: &Frame) -> Result<AclInfo, Error> {
     if frame.body.is_empty() {
         return Err(Error::NoAcl);
     }
-    let mut acl: AclInfo = protocol::body::read(&frame.body)?;
+    let mut acl: AclInfo = protocol::body::read_request(&frame.body)?;
     if acl.policies.is_empty() {
         return Err(Error::NoAcl);
     }
