@@ -466,3 +466,49 @@ fn a_group_may_be_forbidden_to_read_a_topic() {
         response::SUCCESS
     );
 }
+
+/// DELETE_SUBSCRIPTIONGROUP, and what the table says of who may not read what then.
+fn delete(broker: &Still, group: &'static str) -> serde_json::Value {
+    let header = DeleteSubscriptionGroupRequestHeader {
+        group_name: Cow::Borrowed(group),
+        clean_offset: None,
+        remove_offset: None,
+    };
+    let answer = broker.ask(request::DELETE_SUBSCRIPTIONGROUP, &header, "");
+    assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    let file = broker.parts.tables.groups.file();
+    serde_json::to_value(file.forbidden_table).unwrap()
+}
+
+#[test]
+fn what_a_group_may_not_read_goes_with_the_group() {
+    let broker = Still::new(|_| {});
+    sent(&broker);
+    set(&broker, |_| {});
+    // A file of Java's forbids what there is not, too.
+    let mut file = broker.parts.tables.groups.file();
+    file.data_version.counter += 1;
+    for group in ["g", "h", "gone"] {
+        let topics = [("Topic".to_owned(), 4)];
+        file.forbidden_table
+            .insert(group.to_owned(), topics.into_iter().collect());
+    }
+    broker.parts.tables.groups.replace(file);
+    let version = || broker.parts.tables.groups.version().counter;
+    let pull = from("Topic", 0, 0);
+    assert_eq!(broker.pull(&pull).code, response::NO_PERMISSION);
+
+    let others = serde_json::json!({"gone": {"Topic": 4}, "h": {"Topic": 4}});
+    assert_eq!(delete(&broker, "g"), others);
+    assert_eq!(
+        broker.pull(&pull).code,
+        response::SUCCESS,
+        "a group that is made anew may read"
+    );
+    let before = version();
+    assert_eq!(delete(&broker, "gone"), serde_json::json!({"h": {"Topic": 4}}));
+    assert_eq!(version(), before + 1, "slaves hear of it");
+    assert_eq!(delete(&broker, "gone"), serde_json::json!({"h": {"Topic": 4}}));
+    assert_eq!(version(), before + 1);
+    assert_eq!(delete(&broker, "h"), serde_json::json!({}));
+}
