@@ -512,3 +512,46 @@ fn what_a_group_may_not_read_goes_with_the_group() {
     assert_eq!(version(), before + 1);
     assert_eq!(delete(&broker, "h"), serde_json::json!({}));
 }
+
+/// topicSysFlag of topics that unit mode makes: 1 for what is sent to, 2 for what a group subscribes to (TopicSysFlag).
+#[test]
+fn unit_mode_marks_the_topics_that_are_made_for_it() {
+    let flag = |broker: &Still, name| topic(broker, name).expect("it is made").topic_sys_flag;
+    for (unit_mode, of_topic, of_retry) in [(Some(true), 1, 2), (Some(false), 0, 0), (None, 0, 0)] {
+        let broker = Still::new(|_| {});
+        let send = SendMessageRequestHeader {
+            unit_mode,
+            ..to("Topic", 0, "")
+        };
+        assert_eq!(broker.send(&send, b"x").code, response::SUCCESS);
+        assert_eq!(flag(&broker, "Topic"), of_topic, "{unit_mode:?}: a send");
+
+        set(&broker, |_| {});
+        let beat = heartbeat("c", "g", "Topic");
+        let beat = match unit_mode {
+            Some(unit) => beat.replace(
+                r#""groupName":"g","#,
+                &format!(r#""groupName":"g","unitMode":{unit},"#),
+            ),
+            None => beat,
+        };
+        broker.ask_as(&client(), request::HEART_BEAT, &(), beat);
+        assert_eq!(flag(&broker, "%RETRY%g"), of_retry, "{unit_mode:?}: a heartbeat");
+    }
+    for (unit_mode, of_retry) in [(Some(true), 2), (Some(false), 0)] {
+        let broker = Still::new(|_| {});
+        set(&broker, |_| {});
+        let header = ConsumerSendMsgBackRequestHeader {
+            offset: sent(&broker),
+            group: Cow::Borrowed("g"),
+            delay_level: 1,
+            origin_msg_id: None,
+            origin_topic: None,
+            unit_mode,
+            max_reconsume_times: None,
+        };
+        let answer = broker.ask(request::CONSUMER_SEND_MSG_BACK, &header, "");
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+        assert_eq!(flag(&broker, "%RETRY%g"), of_retry, "{unit_mode:?}: sent back");
+    }
+}
