@@ -1,6 +1,8 @@
 //! VIEW_BROKER_STATS_DATA: what every request counts, under Java's names and keys.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use message::batch;
 use protocol::body::operator::BrokerStatsData;
@@ -296,4 +298,67 @@ fn minutes_hours_and_days_are_javas() {
         looked += 1;
     }
     assert_eq!(looked, expected.len());
+}
+
+/// rocketmq_topic_create_execution_time and its like of groups: until the change is on disk, and by outcome.
+#[test]
+fn it_is_counted_how_long_topics_and_groups_take_to_be_made() {
+    let broker = Still::new(|_| {});
+    let mut registry = metrics::Registry::new(&[], 1000);
+    registry.add(broker::stats::StatsTold {
+        stats: Arc::clone(&broker.parts.log.stats),
+        topics: Arc::clone(&broker.parts.tables.topics),
+    });
+    let told = || -> Vec<String> {
+        let text = registry.text();
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("_create_execution_time"));
+        let figures = lines.filter(|line| line.contains("_sum{") || line.contains("_count{"));
+        figures
+            .map(|line| line.replace("_create_execution_time_milliseconds", ""))
+            .collect()
+    };
+    assert_eq!(told(), Vec::<String>::new(), "nothing was made");
+    let create = |topic: &'static str| {
+        let header = CreateTopicRequestHeader {
+            topic: Cow::Borrowed(topic),
+            default_topic: None,
+            read_queue_nums: 1,
+            write_queue_nums: 1,
+            perm: 6,
+            topic_filter_type: None,
+            topic_sys_flag: None,
+            order: None,
+            attributes: None,
+        };
+        let peer = client();
+        let (request, _) = peer.request(request::UPDATE_AND_CREATE_TOPIC, &header, "");
+        let handlers = Arc::clone(&broker.parts.handlers);
+        handlers.serve(&mut VecDeque::from([request]), true, &|| false);
+        broker.clock.advance(120);
+        broker.settle();
+        peer.take().pop().expect("it is answered").code
+    };
+    assert_eq!(create("Made"), response::SUCCESS);
+    assert_eq!(create("not a name"), response::SYSTEM_ERROR);
+    assert_eq!(create("TBW102"), response::SYSTEM_ERROR);
+    let group = br#"{"groupName":"g"}"#.to_vec();
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group);
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), "no JSON");
+    let group = br#"{"groupConfigList":[{"groupName":"h"},{"groupName":"i"}]}"#.to_vec();
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, &(), group);
+    let expected = [
+        r#"rocketmq_topic_sum{invocation_status="success",is_system="false"} 120"#,
+        r#"rocketmq_topic_count{invocation_status="success",is_system="false"} 1"#,
+        r#"rocketmq_topic_sum{invocation_status="failure",is_system="false"} 0"#,
+        r#"rocketmq_topic_count{invocation_status="failure",is_system="false"} 1"#,
+        r#"rocketmq_topic_sum{invocation_status="failure",is_system="true"} 0"#,
+        r#"rocketmq_topic_count{invocation_status="failure",is_system="true"} 1"#,
+        r#"rocketmq_consumer_group_sum{invocation_status="success"} 0"#,
+        r#"rocketmq_consumer_group_count{invocation_status="success"} 2"#,
+        r#"rocketmq_consumer_group_sum{invocation_status="failure"} 0"#,
+        r#"rocketmq_consumer_group_count{invocation_status="failure"} 1"#,
+    ];
+    assert_eq!(told(), expected);
 }
