@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::Clock;
 use ha::{ConnectionId, Need, Replicas, Rule, Standing};
@@ -112,6 +113,8 @@ pub struct Acknowledgements {
     clock: Arc<dyn Clock>,
     flushed: Watermark<(Waiter, Share)>,
     flush: Wake,
+    /// Somebody has waited for a flush as long as anybody may, and none has been done since.
+    late: Arc<AtomicBool>,
     /// The slaves, and who waits for them; by that the flush is done, or was waited for too long.
     replicated: Replicated<(Waiter, Share, i32)>,
     /// What those occupy that wait for a flush or a slave.
@@ -138,6 +141,7 @@ impl Acknowledgements {
             clock,
             flushed: Watermark::new(flushed.0),
             flush: Wake::default(),
+            late: Arc::default(),
             replicated: Replicated::new(slave_timeout_ms),
             budget: Budget::new("WAITING_SENDS", WAITING_MAX_BYTES),
         })
@@ -262,6 +266,17 @@ impl Acknowledgements {
         &self.flush
     }
 
+    /// Whether the disk is late: somebody has waited for a flush as long as anybody may, and none has been done since. Whatever is
+    /// appended now would wait behind that.
+    pub fn disk_is_late(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.late)
+    }
+
+    /// The disk has done a flush: whoever sees what that made durable may send again.
+    pub fn disk_has_flushed(&self) {
+        self.late.store(false, Ordering::Release);
+    }
+
     /// The log is durable up to `end`; gives how many waited for that.
     pub fn flushed(&self, end: PhysicalOffset) -> usize {
         let mut count = 0;
@@ -274,6 +289,8 @@ impl Acknowledgements {
 
     /// The disk failed: what is not on it will never be.
     pub fn flush_failed(&self, why: &str) {
+        // The store says more than that it is busy.
+        self.late.store(false, Ordering::Release);
         for (waiter, _) in self.flushed.take_all() {
             waiter.answer.refuse(why);
         }
@@ -282,6 +299,7 @@ impl Acknowledgements {
     /// Answers those that have waited too long.
     pub fn expire(&self, now_ms: i64) {
         for (waiter, share) in self.flushed.take_expired(now_ms) {
+            self.late.store(true, Ordering::Release);
             self.when_flushed(waiter, share, response::FLUSH_DISK_TIMEOUT);
         }
         for (waiter, ..) in self.replicated.take_expired(now_ms) {

@@ -104,6 +104,7 @@ impl<D: Disk> Flusher<D> {
                     self.figures.bytes.add((end.0 - before) as u64);
                     self.figures.times_us.add(begun.elapsed().as_micros() as u64);
                 }
+                self.acknowledgements.disk_has_flushed();
                 self.reput.all();
                 let answers = self.acknowledgements.flushed(end);
                 if answers > 0 {

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::code::{request, response};
 use remoting::Request;
@@ -25,6 +26,8 @@ pub struct Refusal {
 pub struct Gate {
     /// What the answers occupy that wait until their records are safe.
     pub waiting_sends: Arc<Budget>,
+    /// One of them has waited for the disk as long as any may, and the disk has not come to it since.
+    pub disk_is_late: Arc<AtomicBool>,
     /// Access control, where it is on.
     pub access: Option<Arc<Guard>>,
 }
@@ -32,16 +35,31 @@ pub struct Gate {
 /// How the gate stands for the requests of one read.
 pub struct Pass<'g> {
     gate: &'g Gate,
-    takes_sends: bool,
+    no_sends: Option<Refusal>,
     access: Option<Watch<'g>>,
 }
+
+/// Too many bytes wait. Java's words first, here and below: people search for them.
+const TOO_MANY_WAIT: Refusal = Refusal {
+    code: response::SYSTEM_BUSY,
+    remark: "[OVERLOAD]system busy, start flow control for a while. The disk does not keep up with what is to be flushed",
+};
+/// What was appended has waited too long.
+const DISK_IS_LATE: Refusal = Refusal {
+    code: response::SYSTEM_BUSY,
+    remark: "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while. What was sent before has waited for the disk \
+             longer than syncFlushTimeout",
+};
 
 impl Gate {
     /// Looks once for all requests of a read.
     pub fn look(&self) -> Pass<'_> {
         Pass {
             gate: self,
-            takes_sends: !self.waiting_sends.is_exhausted(),
+            no_sends: match (self.waiting_sends.is_exhausted(), &self.disk_is_late) {
+                (true, _) => Some(TOO_MANY_WAIT),
+                (false, late) => late.load(Ordering::Acquire).then_some(DISK_IS_LATE),
+            },
             access: self.access.as_deref().map(Guard::look),
         }
     }
@@ -74,14 +92,10 @@ impl Pass<'_> {
             | request::CONSUMER_SEND_MSG_BACK
             | request::SEND_REPLY_MESSAGE
             | request::SEND_REPLY_MESSAGE_V2
-            | request::END_TRANSACTION
-                if !self.takes_sends =>
-            {
+            | request::END_TRANSACTION => {
+                let refusal = self.no_sends?;
                 self.gate.waiting_sends.refuse();
-                Some(Refusal {
-                    code: response::SYSTEM_BUSY,
-                    remark: "[TOO_MANY_SENDS_WAIT]the disk does not keep up with what is to be flushed, send again later",
-                })
+                Some(refusal)
             }
             _ => None,
         }
@@ -99,6 +113,7 @@ mod tests {
     fn sends_are_refused_while_too_many_wait_and_nothing_else_is() {
         let gate = Gate {
             waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            disk_is_late: Arc::default(),
             access: None,
         };
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
@@ -122,6 +137,12 @@ mod tests {
         assert_eq!(code(request::HEART_BEAT), None);
         assert_eq!(gate.waiting_sends.refused(), sends.len() as u64);
         drop(share);
+        gate.disk_is_late.store(true, Ordering::Release);
+        for send in sends {
+            assert_eq!(code(send), Some(response::SYSTEM_BUSY), "{send}");
+        }
+        assert_eq!(code(request::HEART_BEAT), None);
+        gate.disk_is_late.store(false, Ordering::Release);
         for send in sends {
             assert_eq!(code(send), None, "{send}");
         }
@@ -136,6 +157,7 @@ mod tests {
         let guard = Arc::new(Guard::new(Some(in_force), None));
         let gate = Gate {
             waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            disk_is_late: Arc::default(),
             access: Some(Arc::clone(&guard)),
         };
         let peer = MemoryPeer::new(([127, 0, 0, 1], 1).into());
@@ -187,6 +209,7 @@ mod tests {
         let guard = Guard::new(Some(in_force), None).counting(acl::Failures::new(2, 3600));
         let gate = Gate {
             waiting_sends: Budget::new("WAITING_SENDS", 1000),
+            disk_is_late: Arc::default(),
             access: Some(Arc::new(guard)),
         };
         let ask = |last: u8, key: &str, secret: &str| {

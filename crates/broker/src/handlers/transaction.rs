@@ -23,7 +23,7 @@ use crate::access::{Guard, topic_of};
 use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
-use crate::transaction::{End, Ends, QUEUE, append_mark, committed, is_half_record};
+use crate::transaction::{End, Ends, Half, QUEUE, append_mark, committed, is_half_record};
 
 /// What the handler needs.
 pub struct Transaction<D: Disk> {
@@ -114,20 +114,12 @@ impl Error {
 /// Marks a half message as ended.
 type Mark = Box<dyn FnOnce() + Send>;
 
-/// The half message that is to be marked as ended.
-struct Marks {
-    half: i64,
-    /// Where it was before it was put back.
-    first: Option<i64>,
-}
-
 /// How a half message is to be ended.
 struct Ending {
     commits: bool,
     /// Its producer waits until the message is safe.
     waits: bool,
-    /// Where it was before it was put back.
-    first: Option<i64>,
+    half: Half,
 }
 
 /// How a transaction ended.
@@ -138,7 +130,7 @@ enum Outcome {
         /// Its producer waits until it is safe.
         waits: bool,
         /// What is to be marked; nothing where it was before.
-        marks: Option<Marks>,
+        marks: Option<Half>,
     },
     RolledBack,
     /// It stays open.
@@ -229,19 +221,21 @@ impl<D: Disk> Transaction<D> {
         }
         let waits = properties::get(half.properties(), names::WAIT) != Some(b"false");
         let end = if commits { End::Committed } else { End::RolledBack };
-        let half_offset = half.queue_offset();
         let first = properties::get_str(half.properties(), names::TRANSACTION_PREPARED_QUEUE_OFFSET);
-        let first = first.and_then(|first| first.parse().ok());
+        let place = Half {
+            at: half.queue_offset(),
+            first: first.and_then(|first| first.parse().ok()),
+        };
         let ending = Ending {
             commits,
             waits,
-            first,
+            half: place,
         };
-        match self.ends.begin(half_offset, first, end) {
+        match self.ends.begin(place, end) {
             Ok(()) => {
                 let outcome = self.store_end(&half, ending, settings, now);
                 if outcome.is_err() {
-                    self.ends.forget(half_offset);
+                    self.ends.forget(place);
                 } else {
                     let age_ms = now.saturating_sub(half.born_timestamp());
                     let items = &self.appender.stats.items;
@@ -254,12 +248,15 @@ impl<D: Disk> Transaction<D> {
             Err(before) if commits => Ok(Outcome::Committed {
                 end: self.appender.store.max_physical(),
                 waits,
-                marks: (!before.is_marked).then_some(Marks {
-                    half: half_offset,
-                    first,
-                }),
+                marks: (!before.is_marked).then_some(place),
             }),
-            Err(_) => Ok(Outcome::RolledBack),
+            Err(before) => {
+                if !before.is_marked {
+                    append_mark(&self.appender, place.at, now)?;
+                    self.ends.marked(place);
+                }
+                Ok(Outcome::RolledBack)
+            }
         }
     }
 
@@ -271,9 +268,10 @@ impl<D: Disk> Transaction<D> {
         settings: &Settings,
         now: i64,
     ) -> Result<Outcome, Error> {
-        let half_offset = half.queue_offset();
         if !end.commits {
-            append_mark(&self.appender, half_offset, now)?;
+            for place in self.ends.to_mark(end.half) {
+                append_mark(&self.appender, place, now)?;
+            }
             if settings.is_sync_flush() {
                 // Nobody waits for it, and it is not visible before.
                 self.appender.acknowledgements.request_flush();
@@ -286,22 +284,21 @@ impl<D: Disk> Transaction<D> {
         Ok(Outcome::Committed {
             end: stored.end,
             waits: end.waits,
-            marks: Some(Marks {
-                half: half_offset,
-                first: end.first,
-            }),
+            marks: Some(end.half),
         })
     }
 
     /// Marks a half message as ended whose message is stored. A crash before that asks once more. It must not lose the message.
-    fn mark(&self, Marks { half, first }: Marks) -> Mark {
+    fn mark(&self, half: Half) -> Mark {
         let (appender, clock) = (Arc::clone(&self.appender), Arc::clone(&self.clock));
         let ends = Arc::clone(&self.ends);
         Box::new(move || {
-            match append_mark(&appender, half, clock.now_ms()) {
-                Ok(_) => ends.marked(half, first),
-                Err(e) => {
-                    tracing::warn!("half message {half} is committed, and will be checked once more: {e}");
+            for at in ends.to_mark(half) {
+                match append_mark(&appender, at, clock.now_ms()) {
+                    Ok(_) => ends.marked(Half { at, ..half }),
+                    Err(e) => {
+                        tracing::warn!("half message {at} is committed, and will be checked once more: {e}");
+                    }
                 }
             }
             if appender.settings.load().is_sync_flush() {

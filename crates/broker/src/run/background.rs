@@ -142,7 +142,7 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     });
     start("clients", CLIENTS_EACH, |parts| {
         let now = parts.clock.now_ms();
-        parts.handlers.client.expire();
+        parts.expire_clients();
         parts.clients.locks.expire(now);
         let span = parts.settings.load().broker.filter_data_clean_time_span;
         parts.filters.clean(span);
@@ -335,6 +335,11 @@ async fn expire_answers<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) 
 }
 
 impl<D: Disk> Parts<D> {
+    /// Closes the connections of clients that have sent no heartbeat for too long.
+    pub fn expire_clients(&self) {
+        self.handlers.client.expire();
+    }
+
     /// Stops the groups that have read too far behind since the last call, where the settings want that.
     pub fn stop_slow_groups(&self) {
         self.handlers.admin.group.stop_slow();

@@ -3,6 +3,7 @@
 //! Names and windows: RocketMQ 4.9.8, StoreStatsService and BrokerStats: a sample each second, averages over 10 s, 1 min
 //! and 10 min; totals as of the last two midnights.
 
+mod creates;
 mod items;
 mod told;
 
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+pub use creates::CreateTimes;
 pub use items::{Flowed, MessageKind, StatsItems};
 pub use told::{StatsTold, is_system_group};
 
@@ -81,6 +83,8 @@ pub struct Stats {
     pub get_time_max_ms: AtomicU64,
     /// What was put and got by topics and groups.
     pub items: StatsItems,
+    /// How long it took to make topics and groups.
+    pub creates: CreateTimes,
     put_classes: [AtomicU64; PUT_CLASSES.len()],
     history: Mutex<History>,
 }

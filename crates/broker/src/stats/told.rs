@@ -45,6 +45,7 @@ impl Source for StatsTold {
         transactions(&topics, to);
         delays(&topics, to);
         self.gets(&self.stats.items.pairs(), to);
+        self.stats.creates.write(to);
     }
 }
 

@@ -183,10 +183,14 @@ impl GroupTable {
     /// not there any more, that may still be missing on disk.
     pub fn remove(&self, group: &str, now: i64) -> Change {
         let mut state = self.state.write();
-        if state.groups.remove(group).is_none() {
+        let was_there = state.groups.remove(group).is_some();
+        // A file of Java's may forbid a group that is not there to read something.
+        let was_forbidden = state.file.forbidden_table.remove(group).is_some();
+        if !was_there && !was_forbidden {
             return self.saver.latest();
         }
-        state.file.forbidden_table.remove(group);
+        let forbids = !state.file.forbidden_table.is_empty();
+        self.forbids.store(forbids, Ordering::Release);
         self.note_change(&mut state, now)
     }
 

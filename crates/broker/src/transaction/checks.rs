@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 
 use super::QUEUE;
 use super::ended::{self, Ended};
-use super::ends::Ends;
-use super::messages::{MARK_TAG, Question, changed_text, moved};
+use super::ends::{Ends, Half};
+use super::messages::{MARK_TAG, Question, append_mark, changed_text, moved};
 use super::progress::{Place, Progress};
 use crate::access::{Guard, topic_of};
 use crate::clients::{Asked, Member, Producers};
@@ -353,7 +353,9 @@ impl<D: Disk> Checks<D> {
                     tracing::error!("mark {} has another tag than {MARK_TAG}", view.queue_offset());
                 }
                 let halves = ended::named(view.body()).filter(|_| is_mark);
-                let halves = halves.inspect(|half| self.ends.mark(*half));
+                let halves = halves.inspect(|at| {
+                    self.ends.marked(Half { at: *at, first: None });
+                });
                 state.ended.take_in(halves, state.progress.now().half, end);
             }
             // What can not be read is no mark.
@@ -556,7 +558,13 @@ impl<D: Disk> Checks<D> {
         let text = changed_text(half, &[(names::TRANSACTION_CHECK_TIMES, times)]);
         let copy = self.store(half, HALF_TOPIC, &text, now)?;
         let place = match &copy {
-            Some(copy) => (copy.first.queue_offset.0, copy.first.physical_offset.0),
+            Some(copy) => {
+                let at = copy.first.queue_offset.0;
+                if self.is_ended_now(half, at, now)? {
+                    return Ok(());
+                }
+                (at, copy.first.physical_offset.0)
+            }
             None => {
                 // It has no room for a count of its checks. It is asked for this once, where it is.
                 self.give_up(half, now)?;
@@ -581,6 +589,22 @@ impl<D: Disk> Checks<D> {
             );
         }
         Ok(())
+    }
+
+    /// Whether the half message was ended while it was put back: its end names the place where it was, and not the copy's.
+    fn is_ended_now(&self, half: &View<'_>, copy: i64, now: i64) -> Result<bool, Halt> {
+        let first = properties::get_str(half.properties(), names::TRANSACTION_PREPARED_QUEUE_OFFSET);
+        let half = Half {
+            at: half.queue_offset(),
+            first: first.and_then(|first| first.parse().ok()),
+        };
+        if !self.ends.put_back(half, copy) {
+            return Ok(false);
+        }
+        match append_mark(&self.appender, copy, now) {
+            Ok(_) => Ok(true),
+            Err(e) => Err(self.trouble(&e.to_string())),
+        }
     }
 
     /// Where the walk is.

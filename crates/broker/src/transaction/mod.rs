@@ -20,7 +20,7 @@ mod progress;
 
 pub use checks::{Checks, HalfListener};
 pub use ended::Ended;
-pub use ends::{Before, End, EndCounts, Ends};
+pub use ends::{Before, End, EndCounts, Ends, Half};
 pub use messages::{append_mark, committed, half_text, is_half_record};
 pub use progress::Progress;
 

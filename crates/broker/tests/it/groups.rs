@@ -1,8 +1,7 @@
 //! Every field of a group's settings does what it does in Java.
-//!
-//! consumeFromMinEnable has no test: no release has ever read it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use message::id::OffsetMessageId;
 use protocol::Frame;
@@ -10,7 +9,7 @@ use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::body::topic::TopicConfig;
 use protocol::code::{request, response};
 use protocol::header::broker::*;
-use remoting::Peer;
+use remoting::{MemoryPeer, Peer};
 
 use crate::fixture::{from, heartbeat, records, refused, to};
 use crate::still::{Still, client};
@@ -75,6 +74,32 @@ fn a_group_that_may_not_consume_is_refused_until_it_may() {
     assert_eq!(refused(&answer), (response::NO_PERMISSION, remark));
     set(&broker, |_| {});
     assert_eq!(broker.pull(&from("Topic", 0, 0)).code, response::SUCCESS);
+}
+
+/// consumeFromMinEnable is kept and told, and no release has ever asked for it: a new group begins where its clients say.
+#[test]
+fn where_a_new_group_begins_is_not_for_consume_from_min_enable_to_say() {
+    let broker = Still::new(|_| {});
+    sent(&broker);
+    let start = QueryConsumerOffsetRequestHeader {
+        consumer_group: Cow::Borrowed("g"),
+        topic: Cow::Borrowed("Topic"),
+        queue_id: 0,
+        set_zero_if_not_found: None,
+    };
+    for enabled in [true, false] {
+        set(&broker, |config| config.consume_from_min_enable = enabled);
+        let group = GroupRequestHeader {
+            group: Cow::Borrowed("g"),
+        };
+        let told = broker.ask(request::GET_SUBSCRIPTIONGROUP_CONFIG, &group, "");
+        let told: SubscriptionGroupConfig = protocol::body::read(&told.body).unwrap();
+        assert_eq!(told.consume_from_min_enable, enabled);
+        let answer = broker.ask(request::QUERY_CONSUMER_OFFSET, &start, "");
+        assert_eq!(answer.code, response::SUCCESS);
+        assert_eq!(answer.header::<OffsetResponseHeader>().unwrap().offset, 0);
+        assert_eq!(broker.pull(&from("Topic", 0, 0)).code, response::SUCCESS);
+    }
 }
 
 #[test]
@@ -230,6 +255,90 @@ fn members_hear_of_others_if_their_group_wants_that() {
     }
 }
 
+/// Whatever changes in a group is told its members, and nothing else is.
+#[test]
+fn members_hear_of_every_change_of_their_group() {
+    let broker = Still::new(|_| {});
+    let (stays, changes) = (client(), client());
+    let heard = |of: &MemoryPeer| {
+        let told = of.take().into_iter();
+        let notices = told.filter(|frame| frame.code == request::NOTIFY_CONSUMER_IDS_CHANGED);
+        let groups: Vec<String> = notices
+            .map(|notice| {
+                assert!(notice.is_oneway());
+                notice
+                    .field("consumerGroup")
+                    .expect("it names the group")
+                    .to_owned()
+            })
+            .collect();
+        groups.len() + groups.iter().filter(|group| *group != "g").count() * 100
+    };
+    let both = || (heard(&stays), heard(&changes));
+    let beat = |peer: &Arc<MemoryPeer>, text: String| {
+        assert_eq!(
+            broker.ask_as(peer, request::HEART_BEAT, &(), text).code,
+            response::SUCCESS
+        );
+    };
+    let of = |id: &str, topic: &str| heartbeat(id, "g", topic);
+    let more = |version: i64| {
+        let topic = |name: &str| {
+            let version = if name == "Topic" { version } else { 5 };
+            format!(
+                r#"{{"topic":"{name}","subString":"*","subVersion":{version},"tagsSet":[],"codeSet":[]}}"#
+            )
+        };
+        let one = of("changes", "Topic");
+        let (start, _) = one.split_once(r#"[{"topic""#).expect("a subscription");
+        format!("{start}[{},{}]}}]}}", topic("Topic"), topic("Other"))
+    };
+    beat(&stays, of("stays", "Topic"));
+    assert_eq!(both(), (1, 0), "stays has joined");
+    beat(&changes, of("changes", "Topic"));
+    assert_eq!(both(), (1, 1), "changes has joined");
+    beat(&changes, of("changes", "Topic"));
+    beat(&stays, of("stays", "Topic"));
+    assert_eq!(both(), (0, 0), "they are still there");
+    beat(&changes, more(5));
+    assert_eq!(both(), (1, 1), "a topic more");
+    beat(&changes, more(6));
+    assert_eq!(both(), (0, 0), "another expression for the same topics");
+    beat(&changes, of("changes", "Topic"));
+    assert_eq!(both(), (1, 1), "a topic less");
+
+    let leave = |group: &'static str| UnregisterClientRequestHeader {
+        client_id: None,
+        producer_group: None,
+        consumer_group: Some(Cow::Borrowed(group)),
+    };
+    broker.ask_as(&changes, request::UNREGISTER_CLIENT, &leave("another"), "");
+    assert_eq!(both(), (0, 0), "it was not in that group");
+    broker.ask_as(&changes, request::UNREGISTER_CLIENT, &leave("g"), "");
+    assert_eq!(both(), (1, 0), "changes has left");
+    broker.parts.handlers.closed(changes.as_ref() as &dyn Peer);
+    assert_eq!(both(), (0, 0), "its connection is closed, and it had left");
+
+    let (closes, falls_silent) = (client(), client());
+    beat(&closes, of("closes", "Topic"));
+    beat(&falls_silent, of("silent", "Topic"));
+    assert_eq!(both(), (2, 0));
+    broker.parts.handlers.closed(closes.as_ref() as &dyn Peer);
+    assert_eq!(both(), (1, 0), "closes is gone");
+
+    broker.clock.advance(100_000);
+    beat(&stays, of("stays", "Topic"));
+    broker.clock.advance(20_000);
+    broker.parts.expire_clients();
+    assert!(falls_silent.is_open(), "for 120 s");
+    broker.clock.advance(1);
+    broker.parts.expire_clients();
+    assert!(!falls_silent.is_open() && stays.is_open());
+    // Its connection says that it is closed.
+    broker.parts.handlers.closed(falls_silent.as_ref() as &dyn Peer);
+    assert_eq!(both(), (1, 0), "silent is gone");
+}
+
 pub(crate) const SLOW: [&str; 2] = [
     "consumerFallbehindThreshold",
     "disableConsumeIfConsumerReadSlowly",
@@ -356,4 +465,93 @@ fn a_group_may_be_forbidden_to_read_a_topic() {
         broker.ask(request::PULL_MESSAGE, &pull, "").code,
         response::SUCCESS
     );
+}
+
+/// DELETE_SUBSCRIPTIONGROUP, and what the table says of who may not read what then.
+fn delete(broker: &Still, group: &'static str) -> serde_json::Value {
+    let header = DeleteSubscriptionGroupRequestHeader {
+        group_name: Cow::Borrowed(group),
+        clean_offset: None,
+        remove_offset: None,
+    };
+    let answer = broker.ask(request::DELETE_SUBSCRIPTIONGROUP, &header, "");
+    assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    let file = broker.parts.tables.groups.file();
+    serde_json::to_value(file.forbidden_table).unwrap()
+}
+
+#[test]
+fn what_a_group_may_not_read_goes_with_the_group() {
+    let broker = Still::new(|_| {});
+    sent(&broker);
+    set(&broker, |_| {});
+    // A file of Java's forbids what there is not, too.
+    let mut file = broker.parts.tables.groups.file();
+    file.data_version.counter += 1;
+    for group in ["g", "h", "gone"] {
+        let topics = [("Topic".to_owned(), 4)];
+        file.forbidden_table
+            .insert(group.to_owned(), topics.into_iter().collect());
+    }
+    broker.parts.tables.groups.replace(file);
+    let version = || broker.parts.tables.groups.version().counter;
+    let pull = from("Topic", 0, 0);
+    assert_eq!(broker.pull(&pull).code, response::NO_PERMISSION);
+
+    let others = serde_json::json!({"gone": {"Topic": 4}, "h": {"Topic": 4}});
+    assert_eq!(delete(&broker, "g"), others);
+    assert_eq!(
+        broker.pull(&pull).code,
+        response::SUCCESS,
+        "a group that is made anew may read"
+    );
+    let before = version();
+    assert_eq!(delete(&broker, "gone"), serde_json::json!({"h": {"Topic": 4}}));
+    assert_eq!(version(), before + 1, "slaves hear of it");
+    assert_eq!(delete(&broker, "gone"), serde_json::json!({"h": {"Topic": 4}}));
+    assert_eq!(version(), before + 1);
+    assert_eq!(delete(&broker, "h"), serde_json::json!({}));
+}
+
+/// topicSysFlag of topics that unit mode makes: 1 for what is sent to, 2 for what a group subscribes to (TopicSysFlag).
+#[test]
+fn unit_mode_marks_the_topics_that_are_made_for_it() {
+    let flag = |broker: &Still, name| topic(broker, name).expect("it is made").topic_sys_flag;
+    for (unit_mode, of_topic, of_retry) in [(Some(true), 1, 2), (Some(false), 0, 0), (None, 0, 0)] {
+        let broker = Still::new(|_| {});
+        let send = SendMessageRequestHeader {
+            unit_mode,
+            ..to("Topic", 0, "")
+        };
+        assert_eq!(broker.send(&send, b"x").code, response::SUCCESS);
+        assert_eq!(flag(&broker, "Topic"), of_topic, "{unit_mode:?}: a send");
+
+        set(&broker, |_| {});
+        let beat = heartbeat("c", "g", "Topic");
+        let beat = match unit_mode {
+            Some(unit) => beat.replace(
+                r#""groupName":"g","#,
+                &format!(r#""groupName":"g","unitMode":{unit},"#),
+            ),
+            None => beat,
+        };
+        broker.ask_as(&client(), request::HEART_BEAT, &(), beat);
+        assert_eq!(flag(&broker, "%RETRY%g"), of_retry, "{unit_mode:?}: a heartbeat");
+    }
+    for (unit_mode, of_retry) in [(Some(true), 2), (Some(false), 0)] {
+        let broker = Still::new(|_| {});
+        set(&broker, |_| {});
+        let header = ConsumerSendMsgBackRequestHeader {
+            offset: sent(&broker),
+            group: Cow::Borrowed("g"),
+            delay_level: 1,
+            origin_msg_id: None,
+            origin_topic: None,
+            unit_mode,
+            max_reconsume_times: None,
+        };
+        let answer = broker.ask(request::CONSUMER_SEND_MSG_BACK, &header, "");
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+        assert_eq!(flag(&broker, "%RETRY%g"), of_retry, "{unit_mode:?}: sent back");
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
 mod access;
+mod backlog;
 mod cold_reads;
 mod config_files;
 mod cves;

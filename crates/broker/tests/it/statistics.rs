@@ -1,6 +1,8 @@
 //! VIEW_BROKER_STATS_DATA: what every request counts, under Java's names and keys.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use message::batch;
 use protocol::body::operator::BrokerStatsData;
@@ -13,6 +15,10 @@ use crate::still::{Still, client};
 
 /// Sum over the last minute; none if the broker has no such statistic.
 fn sum(broker: &Still, name: &str, key: &str) -> Option<i64> {
+    view(broker, name, key).map(|data| data.stats_minute.sum)
+}
+
+fn view(broker: &Still, name: &str, key: &str) -> Option<BrokerStatsData> {
     let header = ViewBrokerStatsDataRequestHeader {
         stats_name: Cow::Borrowed(name),
         stats_key: Cow::Borrowed(key),
@@ -23,8 +29,7 @@ fn sum(broker: &Still, name: &str, key: &str) -> Option<i64> {
         assert_eq!(refused(&answer), (response::SYSTEM_ERROR, &*remark));
         return None;
     }
-    let data: BrokerStatsData = protocol::body::read(&answer.body).unwrap();
-    Some(data.stats_minute.sum)
+    Some(protocol::body::read(&answer.body).unwrap())
 }
 
 fn sample(broker: &Still) {
@@ -210,4 +215,150 @@ fn progress_of_groups_and_state_of_topics_have_their_rates() {
     let answer = broker.ask(request::GET_TOPIC_STATS_INFO, &topic, "");
     let stats: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(stats["topicPutTps"], 2.0);
+}
+
+/// Of a minute, an hour or a day: sum, seconds between its first and its last sample, avgpt.
+type Figures = (i64, i64, f64);
+
+/// Nothing was sampled.
+const NONE: Figures = (0, 1, 0.0);
+
+/// Each statistic's minute, hour and day over more than a day. A sample is taken each 10 s, 10 min and hour, and seven, seven and 25
+/// are kept; before its first one an item stands at 0 one period earlier. `sum` is the last less the first, `tps` is that by
+/// the time between them, `avgpt` by the requests counted between them (RocketMQ 4.9.8, StatsItem).
+#[test]
+fn minutes_hours_and_days_are_javas() {
+    let broker = Still::new(|_| {});
+    let begin = disk::Clock::now_ms(&broker.clock);
+    // What happens before the sample of this second: so many batches of so many messages.
+    let happens = |second: i64| match second {
+        5 => (2, 3),
+        25 => (1, 4),
+        700 => (3, 1),
+        4_000 => (1, 10),
+        _ => (0, 0),
+    };
+    let send = |(batches, messages): (i32, i32)| {
+        for _ in 0..batches {
+            let mut body = Vec::new();
+            for number in 0..messages {
+                batch::push_entry(&mut body, number, b"x", b"");
+            }
+            let header = SendMessageRequestHeader {
+                batch: Some(true),
+                ..to("Topic", 0, "")
+            };
+            let sent = broker.ask(request::SEND_BATCH_MESSAGE, &Short(&header), body);
+            assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+        }
+    };
+    // Minute, hour, day behind the sample of a second, worked out by hand.
+    let expected: [(i64, [Figures; 3]); 9] = [
+        // Nothing had been counted when the hour and the day were sampled last: there is no sample of them.
+        (10, [(6, 10, 3.0), NONE, NONE]),
+        // (10 - 0) in 3 requests over 30 s.
+        (30, [(10, 30, 10.0 / 3.0), NONE, NONE]),
+        // Seven samples, the oldest that of second 0.
+        (60, [(10, 60, 10.0 / 3.0), NONE, NONE]),
+        // The oldest is that of second 10, with 6 messages in 2 requests.
+        (70, [(4, 60, 4.0), NONE, NONE]),
+        (90, [(0, 60, 0.0), NONE, NONE]),
+        // The hour has its first sample, and one of 0 that is said to be 10 min older.
+        (600, [(0, 60, 0.0), (10, 600, 10.0 / 3.0), NONE]),
+        (710, [(3, 60, 1.0), (10, 600, 10.0 / 3.0), NONE]),
+        // The hour reaches from 600 (10 in 3) to 4200 (23 in 7), the day from 0 to 3600 (13 in 6).
+        (
+            4_200,
+            [(0, 60, 0.0), (13, 3_600, 13.0 / 4.0), (13, 3_600, 13.0 / 6.0)],
+        ),
+        // A day and an hour: the day begins with the sample of second 3600.
+        (90_000, [(0, 60, 0.0), (0, 3_600, 0.0), (10, 86_400, 10.0)]),
+    ];
+    let mut looked = 0;
+    for second in 0..=90_000 {
+        send(happens(second));
+        if second % 10 == 0 {
+            broker.parts.log.stats.items.sample(begin + second * 1000);
+        }
+        let Some((_, windows)) = expected.iter().find(|(at, _)| *at == second) else {
+            continue;
+        };
+        let data = view(&broker, "TOPIC_PUT_NUMS", "Topic").expect("it counts");
+        let told = [data.stats_minute, data.stats_hour, data.stats_day];
+        for (told, (sum, seconds, avgpt)) in told.iter().zip(*windows) {
+            let tps = sum as f64 * 1000.0 / (seconds * 1000) as f64;
+            assert_eq!((told.sum, told.avgpt), (sum, avgpt), "second {second}");
+            // What reads JSON here may be wrong in the last bit.
+            assert!(
+                (told.tps - tps).abs() <= tps * 1e-12,
+                "second {second}: {} for {tps}",
+                told.tps
+            );
+        }
+        looked += 1;
+    }
+    assert_eq!(looked, expected.len());
+}
+
+/// rocketmq_topic_create_execution_time and its like of groups: until the change is on disk, and by outcome.
+#[test]
+fn it_is_counted_how_long_topics_and_groups_take_to_be_made() {
+    let broker = Still::new(|_| {});
+    let mut registry = metrics::Registry::new(&[], 1000);
+    registry.add(broker::stats::StatsTold {
+        stats: Arc::clone(&broker.parts.log.stats),
+        topics: Arc::clone(&broker.parts.tables.topics),
+    });
+    let told = || -> Vec<String> {
+        let text = registry.text();
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("_create_execution_time"));
+        let figures = lines.filter(|line| line.contains("_sum{") || line.contains("_count{"));
+        figures
+            .map(|line| line.replace("_create_execution_time_milliseconds", ""))
+            .collect()
+    };
+    assert_eq!(told(), Vec::<String>::new(), "nothing was made");
+    let create = |topic: &'static str| {
+        let header = CreateTopicRequestHeader {
+            topic: Cow::Borrowed(topic),
+            default_topic: None,
+            read_queue_nums: 1,
+            write_queue_nums: 1,
+            perm: 6,
+            topic_filter_type: None,
+            topic_sys_flag: None,
+            order: None,
+            attributes: None,
+        };
+        let peer = client();
+        let (request, _) = peer.request(request::UPDATE_AND_CREATE_TOPIC, &header, "");
+        let handlers = Arc::clone(&broker.parts.handlers);
+        handlers.serve(&mut VecDeque::from([request]), true, &|| false);
+        broker.clock.advance(120);
+        broker.settle();
+        peer.take().pop().expect("it is answered").code
+    };
+    assert_eq!(create("Made"), response::SUCCESS);
+    assert_eq!(create("not a name"), response::SYSTEM_ERROR);
+    assert_eq!(create("TBW102"), response::SYSTEM_ERROR);
+    let group = br#"{"groupName":"g"}"#.to_vec();
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group);
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), "no JSON");
+    let group = br#"{"groupConfigList":[{"groupName":"h"},{"groupName":"i"}]}"#.to_vec();
+    broker.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, &(), group);
+    let expected = [
+        r#"rocketmq_topic_sum{invocation_status="success",is_system="false"} 120"#,
+        r#"rocketmq_topic_count{invocation_status="success",is_system="false"} 1"#,
+        r#"rocketmq_topic_sum{invocation_status="failure",is_system="false"} 0"#,
+        r#"rocketmq_topic_count{invocation_status="failure",is_system="false"} 1"#,
+        r#"rocketmq_topic_sum{invocation_status="failure",is_system="true"} 0"#,
+        r#"rocketmq_topic_count{invocation_status="failure",is_system="true"} 1"#,
+        r#"rocketmq_consumer_group_sum{invocation_status="success"} 0"#,
+        r#"rocketmq_consumer_group_count{invocation_status="success"} 2"#,
+        r#"rocketmq_consumer_group_sum{invocation_status="failure"} 0"#,
+        r#"rocketmq_consumer_group_count{invocation_status="failure"} 1"#,
+    ];
+    assert_eq!(told(), expected);
 }

@@ -152,8 +152,17 @@ async fn a_sync_that_takes_too_long_is_said_at_the_timeout_and_the_message_is_th
             "a crash could still take it back"
         );
 
+        // Meanwhile there is no room for more.
+        let busy = fixture.send(&to("Topic", 0, WAITS), b"busy").await;
+        assert_eq!(busy.code, response::SYSTEM_BUSY, "{:?}", busy.remark);
+
         disk.faults().mend_syncs();
         // The next one comes behind it.
+        let waits = PullMessageRequestHeader {
+            sys_flag: 6,
+            ..from("Topic", 0, before)
+        };
+        assert_eq!(fixture.pull(&waits).await.code, response::SUCCESS);
         let sent = fixture.send(&to("Topic", 0, WAITS), b"next").await;
         assert_eq!(sent.code, response::SUCCESS);
         let found = fixture.pull(&from("Topic", 0, before)).await;

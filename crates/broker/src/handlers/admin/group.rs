@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 
 use super::topic::{queue, store_time};
-use super::{Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, refuse};
+use super::{Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, refuse, when_done};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -115,12 +115,23 @@ impl<D: Disk> Group<D> {
 
     fn put_and_answer(&self, responder: Responder, configs: Result<Vec<SubscriptionGroupConfig>, Error>) {
         let peer = responder.peer().address();
+        let (stats, clock) = (Arc::clone(&self.stats), Arc::clone(&self.clock));
+        let now = clock.now_ms();
+        let done = move |done| stats.creates.group(clock.now_ms() - now, done);
         match configs.and_then(|configs| self.put_all(configs, peer)) {
             Ok(Some(change)) => {
-                answer_when_saved(responder, &*self.tables.groups, change, self.clock.now_ms());
+                let then = when_done(responder, Box::new(done));
+                let saver = self.tables.groups.saver();
+                saver.when_saved(change, now, now + SAVED_WITHIN_MS, then);
             }
-            Ok(None) => responder.ok(),
-            Err(e) => refuse(responder, &e),
+            Ok(None) => {
+                done(true);
+                responder.ok();
+            }
+            Err(e) => {
+                done(false);
+                refuse(responder, &e);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use disk::Disk;
 use protocol::code::response;
 use remoting::Responder;
 
-use crate::tables::{Change, ConfigFile, OffsetTable, SaveError, TopicTable, WhenSaved};
+use crate::tables::{Change, ConfigFile, OffsetTable, SaveError, WhenSaved};
 
 /// The handlers of operators' requests; each is asked by the dispatch alone.
 pub struct Admin<D: Disk> {
@@ -130,7 +130,11 @@ const SAVED_WITHIN_MS: i64 = 30_000;
 
 /// The answer to a change of a table: SUCCESS once it is safe.
 fn when_saved(responder: Responder) -> WhenSaved {
-    Box::new(move |saved| match saved {
+    Box::new(move |saved| answer_saved(responder, saved))
+}
+
+fn answer_saved(responder: Responder, saved: Result<(), SaveError>) {
+    match saved {
         Ok(()) => responder.ok(),
         // As safe as in Java; the slave gets it when it asks.
         Err(SaveError::NotCopied) => {
@@ -139,6 +143,17 @@ fn when_saved(responder: Responder) -> WhenSaved {
             responder.ok();
         }
         Err(e) => refuse(responder, &Error::NotSaved(e)),
+    }
+}
+
+/// Told whether what was asked for was done.
+type Done = Box<dyn FnOnce(bool) + Send>;
+
+/// The same, and tells `done`.
+fn when_done(responder: Responder, done: Done) -> WhenSaved {
+    Box::new(move |saved| {
+        done(matches!(saved, Ok(()) | Err(SaveError::NotCopied)));
+        answer_saved(responder, saved);
     })
 }
 
@@ -167,10 +182,4 @@ fn answer_when_forgotten(
         Err(e) => refuse(responder, &Error::NotSaved(e)),
     });
     file.saver().when_saved(change, now, deadline, then);
-}
-
-/// Answers SUCCESS once a change of the topics is on disk and the name servers know it.
-fn answer_when_settled(responder: Responder, topics: &Arc<TopicTable>, change: Change, now: i64) {
-    let deadline = now + SAVED_WITHIN_MS;
-    topics.when_settled(change, now, deadline, when_saved(responder));
 }

@@ -12,11 +12,11 @@ use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::object_keys;
 use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
 use protocol::header::broker::{AllTopicsRequestHeader, CreateTopicRequestHeader, TopicRequestHeader};
-use remoting::Request;
+use remoting::{Request, Responder};
 use serde::{Deserialize, Serialize};
 use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
 
-use super::{Error, answer_when_forgotten, answer_when_settled, refuse};
+use super::{Done, Error, SAVED_WITHIN_MS, answer_when_forgotten, refuse, when_done};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -154,14 +154,46 @@ impl<D: Disk> Topic<D> {
         Ok(change)
     }
 
+    /// Counts how long the request took that comes now.
+    fn timed(&self) -> impl FnOnce(bool) -> Done {
+        let (stats, clock) = (Arc::clone(&self.stats), Arc::clone(&self.clock));
+        let begun_ms = clock.now_ms();
+        move |is_system| {
+            Box::new(move |done| {
+                stats.creates.topic(is_system, clock.now_ms() - begun_ms, done);
+            })
+        }
+    }
+
+    /// Answers SUCCESS once the change is on disk and the name servers know it.
+    fn answer(&self, responder: Responder, outcome: Result<Option<Change>, Error>, done: Done) {
+        match outcome {
+            Ok(Some(change)) => {
+                let now = self.clock.now_ms();
+                let then = when_done(responder, done);
+                self.topics.when_settled(change, now, now + SAVED_WITHIN_MS, then);
+            }
+            Ok(None) => {
+                done(true);
+                responder.ok();
+            }
+            Err(e) => {
+                done(false);
+                refuse(responder, &e);
+            }
+        }
+    }
+
     /// UPDATE_AND_CREATE_TOPIC.
     pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let (timed, mut is_system) = (self.timed(), false);
         let peer = responder.peer().address();
         let outcome = frame
             .header::<CreateTopicRequestHeader<'_>>()
             .map_err(Error::Header)
             .and_then(|h| {
+                is_system = self.topics.is_system(&h.topic);
                 let mut config = TopicConfig {
                     topic_name: h.topic.to_string(),
                     read_queue_nums: h.read_queue_nums,
@@ -182,19 +214,19 @@ impl<D: Disk> Topic<D> {
                 }
                 self.put(config, peer)
             });
-        match outcome {
-            Ok(change) => answer_when_settled(responder, &self.topics, change, self.clock.now_ms()),
-            Err(e) => refuse(responder, &e),
-        }
+        self.answer(responder, outcome.map(Some), timed(is_system));
     }
 
     /// UPDATE_AND_CREATE_TOPIC_LIST.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let (timed, mut is_system) = (self.timed(), false);
         let peer = responder.peer().address();
         let outcome = protocol::body::read_request::<TopicConfigList>(&frame.body)
             .map_err(Error::Body)
             .and_then(|b| {
+                let mut topics = b.topic_config_list.iter();
+                is_system = topics.any(|t| self.topics.is_system(&t.topic_name));
                 let mut last = None;
                 b.topic_config_list
                     .iter()
@@ -204,11 +236,7 @@ impl<D: Disk> Topic<D> {
                 }
                 Ok(last)
             });
-        match outcome {
-            Ok(Some(change)) => answer_when_settled(responder, &self.topics, change, self.clock.now_ms()),
-            Ok(None) => responder.ok(),
-            Err(e) => refuse(responder, &e),
-        }
+        self.answer(responder, outcome, timed(is_system));
     }
 
     /// GET_ALL_TOPIC_CONFIG. A slave of ours wants to know where in the log topics were deleted, and the ends of

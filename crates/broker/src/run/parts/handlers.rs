@@ -51,6 +51,7 @@ impl<D: Disk + Clone> Builder<D> {
         Handlers {
             gate: Gate {
                 waiting_sends: Arc::clone(made.log.appender.acknowledgements.budget()),
+                disk_is_late: made.log.appender.acknowledgements.disk_is_late(),
                 access: self.guard(),
             },
             reput: Arc::clone(&made.log.reput),
