@@ -72,13 +72,13 @@ async fn who_asks_a_lonely_master_for_a_drain_takes_nothing_away() {
             settings.broker.broker_name = name.to_owned();
             settings.broker.drain_by_http_enable = true;
             settings.exporter_port_given = true;
-            settings.broker.metrics_prom_exporter_port = i32::from(cluster::free_port());
+            settings.metrics.metrics_prom_exporter_port = i32::from(cluster::free_port());
         }
     };
     let mut metrics_port = 0;
     let fixture = Fixture::new(|settings| {
         of_name("broker-a", address.clone())(settings);
-        metrics_port = settings.broker.metrics_prom_exporter_port as u16;
+        metrics_port = settings.metrics.metrics_prom_exporter_port as u16;
     })
     .await;
     let missing = || fixture.broker.as_ref().unwrap().missing().join(" ");
