@@ -1,6 +1,7 @@
 //! What a slave asks its master and its own log before it copies: [`ha::Comparison`] says what, this module asks it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub(super) struct Compared {
     pub(super) last_end: i64,
     /// As far as the master's log reached.
     pub(super) master: Extent,
+    /// A record of the slave's that its disk has damaged, the first that was seen; the master has it.
+    pub(super) damage: Option<Range<i64>>,
 }
 
 /// A master's log, as a slave can ask about it.
@@ -113,6 +116,7 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
             Some(at) => at.0 + self.store.record_at(at)?.len() as i64,
             None => own.min,
         };
+        let mut damage = None;
         let outcome = loop {
             match comparison.question() {
                 Question::LastRecord => comparison.answer_last_record(last.map(|at| at.0)),
@@ -129,6 +133,13 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
                         Some(theirs) if is_damaged_copy(theirs, &own) => {
                             comparison.answer_compare(&own, Some(&own));
                         }
+                        Some(theirs) if is_damaged_copy(&own, theirs) => {
+                            let here = offset..offset + own.len() as i64;
+                            damage = damage
+                                .filter(|first: &Range<i64>| first.start < offset)
+                                .or(Some(here));
+                            comparison.answer_compare(&own, Some(&own));
+                        }
                         theirs => comparison.answer_compare(&own, theirs.as_deref()),
                     }
                 }
@@ -139,6 +150,7 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
             outcome,
             last_end,
             master,
+            damage,
         })
     }
 
@@ -165,12 +177,11 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     }
 }
 
-/// Are these the bytes of a sound record that a bad disk has changed? Where the body is damaged, where the record lies, when and by whom it
+/// Are these the bytes of the sound record `own` that a bad disk has changed? Where the body is damaged, where the record lies, when and by whom it
 /// was made and stored, and what its body was say that they are the same. Elsewhere there is no sum: one bit apart is no other record either,
 /// whichever of the two is damaged.
 fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
     let is_sound = |bytes| decode(bytes, Check::Body).is_ok();
-    // What a power cut has torn here is the master's to heal.
     if own.len() != theirs.len() || !is_sound(own) {
         return false;
     }

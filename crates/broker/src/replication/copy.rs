@@ -104,6 +104,9 @@ impl<D: Disk> CopyParts<D> {
                 .outcome
                 .allowed(compared.last_end, most, &reigns, &peer.to_string())?;
         }
+        if let Some(damage) = &compared.damage {
+            self.history.note_hole(damage);
+        }
         let damage = self.damage_to_fill(&comparer, compared.master.min..until).await?;
         let to = match damage {
             None if is_same => return Ok(()),

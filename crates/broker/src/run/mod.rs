@@ -208,16 +208,28 @@ impl<D: Disk + Clone> Broker<D> {
             pulse: _,
         } = self;
         parts.registration.unregister().await;
-        let delivery = Arc::clone(&parts.delivery);
-        let ended = tokio::task::spawn_blocking(move || delivery.end());
+        // What the broker does by itself; it may be in the middle of it.
+        let own = Arc::clone(&parts);
+        let ended = tokio::task::spawn_blocking(move || {
+            own.delivery.end();
+            own.checks.end();
+        });
         if let Err(e) = ended.await {
-            tracing::warn!("the delivery of delayed messages failed while it was ended: {e}");
+            tracing::warn!("delayed messages and transaction checks were not ended: {e}");
         }
         for pull in parts.hold.take_all() {
             parts.handlers.pull_again(pull);
         }
         server.close_clients(CONNECTIONS_STOP).await;
         // Nobody commits or makes anything any more, and slaves can still ask.
+        let own = Arc::clone(&parts);
+        let settled = tokio::task::spawn_blocking(move || {
+            own.log.flusher.flush(0);
+            own.checks.settle();
+        });
+        if let Err(e) = settled.await {
+            tracing::warn!("how far transactions were checked is not settled: {e}");
+        }
         parts.replication.slaves.copies().drain(TABLES_STOP).await;
         server.shutdown(CONNECTIONS_STOP).await;
         if !supervisor.stop_tasks(TASKS_STOP).await {

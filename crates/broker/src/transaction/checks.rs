@@ -105,6 +105,8 @@ struct State {
     /// When something came while nothing was open.
     woken_at: Option<i64>,
     idle: bool,
+    /// No round begins or goes on any more.
+    over: bool,
 }
 
 /// Looks after half messages that nobody ends.
@@ -160,6 +162,7 @@ impl<D: Disk> Checks<D> {
             began_last: clock.now_ms(),
             woken_at: None,
             idle: false,
+            over: false,
         };
         let checks = Self {
             appender,
@@ -198,6 +201,11 @@ impl<D: Disk> Checks<D> {
             .settle(&self.offsets, &self.appender.store, self.safe_end());
     }
 
+    /// Checks nothing any more: nothing is put back from here on. Waits for the step that is being done.
+    pub fn end(&self) {
+        self.state.lock().over = true;
+    }
+
     /// Up to where what was put back is as safe as an answer would have been.
     fn safe_end(&self) -> PhysicalOffset {
         self.appender.safe_end(&self.settings.load())
@@ -212,6 +220,9 @@ impl<D: Disk> Checks<D> {
         if settled && state.round.is_none() {
             // Not with the next period: a broker that is killed until then puts back once more what it has put back.
             self.offsets.save_soon();
+        }
+        if state.over {
+            return Some(SLEEP_MAX_MS);
         }
         let now = self.clock.now_ms();
         let pause = match state.round {
@@ -266,6 +277,9 @@ impl<D: Disk> Checks<D> {
         let mut state = self.state.lock();
         let now = self.clock.now_ms();
         let state = &mut *state;
+        if state.over {
+            return;
+        }
         if state.round.is_none() {
             if now < state.began_last + self.interval() {
                 return;

@@ -229,3 +229,32 @@ async fn a_planned_takeover_delivers_no_delayed_message_twice() {
     .await;
     assert_eq!(max_offset(&promoted, "Topic").await, 601);
 }
+
+/// The same log with a bad sector is no other log: the master has the record, and nothing that was acknowledged goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_master_whose_disk_has_damaged_its_last_record_heals() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    let all = ["one", "two", "a body that is long enough"];
+    send_all(&pair.master, "Topic", &all).await;
+    let expected = all.map(|body| body.as_bytes().to_vec());
+    eventually("the slave has all", async || {
+        bodies(&pair.slave, "Topic").await == expected
+    })
+    .await;
+    let (old, kept) = (pair.master.stop().await, pair.slave.stop().await);
+    let path = old.path().join("store/commitlog/00000000000000000000");
+    let mut log = std::fs::read(&path).unwrap();
+    let at = log.windows(4).rposition(|bytes| bytes == b"long").unwrap();
+    log[at..at + 4].copy_from_slice(b"bent");
+    std::fs::write(&path, log).unwrap();
+    let promoted = Fixture::in_folder(kept, leads(BrokerRole::AsyncMaster)).await;
+    let old = Fixture::in_folder(old, follows(promoted.port)).await;
+    let has_it = async || {
+        let pull = old.pull(&from("Topic", 0, 0)).await;
+        pull.body.windows(4).any(|bytes| bytes == b"long")
+    };
+    eventually("the record is as it was", has_it).await;
+    assert_eq!(bodies(&old, "Topic").await, expected);
+    send_all(&promoted, "Topic", &["next"]).await;
+    eventually("it follows", async || bodies(&old, "Topic").await.len() == 4).await;
+}
