@@ -81,7 +81,8 @@ impl<D: Disk> Store<D> {
         self.save_deletions().map_err(DeleteTopicError::NotNoted)
     }
 
-    /// Makes a slave's deletions its master's, durably: `master` is all that the master has noted, and its log begins at `master_min`.
+    /// Makes a slave's deletions its master's, durably: `master` is all that the master has noted, and it knows them from `master_min` on:
+    /// its log begins there, or it has lost its notes.
     ///
     /// What a topic has before the position that the master names goes, and what follows, of a topic that was made anew, is in queues
     /// that begin anew. The log may not have come there: of what comes until then nothing gets a place in the topic's queues. A deletion
@@ -112,7 +113,11 @@ impl<D: Disk> Store<D> {
             .chain(own.iter().filter(is_undone).map(|(topic, _)| (topic.as_str(), 0)))
             .filter(|(topic, from)| position(topic) != *from)
             .collect();
+        // What a log that is still to come has lost nobody here knows.
+        let is_new = self.log.written() == self.log.min();
+        self.deletions.match_since(master_min.0, is_new);
         let Some(&first) = topics.values().min() else {
+            self.save_deletions().map_err(DeleteTopicError::NotNoted)?;
             return Ok(MatchedDeletions::default());
         };
         let built = |undone| match undone {
@@ -152,6 +157,11 @@ impl<D: Disk> Store<D> {
             deleted: names(deleted),
             restored: names(restored),
         })
+    }
+
+    /// From which position of the log on all deletions are known.
+    pub fn deletions_known_from(&self) -> PhysicalOffset {
+        PhysicalOffset(self.deletions.since())
     }
 
     /// The topics whose deletion still matters, each with the position of the log before which nothing of it counts.

@@ -12,8 +12,12 @@
 //! The file `deletedTopics` in the store root has a line for each topic, sealed by a checksum ([`crate::sealed`]):
 //!
 //! ```text
+//! since 4096
 //! 5120 TopicA
 //! ```
+//!
+//! - `since`: from this position of the log on all deletions are known. A store whose file is missing or damaged, or that Java's broker
+//!   wrote, knows those to come: it must not tell a slave that there were none. Without the line it is 0.
 //!
 //! Java's brokers leave the file alone, and do not follow it.
 
@@ -26,18 +30,23 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Most notes that are kept; the oldest goes for a new one.
 const NOTES_MAX: usize = 1 << 16;
 /// Longest file that is read, bytes.
 pub(crate) const FILE_MAX: u64 = 32 << 20;
 
+/// No deletion is known yet, of no position.
+const UNKNOWN: i64 = i64::MAX;
+
 /// The deletions that still matter. Noting one waits for no disk.
 #[derive(Debug, Default)]
 pub(crate) struct Deletions {
     path: PathBuf,
     notes: RwLock<BTreeMap<String, i64>>,
+    /// From where on all are known; [`UNKNOWN`] before that is said.
+    since: AtomicI64,
     /// Counts the changes of `notes`.
     version: AtomicU64,
     /// The version that the file has, `None` if notes reach further than it says; held while it is written.
@@ -51,11 +60,13 @@ impl Deletions {
     pub(crate) fn load<D: Disk>(disk: &D, root: &Path) -> disk::Result<(Self, bool)> {
         let path = root.join("deletedTopics");
         let content = disk.read_small(&path, FILE_MAX)?;
-        let notes = content.as_deref().map(|content| unseal(content).and_then(parse));
-        let is_damaged = matches!(notes, Some(None));
+        let found = content.as_deref().map(|content| unseal(content).and_then(parse));
+        let is_damaged = matches!(found, Some(None));
+        let (since, notes) = found.flatten().unwrap_or((UNKNOWN, BTreeMap::new()));
         let deletions = Deletions {
             path,
-            notes: RwLock::new(notes.flatten().unwrap_or_default()),
+            notes: RwLock::new(notes),
+            since: AtomicI64::new(since),
             version: AtomicU64::new(u64::from(is_damaged)),
             saved: Mutex::new(Some(0)),
             ahead: AtomicBool::new(false),
@@ -102,6 +113,29 @@ impl Deletions {
         }
     }
 
+    /// From which position of the log on all deletions are known.
+    pub(crate) fn since(&self) -> i64 {
+        self.since.load(Ordering::Acquire)
+    }
+
+    /// They are known from this position on, at the latest.
+    pub(crate) fn know_from(&self, position: i64) {
+        if self.since.fetch_min(position, Ordering::AcqRel) > position {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Another knows them from this position on, and has told them; `is_new`: here nothing is known of the log, which is the other's.
+    pub(crate) fn match_since(&self, position: i64, is_new: bool) {
+        match is_new {
+            true if self.since.swap(position, Ordering::AcqRel) != position => {
+                self.version.fetch_add(1, Ordering::AcqRel);
+            }
+            true => {}
+            false => self.know_from(position),
+        }
+    }
+
     /// Takes out what the log has lost, and brings the rest below its end: after a power cut other records may come to lie where
     /// those of a deleted topic were.
     pub(crate) fn follow(&self, log_min: i64, log_end: i64) {
@@ -131,27 +165,32 @@ impl Deletions {
         if *saved == Some(version) {
             return Ok(());
         }
-        let (mut text, mut is_whole) = (String::new(), true);
+        let (mut text, mut is_whole) = (format!("since {}\n", self.since()), true);
         for (topic, position) in &*self.notes.read() {
             is_whole &= *position <= durable;
             let _ = writeln!(text, "{} {topic}", durable.min(*position));
         }
-        match text.is_empty() {
-            true => disk.remove_file(&self.path)?,
-            false => disk.write_small(&self.path, &seal(text), false)?,
-        }
+        disk.write_small(&self.path, &seal(text), false)?;
         *saved = is_whole.then_some(version);
         self.ahead.store(!is_whole, Ordering::Release);
         Ok(())
     }
 }
 
-fn parse(text: &str) -> Option<BTreeMap<String, i64>> {
+/// From where on all are known, and the notes.
+fn parse(text: &str) -> Option<(i64, BTreeMap<String, i64>)> {
+    let (since, notes) = match text.strip_prefix("since ") {
+        Some(text) => {
+            let (since, notes) = text.split_once('\n')?;
+            (since.parse().ok()?, notes)
+        }
+        None => (0, text),
+    };
     let note = |line: &str| {
         let (position, topic) = line.split_once(' ')?;
         Some((topic.to_owned(), position.parse().ok()?))
     };
-    text.lines().map(note).collect()
+    Some((since, notes.lines().map(note).collect::<Option<_>>()?))
 }
 
 impl<D: Disk> Store<D> {
@@ -205,7 +244,25 @@ mod tests {
         assert_eq!(disk.operations(), before, "nothing changed");
         deletions.follow(150, 150);
         deletions.save(&disk, i64::MAX).unwrap();
-        assert_eq!(disk.paths(), [] as [PathBuf; 0]);
+        assert!(load(&disk).all().is_empty());
+    }
+
+    #[test]
+    fn what_is_known_is_known_from_a_position_on() {
+        let disk = SimDisk::new();
+        let deletions = load(&disk);
+        assert_eq!(deletions.since(), UNKNOWN);
+        for (position, since) in [(500, 500), (700, 500), (300, 300)] {
+            deletions.know_from(position);
+            deletions.save(&disk, i64::MAX).unwrap();
+            assert_eq!(load(&disk).since(), since);
+        }
+        deletions.note("since", 900);
+        deletions.save(&disk, i64::MAX).unwrap();
+        assert_eq!((load(&disk).since(), load(&disk).position("since")), (300, 900));
+        // Of a build that knew all.
+        disk.put(Path::new("/store/deletedTopics"), &seal("100 A\n".to_owned()));
+        assert_eq!((load(&disk).since(), load(&disk).position("A")), (0, 100));
     }
 
     #[test]
@@ -223,7 +280,7 @@ mod tests {
         assert_eq!(disk.operations(), before, "nothing changed");
         deletions.forget("A");
         deletions.save(&disk, 110).unwrap();
-        assert_eq!(disk.paths(), [] as [PathBuf; 0]);
+        assert!(load(&disk).all().is_empty());
     }
 
     #[test]
@@ -251,7 +308,8 @@ mod tests {
         let (deletions, is_damaged) = Deletions::load(&disk, Path::new("/store")).unwrap();
         assert!(is_damaged);
         assert_eq!(deletions.position("A"), 0);
+        deletions.know_from(200);
         deletions.save(&disk, i64::MAX).unwrap();
-        assert_eq!(disk.content(path), None);
+        assert_eq!(load(&disk).since(), 200);
     }
 }

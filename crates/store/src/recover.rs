@@ -434,6 +434,8 @@ impl<D: Disk> Store<D> {
         } = recovery;
         // Before a record can come to lie where those of a deleted topic were.
         deletions.follow(log.min(), log.written());
+        // Where nothing says what was deleted, what comes is known.
+        deletions.know_from(log.written());
         match deletions.save(&disk, log.written()) {
             // What is in the file still counts.
             Err(error) if error.is_full() => tracing::warn!(%error, "deletedTopics waits for space"),

@@ -258,3 +258,41 @@ async fn a_former_master_whose_disk_has_damaged_its_last_record_heals() {
     send_all(&promoted, "Topic", &["next"]).await;
     eventually("it follows", async || bodies(&old, "Topic").await.len() == 4).await;
 }
+
+/// A master that has lost its notes of deletions knows of none before: its slave keeps its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_without_its_deletions_brings_nothing_back_on_its_slave() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["old"; 3]).await;
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed("Topic"),
+    };
+    let deleted = pair
+        .master
+        .ask(request::DELETE_TOPIC_IN_BROKER, &header, "")
+        .await;
+    assert_eq!(deleted.code, response::SUCCESS);
+    send_all(&pair.master, "Topic", &["new"; 2]).await;
+    eventually("the slave has the new topic", async || {
+        bodies(&pair.slave, "Topic").await == [b"new"; 2]
+    })
+    .await;
+    let (master, slave) = (pair.master.stop().await, pair.slave.stop().await);
+    std::fs::remove_file(master.path().join("store/deletedTopics")).unwrap();
+    let master = Fixture::in_folder(master, leads(BrokerRole::AsyncMaster)).await;
+    let slave = Fixture::in_folder(slave, follows(master.port)).await;
+    // What it deletes from now on it tells.
+    send_all(&master, "Other", &["old"]).await;
+    eventually("the slave has the other", async || {
+        max_offset(&slave, "Other").await == 1
+    })
+    .await;
+    let header = TopicRequestHeader {
+        topic: Cow::Borrowed("Other"),
+    };
+    let deleted = master.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
+    assert_eq!(deleted.code, response::SUCCESS);
+    eventually("the other goes", async || max_offset(&slave, "Other").await == 0).await;
+    assert_eq!(bodies(&slave, "Topic").await, [b"new"; 2]);
+    assert_eq!(max_offset(&slave, "Topic").await, 2);
+}

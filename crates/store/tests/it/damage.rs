@@ -494,7 +494,14 @@ fn hostile_records_touch_no_other_path() {
         (report.records, report.units_built, report.log_end),
         (7, 0, at as i64)
     );
-    let expected = ["abort", "checkpoint", "queueCheckpoint", "commitlog", "index"];
+    let expected = [
+        "abort",
+        "checkpoint",
+        "queueCheckpoint",
+        "deletedTopics",
+        "commitlog",
+        "index",
+    ];
     for path in disk.paths() {
         assert!(
             expected

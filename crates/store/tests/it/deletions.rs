@@ -186,11 +186,12 @@ fn notes_of_deletions_go_with_what_they_are_about() {
     let path = Path::new("/store/deletedTopics");
     fill(&store, &[0; 500], 20);
     store.delete_topic("T").unwrap();
-    assert!(disk.content(path).is_some());
+    let names_it = || disk.content(path).unwrap().windows(2).any(|bytes| bytes == b" T");
+    assert!(names_it());
     fill(&store, &[0; 500], 60);
     store.delete_expired_soon();
     store.tick_retention(NOW + 73 * 3_600_000).unwrap();
-    assert_eq!(disk.content(path), None);
+    assert!(!names_it());
     // A new log begins at 0 again: what was noted of the old one does not count there.
     store.delete_topic("T").unwrap();
     drop(store);

@@ -279,7 +279,7 @@ fn what_a_record_says_harms_no_path_and_no_queue_of_another_topic() {
     assert_eq!(store.queue_max_offset("T", 0), QueueOffset(5));
     assert_eq!(store.queue_max_offset("%LMQ%a", 0), QueueOffset(5));
     assert_eq!(store.topics().len(), 4, "{:?}", store.topics());
-    assert_eq!(disk.paths().len(), 4 + 3 + 1, "{:?}", disk.paths());
+    assert_eq!(disk.paths().len(), 4 + 4 + 1, "{:?}", disk.paths());
 }
 
 #[test]

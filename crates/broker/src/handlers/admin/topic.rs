@@ -250,7 +250,10 @@ impl<D: Disk> Topic<D> {
         let deleted_topics = is_slave.then(|| self.store.deleted_topics());
         request.responder.body(&AllTopics {
             // After the deletions: what is not among them for having expired is before it.
-            commit_log_min_offset: is_slave.then(|| self.store.min_physical().0),
+            commit_log_min_offset: is_slave.then(|| {
+                let known = self.store.deletions_known_from();
+                self.store.min_physical().max(known).0
+            }),
             // Those of a topic that is deleted meanwhile are not among them: the slave would keep them for the next of its name.
             queue_ends: header
                 .queue_ends_before
