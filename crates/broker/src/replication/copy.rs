@@ -215,6 +215,8 @@ impl<D: Disk> LogCopy<D> {
         parts.link.note(|link| {
             link.read_ms = now;
             link.read_bytes += len;
+            // It may have needed somebody until now.
+            link.stopped = None;
         });
         Ok(())
     }
