@@ -274,7 +274,7 @@ func transact(o options) {
 func received(message *primitive.MessageExt) {
 	line("received", map[string]any{
 		"body": string(message.Body), "id": message.MsgId, "queue": message.Queue.QueueId, "offset": message.QueueOffset,
-		"tag": message.GetTags(), "keys": message.GetKeys(),
+		"tag": message.GetTags(), "keys": message.GetKeys(), "reconsume": message.ReconsumeTimes,
 	})
 }
 
@@ -298,11 +298,17 @@ func consume(o options) {
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 		consumer.WithConsumerOrder(o.get("order", "no") == "yes"),
 		consumer.WithCredentials(o.credentials()),
+		consumer.WithMaxReconsumeTimes(int32(o.number("retries", -1))),
 	)
 	check(err)
+	// How often each message fails before it is consumed.
+	fails := int32(o.number("fails", 0))
 	check(c.Subscribe(o["topic"], selector(o), func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		for _, message := range messages {
 			received(message)
+		}
+		if messages[0].ReconsumeTimes < fails {
+			return consumer.ConsumeRetryLater, nil
 		}
 		return consumer.ConsumeSuccess, nil
 	}))

@@ -53,6 +53,9 @@ pub struct Event {
     /// Keys.
     #[serde(default)]
     pub keys: String,
+    /// How often a received message was consumed in vain before.
+    #[serde(default)]
+    pub reconsume: i32,
     /// Why a send failed.
     #[serde(default)]
     pub error: String,

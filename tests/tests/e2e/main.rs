@@ -39,6 +39,7 @@ mod replicated_clusters;
 mod replication;
 mod replies;
 mod restarts;
+mod retries;
 mod scripts;
 mod sends;
 mod side_by_side;

@@ -254,6 +254,8 @@ fn health_says_what_is_missing() {
             .1
             .contains("requests took longer than 1000 ms")
     );
+    let waiting = get(&address, "/debug/pulls");
+    assert_eq!(waiting, (200, "0 pulls wait for messages\n".to_owned()));
 
     let port = cluster.namesrv.port;
     cluster.namesrv.process.signal("KILL");

@@ -89,6 +89,22 @@ impl<P: Waiting> Hold<P> {
         self.len() == 0
     }
 
+    /// Shows pulls that wait, at most `max` of them, each with its topic and queue. Where there are more it is left to chance which.
+    pub fn look(&self, max: usize, mut show: impl FnMut(&str, i32, &Held<P>)) {
+        let mut shown = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            for (topic, queues) in shard.iter() {
+                for (queue_id, queue) in queues {
+                    for entry in queue.values().take(max - shown) {
+                        show(topic, *queue_id, &entry.held);
+                        shown += 1;
+                    }
+                }
+            }
+        }
+    }
+
     /// What waiting pulls occupy.
     pub fn budget(&self) -> &Budget {
         &self.budget
@@ -281,6 +297,25 @@ mod tests {
         let wants = |wish: &Wish| wish.tag.is_none_or(|tag| tag == tags_code);
         hold.take((topic, queue_id), end, wants, &mut out);
         out.len()
+    }
+
+    #[test]
+    fn some_of_those_who_wait_are_shown() {
+        let hold = hold();
+        for (queue_id, offset) in [(0, 5), (0, 3), (1, 7)] {
+            put(&hold, queue_id, offset, 1000, None, true);
+        }
+        let shown = |max| {
+            let mut all = Vec::new();
+            hold.look(max, |topic, queue_id, held| {
+                all.push((topic.to_owned(), queue_id, held.offset))
+            });
+            all.sort();
+            all
+        };
+        let all = [(0, 3), (0, 5), (1, 7)].map(|(queue_id, offset)| ("T".to_owned(), queue_id, offset));
+        assert_eq!(shown(10), all);
+        assert_eq!((shown(2).len(), shown(0).len(), hold.len()), (2, 0, 3));
     }
 
     #[test]

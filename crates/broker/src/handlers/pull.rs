@@ -85,6 +85,18 @@ pub struct HeldPull {
     filter: Arc<dyn Filter>,
 }
 
+impl HeldPull {
+    /// Whose it is: the group, and the address of its member.
+    pub fn reader(&self) -> (&str, SocketAddr) {
+        (&self.header.consumer_group, self.responder.peer().address())
+    }
+
+    /// The queue offset that it asks for.
+    pub fn offset(&self) -> i64 {
+        self.header.queue_offset
+    }
+}
+
 impl Waiting for HeldPull {
     fn is_alive(&self) -> bool {
         self.responder.peer().is_open()

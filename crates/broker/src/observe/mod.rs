@@ -7,12 +7,14 @@ mod clients;
 mod connections;
 mod lag;
 mod log;
+mod pulls;
 mod readiness;
 
 pub use clients::ClientsTold;
 pub use connections::{LimitsTold, RegistrationTold, TrafficTold};
 pub use lag::LagTold;
 pub use log::{LogTold, Recovered, ReplicationTold};
+pub use pulls::pulls_page;
 pub use readiness::Readiness;
 
 fn flag(is: bool) -> &'static str {

@@ -11,7 +11,7 @@ use remoting::ServedRequests;
 use super::{Parts, State};
 use crate::observe::{
     ClientsTold, LagTold, LimitsTold, LogTold, Readiness, Recovered, RegistrationTold, ReplicationTold,
-    TrafficTold,
+    TrafficTold, pulls_page,
 };
 use crate::settings::Settings;
 use crate::stats::StatsTold;
@@ -45,6 +45,7 @@ pub(super) fn serve<D: Disk + Clone>(
     let readiness = Arc::new(readiness(parts));
     let (pulse, live, state) = (told.pulse.clone(), told.pulse, told.state);
     let slow = Arc::clone(&parts.limits.traffic.metrics);
+    let (hold, clock) = (Arc::clone(&parts.hold), Arc::clone(&parts.clock));
     let mut pages = vec![
         Page::get("/metrics", move || Reply::metrics(registry.text())),
         // What 5.x's exporter answers.
@@ -63,6 +64,9 @@ pub(super) fn serve<D: Disk + Clone>(
         }),
         Page::get_local("/debug/state", move || Reply::text(200, state.page())),
         Page::get_local("/debug/slow", move || Reply::text(200, slow.slow.page())),
+        Page::get_local("/debug/pulls", move || {
+            Reply::text(200, pulls_page(&hold, clock.now_ms()))
+        }),
     ];
     if parts.settings.load().broker.drain_by_http_enable {
         let registration = Arc::clone(&parts.registration);

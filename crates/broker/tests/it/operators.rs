@@ -707,3 +707,33 @@ fn expired_files_are_deleted_when_an_operator_says_so() {
     );
     assert!(store.queue_min_offset("Topic", 0).0 > 0);
 }
+
+#[test]
+fn pulls_that_wait_are_listed() {
+    let broker = broker();
+    let page = || broker::observe::pulls_page(&broker.parts.hold, disk::Clock::now_ms(&broker.clock));
+    assert_eq!(page(), "0 pulls wait for messages\n");
+    let (one, two) = (member(&broker, "one"), member(&broker, "two"));
+    let mut lines = Vec::new();
+    for (peer, queue_id) in [(&two, 1), (&one, 0)] {
+        let end = broker.parts.log.store.queue_max_offset("Topic", queue_id).0;
+        let header = PullMessageRequestHeader {
+            sys_flag: 6,
+            ..from("Topic", queue_id, end)
+        };
+        broker.begin(peer, request::PULL_MESSAGE, &header, "");
+        let address = peer.address();
+        lines.push(format!(
+            "topic Topic queue {queue_id} offset {end} group g at {address} for another 10000 ms\n"
+        ));
+    }
+    broker.clock.advance(5_000);
+    lines.sort();
+    assert_eq!(page(), format!("2 pulls wait for messages\n{}", lines.concat()));
+    let shown = PullMessageRequestHeader {
+        sys_flag: 6,
+        ..from("Topic", 1, 0)
+    };
+    assert_eq!(broker.pull(&shown).code, response::SUCCESS, "it does not wait");
+    assert!(page().starts_with("2 pulls"));
+}

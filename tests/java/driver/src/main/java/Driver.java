@@ -410,15 +410,23 @@ public final class Driver {
         } else {
             consumer.subscribe(options.get("topic"), get("sub", "*"));
         }
+        // How often each message fails before it is consumed, and how often the consumer wants it again.
+        int fails = number("fails", 0);
+        consumer.setMaxReconsumeTimes(number("retries", -1));
         if (get("order", "no").equals("yes")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
                 messages.forEach(Driver::received);
-                return ConsumeOrderlyStatus.SUCCESS;
+                context.setSuspendCurrentQueueTimeMillis(100);
+                return messages.get(0).getReconsumeTimes() < fails
+                    ? ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT
+                    : ConsumeOrderlyStatus.SUCCESS;
             });
         } else {
             consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
                 messages.forEach(Driver::received);
-                return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+                return messages.get(0).getReconsumeTimes() < fails
+                    ? ConsumeConcurrentlyStatus.RECONSUME_LATER
+                    : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
             });
         }
         try {
