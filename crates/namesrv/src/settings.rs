@@ -210,6 +210,34 @@ pub const HINTS: Hints = Hints {
     }],
     not_keys: &[
         NotAKey {
+            key: "brokerName",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerClusterName",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerId",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerRole",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerIP1",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "storePathRootDir",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "aclEnable",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
             key: "namesrvAddr",
             instead: "it tells brokers and clients where name servers are",
         },
@@ -584,6 +612,19 @@ mod tests {
                 "{}",
                 exit.text
             );
+        }
+    }
+
+    #[test]
+    fn keys_of_brokers_are_said_to_be_theirs() {
+        let properties = ::settings::Properties::parse(b"brokerName=a\naclEnable=true\n");
+        let file = std::path::Path::new("namesrv.properties");
+        let report = ::settings::load(&mut Settings::default(), &properties, file, &HINTS).to_string();
+        for part in [
+            ":1: unknown key `brokerName` has no effect: it is a key of brokers",
+            ":2: unknown key `aclEnable` has no effect: it is a key of brokers",
+        ] {
+            assert!(report.contains(part), "{report}");
         }
     }
 

@@ -175,6 +175,18 @@ pub const HINTS: Hints = Hints {
     ],
     not_keys: &[
         NotAKey {
+            key: "updateAllowedNetworks",
+            instead: "it is a key of the name server",
+        },
+        NotAKey {
+            key: "updateCredentials",
+            instead: "it is a key of the name server",
+        },
+        NotAKey {
+            key: "kvConfigPath",
+            instead: "it is a key of the name server",
+        },
+        NotAKey {
             key: "storePathConsumeQueue",
             instead: "the consume queues are always in <storePathRootDir>/consumequeue",
         },
