@@ -201,6 +201,9 @@ impl Group for Settings {
     }
 }
 
+/// The modules of this program that log.
+pub const MODULES: &[&str] = &["logs", "metrics", "namesrv", "process", "remoting", "settings"];
+
 /// Old spellings, and keys of tutorials.
 pub const HINTS: Hints = Hints {
     aliases: &[Alias {
@@ -289,6 +292,7 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.check_updates(&mut report);
     settings.exporter_port_given = report.is_set("metricsPromExporterPort");
     settings.metrics.check(&mut report);
+    settings.log.check(MODULES, &mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
@@ -629,10 +633,14 @@ mod tests {
     }
 
     #[test]
-    fn metrics_that_would_be_pushed_are_told_of() {
+    fn metrics_that_would_be_pushed_and_levels_of_nothing_are_told_of() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("namesrv.properties");
-        std::fs::write(&config, "metricsExporterType=LOG\nmetricsLabel=zone\n").unwrap();
+        std::fs::write(
+            &config,
+            "metricsExporterType=LOG\nmetricsLabel=zone\nlogLevels=info,brokr=debug\n",
+        )
+        .unwrap();
         let loaded = load(&Launch {
             config_file: Some(config),
             ..Launch::default()
@@ -641,6 +649,7 @@ mod tests {
         for part in [
             ":1: metricsExporterType=LOG pushes nothing",
             ":2: metricsLabel: `zone`",
+            ":3: logLevels: nothing is logged by a module `brokr`",
         ] {
             assert!(report.contains(part), "{report}");
         }
