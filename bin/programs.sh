@@ -32,7 +32,11 @@ find_program() {
     printf '%s\n' "$found"
 }
 
-# As RocketMQ's own scripts: the folder above bin/ unless it is set.
+# As RocketMQ's own scripts: the folder above bin/ unless it is set. Java does not start where it is misspelt, as some guides have it.
+if [ -n "${ROCKETMQ_HOME-}" ] && [ ! -d "$ROCKETMQ_HOME" ]; then
+    printf 'warning: ROCKETMQ_HOME=%s is no folder; %s is taken\n' "$ROCKETMQ_HOME" "$home" >&2
+    ROCKETMQ_HOME=
+fi
 ROCKETMQ_HOME=${ROCKETMQ_HOME:-$home}
 export ROCKETMQ_HOME
 

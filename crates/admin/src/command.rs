@@ -79,6 +79,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             output::print(&usage());
             return ExitCode::SUCCESS;
         }
+        if first.as_ref().is_some_and(|word| word == "--version") {
+            output::print(concat!("mqadmin ", env!("CARGO_PKG_VERSION")));
+            return ExitCode::SUCCESS;
+        }
         let unknown = match (&first, &class) {
             (_, Some(class)) => format!("There is no program for the class {}.\n", class.display()),
             (Some(word), None) if word != "--class" => format!(

@@ -86,6 +86,19 @@ impl Levels {
         })
     }
 
+    /// What is odd about them where these modules are all that there are.
+    pub(crate) fn doubts(&self, known: &[&'static str]) -> Vec<String> {
+        self.unknown_modules(known)
+            .map(|(module, meant)| match meant {
+                Some(meant) => format!("nothing is logged by a module `{module}`; `{meant}` is meant?"),
+                None => format!(
+                    "nothing is logged by a module `{module}`; modules are {}",
+                    known.join(", ")
+                ),
+            })
+            .collect()
+    }
+
     pub(crate) fn filter(&self) -> Targets {
         let modules = self.modules.iter().cloned();
         Targets::new().with_default(self.rest).with_targets(modules)

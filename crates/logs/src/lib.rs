@@ -120,7 +120,10 @@ pub fn init(setup: &Setup<'_>) {
         complain(&format!("warning: {doubt}"));
         tracing::warn!("{doubt}");
     }
-    log.warn_of_unknown_modules();
+    // Those of the settings are reported with what else is odd about these.
+    if setup.levels.is_empty() {
+        log.warn_of_unknown_modules();
+    }
     if let Some(file) = &log.file {
         let path = file.path();
         if !matches!(&setup.target, Target::Dir(dir) | Target::StdoutAndDir(dir) if path.parent() == Some(dir.as_path()))
@@ -289,16 +292,8 @@ impl Out for Arc<Rolling> {
 impl Log {
     fn warn_of_unknown_modules(&self) {
         let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (module, meant) in levels.unknown_modules(self.modules) {
-            match meant {
-                Some(meant) => {
-                    tracing::warn!("nothing is logged by a module `{module}`; `{meant}` is meant?")
-                }
-                None => tracing::warn!(
-                    "nothing is logged by a module `{module}`; modules are {}",
-                    self.modules.join(", ")
-                ),
-            }
+        for doubt in levels.doubts(self.modules) {
+            tracing::warn!("{doubt}");
         }
     }
 }

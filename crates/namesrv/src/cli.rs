@@ -1,13 +1,10 @@
 //! From the command line to settings and a log: everything before the server itself.
 
-use crate::settings::{Settings, load};
+use crate::settings::{MODULES, Settings, load};
 use ::settings::launch::{self, Exit};
 use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
 use std::process::ExitCode;
-
-/// The modules of this program that log.
-const MODULES: &[&str] = &["logs", "namesrv", "process", "protocol", "remoting", "settings"];
 
 /// Reads the command line and the settings, starts the log, and reports what is odd: warnings to stderr, everything to the log.
 ///

@@ -201,6 +201,9 @@ impl Group for Settings {
     }
 }
 
+/// The modules of this program that log.
+pub const MODULES: &[&str] = &["logs", "metrics", "namesrv", "process", "remoting", "settings"];
+
 /// Old spellings, and keys of tutorials.
 pub const HINTS: Hints = Hints {
     aliases: &[Alias {
@@ -209,6 +212,34 @@ pub const HINTS: Hints = Hints {
         known_in: "5.2.0 to 5.3.1 only",
     }],
     not_keys: &[
+        NotAKey {
+            key: "brokerName",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerClusterName",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerId",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerRole",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "brokerIP1",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "storePathRootDir",
+            instead: "it is a key of brokers",
+        },
+        NotAKey {
+            key: "aclEnable",
+            instead: "it is a key of brokers",
+        },
         NotAKey {
             key: "namesrvAddr",
             instead: "it tells brokers and clients where name servers are",
@@ -261,6 +292,7 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.check_updates(&mut report);
     settings.exporter_port_given = report.is_set("metricsPromExporterPort");
     settings.metrics.check(&mut report);
+    settings.log.check(MODULES, &mut report);
     launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
@@ -588,10 +620,27 @@ mod tests {
     }
 
     #[test]
-    fn metrics_that_would_be_pushed_are_told_of() {
+    fn keys_of_brokers_are_said_to_be_theirs() {
+        let properties = ::settings::Properties::parse(b"brokerName=a\naclEnable=true\n");
+        let file = std::path::Path::new("namesrv.properties");
+        let report = ::settings::load(&mut Settings::default(), &properties, file, &HINTS).to_string();
+        for part in [
+            ":1: unknown key `brokerName` has no effect: it is a key of brokers",
+            ":2: unknown key `aclEnable` has no effect: it is a key of brokers",
+        ] {
+            assert!(report.contains(part), "{report}");
+        }
+    }
+
+    #[test]
+    fn metrics_that_would_be_pushed_and_levels_of_nothing_are_told_of() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("namesrv.properties");
-        std::fs::write(&config, "metricsExporterType=LOG\nmetricsLabel=zone\n").unwrap();
+        std::fs::write(
+            &config,
+            "metricsExporterType=LOG\nmetricsLabel=zone\nlogLevels=info,brokr=debug\n",
+        )
+        .unwrap();
         let loaded = load(&Launch {
             config_file: Some(config),
             ..Launch::default()
@@ -600,6 +649,7 @@ mod tests {
         for part in [
             ":1: metricsExporterType=LOG pushes nothing",
             ":2: metricsLabel: `zone`",
+            ":3: logLevels: nothing is logged by a module `brokr`",
         ] {
             assert!(report.contains(part), "{report}");
         }

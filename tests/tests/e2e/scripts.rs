@@ -317,6 +317,71 @@ fn scripts_find_their_programs_through_links() {
 }
 
 #[test]
+fn a_home_that_is_not_there_is_told_of_and_the_own_one_taken() {
+    let release = Release::new();
+    let misspelt = release.dir.path().join("rocketMq");
+    let output = release
+        .command(&release.bin().join("mqbroker"))
+        .env("ROCKETMQ_HOME", &misspelt)
+        .arg("-p")
+        .output()
+        .unwrap();
+    let home = release.dir.path().join("rocketmq");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said,
+        format!(
+            "warning: ROCKETMQ_HOME={} is no folder; {} is taken\n",
+            misspelt.display(),
+            home.display()
+        )
+    );
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let line = format!("rocketmqHome={}", home.display());
+    assert!(printed.lines().any(|printed| printed == line), "{printed}");
+}
+
+#[test]
+fn the_release_script_tells_of_its_options_and_refuses_others() {
+    let run = |option: &str| {
+        let release = Command::new(repository().join("release")).arg(option).output();
+        let output = release.unwrap();
+        (output.status.code(), text(&output))
+    };
+    let (code, help) = run("--help");
+    assert_eq!(code, Some(0), "{help}");
+    assert!(
+        help.contains("--texts FOLDER") && help.contains("--deb FOLDER FILE"),
+        "{help}"
+    );
+    let (code, said) = run("--text");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.starts_with("release: there is no option \"--text\"\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn every_program_tells_its_version() {
+    for program in ["broker", "namesrv", "mqadmin"] {
+        let output = Command::new(our_program(program))
+            .arg("--version")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let name = if program == "mqadmin" {
+            program.to_owned()
+        } else {
+            format!("mq{program}")
+        };
+        let version = text(&output);
+        assert!(version.starts_with(&format!("{name} 0.")), "{version}");
+        assert_eq!(version.lines().count(), 1, "{version}");
+    }
+}
+
+#[test]
 fn ports_that_are_taken() {
     let release = Release::new();
     let (_namesrv, address) = release.namesrv();

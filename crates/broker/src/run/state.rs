@@ -64,8 +64,10 @@ impl<D: Disk> State<D> {
         for level in parts.limits.levels() {
             let _ = writeln!(page, "limit {}: {level}", level.name);
         }
-        let slow = parts.limits.traffic.metrics.slow.count();
-        let _ = writeln!(page, "{slow} slow requests");
+        let traffic = &parts.limits.traffic;
+        let (network, held) = (&traffic.metrics, traffic.room.held());
+        let _ = writeln!(page, "network: {network}, {held} bytes of requests held");
+        let _ = writeln!(page, "{} slow requests", network.slow.count());
         let panics = self.task_panics.load(Ordering::Relaxed);
         let _ = writeln!(page, "{panics} panics of tasks");
         page

@@ -108,6 +108,11 @@ impl Group for Settings {
 /// What was changed while a broker ran that was given no file.
 const KEPT_FILE: &str = "changedSettings.properties";
 
+/// The modules of this program that log.
+pub const MODULES: &[&str] = &[
+    "broker", "logs", "metrics", "process", "remoting", "settings", "store",
+];
+
 /// Old spellings, and keys of tutorials.
 pub const HINTS: Hints = Hints {
     aliases: &[
@@ -174,6 +179,18 @@ pub const HINTS: Hints = Hints {
         },
     ],
     not_keys: &[
+        NotAKey {
+            key: "updateAllowedNetworks",
+            instead: "it is a key of the name server",
+        },
+        NotAKey {
+            key: "updateCredentials",
+            instead: "it is a key of the name server",
+        },
+        NotAKey {
+            key: "kvConfigPath",
+            instead: "it is a key of the name server",
+        },
         NotAKey {
             key: "storePathConsumeQueue",
             instead: "the consume queues are always in <storePathRootDir>/consumequeue",

@@ -57,6 +57,7 @@ impl Settings {
         self.check_access(report);
         self.check_tls(report);
         self.check_metrics(report);
+        self.log.check(super::MODULES, report);
     }
 
     fn check_metrics(&mut self, report: &mut Report) {

@@ -563,6 +563,19 @@ fn files_in_conf_have_nothing_odd() {
     assert_eq!(ports.len(), 3 * (2 + 4 + 4));
 }
 
+#[test]
+fn keys_of_the_name_server_are_said_to_be_its() {
+    let (_, report) = read("updateAllowedNetworks=10.0.0.0/8\nkvConfigPath=/kv.json\nupdateCredential=[]\n");
+    let report = report.to_string();
+    for part in [
+        "`updateAllowedNetworks` has no effect: it is a key of the name server",
+        "`kvConfigPath` has no effect: it is a key of the name server",
+        "`updateCredential` has no effect; it may stand for `updateCredentials`, which is no key either: it is a key of the name server",
+    ] {
+        assert!(report.contains(part), "{report}");
+    }
+}
+
 /// The page is made from the table: `UPDATE_DOCS=1 cargo test -p broker` writes it.
 #[test]
 fn the_page_of_settings_is_this_table() {

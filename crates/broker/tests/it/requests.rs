@@ -917,3 +917,32 @@ async fn a_body_that_would_take_much_more_memory_than_came_is_refused() {
         }
     }
 }
+
+/// As operating.md and security.md say: SIGQUIT tells what connections there were, with TLS and without, and what was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_state_tells_of_connections_and_of_what_they_were_refused() {
+    let fixture =
+        Fixture::new(|settings| settings.server.server_requests_per_second_per_connection = 5).await;
+    let mut codes = Vec::new();
+    for _ in 0..10 {
+        codes.push(fixture.ask(request::GET_MAX_OFFSET, &(), "").await.code);
+    }
+    assert!(codes.contains(&response::SYSTEM_BUSY), "{codes:?}");
+    // It begins like a handshake and is none.
+    let mut stream = TcpStream::connect(("127.0.0.1", fixture.port)).await.unwrap();
+    stream.write_all(b"\x16\x03\x01\x00\x05hello").await.unwrap();
+    let mut alert = Vec::new();
+    let _ = stream.read_to_end(&mut alert).await;
+    let page = fixture.broker.as_ref().unwrap().state().page();
+    let line = page.lines().find(|line| line.starts_with("network: "));
+    let line = line.unwrap_or_else(|| panic!("{page}"));
+    for part in [
+        " connections, ",
+        " requests so far",
+        "1 handshakes failed",
+        "requests refused as too many a second",
+        "bytes of requests held",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
