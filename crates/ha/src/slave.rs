@@ -261,8 +261,7 @@ const RECONNECT_FIRST_MS: i64 = 100;
 const RECONNECT_MAX_MS: i64 = 5_000;
 
 impl Reconnection {
-    /// A connection failed, or ended. One that brought log bytes or a heartbeat (`served`) is no failure of the master to
-    /// answer, so the waits begin anew.
+    /// A connection failed, or ended. After one that brought log bytes or a heartbeat for a while (`served`) the waits begin anew.
     pub fn wait_ms(&mut self, served: bool) -> i64 {
         if served {
             self.failures = 0;

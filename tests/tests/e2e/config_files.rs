@@ -127,3 +127,33 @@ fn java_4_9_reads_the_tables_we_changed() {
 fn java_5_3_reads_the_tables_we_changed() {
     change_hands("5.3.3", 12);
 }
+
+/// `config/` was not mounted, or not restored: nothing else would say so.
+#[test]
+fn a_start_without_the_topics_that_have_messages_says_so() {
+    let mut cluster = cluster::Cluster::start(&[("autoCreateTopicEnable", "true")]);
+    let send = |cluster: &cluster::Cluster| {
+        let address = cluster.namesrv.address();
+        let options = [("ns", address.as_str()), ("topic", "Mounted"), ("count", "8")];
+        cluster::Client::start(JAVA_4, cluster.path(), "send", &options).finish(LONG);
+    };
+    send(&cluster);
+    cluster.broker.restart();
+    let named = |line: &str| {
+        line.contains("no entry in topics.json")
+            .then(|| line.contains("Mounted"))
+    };
+    assert!(
+        !cluster
+            .broker
+            .process
+            .lines()
+            .iter()
+            .any(|line| named(line).is_some())
+    );
+    assert!(cluster.broker.stop().success());
+    std::fs::remove_dir_all(cluster.broker.store().join("config")).unwrap();
+    cluster.broker.restart();
+    let is_named = cluster.broker.process.wait_for("a line", LONG, named);
+    assert!(is_named);
+}

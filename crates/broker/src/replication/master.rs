@@ -51,7 +51,10 @@ enum Ended {
     Socket(#[from] io::Error),
     #[error("the slave closed the connection")]
     Closed,
-    #[error("the slave has connected again")]
+    #[error(
+        "another connection from its address counts now: the slave has connected again, or two live there that name servers take for one, \
+         with the same brokerId"
+    )]
     Replaced,
     #[error("the broker stops")]
     Stops,

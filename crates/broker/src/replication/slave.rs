@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use disk::Disk;
 use ha::Reconnection;
@@ -78,11 +78,20 @@ pub struct Follower<D: Disk> {
     pub client: remoting::ClientSettings,
 }
 
+/// A connection that ends sooner was of no use, though something came: the next one is not tried at once.
+const LASTS: Duration = Duration::from_secs(1);
+
 /// One connection, as far as it came.
 #[derive(Default)]
 struct Served {
-    /// Something came.
-    any: bool,
+    /// When something came first.
+    since: Option<Instant>,
+}
+
+impl Served {
+    fn lasted(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= LASTS)
+    }
 }
 
 impl<D: Disk + Clone> Follower<D> {
@@ -110,14 +119,14 @@ impl<D: Disk + Clone> Follower<D> {
             };
             self.copy.link.note(|link| link.since_ms = None);
             // Another may be the master by now.
-            if ended.is_some() && !served.any {
+            if ended.is_some() && served.since.is_none() {
                 self.registration.doubt_master();
             }
             let wait = match &ended {
                 Some(Ended::Stops) => return,
                 None => WAIT,
                 Some(ended) if ended.needs_somebody() => WAIT,
-                Some(_) => Duration::from_millis(reconnection.wait_ms(served.any).unsigned_abs()),
+                Some(_) => Duration::from_millis(reconnection.wait_ms(served.lasted()).unsigned_abs()),
             };
             let text = match &ended {
                 None => NO_MASTER.to_owned(),
@@ -125,7 +134,13 @@ impl<D: Disk + Clone> Follower<D> {
             };
             // Before the first registration nobody can know a master.
             if ended.is_some() || address.is_asked {
-                self.say(&mut said, ended.as_ref(), address.ha.as_deref(), text, served.any);
+                self.say(
+                    &mut said,
+                    ended.as_ref(),
+                    address.ha.as_deref(),
+                    text,
+                    served.lasted(),
+                );
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -221,7 +236,8 @@ impl<D: Disk + Clone> Follower<D> {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(len) => {
                     // A master that refuses this slave takes the connection, too, and says nothing.
-                    if !std::mem::replace(&mut served.any, true) {
+                    if served.since.is_none() {
+                        served.since = Some(Instant::now());
                         let end = self.copy.store.max_physical();
                         tracing::info!(
                             "replication: connected to master {master} from {own}, the log is copied from {end} on"

@@ -167,6 +167,7 @@ impl<D: Disk + Clone> Parts<D> {
             ..ClientSettings::default()
         };
         loaded.clamp(&store);
+        loaded.tell_nameless(&store);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
@@ -264,7 +265,33 @@ struct Loaded {
     filters: Arc<FilterTable>,
 }
 
+/// Topics that are named in one line.
+const NAMED_MAX: usize = 20;
+
 impl Loaded {
+    /// Tells of topics that have queues and no entry in topics.json: where there are many, `config/` was lost, and nothing else would say
+    /// so. (A topic that Java's broker has deleted keeps its queues for a while.)
+    fn tell_nameless<D: Disk>(&self, store: &Store<D>) {
+        let has_entry =
+            |topic: &str| message::name::is_system_topic(topic) || self.tables.topics.get(topic).is_some();
+        let is_light = |topic: &str| topic.starts_with("%LMQ%");
+        let nameless: Vec<_> = store
+            .topics()
+            .into_iter()
+            .filter(|topic| !has_entry(topic) && !is_light(topic))
+            .collect();
+        if nameless.is_empty() {
+            return;
+        }
+        let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
+        tracing::error!(
+            "{} topics have messages and no entry in topics.json, so that nobody can read them: {}; was config/ lost, or is another one \
+             meant? A slave or a backup may have the file",
+            nameless.len(),
+            first.join(", ")
+        );
+    }
+
     fn load<D: Disk>(disk: &D, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, LoadError> {
         let now = clock.now_ms();
         let config_dir = settings.config_dir();
