@@ -87,6 +87,12 @@ pub(crate) struct Ended {
     alike: Option<Alike>,
 }
 
+impl Ended {
+    fn is_nothing(&self) -> bool {
+        self.requests == 0 && self.alike.is_none()
+    }
+}
+
 /// Requests of one read that ended in the same way.
 struct Alike {
     served: Served,
@@ -355,10 +361,10 @@ impl Connection {
         }
     }
 
-    /// Counts requests that ended.
-    fn count(&self, ended: Ended) {
+    /// Counts requests that ended; `now`: when that is, if it is known.
+    fn count(&self, ended: Ended, now: Option<Instant>) {
         if let Some(Alike { served, since, times }) = ended.alike {
-            let took = since.elapsed();
+            let took = now.unwrap_or_else(Instant::now).saturating_duration_since(since);
             self.metrics.served.add(served, took, times);
             self.metrics.slow.note(served, took, times, self.peer);
         }
@@ -379,20 +385,20 @@ impl Connection {
         outbox.serving_since = Some(turn_since);
     }
 
-    /// The task has served.
-    pub(crate) fn end_serving(&self) {
+    /// The task has served, and it is `now`.
+    pub(crate) fn end_serving(&self, now: Instant) {
         let mut outbox = self.outbox.lock();
         outbox.serving = false;
         let ended = std::mem::take(&mut outbox.ended);
         drop(outbox);
-        self.count(ended);
+        self.count(ended, Some(now));
     }
 
     /// Ends a request that wants no answer.
     pub(crate) fn end_unanswered(&self, end: RequestEnd) {
         self.give_room(end.weight);
         let ended = self.outbox.lock().note(end);
-        self.count(ended);
+        self.count(ended, None);
     }
 
     /// Notes that the task may go to sleep until requests are answered. What it sleeps for is looked at afterwards.
@@ -474,8 +480,8 @@ impl Connection {
         if let Some(waker) = waker {
             waker.wake();
         }
-        if let Some(ended) = ended {
-            self.count(ended);
+        if let Some(ended) = ended.filter(|ended| !ended.is_nothing()) {
+            self.count(ended, None);
         }
         Ok(())
     }

@@ -131,8 +131,9 @@ pub(crate) struct Task<S> {
     gathered: bool,
     /// When the last read was cut into frames.
     read_at: Instant,
-    /// Since when this turn has served.
+    /// Since when this turn has served, and whether that is long enough.
     turn_since: Option<Instant>,
+    has_spent_its_turn: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -167,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             gathered: false,
             read_at: Instant::now(),
             turn_since: None,
+            has_spent_its_turn: false,
         }
     }
 
@@ -222,10 +224,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             }
         }
         self.conn.runs();
-        self.turn_since = None;
+        (self.turn_since, self.has_spent_its_turn) = (None, false);
         for _ in 0..ROUNDS_PER_TURN {
             match self.round(cx)? {
-                Next::Again if self.turn_since.is_some_and(|since| since.elapsed() > TURN_TIME) => break,
+                Next::Again if self.has_spent_its_turn => break,
                 Next::Again => {}
                 Next::Yield => break,
                 Next::Sleep => return Ok(()),
@@ -267,6 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         // Also before an end: what came whole before it has been asked.
         let served = !self.requests.is_empty();
         if served {
+            self.turn_since.get_or_insert(self.read_at);
             self.serve(cx)?;
         }
         match read {
@@ -607,7 +610,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         let served = (before - self.requests.len()) as u64;
         self.conn.metrics.requests.fetch_add(served, Ordering::Relaxed);
-        self.conn.end_serving();
+        // One look at the clock for the turn and for all that was answered in it.
+        let now = Instant::now();
+        self.has_spent_its_turn = now.duration_since(since) > TURN_TIME;
+        self.conn.end_serving(now);
         if self.requests.is_empty() {
             self.full.drain(..).for_each(give_buffer);
         }
