@@ -134,6 +134,8 @@ pub(crate) struct Task<S> {
     /// Since when this turn has served, and whether that is long enough.
     turn_since: Option<Instant>,
     has_spent_its_turn: bool,
+    /// All was written a moment ago.
+    has_nothing_to_write: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -169,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             read_at: Instant::now(),
             turn_since: None,
             has_spent_its_turn: false,
+            has_nothing_to_write: false,
         }
     }
 
@@ -219,6 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 return Ok(());
             }
             self.gathered = false;
+            self.has_nothing_to_write =
+                outbox.bytes + outbox.returned == 0 && !self.writing.has_remaining() && !self.unsent;
             if !outbox.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
                 outbox.waker = Some(cx.waker().clone());
             }
@@ -242,7 +247,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         if !self.conn.is_open() {
             return Err(End::Closed);
         }
-        self.write(cx)?;
+        // What others push in between wakes the task once more.
+        if !std::mem::take(&mut self.has_nothing_to_write) {
+            self.write(cx)?;
+        }
         if !self.requests.is_empty() {
             // Left by an earlier round. While the peer takes nothing, the socket wakes the task when it does.
             if self.pauses(self.conn.is_congested()) {
@@ -618,6 +626,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             self.full.drain(..).for_each(give_buffer);
         }
         self.write(cx)?;
+        self.has_nothing_to_write = !self.writing.has_remaining() && !self.unsent;
         guarded(&self.conn, || self.service.served());
         Ok(())
     }
