@@ -267,6 +267,14 @@ fn health_says_what_is_missing() {
     wait_for_status(&address, "/readyz", 200);
 
     assert_eq!(get(&address, "/drain").0, 405);
+    // Another master, to which they can go.
+    let _other = Broker::start(
+        Flavour::Ours,
+        cluster.path(),
+        "broker-b",
+        &cluster.namesrv.address(),
+        &[],
+    );
     assert_eq!(ask(&address, "POST", "/drain").0, 202);
     let said = wait_for_status(&address, "/readyz", 503);
     assert!(said.contains("producers are sent away"), "{said}");
