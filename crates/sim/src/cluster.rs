@@ -648,6 +648,8 @@ impl Cluster {
                 response::FLUSH_SLAVE_TIMEOUT => self.count("late"),
                 response::SLAVE_NOT_AVAILABLE => self.count("alone"),
                 response::FLUSH_DISK_TIMEOUT => self.count("unflushed"),
+                // Nothing is stored: what came before has waited for the disk as long as anybody may.
+                response::SYSTEM_BUSY if self.is_sync_flush => self.count("busy"),
                 code => self.fail(&format!("a send is answered {code}: {:?}", frame.remark)),
             }
         }
