@@ -86,7 +86,7 @@ impl ColdLog {
         group: &'static str,
         is_limited: impl Fn(&Frame, Duration) -> bool,
     ) -> (Frame, Duration) {
-        for _ in 0..4 {
+        for _ in 0..8 {
             let (answer, took) = self.pull_twice(group).await;
             if is_limited(&answer, took) {
                 return (answer, took);
