@@ -182,23 +182,26 @@ impl Server {
     /// making go out, what is left after `budget` is closed.
     pub async fn close_clients(&self, budget: Duration) {
         self.stop.cancel();
-        let clients = || -> Vec<_> {
+        let each_client = |act: &dyn Fn(&Connection)| {
             let open = self.shared.open.lock();
-            open.values().filter(|conn| !conn.stays()).cloned().collect()
+            let clients: Vec<_> = open.values().filter(|conn| !conn.stays()).cloned().collect();
+            drop(open);
+            clients.iter().for_each(|conn| act(conn));
         };
-        clients().iter().for_each(|conn| conn.drain());
+        each_client(&Connection::drain);
         let all_gone = async {
             loop {
                 let mut ended = std::pin::pin!(self.shared.ended.notified());
                 ended.as_mut().enable();
-                if clients().is_empty() {
+                // Looked at as often as a connection ends: the first client is enough to know.
+                if self.shared.open.lock().values().all(|conn| conn.stays()) {
                     return;
                 }
                 ended.await;
             }
         };
         if tokio::time::timeout(budget, all_gone).await.is_err() {
-            clients().iter().for_each(|conn| conn.close("the server stops"));
+            each_client(&|conn| conn.close("the server stops"));
         }
     }
 

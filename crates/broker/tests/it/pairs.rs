@@ -454,7 +454,7 @@ async fn what_was_committed_at_a_slave_is_told_the_master() {
     assert_eq!(committed(master).await, 50);
 }
 
-async fn delete(fixture: &Fixture, topic: &str) {
+pub(crate) async fn delete(fixture: &Fixture, topic: &str) {
     let header = TopicRequestHeader {
         topic: Cow::Borrowed(topic),
     };

@@ -1,16 +1,13 @@
 //! What a broker must know of its own past before it follows another: who wrote its log, what SUCCESS meant, how long its files are.
 
-use std::borrow::Cow;
-
 use broker::settings::{BrokerRole, Settings};
 use disk::MmapDisk as Disk;
 use protocol::code::{request, response};
-use protocol::header::broker::TopicRequestHeader;
 use tempfile::TempDir;
 
 use crate::fixture::*;
 use crate::pairs::{
-    Pair, answer, bodies, commit, committed, eventually, follows, leads, max_offset, send_all,
+    Pair, answer, bodies, commit, committed, delete, eventually, follows, leads, max_offset, send_all,
 };
 
 fn history(dir: &TempDir) -> String {
@@ -177,11 +174,7 @@ async fn commits_at_a_slave_reach_the_master_that_comes_back() {
     let kept = pair.slave.stop().await;
     // The topic goes while the slave is away.
     let alone = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
-    let header = TopicRequestHeader {
-        topic: Cow::Borrowed("Anew"),
-    };
-    let deleted = alone.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
-    assert_eq!(deleted.code, response::SUCCESS);
+    delete(&alone, "Anew").await;
     send_all(&alone, "Anew", &["new"; 3]).await;
     pair.slave = Fixture::in_folder(kept, follows(alone.port)).await;
     for (group, offset) in [("group", 5), ("new", 7)] {
@@ -264,14 +257,7 @@ async fn a_former_master_whose_disk_has_damaged_its_last_record_heals() {
 async fn a_master_without_its_deletions_brings_nothing_back_on_its_slave() {
     let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
     send_all(&pair.master, "Topic", &["old"; 3]).await;
-    let header = TopicRequestHeader {
-        topic: Cow::Borrowed("Topic"),
-    };
-    let deleted = pair
-        .master
-        .ask(request::DELETE_TOPIC_IN_BROKER, &header, "")
-        .await;
-    assert_eq!(deleted.code, response::SUCCESS);
+    delete(&pair.master, "Topic").await;
     send_all(&pair.master, "Topic", &["new"; 2]).await;
     eventually("the slave has the new topic", async || {
         bodies(&pair.slave, "Topic").await == [b"new"; 2]
@@ -287,11 +273,7 @@ async fn a_master_without_its_deletions_brings_nothing_back_on_its_slave() {
         max_offset(&slave, "Other").await == 1
     })
     .await;
-    let header = TopicRequestHeader {
-        topic: Cow::Borrowed("Other"),
-    };
-    let deleted = master.ask(request::DELETE_TOPIC_IN_BROKER, &header, "").await;
-    assert_eq!(deleted.code, response::SUCCESS);
+    delete(&master, "Other").await;
     eventually("the other goes", async || max_offset(&slave, "Other").await == 0).await;
     assert_eq!(bodies(&slave, "Topic").await, [b"new"; 2]);
     assert_eq!(max_offset(&slave, "Topic").await, 2);
