@@ -778,18 +778,22 @@ mod tests {
         bytes
     }
 
-    /// A connection to which all of `sent` has come, its service, and the other end.
-    async fn connection(sent: &[u8]) -> (Task<DuplexStream>, Arc<Counting>, DuplexStream) {
-        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
-        theirs.write_all(sent).await.unwrap();
+    fn unlimited() -> Arc<Connection> {
         let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(
+        Connection::new(
             address,
             address,
             Arc::default(),
             Arc::default(),
             Holding::of_all(Arc::default()),
-        );
+        )
+    }
+
+    /// A connection to which all of `sent` has come, its service, and the other end.
+    async fn connection(sent: &[u8]) -> (Task<DuplexStream>, Arc<Counting>, DuplexStream) {
+        let (ours, mut theirs) = tokio::io::duplex(4 << 20);
+        theirs.write_all(sent).await.unwrap();
+        let conn = unlimited();
         let service = Arc::new(Counting::default());
         let task = Task::new(ours, conn, Arc::clone(&service) as _, Arc::default());
         (task, service, theirs)
@@ -897,14 +901,7 @@ mod tests {
     async fn the_worker_is_given_back_between_large_answers() {
         let (ours, mut theirs) = tokio::io::duplex(12 * TURN_BYTES);
         theirs.write_all(&requests(10, 10)).await.unwrap();
-        let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(
-            address,
-            address,
-            Arc::default(),
-            Arc::default(),
-            Holding::of_all(Arc::default()),
-        );
+        let conn = unlimited();
         let mut task = Task::new(ours, conn, Arc::new(Large), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         for turn in 1..=10 {
@@ -941,14 +938,7 @@ mod tests {
     async fn a_turn_of_several_reads_ends_by_its_time() {
         let (ours, mut theirs) = tokio::io::duplex(4 << 20);
         theirs.write_all(&requests(1, 10)).await.unwrap();
-        let address = ([127, 0, 0, 1], 1).into();
-        let conn = Connection::new(
-            address,
-            address,
-            Arc::default(),
-            Arc::default(),
-            Holding::of_all(Arc::default()),
-        );
+        let conn = unlimited();
         let mut task = Task::new(ours, conn, Arc::new(Slow(Mutex::new(theirs))), Arc::default());
         let mut context = Context::from_waker(Waker::noop());
         for turn in 1..=5 {
