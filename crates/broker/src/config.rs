@@ -187,16 +187,16 @@ impl<D: Disk> ConfigStore<D> {
         changed
             .check_next_start(&updated.at_next_start)
             .map_err(UpdateError::NextStart)?;
-        version.counter += 1;
-        version.timestamp = self.clock.now_ms();
         let change = SettingsChange {
             before,
             after: Arc::new(changed.clone()),
-            now_ms: version.timestamp,
+            now_ms: self.clock.now_ms(),
         };
         for listener in &self.listeners {
             listener.before(&change).map_err(UpdateError::NotNoted)?;
         }
+        version.counter += 1;
+        version.timestamp = change.now_ms;
         for key in &updated.unknown {
             tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
         }

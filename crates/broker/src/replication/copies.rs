@@ -117,10 +117,18 @@ impl TableCopies {
 
     /// A slave at this address, which need not be connected yet, says what it has. Slaves do so before they connect.
     pub fn asks(&self, slave: IpAddr) {
+        // One after the other, as everywhere here.
+        let is_full = self.told_by.lock().len() >= ADDRESSES_MAX;
+        let connected: Vec<IpAddr> = match is_full {
+            true => self.slaves.lock().keys().copied().collect(),
+            false => Vec::new(),
+        };
         let mut told_by = self.told_by.lock();
-        if told_by.len() < ADDRESSES_MAX {
-            told_by.insert(slave);
+        if is_full {
+            // Whoever else asks as a slave does must not keep a real one out.
+            told_by.retain(|address| connected.contains(address));
         }
+        told_by.insert(slave);
     }
 
     /// A slave at this address is connected, and its next report counts. If it is one that says what it has, it has nothing before
