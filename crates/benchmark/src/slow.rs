@@ -83,7 +83,7 @@ impl Slow {
                 make_topic(cluster, WIDE, WIDE_QUEUES)?;
                 write_every_queue(cluster)
             }
-            Slow::OffsetByTime => disk::forget_pages(&cluster.broker.store()),
+            Slow::OffsetByTime => disk::forget_pages(&cluster.broker.store()).map(drop),
             Slow::AllTopics | Slow::UpdateSettings => Ok(()),
         }
     }

@@ -26,6 +26,13 @@ impl Region {
         })
     }
 
+    /// Maps all `len` bytes of `file`, which may be open for reading only, to ask what of it is in memory.
+    pub(crate) fn to_look_at(file: &File, len: usize) -> io::Result<Region> {
+        Ok(Region {
+            map: MmapOptions::new().len(len).map_raw_read_only(file)?,
+        })
+    }
+
     /// Tells the kernel not to read ahead: for files of which a page here and there is touched. Without it the first
     /// touch of a hole fills many pages with zeros that nobody asked for.
     pub(crate) fn random_access(&self) {
@@ -79,10 +86,24 @@ impl Region {
 
     /// Whether every page of `range` is in memory; `true` where the kernel will not say.
     fn is_resident(&self, range: Range<usize>) -> bool {
+        self.looks(range).all(|(all, resident)| resident == all)
+    }
+
+    /// How many bytes are in memory; all of them where the kernel will not say.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let pages: usize = self.looks(0..self.map.len()).map(|(_, resident)| resident).sum();
+        pages * PAGE
+    }
+
+    /// Pages of each stretch of `range`, and how many of them are in memory: all of them where the kernel will not say.
+    fn looks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, usize)> + '_ {
         let mut at = range.start / PAGE * PAGE;
-        let mut pages = [0u8; 256];
-        while at < range.end {
-            let len = (range.end - at).min(pages.len() * PAGE);
+        std::iter::from_fn(move || {
+            let mut pages = [0u8; 256];
+            let len = range.end.saturating_sub(at).min(pages.len() * PAGE);
+            if len == 0 {
+                return None;
+            }
             // SAFETY: `at` is page-aligned and inside the mapping, and `pages` has a byte for each page of `len`.
             let result = unsafe {
                 libc::mincore(
@@ -91,15 +112,13 @@ impl Region {
                     pages.as_mut_ptr().cast(),
                 )
             };
-            if result != 0 {
-                return true;
-            }
-            if pages[..len.div_ceil(PAGE)].iter().any(|page| page & 1 == 0) {
-                return false;
-            }
             at += len;
-        }
-        true
+            let all = len.div_ceil(PAGE);
+            match result {
+                0 => Some((all, pages[..all].iter().filter(|page| **page & 1 == 1).count())),
+                _ => Some((all, all)),
+            }
+        })
     }
 }
 

@@ -865,7 +865,7 @@ async fn a_light_message_queue_is_pulled_like_a_topic_with_one_queue() {
 async fn what_has_left_memory_is_pulled_from_the_disk() {
     // Not where temporary files are: those may be in memory.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut fixture = Fixture::in_folder(dir, |_| {}).await;
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
     let body = |number: u32| number.to_be_bytes().repeat(2000);
     for number in 0..300 {
         let sent = fixture
@@ -873,8 +873,11 @@ async fn what_has_left_memory_is_pulled_from_the_disk() {
             .await;
         assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
     }
-    fixture.restart().await;
-    disk::forget_pages(&fixture.dir.path().join("store/commitlog")).unwrap();
+    let dir = fixture.stop().await;
+    forget_pages(dir.path());
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
+    // What the start has read.
+    disk::forget_pages(&fixture.log_dir()).unwrap();
     let mut next = 0;
     while next < 300 {
         let found = fixture.pull(&from("Topic", 0, i64::from(next))).await;
