@@ -125,7 +125,7 @@ async fn files_of_another_size_than_the_settings_say_are_copied() {
 async fn a_slave_that_counts_again_has_what_success_promises() {
     let master = Fixture::new(|settings| {
         leads(BrokerRole::SyncMaster)(settings);
-        settings.store.slave_timeout = 500;
+        settings.store.slave_timeout = 20_000;
     })
     .await;
     let mut slave = Fixture::new(follows(master.port)).await;

@@ -33,7 +33,7 @@ fn sync_master(settings: &mut Settings) {
     settings.store.broker_role = BrokerRole::SyncMaster;
     settings.store.ha_listen_port = settings.server.listen_port + 1;
     settings.store.ha_allowed_slaves = Some("127.0.0.2, 127.0.0.3".to_owned());
-    settings.store.slave_timeout = 300;
+    settings.store.slave_timeout = 20_000;
 }
 
 /// A slave that does what the test says.
@@ -140,6 +140,22 @@ async fn follow(fixture: &Fixture, host: u8) -> Slave {
     }
 }
 
+/// Sends what nobody acknowledges, with a timeout that is soon over.
+async fn send_in_vain(fixture: &Fixture) -> i32 {
+    fixture.set("slaveTimeout=300\n").await;
+    let code = send(fixture).await;
+    fixture.set("slaveTimeout=20000\n").await;
+    code
+}
+
+/// Sends what one slave acknowledges, which is not enough, with a timeout that is soon over.
+async fn send_acknowledged_in_vain(fixture: &Fixture, slave: &mut Slave) -> i32 {
+    fixture.set("slaveTimeout=300\n").await;
+    let code = send_acknowledged(fixture, slave).await;
+    fixture.set("slaveTimeout=20000\n").await;
+    code
+}
+
 /// Sends while a slave reads and acknowledges.
 async fn send_acknowledged(fixture: &Fixture, slave: &mut Slave) -> i32 {
     let sent = send(fixture);
@@ -179,7 +195,7 @@ async fn only_slaves_connect_and_what_they_were_not_sent_they_do_not_acknowledge
     // One that reads and says nothing keeps a sender for as long as is set.
     let mut mute = follow(&fixture, 4).await;
     let started = Instant::now();
-    assert_eq!(send(&fixture).await, response::FLUSH_SLAVE_TIMEOUT);
+    assert_eq!(send_in_vain(&fixture).await, response::FLUSH_SLAVE_TIMEOUT);
     assert!(started.elapsed() >= Duration::from_millis(300));
     changes.set(&fixture, "slaveTimeout=900\n").await;
     let started = Instant::now();
@@ -201,7 +217,7 @@ async fn how_many_brokers_have_a_message_that_is_acknowledged() {
     let fixture = Fixture::new(sync_master).await;
     changes.set(&fixture, "inSyncReplicas=2\n").await;
     assert_eq!(
-        send(&fixture).await,
+        send_in_vain(&fixture).await,
         response::FLUSH_SLAVE_TIMEOUT,
         "nobody is there"
     );
@@ -213,7 +229,7 @@ async fn how_many_brokers_have_a_message_that_is_acknowledged() {
     assert_eq!(send_acknowledged(&fixture, &mut one).await, response::SUCCESS);
     fixture.set("inSyncReplicas=3\nminInSyncReplicas=1\n").await;
     assert_eq!(
-        send_acknowledged(&fixture, &mut one).await,
+        send_acknowledged_in_vain(&fixture, &mut one).await,
         response::FLUSH_SLAVE_TIMEOUT,
         "two slaves are to have it"
     );
@@ -231,7 +247,7 @@ async fn how_many_brokers_have_a_message_that_is_acknowledged() {
         )
         .await;
     assert_eq!(
-        send_acknowledged(&fixture, &mut one).await,
+        send_acknowledged_in_vain(&fixture, &mut one).await,
         response::FLUSH_SLAVE_TIMEOUT,
         "both that are there are to have it"
     );
