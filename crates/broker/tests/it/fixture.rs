@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::run::{Broker, start, start_on};
 use broker::settings::Settings;
@@ -21,6 +21,8 @@ use remoting::{Body, Client, ClientSettings, Connection, Request, Service};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::log_lines::{self, ShownIfFailed};
+
 /// Held by tests that use up all processors for a minute, and by those about answers that the broker gives up waiting for
 /// after two seconds: beside one another the second kind would test the machine.
 pub(crate) static PROCESSORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -34,6 +36,7 @@ pub(crate) struct Fixture {
     pub(crate) port: u16,
     pub(crate) broker: Option<Broker>,
     pub(crate) client: Client,
+    _log: ShownIfFailed,
 }
 
 /// A heartbeat of one producer group `p` and one consumer group that reads one topic.
@@ -74,6 +77,18 @@ pub(crate) fn settings(dir: &TempDir, port: u16) -> Settings {
     settings
 }
 
+/// Nothing of a folder's files is in memory afterwards. Nobody may have mapped them.
+pub(crate) fn forget_pages(dir: &Path) {
+    let started = Instant::now();
+    loop {
+        // A file system may hold on to pages for as long as it commits what was written.
+        match disk::forget_pages(dir).unwrap() {
+            0 => return,
+            stays => assert!(started.elapsed() < WITHIN, "{stays} bytes stay in memory"),
+        }
+    }
+}
+
 impl Fixture {
     pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Fixture {
         Fixture::in_folder(TempDir::new().unwrap(), change).await
@@ -86,6 +101,7 @@ impl Fixture {
 
     /// On a disk that may be told to misbehave.
     pub(crate) async fn on_disk(disk: Disk, dir: TempDir, change: impl FnOnce(&mut Settings)) -> Fixture {
+        log_lines::keep();
         let port = cluster::free_port();
         let mut settings = settings(&dir, port);
         change(&mut settings);
@@ -95,6 +111,7 @@ impl Fixture {
             port,
             broker: Some(broker),
             client: Client::new(ClientSettings::default()),
+            _log: ShownIfFailed,
         }
     }
 

@@ -18,6 +18,7 @@ mod groups;
 mod live_flush;
 mod live_retention;
 mod live_settings;
+mod log_lines;
 mod multi_dispatch;
 mod name_servers;
 mod operators;
