@@ -153,6 +153,8 @@ struct Asked {
     changes: HashMap<&'static str, String>,
     /// Not again before.
     again: HashMap<&'static str, Instant>,
+    /// How long it took the last time.
+    took: HashMap<&'static str, Duration>,
     all: Option<Instant>,
     /// The connection over which the log came when it was asked.
     since_ms: Option<i64>,
@@ -290,11 +292,9 @@ impl<D: Disk> Metadata<D> {
                 // One that the master does not have keeps no other from being copied.
                 Err(e) => failed = Some(e),
             }
-            let took = started.elapsed();
             let rest = match () {
                 () if table == USERS && failed.is_some() => REFUSED_AGAIN,
-                () if took < CHEAP => took,
-                () => (took * SHARE).min(ALL_EACH),
+                () => asked.rest(table, started.elapsed()),
             };
             asked.again.insert(table, Instant::now() + rest);
         }
@@ -449,6 +449,17 @@ fn is_not_there(error: &compare::Error) -> bool {
 }
 
 impl Asked {
+    /// How long a table is left alone that has taken so long. What a table costs it takes twice in a row; what took long once was a
+    /// machine that stood still.
+    fn rest(&mut self, table: &'static str, took: Duration) -> Duration {
+        let before = self.took.insert(table, took).unwrap_or_default();
+        let costs = took.min(before);
+        match costs < CHEAP {
+            true => costs,
+            false => (costs * SHARE).min(ALL_EACH),
+        }
+    }
+
     /// What this slave has, for the next look. Offsets that wait for the log are not here yet.
     fn header(&self) -> RuntimeInfoRequestHeader<'static> {
         let has = |table: &str| {
@@ -493,5 +504,23 @@ impl Asked {
             self.waiting.remove(newest);
         }
         self.waiting.push((new, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_costs_much_is_asked_for_seldom() {
+        let ms = Duration::from_millis;
+        let mut asked = Asked::default();
+        assert_eq!(asked.rest(TOPICS, ms(3000)), ms(0), "the machine stood still");
+        assert_eq!(asked.rest(TOPICS, ms(20)), ms(20));
+        assert_eq!(asked.rest(TOPICS, ms(100)), ms(20));
+        assert_eq!(asked.rest(TOPICS, ms(120)), ms(2000));
+        assert_eq!(asked.rest(GROUPS, ms(120)), ms(0), "another table");
+        assert_eq!(asked.rest(TOPICS, ms(4000)), ms(2400));
+        assert_eq!(asked.rest(TOPICS, ms(4000)), ALL_EACH);
     }
 }
