@@ -379,6 +379,11 @@ impl<D: Disk> Store<D> {
         PhysicalOffset(self.log.written())
     }
 
+    /// Where the log ended when it was opened.
+    pub fn opened_at(&self) -> PhysicalOffset {
+        PhysicalOffset(self.opened_at)
+    }
+
     /// Start of the oldest log file.
     pub fn min_physical(&self) -> PhysicalOffset {
         PhysicalOffset(self.log.min())

@@ -331,6 +331,23 @@ pub(super) async fn answer(
     let answer = client
         .invoke(address, code, header, Body::Empty, ANSWER_WITHIN)
         .await?;
+    success(code, answer)
+}
+
+/// The same to a request that has a body and no header.
+pub(super) async fn answer_to(
+    client: &Client,
+    address: &str,
+    code: i32,
+    body: Bytes,
+) -> Result<Frame, Error> {
+    let answer = client
+        .invoke(address, code, &(), Body::Bytes(body), ANSWER_WITHIN)
+        .await?;
+    success(code, answer)
+}
+
+fn success(code: i32, answer: Frame) -> Result<Frame, Error> {
     match answer.code {
         response::SUCCESS => Ok(answer),
         other => Err(Error::Answer {

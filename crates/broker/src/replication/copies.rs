@@ -51,6 +51,8 @@ pub struct TableCopies {
     said: Notify,
     /// Nothing is held any more.
     stops: AtomicBool,
+    /// A slave has copied the tables of this run.
+    is_copied: AtomicBool,
 }
 
 /// A request that waits for a change.
@@ -77,7 +79,29 @@ impl TableCopies {
             holds: Notify::new(),
             said: Notify::new(),
             stops: AtomicBool::new(false),
+            is_copied: AtomicBool::new(false),
         }
+    }
+
+    /// Names of the tables whose files were missing at the start, until a slave has copied them: it gives back what it has of them
+    /// before.
+    pub fn lost(&self) -> Option<String> {
+        if self.is_copied.load(Ordering::Acquire) {
+            return None;
+        }
+        let Tables {
+            topics,
+            groups,
+            offsets,
+        } = &self.tables;
+        let tables = [
+            (super::TOPICS, topics.saver()),
+            (super::GROUPS, groups.saver()),
+            (super::OFFSETS, offsets.saver()),
+        ];
+        let lost = tables.iter().filter(|(_, saver)| saver.was_missing());
+        let lost: Vec<&str> = lost.map(|(name, _)| *name).collect();
+        (!lost.is_empty()).then(|| lost.join(" "))
     }
 
     fn latest(&self) -> Numbers {
@@ -152,6 +176,9 @@ impl TableCopies {
     /// The slave at this address, which is connected, says what it has. `waits`: SUCCESS means that a slave has it.
     pub fn note(&self, slave: IpAddr, header: &RuntimeInfoRequestHeader<'_>, waits: bool) {
         let numbers = self.numbers(header);
+        if numbers[0] > 0 && numbers[1] > 0 {
+            self.is_copied.store(true, Ordering::Release);
+        }
         self.slaves.lock().insert(slave, numbers);
         let [topics, groups, ..] = numbers;
         for (saver, number) in [

@@ -31,7 +31,7 @@ pub(super) struct MasterTopics {
     pub(super) data_version: DataVersion,
     pub(super) topic_config_table: BTreeMap<String, TopicConfig>,
     /// Where in the log each was deleted; Java's master does not say.
-    deleted_topics: Option<BTreeMap<String, i64>>,
+    pub(super) deleted_topics: Option<BTreeMap<String, i64>>,
     /// Where its log begins, or from where on it knows: it has forgotten the deletions before.
     commit_log_min_offset: Option<i64>,
     /// By topic and queue id.

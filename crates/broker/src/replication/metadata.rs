@@ -26,9 +26,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Link;
 use super::compare::{self, body, list, runtime_info};
 use super::deletions::{MasterTopics, TopicDeletions};
+use super::{LOST, Link};
 use crate::access::UserTable;
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
@@ -166,6 +166,8 @@ struct Asked {
     gone: BTreeMap<String, usize>,
     /// When it was started, ms since 1970.
     run: i64,
+    /// The run in which it was given back what it had lost.
+    given_back: i64,
     /// What consumers have committed here and the master is to hear of.
     for_master: Vec<(OffsetKey, i64)>,
     /// It knows what this slave has, and may hold the next look.
@@ -260,6 +262,15 @@ impl<D: Disk> Metadata<D> {
         if self.tables.offsets.has_more_for_master() {
             asked.changes.remove(OFFSETS);
         }
+        let mut lost = info.get(LOST).filter(|_| asked.given_back != asked.run);
+        // Only to a master whose log is the own one; until then the tables stay as they are.
+        if let Some(tables) = lost
+            && since_ms.is_some()
+        {
+            self.give_back(&asked.master, tables).await?;
+            asked.given_back = asked.run;
+            lost = None;
+        }
         let now = Instant::now();
         let is_time = asked.all.is_none_or(|last| now.duration_since(last) >= ALL_EACH);
         if is_time {
@@ -270,6 +281,7 @@ impl<D: Disk> Metadata<D> {
             let change = info.get(table);
             let is_new = match change {
                 _ if table == USERS && self.users.is_none() => false,
+                _ if lost.is_some_and(|lost| lost.split(' ').any(|lost| lost == table)) => false,
                 Some(change) => asked.changes.get(table) != Some(change),
                 None if table == USERS => false,
                 // Java's master does not say.

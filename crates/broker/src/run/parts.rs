@@ -286,7 +286,7 @@ impl Loaded {
         let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
         tracing::error!(
             "{} topics have messages and no entry in topics.json, so that nobody can read them: {}; was config/ lost, or is another one \
-             meant? A slave or a backup may have the file",
+             meant? A slave that connects gives the entries back; a backup may have the file",
             nameless.len(),
             first.join(", ")
         );

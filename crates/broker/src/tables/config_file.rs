@@ -64,7 +64,8 @@ pub enum Found<T> {
 }
 
 impl<T: Default> Found<T> {
-    /// The content, an empty table if there is none; has `saver` write a file again that only its backup was left of.
+    /// The content, an empty table if there is none, which `saver` is told; has `saver` write a file again that only its backup was
+    /// left of.
     pub fn content(self, saver: &Saver) -> T {
         match self {
             Found::File(content) => content,
@@ -72,7 +73,10 @@ impl<T: Default> Found<T> {
                 saver.touch();
                 content
             }
-            Found::Nothing => T::default(),
+            Found::Nothing => {
+                saver.is_missing();
+                T::default()
+            }
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Saver {
     copied: Watermark<Waiting>,
     /// No change is safe before.
     waits_for_copies: AtomicBool,
+    /// There was no file at the start.
+    was_missing: AtomicBool,
     /// One write at a time: an older state must not replace a newer one.
     writing: Mutex<()>,
 }
@@ -90,6 +92,7 @@ impl Saver {
             saved: Watermark::new(0),
             copied: Watermark::new(0),
             waits_for_copies: AtomicBool::new(false),
+            was_missing: AtomicBool::new(false),
             writing: Mutex::default(),
         }
     }
@@ -97,6 +100,16 @@ impl Saver {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// There is no file, neither it nor its backup.
+    pub fn is_missing(&self) {
+        self.was_missing.store(true, Ordering::Release);
+    }
+
+    /// Was there no file at the start?
+    pub fn was_missing(&self) -> bool {
+        self.was_missing.load(Ordering::Acquire)
     }
 
     /// Notes a change, to be written soon.

@@ -278,3 +278,68 @@ async fn a_master_without_its_deletions_brings_nothing_back_on_its_slave() {
     assert_eq!(bodies(&slave, "Topic").await, [b"new"; 2]);
     assert_eq!(max_offset(&slave, "Topic").await, 2);
 }
+
+/// A master without `config/` takes from its slave what it has lost, and its slave does not become as poor as the master.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_has_lost_its_tables_gets_them_back_from_its_slave() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one", "two"]).await;
+    send_all(&pair.master, "Gone", &["old"]).await;
+    let typed = protocol::header::broker::CreateTopicRequestHeader {
+        topic: "Typed".into(),
+        default_topic: None,
+        read_queue_nums: 3,
+        write_queue_nums: 3,
+        perm: 6,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: Some("+message.type=FIFO".into()),
+    };
+    let made = pair
+        .master
+        .ask(request::UPDATE_AND_CREATE_TOPIC, &typed, "")
+        .await;
+    assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+    let group = r#"{"groupName":"group","consumeEnable":false,"retryMaxTimes":7}"#;
+    let made = pair
+        .master
+        .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+        .await;
+    assert_eq!(made.code, response::SUCCESS);
+    commit(&pair.master, "group", "Topic", 2).await;
+    delete(&pair.master, "Gone").await;
+    let topics =
+        async |at: &Fixture| answer(at, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"].clone();
+    let groups = async |at: &Fixture| {
+        answer(at, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await["subscriptionGroupTable"].clone()
+    };
+    let (had, had_groups) = (topics(&pair.master).await, groups(&pair.master).await);
+    assert!(had["Gone"].is_null() && had["Typed"]["attributes"]["message.type"] == "FIFO");
+    eventually("the slave has all", async || {
+        topics(&pair.slave).await == had
+            && groups(&pair.slave).await == had_groups
+            && committed(&pair.slave, "group", "Topic").await == 2
+    })
+    .await;
+    let port = pair.master.port;
+    let dir = pair.master.stop().await;
+    let kept = pair.slave.stop().await;
+    std::fs::remove_dir_all(dir.path().join("store/config")).unwrap();
+    let master = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    assert_ne!(master.port, port);
+    assert!(topics(&master).await["Topic"].is_null(), "it is lost");
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    eventually("the master has all again", async || {
+        topics(&master).await == had
+            && groups(&master).await == had_groups
+            && committed(&master, "group", "Topic").await == 2
+    })
+    .await;
+    eventually("it says no more that it has lost something", async || {
+        !master.runtime().await.contains_key("lost_tables")
+    })
+    .await;
+    assert_eq!(topics(&slave).await, had);
+    assert_eq!(bodies(&master, "Topic").await, bodies(&slave, "Topic").await);
+}

@@ -145,6 +145,10 @@ impl<D: Disk + Clone> Runtime<D> {
         ] {
             put(table, replication::text(change, self.started));
         }
+        let had_messages = store.opened_at().0 > 0;
+        if let Some(lost) = self.slaves.copies().lost().filter(|_| had_messages) {
+            put(replication::LOST, lost);
+        }
         if self.slaves.copies().is_draining() {
             put(replication::STOPS, "true".to_owned());
         }

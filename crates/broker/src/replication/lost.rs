@@ -1,0 +1,151 @@
+//! What a master has lost of its tables, and its slave gives back.
+//!
+//! A master that finds messages at its start and no file of a table under `config/` says so in its runtime information until a slave has
+//! copied the tables. A slave whose log is the master's does not copy those at first, which would leave both without them: it has the
+//! master make what it has itself and the master has not.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use disk::Disk;
+use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupConfig, SubscriptionGroupTable};
+use protocol::body::topic::TopicConfig;
+use protocol::code::request;
+use protocol::header::broker::UpdateConsumerOffsetRequestHeader;
+use serde::Serialize;
+
+use super::compare::{self, answer, answer_to, body};
+use super::deletions::MasterTopics;
+use super::metadata::{GROUPS, Metadata, OFFSETS, TOPICS};
+
+/// In a master's runtime information: names of the tables whose files were not there at its start.
+pub const LOST: &str = "lost_tables";
+
+/// Topics or groups that go in one request.
+const LIST_MAX: usize = 1000;
+
+/// Body of UPDATE_AND_CREATE_TOPIC_LIST.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicConfigList<'a> {
+    topic_config_list: &'a [TopicConfig],
+}
+
+/// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupConfigList<'a> {
+    group_config_list: &'a [SubscriptionGroupConfig],
+}
+
+impl<D: Disk> Metadata<D> {
+    /// Has the master, whose log is the own one, make what it has lost of these tables.
+    pub(super) async fn give_back(&self, master: &str, lost: &str) -> Result<(), compare::Error> {
+        let mut given = Vec::new();
+        for table in lost.split(' ') {
+            let (count, things) = match table {
+                TOPICS => (self.give_topics_back(master).await?, "topics"),
+                GROUPS => (self.give_groups_back(master).await?, "groups"),
+                OFFSETS => (self.give_offsets_back(master).await?, "offsets"),
+                _ => continue,
+            };
+            given.push(format!("{count} {things}"));
+        }
+        tracing::warn!(
+            "replication: master {master} started without files under its config/; this slave has given back {}",
+            given.join(", ")
+        );
+        Ok(())
+    }
+
+    async fn give_topics_back(&self, master: &str) -> Result<usize, compare::Error> {
+        let theirs = MasterTopics::of(&self.client, master, None).await?;
+        let deleted = theirs.deleted_topics.unwrap_or_default();
+        let (_, own) = self.tables.topics.snapshot();
+        let lacks = |topic: &str| {
+            // One that was deleted may have been made anew since.
+            !theirs.topic_config_table.contains_key(topic)
+                && !message::name::is_system_topic(topic)
+                && !self.tables.topics.is_system(topic)
+                && (!deleted.contains_key(topic) || !self.store.queue_ids(topic).is_empty())
+        };
+        let lacking = own.iter().filter(|topic| lacks(&topic.topic_name));
+        let lacking: Vec<TopicConfig> = lacking
+            .map(|topic| {
+                let mut topic = TopicConfig::clone(topic);
+                topic.attributes = added(topic.attributes);
+                topic
+            })
+            .collect();
+        for part in lacking.chunks(LIST_MAX) {
+            let list = protocol::body::write(&TopicConfigList {
+                topic_config_list: part,
+            });
+            answer_to(&self.client, master, request::UPDATE_AND_CREATE_TOPIC_LIST, list).await?;
+        }
+        Ok(lacking.len())
+    }
+
+    async fn give_groups_back(&self, master: &str) -> Result<usize, compare::Error> {
+        let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+        let theirs: SubscriptionGroupTable = body(&self.client, master, code).await?;
+        let own = self.tables.groups.file().subscription_group_table;
+        let lacking = own.into_iter().filter(|(name, _)| {
+            !theirs.subscription_group_table.contains_key(name) && !message::name::is_system_group(name)
+        });
+        let lacking: Vec<SubscriptionGroupConfig> = lacking.map(|(_, group)| group).collect();
+        for part in lacking.chunks(LIST_MAX) {
+            let list = protocol::body::write(&GroupConfigList {
+                group_config_list: part,
+            });
+            let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
+            answer_to(&self.client, master, code, list).await?;
+        }
+        Ok(lacking.len())
+    }
+
+    async fn give_offsets_back(&self, master: &str) -> Result<usize, compare::Error> {
+        let theirs: ConsumerOffsetTable =
+            body(&self.client, master, request::GET_ALL_CONSUMER_OFFSET).await?;
+        let theirs = queues(theirs);
+        let mut given = 0;
+        for (key, queues) in queues(self.tables.offsets.file()) {
+            let Some((topic, group)) = key.split_once('@') else {
+                continue;
+            };
+            let known = theirs.get(&key);
+            for (queue, offset) in queues {
+                if known.is_some_and(|known| known.contains_key(&queue)) {
+                    continue;
+                }
+                let header = UpdateConsumerOffsetRequestHeader {
+                    consumer_group: Cow::Borrowed(group),
+                    topic: Cow::Borrowed(topic),
+                    queue_id: queue,
+                    commit_offset: offset,
+                };
+                answer(&self.client, master, request::UPDATE_CONSUMER_OFFSET, &header).await?;
+                given += 1;
+            }
+        }
+        Ok(given)
+    }
+}
+
+/// Attributes as a request adds them.
+fn added(attributes: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let added = attributes.into_iter();
+    added.map(|(key, value)| (format!("+{key}"), value)).collect()
+}
+
+/// All offsets, those of light queues as well.
+fn queues(table: ConsumerOffsetTable) -> BTreeMap<String, BTreeMap<i32, i64>> {
+    let mut all = table.offset_table;
+    let light = table.lmq_offset_table.unwrap_or_default();
+    all.extend(
+        light
+            .into_iter()
+            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)]))),
+    );
+    all
+}
