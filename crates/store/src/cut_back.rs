@@ -24,7 +24,7 @@ use crate::log::{Log, LogFile, Step, copy_path};
 use crate::multi;
 use crate::offset::PhysicalOffset;
 use crate::queue::{Queue, QueueEnd};
-use crate::queue_checkpoint::Tail;
+use crate::queue_checkpoint::{IndexState, Tail};
 use crate::raw::Whole;
 use crate::reput::{Reput, has_unit};
 use crate::store::{LogWriter, Store};
@@ -417,7 +417,10 @@ impl<D: Disk> Store<D> {
         let goes_back = vouched.is_some_and(|vouched| vouched > to);
         if goes_back {
             // First what belongs to it, so that a start after a crash knows the queues.
-            let index = index.map_or_else(Vec::new, |index| index.ends_below(to));
+            let index = index.map_or_else(IndexState::default, |index| IndexState {
+                ends: index.ends_below(to),
+                indexed: index.position.min(to),
+            });
             self.write_queue_checkpoint((to, 0, 0), index, Tail::Messages, false)
                 .or_else(|undone| undone.until_next_time("queueCheckpoint"))?;
             less.vouched = Some(to);

@@ -23,6 +23,7 @@ pub(crate) use cut::forget_behind;
 use crate::latch::{Latched, Undone};
 use crate::log::Step;
 use crate::offset::PhysicalOffset;
+use crate::queue_checkpoint::IndexState;
 use crate::settings::StoreSettings;
 use crate::store::Store;
 use disk::{Disk, MapOptions, MappedFile, Writes};
@@ -385,11 +386,12 @@ impl<D: Disk> Index<D> {
     }
 
     /// Decides where indexing goes on, once the log is known. After a clean stop the record at the newest entry has
-    /// all its keys in; otherwise some may have been in the file that was removed, so it is entered again (queries
-    /// give it once).
+    /// all its keys in, and so have all below `indexed`; otherwise some may have been in the file that was removed, so it is
+    /// entered again (queries give it once).
     pub(crate) fn resume(
         &mut self,
         clean: bool,
+        indexed: i64,
         log_min: i64,
         log_end: i64,
         record_end: impl Fn(i64) -> Option<i64>,
@@ -404,7 +406,8 @@ impl<D: Disk> Index<D> {
             let position = file.header.end_physical;
             record_end(position).map(|end| if complete { end } else { position })
         });
-        self.position = known.unwrap_or(log_min);
+        let indexed = Some(indexed).filter(|indexed| clean && (log_min..=log_end).contains(indexed));
+        self.position = known.max(indexed).unwrap_or(log_min);
     }
 
     /// End time of the newest full file; 0 when there is none.
@@ -775,12 +778,15 @@ impl<D: Disk> Store<D> {
         })
     }
 
-    /// Names of the index files, and the position of the last record of each.
-    pub(crate) fn index_ends(&self) -> Vec<(String, i64)> {
+    /// The index as it is.
+    pub(crate) fn index_state(&self) -> IndexState {
         let guard = self.index.lock();
         guard
             .as_ref()
-            .map_or_else(Vec::new, |index| index.ends_below(i64::MAX))
+            .map_or_else(IndexState::default, |index| IndexState {
+                ends: index.ends_below(i64::MAX),
+                indexed: index.position,
+            })
     }
 
     /// Whether the index waits for [`Store::build_index`]. Cheap: ask after every reput.

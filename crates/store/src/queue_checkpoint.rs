@@ -11,12 +11,15 @@
 //! ```text
 //! vouched 81920 1700000000000 1700000000000
 //! index 20231114221320123 80000
+//! indexed 81920
 //! queue 600 320 0+19,6400+19 0 TopicA
 //! ```
 //!
 //! - `vouched`: the position and the two times of the checkpoint it belongs to. With another checkpoint, as after a run of Java's
 //!   broker, it says nothing.
 //! - `index`: the name of an index file, and the position of its last record when the file was saved.
+//! - `indexed`: all keys of the records below are in the index. After a clean stop, a start reads the log from there on alone,
+//!   however long ago the last record with a key was.
 //! - `queue`: units, bytes of a file, the files as runs (start in bytes + how many follow one another), queue id, topic.
 //!
 //! Java's brokers leave the file alone.
@@ -68,6 +71,15 @@ impl QueueState {
     }
 }
 
+/// The index, as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IndexState {
+    /// Names of its files, and the position of the last record of each.
+    pub(crate) ends: Vec<(String, i64)>,
+    /// The keys of all records below are in it; 0 where that is not known.
+    pub(crate) indexed: i64,
+}
+
 /// Why nothing says what the queues were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueCheckpointLoss {
@@ -103,8 +115,8 @@ pub(crate) struct Beside {
 pub(crate) struct QueueCheckpoint {
     /// The position, and the times of the log's and of the queues' last record, ms.
     pub(crate) vouched: (i64, i64, i64),
-    /// Names of the index files, and the position of the last record of each.
-    pub(crate) index: Vec<(String, i64)>,
+    /// The index.
+    pub(crate) index: IndexState,
     /// Queues by topic.
     pub(crate) topics: BTreeMap<String, BTreeMap<i32, QueueState>>,
 }
@@ -141,6 +153,7 @@ impl QueueCheckpoint {
     pub(crate) fn missing_index(&self, log_min: i64, is_there: impl Fn(&str) -> bool) -> Option<&str> {
         let mut missing = self
             .index
+            .ends
             .iter()
             .filter(|(name, end)| *end >= log_min && !is_there(name));
         missing.next().map(|(name, _)| name.as_str())
@@ -155,8 +168,10 @@ impl QueueCheckpoint {
                     let mut number = || words.next()?.parse().ok();
                     found.vouched = (number()?, number()?, number()?);
                 }
+                "indexed" => found.index.indexed = words.next()?.parse().ok()?,
                 "index" => found
                     .index
+                    .ends
                     .push((words.next()?.to_owned(), words.next()?.parse().ok()?)),
                 "queue" => {
                     let (end, file_size) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -178,9 +193,10 @@ impl QueueCheckpoint {
     fn text(&self) -> String {
         let (position, physic, logics) = self.vouched;
         let mut text = format!("vouched {position} {physic} {logics}\n");
-        for (name, end) in &self.index {
+        for (name, end) in &self.index.ends {
             let _ = writeln!(text, "index {name} {end}");
         }
+        let _ = writeln!(text, "indexed {}", self.index.indexed);
         for (topic, queues) in &self.topics {
             for (id, state) in queues {
                 let _ = write!(text, "queue {} {} ", state.end, state.file_size);
@@ -226,14 +242,14 @@ impl<D: Disk> Store<D> {
     /// Writes the file that belongs to a checkpoint which is about to be saved. The queues are durable up to its position.
     /// Not again if it says what was written last, but at a stop.
     pub(crate) fn save_queue_checkpoint(&self, vouched: (i64, i64, i64), save: Save) -> Result<(), Undone> {
-        self.write_queue_checkpoint(vouched, self.index_ends(), Tail::Places, save == Save::Both)
+        self.write_queue_checkpoint(vouched, self.index_state(), Tail::Places, save == Save::Both)
     }
 
     /// The same where it is known which index files count, and up to where.
     pub(crate) fn write_queue_checkpoint(
         &self,
         vouched: (i64, i64, i64),
-        index: Vec<(String, i64)>,
+        index: IndexState,
         tail: Tail,
         unless_same: bool,
     ) -> Result<(), Undone> {
@@ -285,7 +301,10 @@ mod tests {
         assert_eq!(gap.starts().collect::<Vec<_>>(), [0, 320, 640, 6400, 6720]);
         let all = QueueCheckpoint {
             vouched: (81920, 7, 8),
-            index: vec![("20231114221320123".into(), 80_000)],
+            index: IndexState {
+                ends: vec![("20231114221320123".into(), 80_000)],
+                indexed: 81_000,
+            },
             topics: [
                 ("A".into(), [(0, gap), (7, state(3, &[]))].into()),
                 ("%RETRY%g".into(), [(0, state(1, &[0]))].into()),

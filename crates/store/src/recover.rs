@@ -401,6 +401,7 @@ impl<D: Disk> Store<D> {
             disk.create_dirs(&queue_files.ext_dir)?;
         }
         let missing_index = missing_index(&disk, &settings, known.as_ref(), &listing)?;
+        let indexed = known.as_ref().map_or(0, |known| known.index.indexed);
         let other_log_file_size =
             (listing.file_size != settings.commitlog_file_size).then_some(listing.file_size);
         settings.commitlog_file_size = listing.file_size;
@@ -442,7 +443,7 @@ impl<D: Disk> Store<D> {
             saved => saved?,
         }
 
-        let index = open_index(&disk, &settings, &log, &mut checkpoint, &mut report)?;
+        let index = open_index(&disk, &settings, &log, indexed, &mut checkpoint, &mut report)?;
         // Durable before the first record: a crash from now on is one.
         disk.write_small(&root.join("abort"), b"", false)?;
         let parts = (checkpoint_file, checkpoint);
@@ -472,6 +473,7 @@ fn open_index<D: Disk>(
     disk: &D,
     settings: &StoreSettings,
     log: &Log<D>,
+    indexed: i64,
     checkpoint: &mut Checkpoint,
     report: &mut RecoveryReport,
 ) -> Result<Option<Index<D>>, OpenError> {
@@ -484,7 +486,8 @@ fn open_index<D: Disk>(
     report.index_files_removed = removed;
     // Keys of the last record of a file may have been in the next one.
     let is_whole = report.clean && report.missing_index.is_none();
-    index.resume(is_whole, log.min(), log.written(), |position| {
+    let indexed = if removed == 0 { indexed } else { 0 };
+    index.resume(is_whole, indexed, log.min(), log.written(), |position| {
         log.record_at(position)
             .ok()
             .map(|record| position + record.len() as i64)

@@ -248,3 +248,30 @@ fn an_index_that_lost_files_is_made_again_from_there_on() {
         }
     }
 }
+
+/// The log is not read again for keys that it does not have.
+#[test]
+fn a_clean_stop_leaves_nothing_to_be_indexed() {
+    for first in ["", "KEYS\x01k"] {
+        let settings = small(FlushType::Async);
+        let disk = SimDisk::new();
+        let (store, _) = open(&disk, &settings);
+        send_through(&store, record("T", 0, b"x", first.as_bytes()), NOW);
+        for number in 1..50 {
+            send_through(&store, record("T", 0, b"x", b""), NOW + number);
+        }
+        store.shutdown().unwrap();
+        drop(store);
+        let (store, _) = open(&disk.kill(), &settings);
+        assert!(!store.index_lags(), "{first:?}");
+        send_through(&store, record("T", 0, b"x", b"KEYS\x01new"), NOW);
+        store.build_index().unwrap();
+        assert_eq!(found(&store, "new"), 1);
+        assert_eq!(found(&store, "k"), usize::from(!first.is_empty()));
+        drop(store);
+        // After a crash nothing says how far the index is.
+        let (store, _) = open(&disk.kill(), &settings);
+        store.build_index().unwrap();
+        assert_eq!(found(&store, "k"), usize::from(!first.is_empty()));
+    }
+}
