@@ -113,6 +113,8 @@ pub struct Acknowledgements {
     clock: Arc<dyn Clock>,
     flushed: Watermark<(Waiter, Share)>,
     flush: Wake,
+    /// The next flush leaves nothing, however little there is.
+    thorough: AtomicBool,
     /// Somebody has waited for a flush as long as anybody may, and none has been done since.
     late: Arc<AtomicBool>,
     /// The slaves, and who waits for them; by that the flush is done, or was waited for too long.
@@ -141,6 +143,7 @@ impl Acknowledgements {
             clock,
             flushed: Watermark::new(flushed.0),
             flush: Wake::default(),
+            thorough: AtomicBool::new(false),
             late: Arc::default(),
             replicated: Replicated::new(slave_timeout_ms),
             budget: Budget::new("WAITING_SENDS", WAITING_MAX_BYTES),
@@ -259,6 +262,17 @@ impl Acknowledgements {
     /// Asks for a flush that nobody waits for.
     pub fn request_flush(&self) {
         self.flush.nudge();
+    }
+
+    /// The same, of all there is: for what is seldom, and somebody goes on from when it is durable.
+    pub fn request_thorough_flush(&self) {
+        self.thorough.store(true, Ordering::Release);
+        self.flush.nudge();
+    }
+
+    /// Whether that was asked for since the last time.
+    pub fn takes_thorough_flush(&self) -> bool {
+        self.thorough.swap(false, Ordering::AcqRel)
     }
 
     /// What the flush thread sleeps on.

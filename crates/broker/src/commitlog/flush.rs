@@ -80,8 +80,8 @@ impl<D: Disk> Flusher<D> {
             // What counts may have changed meanwhile.
             let settings = self.settings.snapshot();
             let sync = settings.is_sync_flush();
-            let thorough = last_thorough.elapsed()
-                >= Duration::from_millis(settings.store.flush_commit_log_thorough_interval.max(0) as u64);
+            let each = Duration::from_millis(settings.store.flush_commit_log_thorough_interval.max(0) as u64);
+            let thorough = self.acknowledgements.takes_thorough_flush() || last_thorough.elapsed() >= each;
             let least_pages = match sync || thorough {
                 true => 0,
                 false => settings.store.flush_commit_log_least_pages,

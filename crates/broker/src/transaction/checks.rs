@@ -297,7 +297,8 @@ impl<D: Disk> Checks<D> {
             ..state.progress.now()
         };
         if place != before {
-            self.appender.acknowledgements.request_flush();
+            // What was put back is passed for good only when it is durable.
+            self.appender.acknowledgements.request_thorough_flush();
             self.appender.reput.all();
             self.appender.reput.wake();
         }

@@ -23,6 +23,7 @@ use remoting::MemoryPeer;
 use store::{NewRecord, QueueOffset, ReadLimits};
 
 use crate::fixture::{Fixture, Tested, WITHIN, heartbeat, to};
+use crate::pairs::{answer, eventually};
 use crate::still::assembled;
 use crate::transaction_scenario::{self, Recording};
 
@@ -986,6 +987,26 @@ async fn what_is_stored_and_said_is_javas_byte_for_byte() {
     }
     let javas = recorded(expected.last().unwrap());
     assert_eq!(without_checks(&recorded(last).1), without_checks(&javas.1));
+    fixture.stop().await;
+}
+
+/// How far the check is does not wait for the next thorough flush: a kill until then had what was ended meanwhile asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_back_is_soon_passed_for_good() {
+    let fixture = Fixture::new(|s| {
+        s.store.flush_disk_type = FlushDiskType::AsyncFlush;
+        s.store.flush_commit_log_thorough_interval = i32::MAX;
+        s.broker.transaction_time_out = 0;
+        s.broker.transaction_check_interval = 1_000;
+    })
+    .await;
+    let half = to("Orders", 2, "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p");
+    assert_eq!(fixture.send(&half, b"a").await.code, response::SUCCESS);
+    eventually("it is written", async || {
+        let offsets = answer(&fixture, request::GET_ALL_CONSUMER_OFFSET).await;
+        offsets["offsetTable"][format!("{HALF_TOPIC}@{GROUP}")]["0"].is_number()
+    })
+    .await;
     fixture.stop().await;
 }
 
