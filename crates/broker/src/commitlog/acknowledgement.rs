@@ -264,10 +264,13 @@ impl Acknowledgements {
         self.flush.nudge();
     }
 
-    /// The same, of all there is: for what is seldom, and somebody goes on from when it is durable.
+    /// The same, and under ASYNC_FLUSH the next flush is of all there is, however little: somebody goes on from it when it is durable.
     pub fn request_thorough_flush(&self) {
         self.thorough.store(true, Ordering::Release);
-        self.flush.nudge();
+        // Without anybody who waits, the next period is soon enough.
+        if self.settings.load().is_sync_flush() {
+            self.flush.nudge();
+        }
     }
 
     /// Whether that was asked for since the last time.

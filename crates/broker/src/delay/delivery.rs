@@ -186,7 +186,8 @@ impl<D: Disk> Delivery<D> {
         let (mut delivered, mut end) = (0, PhysicalOffset(0));
         let result = self.deliver_due(level, &mut delivered, &mut end, &mut next_due);
         if delivered > 0 {
-            self.appender.acknowledgements.request_flush();
+            // How far the level is delivered is noted for good when that is durable.
+            self.appender.acknowledgements.request_thorough_flush();
             self.appender.reput.all();
             self.appender.reput.wake();
         }

@@ -42,6 +42,8 @@ async fn a_delivery_is_named_when_it_is_durable(flush: FlushDiskType) {
         s.store.flush_disk_type = flush;
         s.store.flush_delay_offset_interval = SAVED_EACH;
         s.store.flush_interval_commit_log = 10;
+        // A delivery alone fills no page, and is not to wait until everything is flushed.
+        s.store.flush_commit_log_thorough_interval = i32::MAX;
     })
     .await;
     let sent = fixture.send(&to("Topic", 0, "DELAY\u{1}1\u{2}"), b"late").await;
