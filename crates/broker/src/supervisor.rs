@@ -116,6 +116,13 @@ impl Supervisor {
     }
 }
 
+/// Without a stop, nobody waits for what ends.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// Runs a future; an error says why it panicked.
 async fn caught(future: impl Future<Output = ()>) -> Result<(), String> {
     let mut future = Box::pin(future);

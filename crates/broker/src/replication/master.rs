@@ -13,8 +13,8 @@ use std::time::Duration;
 use disk::{Clock, Disk};
 use ha::{ConnectionId, Extent, Master, MasterSettings, NewSlave, Standing};
 use parking_lot::Mutex;
+use remoting::tls::{ServerTls, Wire};
 use store::Store;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -56,6 +56,12 @@ enum Ended {
          with the same brokerId"
     )]
     Replaced,
+    #[error(
+        "its connection is plain, and this broker takes slaves by TLS alone (haTlsEnable=true): the slave's file needs haTlsEnable=true, too"
+    )]
+    Plain,
+    #[error("it has said nothing")]
+    Silent,
     #[error("the broker stops")]
     Stops,
 }
@@ -247,11 +253,11 @@ impl<D: Disk + Clone> SlaveServer<D> {
                 self.refused.note(address, &why);
                 continue;
             };
-            let (this, stop) = (Arc::clone(&self), self.leaves.clone());
+            let (this, stop, tls) = (Arc::clone(&self), self.leaves.clone(), port.tls.clone());
             let wants = port.may_ask(&stream).then(|| wants.clone());
             tokio::spawn(async move {
                 let _place = place;
-                if let Err(e) = this.welcome(stream, address, wants, stop).await {
+                if let Err(e) = this.welcome(stream, address, wants, tls, stop).await {
                     tracing::debug!("replication: {address} is gone before it said anything: {e}");
                 }
             });
@@ -280,6 +286,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         mut stream: TcpStream,
         address: SocketAddr,
         wants: Option<mpsc::Sender<TcpStream>>,
+        tls: Option<Arc<ServerTls>>,
         stop: CancellationToken,
     ) -> io::Result<()> {
         let first = match wants {
@@ -293,17 +300,11 @@ impl<D: Disk + Clone> SlaveServer<D> {
             }
             None => None,
         };
-        self.admit(stream, address, first, stop).await;
+        self.admit(Arrived { stream, first, tls }, address, stop).await;
         Ok(())
     }
 
-    async fn admit(
-        self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
-        first: Option<First>,
-        stop: CancellationToken,
-    ) {
+    async fn admit(self: Arc<Self>, arrived: Arrived, address: SocketAddr, stop: CancellationToken) {
         let ip = address.ip().to_canonical();
         if self.parts.settings.load().is_slave() {
             return self.refused.note(address, "this broker is a slave itself");
@@ -321,13 +322,13 @@ impl<D: Disk + Clone> SlaveServer<D> {
                 .note(address, "too many connections from there have said nothing");
         };
         tracing::info!("replication: slave {address} has connected");
-        let ended = serve_on_its_own_thread(session, stream, first, stop).await;
+        let ended = serve_on_its_own_thread(session, arrived, stop).await;
         match ended {
             Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
             Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
                 tracing::info!("replication: slave {address} is gone: {ended}");
             }
-            Ended::Session(_) => {
+            Ended::Session(_) | Ended::Plain | Ended::Silent => {
                 tracing::warn!("replication: the connection of slave {address} is closed: {ended}");
             }
         }
@@ -496,16 +497,51 @@ pub(super) fn rate(settings: &Settings) -> u64 {
     }
 }
 
+/// A connection that may be a slave's.
+struct Arrived {
+    stream: TcpStream,
+    /// What was read of it already.
+    first: Option<First>,
+    /// What it is answered with if it begins a handshake.
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl Arrived {
+    /// Waits for the slave's first byte, which says whether it speaks TLS, and for the handshake.
+    async fn shake<D: Disk + Clone>(self, session: &mut SlaveSession<D>) -> Result<Wire, Ended> {
+        // The socket belongs to this runtime from here on.
+        let stream = TcpStream::from_std(self.stream.into_std()?)?;
+        stream.set_nodelay(true)?;
+        let first = self.first.filter(|first| !first.bytes().is_empty());
+        let wire = match (first, self.tls) {
+            (Some(first), _) => {
+                session.receive(first.bytes())?;
+                Wire::plain(stream)
+            }
+            (None, Some(tls)) => {
+                let silence = session.server.master_settings().housekeeping_ms;
+                let within = Duration::from_millis(silence.max(1).unsigned_abs());
+                let accepted = tokio::time::timeout(within, Wire::accept(&tls, stream)).await;
+                accepted.map_err(|_| Ended::Silent)??
+            }
+            (None, None) => Wire::plain(stream),
+        };
+        match wire.is_tls() || !session.server.settings().store.ha_tls_enable {
+            true => Ok(wire),
+            false => Err(Ended::Plain),
+        }
+    }
+}
+
 /// Serves a slave on a thread of its own, and says why it is over.
 async fn serve_on_its_own_thread<D: Disk + Clone>(
     session: SlaveSession<D>,
-    stream: TcpStream,
-    first: Option<First>,
+    arrived: Arrived,
     stop: CancellationToken,
 ) -> Ended {
     let (done, end) = tokio::sync::oneshot::channel();
     let served = move || {
-        let ended = run_alone(serve(session, stream, first, &stop)).unwrap_or_else(|e| Err(e.into()));
+        let ended = run_alone(serve(session, arrived, &stop)).unwrap_or_else(|e| Err(e.into()));
         let Err(ended) = ended;
         let _gone = done.send(ended);
     };
@@ -519,33 +555,33 @@ async fn serve_on_its_own_thread<D: Disk + Clone>(
 
 async fn serve<D: Disk + Clone>(
     mut session: SlaveSession<D>,
-    stream: TcpStream,
-    first: Option<First>,
+    arrived: Arrived,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Ended> {
-    // The socket belongs to this runtime from here on.
-    let stream = TcpStream::from_std(stream.into_std()?)?;
-    stream.set_nodelay(true)?;
-    if let Some(first) = first {
-        session.receive(first.bytes())?;
-    }
+    let closes = session.closes.clone();
+    let mut wire = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Err(Ended::Stops),
+        () = closes.cancelled() => return Err(Ended::Replaced),
+        wire = arrived.shake(&mut session) => wire?,
+    };
     let mut read = [0; READ_BYTES];
     loop {
-        receive(&mut session, &stream, &mut read)?;
+        receive(&mut session, &mut wire, &mut read)?;
         let pause = session.fill()?;
-        let is_full = send(&mut session, &stream)?;
-        sleep(&session, &stream, pause, is_full, stop).await?;
+        let is_full = send(&mut session, &mut wire)?;
+        sleep(&session, &mut wire, pause, is_full, stop).await?;
     }
 }
 
 /// Reads every report that has come.
 fn receive<D: Disk + Clone>(
     session: &mut SlaveSession<D>,
-    stream: &TcpStream,
+    wire: &mut Wire,
     read: &mut [u8],
 ) -> Result<(), Ended> {
     loop {
-        match stream.try_read(read) {
+        match wire.try_read(read) {
             Ok(0) => return Err(Ended::Closed),
             Ok(len) => session.receive(read.get(..len).unwrap_or_default())?,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -555,11 +591,11 @@ fn receive<D: Disk + Clone>(
 }
 
 /// Hands over what the kernel takes; true if it took not all.
-fn send<D: Disk + Clone>(session: &mut SlaveSession<D>, stream: &TcpStream) -> Result<bool, Ended> {
+fn send<D: Disk + Clone>(session: &mut SlaveSession<D>, wire: &mut Wire) -> Result<bool, Ended> {
     while session.has_more() {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let count = session.next(&mut slices);
-        match stream.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+        match wire.try_write(slices.get(..count).unwrap_or_default()) {
             Ok(written) => session.wrote(written),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(e) => return Err(e.into()),
@@ -571,7 +607,7 @@ fn send<D: Disk + Clone>(session: &mut SlaveSession<D>, stream: &TcpStream) -> R
 /// Sleeps until there is something to do.
 async fn sleep<D: Disk + Clone>(
     session: &SlaveSession<D>,
-    stream: &TcpStream,
+    wire: &mut Wire,
     pause: Pause,
     is_full: bool,
     stop: &CancellationToken,
@@ -579,10 +615,6 @@ async fn sleep<D: Disk + Clone>(
     let parts = &session.server.parts;
     let wait_ms = (pause.until_ms - parts.clock.now_ms()).max(0).unsigned_abs();
     let wait = Duration::from_millis(wait_ms).min(LOOK_EACH);
-    let interest = match is_full {
-        true => Interest::READABLE | Interest::WRITABLE,
-        false => Interest::READABLE,
-    };
     // A peer that takes nothing more, or a limit, is waited for however the log grows.
     let growth = async {
         match pause.seen {
@@ -594,7 +626,7 @@ async fn sleep<D: Disk + Clone>(
         biased;
         () = stop.cancelled() => Err(Ended::Stops),
         () = session.closes.cancelled() => Err(Ended::Replaced),
-        ready = stream.ready(interest) => ready.map(drop).map_err(Ended::from),
+        ready = wire.ready(is_full) => ready.map_err(Ended::from),
         () = growth => Ok(()),
         () = tokio::time::sleep(wait) => Ok(()),
     }

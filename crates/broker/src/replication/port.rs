@@ -11,8 +11,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use remoting::tls::ServerTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -32,6 +34,8 @@ const BACKLOG: u32 = 128;
 pub struct ReplicationPort {
     /// Where slaves connect.
     pub listener: TcpListener,
+    /// What slaves that speak TLS are answered with.
+    pub(super) tls: Option<Arc<ServerTls>>,
     /// Nobody gave its number.
     gives_way: bool,
     /// What was given up, and when it is looked whether somebody has it.
@@ -46,6 +50,7 @@ impl ReplicationPort {
     pub fn given(address: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             listener: listen(address)?,
+            tls: None,
             gives_way: false,
             given_up: None,
         })
@@ -71,9 +76,17 @@ impl ReplicationPort {
         };
         Ok(Self {
             listener,
+            tls: None,
             gives_way: true,
             given_up: None,
         })
+    }
+
+    /// Takes slaves that speak TLS, too.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<ServerTls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Its number.
@@ -147,6 +160,11 @@ impl First {
             len: 0,
         };
         let asked = async {
+            let mut next = [0];
+            // What is no question is left to whoever reads it: it may begin a handshake.
+            if stream.peek(&mut next).await? == 0 || !GIVE_WAY.starts_with(&next) {
+                return Ok(());
+            }
             // A read that the time ends has taken nothing.
             while let Some(rest) = first.bytes.get_mut(first.len..).filter(|rest| !rest.is_empty()) {
                 first.len += match stream.read(rest).await? {
@@ -284,7 +302,9 @@ mod tests {
             let read = First::read(&mut stream).await.unwrap();
             assert!(!port.may_ask(&stream) && !read.asks(&stream), "{first:?}");
             // Nothing of a report is lost.
-            assert_eq!(read.bytes(), first);
+            let mut rest = vec![0; first.len() - read.bytes().len()];
+            stream.read_exact(&mut rest).await.unwrap();
+            assert_eq!([read.bytes(), &rest].concat(), first);
         }
         assert!(ReplicationPort::given(address).is_err());
         let other = ReplicationPort::usual(address).unwrap();

@@ -3,14 +3,14 @@
 //! It connects, compares the logs, cuts what the master does not have, and then appends what comes, in strides as large as the
 //! socket gives. What it reports is what a crash leaves: the bytes are appended, or, under SYNC_FLUSH, synced.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use disk::Disk;
 use ha::Reconnection;
 use remoting::Client;
-use tokio::io::Interest;
+use remoting::tls::{ClientTls, Wire};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,8 @@ pub struct Follower<D: Disk> {
     pub registration: Arc<Registration>,
     /// How the master is asked.
     pub client: remoting::ClientSettings,
+    /// How its port of replication is connected to, where that is TLS.
+    pub tls: Option<ClientTls>,
 }
 
 /// A connection that ends sooner was of no use, though something came: the next one is not tried at once.
@@ -187,8 +189,8 @@ impl<D: Disk + Clone> Follower<D> {
     ) -> Ended {
         self.copy.link.note(|link| link.master = Some(ha.to_owned()));
         let copied = async {
-            let stream = connect(ha).await?;
-            let peer = stream.peer_addr()?.ip().to_canonical();
+            let wire = connect(ha, self.tls.as_ref()).await?;
+            let peer = wire.socket().peer_addr()?.ip().to_canonical();
             if let Some(broker) = &address.broker {
                 let master = AskedMaster {
                     client,
@@ -204,7 +206,7 @@ impl<D: Disk + Clone> Follower<D> {
             }
             let now = self.copy.clock.now_ms();
             self.copy.link.stands(now);
-            self.stream(stream, served).await
+            self.stream(wire, served).await
         };
         tokio::select! {
             biased;
@@ -223,16 +225,12 @@ impl<D: Disk + Clone> Follower<D> {
         }
     }
 
-    async fn stream(
-        &self,
-        stream: TcpStream,
-        served: &mut Served,
-    ) -> Result<std::convert::Infallible, Ended> {
-        let (master, own) = (stream.peer_addr()?, stream.local_addr()?);
+    async fn stream(&self, mut wire: Wire, served: &mut Served) -> Result<std::convert::Infallible, Ended> {
+        let (master, own) = (wire.socket().peer_addr()?, wire.socket().local_addr()?);
         let mut copy = self.copy.begin();
         let mut read = vec![0; READ_BYTES];
         loop {
-            let has_come = match stream.try_read(&mut read) {
+            let has_come = match wire.try_read(&mut read) {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(len) => {
                     // A master that refuses this slave takes the connection, too, and says nothing.
@@ -252,7 +250,7 @@ impl<D: Disk + Clone> Follower<D> {
             let (report, synced) = copy.report()?;
             let is_due = !report.is_empty();
             if is_due {
-                match stream.try_write(report) {
+                match wire.try_write(&[IoSlice::new(report)]) {
                     Ok(written) => copy.wrote(written),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     Err(e) => return Err(e.into()),
@@ -264,10 +262,6 @@ impl<D: Disk + Clone> Follower<D> {
             }
             let wait_ms = (copy.wait_until_ms() - self.copy.clock.now_ms()).max(0);
             let is_full = !copy.report()?.0.is_empty();
-            let interest = match is_full {
-                true => Interest::READABLE | Interest::WRITABLE,
-                false => Interest::READABLE,
-            };
             let synced_more = async {
                 match copy.is_sync {
                     true => self.synced.sleep(|| self.copy.store.flushed() > synced).await,
@@ -275,7 +269,7 @@ impl<D: Disk + Clone> Follower<D> {
                 }
             };
             tokio::select! {
-                ready = stream.ready(interest) => drop(ready?),
+                ready = wire.ready(is_full) => ready?,
                 () = synced_more => {}
                 () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
             }
@@ -283,13 +277,17 @@ impl<D: Disk + Clone> Follower<D> {
     }
 }
 
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let connecting = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address));
-    let stream = connecting
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+async fn connect(address: &str, tls: Option<&ClientTls>) -> io::Result<Wire> {
+    let connecting = async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        match tls {
+            Some(tls) => Wire::connect(tls, stream).await,
+            None => Ok(Wire::plain(stream)),
+        }
+    };
+    let connected = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
+    connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Ends when the master's address is another.

@@ -69,6 +69,8 @@ pub struct Broker<D: Disk = MmapDisk> {
     supervisor: Supervisor,
     server: Server,
     parts: Arc<Parts<D>>,
+    /// Ends the threads of a broker that is dropped and not stopped.
+    threads: Threads<D>,
     /// Metrics and health.
     listener: Option<metrics::Listener>,
     pulse: process::Pulse,
@@ -102,12 +104,12 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     let pulse = process::Pulse::default();
     background::start_tasks(&parts, &supervisor);
     background::start_pulse(&pulse, &supervisor);
-    background::follow_certificates(tls, &supervisor);
+    background::follow_certificates(tls.clone(), &supervisor);
     let replication = match given {
         Some(port) => port,
         None => ports::bind_usual(&parts.settings.snapshot())?,
     };
-    background::serve_slaves(&parts, replication, &supervisor)?;
+    background::serve_slaves(&parts, replication.with_tls(tls), &supervisor)?;
     let first = tokio::time::timeout(FIRST_WITHIN, parts.registration.tell_all()).await;
     if first.is_err() {
         tracing::warn!("not every name server answered within {FIRST_WITHIN:?}; registration goes on");
@@ -117,6 +119,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
         started,
         supervisor,
         server,
+        threads: Threads(Arc::clone(&parts)),
         parts,
         listener: None,
         pulse,
@@ -204,6 +207,7 @@ impl<D: Disk + Clone> Broker<D> {
             supervisor,
             server,
             parts,
+            threads,
             mut listener,
             pulse: _,
         } = self;
@@ -244,8 +248,7 @@ impl<D: Disk + Clone> Broker<D> {
         // Nobody appends any more.
         parts.replication.slaves.leave(SLAVES_STOP).await;
         let closed = tokio::task::spawn_blocking(move || {
-            parts.stopping.store(true, Ordering::Release);
-            parts.wake_threads();
+            drop(threads);
             supervisor.join_threads();
             let closed = parts.close();
             // To the end, so that who asks hears that the broker stops.
@@ -260,7 +263,17 @@ impl<D: Disk + Clone> Broker<D> {
     }
 }
 
-impl<D: Disk + Clone> Parts<D> {
+/// The threads around the store; they end when this is dropped.
+struct Threads<D: Disk>(Arc<Parts<D>>);
+
+impl<D: Disk> Drop for Threads<D> {
+    fn drop(&mut self) {
+        self.0.stopping.store(true, Ordering::Release);
+        self.0.wake_threads();
+    }
+}
+
+impl<D: Disk> Parts<D> {
     /// Lets sleeping threads see that they are to end.
     fn wake_threads(&self) {
         self.log.appender.acknowledgements.request_flush();
@@ -269,7 +282,9 @@ impl<D: Disk + Clone> Parts<D> {
             wake.nudge();
         }
     }
+}
 
+impl<D: Disk + Clone> Parts<D> {
     /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
     pub fn close(&self) -> Result<(), store::Latched> {
         self.log.flusher.flush(0);

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use disk::{Clock, Disk};
 use filter::Bloom;
 use parking_lot::Mutex;
+use remoting::tls::ClientTls;
 use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
 use store::{MissingLog, PhysicalOffset, RecoveryReport, Store};
@@ -166,6 +167,9 @@ impl<D: Disk + Clone> Parts<D> {
                 .map_err(|e| StartError::Setting(e.to_string()))?,
             ..ClientSettings::default()
         };
+        let replication_tls = settings
+            .replication_tls()
+            .map_err(|e| StartError::Setting(e.to_string()))?;
         loaded.clamp(&store);
         loaded.tell_nameless(&store);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
@@ -188,6 +192,7 @@ impl<D: Disk + Clone> Parts<D> {
             traffic,
             access,
             client,
+            replication_tls,
         }
         .build(now);
         if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
@@ -363,6 +368,8 @@ struct Builder<D: Disk> {
     access: Access<D>,
     /// Of requests of the broker's own.
     client: ClientSettings,
+    /// To the master's port of replication.
+    replication_tls: Option<ClientTls>,
 }
 
 impl<D: Disk + Clone> Builder<D> {
@@ -534,6 +541,7 @@ impl<D: Disk + Clone> Builder<D> {
             master: registration.master(),
             registration: Arc::clone(registration),
             client: self.client.clone(),
+            tls: self.replication_tls.clone(),
         };
         let metadata = Metadata {
             tables: self.loaded.tables.clone(),

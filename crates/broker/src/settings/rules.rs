@@ -108,6 +108,11 @@ impl Settings {
             |tls| ServerTls::of(&|key| tls.property(key)).map(drop),
             |tls| ClientTls::of_server(use_tls, &|key| tls.property(key)).map(drop),
         );
+        let is_off = self.tls.server_mode == "disabled";
+        if self.store.ha_tls_enable && self.store.broker_role != BrokerRole::Slave && is_off {
+            let text = "haTlsEnable=true: no slave could connect with tls.server.mode=disabled";
+            report.about(Severity::Error, "haTlsEnable", text);
+        }
     }
 
     /// TLS of the listeners, where it is spoken.
@@ -124,6 +129,17 @@ impl Settings {
     /// Its files can not be read, or make no sense.
     pub fn client_tls(&self) -> Result<Option<ClientTls>, TlsError> {
         ClientTls::of_server(self.client.use_tls, &|key| self.tls.property(key))
+    }
+
+    /// TLS of a slave with its master's port of replication, where it is spoken.
+    ///
+    /// # Errors
+    /// Its files can not be read, or make no sense.
+    pub fn replication_tls(&self) -> Result<Option<ClientTls>, TlsError> {
+        match self.store.ha_tls_enable {
+            true => ClientTls::of_server(true, &|key| self.tls.property(key)),
+            false => Ok(None),
+        }
     }
 
     fn check_access(&self, report: &mut Report) {

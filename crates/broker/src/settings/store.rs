@@ -183,6 +183,8 @@ settings! {
     sync_from_last_file: bool = false, java "syncFromLastFile", since "5.3", applies Live;
     /// Addresses and networks, separated by `,`, that slaves may connect from besides those that the name servers know for this brokerName. Unlike Java, which has no such key and lets everybody connect.
     ha_allowed_slaves: Option<String> = None, java "haAllowedSlaves", since "only here", applies Live, check networks;
+    /// Slaves speak TLS with their master's port of replication, as the keys `tls.client.*` say; a master takes no others there, its side being `tls.server.*`. Without it a master takes both. Java's brokers speak none there.
+    ha_tls_enable: bool = false, java "haTlsEnable", since "only here", applies AtStart;
     /// Bytes that a slave may cut off its log by itself where its master's is shorter or another: as many are kept aside. Where more would go, it copies nothing and says so.
     ha_cut_max_bytes: i64 = 16_777_216, java "haCutMaxBytes", since "only here", applies AtStart, range 0..=i64::MAX;
     /// Delay levels, space-separated number+unit (s, m, h, d), numbered from 1.

@@ -22,6 +22,7 @@ const OURS: &[&str] = &[
     "drainByHttpEnable",
     "haAllowedSlaves",
     "haCutMaxBytes",
+    "haTlsEnable",
     "proxyProtocolNetworks",
     "serverBytesHeldPerAddressMax",
     "serverConnectionsPerAddressMax",

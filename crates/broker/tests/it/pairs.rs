@@ -658,3 +658,48 @@ async fn what_is_held_for_a_slave_is_not_slow() {
     let page = master.broker.as_ref().unwrap().state().page();
     assert!(page.contains("\n0 slow requests\n"), "{page}");
 }
+
+/// The log goes by TLS between a master and a slave that are told so; others are closed with a word, and a master that is not takes both.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_goes_by_tls_where_that_is_wanted() {
+    for master_has in [true, false] {
+        let master = Fixture::new(|settings| {
+            leads(BrokerRole::SyncMaster)(settings);
+            settings.store.ha_tls_enable = master_has;
+        })
+        .await;
+        let slave = Fixture::new(|settings| {
+            follows(master.port)(settings);
+            settings.store.ha_tls_enable = true;
+        })
+        .await;
+        let large = vec![b'x'; 900_000];
+        eventually("the slave counts", async || {
+            master.send(&to("Topic", 0, ""), &large).await.code == response::SUCCESS
+        })
+        .await;
+        for number in 0..20u32 {
+            let body = if number % 2 == 0 { &large[..] } else { b"small" };
+            let sent = master.send(&to("Topic", 0, ""), body).await;
+            assert_eq!(sent.code, response::SUCCESS);
+        }
+        assert_eq!(log_end(&slave).await, log_end(&master).await);
+        let pulled = slave.pull(&from("Topic", 0, 0)).await;
+        assert_eq!(records(&pulled.body)[0].body(), large);
+    }
+    let master = Fixture::new(|settings| {
+        leads(BrokerRole::SyncMaster)(settings);
+        settings.store.ha_tls_enable = true;
+    })
+    .await;
+    // What comes is plain, and nobody answers.
+    let mut plain = tokio::net::TcpStream::connect(("127.0.0.1", master.port + 1))
+        .await
+        .unwrap();
+    plain.write_all(&0i64.to_be_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(WITHIN, plain.read_to_end(&mut answer)).await;
+    assert!(ended.expect("it is closed").is_err() || answer.is_empty());
+    let sent = master.send(&to("Topic", 0, ""), b"body").await;
+    assert_eq!(sent.code, response::SLAVE_NOT_AVAILABLE);
+}

@@ -12,12 +12,14 @@ mod server;
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests;
 mod verify;
+mod wire;
 
 use std::path::PathBuf;
 
 pub use client::ClientTls;
 pub(crate) use server::Accepted;
 pub use server::{Looked, ServerTls};
+pub use wire::Wire;
 
 /// Which connections a server takes (`tls.server.mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

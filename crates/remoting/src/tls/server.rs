@@ -128,15 +128,23 @@ impl ServerTls {
     /// The peer is gone, or is to be closed: it is plain where that is not taken (`PermissionDenied`). Of what a plain one sent nothing
     /// was read.
     pub(crate) async fn wants_handshake(&self, stream: &TcpStream) -> io::Result<bool> {
-        let mut first = [0];
-        if stream.peek(&mut first).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        match (first == [HANDSHAKE], self.settings.mode) {
+        match (self.begins_handshake(stream).await?, self.settings.mode) {
             (true, _) => Ok(true),
             // Unlike Java, which executes what has come before it closes.
             (false, TlsMode::Enforcing) => Err(io::ErrorKind::PermissionDenied.into()),
             (false, TlsMode::Disabled | TlsMode::Permissive) => Ok(false),
+        }
+    }
+
+    /// Whether a connection's first byte begins a handshake. Nothing is read.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub(super) async fn begins_handshake(&self, stream: &TcpStream) -> io::Result<bool> {
+        let mut first = [0];
+        match stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(first == [HANDSHAKE]),
         }
     }
 
