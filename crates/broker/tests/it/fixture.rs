@@ -102,6 +102,7 @@ impl Fixture {
     /// On a disk that may be told to misbehave.
     pub(crate) async fn on_disk(disk: Disk, dir: TempDir, change: impl FnOnce(&mut Settings)) -> Fixture {
         log_lines::keep();
+        let begun = Instant::now();
         let port = cluster::free_port();
         let mut settings = settings(&dir, port);
         change(&mut settings);
@@ -111,7 +112,7 @@ impl Fixture {
             port,
             broker: Some(broker),
             client: Client::new(ClientSettings::default()),
-            _log: ShownIfFailed,
+            _log: ShownIfFailed(begun),
         }
     }
 

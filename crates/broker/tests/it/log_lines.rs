@@ -1,15 +1,16 @@
-//! The last lines that all brokers of this process have logged: a test that fails shows them.
+//! What the brokers of this process have logged: a test that fails shows it from its own start on.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Once;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 /// Lines that are kept. Tests beside the one that fails log as well.
-const LINES_MAX: usize = 300;
+const LINES_MAX: usize = 5_000;
 
-static LINES: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+static LINES: Mutex<VecDeque<(Instant, String)>> = Mutex::new(VecDeque::new());
 
 /// Keeps what is logged from now on.
 pub(crate) fn keep() {
@@ -24,14 +25,14 @@ pub(crate) fn keep() {
     });
 }
 
-/// Shows what is kept if the test that drops it has failed.
-pub(crate) struct ShownIfFailed;
+/// Shows what was logged since then if the test that drops it has failed.
+pub(crate) struct ShownIfFailed(pub(crate) Instant);
 
 #[allow(clippy::print_stderr, reason = "the harness takes it for the test's report")]
 impl Drop for ShownIfFailed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for line in std::mem::take(&mut *LINES.lock()) {
+            for (_, line) in LINES.lock().iter().filter(|(at, _)| *at >= self.0) {
                 eprint!("{line}");
             }
         }
@@ -46,7 +47,7 @@ impl Write for Lines {
         if lines.len() >= LINES_MAX {
             lines.pop_front();
         }
-        lines.push_back(String::from_utf8_lossy(line).into_owned());
+        lines.push_back((Instant::now(), String::from_utf8_lossy(line).into_owned()));
         Ok(line.len())
     }
 
