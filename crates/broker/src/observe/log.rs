@@ -223,6 +223,8 @@ pub struct ReplicationTold<D: Disk> {
     pub slaves: Arc<SlaveServer<D>>,
     /// How this broker stands to its master.
     pub link: Arc<Link>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl<D: Disk + Clone> Source for ReplicationTold<D> {
@@ -247,12 +249,15 @@ impl<D: Disk + Clone> Source for ReplicationTold<D> {
         )
         .value(&[], self.slaves.refused() as f64);
         let link = self.link.state();
-        if let Some(behind) = link.behind(end) {
+        let now = self.clock.now_ms();
+        if let Some(behind) = link.behind(end, now) {
             to.gauge(
                 "rocketmq_replication_master_behind_bytes",
-                "Bytes of its master's log that this slave does not have.",
+                "Bytes of its master's log that this slave does not have; left out while nobody knows.",
             )
             .value(&[], behind as f64);
+        }
+        if link.was_behind(end, now).is_some() {
             to.gauge(
                 "rocketmq_replication_master_connected",
                 "1: the master is connected.",

@@ -237,17 +237,6 @@ impl<D: Disk> Metadata<D> {
         let run = info.get("bootTimestamp").and_then(|run| run.parse().ok());
         asked.run = run.unwrap_or(asked.run);
         let since_ms = self.link.state().since_ms;
-        if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms && since_ms.is_some() {
-            // The log may have been cut before where a topic was deleted; and what waits for the log may be of one that went since.
-            for table in [TOPICS, OFFSETS, DELAYS] {
-                asked.changes.remove(table);
-            }
-            asked.waiting.clear();
-            asked.has_ends = false;
-        }
-        if since_ms.is_some() && !asked.has_ends && self.log_begin().is_some() {
-            asked.changes.remove(TOPICS);
-        }
         if let Some(end) = end {
             let now = self.clock.now_ms();
             let left = info.get("remainHowManyDataToFlush");
@@ -256,20 +245,34 @@ impl<D: Disk> Metadata<D> {
                 link.master_end = Some((end, now));
                 link.master_flushed = left.map_or(0, |left| end - left);
             });
+        }
+        if since_ms.is_none() {
+            // Whose log is not copied, its tables are not: it may have lost both, or be another's master.
+            asked.since_ms = None;
+            asked.may_wait = false;
+            return Ok(begun + LOOK_EACH);
+        }
+        if std::mem::replace(&mut asked.since_ms, since_ms) != since_ms {
+            // The log may have been cut before where a topic was deleted; and what waits for the log may be of one that went since.
+            for table in [TOPICS, OFFSETS, DELAYS] {
+                asked.changes.remove(table);
+            }
+            asked.waiting.clear();
+            asked.has_ends = false;
+        }
+        if !asked.has_ends && self.log_begin().is_some() {
+            asked.changes.remove(TOPICS);
+        }
+        if let Some(end) = end {
             self.put_in_force(asked, end);
             self.hand_up(asked).await;
         }
         if self.tables.offsets.has_more_for_master() {
             asked.changes.remove(OFFSETS);
         }
-        let mut lost = info.get(LOST).filter(|_| asked.given_back != asked.run);
-        // Only to a master whose log is the own one; until then the tables stay as they are.
-        if let Some(tables) = lost
-            && since_ms.is_some()
-        {
-            self.give_back(&asked.master, tables).await?;
+        if let Some(lost) = info.get(LOST).filter(|_| asked.given_back != asked.run) {
+            self.give_back(&asked.master, lost).await?;
             asked.given_back = asked.run;
-            lost = None;
         }
         let now = Instant::now();
         let is_time = asked.all.is_none_or(|last| now.duration_since(last) >= ALL_EACH);
@@ -281,7 +284,6 @@ impl<D: Disk> Metadata<D> {
             let change = info.get(table);
             let is_new = match change {
                 _ if table == USERS && self.users.is_none() => false,
-                _ if lost.is_some_and(|lost| lost.split(' ').any(|lost| lost == table)) => false,
                 Some(change) => asked.changes.get(table) != Some(change),
                 None if table == USERS => false,
                 // Java's master does not say.
@@ -341,7 +343,7 @@ impl<D: Disk> Metadata<D> {
                 let log_begin = self.log_begin();
                 let topics = MasterTopics::of(client, master, log_begin).await?;
                 // Without the log, or with another one by now, the positions may be none of this log's.
-                if asked.since_ms.is_some() && self.link.state().since_ms == asked.since_ms {
+                if self.link.state().since_ms == asked.since_ms {
                     let deleted = self.deletions.follow(&topics).await?;
                     asked.forget_offsets(&deleted);
                     let deleted = deleted.into_iter();

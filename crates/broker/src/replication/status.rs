@@ -29,10 +29,22 @@ pub struct LinkState {
     pub stopped: Option<String>,
 }
 
+/// What a master said longer ago than this says nothing of where its log ends now, ms: it is asked each second.
+const SAID_FOR_MS: i64 = 5_000;
+
 impl LinkState {
-    /// How many bytes a log that ends at `end` is behind the master's, as it said last.
-    pub fn behind(&self, end: i64) -> Option<i64> {
-        self.master_end.map(|(master, _)| (master - end).max(0))
+    /// How many bytes a log that ends at `end` is behind the master's. Nobody knows while the log does not come from there, or the master
+    /// has said nothing for a while.
+    pub fn behind(&self, end: i64, now_ms: i64) -> Option<i64> {
+        self.since_ms?;
+        let (behind, age_ms) = self.was_behind(end, now_ms)?;
+        (age_ms <= SAID_FOR_MS).then_some(behind)
+    }
+
+    /// The same, as the master said last, and how long ago that was, ms.
+    pub fn was_behind(&self, end: i64, now_ms: i64) -> Option<(i64, i64)> {
+        let (master, at) = self.master_end?;
+        Some(((master - end).max(0), (now_ms - at).max(0)))
     }
 }
 
@@ -70,5 +82,24 @@ impl Link {
     /// Notes what has changed.
     pub(super) fn note(&self, change: impl FnOnce(&mut LinkState)) {
         change(&mut self.state.lock());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_slave_is_behind_is_known_while_the_log_comes_and_its_master_speaks() {
+        let mut link = LinkState {
+            master_end: Some((100, 10_000)),
+            ..LinkState::default()
+        };
+        assert_eq!(link.behind(70, 10_000), None, "nothing comes");
+        assert_eq!(link.was_behind(70, 12_500), Some((30, 2_500)));
+        link.since_ms = Some(9_000);
+        assert_eq!(link.behind(70, 15_000), Some(30));
+        assert_eq!(link.behind(120, 15_000), Some(0));
+        assert_eq!(link.behind(70, 15_001), None, "it says nothing any more");
     }
 }

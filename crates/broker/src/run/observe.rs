@@ -119,6 +119,7 @@ fn registry<D: Disk + Clone>(parts: &Arc<Parts<D>>, told: &Told<D>) -> Registry 
         store: Arc::clone(&parts.log.store),
         slaves: Arc::clone(&parts.replication.slaves),
         link: Arc::clone(&parts.replication.link),
+        clock: Arc::clone(&parts.clock),
     });
     registry.add(TrafficTold(parts.limits.traffic.clone()));
     registry.add(LimitsTold {

@@ -343,3 +343,52 @@ async fn a_master_that_has_lost_its_tables_gets_them_back_from_its_slave() {
     assert_eq!(topics(&slave).await, had);
     assert_eq!(bodies(&master, "Topic").await, bodies(&slave, "Topic").await);
 }
+
+/// A slave that does not take its master's log takes no tables from there either: it may be the only one who has any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_has_lost_its_store_takes_nothing_from_its_slave() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one", "two"]).await;
+    let group = r#"{"groupName":"group"}"#;
+    let made = pair
+        .master
+        .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+        .await;
+    assert_eq!(made.code, response::SUCCESS);
+    let has_all = async |at: &Fixture| {
+        let topics = answer(at, request::GET_ALL_TOPIC_CONFIG).await;
+        let groups = answer(at, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+        topics["topicConfigTable"]["Topic"].is_object()
+            && groups["subscriptionGroupTable"]["group"].is_object()
+            && bodies(at, "Topic").await.len() == 2
+    };
+    eventually("the slave has all", async || has_all(&pair.slave).await).await;
+    pair.master.stop().await;
+    let kept = pair.slave.stop().await;
+    let empty = Fixture::new(leads(BrokerRole::AsyncMaster)).await;
+    send_all(&empty, "Other", &["other"]).await;
+    let slave = Fixture::in_folder(kept, follows(empty.port)).await;
+    eventually("the slave refuses the log", async || {
+        let said = slave.runtime().await["masterConnection"].clone();
+        said.contains("no record of this log is in the master's")
+    })
+    .await;
+    let behind = slave.runtime().await["masterBehindBytes"].clone();
+    assert!(behind.starts_with("unknown"), "{behind}");
+    // It has asked since, and more than once.
+    let asked = async || {
+        let page = slave.runtime().await["masterBehindBytes"].clone();
+        let age = page
+            .split(' ')
+            .nth_back(2)
+            .and_then(|age| age.parse::<i64>().ok());
+        age.unwrap_or(i64::MAX)
+    };
+    for _ in 0..2 {
+        eventually("some time passes", async || asked().await > 100).await;
+        eventually("it asks again", async || asked().await < 100).await;
+    }
+    let kept = slave.stop().await;
+    let promoted = Fixture::in_folder(kept, leads(BrokerRole::AsyncMaster)).await;
+    assert!(has_all(&promoted).await);
+}

@@ -180,10 +180,14 @@ impl<D: Disk + Clone> Runtime<D> {
                 .or(since)
                 .unwrap_or_else(|| "not connected".to_owned()),
         );
-        let behind = link.behind(end);
+        let behind = link.behind(end, now);
+        let last = || match link.was_behind(end, now) {
+            Some((bytes, age_ms)) => format!("unknown, {bytes} as the master said {age_ms} ms ago"),
+            None => none(),
+        };
         put(
             "masterBehindBytes",
-            behind.map_or_else(none, |bytes| bytes.to_string()),
+            behind.map_or_else(last, |bytes| bytes.to_string()),
         );
         let behind_ms = match behind {
             Some(0) => Some(0),
