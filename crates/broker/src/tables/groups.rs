@@ -55,6 +55,8 @@ pub enum NotPut {
 struct State {
     groups: HashMap<Arc<str>, Arc<SubscriptionGroupConfig>>,
     file: SubscriptionGroupTable,
+    /// A master's table that this one is: another of the same version may have come from changes here.
+    copied: Option<DataVersion>,
 }
 
 /// The table.
@@ -78,7 +80,11 @@ impl GroupTable {
         }
         let table = Self {
             forbids: AtomicBool::new(!file.forbidden_table.is_empty()),
-            state: RwLock::new(State { groups, file }),
+            state: RwLock::new(State {
+                groups,
+                file,
+                copied: None,
+            }),
             saver,
             lmq: false,
         };
@@ -197,13 +203,14 @@ impl GroupTable {
     /// Takes over all groups of a master, as they are there; those that are always here stay.
     pub fn replace(&self, mut file: SubscriptionGroupTable) {
         let mut state = self.state.write();
-        if state.file.data_version == file.data_version {
+        if state.copied == Some(file.data_version) {
             return;
         }
+        let copied = Some(file.data_version);
         let groups = take_groups(&mut file);
         self.forbids
             .store(!file.forbidden_table.is_empty(), Ordering::Release);
-        *state = State { groups, file };
+        *state = State { groups, file, copied };
         self.saver.touch();
     }
 
@@ -251,6 +258,7 @@ impl GroupTable {
     fn note_change(&self, state: &mut State, now: i64) -> Change {
         state.file.data_version.timestamp = now;
         state.file.data_version.counter += 1;
+        state.copied = None;
         self.saver.touch()
     }
 

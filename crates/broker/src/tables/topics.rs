@@ -141,6 +141,8 @@ struct Entry {
 struct State {
     topics: HashMap<Arc<str>, Entry>,
     version: DataVersion,
+    /// A master's table that this one is: another of the same version may have come from changes here.
+    copied: Option<DataVersion>,
     /// Number of the last change.
     changes: u64,
 }
@@ -246,6 +248,7 @@ impl TopicTable {
             state: RwLock::new(State {
                 topics,
                 version,
+                copied: None,
                 changes: 1,
             }),
             system,
@@ -421,7 +424,7 @@ impl TopicTable {
     /// Takes over all topics of a master, as they are there; those that are always here stay.
     pub fn replace(&self, file: TopicFile, now: i64) {
         let mut state = self.state.write();
-        if state.version == file.data_version {
+        if state.copied == Some(file.data_version) {
             return;
         }
         let change = self.note_change(&mut state, now);
@@ -450,6 +453,7 @@ impl TopicTable {
         }
         state.topics = topics;
         state.version = file.data_version;
+        state.copied = Some(file.data_version);
     }
 
     /// Marks exactly the topics named in the name server's order configuration as ordered.
@@ -490,6 +494,7 @@ impl TopicTable {
     fn note_change(&self, state: &mut State, now: i64) -> Change {
         state.version.timestamp = now;
         state.version.counter += 1;
+        state.copied = None;
         state.changes += 1;
         self.changed.send_modify(|n| *n += 1);
         self.saver.touch()
@@ -624,5 +629,32 @@ impl ConfigFile for TopicTable {
 
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         config_file::pretty(&self.file())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use disk::SimDisk;
+
+    /// A change on either side in the same millisecond gives both tables the same version.
+    #[test]
+    fn a_masters_table_is_taken_over_though_the_own_one_has_its_version() {
+        let disk = SimDisk::new();
+        let id = Identity::of(&Settings::default());
+        let load = || TopicTable::load(&disk, "/topics.json".into(), &id, 1).unwrap();
+        let (master, slave) = (load(), load());
+        let named = |name: &str| topic(name, 4, perm::READ | perm::WRITE);
+        slave.replace(master.file(), 2);
+        slave.put(named("own"), 3).unwrap();
+        master.put(named("theirs"), 3).unwrap();
+        assert_eq!(slave.version(), master.version());
+        slave.replace(master.file(), 4);
+        assert!(slave.get("theirs").is_some() && slave.get("own").is_none());
+        let before = slave.changes();
+        slave.replace(master.file(), 5);
+        assert_eq!(slave.changes(), before, "it is there already");
     }
 }
