@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use acl::{Permission, Refused, Resource};
 use bytes::Bytes;
 use disk::{Clock, Disk, MappedSlice};
 use filter::{Filter, Verdict};
@@ -15,11 +16,12 @@ use message::record::{Check, Entry, decode};
 use parking_lot::Mutex;
 use protocol::body::broker::{ConsumeType, SubscriptionGroupConfig};
 use protocol::body::topic::TopicConfig;
-use protocol::code::response;
+use protocol::code::{request, response};
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
 use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
 
+use crate::access::Guard;
 use crate::clients::{ColdReads, Consumers, SlowGroups, Thresholds};
 use crate::commitlog::{ArrivalListener, Held, Hold, Waiting};
 use crate::config::{SettingsChange, SettingsListener};
@@ -74,6 +76,8 @@ pub struct Pull<D: Disk> {
     pub stats: Arc<Stats>,
     /// Where pulls of what is not in memory are served.
     pub lane: Arc<Lane>,
+    /// Access control, where it is on.
+    pub access: Option<Arc<Guard>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -83,7 +87,11 @@ pub struct HeldPull {
     header: PullMessageRequestHeader<'static>,
     responder: Responder,
     filter: Arc<dyn Filter>,
+    account: Account,
 }
+
+/// The account or user that a pull is signed by, where that is asked.
+type Account = Option<Box<str>>;
 
 impl HeldPull {
     /// Whose it is: the group, and the address of its member.
@@ -105,7 +113,8 @@ impl Waiting for HeldPull {
     fn bytes(&self) -> usize {
         let header = &self.header;
         let kind = header.expression_type.as_deref().map_or(0, str::len);
-        header.topic.len() + header.consumer_group.len() + kind + self.filter.bytes()
+        let account = self.account.as_deref().map_or(0, str::len);
+        header.topic.len() + header.consumer_group.len() + kind + account + self.filter.bytes()
     }
 }
 
@@ -228,6 +237,8 @@ impl<D: Disk> SettingsListener for PullListener<D> {
 pub enum Error {
     #[error("{0}")]
     Header(#[from] protocol::header::HeaderError),
+    #[error("{0}")]
+    Access(#[from] Refused),
     #[error("the broker[{0}] pulling message is forbidden")]
     BrokerUnreadable(String),
     #[error(
@@ -295,6 +306,7 @@ impl Error {
             Error::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Error::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
+            Error::Access(refused) => refused.code(),
             Error::ColdReads | Error::NoRoom(_) => response::SYSTEM_BUSY,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
@@ -318,6 +330,8 @@ struct Way {
     may_wait: Option<MayWait>,
     /// What it reads is not in memory, and counts.
     counts_cold: bool,
+    /// Whose it is.
+    account: Account,
 }
 
 /// What becomes of a pull of a group that has read enough of what is not in memory.
@@ -331,15 +345,34 @@ impl<D: Disk> Pull<D> {
     /// Serves a pull; the answer may come later.
     pub fn handle(self: &Arc<Self>, request: Request) {
         let Request { frame, responder } = request;
+        let signed_by = || acl::identity(&frame).0.map(Box::from);
+        let account = self.access.as_ref().and_then(|_| signed_by());
         match frame.header() {
-            Ok(header) => self.run(header, responder, None),
+            Ok(header) => self.run(header, responder, account, None),
             Err(e) => refuse(responder, &Error::Header(e)),
         }
     }
 
     /// Runs a held pull once more, because a message came or its time is over.
     pub fn again(self: &Arc<Self>, held: HeldPull) {
-        self.run(held.header, held.responder, Some(held.filter));
+        match self.may_still_read(&held) {
+            Ok(()) => self.run(held.header, held.responder, held.account, Some(held.filter)),
+            Err(refused) => refuse(held.responder, &Error::Access(refused)),
+        }
+    }
+
+    /// What was let in may have waited since its account lost the right.
+    fn may_still_read(&self, held: &HeldPull) -> Result<(), Refused> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let (peer, header) = (held.responder.peer().address().ip(), &held.header);
+        let resources = [
+            Resource::topic(&header.topic),
+            Resource::Group(&header.consumer_group),
+        ];
+        resources.into_iter().try_for_each(|resource| {
+            let wanted = (resource, Permission::Sub);
+            access.may(held.account.as_deref(), peer, wanted, request::PULL_MESSAGE)
+        })
     }
 
     /// Serves a pull for the first time, or once more with the filter it was held with.
@@ -347,6 +380,7 @@ impl<D: Disk> Pull<D> {
         self: &Arc<Self>,
         header: PullMessageRequestHeader<'_>,
         responder: Responder,
+        account: Account,
         held_with: Option<Arc<dyn Filter>>,
     ) {
         let pass = match held_with {
@@ -373,7 +407,14 @@ impl<D: Disk> Pull<D> {
             if limits_cold && self.has_read_enough(&header.consumer_group, &settings) {
                 match self.when_enough(&header, pass) {
                     Enough::Refuse => return refuse(responder, &Error::ColdReads),
-                    Enough::Later => return self.keep_cold(header, responder, filter),
+                    Enough::Later => {
+                        return self.keep_cold(HeldPull {
+                            header,
+                            responder,
+                            filter,
+                            account,
+                        });
+                    }
                     Enough::One => header.max_msg_nums = 1,
                 }
             }
@@ -382,11 +423,16 @@ impl<D: Disk> Pull<D> {
                 let way = Way {
                     may_wait: Some(may),
                     counts_cold: limits_cold,
+                    account,
                 };
                 pull.serve(header, responder, pass, (&group, filter), way);
             });
         } else {
-            self.serve(header, responder, pass, (&group, filter), Way::default());
+            let way = Way {
+                account,
+                ..Way::default()
+            };
+            self.serve(header, responder, pass, (&group, filter), way);
         }
     }
 
@@ -408,20 +454,11 @@ impl<D: Disk> Pull<D> {
     }
 
     /// Holds a pull for a while, whatever messages come.
-    fn keep_cold(
-        self: &Arc<Self>,
-        header: PullMessageRequestHeader<'static>,
-        responder: Responder,
-        filter: Arc<dyn Filter>,
-    ) {
+    fn keep_cold(self: &Arc<Self>, pull: HeldPull) {
         self.keep(Held {
             offset: i64::MAX,
             deadline_ms: self.clock.now_ms() + COLD_PAUSE_MS,
-            pull: HeldPull {
-                header,
-                responder,
-                filter,
-            },
+            pull,
         });
     }
 
@@ -495,6 +532,7 @@ impl<D: Disk> Pull<D> {
                 header: without_text.into_owned(),
                 responder,
                 filter,
+                account: way.account,
             };
             return self.keep(Held {
                 offset,

@@ -587,6 +587,7 @@ impl<D: Disk + Clone> Builder<D> {
             hold: Arc::clone(hold),
             stats: Arc::clone(stats),
             lane: Arc::clone(&lanes.pull),
+            access: self.guard(),
             clock: Arc::clone(&self.clock),
         })
     }

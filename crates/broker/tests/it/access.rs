@@ -12,7 +12,8 @@ use protocol::{EncodeHeader, Frame};
 use remoting::{Body, Client, ClientSettings, Sign};
 use tempfile::TempDir;
 
-use crate::fixture::{Fixture, WITHIN, to};
+use crate::fixture::{Fixture, WITHIN, from, to};
+use crate::pairs::eventually;
 
 const ACCOUNTS: &str = "\
 accounts:
@@ -388,6 +389,55 @@ async fn a_changed_file_is_in_force_within_seconds() {
         guarded.send(&wanted, request::SEND_MESSAGE_V2, "Any").await.code,
         response::SUCCESS
     );
+    guarded.fixture.stop().await;
+}
+
+/// A pull that was let in gets nothing that came after its account lost the right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_waits_is_looked_at_again() {
+    let guarded = Guarded::new(ACCOUNTS).await;
+    let send = async || {
+        guarded
+            .send(&guarded.admin, request::SEND_MESSAGE_V2, "Allowed")
+            .await
+            .code
+    };
+    assert_eq!(send().await, response::SUCCESS);
+    let pull = PullMessageRequestHeader {
+        sys_flag: 2 | 4,
+        suspend_timeout_millis: Some(60_000),
+        ..from("Allowed", 0, 1)
+    };
+    let pulled = guarded.ask(&guarded.user, request::PULL_MESSAGE, &pull, "");
+    let change = async {
+        let waits = async || {
+            let runtime = guarded
+                .ask(&guarded.admin, request::GET_BROKER_RUNTIME_INFO, &(), "")
+                .await;
+            let table = protocol::body::read::<protocol::body::KvTable>(&runtime.body).unwrap();
+            table.table["pullHoldSize"] == "1"
+        };
+        eventually("the pull waits", waits).await;
+        let denied = UpdateAclConfigRequestHeader {
+            access_key: Some("RocketMQ".into()),
+            secret_key: Some("12345678".into()),
+            white_remote_address: None,
+            admin: Some(false),
+            default_topic_perm: None,
+            default_group_perm: None,
+            topic_perms: Some("Allowed=DENY".into()),
+            group_perms: None,
+        };
+        let changed = guarded
+            .ask(&guarded.admin, request::UPDATE_AND_CREATE_ACL_CONFIG, &denied, "")
+            .await;
+        assert_eq!(changed.code, response::SUCCESS, "{:?}", changed.remark);
+        assert_eq!(send().await, response::SUCCESS);
+    };
+    let (answer, ()) = tokio::join!(pulled, change);
+    let why = "No default permission for topic:Allowed, account RocketMQ of conf/plain_acl.yml:5: topicPerms Allowed=DENY, SUB is needed";
+    assert_denied(&answer, why);
+    assert!(answer.body.is_empty());
     guarded.fixture.stop().await;
 }
 

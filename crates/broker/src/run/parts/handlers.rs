@@ -87,7 +87,7 @@ impl<D: Disk + Clone> Builder<D> {
     }
 
     /// Access control, where it is on.
-    fn guard(&self) -> Option<Arc<Guard>> {
+    pub(super) fn guard(&self) -> Option<Arc<Guard>> {
         self.access.guard.clone()
     }
 
