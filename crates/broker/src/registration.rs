@@ -9,6 +9,7 @@
 //! reach it one by one (REGISTER_TOPIC_IN_NAMESRV), as they reach every name server under `enableSingleTopicRegister`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,6 +53,8 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 const MENTION_EACH: Duration = Duration::from_secs(60);
 /// How long the first registration may hold up "boot success".
 pub const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// How long the address of a host may take.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a name server may take to answer what it may not know, or a good-bye: it may be mute.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -123,6 +126,23 @@ impl MasterAddress {
     pub fn is_same_place(&self, other: &Self) -> bool {
         (&self.ha, &self.broker) == (&other.ha, &other.broker)
     }
+}
+
+/// Are two texts `host:port` the same port of one host, by name or by address?
+async fn same_place(one: &str, other: &str) -> bool {
+    let found = |address: String| async move {
+        let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host(address)).await;
+        found.map_or_else(
+            |_| Vec::new(),
+            |found| found.map(Iterator::collect).unwrap_or_default(),
+        )
+    };
+    if one == other {
+        return true;
+    }
+    let (one, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        tokio::join!(found(one.to_owned()), found(other.to_owned()));
+    one.iter().any(|address| other.contains(address))
 }
 
 fn one_port_below(address: &str) -> Option<String> {
@@ -655,13 +675,13 @@ impl Registration {
             connection.invoke(request::REGISTER_BROKER, header, Body::Bytes(body), timeout)
         };
         let answer = succeeded(asked.await?)?;
-        self.note_master(&answer);
+        self.note_master(&answer).await;
         Ok(answer.body)
     }
 
     /// A registration's answer says where the master is, if the name server knows one.
-    fn note_master(&self, answer: &protocol::Frame) {
-        let settings = self.settings.load();
+    async fn note_master(&self, answer: &protocol::Frame) {
+        let settings = self.settings.snapshot();
         let Ok(header) = answer.header::<RegisterBrokerResponseHeader>() else {
             return;
         };
@@ -672,17 +692,42 @@ impl Registration {
         else {
             return;
         };
+        let (ha, broker) = match MasterAddress::given(&settings) {
+            MasterAddress { ha: None, .. } => (Some(ha), Some(broker)),
+            given => match same_place(given.ha.as_deref().unwrap_or_default(), &ha).await {
+                true => (given.ha, Some(broker)),
+                // Who is compared with and asked for tables must be who is copied from.
+                false => {
+                    self.tell_of_other_master(&given, &ha);
+                    (given.ha, given.broker)
+                }
+            },
+        };
         self.has_master.store(true, Ordering::Relaxed);
         self.master.send_if_modified(|known| {
             let master = MasterAddress {
-                ha: Some(MasterAddress::given(&settings).ha.unwrap_or(ha)),
-                broker: Some(broker),
+                ha,
+                broker,
                 is_asked: known.is_asked,
             };
             let is_new = *known != master;
             *known = master;
             is_new
         });
+    }
+
+    /// Once.
+    fn tell_of_other_master(&self, given: &MasterAddress, announced: &str) {
+        let given_ha = given.ha.as_deref().unwrap_or_default();
+        let known = self.master.borrow();
+        if known.ha == given.ha && known.broker == given.broker && known.is_asked {
+            return;
+        }
+        tracing::warn!(
+            "replication: haMasterAddress={given_ha} is not where the master replicates that the name servers name ({announced}): this slave \
+             follows haMasterAddress, and takes the broker at {} for its master",
+            given.broker.as_deref().unwrap_or("no port")
+        );
     }
 
     /// REGISTER_TOPIC_IN_NAMESRV for each of these topics (RocketMQ 5.3, BrokerOuterAPI.registerSingleTopicAll). False if one

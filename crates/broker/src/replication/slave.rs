@@ -204,8 +204,6 @@ impl<D: Disk + Clone> Follower<D> {
                     .map_err(CopyError::from)?;
                 self.deletions.follow(&topics).await.map_err(CopyError::from)?;
             }
-            let now = self.copy.clock.now_ms();
-            self.copy.link.stands(now);
             self.stream(wire, served).await
         };
         tokio::select! {
@@ -229,7 +227,14 @@ impl<D: Disk + Clone> Follower<D> {
         let (master, own) = (wire.socket().peer_addr()?, wire.socket().local_addr()?);
         let mut copy = self.copy.begin();
         let mut read = vec![0; READ_BYTES];
+        let connected = Instant::now();
+        let mut stands = false;
         loop {
+            // A master of ours answers the first report at once, and knows this slave by then; Java's may have nothing to say.
+            if !stands && (served.since.is_some() || connected.elapsed() >= LASTS) {
+                stands = true;
+                self.copy.link.stands(self.copy.clock.now_ms());
+            }
             let has_come = match wire.try_read(&mut read) {
                 Ok(0) => return Err(Ended::Closed),
                 Ok(len) => {
@@ -260,7 +265,13 @@ impl<D: Disk + Clone> Follower<D> {
             if has_come {
                 continue;
             }
-            let wait_ms = (copy.wait_until_ms() - self.copy.clock.now_ms()).max(0);
+            let wait_ms = (copy.wait_until_ms() - self.copy.clock.now_ms())
+                .max(0)
+                .unsigned_abs();
+            let wait = match stands {
+                true => Duration::from_millis(wait_ms),
+                false => Duration::from_millis(wait_ms).min(LASTS),
+            };
             let is_full = !copy.report()?.0.is_empty();
             let synced_more = async {
                 match copy.is_sync {
@@ -271,7 +282,7 @@ impl<D: Disk + Clone> Follower<D> {
             tokio::select! {
                 ready = wire.ready(is_full) => ready?,
                 () = synced_more => {}
-                () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }

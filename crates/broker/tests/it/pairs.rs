@@ -238,6 +238,13 @@ async fn a_topic_that_the_master_deletes_goes_and_what_is_made_anew_stays() {
         max_offset(slave, "Anew").await == 3 && max_offset(slave, "Gone").await == 1
     })
     .await;
+    // What was served a moment ago may have been the old topic's entry.
+    let table =
+        async |at: &Fixture| answer(at, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"].clone();
+    eventually("the topics are the master's", async || {
+        table(slave).await == table(master).await
+    })
+    .await;
     let port = master.port;
     let kept = pair.slave.stop().await;
     std::fs::remove_file(kept.path().join("store/checkpoint")).unwrap();

@@ -9,6 +9,7 @@ use crate::fixture::*;
 use crate::pairs::{
     Pair, answer, bodies, commit, committed, delete, eventually, follows, leads, max_offset, send_all,
 };
+use crate::registration::name_server;
 
 fn history(dir: &TempDir) -> String {
     std::fs::read_to_string(dir.path().join("store/roleHistory")).unwrap()
@@ -391,4 +392,50 @@ async fn a_master_that_has_lost_its_store_takes_nothing_from_its_slave() {
     let kept = slave.stop().await;
     let promoted = Fixture::in_folder(kept, leads(BrokerRole::AsyncMaster)).await;
     assert!(has_all(&promoted).await);
+}
+
+/// A slave asks the broker whose log it copies, whichever master the name servers name: what it has would be of two brokers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_that_is_asked_is_the_one_that_is_copied() {
+    let dir = TempDir::new().unwrap();
+    let port = cluster::free_port();
+    let namesrv = name_server(&dir, port).await;
+    let address = format!("127.0.0.1:{port}");
+    let registered = |settings: &mut Settings| settings.broker.namesrv_addr = Some(address.clone());
+    let named = Fixture::new(|settings| {
+        leads(BrokerRole::AsyncMaster)(settings);
+        registered(settings);
+    })
+    .await;
+    let given = Fixture::new(leads(BrokerRole::AsyncMaster)).await;
+    send_all(&named, "Named", &["named"]).await;
+    send_all(&given, "Given", &["given"; 3]).await;
+    // By another name of the same place the name server's word counts.
+    let slave = Fixture::new(|settings| {
+        follows(named.port)(settings);
+        settings.store.ha_master_address = Some(format!("localhost:{}", named.port + 1));
+        registered(settings);
+    })
+    .await;
+    eventually("it follows", async || bodies(&slave, "Named").await == [b"named"]).await;
+    slave.stop().await;
+    let slave = Fixture::new(|settings| {
+        follows(given.port)(settings);
+        registered(settings);
+    })
+    .await;
+    eventually("it follows the one that is given", async || {
+        bodies(&slave, "Given").await.len() == 3
+    })
+    .await;
+    eventually("it is registered", async || {
+        slave.broker.as_ref().unwrap().missing().is_empty()
+    })
+    .await;
+    // Where the name server's master is known by now.
+    send_all(&given, "Later", &["later"]).await;
+    eventually("it goes on", async || bodies(&slave, "Later").await.len() == 1).await;
+    let topics = answer(&slave, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"].clone();
+    assert!(topics["Named"].is_null() && topics["Given"].is_object());
+    namesrv.shutdown().await;
 }
