@@ -259,6 +259,7 @@ impl<D: Disk> Metadata<D> {
             }
             asked.waiting.clear();
             asked.has_ends = false;
+            self.cut_offsets().await;
         }
         if !asked.has_ends && self.log_begin().is_some() {
             asked.changes.remove(TOPICS);
@@ -326,6 +327,23 @@ impl<D: Disk> Metadata<D> {
                 Ok(begun)
             }
             None => Ok(next),
+        }
+    }
+
+    /// The log may have been cut before the connection, and with it what consumers have read here.
+    async fn cut_offsets(&self) {
+        let (store, offsets) = (Arc::clone(&self.store), Arc::clone(&self.tables.offsets));
+        let cutting = tokio::task::spawn_blocking(move || {
+            offsets.cut_to(|topic, queue| store.queue_bounds(topic, queue).1.0)
+        });
+        match cutting.await {
+            Ok(0) => {}
+            Ok(cut) => tracing::warn!(
+                "replication: {cut} offsets lay behind the ends of their queues and are set to these: what was read there is no more"
+            ),
+            Err(e) => {
+                tracing::error!("replication: offsets behind the ends of queues are not looked for: {e}")
+            }
         }
     }
 

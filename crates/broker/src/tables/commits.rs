@@ -142,6 +142,18 @@ impl CommitsForMaster {
         self.saver.touch_later();
     }
 
+    /// Nothing is committed behind the end of its queue, by topic and id: what was read there is no more.
+    pub(super) fn cut_to(&self, end: impl Fn(&str, i32) -> i64) {
+        let mut state = self.state.lock();
+        for ((_, topic, queue), commit) in &mut state.commits {
+            let end = end(topic, *queue);
+            if commit.offset > end {
+                commit.offset = end;
+                self.saver.touch_later();
+            }
+        }
+    }
+
     /// Nothing is to be told of this topic any more.
     pub(super) fn remove_topic(&self, topic: &str) {
         let mut state = self.state.lock();

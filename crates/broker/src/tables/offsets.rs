@@ -284,6 +284,31 @@ impl OffsetTable {
         }
     }
 
+    /// No group is behind the end of a queue, by topic and id: messages that come to lie there are others than it has read. Gives how
+    /// many offsets that concerns.
+    pub fn cut_to(&self, end: impl Fn(&str, i32) -> i64) -> usize {
+        if let Some(commits) = &self.for_master {
+            commits.cut_to(&end);
+        }
+        let mut cut = 0;
+        let mut state = self.state.write();
+        let topics = state.groups.values_mut().flatten();
+        for (topic, (queue, offset)) in
+            topics.flat_map(|(topic, queues)| queues.iter_mut().map(move |of| (topic, of)))
+        {
+            let end = end(topic, *queue);
+            if *offset > end {
+                *offset = end;
+                cut += 1;
+            }
+        }
+        drop(state);
+        if cut > 0 {
+            self.saver.touch_later();
+        }
+        cut
+    }
+
     /// Asks for the table to be written soon, and not with the next period.
     pub fn save_soon(&self) {
         self.saver.touch();

@@ -439,3 +439,48 @@ async fn the_master_that_is_asked_is_the_one_that_is_copied() {
     assert!(topics["Named"].is_null() && topics["Given"].is_object());
     namesrv.shutdown().await;
 }
+
+/// A power cut takes from the master what its slave had, and a consumer had read there: where the slave's log is cut, the commit is.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_what_is_cut_are_told_no_master() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["kept"; 3]).await;
+    commit(&pair.master, "group", "Topic", 1).await;
+    eventually("the slave has it", async || {
+        committed(&pair.slave, "group", "Topic").await == 1
+    })
+    .await;
+    let (old, kept) = (pair.master.stop().await, pair.slave.stop().await);
+    let before = TempDir::new().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([old.path().join("store"), before.path().to_owned()])
+        .status();
+    assert!(copied.unwrap().success());
+    let master = Fixture::in_folder(old, leads(BrokerRole::AsyncMaster)).await;
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    send_all(&master, "Topic", &["lost"; 2]).await;
+    eventually("the slave has all", async || {
+        bodies(&slave, "Topic").await.len() == 5
+    })
+    .await;
+    // Its master is gone when the consumer commits.
+    master.stop().await;
+    commit(&slave, "group", "Topic", 5).await;
+    let kept = slave.stop().await;
+    let master = Fixture::in_folder(before, leads(BrokerRole::AsyncMaster)).await;
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    eventually(
+        "the slave is cut, and the master hears of what was read",
+        async || bodies(&slave, "Topic").await.len() == 3 && committed(&master, "group", "Topic").await == 3,
+    )
+    .await;
+    send_all(&master, "Topic", &["new"; 2]).await;
+    eventually("the slave has what is new", async || {
+        bodies(&slave, "Topic").await.len() == 5
+    })
+    .await;
+    for broker in [&master, &slave] {
+        assert_eq!(committed(broker, "group", "Topic").await, 3);
+    }
+}
