@@ -45,6 +45,9 @@ pub enum Error {
         "the master's users can not be copied: {0} (the credentials of this broker have to be a Super user's there)"
     )]
     Users(String),
+    /// A table of it can not be kept here.
+    #[error("{0}")]
+    Save(#[from] crate::tables::SaveError),
     /// The own log.
     #[error("the log can not be read: {0}")]
     Log(#[from] disk::Error),

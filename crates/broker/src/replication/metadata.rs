@@ -34,7 +34,7 @@ use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
 use crate::registration::MasterAddress;
 use crate::tables::dormant::DormantFiles;
-use crate::tables::{OffsetKey, Tables, TopicFile, TopicTable};
+use crate::tables::{ConfigFile, OffsetKey, Tables, TopicFile, TopicTable};
 
 /// How often the master is asked how far it is, and what has changed.
 const LOOK_EACH: Duration = Duration::from_secs(1);
@@ -48,6 +48,8 @@ const UNKNOWN_EACH: Duration = Duration::from_millis(100);
 const SHARE: u32 = 20;
 /// A table that takes no longer may take half of the time: somebody waits for what is new in it.
 const CHEAP: Duration = Duration::from_millis(50);
+/// How long a table may take to be on disk here, ms.
+const SAVED_WITHIN_MS: i64 = 2_000;
 /// When a master is asked again that refuses its users.
 const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 
@@ -298,7 +300,13 @@ impl<D: Disk> Metadata<D> {
                 continue;
             }
             let started = Instant::now();
-            match self.copy(table, asked).await {
+            let copied = self.copy(table, asked).await;
+            let took = started.elapsed();
+            let kept = match copied {
+                Ok(()) => self.kept(table).await,
+                failed => failed,
+            };
+            match kept {
                 Ok(()) => {
                     asked.changes.insert(table, change.cloned().unwrap_or_default());
                     is_news |= change.is_some() && [TOPICS, GROUPS].contains(&table);
@@ -309,7 +317,7 @@ impl<D: Disk> Metadata<D> {
             }
             let rest = match () {
                 () if table == USERS && failed.is_some() => REFUSED_AGAIN,
-                () => asked.rest(table, started.elapsed()),
+                () => asked.rest(table, took),
             };
             asked.again.insert(table, Instant::now() + rest);
         }
@@ -327,6 +335,26 @@ impl<D: Disk> Metadata<D> {
                 Ok(begun)
             }
             None => Ok(next),
+        }
+    }
+
+    /// Waits until topics or groups are on disk here: the master is told that this slave has them.
+    async fn kept(&self, table: &'static str) -> Result<(), compare::Error> {
+        let saver = match table {
+            TOPICS => self.tables.topics.saver(),
+            GROUPS => self.tables.groups.saver(),
+            _ => return Ok(()),
+        };
+        let (then, saved) = tokio::sync::oneshot::channel();
+        let now = self.clock.now_ms();
+        let then = Box::new(move |saved| {
+            // Nobody waits where the broker stops.
+            let _gone = then.send(saved);
+        });
+        saver.when_saved(saver.latest(), now, now + SAVED_WITHIN_MS, then);
+        match saved.await {
+            Ok(saved) => Ok(saved?),
+            Err(_) => Ok(()),
         }
     }
 

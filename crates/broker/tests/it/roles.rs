@@ -484,3 +484,25 @@ async fn commits_of_what_is_cut_are_told_no_master() {
         assert_eq!(committed(broker, "group", "Topic").await, 3);
     }
 }
+
+/// A slave says that it has a topic when its own file says so: whoever takes over starts from that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_a_slave_can_not_keep_is_promised_to_nobody() {
+    let master = Fixture::new(leads(BrokerRole::SyncMaster)).await;
+    let disk = Disk::default();
+    let slave = Fixture::on_disk(disk.clone(), TempDir::new().unwrap(), follows(master.port)).await;
+    let send = async |topic: &str| master.send(&to(topic, 0, ""), b"body").await.code;
+    eventually("the slave counts", async || {
+        send("Topic").await == response::SUCCESS
+    })
+    .await;
+    let path = slave.dir.path().join("store/config/topics.json");
+    disk.faults().fail_syncs(&path);
+    assert_eq!(send("New").await, response::FLUSH_SLAVE_TIMEOUT);
+    let table = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+    let is_kept = || table(&std::fs::read(&path).unwrap())["topicConfigTable"]["New"].is_object();
+    assert!(!is_kept());
+    disk.faults().mend_syncs();
+    eventually("it is promised", async || send("New").await == response::SUCCESS).await;
+    assert!(is_kept());
+}
