@@ -79,6 +79,11 @@ pub trait MasterLog {
     /// Is the broker whose log it is a slave itself?
     fn is_of_slave(&self) -> impl Future<Output = Result<bool, Error>> + Send;
 
+    /// The broker's name, if it says so.
+    fn broker_name(&self) -> impl Future<Output = Result<Option<String>, Error>> + Send {
+        async { Ok(None) }
+    }
+
     /// How long its files are, bytes, if it says so.
     fn file_len(&self) -> impl Future<Output = Result<Option<i64>, Error>> + Send {
         async { Ok(None) }
@@ -233,6 +238,10 @@ impl MasterLog for AskedMaster<'_> {
     async fn is_of_slave(&self) -> Result<bool, Error> {
         let role = self.setting("brokerRole").await?;
         Ok(role.ok_or(Error::Lacks("brokerRole"))? == "SLAVE")
+    }
+
+    async fn broker_name(&self) -> Result<Option<String>, Error> {
+        self.setting("brokerName").await
     }
 
     async fn file_len(&self) -> Result<Option<i64>, Error> {

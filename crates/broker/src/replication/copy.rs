@@ -22,6 +22,10 @@ pub enum CopyError {
     Compare(#[from] compare::Error),
     #[error("the broker there is a slave itself")]
     NoMaster,
+    #[error(
+        "the broker there is {theirs}, and this one a slave of {own}: brokerName is another, or haMasterAddress is of another broker"
+    )]
+    OtherName { theirs: String, own: String },
     #[error("the log can not be synced: {0}")]
     Latched(#[from] store::Latched),
     #[error("{0}")]
@@ -76,6 +80,13 @@ impl<D: Disk> CopyParts<D> {
         if master.is_of_slave().await? {
             return Err(CopyError::NoMaster);
         }
+        let own = &self.settings.load().broker.broker_name;
+        if let Some(theirs) = master.broker_name().await?
+            && theirs != *own
+        {
+            let own = own.clone();
+            return Err(CopyError::OtherName { theirs, own });
+        }
         if self.store.max_physical().0 == 0 {
             return Ok(());
         }
@@ -113,7 +124,13 @@ impl<D: Disk> CopyParts<D> {
             None => until,
             Some(at) => at,
         };
-        if !is_same && until < compared.last_end {
+        if compared.outcome == Outcome::BeginAnew {
+            tracing::warn!(
+                "replication: the master's log begins at {}, behind all that this broker has, which ends at {end}: it has none of that any more, as when \
+                 it has expired there, and this log is begun anew",
+                compared.master.min
+            );
+        } else if !is_same && until < compared.last_end {
             tracing::warn!(
                 "replication: the master has another log from {until} on; what this broker has from there to {end} is cut"
             );

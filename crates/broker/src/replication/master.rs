@@ -62,6 +62,8 @@ enum Ended {
     Plain,
     #[error("it has said nothing")]
     Silent,
+    #[error("haAllowedSlaves has changed: whether it may connect is to be asked again")]
+    AskedAgain,
     #[error("the broker stops")]
     Stops,
 }
@@ -300,7 +302,14 @@ impl<D: Disk + Clone> SlaveServer<D> {
             }
             None => None,
         };
-        self.admit(Arrived { stream, first, tls }, address, stop).await;
+        let listed = self.parts.settings.load().store.ha_allowed_slaves.clone();
+        let arrived = Arrived {
+            stream,
+            first,
+            tls,
+            listed,
+        };
+        self.admit(arrived, address, stop).await;
         Ok(())
     }
 
@@ -325,7 +334,7 @@ impl<D: Disk + Clone> SlaveServer<D> {
         let ended = serve_on_its_own_thread(session, arrived, stop).await;
         match ended {
             Ended::Stops => tracing::info!("replication: slave {address} is left: the broker stops"),
-            Ended::Closed | Ended::Replaced | Ended::Socket(_) => {
+            Ended::Closed | Ended::Replaced | Ended::AskedAgain | Ended::Socket(_) => {
                 tracing::info!("replication: slave {address} is gone: {ended}");
             }
             Ended::Session(_) | Ended::Plain | Ended::Silent => {
@@ -504,6 +513,8 @@ struct Arrived {
     first: Option<First>,
     /// What it is answered with if it begins a handshake.
     tls: Option<Arc<ServerTls>>,
+    /// `haAllowedSlaves` as it was when this was let in.
+    listed: Option<String>,
 }
 
 impl Arrived {
@@ -558,7 +569,7 @@ async fn serve<D: Disk + Clone>(
     arrived: Arrived,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Ended> {
-    let closes = session.closes.clone();
+    let (closes, listed) = (session.closes.clone(), arrived.listed.clone());
     let mut wire = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(Ended::Stops),
@@ -567,6 +578,9 @@ async fn serve<D: Disk + Clone>(
     };
     let mut read = [0; READ_BYTES];
     loop {
+        if session.server.settings().store.ha_allowed_slaves != listed {
+            return Err(Ended::AskedAgain);
+        }
         receive(&mut session, &mut wire, &mut read)?;
         let pause = session.fill()?;
         let is_full = send(&mut session, &mut wire)?;

@@ -506,3 +506,51 @@ async fn a_topic_that_a_slave_can_not_keep_is_promised_to_nobody() {
     eventually("it is promised", async || send("New").await == response::SUCCESS).await;
     assert!(is_kept());
 }
+
+/// A copy of the log of a broker with another name is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_of_another_name_is_no_master() {
+    let master = Fixture::new(leads(BrokerRole::AsyncMaster)).await;
+    send_all(&master, "Topic", &["body"]).await;
+    let slave = Fixture::new(|settings| {
+        follows(master.port)(settings);
+        settings.broker.broker_name = "broker-b".to_owned();
+    })
+    .await;
+    eventually("it says so", async || {
+        let said = slave.runtime().await["masterConnection"].clone();
+        said.contains("the broker there is broker-a, and this one a slave of broker-b")
+    })
+    .await;
+    assert_eq!(slave.runtime().await["commitLogMaxOffset"], "0");
+}
+
+/// Whoever is taken out of the list is sent nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_connect_is_asked_again_when_the_list_changes() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    eventually("the slave has it", async || {
+        bodies(&pair.slave, "Topic").await.len() == 1
+    })
+    .await;
+    pair.master.set("haAllowedSlaves=127.0.0.9\n").await;
+    let is_connected = async || {
+        let info = pair.master.runtime().await;
+        info.keys().any(|key| key.starts_with("slave_"))
+    };
+    eventually("it is closed", async || !is_connected().await).await;
+    send_all(&pair.master, "Topic", &["two"]).await;
+    let refused = async || {
+        pair.master.runtime().await["slavesRefused"]
+            .parse::<u64>()
+            .unwrap()
+    };
+    eventually("it tries in vain", async || refused().await > 1).await;
+    assert_eq!(bodies(&pair.slave, "Topic").await, [b"one"]);
+    pair.master.set("haAllowedSlaves=127.0.0.1\n").await;
+    eventually("it follows again", async || {
+        bodies(&pair.slave, "Topic").await.len() == 2
+    })
+    .await;
+}
