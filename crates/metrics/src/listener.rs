@@ -1,11 +1,12 @@
 //! The HTTP server: few connections, one request each, everything within a time. It runs on a thread of its own, so that it
 //! answers where the server's own workers do not, and so that a long page holds up none of them.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::{Reply, Site};
 
-/// Connections at once; further ones are closed as they come.
+/// Connections at once. A further one takes the place of another: a probe must be answered, however many have connected and do nothing.
 const CONNECTIONS_MAX: usize = 32;
 /// Pages that are made at once.
 const PAGES_AT_ONCE: usize = 4;
@@ -88,7 +90,7 @@ impl Bound {
 #[derive(Debug)]
 pub struct Listener {
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Listener {
@@ -114,7 +116,7 @@ async fn listen(socket: TcpListener, site: Arc<Site>, mut stopped: oneshot::Rece
         Ok(socket) => socket,
         Err(e) => return tracing::error!("metrics can not be served: {e}"),
     };
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open: VecDeque<Open> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             _ = &mut stopped => return,
@@ -124,23 +126,48 @@ async fn listen(socket: TcpListener, site: Arc<Site>, mut stopped: oneshot::Rece
             tokio::time::sleep(AGAIN_AFTER).await;
             continue;
         };
-        // One too many is closed at once.
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            continue;
-        };
-        let site = Arc::clone(&site);
-        tokio::spawn(async move {
-            let served = tokio::time::timeout(WITHIN, serve(stream, peer, site)).await;
+        open.retain(|open| !open.serving.is_finished());
+        make_way(&mut open);
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let (site, asks) = (Arc::clone(&site), Arc::clone(&has_asked));
+        let serving = tokio::spawn(async move {
+            let served = tokio::time::timeout(WITHIN, serve(stream, peer, site, asks)).await;
             if let Ok(Err(e)) = served {
                 tracing::debug!("a request of {peer} for metrics failed: {e}");
             }
-            drop(permit);
         });
+        open.push_back(Open { serving, has_asked });
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, site: Arc<Site>) -> hyper::Result<()> {
+/// A connection that is served.
+struct Open {
+    serving: JoinHandle<()>,
+    /// Its request has come.
+    has_asked: Arc<AtomicBool>,
+}
+
+/// Closes the oldest connection of those that have asked for nothing, or of all, where there is no room for another.
+fn make_way(open: &mut VecDeque<Open>) {
+    if open.len() < CONNECTIONS_MAX {
+        return;
+    }
+    let silent = open
+        .iter()
+        .position(|open| !open.has_asked.load(Ordering::Relaxed));
+    if let Some(closed) = open.remove(silent.unwrap_or(0)) {
+        closed.serving.abort();
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    site: Arc<Site>,
+    has_asked: Arc<AtomicBool>,
+) -> hyper::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(answer(&request, peer, site).await) }
     });
@@ -219,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_are_long_and_connections_that_are_many_are_cut_off() {
+    fn heads_that_are_long_are_cut_off() {
         let (_listener, address) = served(Site::new(vec![Page::get("/", || Reply::text(200, "x"))]));
         let long = format!(
             "GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n",
@@ -227,11 +254,20 @@ mod tests {
         );
         let answer = ask(address, &long);
         assert!(!answer.contains(" 200 "), "{answer}");
-        let silent: Vec<_> = (0..CONNECTIONS_MAX)
-            .map(|_| std::net::TcpStream::connect(address).unwrap())
-            .collect();
-        assert_eq!(ask(address, "GET / HTTP/1.0\r\n\r\n"), "");
-        drop(silent);
+    }
+
+    #[test]
+    fn a_probe_is_answered_however_many_are_connected() {
+        let (_listener, address) = served(Site::new(vec![Page::get("/", || Reply::text(200, "x"))]));
+        let connect = || std::net::TcpStream::connect(address).unwrap();
+        let mut all: Vec<_> = (0..2 * CONNECTIONS_MAX).map(|_| connect()).collect();
+        for round in 0..CONNECTIONS_MAX {
+            let answer = ask(address, "GET / HTTP/1.0\r\n\r\n");
+            assert!(answer.starts_with("HTTP/1.0 200 "), "{round}: {answer}");
+        }
+        // The oldest ones are closed.
+        all[0].set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert!(matches!(all[0].read(&mut [0]), Ok(0) | Err(_)));
     }
 
     #[test]
