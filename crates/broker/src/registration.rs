@@ -23,7 +23,7 @@ use protocol::body::namesrv::{
 use protocol::body::topic::{DataVersion, KvTable, TopicConfig};
 use protocol::code::{request, response};
 use protocol::header::namesrv::{
-    BrokerIdentity, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+    BrokerIdentity, GetRouteInfo, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
     RegisterBrokerResponseHeader, RegisterTopic,
 };
 use remoting::{Body, Client, Connection};
@@ -53,6 +53,8 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 const MENTION_EACH: Duration = Duration::from_secs(60);
 /// How long the first registration may hold up "boot success".
 pub const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// A topic that every broker has, Java's as well.
+const EVERYWHERE: &str = "SELF_TEST_TOPIC";
 /// How long the address of a host may take.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a name server may take to answer what it may not know, or a good-bye: it may be mute.
@@ -285,7 +287,8 @@ impl Registration {
         self.drains_since.load(Ordering::Acquire) != 0
     }
 
-    /// Does a name server know another master of this cluster, to which producers can go?
+    /// Does a name server know another master of this cluster, to which producers can go? One that is itself being emptied, or takes
+    /// nothing for another reason, tells its topics without the right to write.
     pub async fn has_other_master(&self) -> bool {
         let settings = self.settings.snapshot();
         let broker = &settings.broker;
@@ -298,9 +301,14 @@ impl Registration {
                 .into_iter()
                 .flatten()
                 .filter(|name| **name != broker.broker_name);
+            let Ok(route) = self.route(&address, EVERYWHERE).await else {
+                continue;
+            };
             let is_master = |name: &String| {
                 let group = cluster.broker_addr_table.get(name);
+                let mut queues = route.queue_datas.iter();
                 group.is_some_and(|group| group.broker_addrs.contains_key(&0))
+                    && queues.any(|queues| queues.broker_name == *name && queues.perm & perm::WRITE != 0)
             };
             if others.any(is_master) {
                 return true;
@@ -389,6 +397,22 @@ impl Registration {
         let connection = self.client.connection(namesrv).await?;
         let code = request::GET_BROKER_CLUSTER_INFO;
         let answer = succeeded(connection.invoke(code, &(), Body::Empty, SHORT).await?)?;
+        protocol::body::read(&answer.body).map_err(|e| Error::Answer {
+            code: answer.code,
+            remark: e.to_string(),
+        })
+    }
+
+    async fn route(&self, namesrv: &str, topic: &str) -> Result<TopicRouteData, Error> {
+        let connection = self.client.connection(namesrv).await?;
+        let header = GetRouteInfo {
+            topic: topic.into(),
+            accept_standard_json_only: None,
+            zone_mode: None,
+            zone_name: None,
+        };
+        let code = request::GET_ROUTEINFO_BY_TOPIC;
+        let answer = succeeded(connection.invoke(code, &header, Body::Empty, SHORT).await?)?;
         protocol::body::read(&answer.body).map_err(|e| Error::Answer {
             code: answer.code,
             remark: e.to_string(),

@@ -179,6 +179,11 @@ impl<D: Disk + Clone> Broker<D> {
         observe::readiness(&self.parts).missing()
     }
 
+    /// Does a name server know another master that takes producers?
+    pub async fn has_other_master(&self) -> bool {
+        self.parts.registration.has_other_master().await
+    }
+
     /// Sends producers to other brokers and gives them the time of `shutdownDrainMillis` to go there. Sends are served all the while.
     /// Who has nobody to send away, or nowhere to send them, does not wait.
     pub async fn drain(&self) {

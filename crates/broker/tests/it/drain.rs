@@ -102,6 +102,11 @@ async fn who_asks_a_lonely_master_for_a_drain_takes_nothing_away() {
         missing().contains("sent away")
     })
     .await;
+    // The other one is the last that takes any, and has nowhere to send them.
+    let knows = async || !other.broker.as_ref().unwrap().has_other_master().await;
+    wait_until("the name server knows", WITHIN, knows).await;
+    other.broker.as_ref().unwrap().drain().await;
+    assert_eq!(other.broker.as_ref().unwrap().missing(), Vec::<String>::new());
     namesrv.shutdown().await;
 }
 
