@@ -113,7 +113,9 @@ fn named(name: &str) -> Result<&'static Command, Failure> {
         Some(meant) => format!("did you mean {meant}?"),
         None => "mqadmin help lists them".to_owned(),
     };
-    Err(Failure::wrong(format!("There is no command {name}. Hint: {hint}")))
+    Err(Failure::wrong(format!(
+        "There is no command {name}. Hint: {hint}"
+    )))
 }
 
 fn explain(words: &[String]) -> Result<u8, Failure> {

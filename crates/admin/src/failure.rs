@@ -9,7 +9,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Wrong(String),
     /// A server refuses.
-    #[error("{peer} refuses: {}{}", code_name(*.code), because(.remark))]
+    #[error("{peer} refuses with {}", because(*.code, .remark))]
     Refused {
         /// Who.
         peer: String,
@@ -63,17 +63,38 @@ impl Failure {
     }
 }
 
-fn code_name(code: i32) -> String {
-    match response::name(code) {
-        Some(name) => format!("{name} ({code})"),
-        None => format!("code {code}"),
+/// The first line of a remark: Java's go on with stacks and links. Without one the code's name, which releases do not agree on.
+fn because(code: i32, remark: &str) -> String {
+    match remark
+        .lines()
+        .next()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        Some(line) => format!("code {code}: {line}"),
+        None => format!("code {code} ({})", response::name(code).unwrap_or("unknown")),
     }
 }
 
-/// The first line of a remark: Java's go on with stacks and links.
-fn because(remark: &str) -> String {
-    match remark.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-        Some(line) => format!(", {line}"),
-        None => String::new(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_sentence() {
+        let refused = |code, remark: &str| Failure::Refused {
+            peer: "127.0.0.1:10911".to_owned(),
+            code,
+            remark: remark.to_owned(),
+        };
+        assert_eq!(
+            refused(1, "no such topic\nSee http://…\n").to_string(),
+            "127.0.0.1:10911 refuses with code 1: no such topic"
+        );
+        assert_eq!(
+            refused(206, "").to_string(),
+            "127.0.0.1:10911 refuses with code 206 (CONSUMER_NOT_ONLINE)"
+        );
+        assert_eq!(refused(206, "gone").described(), "CODE:206 DESC:gone");
     }
 }

@@ -24,7 +24,9 @@ pub(crate) fn of(command: &'static Command) -> String {
     text += &format!("\n{}\n", command.about);
     let options = sorted(command);
     let left = |option: &Opt| {
-        let short = option.short.map_or("   ".to_owned(), |short| format!("-{short},"));
+        let short = option
+            .short
+            .map_or("   ".to_owned(), |short| format!("-{short},"));
         let value = if option.takes_value { " <arg>" } else { "" };
         format!(" {short}--{}{value}", option.long)
     };
@@ -191,7 +193,11 @@ mod tests {
             assert!(bash.contains(name), "{name}");
             let help = of(command);
             for option in command.all_options() {
-                assert!(help.contains(&format!("--{}", option.long)), "{name} {}", option.long);
+                assert!(
+                    help.contains(&format!("--{}", option.long)),
+                    "{name} {}",
+                    option.long
+                );
             }
             assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{help}");
         }
@@ -209,13 +215,13 @@ mod tests {
             "usage: mqadmin topicRoute [-h] [-l] [-n <arg>] -t <arg> [--json] [--yes]\n\
              \n\
              shows which brokers have a topic, and how many queues\n \
-             -h,--help                 prints the options of the command\n \
-             -l,--list                 as a table\n \
-             -n,--namesrvAddr <arg>    name servers, for example '192.168.0.1:9876;192.168.0.2:9876' [default:\n                           \
+             -h,--help                prints the options of the command\n \
+             -l,--list                as a table\n \
+             -n,--namesrvAddr <arg>   name servers, for example '192.168.0.1:9876;192.168.0.2:9876' [default:\n                          \
              $NAMESRV_ADDR]\n \
-             -t,--topic <arg>          the topic\n    \
-             --json                 prints a JSON object a line instead of text\n    \
-             --yes                  does what destroys something without asking first\n"
+             -t,--topic <arg>         the topic\n    \
+             --json                prints a JSON object a line instead of text\n    \
+             --yes                 does what destroys something without asking first\n"
         );
     }
 }

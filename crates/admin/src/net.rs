@@ -69,10 +69,7 @@ impl Net {
     /// None is known.
     pub(crate) fn namesrvs(&self) -> Result<Vec<String>, Failure> {
         let parts = self.namesrv.split([';', ',']).map(str::trim);
-        let all: Vec<String> = parts
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let all: Vec<String> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
         match all.is_empty() {
             true => Err(client::Error::NoNamesrv.into()),
             false => Ok(all),
@@ -149,9 +146,7 @@ impl Net {
             zone_mode: None,
             zone_name: None,
         };
-        let asked = self
-            .read_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header)
-            .await;
+        let asked = self.read_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header).await;
         match asked {
             Err(why) if why.code() == Some(response::TOPIC_NOT_EXIST) => {
                 Err(client::Error::NoRoute(topic.to_owned()).into())

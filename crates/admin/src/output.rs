@@ -233,7 +233,9 @@ pub(crate) fn printf(format: &str, texts: &[&str]) -> String {
     let mut rest = format;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let end = after.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let (spec, letter) = after.split_at(end);
         rest = letter.get(1..).unwrap_or_default();
         if letter.starts_with('n') {
@@ -250,6 +252,31 @@ pub(crate) fn printf(format: &str, texts: &[&str]) -> String {
         out.push_str(&padded);
     }
     out + rest
+}
+
+/// JSON indented as fastjson does it for files, which leaves lists of numbers and of texts in one line where Java has sets: all that
+/// tools print are.
+pub(crate) fn pretty(value: &Value) -> String {
+    let text = protocol::body::write_pretty(value);
+    let text = String::from_utf8_lossy(&text);
+    let mut out = String::new();
+    let mut lines = text.split('\n').peekable();
+    while let Some(line) = lines.next() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out += line;
+        let is_plain = |line: &&str| !line.trim_start().starts_with(['{', '[']);
+        if line.ends_with('[') && lines.peek().is_some_and(is_plain) {
+            for element in lines.by_ref() {
+                out += element.trim_start();
+                if element.trim_start().starts_with(']') {
+                    break;
+                }
+            }
+        }
+    }
+    out
 }
 
 /// A number with so many digits behind the point. Java rounds the shortest decimal text half up, not the binary value half even.
@@ -322,6 +349,15 @@ mod tests {
         ] {
             assert_eq!(fixed(value, digits), expected);
         }
+    }
+
+    #[test]
+    fn sets_are_in_one_line() {
+        let value = serde_json::json!({"a": [1, 2], "b": [{"c": []}], "d": ["x"]});
+        assert_eq!(
+            pretty(&value),
+            "{\n\t\"a\":[1,2],\n\t\"b\":[\n\t\t{\n\t\t\t\"c\":[]\n\t\t}\n\t],\n\t\"d\":[\"x\"]\n}"
+        );
     }
 
     #[test]

@@ -160,7 +160,11 @@ fn check_needs(command: &'static Command, given: &Given) -> Result<(), Failure> 
         }
     }
     for need in [Need::OneOf, Need::AnyOf] {
-        let marked: Vec<&Opt> = command.options.iter().filter(|option| option.need == need).collect();
+        let marked: Vec<&Opt> = command
+            .options
+            .iter()
+            .filter(|option| option.need == need)
+            .collect();
         let count = marked.iter().filter(|option| given.has(option.long)).count();
         let names: Vec<String> = marked.iter().map(|option| option.names()).collect();
         let names = names.join(" or ");
@@ -168,7 +172,10 @@ fn check_needs(command: &'static Command, given: &Given) -> Result<(), Failure> 
             return Err(Failure::wrong(format!("{} needs {names}", command.name)));
         }
         if need == Need::OneOf && count > 1 {
-            return Err(Failure::wrong(format!("{} takes {names}, not both", command.name)));
+            return Err(Failure::wrong(format!(
+                "{} takes {names}, not both",
+                command.name
+            )));
         }
     }
     Ok(())

@@ -177,12 +177,20 @@ mod tests {
                     names.insert(lower.clone()) || command.alias == Some(name),
                     "{name} is there twice"
                 );
-                assert!(JAVA_ONLY.iter().all(|java| java.to_lowercase() != lower), "{name}");
+                assert!(
+                    JAVA_ONLY.iter().all(|java| java.to_lowercase() != lower),
+                    "{name}"
+                );
             }
             let (mut shorts, mut longs) = (BTreeSet::new(), BTreeSet::new());
             for option in command.all_options() {
                 let short = option.short.is_none_or(|short| shorts.insert(short));
-                assert!(short && longs.insert(option.long), "{} {}", command.name, option.names());
+                assert!(
+                    short && longs.insert(option.long),
+                    "{} {}",
+                    command.name,
+                    option.names()
+                );
                 assert!(!option.help.is_empty() && !option.long.contains(' '));
             }
         }

@@ -29,7 +29,10 @@ pub(crate) fn seconds(ms: i64) -> String {
 
 /// `2026-11-29 17:08:20`, eight hours east of Greenwich: clusterRT's log has it so everywhere.
 pub(crate) fn seconds_in_china(ms: i64) -> String {
-    shown(local(ms, &TimeZone::fixed(jiff::tz::offset(8))), "%Y-%m-%d %H:%M:%S")
+    shown(
+        local(ms, &TimeZone::fixed(jiff::tz::offset(8))),
+        "%Y-%m-%d %H:%M:%S",
+    )
 }
 
 /// `2026-11-29 17:08:20,123`.

@@ -29,7 +29,11 @@ pub(super) const COMMANDS: &[Command] = &[
             required('a', "accessKey", "the account's name"),
             required('s', "secretKey", "its secret"),
             value('w', "whiteRemoteAddress", "where it needs no signature"),
-            value('i', "defaultTopicPerm", "its permission for topics that are not listed: DENY, PUB, SUB, PUB|SUB"),
+            value(
+                'i',
+                "defaultTopicPerm",
+                "its permission for topics that are not listed: DENY, PUB, SUB, PUB|SUB",
+            ),
             value('u', "defaultGroupPerm", "the same for groups"),
             value('t', "topicPerms", "its topics: topicA=DENY,topicD=SUB"),
             value('g', "groupPerms", "its groups: groupA=DENY,groupD=SUB"),
@@ -68,8 +72,16 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             one_of('b', "brokerAddr", "the broker"),
             one_of('c', "clusterName", "the cluster, masters and slaves"),
-            required('g', "globalWhiteRemoteAddresses", "patterns: 10.10.103.*,192.168.0.*"),
-            value('p', "aclFileFullPath", "the file [default: the broker's plain_acl.yml]"),
+            required(
+                'g',
+                "globalWhiteRemoteAddresses",
+                "patterns: 10.10.103.*,192.168.0.*",
+            ),
+            value(
+                'p',
+                "aclFileFullPath",
+                "the file [default: the broker's plain_acl.yml]",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(white_addresses(job, out)),
@@ -91,8 +103,15 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
     ];
     let values = names.map(own);
     let work = |net: Net, address: String| {
-        let [access_key, secret_key, white, topic_perm, group_perm, topics, groups] =
-            values.clone().map(|value| value.map(Into::into));
+        let [
+            access_key,
+            secret_key,
+            white,
+            topic_perm,
+            group_perm,
+            topics,
+            groups,
+        ] = values.clone().map(|value| value.map(Into::into));
         async move {
             let header = UpdateAclConfigRequestHeader {
                 access_key,

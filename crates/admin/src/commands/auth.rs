@@ -472,9 +472,7 @@ async fn copy_acls(job: &Job, out: &mut Out) -> Result<(), Failure> {
             let mut acls = Vec::new();
             for subject in subjects.split(',').map(str::trim) {
                 let acl = get(&job.net, from, code, &acl_header(subject, None)).await?;
-                acls.push(acl.ok_or_else(|| {
-                    Failure::wrong(format!("{from} says nothing of {subject}"))
-                })?);
+                acls.push(acl.ok_or_else(|| Failure::wrong(format!("{from} says nothing of {subject}")))?);
             }
             acls
         }

@@ -61,7 +61,11 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             required('b', "brokerAddr", "the broker"),
             value('t', "timeoutMillis", "how long it may take, ms [default: 50000]"),
-            value('l', "level", "only queues with at least so many messages waiting [default: 0]"),
+            value(
+                'l',
+                "level",
+                "only queues with at least so many messages waiting [default: 0]",
+            ),
             value('o', "order", "true: only ordered topics"),
         ],
         asks: None,
@@ -128,7 +132,10 @@ pub(super) async fn settings_of(net: &Net, address: &str) -> Result<Vec<(String,
 /// The settings in a text of properties, by name.
 pub(super) fn settings_in(text: &[u8]) -> Vec<(String, String)> {
     let entries = Properties::parse(text).entries;
-    let mut pairs: Vec<_> = entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    let mut pairs: Vec<_> = entries
+        .into_iter()
+        .map(|entry| (entry.key, entry.value))
+        .collect();
     pairs.sort();
     pairs
 }
@@ -235,7 +242,8 @@ async fn consume_stats(job: &Job, out: &mut Out) -> Result<(), Failure> {
             }
         }
     }
-    out.text(&format!("\nDiff Total: {}\n", told.total_diff));
+    let total = told.total_diff;
+    out.either(&format!("\nDiff Total: {total}\n"), json!({"diffTotal": total}));
     Ok(())
 }
 

@@ -18,7 +18,11 @@ pub(super) const COMMANDS: &[Command] = &[
         alias: None,
         about: "lists clusters and their brokers",
         options: &[
-            flag('m', "moreStats", "how many messages came and went yesterday and today"),
+            flag(
+                'm',
+                "moreStats",
+                "how many messages came and went yesterday and today",
+            ),
             value('i', "interval", "again each so many seconds, until it is stopped"),
             value('c', "clusterName", "this cluster alone"),
         ],
@@ -33,7 +37,11 @@ pub(super) const COMMANDS: &[Command] = &[
             value('a', "amount", "messages a round [default: 100]"),
             value('s', "size", "bytes a message [default: 128]"),
             value('c', "cluster", "this cluster alone"),
-            value('p', "printLog", "true: prints lines for a log, in the time of China"),
+            value(
+                'p',
+                "printLog",
+                "true: prints lines for a log, in the time of China",
+            ),
             value('m', "machineRoom", "a name for those lines [default: noname]"),
             value('i', "interval", "seconds between rounds [default: 10]"),
         ],
@@ -173,7 +181,7 @@ fn broker(place: &Place, told: &Told) -> [Cell; 10] {
         let first = text(key).split(' ').next();
         first.and_then(|first| first.parse().ok()).unwrap_or(0.0)
     };
-    // Three tries of 5.x: the key has lost its mistake there.
+    // 5.x has mended the key.
     let out_tps = match told.contains_key("getTransferedTps") {
         true => rate("getTransferedTps"),
         false => rate("getTransferredTps"),

@@ -95,9 +95,8 @@ async fn producers(job: &Job, out: &mut Out) -> Result<(), Failure> {
             Err(why) => refused = Some(why),
         }
     }
-    Err(refused.unwrap_or_else(|| {
-        Failure::wrong(format!("no member of the producer group {group} is connected"))
-    }))
+    Err(refused
+        .unwrap_or_else(|| Failure::wrong(format!("no member of the producer group {group} is connected"))))
 }
 
 /// The members of a consumer group, as one broker tells: of its retry topic, or this one.
@@ -122,9 +121,8 @@ pub(super) async fn members(
             Err(why) => refused = Some(why),
         }
     }
-    Err(refused.unwrap_or_else(|| {
-        Failure::wrong(format!("no member of the consumer group {group} is connected"))
-    }))
+    Err(refused
+        .unwrap_or_else(|| Failure::wrong(format!("no member of the consumer group {group} is connected"))))
 }
 
 const CONSUMERS: Table = Table {

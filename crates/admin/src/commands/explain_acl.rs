@@ -17,7 +17,11 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         required('b', "brokerAddr", "the broker"),
         required('u', "user", "the user, or the access key of an account"),
         required('a', "address", "where the request comes from, an IP address"),
-        required('r', "resource", "what it is about: Topic:NAME, Group:NAME, Cluster:NAME"),
+        required(
+            'r',
+            "resource",
+            "what it is about: Topic:NAME, Group:NAME, Cluster:NAME",
+        ),
         required(
             'o',
             "action",

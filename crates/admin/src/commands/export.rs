@@ -6,7 +6,7 @@ use super::stats::{counted, is_none_yet, of_day};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{MASTER, Net};
-use crate::output::Out;
+use crate::output::{Out, pretty};
 use crate::table::{Command, any_of, flag, required, value};
 use crate::time;
 use message::name::{HALF_TOPIC, SCHEDULE_TOPIC, is_dlq_topic, is_retry_topic, is_system_group};
@@ -29,9 +29,17 @@ pub(super) const COMMANDS: &[Command] = &[
         alias: None,
         about: "writes topics and consumer groups into a file",
         options: &[
-            any_of('c', "clusterName", "the cluster; queues of several masters are added up"),
+            any_of(
+                'c',
+                "clusterName",
+                "the cluster; queues of several masters are added up",
+            ),
             any_of('b', "brokerAddr", "the broker; then -t or -g says what"),
-            value('f', "filePath", "the folder of the file [default: /tmp/rocketmq/export]"),
+            value(
+                'f',
+                "filePath",
+                "the folder of the file [default: /tmp/rocketmq/export]",
+            ),
             flag('t', "topic", "topics alone"),
             flag('g', "subscriptionGroup", "groups alone"),
             flag('s', "specialTopic", "with retry and dead letter topics"),
@@ -45,7 +53,11 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "writes the important settings of a cluster's masters into a file",
         options: &[
             required('c', "clusterName", "the cluster"),
-            value('f', "filePath", "the folder of the file [default: /tmp/rocketmq/export]"),
+            value(
+                'f',
+                "filePath",
+                "the folder of the file [default: /tmp/rocketmq/export]",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(configs(job, out)),
@@ -56,7 +68,11 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "writes figures of a cluster's masters into a file",
         options: &[
             required('c', "clusterName", "the cluster"),
-            value('f', "filePath", "the folder of the file [default: /tmp/rocketmq/export]"),
+            value(
+                'f',
+                "filePath",
+                "the folder of the file [default: /tmp/rocketmq/export]",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(metrics(job, out)),
@@ -72,14 +88,16 @@ fn write(job: &Job, out: &mut Out, name: &str, value: &Value, end: &str) -> Resu
         cause,
     };
     std::fs::create_dir_all(Path::new(folder)).map_err(failed)?;
-    std::fs::write(&path, protocol::body::write_pretty(value)).map_err(failed)?;
+    std::fs::write(&path, pretty(value)).map_err(failed)?;
     out.either(&format!("export {path} success{end}"), json!({"path": path}));
     Ok(())
 }
 
 /// A broker's topics but those of the system.
 async fn topics_of(net: &Net, address: &str, special: bool) -> Result<TopicConfigTable, Failure> {
-    let mut table: TopicConfigTable = net.read(address, request::GET_ALL_TOPIC_CONFIG, &NoHeader).await?;
+    let mut table: TopicConfigTable = net
+        .read(address, request::GET_ALL_TOPIC_CONFIG, &NoHeader)
+        .await?;
     let code = request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER;
     let system: TopicList = net.read(address, code, &NoHeader).await?;
     table.topic_config_table.retain(|topic, _| {
@@ -219,7 +237,11 @@ const DAY: [&str; 4] = [
 
 fn named<T: Into<Value> + Copy>(names: [&str; 4], values: [T; 4]) -> Value {
     let pairs = names.into_iter().zip(values);
-    Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect())
+    Value::Object(
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect(),
+    )
 }
 
 async fn metrics(job: &Job, out: &mut Out) -> Result<(), Failure> {
@@ -259,16 +281,17 @@ async fn figures(net: &Net, address: &str) -> Result<Figures, Failure> {
         delayed.stats_minute.tps,
     ];
     let number = |key: &str| text(key).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    let since = |kind: &str| {
-        number(&format!("{kind}TodayMorning")) - number(&format!("{kind}YesterdayMorning"))
-    };
+    let since =
+        |kind: &str| number(&format!("{kind}TodayMorning")) - number(&format!("{kind}YesterdayMorning"));
     let day = [
         since("msgPutTotal"),
         since("msgGetTotal"),
         of_day(&transactions),
         of_day(&delayed),
     ];
-    let cpus = settings.iter().find(|(key, _)| key == "clientCallbackExecutorThreads");
+    let cpus = settings
+        .iter()
+        .find(|(key, _)| key == "clientCallbackExecutorThreads");
     let report = json!({
         "runtimeEnv": without_nulls(json!({
             "cpuNum": cpus.map(|(_, value)| value),

@@ -24,13 +24,33 @@ pub(super) const COMMANDS: &[Command] = &[
             any_of('c', "clusterName", "the cluster whose masters get the group"),
             required('g', "groupName", "the group"),
             value('s', "consumeEnable", "whether it may consume [default: true]"),
-            value('m', "consumeFromMinEnable", "whether it may start at the beginning [default: false]"),
-            value('d', "consumeBroadcastEnable", "whether it may broadcast [default: false]"),
+            value(
+                'm',
+                "consumeFromMinEnable",
+                "whether it may start at the beginning [default: false]",
+            ),
+            value(
+                'd',
+                "consumeBroadcastEnable",
+                "whether it may broadcast [default: false]",
+            ),
             value('q', "retryQueueNums", "queues of its retry topic [default: 1]"),
-            value('r', "retryMaxTimes", "deliveries before the dead letter queue [default: 16]"),
+            value(
+                'r',
+                "retryMaxTimes",
+                "deliveries before the dead letter queue [default: 16]",
+            ),
             value('i', "brokerId", "the broker id to read from [default: 0]"),
-            value('w', "whichBrokerWhenConsumeSlowly", "the broker id to read from when far behind [default: 1]"),
-            value('a', "notifyConsumerIdsChanged", "whether members are told of each other [default: true]"),
+            value(
+                'w',
+                "whichBrokerWhenConsumeSlowly",
+                "the broker id to read from when far behind [default: 1]",
+            ),
+            value(
+                'a',
+                "notifyConsumerIdsChanged",
+                "whether members are told of each other [default: true]",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(update(job, out)),
@@ -97,7 +117,10 @@ fn fields(group: &SubscriptionGroupConfig) -> [(&'static str, String); 9] {
         ("groupName", group.group_name.clone()),
         ("consumeEnable", group.consume_enable.to_string()),
         ("consumeFromMinEnable", group.consume_from_min_enable.to_string()),
-        ("consumeBroadcastEnable", group.consume_broadcast_enable.to_string()),
+        (
+            "consumeBroadcastEnable",
+            group.consume_broadcast_enable.to_string(),
+        ),
         ("retryQueueNums", group.retry_queue_nums.to_string()),
         ("retryMaxTimes", group.retry_max_times.to_string()),
         ("brokerId", group.broker_id.to_string()),
@@ -135,8 +158,13 @@ async fn delete(job: &Job, out: &mut Out) -> Result<(), Failure> {
             net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
         }
     };
-    let cluster = job.given.text("clusterName").filter(|_| !job.given.has("brokerAddr"));
-    let within = cluster.map(|cluster| format!(" in cluster [{cluster}]")).unwrap_or_default();
+    let cluster = job
+        .given
+        .text("clusterName")
+        .filter(|_| !job.given.has("brokerAddr"));
+    let within = cluster
+        .map(|cluster| format!(" in cluster [{cluster}]"))
+        .unwrap_or_default();
     for (address, ()) in some(out, job.net.each(masters, work).await)? {
         out.either(
             &format!("delete subscription group [{group}] from broker [{address}]{within} success.\n"),

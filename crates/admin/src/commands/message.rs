@@ -27,7 +27,11 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows messages by the ids that brokers give, and who has consumed them",
         options: &[
             required('i', "msgId", "offset message ids, separated by commas"),
-            value('g', "consumerGroup", "with -d: hands the messages to a member of this group"),
+            value(
+                'g',
+                "consumerGroup",
+                "with -d: hands the messages to a member of this group",
+            ),
             value('d', "clientId", "the member"),
             value('s', "sendMessage", "true: sends the messages once more"),
             value('u', "unitName", "of no effect"),
@@ -43,7 +47,11 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             required('t', "topic", "the topic"),
             required('k', "msgKey", "the key"),
-            value('b', "beginTimestamp", "stored not before, ms since 1970 or 2026-11-29#17:08:20:123"),
+            value(
+                'b',
+                "beginTimestamp",
+                "stored not before, ms since 1970 or 2026-11-29#17:08:20:123",
+            ),
             value('e', "endTimestamp", "stored not after"),
             value('m', "maxNum", "of each broker so many at most [default: 64]"),
         ],
@@ -57,9 +65,17 @@ pub(super) const COMMANDS: &[Command] = &[
         options: &[
             required('i', "msgId", "the id"),
             required('t', "topic", "the topic"),
-            value('g', "consumerGroup", "with -d: hands the message to a member of this group"),
+            value(
+                'g',
+                "consumerGroup",
+                "with -d: hands the message to a member of this group",
+            ),
             value('d', "clientId", "the member"),
-            flag('a', "showAll", "all messages with the id, 32 of each broker at most"),
+            flag(
+                'a',
+                "showAll",
+                "all messages with the id, 32 of each broker at most",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(by_unique_key(job, out)),

@@ -53,7 +53,8 @@ pub(super) fn properties_text(message: &Received) -> String {
     while pairs.len() * 4 > table * 3 {
         table *= 2;
     }
-    pairs.sort_by_key(|(name, _)| (place(name, table), *name));
+    // Of two at one place the first put there is the first; what a broker adds comes last.
+    pairs.sort_by_key(|(name, _)| (place(name, table), name.as_str() == names::CLUSTER, *name));
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
@@ -63,9 +64,9 @@ pub(super) fn properties_text(message: &Received) -> String {
 
 /// The place of a key in a table of so many: its hash, the upper half mixed into the lower.
 fn place(name: &str, table: usize) -> usize {
-    let hash = name
-        .encode_utf16()
-        .fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+    let hash = name.encode_utf16().fold(0u32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(u32::from(unit))
+    });
     (hash ^ hash >> 16) as usize & (table - 1)
 }
 
@@ -199,7 +200,12 @@ fn write_body(folder: &Path, message: &Received, suffix: &str) -> Result<PathBuf
 /// A message as brokers of two tests have it.
 #[cfg(test)]
 pub(super) fn sample() -> Received {
-    let pairs = [("KEYS", "order26"), ("UNIQ_KEY", "AB"), ("CLUSTER", "C"), ("TAGS", "Paid")];
+    let pairs = [
+        ("KEYS", "order26"),
+        ("UNIQ_KEY", "AB"),
+        ("CLUSTER", "C"),
+        ("TAGS", "Paid"),
+    ];
     Received {
         queue: MessageQueue {
             topic: "Stock".to_owned(),

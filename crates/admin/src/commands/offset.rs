@@ -190,11 +190,7 @@ async fn told_members(net: &Net, address: &str, wanted: &Wanted<'_>) -> Result<R
     net::read_body(address, &answer)
 }
 
-async fn roll_back(
-    net: &Net,
-    groups: &[BrokerData],
-    wanted: &Wanted<'_>,
-) -> Result<Vec<[Cell; 6]>, Failure> {
+async fn roll_back(net: &Net, groups: &[BrokerData], wanted: &Wanted<'_>) -> Result<Vec<[Cell; 6]>, Failure> {
     let mut rolled = Vec::new();
     for address in groups.iter().filter_map(net::one_of) {
         for (queue, offsets) in positions(net, address, wanted).await? {

@@ -24,7 +24,11 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "prints the messages of a topic",
         options: &[
             required('t', "topic", "the topic"),
-            value('c', "charsetName", "how bodies are read: UTF-8, GBK, … [default: UTF-8]"),
+            value(
+                'c',
+                "charsetName",
+                "how bodies are read: UTF-8, GBK, … [default: UTF-8]",
+            ),
             value('s', "subExpression", "tags: TagA || TagB [default: all]"),
             value('b', "beginTimestamp", BEGIN),
             value('e', "endTimestamp", "stored before"),
@@ -41,13 +45,21 @@ pub(super) const COMMANDS: &[Command] = &[
             required('t', "topic", "the topic"),
             required('a', "brokerName", "the broker's name"),
             required('i', "queueId", "the queue"),
-            value('c', "charsetName", "how bodies are read: UTF-8, GBK, … [default: UTF-8]"),
+            value(
+                'c',
+                "charsetName",
+                "how bodies are read: UTF-8, GBK, … [default: UTF-8]",
+            ),
             value('s', "subExpression", "tags: TagA || TagB [default: all]"),
             value('b', "beginTimestamp", BEGIN),
             value('e', "endTimestamp", "stored before"),
             value('p', "printMsg", "whether messages are printed [default: false]"),
             value('d', "printBody", "whether bodies are printed [default: false]"),
-            value('f', "calculate", "whether messages are counted by tag [default: false]"),
+            value(
+                'f',
+                "calculate",
+                "whether messages are counted by tag [default: false]",
+            ),
         ],
         asks: None,
         run: |job, out| Box::pin(print_queue(job, out)),
@@ -61,7 +73,11 @@ pub(super) const COMMANDS: &[Command] = &[
             value('b', "brokerName", "the broker's name"),
             value('i', "queueId", "with -b: the queue"),
             value('o', "offset", "with -i: the first offset"),
-            value('g', "consumerGroup", "the group that asks [default: TOOLS_CONSUMER]"),
+            value(
+                'g',
+                "consumerGroup",
+                "the group that asks [default: TOOLS_CONSUMER]",
+            ),
             value('s', "beginTimestamp", BEGIN),
             value('e', "endTimestamp", "stored before"),
             value('c', "MessageNumber", "how many [default: 128]"),
@@ -137,10 +153,14 @@ async fn print_topic(job: &Job, out: &mut Out) -> Result<(), Failure> {
                 match result.status {
                     PullStatus::Found => style.print(out, &result),
                     PullStatus::NoMatched => {
-                        out.line(&format!("{name} no matched msg. status={status}, offset={offset}"));
+                        out.line(&format!(
+                            "{name} no matched msg. status={status}, offset={offset}"
+                        ));
                     }
                     PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                        out.line(&format!("{name} print msg finished. status={status}, offset={offset}"));
+                        out.line(&format!(
+                            "{name} print msg finished. status={status}, offset={offset}"
+                        ));
                         break;
                     }
                 }
@@ -191,7 +211,10 @@ async fn print_queue(job: &Job, out: &mut Out) -> Result<(), Failure> {
     reader.shutdown().await;
     done?;
     if count {
-        let mut tags: Vec<_> = tags.into_iter().filter(|(tag, _)| !tag.trim().is_empty()).collect();
+        let mut tags: Vec<_> = tags
+            .into_iter()
+            .filter(|(tag, _)| !tag.trim().is_empty())
+            .collect();
         tags.sort_by_key(|(_, count)| -count);
         for (tag, count) in tags {
             out.either(
@@ -322,10 +345,14 @@ async fn print_range(
                 style.print(out, &result);
             }
             PullStatus::NoMatched => {
-                out.line(&format!("{name} no matched msg. status={status}, offset={offset}"));
+                out.line(&format!(
+                    "{name} no matched msg. status={status}, offset={offset}"
+                ));
             }
             PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                out.line(&format!("{name} print msg finished. status={status}, offset={offset}"));
+                out.line(&format!(
+                    "{name} print msg finished. status={status}, offset={offset}"
+                ));
                 break;
             }
         }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::net;
-use crate::output::Out;
+use crate::output::{Out, pretty};
 use crate::table::{Command, required, value};
 use protocol::body::operator::{ConsumeQueueContent, ConsumeQueueUnit};
 use protocol::code::request;
@@ -19,8 +19,16 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         required('q', "queue", "the queue's number"),
         required('i', "index", "the first unit"),
         value('c', "count", "how many [default: 10]"),
-        value('b', "broker", "the broker's address [default: the first of the topic's route]"),
-        value('g', "consumer", "a group, through whose filter they are looked at"),
+        value(
+            'b',
+            "broker",
+            "the broker's address [default: the first of the topic's route]",
+        ),
+        value(
+            'g',
+            "consumer",
+            "a group, through whose filter they are looked at",
+        ),
     ],
     asks: None,
     run: |job, out| Box::pin(query(job, out)),
@@ -49,8 +57,7 @@ async fn query(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let told: ConsumeQueueContent = job.net.read(&address, code, &header).await?;
     let edge = "======================================";
     if let Some(wanted) = &told.subscription_data {
-        let pretty = protocol::body::write_pretty(&json!(wanted));
-        let pretty = String::from_utf8_lossy(&pretty);
+        let pretty = pretty(&json!(wanted));
         out.line(&format!("Subscription data: \n{pretty}\n{edge}"));
     }
     if let Some(filter) = &told.filter_data {

@@ -193,7 +193,11 @@ impl Judgement {
         if !self.same_subscription {
             return "\n\nWARN: Different subscription in the same group of consumer!!!".to_owned();
         }
-        let warnings: String = self.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+        let warnings: String = self
+            .warnings
+            .iter()
+            .map(|warning| format!("{warning}\n"))
+            .collect();
         format!("\n\nSame subscription in the same group of consumer\n\nRebalance OK\n{warnings}")
     }
 }
@@ -305,7 +309,9 @@ mod tests {
         let warnings = judge(&members, 200_000).warnings;
         assert_eq!(
             warnings,
-            ["a MessageQueue [topic=T, brokerName=b, queueId=0] can't consume for a while, maybe blocked, 199990ms"]
+            [
+                "a MessageQueue [topic=T, brokerName=b, queueId=0] can't consume for a while, maybe blocked, 199990ms"
+            ]
         );
         assert!(judge(&members, 60_000).warnings.is_empty());
     }

@@ -9,15 +9,15 @@ use crate::table::{Command, any_of, flag, one_of, required, value};
 use crate::{time, tools};
 use message::name::{is_dlq_topic, is_retry_topic};
 use protocol::body::broker::{GroupList, TopicOffset};
-use protocol::body::namesrv::{BrokerData, ClusterInfo, TopicRouteData};
+use protocol::body::namesrv::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
 use protocol::body::{MessageQueue, TopicConfig, TopicList, object_keys};
 use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
 use protocol::header::namesrv::{DeleteTopic, KvKey, KvValue, PutKvConfig};
 use remoting::Body;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Where the name server keeps which brokers have how many queues of an ordered topic.
@@ -98,7 +98,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "topicList",
         alias: None,
         about: "lists the topics that the name server knows",
-        options: &[flag('c', "clusterModel", "with their clusters and consumer groups")],
+        options: &[flag(
+            'c',
+            "clusterModel",
+            "with their clusters and consumer groups",
+        )],
         asks: None,
         run: |job, out| Box::pin(list(job, out)),
     },
@@ -142,24 +146,31 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
     };
     let attributes = given.text("attributes").map(str::to_owned);
     let masters = job.masters().await?;
-    for (address, ()) in put_topic(&job.net, out, masters, &topic, attributes).await? {
+    let of_one = given.has("brokerAddr");
+    let made = put_topic(&job.net, out, masters, &topic, attributes).await?;
+    // As Java's: of one broker the order comes first.
+    if topic.order && of_one {
+        ordered(job, out, &topic, "set broker orderConf.").await?;
+    }
+    for (address, ()) in made {
         out.either(
             &format!("create topic to {address} success.\n"),
             json!({"brokerAddr": address, "topic": &topic}),
         );
     }
-    if topic.order {
-        let conf = keep_order(job, &topic).await?;
-        let head = match given.has("brokerAddr") {
-            true => "set broker orderConf.",
-            false => "set cluster orderConf.",
-        };
-        out.either(
-            &format!("{head} isOrder=true, orderConf=[{conf}]"),
-            json!({"topicName": topic.topic_name, "orderConf": conf}),
-        );
+    if topic.order && !of_one {
+        ordered(job, out, &topic, "set cluster orderConf.").await?;
     }
     out.text(&shown(&topic));
+    Ok(())
+}
+
+async fn ordered(job: &Job, out: &mut Out, topic: &TopicConfig, head: &str) -> Result<(), Failure> {
+    let conf = keep_order(job, topic).await?;
+    out.either(
+        &format!("{head} isOrder=true, orderConf=[{conf}]"),
+        json!({"topicName": topic.topic_name, "orderConf": conf}),
+    );
     Ok(())
 }
 
@@ -209,9 +220,8 @@ async fn keep_order(job: &Job, topic: &TopicConfig) -> Result<String, Failure> {
         .broker_addr_table
         .values()
         .find(|group| group.broker_addrs.values().any(|known| known == address));
-    let group = group.ok_or_else(|| {
-        Failure::wrong(format!("no broker with the address {address} is registered"))
-    })?;
+    let group =
+        group.ok_or_else(|| Failure::wrong(format!("no broker with the address {address} is registered")))?;
     let own = of(&group.broker_name);
     let known = match get_order(&job.net, &topic.topic_name).await {
         Ok(known) => known,
@@ -381,7 +391,9 @@ async fn route(job: &Job, out: &mut Out) -> Result<(), Failure> {
     if !job.given.has("list") {
         return whole_route(out, &route);
     }
-    route.broker_datas.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
+    route
+        .broker_datas
+        .sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
     out.titles(&ROUTE);
     let (mut read, mut write) = (0, 0);
     for group in &route.broker_datas {
@@ -421,20 +433,63 @@ async fn route(job: &Job, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The route as JSON, without what 4.9 does not know and is not set.
+/// A route as a tool of 4.9 knows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RouteOf4<'a> {
+    broker_datas: Vec<GroupOf4<'a>>,
+    filter_server_table: &'a BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_topic_conf: Option<&'a str>,
+    queue_datas: &'a [QueueData],
+}
+
+/// A broker group of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupOf4<'a> {
+    broker_addrs: &'a BTreeMap<i64, String>,
+    broker_name: &'a str,
+    cluster: &'a str,
+}
+
+/// The whole route, as Java's tool indents it.
 fn whole_route(out: &mut Out, route: &TopicRouteData) -> Result<(), Failure> {
-    let mut value = json!(route);
-    if let Some(groups) = value.get_mut("brokerDatas").and_then(Value::as_array_mut) {
-        for group in groups.iter_mut().filter_map(Value::as_object_mut) {
-            if group.get("enableActingMaster") == Some(&Value::Bool(false)) {
-                group.remove("enableActingMaster");
+    let groups = route.broker_datas.iter().map(|group| GroupOf4 {
+        broker_addrs: &group.broker_addrs,
+        broker_name: &group.broker_name,
+        cluster: &group.cluster,
+    });
+    let shown = RouteOf4 {
+        broker_datas: groups.collect(),
+        filter_server_table: &route.filter_server_table,
+        order_topic_conf: route.order_topic_conf.as_deref(),
+        queue_datas: &route.queue_datas,
+    };
+    let pretty = protocol::body::write_pretty_fastjson(&shown);
+    out.text(&numbers_in_line(&String::from_utf8_lossy(&pretty)));
+    out.json(&json!(route));
+    Ok(())
+}
+
+/// fastjson breaks no lines between the pairs of a map whose keys are numbers; `brokerAddrs` is the one here.
+fn numbers_in_line(pretty: &str) -> String {
+    let mut text = String::new();
+    let mut is_map = false;
+    for line in pretty.lines() {
+        let ends = is_map && line.trim_start().starts_with('}');
+        is_map &= !ends;
+        match (is_map, ends) {
+            (true, _) => text += line.trim_start(),
+            (false, true) => text += &format!("\n{line}\n"),
+            (false, false) if line.ends_with("\"brokerAddrs\":{") => {
+                is_map = true;
+                text += line;
             }
+            (false, false) => text += &format!("{line}\n"),
         }
     }
-    let pretty = protocol::body::write_pretty_fastjson(&value);
-    out.text(&format!("{}\n", String::from_utf8_lossy(&pretty)));
-    out.json(&value);
-    Ok(())
+    text
 }
 
 /// Answer to GET_TOPIC_STATS_INFO.
@@ -469,7 +524,10 @@ async fn status(job: &Job, out: &mut Out) -> Result<(), Failure> {
         .net
         .read_each(out, net::addresses(&route), code, header)
         .await?;
-    let mut queues: Vec<_> = told.into_iter().flat_map(|(_, stats)| stats.offset_table).collect();
+    let mut queues: Vec<_> = told
+        .into_iter()
+        .flat_map(|(_, stats)| stats.offset_table)
+        .collect();
     if queues.is_empty() {
         return Err(Failure::wrong(format!("no broker tells of queues of {topic}")));
     }

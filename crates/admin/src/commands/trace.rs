@@ -24,7 +24,11 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     about: "shows who sent and who consumed a message, by its trace",
     options: &[
         required('i', "msgId", "the id that the producer gave"),
-        value('t', "traceTopic", "the topic of traces [default: RMQ_SYS_TRACE_TOPIC]"),
+        value(
+            't',
+            "traceTopic",
+            "the topic of traces [default: RMQ_SYS_TRACE_TOPIC]",
+        ),
     ],
     asks: None,
     run: |job, out| Box::pin(query(job, out)),
@@ -77,7 +81,9 @@ async fn query(job: &Job, out: &mut Out) -> Result<(), Failure> {
         events.extend(events_of(&String::from_utf8_lossy(&message.body), id, &host));
     }
     if events.is_empty() {
-        return Err(Failure::wrong(format!("{topic} has no trace of the message {id}")));
+        return Err(Failure::wrong(format!(
+            "{topic} has no trace of the message {id}"
+        )));
     }
     for event in events.iter().filter(|event| event.is_send) {
         out.titles(&SENT);
@@ -112,7 +118,9 @@ fn show(out: &mut Out, table: &Table, event: &Event) {
 
 /// What the records of a trace message say of the message `id`. A record that makes no sense is passed over.
 fn events_of(body: &str, id: &str, host: &str) -> Vec<Event> {
-    body.split('\u{2}').filter_map(|record| event_of(record, id, host)).collect()
+    body.split('\u{2}')
+        .filter_map(|record| event_of(record, id, host))
+        .collect()
 }
 
 fn event_of(record: &str, id: &str, host: &str) -> Option<Event> {

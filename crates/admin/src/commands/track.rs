@@ -85,9 +85,10 @@ fn is_filtered(members: &ConsumerConnection, message: &Received) -> bool {
 async fn is_consumed(net: &Net, message: &Received, group: &str) -> Result<bool, Failure> {
     let stats = consume_stats(net, group, None).await?;
     let info = net.clusters().await?;
-    let queues = stats.offset_table.iter().filter(|(queue, _)| {
-        queue.topic == message.queue.topic && queue.queue_id == message.queue.queue_id
-    });
+    let queues = stats
+        .offset_table
+        .iter()
+        .filter(|(queue, _)| queue.topic == message.queue.topic && queue.queue_id == message.queue.queue_id);
     for (queue, offsets) in queues {
         let broker = info.broker_addr_table.get(&queue.broker_name);
         let Some(address) = broker.and_then(|broker| broker.broker_addrs.get(&MASTER)) else {

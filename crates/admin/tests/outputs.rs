@@ -1,0 +1,116 @@
+//! What commands print of servers that know their answers by heart, beside what Java's tools have printed of the same ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests start programs and fail by panicking"
+)]
+
+mod canned;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const CASES: &str = include_str!("golden/cases.txt");
+
+/// A line of the cases: name, whether the order of lines is Java's chance, words.
+fn cases() -> impl Iterator<Item = (String, bool, Vec<String>)> {
+    CASES.lines().map(|line| {
+        let mut words = line.split(' ').map(str::to_owned);
+        let name = words.next().unwrap();
+        let name = name.trim_start_matches("5:").to_owned();
+        (
+            name.trim_end_matches('~').to_owned(),
+            name.ends_with('~'),
+            words.collect(),
+        )
+    })
+}
+
+fn mqadmin(port: u16, words: &[String], more: &[&str]) -> Output {
+    let port = port.to_string();
+    Command::new(env!("CARGO_BIN_EXE_mqadmin"))
+        .args(words.iter().map(|word| word.replace("PORT", &port)))
+        .args(["-n", &format!("127.0.0.1:{port}")])
+        .args(more)
+        .env("TZ", "UTC")
+        .env_remove("ROCKETMQ_HOME")
+        .env_remove("JAVA_OPT")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Lines in their order, or in that of the alphabet where Java has none.
+fn lines(text: &str, any_order: bool) -> Vec<String> {
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    if any_order {
+        lines.sort();
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_print_what_javas_print() {
+    let servers = canned::Canned::start(0).unwrap();
+    let port = servers.port;
+    let differences = tokio::task::spawn_blocking(move || {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let mut differences = Vec::new();
+        for (name, any_order, words) in cases() {
+            let output = mqadmin(port, &words, &[]);
+            let said = String::from_utf8(output.stdout)
+                .unwrap()
+                .replace(&port.to_string(), "10911");
+            let java = std::fs::read_to_string(golden.join(format!("{name}.txt"))).unwrap();
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            if lines(&said, any_order) != lines(&java, any_order)
+                || !output.status.success()
+                || !complaint.is_empty()
+            {
+                differences.push(format!(
+                    "{name}: {}\n{complaint}\n-- ours\n{said}\n-- Java\n{java}",
+                    output.status
+                ));
+            }
+        }
+        differences
+    });
+    let differences = differences.await.unwrap();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+    servers.stop().await;
+}
+
+/// Every line is an object, and none of its names is empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_print_json() {
+    let servers = canned::Canned::start(0).unwrap();
+    let port = servers.port;
+    tokio::task::spawn_blocking(move || {
+        let mut seen = BTreeSet::new();
+        for (name, _, words) in cases() {
+            let output = mqadmin(port, &words, &["--json"]);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{name}");
+            for line in said.lines() {
+                let value: serde_json::Value =
+                    serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"));
+                let object = value.as_object().unwrap_or_else(|| panic!("{name}: {line}"));
+                assert!(
+                    object
+                        .keys()
+                        .all(|key| !key.is_empty() && !key.contains([' ', '#'])),
+                    "{name}: {line}"
+                );
+            }
+            // A group that is not there, and a time after all messages.
+            let is_nothing = ["getConsumerConfig-unknown", "printMsg-d"].contains(&name.as_str());
+            assert_eq!(said.is_empty(), is_nothing, "{name}");
+            seen.insert(words[0].clone());
+        }
+        assert!(seen.len() > 50);
+    })
+    .await
+    .unwrap();
+    servers.stop().await;
+}
