@@ -142,7 +142,7 @@ async fn write_perm(job: &Job, out: &mut Out, add: bool) -> Result<(), Failure> 
         let broker = broker.to_owned();
         async move { change_perm(&net, &address, &broker, add).await }
     };
-    let mut failed = 0;
+    let mut failed = Vec::new();
     let done = job.net.each(job.net.namesrvs()?, work).await;
     let all = done.len();
     for (address, result) in done {
@@ -154,15 +154,17 @@ async fn write_perm(job: &Job, out: &mut Out, add: bool) -> Result<(), Failure> 
             ),
             Err(why) => {
                 out.line(&format!("{head} Failed"));
-                out.away(&why);
-                failed += 1;
+                failed.push(why);
             }
         }
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::Some { failed, all }),
+    if failed.len() == all && !failed.is_empty() {
+        return Err(failed.swap_remove(0));
     }
+    for why in failed {
+        out.away(&why);
+    }
+    Ok(())
 }
 
 /// Changes the permission and gives the number of topics that changed.
