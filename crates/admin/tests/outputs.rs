@@ -114,3 +114,26 @@ async fn commands_print_json() {
     .unwrap();
     servers.stop().await;
 }
+
+/// One broker that is away is named, what the other tells is shown, and the exit code says that something is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_is_named() {
+    let servers = canned::Canned::start(0).unwrap();
+    let port = servers.port;
+    tokio::task::spawn_blocking(move || {
+        let status = |topic: &str| {
+            let output = mqadmin(port, &["topicStatus", "-t", topic].map(str::to_owned), &[]);
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let away = "can not connect to 127.0.0.1:1: Connection refused (os error 111)\n";
+        let (code, said, complaint) = status("Half");
+        assert_eq!((code, complaint.as_str()), (Some(1), away));
+        assert_eq!(said.lines().count(), 3, "{said}");
+        let (code, said, complaint) = status("Gone");
+        assert_eq!((code, said.as_str(), complaint.as_str()), (Some(1), "", away));
+    })
+    .await
+    .unwrap();
+    servers.stop().await;
+}
