@@ -254,8 +254,8 @@ mod tests {
                 "There is no command nothingLikeIt. Hint: mqadmin help lists them",
             ),
             (
-                "hastatus",
-                "haStatus is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
+                "startmonitoring",
+                "startMonitoring is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
             ),
         ] {
             assert_eq!(refusal(name), expected);

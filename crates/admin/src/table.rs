@@ -146,7 +146,6 @@ pub(crate) const JAVA_ONLY: &[&str] = &[
     "getControllerConfig",
     "getControllerMetaData",
     "getSyncStateSet",
-    "haStatus",
     "remappingStaticTopic",
     "removeBroker",
     "removeColdDataFlowCtrGroupConfig",
@@ -158,8 +157,6 @@ pub(crate) const JAVA_ONLY: &[&str] = &[
     "updateColdDataFlowCtrGroupConfig",
     "updateControllerConfig",
     "updateStaticTopic",
-    "updateSubGroupList",
-    "updateTopicList",
 ];
 
 #[cfg(test)]

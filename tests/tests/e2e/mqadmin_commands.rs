@@ -407,6 +407,8 @@ fn brokers(tools: &Tools, broker: &str) {
         &[&format!("{broker:<24} bootTimestamp")],
     );
     tools.refused("brokerStatus -c Nowhere");
+    tools.has(&format!("haStatus -b {broker}"), &["#SlaveNum\t0\n"]);
+    tools.refused("haStatus -c Nowhere");
     for command in ["cleanExpiredCQ", "cleanUnusedTopic", "deleteExpiredCommitLog"] {
         assert_eq!(tools.ok(&format!("{command} -b {broker}")), "success");
         assert_eq!(tools.ok(command), "success");
@@ -453,9 +455,39 @@ fn exports(tools: &Tools, cluster: &Cluster) {
         "{quota}"
     );
     tools.refused("exportMetrics -c Nowhere");
+    lists(tools, &broker, &folder.to_string());
     let sentence = tools.refused(&format!("exportConfigs -c Nowhere -f {folder}"));
     assert!(sentence.contains("Nowhere"), "{sentence}");
     tools.refused("exportMetadata -b 127.0.0.1:1 -t -f /proc/nowhere");
+}
+
+fn lists(tools: &Tools, broker: &str, folder: &str) {
+    let file = format!("{folder}/list.json");
+    fs::write(
+        &file,
+        r#"[{"topicName":"One","writeQueueNums":2},{"topicName":"Two"}]"#,
+    )
+    .unwrap();
+    tools.has(
+        &format!("updateTopicList -b {broker} -f {file}"),
+        &[&format!("submit batch of topic config to {broker} success")],
+    );
+    tools.until("topicRoute -t Two", "\"writeQueueNums\":16");
+    tools.has("topicRoute -t One", &["\"writeQueueNums\":2"]);
+    fs::write(&file, r#"[{"groupName":"listed","retryMaxTimes":7}]"#).unwrap();
+    tools.ok(&format!("updateSubGroupList -c DefaultCluster -f {file}"));
+    tools.has("getConsumerConfig -g listed", &["=  7\n"]);
+    assert!(
+        tools
+            .refused(&format!("updateTopicList -b {broker} -f {file}"))
+            .contains("no topicName")
+    );
+    fs::write(&file, "[]").unwrap();
+    assert!(
+        tools
+            .refused(&format!("updateSubGroupList -b {broker} -f {file}"))
+            .contains(&file)
+    );
 }
 
 /// A broker beside its name server, in a folder, with these settings.

@@ -10,6 +10,8 @@ mod consumer;
 mod explain_acl;
 mod export;
 mod group;
+mod ha;
+mod lists;
 mod message;
 mod message_text;
 mod meta;
@@ -31,7 +33,9 @@ pub(crate) const FAMILIES: &[&[Command]] = &[
     topic::COMMANDS,
     cluster::COMMANDS,
     broker::COMMANDS,
+    ha::COMMANDS,
     group::COMMANDS,
+    lists::COMMANDS,
     consumer::COMMANDS,
     connection::COMMANDS,
     message::COMMANDS,
