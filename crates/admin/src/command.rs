@@ -5,7 +5,7 @@ use crate::job::Job;
 use crate::net::Net;
 use crate::output::{self, Out};
 use crate::parse::{Given, parse};
-use crate::table::{self, Command, JAVA_ONLY};
+use crate::table::{self, Command, JAVA_ONLY, Run};
 use crate::{benchmark, help, quickstart};
 use clap::{Arg, ArgMatches};
 use settings::nearest;
@@ -137,15 +137,22 @@ fn run_command(command: &'static Command, words: &[String]) -> Result<u8, Failur
     if !given.has("yes") && !confirmed(command, &given)? {
         return Ok(1);
     }
+    let mut out = Out::stdout(given.has("json"));
+    let run = match command.run {
+        Run::Online(run) => run,
+        Run::Offline(run) => {
+            run(&given, &mut out)?;
+            return Ok(out.exit_code);
+        }
+    };
     let namesrv = given.text("namesrvAddr").map(str::to_owned);
     let namesrv = namesrv.or_else(|| std::env::var("NAMESRV_ADDR").ok());
-    let mut out = Out::stdout(given.has("json"));
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|e| Failure::wrong(format!("the runtime cannot be started: {e}")))?;
     runtime.block_on(async {
         let net = Net::new(&namesrv.unwrap_or_default())?;
         let job = Job { given, net };
-        let done = (command.run)(&job, &mut out).await;
+        let done = run(&job, &mut out).await;
         job.net.close();
         done
     })?;

@@ -15,9 +15,12 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long a request may take: as in Java, long enough for a broker that has to go through its files.
 const WITHIN: Duration = Duration::from_secs(20);
+/// How many requests are under way at once: a name server with ten thousand topics is asked for them bit by bit.
+const AT_ONCE: usize = 64;
 /// The id of a master.
 pub(crate) const MASTER: i64 = 0;
 
@@ -203,7 +206,7 @@ impl Net {
         Ok(all.cloned().collect())
     }
 
-    /// Runs `work` for every address side by side, and gives the results in the addresses' order.
+    /// Runs `work` for every address (or topic, or whatever it is) side by side, and gives the results in the addresses' order.
     pub(crate) async fn each<T, F, W>(
         &self,
         addresses: Vec<String>,
@@ -214,10 +217,16 @@ impl Net {
         F: Future<Output = Result<T, Failure>> + Send + 'static,
         W: Fn(Net, String) -> F,
     {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
         let started: Vec<_> = addresses
             .into_iter()
             .map(|address| {
-                let task = tokio::spawn(work(self.clone(), address.clone()));
+                let (room, work) = (Arc::clone(&room), work(self.clone(), address.clone()));
+                let task = tokio::spawn(async move {
+                    // Nobody closes it.
+                    let _permit = room.acquire().await;
+                    work.await
+                });
                 (address, task)
             })
             .collect();

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Out;
+use crate::parse::Given;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -94,6 +95,15 @@ pub(crate) const COMMON: &[Opt] = &[
 /// A command's work.
 pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
+/// What a command does.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// Asks servers.
+    Online(for<'a> fn(&'a Job, &'a mut Out) -> Work<'a>),
+    /// Asks none: neither credentials nor TLS have to make sense.
+    Offline(fn(&Given, &mut Out) -> Result<(), Failure>),
+}
+
 /// A command.
 pub(crate) struct Command {
     pub(crate) name: &'static str,
@@ -102,7 +112,7 @@ pub(crate) struct Command {
     pub(crate) options: &'static [Opt],
     /// Of a command that destroys something: what a terminal is asked, with options' values for `{longName}`.
     pub(crate) asks: Option<&'static str>,
-    pub(crate) run: for<'a> fn(&'a Job, &'a mut Out) -> Work<'a>,
+    pub(crate) run: Run,
 }
 
 impl Command {

@@ -227,3 +227,22 @@ fn options_of_javas_commands_are_here() {
         }
     }
 }
+
+/// Credentials that make no sense keep nobody from a command that asks no server; they are named to any other.
+#[test]
+fn credentials_are_read_where_servers_are_asked() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("conf")).unwrap();
+    std::fs::write(home.path().join("conf/tools.yml"), "accessKey: [\n").unwrap();
+    let run = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
+        command
+            .args([name, "-n", "127.0.0.1:1"])
+            .env("ROCKETMQ_HOME", home.path());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    assert!(run("manual").status.success());
+    let refused = run("topicList");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("conf/tools.yml:"));
+}

@@ -137,3 +137,52 @@ async fn a_broker_that_is_away_is_named() {
     .unwrap();
     servers.stop().await;
 }
+
+/// Files that Java's exportMetadata, exportConfigs and exportMetrics have written, and the options that they were given.
+const EXPORTS: [(&str, &str); 6] = [
+    ("topic", "exportMetadata -b 127.0.0.1:PORT -t"),
+    ("topic-special", "exportMetadata -b 127.0.0.1:PORT -t -s"),
+    ("subscriptionGroup", "exportMetadata -b 127.0.0.1:PORT -g"),
+    ("metadata", "exportMetadata -c DefaultCluster"),
+    ("configs", "exportConfigs -c DefaultCluster"),
+    ("metrics", "exportMetrics -c DefaultCluster"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_have_what_javas_have() {
+    let servers = canned::Canned::start(0).unwrap();
+    let port = servers.port;
+    tokio::task::spawn_blocking(move || {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        for (name, line) in EXPORTS {
+            let folder = tempfile::tempdir().unwrap();
+            let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            words.extend(["-f".to_owned(), folder.path().display().to_string()]);
+            let output = mqadmin(port, &words, &[]);
+            assert!(output.status.success(), "{name}");
+            let file = name.trim_end_matches("-special");
+            let ours = folder.path().join(format!("{file}.json"));
+            let said = format!("export {} success", ours.display());
+            assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), said);
+            let [ours, java] = [ours, golden.join(format!("export-{name}.json"))].map(|path| {
+                let text = std::fs::read_to_string(path).unwrap();
+                let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let object = value.as_object_mut().unwrap();
+                // A time, and a field that 4.9's tool does not know.
+                object.remove("exportTime");
+                if let Some(version) = object.get_mut("dataVersion") {
+                    version.as_object_mut().unwrap().remove("stateVersion");
+                }
+                value
+            });
+            // Each tool says its own version.
+            let ours = ours
+                .to_string()
+                .replace("\"rocketmqVersion\":\"V4_9_8\"", "\"rocketmqVersion\":\"V4_9_7\"");
+            assert_eq!(ours, java.to_string(), "{name}");
+        }
+    })
+    .await
+    .unwrap();
+    servers.stop().await;
+}

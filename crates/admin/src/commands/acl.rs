@@ -5,7 +5,7 @@ use crate::job::Job;
 use crate::net::{Net, read_header, some};
 use crate::output::{Cell, Out, Table};
 use crate::parse::bad_value;
-use crate::table::{Command, one_of, required, value};
+use crate::table::{Command, Run, one_of, required, value};
 use crate::time;
 use protocol::body::DataVersion;
 use protocol::code::request;
@@ -40,7 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('m', "admin", "whether it may do what operators do"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update(job, out)),
+        run: Run::Online(|job, out| Box::pin(update(job, out))),
     },
     Command {
         name: "deleteAclConfig",
@@ -52,7 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('a', "accessKey", "the account's name"),
         ],
         asks: Some("Delete account {accessKey} from {brokerAddr}{clusterName}?"),
-        run: |job, out| Box::pin(delete(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete(job, out))),
     },
     Command {
         name: "clusterAclConfigVersion",
@@ -63,7 +63,7 @@ pub(super) const COMMANDS: &[Command] = &[
             one_of('c', "clusterName", "the cluster"),
         ],
         asks: None,
-        run: |job, out| Box::pin(versions(job, out)),
+        run: Run::Online(|job, out| Box::pin(versions(job, out))),
     },
     Command {
         name: "updateGlobalWhiteAddr",
@@ -84,7 +84,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(white_addresses(job, out)),
+        run: Run::Online(|job, out| Box::pin(white_addresses(job, out))),
     },
 ];
 

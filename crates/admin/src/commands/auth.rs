@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{Net, read_body, some};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, Opt, one_of, required, value};
+use crate::table::{Command, Opt, Run, one_of, required, value};
 use protocol::EncodeHeader;
 use protocol::body::auth::{AclInfo, PolicyEntryInfo, PolicyInfo, UserInfo};
 use protocol::code::request;
@@ -33,7 +33,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('t', "userType", "Super or Normal [default: Normal]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(create_user(job, out)),
+        run: Run::Online(|job, out| Box::pin(create_user(job, out))),
     },
     Command {
         name: "updateUser",
@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('s', "userStatus", "enable or disable"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update_user(job, out)),
+        run: Run::Online(|job, out| Box::pin(update_user(job, out))),
     },
     Command {
         name: "deleteUser",
@@ -56,7 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "deletes a user",
         options: &[CLUSTER, BROKER, required('u', "username", "the user")],
         asks: Some("Delete user {username} from {brokerAddr}{clusterName}?"),
-        run: |job, out| Box::pin(delete_user(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete_user(job, out))),
     },
     Command {
         name: "getUser",
@@ -64,7 +64,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows a user",
         options: &[BROKER, CLUSTER, required('u', "username", "the user")],
         asks: None,
-        run: |job, out| Box::pin(get_user(job, out)),
+        run: Run::Online(|job, out| Box::pin(get_user(job, out))),
     },
     Command {
         name: "listUser",
@@ -72,7 +72,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "lists users",
         options: &[BROKER, CLUSTER, value('f', "filter", "a part of their names")],
         asks: None,
-        run: |job, out| Box::pin(list_users(job, out)),
+        run: Run::Online(|job, out| Box::pin(list_users(job, out))),
     },
     Command {
         name: "copyUser",
@@ -84,7 +84,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('u', "usernames", "these, separated by commas [default: all]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(copy_users(job, out)),
+        run: Run::Online(|job, out| Box::pin(copy_users(job, out))),
     },
     Command {
         name: "createAcl",
@@ -100,7 +100,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('d', "decision", "Allow or Deny"),
         ],
         asks: None,
-        run: |job, out| Box::pin(put_acl(job, out, request::AUTH_CREATE_ACL, "create")),
+        run: Run::Online(|job, out| Box::pin(put_acl(job, out, request::AUTH_CREATE_ACL, "create"))),
     },
     Command {
         name: "updateAcl",
@@ -116,7 +116,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('d', "decision", "Allow or Deny"),
         ],
         asks: None,
-        run: |job, out| Box::pin(put_acl(job, out, request::AUTH_UPDATE_ACL, "update")),
+        run: Run::Online(|job, out| Box::pin(put_acl(job, out, request::AUTH_UPDATE_ACL, "update"))),
     },
     Command {
         name: "deleteAcl",
@@ -129,7 +129,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('r', "resources", "the entry's resource [default: all entries]"),
         ],
         asks: Some("Delete what {subject} may do on {brokerAddr}{clusterName}?"),
-        run: |job, out| Box::pin(delete_acl(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete_acl(job, out))),
     },
     Command {
         name: "getAcl",
@@ -137,7 +137,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows what a user may do",
         options: &[BROKER, CLUSTER, required('s', "subject", "User:NAME")],
         asks: None,
-        run: |job, out| Box::pin(get_acl(job, out)),
+        run: Run::Online(|job, out| Box::pin(get_acl(job, out))),
     },
     Command {
         name: "listAcl",
@@ -150,7 +150,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('r', "resource", "a part of resources"),
         ],
         asks: None,
-        run: |job, out| Box::pin(list_acls(job, out)),
+        run: Run::Online(|job, out| Box::pin(list_acls(job, out))),
     },
     Command {
         name: "copyAcl",
@@ -162,7 +162,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('s', "subjects", "these, separated by commas [default: all]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(copy_acls(job, out)),
+        run: Run::Online(|job, out| Box::pin(copy_acls(job, out))),
     },
 ];
 

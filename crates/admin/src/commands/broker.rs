@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{MASTER, Net, some};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, any_of, required, value};
+use crate::table::{Command, Run, any_of, required, value};
 use crate::{time, tools};
 use protocol::body::MessageQueue;
 use protocol::body::broker::OffsetWrapper;
@@ -28,7 +28,7 @@ pub(super) const COMMANDS: &[Command] = &[
             any_of('c', "clusterName", "the cluster, masters and slaves"),
         ],
         asks: None,
-        run: |job, out| Box::pin(status(job, out)),
+        run: Run::Online(|job, out| Box::pin(status(job, out))),
     },
     Command {
         name: "getBrokerConfig",
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
             any_of('c', "clusterName", "the cluster, masters and slaves"),
         ],
         asks: None,
-        run: |job, out| Box::pin(config(job, out)),
+        run: Run::Online(|job, out| Box::pin(config(job, out))),
     },
     Command {
         name: "updateBrokerConfig",
@@ -52,7 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('v', "value", "its value"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update_config(job, out)),
+        run: Run::Online(|job, out| Box::pin(update_config(job, out))),
     },
     Command {
         name: "brokerConsumeStats",
@@ -69,7 +69,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('o', "order", "true: only ordered topics"),
         ],
         asks: None,
-        run: |job, out| Box::pin(consume_stats(job, out)),
+        run: Run::Online(|job, out| Box::pin(consume_stats(job, out))),
     },
     Command {
         name: "cleanExpiredCQ",
@@ -80,7 +80,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "cluster", "the cluster"),
         ],
         asks: None,
-        run: |job, out| Box::pin(clean(job, out, request::CLEAN_EXPIRED_CONSUMEQUEUE)),
+        run: Run::Online(|job, out| Box::pin(clean(job, out, request::CLEAN_EXPIRED_CONSUMEQUEUE))),
     },
     Command {
         name: "cleanUnusedTopic",
@@ -91,7 +91,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "cluster", "the cluster"),
         ],
         asks: None,
-        run: |job, out| Box::pin(clean(job, out, request::CLEAN_UNUSED_TOPIC)),
+        run: Run::Online(|job, out| Box::pin(clean(job, out, request::CLEAN_UNUSED_TOPIC))),
     },
     Command {
         name: "deleteExpiredCommitLog",
@@ -102,7 +102,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "cluster", "the cluster"),
         ],
         asks: None,
-        run: |job, out| Box::pin(clean(job, out, request::DELETE_EXPIRED_COMMITLOG)),
+        run: Run::Online(|job, out| Box::pin(clean(job, out, request::DELETE_EXPIRED_COMMITLOG))),
     },
 ];
 

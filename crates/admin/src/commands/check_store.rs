@@ -1,9 +1,9 @@
 //! `mqadmin checkStore`: looks through a store directory that no broker has open, and changes nothing.
 
 use crate::failure::Failure;
-use crate::job::Job;
 use crate::output::Out;
-use crate::table::{Command, flag, required, value};
+use crate::parse::Given;
+use crate::table::{Command, Run, flag, required, value};
 use disk::{Disk, MmapDisk};
 use message::record::View;
 use serde_json::json;
@@ -26,16 +26,16 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         flag('-', "dump", "prints a line for every record").long_only(),
     ],
     asks: None,
-    run: |job, out| Box::pin(async { run(job, out) }),
+    run: Run::Offline(run),
 }];
 
-fn run(job: &Job, out: &mut Out) -> Result<(), Failure> {
-    let root = PathBuf::from(job.given.required("directory"));
-    let logs = match job.given.text("commitlog") {
+fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
+    let root = PathBuf::from(given.required("directory"));
+    let logs = match given.text("commitlog") {
         Some(dirs) => dirs.split(',').map(PathBuf::from).collect(),
         None => vec![root.join("commitlog")],
     };
-    let dump = job.given.has("dump");
+    let dump = given.has("dump");
     let summary = look(&root, &logs, |view| {
         if dump {
             out.either(&format!("{}\n", line(view)), json!({"record": line(view)}));

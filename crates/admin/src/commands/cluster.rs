@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::Net;
 use crate::output::{Cell, Out, Table, complain, fixed};
-use crate::table::{Command, flag, value};
+use crate::table::{Command, Run, flag, value};
 use crate::time;
 use client::Message;
 use protocol::body::KvTable;
@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "clusterName", "this cluster alone"),
         ],
         asks: None,
-        run: |job, out| Box::pin(list(job, out)),
+        run: Run::Online(|job, out| Box::pin(list(job, out))),
     },
     Command {
         name: "clusterRT",
@@ -46,7 +46,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('i', "interval", "seconds between rounds [default: 10]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(round_trips(job, out)),
+        run: Run::Online(|job, out| Box::pin(round_trips(job, out))),
     },
 ];
 

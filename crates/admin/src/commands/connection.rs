@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use message::name::retry_topic;
 use protocol::body::broker::{ClientConnection, ConsumerConnection, ProducerConnection};
 use protocol::body::operator::ProducerTable;
@@ -23,7 +23,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('t', "topic", "a topic that it sends to"),
         ],
         asks: None,
-        run: |job, out| Box::pin(producers(job, out)),
+        run: Run::Online(|job, out| Box::pin(producers(job, out))),
     },
     Command {
         name: "consumerConnection",
@@ -34,7 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('b', "brokerAddr", "the broker that is asked"),
         ],
         asks: None,
-        run: |job, out| Box::pin(consumers(job, out)),
+        run: Run::Online(|job, out| Box::pin(consumers(job, out))),
     },
     Command {
         name: "producer",
@@ -42,7 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "lists all producers that are connected to a broker",
         options: &[required('b', "broker", "the broker")],
         asks: None,
-        run: |job, out| Box::pin(all_producers(job, out)),
+        run: Run::Online(|job, out| Box::pin(all_producers(job, out))),
     },
 ];
 

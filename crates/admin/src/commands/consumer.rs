@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Cell, Out, Table, complain};
-use crate::table::{Command, flag, required, value};
+use crate::table::{Command, Run, flag, required, value};
 use crate::time;
 use message::name::{RETRY_PREFIX, retry_topic};
 use protocol::body::broker::{ClientConnection, ConsumeType, ConsumerConnection, OffsetWrapper};
@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('s', "showClientIP", "true: with the member that has each queue"),
         ],
         asks: None,
-        run: |job, out| Box::pin(progress(job, out)),
+        run: Run::Online(|job, out| Box::pin(progress(job, out))),
     },
     Command {
         name: "consumerStatus",
@@ -44,7 +44,7 @@ pub(super) const COMMANDS: &[Command] = &[
             flag('s', "jstack", "with what each member's threads do"),
         ],
         asks: None,
-        run: |job, out| Box::pin(status(job, out)),
+        run: Run::Online(|job, out| Box::pin(status(job, out))),
     },
 ];
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Out;
-use crate::table::{Command, required};
+use crate::table::{Command, Run, required};
 use protocol::body::auth::Explanation;
 use protocol::code::{request, response};
 use protocol::header::auth::ExplainAclRequestHeader;
@@ -29,7 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         ),
     ],
     asks: None,
-    run: |job, out| Box::pin(run(job, out)),
+    run: Run::Online(|job, out| Box::pin(run(job, out))),
 }];
 
 async fn run(job: &Job, out: &mut Out) -> Result<(), Failure> {

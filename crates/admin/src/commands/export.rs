@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{MASTER, Net};
 use crate::output::{Out, pretty};
-use crate::table::{Command, any_of, flag, required, value};
+use crate::table::{Command, Run, any_of, flag, required, value};
 use crate::time;
 use message::name::{HALF_TOPIC, SCHEDULE_TOPIC, is_dlq_topic, is_retry_topic, is_system_group};
 use protocol::body::broker::SubscriptionGroupTable;
@@ -45,7 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
             flag('s', "specialTopic", "with retry and dead letter topics"),
         ],
         asks: None,
-        run: |job, out| Box::pin(metadata(job, out)),
+        run: Run::Online(|job, out| Box::pin(metadata(job, out))),
     },
     Command {
         name: "exportConfigs",
@@ -60,7 +60,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(configs(job, out)),
+        run: Run::Online(|job, out| Box::pin(configs(job, out))),
     },
     Command {
         name: "exportMetrics",
@@ -75,7 +75,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(metrics(job, out)),
+        run: Run::Online(|job, out| Box::pin(metrics(job, out))),
     },
 ];
 
@@ -107,13 +107,29 @@ async fn topics_of(net: &Net, address: &str, special: bool) -> Result<TopicConfi
     Ok(table)
 }
 
+/// Groups that every broker has, besides those whose names begin with `CID_RMQ_SYS_`.
+const SYSTEM_GROUPS: [&str; 12] = [
+    "DEFAULT_CONSUMER",
+    "DEFAULT_PRODUCER",
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "__MONITOR_CONSUMER",
+    "CLIENT_INNER_PRODUCER",
+    "SELF_TEST_P_GROUP",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+    "CID_ONSAPI_PULL",
+];
+
 /// A broker's groups but those of the system.
 async fn groups_of(net: &Net, address: &str) -> Result<SubscriptionGroupTable, Failure> {
     let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
     let mut table: SubscriptionGroupTable = net.read(address, code, &NoHeader).await?;
     table
         .subscription_group_table
-        .retain(|group, _| !is_system_group(group));
+        .retain(|group, _| !is_system_group(group) && !SYSTEM_GROUPS.contains(&group.as_str()));
     Ok(table)
 }
 

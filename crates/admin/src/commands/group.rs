@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net, some};
 use crate::output::Out;
-use crate::table::{Command, any_of, required, value};
+use crate::table::{Command, Run, any_of, required, value};
 use message::name::{dlq_topic, retry_topic};
 use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::code::request;
@@ -53,7 +53,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(update(job, out)),
+        run: Run::Online(|job, out| Box::pin(update(job, out))),
     },
     Command {
         name: "deleteSubGroup",
@@ -66,7 +66,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('r', "removeOffset", "true: its offsets go, too"),
         ],
         asks: Some("Delete consumer group {groupName} from {brokerAddr}{clusterName}?"),
-        run: |job, out| Box::pin(delete(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete(job, out))),
     },
     Command {
         name: "getConsumerConfig",
@@ -74,7 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows what every broker knows of a consumer group",
         options: &[required('g', "groupName", "the group")],
         asks: None,
-        run: |job, out| Box::pin(config(job, out)),
+        run: Run::Online(|job, out| Box::pin(config(job, out))),
     },
 ];
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::{Cell, Out, Table, fixed};
-use crate::table::{Command, any_of, value};
+use crate::table::{Command, Run, any_of, value};
 use crate::time;
 use protocol::code::request;
 use protocol::header::NoHeader;
@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         value('i', "interval", "again each so many seconds, until it is stopped"),
     ],
     asks: None,
-    run: |job, out| Box::pin(status(job, out)),
+    run: Run::Online(|job, out| Box::pin(status(job, out))),
 }];
 
 /// Answer to GET_BROKER_HA_STATUS (907).

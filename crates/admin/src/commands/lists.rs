@@ -5,7 +5,7 @@ use crate::job::Job;
 use crate::net::{Net, some};
 use crate::output::Out;
 use crate::parse::bad_value;
-use crate::table::{Command, one_of, required};
+use crate::table::{Command, Run, one_of, required};
 use protocol::body::TopicConfig;
 use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::code::request;
@@ -30,7 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(topics(job, out)),
+        run: Run::Online(|job, out| Box::pin(topics(job, out))),
     },
     Command {
         name: "updateSubGroupList",
@@ -46,7 +46,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(groups(job, out)),
+        run: Run::Online(|job, out| Box::pin(groups(job, out))),
     },
 ];
 

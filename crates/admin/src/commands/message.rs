@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Out, Table};
-use crate::table::{Command, flag, required, value};
+use crate::table::{Command, Run, flag, required, value};
 use crate::time;
 use client::{Message, PullStatus, Received};
 use message::id::OffsetMessageId;
@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('t', "topic", "of no effect, for 5.x's command line"),
         ],
         asks: None,
-        run: |job, out| Box::pin(by_id(job, out)),
+        run: Run::Online(|job, out| Box::pin(by_id(job, out))),
     },
     Command {
         name: "queryMsgByKey",
@@ -56,7 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('m', "maxNum", "of each broker so many at most [default: 64]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(by_key(job, out)),
+        run: Run::Online(|job, out| Box::pin(by_key(job, out))),
     },
     Command {
         name: "queryMsgByUniqueKey",
@@ -78,7 +78,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(by_unique_key(job, out)),
+        run: Run::Online(|job, out| Box::pin(by_unique_key(job, out))),
     },
     Command {
         name: "queryMsgByOffset",
@@ -91,7 +91,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('o', "offset", "the offset"),
         ],
         asks: None,
-        run: |job, out| Box::pin(by_offset(job, out)),
+        run: Run::Online(|job, out| Box::pin(by_offset(job, out))),
     },
 ];
 

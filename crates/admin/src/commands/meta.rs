@@ -2,9 +2,9 @@
 
 use crate::failure::Failure;
 use crate::help;
-use crate::job::Job;
 use crate::output::Out;
-use crate::table::{Command, required};
+use crate::parse::Given;
+use crate::table::{Command, Run, required};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -13,7 +13,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "prints what a shell needs to complete command lines",
         options: &[required('s', "shell", "bash, zsh, fish or elvish")],
         asks: None,
-        run: |job, out| Box::pin(async { completion(job, out) }),
+        run: Run::Offline(completion),
     },
     Command {
         name: "manual",
@@ -21,17 +21,17 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "prints the manual page, for man -l",
         options: &[],
         asks: None,
-        run: |_, out| Box::pin(async { manual(out) }),
+        run: Run::Offline(manual),
     },
 ];
 
-fn completion(job: &Job, out: &mut Out) -> Result<(), Failure> {
-    let text = help::completion(job.given.required("shell"))?;
+fn completion(given: &Given, out: &mut Out) -> Result<(), Failure> {
+    let text = help::completion(given.required("shell"))?;
     out.text(&text);
     Ok(())
 }
 
-fn manual(out: &mut Out) -> Result<(), Failure> {
+fn manual(_given: &Given, out: &mut Out) -> Result<(), Failure> {
     out.text(&help::manual());
     Ok(())
 }

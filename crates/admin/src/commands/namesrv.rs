@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{Net, read_header, some};
 use crate::output::Out;
-use crate::table::{Command, required};
+use crate::table::{Command, Run, required};
 use crate::tools;
 use protocol::code::request;
 use protocol::header::NoHeader;
@@ -22,7 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows the settings of every name server",
         options: &[],
         asks: None,
-        run: |job, out| Box::pin(config(job, out)),
+        run: Run::Online(|job, out| Box::pin(config(job, out))),
     },
     Command {
         name: "updateNamesrvConfig",
@@ -33,7 +33,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('v', "value", "its value"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update_config(job, out)),
+        run: Run::Online(|job, out| Box::pin(update_config(job, out))),
     },
     Command {
         name: "updateKvConfig",
@@ -45,7 +45,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('v', "value", "the value"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update_kv(job, out)),
+        run: Run::Online(|job, out| Box::pin(update_kv(job, out))),
     },
     Command {
         name: "deleteKvConfig",
@@ -56,7 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('k', "key", "its key"),
         ],
         asks: Some("Delete {key} of {namespace} from every name server?"),
-        run: |job, out| Box::pin(delete_kv(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete_kv(job, out))),
     },
     Command {
         name: "wipeWritePerm",
@@ -64,7 +64,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "takes the permission to write from a broker's topics, on every name server",
         options: &[required('b', "brokerName", "the broker's name")],
         asks: None,
-        run: |job, out| Box::pin(write_perm(job, out, false)),
+        run: Run::Online(|job, out| Box::pin(write_perm(job, out, false))),
     },
     Command {
         name: "addWritePerm",
@@ -72,7 +72,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "gives it back",
         options: &[required('b', "brokerName", "the broker's name")],
         asks: None,
-        run: |job, out| Box::pin(write_perm(job, out, true)),
+        run: Run::Online(|job, out| Box::pin(write_perm(job, out, true))),
     },
 ];
 

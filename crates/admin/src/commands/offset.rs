@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net, read_header};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use crate::time;
 use protocol::body::MessageQueue;
 use protocol::body::broker::OffsetWrapper;
@@ -36,7 +36,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('f', "force", "whether also forward [default: true]"),
         ],
         asks: Some("Reset the offsets of group {group} in topic {topic} to {timestamp}?"),
-        run: |job, out| Box::pin(reset(job, out)),
+        run: Run::Online(|job, out| Box::pin(reset(job, out))),
     },
     Command {
         name: "skipAccumulatedMessage",
@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('f', "force", "whether also forward [default: true]"),
         ],
         asks: Some("Skip what group {group} has not consumed of topic {topic}?"),
-        run: |job, out| Box::pin(skip(job, out)),
+        run: Run::Online(|job, out| Box::pin(skip(job, out))),
     },
     Command {
         name: "cloneGroupOffset",
@@ -61,7 +61,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('o', "offline", "of no effect, as in Java's tool"),
         ],
         asks: None,
-        run: |job, out| Box::pin(clone(job, out)),
+        run: Run::Online(|job, out| Box::pin(clone(job, out))),
     },
 ];
 

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Out;
 use crate::parse::bad_value;
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use crate::time;
 use client::{PullConsumer, PullResult, PullStatus};
 use encoding_rs::{Encoding, UTF_8};
@@ -35,7 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('d', "printBody", "whether bodies are printed [default: true]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(print_topic(job, out)),
+        run: Run::Online(|job, out| Box::pin(print_topic(job, out))),
     },
     Command {
         name: "printMsgByQueue",
@@ -62,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
         ],
         asks: None,
-        run: |job, out| Box::pin(print_queue(job, out)),
+        run: Run::Online(|job, out| Box::pin(print_queue(job, out))),
     },
     Command {
         name: "consumeMessage",
@@ -83,7 +83,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "MessageNumber", "how many [default: 128]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(consume(job, out)),
+        run: Run::Online(|job, out| Box::pin(consume(job, out))),
     },
 ];
 

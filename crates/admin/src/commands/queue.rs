@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net;
 use crate::output::{Out, pretty};
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use protocol::body::operator::{ConsumeQueueContent, ConsumeQueueUnit};
 use protocol::code::request;
 use protocol::header::broker::QueryConsumeQueueRequestHeader;
@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         ),
     ],
     asks: None,
-    run: |job, out| Box::pin(query(job, out)),
+    run: Run::Online(|job, out| Box::pin(query(job, out))),
 }];
 
 async fn query(job: &Job, out: &mut Out) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::MASTER;
 use crate::output::{Cell, Out, Table, complain, fixed};
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use crate::time;
 use client::{Message, Producer, SendResult};
 use protocol::body::MessageQueue;
@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('m', "msgTraceEnable", "true: leaves a trace"),
         ],
         asks: None,
-        run: |job, out| Box::pin(send(job, out)),
+        run: Run::Online(|job, out| Box::pin(send(job, out))),
     },
     Command {
         name: "sendMsgStatus",
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('c', "count", "how many [default: 50]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(send_status(job, out)),
+        run: Run::Online(|job, out| Box::pin(send_status(job, out))),
     },
     Command {
         name: "checkMsgSendRT",
@@ -51,7 +51,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('s', "size", "bytes a message [default: 128]"),
         ],
         asks: None,
-        run: |job, out| Box::pin(check_round_trip(job, out)),
+        run: Run::Online(|job, out| Box::pin(check_round_trip(job, out))),
     },
 ];
 

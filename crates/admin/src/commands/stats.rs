@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, flag, value};
+use crate::table::{Command, Run, flag, value};
 use message::name::{is_dlq_topic, is_retry_topic};
 use protocol::body::TopicList;
 use protocol::body::operator::BrokerStatsData;
@@ -23,7 +23,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         value('t', "topic", "this topic alone"),
     ],
     asks: None,
-    run: |job, out| Box::pin(all(job, out)),
+    run: Run::Online(|job, out| Box::pin(all(job, out))),
 }];
 
 const STATS: Table = Table {

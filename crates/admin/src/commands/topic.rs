@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, MASTER, Net, some};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, any_of, flag, one_of, required, value};
+use crate::table::{Command, Run, any_of, flag, one_of, required, value};
 use crate::{time, tools};
 use message::name::{is_dlq_topic, is_retry_topic};
 use protocol::body::broker::{GroupList, TopicOffset};
@@ -41,7 +41,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('a', "attributes", "changes of attributes, 5.x: +name=value,-name"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update(job, out)),
+        run: Run::Online(|job, out| Box::pin(update(job, out))),
     },
     Command {
         name: "deleteTopic",
@@ -52,7 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('c', "clusterName", "the cluster that loses it"),
         ],
         asks: Some("Delete topic {topic} and its messages from cluster {clusterName}?"),
-        run: |job, out| Box::pin(delete(job, out)),
+        run: Run::Online(|job, out| Box::pin(delete(job, out))),
     },
     Command {
         name: "updateTopicPerm",
@@ -65,7 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('p', "perm", "permission: 2 write, 4 read, 6 both"),
         ],
         asks: None,
-        run: |job, out| Box::pin(update_perm(job, out)),
+        run: Run::Online(|job, out| Box::pin(update_perm(job, out))),
     },
     Command {
         name: "topicRoute",
@@ -76,7 +76,7 @@ pub(super) const COMMANDS: &[Command] = &[
             flag('l', "list", "as a table"),
         ],
         asks: None,
-        run: |job, out| Box::pin(route(job, out)),
+        run: Run::Online(|job, out| Box::pin(route(job, out))),
     },
     Command {
         name: "topicStatus",
@@ -84,7 +84,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows the offsets of a topic's queues",
         options: &[required('t', "topic", "the topic")],
         asks: None,
-        run: |job, out| Box::pin(status(job, out)),
+        run: Run::Online(|job, out| Box::pin(status(job, out))),
     },
     Command {
         name: "topicClusterList",
@@ -92,7 +92,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "shows which cluster has a topic",
         options: &[required('t', "topic", "the topic")],
         asks: None,
-        run: |job, out| Box::pin(cluster_list(job, out)),
+        run: Run::Online(|job, out| Box::pin(cluster_list(job, out))),
     },
     Command {
         name: "topicList",
@@ -104,7 +104,7 @@ pub(super) const COMMANDS: &[Command] = &[
             "with their clusters and consumer groups",
         )],
         asks: None,
-        run: |job, out| Box::pin(list(job, out)),
+        run: Run::Online(|job, out| Box::pin(list(job, out))),
     },
     Command {
         name: "updateOrderConf",
@@ -116,7 +116,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('m', "method", "put, get or delete"),
         ],
         asks: None,
-        run: |job, out| Box::pin(order_conf(job, out)),
+        run: Run::Online(|job, out| Box::pin(order_conf(job, out))),
     },
     Command {
         name: "allocateMQ",
@@ -127,7 +127,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('i', "ipList", "the consumers, separated by commas"),
         ],
         asks: None,
-        run: |job, out| Box::pin(allocate(job, out)),
+        run: Run::Online(|job, out| Box::pin(allocate(job, out))),
     },
 ];
 

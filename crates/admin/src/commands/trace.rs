@@ -11,7 +11,7 @@ use super::message::with_key;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::{Out, Table};
-use crate::table::{Command, required, value};
+use crate::table::{Command, Run, required, value};
 use crate::time;
 use client::{Message, SendResult};
 
@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         ),
     ],
     asks: None,
-    run: |job, out| Box::pin(query(job, out)),
+    run: Run::Online(|job, out| Box::pin(query(job, out))),
 }];
 
 /// One thing that happened to a message.
