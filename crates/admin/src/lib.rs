@@ -23,5 +23,4 @@ mod quickstart;
 mod table;
 mod time;
 mod tls;
-mod tools;
 mod turns;

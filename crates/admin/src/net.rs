@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::{credentials, tls};
+use bytes::Bytes;
 use client::{ClientTls, Credentials, Producer, ProducerSettings, PullConsumer};
 use protocol::body::KvTable;
 use protocol::body::namesrv::{BrokerData, ClusterInfo, TopicRouteData};
@@ -262,6 +263,55 @@ impl Net {
             async move { net.read(&address, code, &*header).await }
         };
         some(out, self.each(addresses, work).await)
+    }
+
+    /// Tells every one of these servers the same, and gives those that have done it. The others are named.
+    ///
+    /// # Errors
+    /// Nobody has done it: why the first has not.
+    pub(crate) async fn tell<H>(
+        &self,
+        out: &mut Out,
+        addresses: Vec<String>,
+        code: i32,
+        header: H,
+        body: Bytes,
+    ) -> Result<Vec<String>, Failure>
+    where
+        H: EncodeHeader + Send + Sync + 'static,
+    {
+        let done = some(out, self.told(addresses, code, header, body).await)?;
+        Ok(done.into_iter().map(|(address, ())| address).collect())
+    }
+
+    /// Tells every name server the same: each keeps its own tables.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub(crate) async fn tell_namesrvs<H>(&self, code: i32, header: H, body: Bytes) -> Result<(), Failure>
+    where
+        H: EncodeHeader + Send + Sync + 'static,
+    {
+        let told = self.told(self.namesrvs()?, code, header, body).await;
+        told.into_iter().try_for_each(|(_, result)| result)
+    }
+
+    async fn told<H>(
+        &self,
+        addresses: Vec<String>,
+        code: i32,
+        header: H,
+        body: Bytes,
+    ) -> Vec<(String, Result<(), Failure>)>
+    where
+        H: EncodeHeader + Send + Sync + 'static,
+    {
+        let header = Arc::new(header);
+        let work = |net: Net, address: String| {
+            let (header, body) = (Arc::clone(&header), Body::Bytes(body.clone()));
+            async move { net.ask(&address, code, &*header, body).await.map(|_| ()) }
+        };
+        self.each(addresses, work).await
     }
 
     /// What a broker tells of itself.

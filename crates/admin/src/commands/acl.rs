@@ -7,6 +7,7 @@ use crate::output::{Cell, Out, Table};
 use crate::parse::bad_value;
 use crate::table::{Command, Run, one_of, required, value};
 use crate::time;
+use bytes::Bytes;
 use protocol::body::DataVersion;
 use protocol::code::request;
 use protocol::header::NoHeader;
@@ -101,34 +102,28 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
         "topicPerms",
         "groupPerms",
     ];
-    let values = names.map(own);
-    let work = |net: Net, address: String| {
-        let [
-            access_key,
-            secret_key,
-            white,
-            topic_perm,
-            group_perm,
-            topics,
-            groups,
-        ] = values.clone().map(|value| value.map(Into::into));
-        async move {
-            let header = UpdateAclConfigRequestHeader {
-                access_key,
-                secret_key,
-                white_remote_address: white,
-                admin: Some(admin.unwrap_or_default()),
-                default_topic_perm: topic_perm,
-                default_group_perm: group_perm,
-                topic_perms: topics,
-                group_perms: groups,
-            };
-            let code = request::UPDATE_AND_CREATE_ACL_CONFIG;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
+    let [
+        access_key,
+        secret_key,
+        white,
+        topic_perm,
+        group_perm,
+        topics,
+        groups,
+    ] = names.map(|name| own(name).map(Into::into));
+    let header = UpdateAclConfigRequestHeader {
+        access_key,
+        secret_key,
+        white_remote_address: white,
+        admin: Some(admin.unwrap_or_default()),
+        default_topic_perm: topic_perm,
+        default_group_perm: group_perm,
+        topic_perms: topics,
+        group_perms: groups,
     };
     let key = given.required("accessKey");
-    for (address, ()) in some(out, job.net.each(job.brokers().await?, work).await)? {
+    let (brokers, code) = (job.brokers().await?, request::UPDATE_AND_CREATE_ACL_CONFIG);
+    for address in job.net.tell(out, brokers, code, header, Bytes::new()).await? {
         out.either(
             &format!("create or update plain access config to {address} success.\n"),
             json!({"brokerAddr": address, "accessKey": key}),
@@ -141,17 +136,11 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
 
 async fn delete(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let key = job.given.required("accessKey");
-    let work = |net: Net, address: String| {
-        let key = key.to_owned();
-        async move {
-            let header = DeleteAclConfigRequestHeader {
-                access_key: Some(key.into()),
-            };
-            let code = request::DELETE_ACL_CONFIG;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
+    let header = DeleteAclConfigRequestHeader {
+        access_key: Some(key.to_owned().into()),
     };
-    for (address, ()) in some(out, job.net.each(job.brokers().await?, work).await)? {
+    let (brokers, code) = (job.brokers().await?, request::DELETE_ACL_CONFIG);
+    for address in job.net.tell(out, brokers, code, header, Bytes::new()).await? {
         out.either(
             &format!("delete plain access config account from {address} success.\n"),
             json!({"brokerAddr": address, "accessKey": key}),
@@ -168,18 +157,12 @@ async fn white_addresses(job: &Job, out: &mut Out) -> Result<(), Failure> {
         return Err(bad_value(long, addresses, "one pattern at least"));
     }
     let file = job.given.text("aclFileFullPath").map(str::to_owned);
-    let work = |net: Net, address: String| {
-        let (addresses, file) = (addresses.to_owned(), file.clone());
-        async move {
-            let header = UpdateGlobalWhiteAddrsRequestHeader {
-                global_white_addrs: Some(addresses.into()),
-                acl_file_full_path: file.map(Into::into),
-            };
-            let code = request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
+    let header = UpdateGlobalWhiteAddrsRequestHeader {
+        global_white_addrs: Some(addresses.to_owned().into()),
+        acl_file_full_path: file.map(Into::into),
     };
-    for (address, ()) in some(out, job.net.each(job.brokers().await?, work).await)? {
+    let (brokers, code) = (job.brokers().await?, request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG);
+    for address in job.net.tell(out, brokers, code, header, Bytes::new()).await? {
         out.either(
             &format!("update global white remote addresses to {address} success.\n"),
             json!({"brokerAddr": address, "globalWhiteRemoteAddresses": addresses}),

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::{Net, read_body, some};
+use crate::net::{Net, read_body};
 use crate::output::{Cell, Out, Table};
 use crate::table::{Command, Opt, Run, one_of, required, value};
 use protocol::EncodeHeader;
@@ -172,19 +172,16 @@ async fn tell<H, B>(
     out: &mut Out,
     code: i32,
     done: &str,
-    header: impl Fn() -> H,
+    header: H,
     body: Option<&B>,
 ) -> Result<(), Failure>
 where
     H: EncodeHeader + Send + Sync + 'static,
     B: Serialize,
 {
-    let body = body.map(protocol::body::write);
-    let work = |net: Net, address: String| {
-        let (header, body) = (header(), body.clone().map_or(Body::Empty, Body::Bytes));
-        async move { net.ask(&address, code, &header, body).await.map(|_| ()) }
-    };
-    for (address, ()) in some(out, job.net.each(job.brokers().await?, work).await)? {
+    let body = body.map(protocol::body::write).unwrap_or_default();
+    let brokers = job.brokers().await?;
+    for address in job.net.tell(out, brokers, code, header, body).await? {
         out.either(
             &format!("{done} to {address} success.\n"),
             json!({"brokerAddr": address, "done": done}),
@@ -236,13 +233,13 @@ async fn put_user(job: &Job, out: &mut Out, code: i32, done: &str) -> Result<(),
         user_status: text("userStatus"),
     };
     let name = job.given.required("username");
-    tell(job, out, code, done, || user_header(name), Some(&user)).await
+    tell(job, out, code, done, user_header(name), Some(&user)).await
 }
 
 async fn delete_user(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let name = job.given.required("username");
     let code = request::AUTH_DELETE_USER;
-    tell(job, out, code, "delete user", || user_header(name), None::<&()>).await
+    tell(job, out, code, "delete user", user_header(name), None::<&()>).await
 }
 
 const USERS: Table = Table {
@@ -364,13 +361,13 @@ async fn put_acl(job: &Job, out: &mut Out, code: i32, verb: &str) -> Result<(), 
         }],
     };
     let done = format!("{verb} acl");
-    tell(job, out, code, &done, || acl_header(subject, None), Some(&acl)).await
+    tell(job, out, code, &done, acl_header(subject, None), Some(&acl)).await
 }
 
 async fn delete_acl(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let (subject, resource) = (job.given.required("subject"), job.given.text("resources"));
     let code = request::AUTH_DELETE_ACL;
-    let header = || acl_header(subject, resource);
+    let header = acl_header(subject, resource);
     tell(job, out, code, "delete acl", header, None::<&()>).await
 }
 

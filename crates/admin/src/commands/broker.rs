@@ -6,7 +6,8 @@ use crate::job::Job;
 use crate::net::{MASTER, Net, some};
 use crate::output::{Cell, Out, Table};
 use crate::table::{Command, Run, any_of, required, value};
-use crate::{time, tools};
+use crate::time;
+use bytes::Bytes;
 use protocol::body::MessageQueue;
 use protocol::body::broker::OffsetWrapper;
 use protocol::body::operator::ConsumeStatsList;
@@ -146,6 +147,19 @@ pub(super) fn as_object(settings: &[(String, String)]) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
+/// One `key=value` line of a settings request.
+///
+/// # Errors
+/// A line break would be a second setting.
+pub(super) fn setting(key: &str, value: &str) -> Result<Bytes, Failure> {
+    if key.contains(['\n', '\r', '=']) || value.contains(['\n', '\r']) {
+        return Err(Failure::wrong(
+            "neither key nor value may have a line break, nor the key a `=`",
+        ));
+    }
+    Ok(format!("{key}={value}\n").into())
+}
+
 /// As both servers' settings are shown.
 pub(super) fn show_settings(out: &mut Out, settings: &[(String, String)]) {
     for (key, value) in settings {
@@ -186,16 +200,10 @@ async fn config(job: &Job, out: &mut Out) -> Result<(), Failure> {
 
 async fn update_config(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let (key, value) = (job.given.required("key"), job.given.required("value"));
-    let body = bytes::Bytes::from(tools::setting(key, value)?);
+    let body = setting(key, value)?;
     let masters = job.masters().await?;
-    let work = |net: Net, address: String| {
-        let body = Body::Bytes(body.clone());
-        async move {
-            let code = request::UPDATE_BROKER_CONFIG;
-            net.ask(&address, code, &NoHeader, body).await.map(|_| ())
-        }
-    };
-    for (address, ()) in some(out, job.net.each(masters, work).await)? {
+    let code = request::UPDATE_BROKER_CONFIG;
+    for address in job.net.tell(out, masters, code, NoHeader, body).await? {
         out.either(
             &format!("update broker config success, {address}\n"),
             json!({"brokerAddr": address, "key": key, "value": value}),
@@ -279,8 +287,8 @@ async fn clean(job: &Job, out: &mut Out, code: i32) -> Result<(), Failure> {
         }
     };
     let all = masters.len();
-    let done = some(out, tools::command_each(&job.net, masters, code).await)?;
-    for (address, ()) in &done {
+    let done = job.net.tell(out, masters, code, NoHeader, Bytes::new()).await?;
+    for address in &done {
         out.json(&json!({"brokerAddr": address, "result": "success"}));
     }
     match done.len() {

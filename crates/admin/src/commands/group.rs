@@ -3,15 +3,15 @@
 use super::topic::delete_topic;
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::{self, Net, some};
+use crate::net;
 use crate::output::Out;
 use crate::table::{Command, Run, any_of, required, value};
+use bytes::Bytes;
 use message::name::{dlq_topic, retry_topic};
 use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::broker::DeleteSubscriptionGroupRequestHeader;
-use remoting::Body;
 use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -93,15 +93,9 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
         ..SubscriptionGroupConfig::default()
     };
     let body = protocol::body::write(&group);
-    let work = |net: Net, address: String| {
-        let body = Body::Bytes(body.clone());
-        async move {
-            let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
-            net.ask(&address, code, &NoHeader, body).await.map(|_| ())
-        }
-    };
     let masters = job.masters().await?;
-    for (address, ()) in some(out, job.net.each(masters, work).await)? {
+    let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    for address in job.net.tell(out, masters, code, NoHeader, body).await? {
         out.either(
             &format!("create subscription group to {address} success.\n"),
             json!({"brokerAddr": address, "group": &group}),
@@ -145,18 +139,11 @@ async fn delete(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let group = job.given.required("groupName");
     let remove = job.given.switch("removeOffset")?.unwrap_or_default();
     let masters = job.masters().await?;
-    let work = |net: Net, address: String| {
-        let group = group.to_owned();
-        async move {
-            let header = DeleteSubscriptionGroupRequestHeader {
-                group_name: group.into(),
-                // Either spelling, for brokers of 4.9 and of 5.x.
-                clean_offset: Some(remove),
-                remove_offset: Some(remove),
-            };
-            let code = request::DELETE_SUBSCRIPTIONGROUP;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
+    let header = DeleteSubscriptionGroupRequestHeader {
+        group_name: group.to_owned().into(),
+        // Either spelling, for brokers of 4.9 and of 5.x.
+        clean_offset: Some(remove),
+        remove_offset: Some(remove),
     };
     let cluster = job
         .given
@@ -165,7 +152,8 @@ async fn delete(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let within = cluster
         .map(|cluster| format!(" in cluster [{cluster}]"))
         .unwrap_or_default();
-    for (address, ()) in some(out, job.net.each(masters, work).await)? {
+    let code = request::DELETE_SUBSCRIPTIONGROUP;
+    for address in job.net.tell(out, masters, code, header, Bytes::new()).await? {
         out.either(
             &format!("delete subscription group [{group}] from broker [{address}]{within} success.\n"),
             json!({"brokerAddr": address, "groupName": group}),

@@ -2,7 +2,6 @@
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::{Net, some};
 use crate::output::Out;
 use crate::parse::bad_value;
 use crate::table::{Command, Run, one_of, required};
@@ -10,7 +9,6 @@ use protocol::body::TopicConfig;
 use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::code::request;
 use protocol::header::NoHeader;
-use remoting::Body;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -101,11 +99,8 @@ async fn groups(job: &Job, out: &mut Out) -> Result<(), Failure> {
 
 async fn put(job: &Job, out: &mut Out, code: i32, body: &impl Serialize, what: &str) -> Result<(), Failure> {
     let body = protocol::body::write(body);
-    let work = |net: Net, address: String| {
-        let body = Body::Bytes(body.clone());
-        async move { net.ask(&address, code, &NoHeader, body).await.map(|_| ()) }
-    };
-    for (address, ()) in some(out, job.net.each(job.masters().await?, work).await)? {
+    let masters = job.masters().await?;
+    for address in job.net.tell(out, masters, code, NoHeader, body).await? {
         out.either(
             &format!("submit batch of {what} to {address} success, please check the result later.\n"),
             json!({"brokerAddr": address}),

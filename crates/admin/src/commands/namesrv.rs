@@ -1,12 +1,12 @@
 //! Name servers: their settings, their KV configuration, and what they say of a broker's permission.
 
-use super::broker::{as_object, settings_in, show_settings};
+use super::broker::{as_object, setting, settings_in, show_settings};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{Net, read_header, some};
 use crate::output::Out;
 use crate::table::{Command, Run, required};
-use crate::tools;
+use bytes::Bytes;
 use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::namesrv::{
@@ -93,8 +93,10 @@ async fn config(job: &Job, out: &mut Out) -> Result<(), Failure> {
 
 async fn update_config(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let (key, value) = (job.given.required("key"), job.given.required("value"));
-    let body = tools::setting(key, value)?;
-    tools::every_namesrv_with(&job.net, request::UPDATE_NAMESRV_CONFIG, NoHeader, body).await?;
+    let body = setting(key, value)?;
+    job.net
+        .tell_namesrvs(request::UPDATE_NAMESRV_CONFIG, NoHeader, body)
+        .await?;
     let given = match job.given.text("namesrvAddr") {
         Some(list) => format!("[{}]", list.split(';').collect::<Vec<_>>().join(", ")),
         None => String::new(),
@@ -113,7 +115,8 @@ async fn update_kv(job: &Job, out: &mut Out) -> Result<(), Failure> {
         key: text("key").into(),
         value: text("value").into(),
     };
-    tools::every_namesrv(&job.net, request::PUT_KV_CONFIG, header).await?;
+    let code = request::PUT_KV_CONFIG;
+    job.net.tell_namesrvs(code, header, Bytes::new()).await?;
     out.either(
         "create or update kv config to namespace success.\n",
         json!({"namespace": text("namespace"), "key": text("key"), "value": text("value")}),
@@ -127,7 +130,8 @@ async fn delete_kv(job: &Job, out: &mut Out) -> Result<(), Failure> {
         namespace: text("namespace").into(),
         key: text("key").into(),
     };
-    tools::every_namesrv(&job.net, request::DELETE_KV_CONFIG, header).await?;
+    let code = request::DELETE_KV_CONFIG;
+    job.net.tell_namesrvs(code, header, Bytes::new()).await?;
     out.either(
         "delete kv config from namespace success.\n",
         json!({"namespace": text("namespace"), "key": text("key")}),

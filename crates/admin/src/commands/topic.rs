@@ -3,10 +3,11 @@
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::{self, MASTER, Net, some};
+use crate::net::{self, MASTER, Net};
 use crate::output::{Cell, Out, Table};
 use crate::table::{Command, Run, any_of, flag, one_of, required, value};
-use crate::{time, tools};
+use crate::time;
+use bytes::Bytes;
 use message::name::{is_dlq_topic, is_retry_topic};
 use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::namesrv::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
@@ -15,7 +16,6 @@ use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::broker::{CreateTopicRequestHeader, TopicRequestHeader};
 use protocol::header::namesrv::{DeleteTopic, KvKey, KvValue, PutKvConfig};
-use remoting::Body;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
     if topic.order && of_one {
         ordered(job, out, &topic, "set broker orderConf.").await?;
     }
-    for (address, ()) in made {
+    for address in made {
         out.either(
             &format!("create topic to {address} success.\n"),
             json!({"brokerAddr": address, "topic": &topic}),
@@ -181,9 +181,9 @@ async fn put_topic(
     addresses: Vec<String>,
     topic: &TopicConfig,
     attributes: Option<String>,
-) -> Result<Vec<(String, ())>, Failure> {
-    let header = move |topic: TopicConfig| CreateTopicRequestHeader {
-        topic: topic.topic_name.into(),
+) -> Result<Vec<String>, Failure> {
+    let header = CreateTopicRequestHeader {
+        topic: topic.topic_name.clone().into(),
         // What Java sends, and no broker reads.
         default_topic: Some("TBW102".into()),
         read_queue_nums: topic.read_queue_nums,
@@ -192,16 +192,10 @@ async fn put_topic(
         topic_filter_type: Some(topic.topic_filter_type.name().into()),
         topic_sys_flag: Some(topic.topic_sys_flag),
         order: Some(topic.order),
-        attributes: attributes.clone().map(Into::into),
+        attributes: attributes.map(Into::into),
     };
-    let work = |net: Net, address: String| {
-        let header = header(topic.clone());
-        async move {
-            let code = request::UPDATE_AND_CREATE_TOPIC;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
-    };
-    some(out, net.each(addresses, work).await)
+    let code = request::UPDATE_AND_CREATE_TOPIC;
+    net.tell(out, addresses, code, header, Bytes::new()).await
 }
 
 /// Tells the name servers which brokers have how many queues of the topic: of one broker beside what they know, of a cluster anew.
@@ -256,7 +250,8 @@ async fn put_order(net: &Net, topic: &str, conf: &str) -> Result<(), Failure> {
         key: topic.into(),
         value: conf.into(),
     };
-    tools::every_namesrv(net, request::PUT_KV_CONFIG, header).await
+    net.tell_namesrvs(request::PUT_KV_CONFIG, header, Bytes::new())
+        .await
 }
 
 /// A topic as Java shows it.
@@ -291,15 +286,11 @@ pub(super) async fn delete_topic(
 ) -> Result<(), Failure> {
     let masters = net.masters(cluster).await?;
     let asked = masters.len();
-    let work = |net: Net, address: String| {
-        let topic = topic.to_owned();
-        async move {
-            let header = TopicRequestHeader { topic: topic.into() };
-            let code = request::DELETE_TOPIC_IN_BROKER;
-            net.ask(&address, code, &header, Body::Empty).await.map(|_| ())
-        }
+    let header = TopicRequestHeader {
+        topic: topic.to_owned().into(),
     };
-    let done = some(out, net.each(masters, work).await)?;
+    let code = request::DELETE_TOPIC_IN_BROKER;
+    let done = net.tell(out, masters, code, header, Bytes::new()).await?;
     if done.len() < asked {
         // The name servers keep it: a route to messages that are still there is no lie.
         return Err(Failure::Some {
@@ -315,7 +306,8 @@ pub(super) async fn delete_topic(
         topic: topic.to_owned().into(),
         cluster_name: Some(cluster.to_owned().into()),
     };
-    tools::every_namesrv(net, request::DELETE_TOPIC_IN_NAMESRV, header).await?;
+    net.tell_namesrvs(request::DELETE_TOPIC_IN_NAMESRV, header, Bytes::new())
+        .await?;
     out.line(&format!("delete topic [{topic}] from NameServer success."));
     Ok(())
 }
@@ -336,7 +328,7 @@ async fn update_perm(job: &Job, out: &mut Out) -> Result<(), Failure> {
     };
     let Some(address) = job.given.text("brokerAddr") else {
         let masters = job.net.masters(job.given.required("clusterName")).await?;
-        for (address, ()) in put_topic(&job.net, out, masters, &topic, None).await? {
+        for address in put_topic(&job.net, out, masters, &topic, None).await? {
             perm_changed(out, first.perm, &topic, &address);
         }
         return Ok(());
@@ -679,7 +671,8 @@ async fn order_conf(job: &Job, out: &mut Out) -> Result<(), Failure> {
                 namespace: ORDER_NAMESPACE.into(),
                 key: topic.to_owned().into(),
             };
-            tools::every_namesrv(&job.net, request::DELETE_KV_CONFIG, header).await?;
+            let code = request::DELETE_KV_CONFIG;
+            job.net.tell_namesrvs(code, header, Bytes::new()).await?;
             (format!("delete orderConf success. topic=[{topic}]"), None)
         }
         other => return Err(crate::parse::bad_value("method", other, "put, get or delete")),
