@@ -138,6 +138,46 @@ async fn a_broker_that_is_away_is_named() {
     servers.stop().await;
 }
 
+/// A name server that is away is passed over where one is enough; what each has to be told ends at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_name_servers() {
+    let servers = canned::Canned::start(0).unwrap();
+    let port = servers.port;
+    tokio::task::spawn_blocking(move || {
+        let run = |line: &str, namesrv: String| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
+            command
+                .args(line.split(' '))
+                .env("NAMESRV_ADDR", namesrv)
+                .env_remove("ROCKETMQ_HOME");
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let one_away = format!("127.0.0.1:1;127.0.0.1:{port}");
+        let (code, said, complaint) = run("topicClusterList -t Stock", one_away.clone());
+        assert_eq!(
+            (code, said.as_str(), complaint.as_str()),
+            (Some(0), "DefaultCluster\n", "")
+        );
+        let (code, said, complaint) = run("updateKvConfig -s S -k k -v v", one_away.clone());
+        assert_eq!((code, said.as_str()), (Some(1), ""));
+        assert!(complaint.contains("127.0.0.1:1: "), "{complaint}");
+        let (code, said, complaint) = run("wipeWritePerm -b broker-a", one_away);
+        assert_eq!(code, Some(1), "{complaint}");
+        assert!(
+            said.contains("127.0.0.1:1] Failed\n") && said.contains(" OK, 13\n"),
+            "{said}"
+        );
+        let both = format!("127.0.0.1:{port};127.0.0.2:{port}");
+        let (code, said, _) = run("addWritePerm -b broker-a", both);
+        assert_eq!((code, said.matches(" OK, 14\n").count()), (Some(0), 2), "{said}");
+    })
+    .await
+    .unwrap();
+    servers.stop().await;
+}
+
 /// Files that Java's exportMetadata, exportConfigs and exportMetrics have written, and the options that they were given.
 const EXPORTS: [(&str, &str); 6] = [
     ("topic", "exportMetadata -b 127.0.0.1:PORT -t"),

@@ -51,6 +51,7 @@ pub(super) const COMMANDS: &[Command] = &[
             any_of('c', "clusterName", "the cluster whose masters change"),
             required('k', "key", "the setting"),
             required('v', "value", "its value"),
+            value('a', "updateAllBroker", "true: with -c slaves, too, 5.x"),
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(update_config(job, out))),
@@ -201,9 +202,12 @@ async fn config(job: &Job, out: &mut Out) -> Result<(), Failure> {
 async fn update_config(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let (key, value) = (job.given.required("key"), job.given.required("value"));
     let body = setting(key, value)?;
-    let masters = job.masters().await?;
+    let brokers = match job.given.switch("updateAllBroker")? {
+        Some(true) => job.brokers().await?,
+        _ => job.masters().await?,
+    };
     let code = request::UPDATE_BROKER_CONFIG;
-    for address in job.net.tell(out, masters, code, NoHeader, body).await? {
+    for address in job.net.tell(out, brokers, code, NoHeader, body).await? {
         out.either(
             &format!("update broker config success, {address}\n"),
             json!({"brokerAddr": address, "key": key, "value": value}),
