@@ -1,8 +1,16 @@
 //! The command line of `mqadmin`, which `bin/tools.sh` calls with `--class` and a Java class name.
 
-use crate::{benchmark, check_store, explain_acl, output, quickstart};
-use clap::{Arg, ArgMatches, Command};
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::net::Net;
+use crate::output::{self, Out};
+use crate::parse::{Given, parse};
+use crate::table::{self, Command, JAVA_ONLY, Run};
+use crate::{benchmark, help, quickstart};
+use clap::{Arg, ArgMatches};
+use settings::nearest;
 use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// A program by the name of the Java class that tutorials start.
@@ -51,50 +59,149 @@ fn usage() -> String {
         .iter()
         .map(|program| format!("  {}\n      {}\n", program.class, program.about))
         .collect();
-    format!(
-        "Usage: mqadmin checkStore -d DIR [-l COMMITLOG_DIRS] [--dump]\n       mqadmin explainAcl -b BROKER -u USER -a IP -r RESOURCE -o ACTION\n       mqadmin --class CLASS [ARGUMENTS]\n\nClasses:\n{known}"
-    )
+    let overview = help::overview();
+    format!("{overview}\nPrograms: mqadmin --class CLASS [ARGUMENTS]\n{known}")
 }
 
 /// Runs a command line and gives the process's exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter().skip(1);
-    let first = args.next();
-    if first.as_ref().is_some_and(|command| command == "checkStore") {
-        return check_store::run(args);
+    let Some(first) = args.next() else {
+        output::print(&usage());
+        return ExitCode::SUCCESS;
+    };
+    if first == "--class" {
+        return run_class(args);
     }
-    if first.as_ref().is_some_and(|command| command == "explainAcl") {
-        return explain_acl::run(args);
+    let words = |words: &mut dyn Iterator<Item = OsString>| -> Result<Vec<String>, Failure> {
+        let text = |word: OsString| {
+            word.into_string()
+                .map_err(|word| Failure::wrong(format!("{} is not UTF-8", word.display())))
+        };
+        words.map(text).collect()
+    };
+    let first = first.to_string_lossy().into_owned();
+    let ran = words(&mut args).and_then(|words| match first.as_str() {
+        "-h" | "--help" | "help" => explain(&words),
+        "--version" => {
+            output::print(concat!("mqadmin ", env!("CARGO_PKG_VERSION")));
+            Ok(0)
+        }
+        name => run_command(named(name)?, &words),
+    });
+    match ran {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            output::complain(&why.to_string());
+            ExitCode::FAILURE
+        }
     }
-    let class = first.as_ref().filter(|option| *option == "--class");
-    let class = class.and_then(|_| args.next());
+}
+
+/// The command of that name.
+fn named(name: &str) -> Result<&'static Command, Failure> {
+    if let Some(command) = table::find(name) {
+        return Ok(command);
+    }
+    if let Some(java) = JAVA_ONLY.iter().find(|java| java.eq_ignore_ascii_case(name)) {
+        return Err(Failure::wrong(format!(
+            "{java} is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers"
+        )));
+    }
+    let known = table::commands().map(|command| command.name);
+    let hint = match nearest(name, known) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "mqadmin help lists them".to_owned(),
+    };
+    Err(Failure::wrong(format!(
+        "There is no command {name}. Hint: {hint}"
+    )))
+}
+
+fn explain(words: &[String]) -> Result<u8, Failure> {
+    match words.first() {
+        None => output::print(&usage()),
+        Some(name) => output::print(help::of(named(name)?).trim_end()),
+    }
+    Ok(0)
+}
+
+/// Runs a command and gives the exit code.
+#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
+fn run_command(command: &'static Command, words: &[String]) -> Result<u8, Failure> {
+    let given = parse(command, words)?;
+    if given.has("help") {
+        output::print(help::of(command).trim_end());
+        return Ok(0);
+    }
+    if !given.has("yes") && !confirmed(command, &given)? {
+        return Ok(1);
+    }
+    let mut out = Out::stdout(given.has("json"));
+    let run = match command.run {
+        Run::Online(run) => run,
+        Run::Offline(run) => {
+            run(&given, &mut out)?;
+            return Ok(out.exit_code);
+        }
+    };
+    let namesrv = given.text("namesrvAddr").map(str::to_owned);
+    let namesrv = namesrv.or_else(|| std::env::var("NAMESRV_ADDR").ok());
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|e| Failure::wrong(format!("the runtime cannot be started: {e}")))?;
+    runtime.block_on(async {
+        let net = Net::new(&namesrv.unwrap_or_default())?;
+        let job = Job { given, net };
+        let done = run(&job, &mut out).await;
+        job.net.close();
+        done
+    })?;
+    Ok(out.exit_code)
+}
+
+/// Asks whoever sits at a terminal before something is destroyed. Where nobody does, the command line is the answer.
+fn confirmed(command: &Command, given: &Given) -> Result<bool, Failure> {
+    let Some(question) = command.asks else {
+        return Ok(true);
+    };
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(true);
+    }
+    let text = format!("{} [y/N] ", asked(question, given));
+    let failed = |e: std::io::Error| Failure::wrong(format!("the terminal does not answer: {e}"));
+    std::io::stderr().write_all(text.as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A question with the values of options for their names.
+fn asked(question: &str, given: &Given) -> String {
+    let mut text = String::new();
+    let mut rest = question;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, end) = after.split_once('}').unwrap_or((after, ""));
+        text += before;
+        text += given.text(name).unwrap_or_default();
+        rest = end;
+    }
+    text + rest
+}
+
+fn run_class(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let class = args.next();
     let program = PROGRAMS
         .iter()
         .find(|program| class.as_ref().is_some_and(|class| class == program.class));
     let Some(program) = program else {
-        if first
-            .as_ref()
-            .is_some_and(|word| word == "-h" || word == "--help" || word == "help")
-        {
-            output::print(&usage());
-            return ExitCode::SUCCESS;
-        }
-        if first.as_ref().is_some_and(|word| word == "--version") {
-            output::print(concat!("mqadmin ", env!("CARGO_PKG_VERSION")));
-            return ExitCode::SUCCESS;
-        }
-        let unknown = match (&first, &class) {
-            (_, Some(class)) => format!("There is no program for the class {}.\n", class.display()),
-            (Some(word), None) if word != "--class" => format!(
-                "There is no command {}.\nAdministration commands are in the mqadmin of a RocketMQ release, which works with these servers.\n",
-                word.display()
-            ),
-            _ => String::new(),
+        let unknown = match class {
+            Some(class) => format!("There is no program for the class {}.\n", class.display()),
+            None => "--class needs the name of a class.\n".to_owned(),
         };
         output::complain(&format!("{unknown}{}", usage()));
         return ExitCode::FAILURE;
     };
-    let command = Command::new(program.class)
+    let command = clap::Command::new(program.class)
         .about(program.about)
         .no_binary_name(true)
         .arg(
@@ -134,12 +241,41 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_usage_names_every_option_of_the_store_check() {
-        let first = usage();
-        let line = first.lines().next().unwrap();
-        for option in ["-d", "-l", "--dump"] {
-            assert!(line.contains(option), "{option} is not in {line}");
+    fn refusal(name: &str) -> String {
+        match named(name) {
+            Ok(command) => command.name.to_owned(),
+            Err(why) => why.to_string(),
         }
+    }
+
+    #[test]
+    fn names_that_are_not_there() {
+        for (name, expected) in [
+            ("TopicRoute", "topicRoute"),
+            (
+                "topicRout",
+                "There is no command topicRout. Hint: did you mean topicRoute?",
+            ),
+            (
+                "nothingLikeIt",
+                "There is no command nothingLikeIt. Hint: mqadmin help lists them",
+            ),
+            (
+                "startmonitoring",
+                "startMonitoring is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
+            ),
+        ] {
+            assert_eq!(refusal(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_question_names_what_is_destroyed() {
+        let command = table::find("deleteTopic").unwrap();
+        let given = parse(command, &["-t", "T", "-c", "C"].map(str::to_owned)).unwrap();
+        assert_eq!(
+            asked(command.asks.unwrap(), &given),
+            "Delete topic T and its messages from cluster C?"
+        );
     }
 }

@@ -5,10 +5,16 @@ use protocol::body::MessageQueue;
 /// `queues` and `members` are put in order here; every member that sees the same lists takes its own part.
 pub(crate) fn averagely(me: &str, members: &mut [String], queues: &mut [MessageQueue]) -> Vec<MessageQueue> {
     members.sort();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
     // Java's order of queues: topic, broker, number; the derived order is broker, number, topic, and the topic is one.
     queues
         .sort_by(|a, b| (&a.topic, &a.broker_name, a.queue_id).cmp(&(&b.topic, &b.broker_name, b.queue_id)));
-    let Some(index) = members.iter().position(|member| member == me) else {
+    allocate(me, &members, queues)
+}
+
+/// The part of a member, with members and queues in the order that they have here.
+pub fn allocate(me: &str, members: &[&str], queues: &[MessageQueue]) -> Vec<MessageQueue> {
+    let Some(index) = members.iter().position(|member| *member == me) else {
         return Vec::new();
     };
     let (share, rest) = (queues.len() / members.len(), queues.len() % members.len());

@@ -31,6 +31,7 @@ mod route;
 mod unique_id;
 
 pub use acl::Credentials;
+pub use allocate::allocate;
 pub use consumer::{Consumed, Listener, PushConsumer, PushConsumerSettings};
 pub use message::{Message, SendResult, SendStatus};
 pub use producer::{Producer, ProducerSettings};

@@ -53,6 +53,12 @@ impl Message {
         self
     }
 
+    /// The id that it was given before: a message that is sent once more keeps it.
+    pub(crate) fn unique_id(&self) -> Option<&str> {
+        let given = self.properties.iter().find(|(name, _)| name == names::UNIQ_KEY);
+        given.map(|(_, id)| id.as_str())
+    }
+
     /// The properties text with the message's id.
     pub(crate) fn properties_text(&self, unique_id: &str) -> Result<String, Error> {
         let mut text = Vec::new();

@@ -183,7 +183,10 @@ impl Producer {
 
     fn parcel<'a>(&self, message: &'a Message) -> Result<Parcel<'a>, Error> {
         message.check()?;
-        let msg_id = self.instance.ids.next();
+        let msg_id = match message.unique_id() {
+            Some(id) => id.to_owned(),
+            None => self.instance.ids.next(),
+        };
         let properties = message.properties_text(&msg_id)?;
         let (body, sys_flag) = message.packed_body(self.settings.compress_from);
         Ok(Parcel {

@@ -79,6 +79,14 @@ impl Received {
         .to_string()
     }
 
+    /// All records of an answer's body, of a broker of this name. The error says what is wrong with the first that is damaged.
+    ///
+    /// # Errors
+    /// One is damaged.
+    pub fn decode_all(bytes: &[u8], broker_name: &str) -> Result<Vec<Received>, String> {
+        decode_all(bytes, broker_name)
+    }
+
     fn of(view: &View<'_>, broker_name: &str) -> Received {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let pairs = properties::pairs(view.properties()).map(|(name, value)| (text(name), text(value)));

@@ -32,6 +32,7 @@ mod hand_over;
 mod load;
 mod mixed;
 mod mqadmin;
+mod mqadmin_commands;
 mod name_servers;
 mod operations;
 mod packages;

@@ -1,72 +1,63 @@
 //! `mqadmin checkStore`: looks through a store directory that no broker has open, and changes nothing.
 
-use crate::output;
-use clap::{Arg, ArgAction, Command};
+use crate::failure::Failure;
+use crate::output::Out;
+use crate::parse::Given;
+use crate::table::{Command, Run, flag, required, value};
 use disk::{Disk, MmapDisk};
 use message::record::View;
-use std::ffi::OsString;
+use serde_json::json;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use store::StoreSettings;
 use store::check::{CheckSummary, check};
 
-fn command() -> Command {
-    Command::new("checkStore")
-        .about("verifies every record and every queue unit of a store directory; exit code 1 when there are faults")
-        .no_binary_name(true)
-        .arg(
-            Arg::new("directory")
-                .short('d')
-                .long("directory")
-                .value_name("DIR")
-                .required(true)
-                .help("The broker's storePathRootDir"),
-        )
-        .arg(
-            Arg::new("commitlog")
-                .short('l')
-                .long("commitlog")
-                .value_name("DIRS")
-                .help("The broker's storePathCommitLog, directories separated by commas [default: DIR/commitlog]"),
-        )
-        .arg(
-            Arg::new("dump")
-                .long("dump")
-                .action(ArgAction::SetTrue)
-                .help("Prints a line for every record"),
-        )
-}
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "checkStore",
+    alias: None,
+    about: "verifies every record and every queue unit of a store directory; exit code 1 when there are faults",
+    options: &[
+        required('d', "directory", "the broker's storePathRootDir"),
+        value(
+            'l',
+            "commitlog",
+            "the broker's storePathCommitLog, directories separated by commas [default: DIR/commitlog]",
+        ),
+        flag('-', "dump", "prints a line for every record").long_only(),
+    ],
+    asks: None,
+    run: Run::Offline(run),
+}];
 
-/// Runs the command and gives the process's exit code.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = match command().try_get_matches_from(args) {
-        Ok(matches) => matches,
-        Err(error) => {
-            // A closed terminal is no reason for another exit code.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
-        }
-    };
-    let text_of = |name| matches.get_one::<String>(name);
-    let root = text_of("directory").map(PathBuf::from).unwrap_or_default();
-    let logs = match text_of("commitlog") {
+fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
+    let root = PathBuf::from(given.required("directory"));
+    let logs = match given.text("commitlog") {
         Some(dirs) => dirs.split(',').map(PathBuf::from).collect(),
         None => vec![root.join("commitlog")],
     };
-    match look(&root, &logs, matches.get_flag("dump")) {
-        Ok(summary) => {
-            output::print(&text(&summary));
-            ExitCode::from(u8::from(summary.faults > 0))
+    let dump = given.has("dump");
+    let summary = look(&root, &logs, |view| {
+        if dump {
+            out.either(&format!("{}\n", line(view)), json!({"record": line(view)}));
         }
-        Err(why) => {
-            output::complain(&why);
-            ExitCode::FAILURE
-        }
-    }
+    });
+    let summary = summary.map_err(Failure::Wrong)?;
+    out.either(
+        &format!("{}\n", text(&summary)),
+        json!({
+            "clean": summary.clean,
+            "records": summary.records,
+            "queues": summary.queues,
+            "units": summary.units,
+            "faults": summary.faults,
+            "firstFaults": summary.first_faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+    );
+    out.exit_code = u8::from(summary.faults > 0);
+    Ok(())
 }
 
-fn look(root: &Path, logs: &[PathBuf], dump: bool) -> Result<CheckSummary, String> {
+fn look(root: &Path, logs: &[PathBuf], seen: impl FnMut(&View<'_>)) -> Result<CheckSummary, String> {
     let disk = MmapDisk::default();
     let mut settings = StoreSettings::below(root);
     settings.commitlog_dirs = logs.to_vec();
@@ -83,12 +74,7 @@ fn look(root: &Path, logs: &[PathBuf], dump: bool) -> Result<CheckSummary, Strin
     if let Some(size) = queue_file_size(&disk, &settings.consumequeue_dir())? {
         settings.consumequeue_file_size = size;
     }
-    check(&disk, &settings, |view| {
-        if dump {
-            output::print(&line(view));
-        }
-    })
-    .map_err(|error| error.to_string())
+    check(&disk, &settings, seen).map_err(|error| error.to_string())
 }
 
 /// Length of the first file of a directory that holds files named by positions.
@@ -215,14 +201,14 @@ mod tests {
         }
         store.reput(&mut |_| {}).unwrap();
         let log = [root.join("commitlog")];
-        let told = text(&look(&root, &log, false).unwrap());
+        let told = text(&look(&root, &log, |_| {}).unwrap());
         assert!(
             told.starts_with("A broker has this store open: the figures move"),
             "{told}"
         );
         store.shutdown().unwrap();
         drop(store);
-        let summary = look(&root, &log, false).unwrap();
+        let summary = look(&root, &log, |_| {}).unwrap();
         assert_eq!(
             text(&summary),
             "last stop      clean\n\
@@ -237,22 +223,22 @@ mod tests {
         let mut units = std::fs::read(&queue).unwrap();
         units[7] = 9;
         std::fs::write(&queue, units).unwrap();
-        let summary = look(&root, &log, false).unwrap();
+        let summary = look(&root, &log, |_| {}).unwrap();
         assert_eq!(summary.faults, 2);
         assert!(text(&summary).ends_with("consumequeue A 0: unit 0 points at 9, where its message is not"));
         std::fs::remove_file(&queue).unwrap();
-        let told = text(&look(&root, &log, false).unwrap());
+        let told = text(&look(&root, &log, |_| {}).unwrap());
         let gone = format!(
             "consumequeue A 0: {} is missing; units up to 0 of 2 are there",
             queue.display()
         );
         assert!(told.contains(&gone), "{told}");
         // What a start would say.
-        let summary = look(&root, &[root.join("nothing")], false).unwrap();
+        let summary = look(&root, &[root.join("nothing")], |_| {}).unwrap();
         let told = text(&summary);
         assert!(told.contains("there is no commitlog file in "), "{told}");
         assert!(told.contains("; a start is refused"), "{told}");
-        let missing = look(&root.join("nothing"), &log, false).unwrap_err();
+        let missing = look(&root.join("nothing"), &log, |_| {}).unwrap_err();
         assert!(missing.starts_with("there is no directory "));
     }
 }

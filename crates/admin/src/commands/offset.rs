@@ -1,0 +1,325 @@
+//! Consumer offsets: cloneGroupOffset, resetOffsetByTime, skipAccumulatedMessage.
+
+use super::consumer::consume_stats;
+use super::topic::TopicStats;
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::net::{self, Net, read_header};
+use crate::output::{Cell, Out, Table};
+use crate::table::{Command, Run, required, value};
+use crate::time;
+use protocol::body::MessageQueue;
+use protocol::body::broker::OffsetWrapper;
+use protocol::body::namesrv::BrokerData;
+use protocol::body::operator::{ConsumeStats, ResetOffsetBody};
+use protocol::code::{request, response};
+use protocol::header::broker::{
+    GetConsumeStatsRequestHeader, OffsetResponseHeader, QueueRequestHeader, ResetOffsetRequestHeader,
+    SearchOffsetRequestHeader, TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
+use remoting::Body;
+use serde_json::json;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "resetOffsetByTime",
+        alias: None,
+        about: "lets a consumer group go on at another time",
+        options: &[
+            required('g', "group", "the group"),
+            required('t', "topic", "the topic"),
+            required(
+                's',
+                "timestamp",
+                "now, ms since 1970 or 2026-11-29#17:08:20:123; -1 is the end",
+            ),
+            value('f', "force", "whether also forward [default: true]"),
+        ],
+        asks: Some("Reset the offsets of group {group} in topic {topic} to {timestamp}?"),
+        run: Run::Online(|job, out| Box::pin(reset(job, out))),
+    },
+    Command {
+        name: "skipAccumulatedMessage",
+        alias: None,
+        about: "lets a consumer group go on at the end, past what it has not consumed",
+        options: &[
+            required('g', "group", "the group"),
+            required('t', "topic", "the topic"),
+            value('f', "force", "whether also forward [default: true]"),
+        ],
+        asks: Some("Skip what group {group} has not consumed of topic {topic}?"),
+        run: Run::Online(|job, out| Box::pin(skip(job, out))),
+    },
+    Command {
+        name: "cloneGroupOffset",
+        alias: None,
+        about: "gives a consumer group the offsets of another",
+        options: &[
+            required('s', "srcGroup", "the group whose offsets are copied"),
+            required('d', "destGroup", "the group that gets them"),
+            required('t', "topic", "a topic whose brokers are asked"),
+            value('o', "offline", "of no effect, as in Java's tool"),
+        ],
+        asks: None,
+        run: Run::Online(|job, out| Box::pin(clone(job, out))),
+    },
+];
+
+/// What is to be reset.
+struct Wanted<'a> {
+    group: &'a str,
+    topic: &'a str,
+    /// ms since 1970; -1: the end.
+    timestamp: i64,
+    force: bool,
+}
+
+async fn reset(job: &Job, out: &mut Out) -> Result<(), Failure> {
+    let given = &job.given;
+    let text = given.required("timestamp");
+    let timestamp = match text {
+        "now" => -1,
+        text => time::parse("timestamp", text)?,
+    };
+    let wanted = Wanted {
+        group: given.required("group"),
+        topic: given.required("topic"),
+        timestamp,
+        force: given.switch("force")?.unwrap_or(true),
+    };
+    let Wanted {
+        group, topic, force, ..
+    } = wanted;
+    let head = |name: &str| {
+        format!(
+            "rollback consumer offset by specified {name}[{group}], topic[{topic}], force[{force}], \
+             timestamp(string)[{text}], timestamp(long)[{timestamp}]\n"
+        )
+    };
+    run(job, out, &wanted, &head("group"), &head("consumerGroup")).await
+}
+
+async fn skip(job: &Job, out: &mut Out) -> Result<(), Failure> {
+    let wanted = Wanted {
+        group: job.given.required("group"),
+        topic: job.given.required("topic"),
+        timestamp: -1,
+        force: job.given.switch("force")?.unwrap_or(true),
+    };
+    run(job, out, &wanted, "", "").await
+}
+
+const RESET: Table = Table {
+    titles: "%-40s  %-40s  %-40s%n",
+    row: "%-40s  %-40d  %-40d%n",
+    columns: &[
+        ("#brokerName", "brokerName"),
+        ("#queueId", "queueId"),
+        ("#offset", "offset"),
+    ],
+};
+
+const ROLLBACK: Table = Table {
+    titles: "%-20s  %-20s  %-20s  %-20s  %-20s  %-20s%n",
+    row: "%-20s  %-20d  %-20d  %-20d  %-20d  %-20d%n",
+    columns: &[
+        ("#brokerName", "brokerName"),
+        ("#queueId", "queueId"),
+        ("#brokerOffset", "brokerOffset"),
+        ("#consumerOffset", "consumerOffset"),
+        ("#timestampOffset", "timestampOffset"),
+        ("#rollbackOffset", "rollbackOffset"),
+    ],
+};
+
+/// Lets the brokers tell the members; where none is connected, sets the offsets itself.
+async fn run(
+    job: &Job,
+    out: &mut Out,
+    wanted: &Wanted<'_>,
+    head: &str,
+    head_offline: &str,
+) -> Result<(), Failure> {
+    let route = job.net.route(wanted.topic).await?;
+    let mut queues = Vec::new();
+    for address in net::addresses(&route) {
+        match told_members(&job.net, &address, wanted).await {
+            Ok(told) => queues.extend(told.offset_table),
+            Err(why) if why.code() == Some(response::CONSUMER_NOT_ONLINE) => {
+                let rolled = roll_back(&job.net, &route.broker_datas, wanted).await?;
+                out.text(head_offline);
+                out.titles(&ROLLBACK);
+                for cells in rolled {
+                    out.row(&ROLLBACK, cells);
+                }
+                return Ok(());
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    out.text(head);
+    out.titles(&RESET);
+    queues.sort();
+    for (queue, offset) in queues {
+        out.row(
+            &RESET,
+            [
+                Cell::cut(&queue.broker_name, 32),
+                queue.queue_id.into(),
+                offset.into(),
+            ],
+        );
+    }
+    Ok(())
+}
+
+async fn told_members(net: &Net, address: &str, wanted: &Wanted<'_>) -> Result<ResetOffsetBody, Failure> {
+    let header = ResetOffsetRequestHeader {
+        topic: wanted.topic.into(),
+        group: wanted.group.into(),
+        timestamp: wanted.timestamp,
+        is_force: Some(wanted.force),
+        queue_id: None,
+        offset: None,
+    };
+    let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
+    let answer = net.ask(address, code, &header, Body::Empty).await?;
+    if answer.body.is_empty() {
+        return Ok(ResetOffsetBody::default());
+    }
+    net::read_body(address, &answer)
+}
+
+async fn roll_back(net: &Net, groups: &[BrokerData], wanted: &Wanted<'_>) -> Result<Vec<[Cell; 6]>, Failure> {
+    let mut rolled = Vec::new();
+    for address in groups.iter().filter_map(net::one_of) {
+        for (queue, offsets) in positions(net, address, wanted).await? {
+            rolled.push(roll_back_queue(net, address, wanted, &queue, &offsets).await?);
+        }
+    }
+    Ok(rolled)
+}
+
+/// Where the group is in the topic on a broker; where it has never been, at the beginning of each queue.
+async fn positions(
+    net: &Net,
+    address: &str,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<(MessageQueue, OffsetWrapper)>, Failure> {
+    let header = GetConsumeStatsRequestHeader {
+        consumer_group: wanted.group.into(),
+        topic: None,
+    };
+    let code = request::GET_CONSUME_STATS;
+    let told: ConsumeStats = net.read(address, code, &header).await?;
+    let of_topic = told.offset_table.into_iter();
+    let known: Vec<_> = of_topic
+        .filter(|(queue, _)| queue.topic == wanted.topic)
+        .collect();
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let header = TopicRequestHeader {
+        topic: wanted.topic.into(),
+    };
+    let code = request::GET_TOPIC_STATS_INFO;
+    let told: TopicStats = net.read(address, code, &header).await?;
+    let queues = told.offset_table.into_iter().map(|(queue, offsets)| {
+        let offsets = OffsetWrapper {
+            broker_offset: offsets.max_offset,
+            consumer_offset: offsets.min_offset,
+            ..OffsetWrapper::default()
+        };
+        (queue, offsets)
+    });
+    Ok(queues.collect())
+}
+
+async fn roll_back_queue(
+    net: &Net,
+    address: &str,
+    wanted: &Wanted<'_>,
+    queue: &MessageQueue,
+    offsets: &OffsetWrapper,
+) -> Result<[Cell; 6], Failure> {
+    let answer = match wanted.timestamp {
+        -1 => {
+            let header = QueueRequestHeader {
+                topic: queue.topic.as_str().into(),
+                queue_id: queue.queue_id,
+            };
+            let code = request::GET_MAX_OFFSET;
+            net.ask(address, code, &header, Body::Empty).await?
+        }
+        timestamp => {
+            let header = SearchOffsetRequestHeader {
+                topic: queue.topic.as_str().into(),
+                queue_id: queue.queue_id,
+                timestamp,
+                boundary_type: None,
+            };
+            let code = request::SEARCH_OFFSET_BY_TIMESTAMP;
+            net.ask(address, code, &header, Body::Empty).await?
+        }
+    };
+    let found = read_header::<OffsetResponseHeader>(address, &answer)?.offset;
+    let mut rollback = offsets.consumer_offset;
+    if wanted.force || found <= offsets.consumer_offset {
+        commit(net, address, wanted.group, queue, found).await?;
+        rollback = found;
+    }
+    Ok([
+        Cell::cut(&queue.broker_name, 32),
+        queue.queue_id.into(),
+        offsets.broker_offset.into(),
+        offsets.consumer_offset.into(),
+        found.into(),
+        rollback.into(),
+    ])
+}
+
+async fn commit(
+    net: &Net,
+    address: &str,
+    group: &str,
+    queue: &MessageQueue,
+    offset: i64,
+) -> Result<(), Failure> {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: group.into(),
+        topic: queue.topic.as_str().into(),
+        queue_id: queue.queue_id,
+        commit_offset: offset,
+    };
+    let code = request::UPDATE_CONSUMER_OFFSET;
+    net.ask(address, code, &header, Body::Empty).await.map(|_| ())
+}
+
+async fn clone(job: &Job, out: &mut Out) -> Result<(), Failure> {
+    let (from, to) = (job.given.required("srcGroup"), job.given.required("destGroup"));
+    let topic = job.given.required("topic");
+    let stats = consume_stats(&job.net, from, None).await?;
+    let route = job.net.route(topic).await?;
+    let mut copied = 0;
+    for (queue, offsets) in &stats.offset_table {
+        let group = route
+            .broker_datas
+            .iter()
+            .find(|group| group.broker_name == queue.broker_name);
+        let Some(address) = group.and_then(net::one_of) else {
+            return Err(Failure::wrong(format!(
+                "{topic} is not on {}, where {from} has offsets",
+                queue.broker_name
+            )));
+        };
+        if offsets.consumer_offset >= 0 {
+            commit(&job.net, address, to, queue, offsets.consumer_offset).await?;
+            copied += 1;
+        }
+    }
+    out.either(
+        &format!("clone group offset success. srcGroup[{from}], destGroup=[{to}], topic[{topic}]"),
+        json!({"srcGroup": from, "destGroup": to, "topic": topic, "queues": copied}),
+    );
+    Ok(())
+}
