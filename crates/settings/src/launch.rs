@@ -106,7 +106,7 @@ pub fn parse(
             Arg::new("check-config")
                 .long("check-config")
                 .action(ArgAction::SetTrue)
-                .help("Report everything odd about the file and stop"),
+                .help("Report everything odd about the file and this host and stop"),
         )
         .arg(
             Arg::new("log-to")
@@ -261,6 +261,14 @@ fn stray_text(stray: &str) -> String {
         _ => format!(
             "argument `{name}` has no effect: settings are read from the file that -c names, not from the command line"
         ),
+    }
+}
+
+/// For `--check-config`: has `look` add what it finds out about the host. Settings with an error may mean another folder or
+/// another address; then only they are told of.
+pub fn look_at_host(launch: &Launch, report: &mut Report, look: impl FnOnce(&mut Report)) {
+    if launch.action == Action::Check && !report.has_errors() {
+        look(report);
     }
 }
 

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Looked at, and as it should be.
+    Fine,
     /// Worth knowing: a key that does nothing here, an old spelling.
     Note,
     /// Probably not what was meant: an unknown key, a repeated one.
@@ -33,6 +35,7 @@ pub struct Finding {
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
+            Severity::Fine => "OK",
             Severity::Note => "note",
             Severity::Warning => "warning",
             Severity::Error => "error",
@@ -111,7 +114,7 @@ impl Report {
     pub fn announce(&self, mut complain: impl FnMut(&str)) {
         for finding in &self.findings {
             match finding.severity {
-                Severity::Note => tracing::info!("{}", finding.said()),
+                Severity::Fine | Severity::Note => tracing::info!("{}", finding.said()),
                 Severity::Warning => tracing::warn!("{}", finding.said()),
                 Severity::Error => tracing::error!("{}", finding.said()),
             }
