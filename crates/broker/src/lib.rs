@@ -18,6 +18,7 @@ pub mod config;
 pub mod delay;
 pub mod dispatch;
 pub mod handlers;
+mod host_check;
 pub mod lane;
 pub mod observe;
 pub mod registration;

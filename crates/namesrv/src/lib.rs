@@ -14,6 +14,7 @@ pub mod dispatch;
 mod file;
 pub mod gate;
 pub mod handlers;
+mod host_check;
 pub mod kv;
 pub mod lanes;
 pub mod limits;
