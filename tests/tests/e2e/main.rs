@@ -29,6 +29,7 @@ mod filters;
 mod first_hour;
 mod full_disk;
 mod hand_over;
+mod host_check;
 mod load;
 mod mixed;
 mod mqadmin;
