@@ -2,6 +2,7 @@
 
 use crate::host_check;
 use crate::settings::{Loaded, MODULES, Settings, read};
+use crate::support;
 use ::settings::launch::{self, Exit, Launch};
 use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
@@ -44,6 +45,9 @@ fn settings_of(launch: &Launch) -> Result<Loaded, Exit> {
     launch::look_at_host(launch, &mut loaded.report, |report| {
         host_check::check(&loaded.settings, report);
     });
+    if let Some(file) = &launch.support_bundle {
+        return Err(support::bundle(launch, &loaded, file));
+    }
     launch::decide(launch, &loaded.settings, &loaded.report)?;
     Ok(loaded)
 }

@@ -28,6 +28,7 @@ pub mod settings;
 pub mod stats;
 pub mod store_settings;
 pub mod supervisor;
+mod support;
 pub mod tables;
 pub mod transaction;
 pub mod watermark;

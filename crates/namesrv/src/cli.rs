@@ -2,6 +2,7 @@
 
 use crate::host_check;
 use crate::settings::{Loaded, MODULES, Settings, read};
+use crate::support;
 use ::settings::launch::{self, Exit, Launch};
 use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
     logs::init(&Setup {
         stem: "namesrv",
         who: None,
-        own_folder: &format!("namesrv-{}", loaded.settings.server.listen_port),
+        own_folder: &loaded.settings.own_folder(),
         rotation: Rotation::NAMESRV,
         target: Target::choose(launch.log_to.as_deref()),
         levels: &loaded.settings.log.log_levels,
@@ -33,6 +34,9 @@ fn settings_of(launch: &Launch) -> Result<Loaded, Exit> {
     launch::look_at_host(launch, &mut loaded.report, |report| {
         host_check::check(&loaded.settings, report);
     });
+    if let Some(file) = &launch.support_bundle {
+        return Err(support::bundle(launch, &loaded, file));
+    }
     launch::decide(launch, &loaded.settings, &loaded.report)?;
     Ok(loaded)
 }

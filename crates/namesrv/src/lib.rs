@@ -22,3 +22,4 @@ mod observe;
 pub mod routes;
 pub mod run;
 pub mod settings;
+mod support;

@@ -307,6 +307,11 @@ pub fn read(launch: &Launch) -> Result<Loaded, Exit> {
 }
 
 impl Settings {
+    /// Folder of its log where another name server of the host has the usual one.
+    pub fn own_folder(&self) -> String {
+        format!("namesrv-{}", self.server.listen_port)
+    }
+
     fn check_tls(&mut self, report: &mut Report) {
         let use_tls = self.client.use_tls;
         self.tls.check(

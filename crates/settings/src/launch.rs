@@ -21,6 +21,8 @@ pub enum Action {
     PrintImportant,
     /// `--check-config`: report about the file.
     Check,
+    /// `--support-bundle`: gather what others need who are to help.
+    Bundle,
 }
 
 /// A parsed command line.
@@ -34,6 +36,8 @@ pub struct Launch {
     pub action: Action,
     /// `--log-to`: a directory, `stdout` or `stderr`.
     pub log_to: Option<String>,
+    /// `--support-bundle`: the file to write.
+    pub support_bundle: Option<PathBuf>,
     /// Arguments that are no options of this server, such as `autoCreateTopicEnable=true` or `--enable-proxy`.
     pub stray: Vec<String>,
 }
@@ -109,6 +113,12 @@ pub fn parse(
                 .help("Report everything odd about the file and this host and stop"),
         )
         .arg(
+            Arg::new("support-bundle")
+                .long("support-bundle")
+                .value_name("FILE")
+                .help("Write settings without secrets, figures and the ends of logs into FILE (.tar.gz) and stop"),
+        )
+        .arg(
             Arg::new("log-to")
                 .long("log-to")
                 .value_name("WHERE")
@@ -125,6 +135,7 @@ pub fn parse(
         given.filter(|text| !text.is_empty())
     };
     let action = match () {
+        () if text("support-bundle").is_some() => Action::Bundle,
         () if matches.get_flag("check-config") => Action::Check,
         () if matches.get_flag("printConfigItem") => Action::PrintAll,
         () if matches.get_flag("printImportantConfig") => Action::PrintImportant,
@@ -135,6 +146,7 @@ pub fn parse(
         namesrv_addr: text("namesrvAddr"),
         action,
         log_to: text("log-to"),
+        support_bundle: text("support-bundle").map(PathBuf::from),
         stray,
     })
 }
@@ -264,10 +276,11 @@ fn stray_text(stray: &str) -> String {
     }
 }
 
-/// For `--check-config`: has `look` add what it finds out about the host. Settings with an error may mean another folder or
+/// For `--check-config` and `--support-bundle`: has `look` add what it finds out about the host. Settings with an error may mean another folder or
 /// another address; then only they are told of.
 pub fn look_at_host(launch: &Launch, report: &mut Report, look: impl FnOnce(&mut Report)) {
-    if launch.action == Action::Check && !report.has_errors() {
+    let looks = matches!(launch.action, Action::Check | Action::Bundle);
+    if looks && !report.has_errors() {
         look(report);
     }
 }
@@ -301,11 +314,12 @@ pub fn decide(launch: &Launch, group: &dyn Group, report: &Report) -> Result<(),
             text: important_text(group),
             code: 0,
         }),
-        Action::Serve | Action::Check => Ok(()),
+        Action::Serve | Action::Check | Action::Bundle => Ok(()),
     }
 }
 
-fn checked(launch: &Launch, report: &Report) -> Exit {
+/// What `--check-config` prints, and its exit code.
+pub fn checked(launch: &Launch, report: &Report) -> Exit {
     let count = |severity| {
         report
             .findings

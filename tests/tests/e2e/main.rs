@@ -44,6 +44,7 @@ mod retries;
 mod scripts;
 mod sends;
 mod side_by_side;
+mod support;
 mod takeover;
 mod tls;
 mod tools;
