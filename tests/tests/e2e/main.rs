@@ -37,6 +37,7 @@ mod mqadmin;
 mod name_servers;
 mod operations;
 mod packages;
+mod pages;
 mod replicated_clusters;
 mod replication;
 mod replies;
