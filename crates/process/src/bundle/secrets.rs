@@ -32,24 +32,40 @@ impl Secrets {
 
     /// Adds what stands behind such names in a text: properties, YAML or JSON.
     pub fn scan(&mut self, text: &str) {
-        for line in text.lines() {
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
             let lower = line.to_ascii_lowercase();
-            for name in NAMES {
-                for (at, _) in lower.match_indices(name) {
-                    self.add_behind(&line[at..]);
-                }
+            for at in NAMES
+                .iter()
+                .flat_map(|name| lower.match_indices(name))
+                .map(|(at, _)| at)
+            {
+                self.add_behind(&line[at..], lines.peek().copied().unwrap_or_default());
+            }
+        }
+        // Values that go on in further lines, or have characters by their number.
+        for entry in Properties::parse(text.as_bytes()).entries {
+            if is_named_secret(&entry.key) {
+                self.add_value(&entry.value);
             }
         }
     }
 
-    /// `text` starts within a name; its value comes behind `:`, `=` or a blank.
-    fn add_behind(&mut self, text: &str) {
+    /// `text` starts within a name; its value comes behind `:` or `=`, or in the next line.
+    fn add_behind(&mut self, text: &str, next: &str) {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let rest = text.trim_start_matches(is_name);
         let rest = rest.trim_start_matches(['"', '\'', '\\', ' ', '\t']);
         let Some(value) = rest.strip_prefix([':', '=']) else {
             return;
         };
+        self.add_value(value);
+        if matches!(value.trim(), "" | "|" | ">" | "|-" | ">-") {
+            self.add_value(next);
+        }
+    }
+
+    fn add_value(&mut self, value: &str) {
         let value = value.trim();
         // What a line of properties has.
         self.add(value);
@@ -100,9 +116,13 @@ pub fn masked_properties(group: &dyn Group, bytes: &[u8], secrets: &mut Secrets)
 }
 
 fn is_secret(group: &dyn Group, key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
     let is = |section: &&dyn Section| section.row(key).is_some_and(|row| row.secret);
-    NAMES.iter().any(|name| lower.contains(name)) || group.sections().iter().any(is)
+    is_named_secret(key) || group.sections().iter().any(is)
+}
+
+fn is_named_secret(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    NAMES.iter().any(|name| lower.contains(name))
 }
 
 /// An address with a user and a password before its host.
@@ -146,6 +166,10 @@ mod tests {
             ),
             ("tls.server.keyPassword = hunter 22\n", "hunter 22"),
             ("#tls.client.keyPassword=hunter22", "hunter22"),
+            ("- accessKey: a\n  secretKey:\n    hunter22\n", "hunter22"),
+            ("secretKey: |-\n  hunter22\n", "hunter22"),
+            ("tls.server.keyPassword=hun\\\n    ter22\n", "hunter22"),
+            ("tls.server.keyPassword=\\u0068unter22\n", "hunter22"),
         ] {
             let mut secrets = Secrets::default();
             secrets.scan(text);
