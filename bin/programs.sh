@@ -71,9 +71,24 @@ edited_log_folder() {
     esac
 }
 
+# Says which variables of Java's images and scripts are given: a -D among them may be one that somebody relies on.
+tell_of_java() {
+    given=
+    for name in JAVA_OPT JAVA_OPTS JAVA_OPT_EXT JAVA_TOOL_OPTIONS MAX_POSSIBLE_HEAP MAX_POSSIBLE_RAM HEAP_NEWSIZE MAX_HEAP_SIZE \
+        Xms Xmx Xmn MaxDirectMemorySize; do
+        eval "value=\${$name-}"
+        if [ -n "$value" ]; then given="$given $name"; fi
+    done
+    if [ -n "$given" ]; then
+        printf 'note:%s: without effect, there is no JVM and no heap to size; what a -D says belongs into the properties file\n' \
+            "$given" >&2
+    fi
+}
+
 # Becomes the server that is program $1, with the arguments behind it.
 become_server() {
     program=$(find_program "$1") || exit 1
+    tell_of_java
     # --log-to and the environment count more than an edited file.
     if [ -z "${ROCKETMQ_LOG_TO-}" ]; then
         ROCKETMQ_LOG_TO=$(edited_log_folder "$1")

@@ -2,7 +2,7 @@
 # RocketMQ starts the name server's JVM here, and guides have its heap edited in this file:
 #   JAVA_OPT="${JAVA_OPT} -server -Xms8g -Xmx8g -Xmn4g"
 # There is no JVM here and no heap to size: the name server takes the tens of megabytes it needs. Whatever is edited into
-# JAVA_OPT is ignored. The script remains for those who start it directly; mqnamesrv does the same.
+# JAVA_OPT is ignored, and a line says so. The script remains for those who start it directly; mqnamesrv does the same.
 
 self=$0
 # bash looks for a script in PATH, too, and keeps no more than the name.

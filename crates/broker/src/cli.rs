@@ -1,7 +1,9 @@
 //! From the command line to settings and a log: everything before the server itself.
 
-use crate::settings::{MODULES, Settings, load};
-use ::settings::launch::{self, Exit};
+use crate::host_check;
+use crate::settings::{Loaded, MODULES, Settings, read};
+use crate::support;
+use ::settings::launch::{self, Exit, Launch};
 use logs::{Rotation, Setup, Target};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 /// The process is to end with this code; what there was to say has been printed.
 pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitCode> {
     let launch = launch::parse("mqbroker", "RocketMQ broker", args).map_err(Exit::print)?;
-    let loaded = load(&launch).map_err(Exit::print)?;
+    let loaded = settings_of(&launch).map_err(Exit::print)?;
     let broker = &loaded.settings.broker;
     let name = loaded.settings.own_name();
     let target = Target::choose(launch.log_to.as_deref());
@@ -36,4 +38,16 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
     });
     loaded.report.announce(logs::complain);
     Ok(loaded.settings)
+}
+
+fn settings_of(launch: &Launch) -> Result<Loaded, Exit> {
+    let mut loaded = read(launch)?;
+    launch::look_at_host(launch, &mut loaded.report, |report| {
+        host_check::check(&loaded.settings, report);
+    });
+    if let Some(file) = &launch.support_bundle {
+        return Err(support::bundle(launch, &loaded, file));
+    }
+    launch::decide(launch, &loaded.settings, &loaded.report)?;
+    Ok(loaded)
 }

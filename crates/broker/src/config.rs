@@ -78,7 +78,7 @@ fn shown<'v>(settings: &Settings, key: &str, value: &'v str) -> &'v str {
 }
 
 /// Longest settings file that is rewritten, bytes.
-const FILE_MAX_BYTES: u64 = 1 << 20;
+pub(crate) const FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// Why an update was not made.
 #[derive(Debug, thiserror::Error)]

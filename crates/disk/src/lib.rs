@@ -42,7 +42,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};
 #[cfg(feature = "faults")]
 pub use faults::Faults;
-pub use machine::physical_memory_bytes;
+pub use machine::{clock_is_synchronised, physical_memory_bytes};
 pub use mmap::{MmapDisk, MmapFile, MmapLock};
 pub use page_cache::forget_pages;
 pub use region::MappedSlice;

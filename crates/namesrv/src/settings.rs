@@ -276,6 +276,16 @@ pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON
 /// # Errors
 /// The process ends without serving: the settings are wrong, or were only to be printed.
 pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
+    let loaded = read(launch)?;
+    launch::decide(launch, &loaded.settings, &loaded.report)?;
+    Ok(loaded)
+}
+
+/// The same, without deciding what comes of it.
+///
+/// # Errors
+/// The file can not be read.
+pub fn read(launch: &Launch) -> Result<Loaded, Exit> {
     let mut settings = Settings::default();
     let kept = host::home().map(|home| home.join("namesrv").join(KEPT_FILE));
     let mut report = launch::read(launch, &mut settings, &HINTS, kept.as_deref())?;
@@ -293,11 +303,15 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
     settings.exporter_port_given = report.is_set("metricsPromExporterPort");
     settings.metrics.check(&mut report);
     settings.log.check(MODULES, &mut report);
-    launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
 
 impl Settings {
+    /// Folder of its log where another name server of the host has the usual one.
+    pub fn own_folder(&self) -> String {
+        format!("namesrv-{}", self.server.listen_port)
+    }
+
     fn check_tls(&mut self, report: &mut Report) {
         let use_tls = self.client.use_tls;
         self.tls.check(

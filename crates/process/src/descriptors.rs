@@ -24,6 +24,19 @@ impl Descriptors {
         Descriptors { limit, was: limit }
     }
 
+    /// Those that [`raise_descriptors`] leads to.
+    pub fn attainable() -> Descriptors {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let was = current.unwrap_or(UNLIMITED);
+        let limit = maximum.unwrap_or(UNLIMITED).max(was);
+        Descriptors { limit, was }
+    }
+
+    /// Whether the store has what it needs beside the connections.
+    pub fn are_enough_for_the_store(&self) -> bool {
+        self.limit >= 2 * OTHERS_LEAST
+    }
+
     /// How many connections may be open at once, so that the rest is left for the store's files.
     pub fn connections_max(&self) -> usize {
         let others = (self.limit / 5).max(OTHERS_LEAST).min(self.limit / 2);
@@ -33,9 +46,8 @@ impl Descriptors {
 
 /// Raises the soft limit of open files to the hard one, as the JVM does, and says the numbers in the log.
 pub fn raise_descriptors() -> Descriptors {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let was = current.unwrap_or(UNLIMITED);
-    let wanted = maximum.unwrap_or(UNLIMITED).max(was);
+    let Descriptors { limit: wanted, was } = Descriptors::attainable();
+    let maximum = getrlimit(Resource::Nofile).maximum;
     let raised = setrlimit(
         Resource::Nofile,
         Rlimit {

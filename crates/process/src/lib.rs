@@ -1,14 +1,17 @@
 //! A server as a process of its machine: signals, descriptors, and the page of state that SIGQUIT asks for.
 //!
-//! Owns: what each signal does, the limit of open files, the names of the threads, what the kernel says about this process and about who connects from its host. Refuses to know what the
+//! Owns: what each signal does, the limit of open files, what is gathered for support, the names of the threads, what the kernel says about this
+//! process, about its host and about who connects from there. Refuses to know what the
 //! process serves: the servers say what their page of state holds and how they stop.
 //!
 //! Start reading at [`Signals`].
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "it reads /proc")]
 
+pub mod bundle;
 mod descriptors;
 mod figures;
+pub mod host;
 mod peer;
 mod runtime;
 mod signals;

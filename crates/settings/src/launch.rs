@@ -21,6 +21,8 @@ pub enum Action {
     PrintImportant,
     /// `--check-config`: report about the file.
     Check,
+    /// `--support-bundle`: gather what others need who are to help.
+    Bundle,
 }
 
 /// A parsed command line.
@@ -34,6 +36,8 @@ pub struct Launch {
     pub action: Action,
     /// `--log-to`: a directory, `stdout` or `stderr`.
     pub log_to: Option<String>,
+    /// `--support-bundle`: the file to write.
+    pub support_bundle: Option<PathBuf>,
     /// Arguments that are no options of this server, such as `autoCreateTopicEnable=true` or `--enable-proxy`.
     pub stray: Vec<String>,
 }
@@ -106,7 +110,13 @@ pub fn parse(
             Arg::new("check-config")
                 .long("check-config")
                 .action(ArgAction::SetTrue)
-                .help("Report everything odd about the file and stop"),
+                .help("Report everything odd about the file and this host and stop"),
+        )
+        .arg(
+            Arg::new("support-bundle")
+                .long("support-bundle")
+                .value_name("FILE")
+                .help("Write settings without secrets, figures and the ends of logs into FILE (.tar.gz) and stop"),
         )
         .arg(
             Arg::new("log-to")
@@ -125,6 +135,7 @@ pub fn parse(
         given.filter(|text| !text.is_empty())
     };
     let action = match () {
+        () if text("support-bundle").is_some() => Action::Bundle,
         () if matches.get_flag("check-config") => Action::Check,
         () if matches.get_flag("printConfigItem") => Action::PrintAll,
         () if matches.get_flag("printImportantConfig") => Action::PrintImportant,
@@ -135,6 +146,7 @@ pub fn parse(
         namesrv_addr: text("namesrvAddr"),
         action,
         log_to: text("log-to"),
+        support_bundle: text("support-bundle").map(PathBuf::from),
         stray,
     })
 }
@@ -264,6 +276,15 @@ fn stray_text(stray: &str) -> String {
     }
 }
 
+/// For `--check-config` and `--support-bundle`: has `look` add what it finds out about the host. Settings with an error may mean another folder or
+/// another address; then only they are told of.
+pub fn look_at_host(launch: &Launch, report: &mut Report, look: impl FnOnce(&mut Report)) {
+    let looks = matches!(launch.action, Action::Check | Action::Bundle);
+    if looks && !report.has_errors() {
+        look(report);
+    }
+}
+
 /// Decides what comes of settings that were read and completed: `Ok` means serve. Warnings go to stderr here in any case,
 /// because a log may not exist yet.
 ///
@@ -293,11 +314,12 @@ pub fn decide(launch: &Launch, group: &dyn Group, report: &Report) -> Result<(),
             text: important_text(group),
             code: 0,
         }),
-        Action::Serve | Action::Check => Ok(()),
+        Action::Serve | Action::Check | Action::Bundle => Ok(()),
     }
 }
 
-fn checked(launch: &Launch, report: &Report) -> Exit {
+/// What `--check-config` prints, and its exit code.
+pub fn checked(launch: &Launch, report: &Report) -> Exit {
     let count = |severity| {
         report
             .findings

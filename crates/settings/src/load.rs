@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Looked at, and as it should be.
+    Fine,
     /// Worth knowing: a key that does nothing here, an old spelling.
     Note,
     /// Probably not what was meant: an unknown key, a repeated one.
@@ -33,6 +35,7 @@ pub struct Finding {
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
+            Severity::Fine => "OK",
             Severity::Note => "note",
             Severity::Warning => "warning",
             Severity::Error => "error",
@@ -111,7 +114,7 @@ impl Report {
     pub fn announce(&self, mut complain: impl FnMut(&str)) {
         for finding in &self.findings {
             match finding.severity {
-                Severity::Note => tracing::info!("{}", finding.said()),
+                Severity::Fine | Severity::Note => tracing::info!("{}", finding.said()),
                 Severity::Warning => tracing::warn!("{}", finding.said()),
                 Severity::Error => tracing::error!("{}", finding.said()),
             }
@@ -208,7 +211,7 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             };
             let text = format!(
                 "`{key}` was already set to `{}` in line {line}; this line counts",
-                shorten(&value)
+                shorten(row.told(&value))
             );
             report.add_at(severity, file, entry.line, text);
         }
@@ -224,7 +227,7 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
                 let text = format!(
                     "`{}={}` looks like a placeholder that was never filled in; the line is not used",
                     entry.key,
-                    shorten(&entry.value)
+                    shorten(row.told(&entry.value))
                 );
                 report.add_at(Severity::Warning, file, entry.line, text);
             }
@@ -281,7 +284,7 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
         let text = format!(
             "`{}={}`: a # behind a value starts no comment, it belongs to the value; give the comment a line of its own",
             entry.key,
-            shorten(&entry.value)
+            shorten(row.told(&entry.value))
         );
         report.add_at(Severity::Error, file, entry.line, text);
         return;
@@ -301,7 +304,7 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
         let text = format!(
             "bad value of `{}`: `{}`{comment}; {bad}",
             entry.key,
-            shorten(&entry.value)
+            shorten(row.told(&entry.value))
         );
         report.add_at(Severity::Error, file, entry.line, text);
         return;
@@ -415,6 +418,30 @@ pub(crate) fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{not_blank, path};
+
+    crate::settings! {
+        /// For the test of secrets.
+        struct Hidden, class "HiddenConfig", important [];
+        /// Secret.
+        password: crate::Secret = crate::Secret::default(), java "password", since "4.9", applies AtStart;
+    }
+
+    #[test]
+    fn a_secret_is_in_no_report() {
+        let text = b"password=hunter21\npassword=hunter22\npassword=${hunter23}\npassword=hunter24 # his\n";
+        let report = load(
+            &mut Hidden::default(),
+            &Properties::parse(text),
+            Path::new("f"),
+            &Hints::NONE,
+        );
+        let said = report.to_string();
+        assert_eq!(report.findings.len(), 5, "{said}");
+        assert!(
+            said.contains("`password=******`") && !said.contains("hunter"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn warnings_are_told_in_whole_lines_and_notes_are_not() {

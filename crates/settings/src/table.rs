@@ -1,6 +1,6 @@
 //! The settings table: what one row gives, and the macro that reads rows.
 
-use crate::value::BadValue;
+use crate::value::{BadValue, Secret};
 use std::fmt::Write;
 
 /// When a changed value takes effect.
@@ -34,6 +34,8 @@ pub struct Row {
     pub java: &'static str,
     /// Java has null for it unless it is set.
     pub nullable: bool,
+    /// Its value is in no report, no answer and no log.
+    pub secret: bool,
     /// Printed by `-m` as well as by `-p`.
     pub important: bool,
     /// Its text is read by a function of its own, as that of a path is, so that a leftover of a guide refuses the start: the
@@ -42,6 +44,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// A text for its value as a report may have it.
+    pub fn told<'t>(&self, text: &'t str) -> &'t str {
+        match self.secret {
+            true => Secret::SHOWN,
+            false => text,
+        }
+    }
+
     /// Whether an empty text can be its value. Where it can not, `key=` says nothing, as `-p` prints it for Java's null.
     pub fn takes_nothing(&self) -> bool {
         self.java == "String" && !self.nullable
@@ -286,7 +296,7 @@ macro_rules! settings {
                         since: $isince,
                         applies: $crate::Applies::Inert($ireason),
                         java: <$itype as $crate::Value>::JAVA,
-                        nullable: <$itype as $crate::Value>::NULLABLE,
+                        nullable: <$itype as $crate::Value>::NULLABLE, secret: <$itype as $crate::Value>::SECRET,
                         important: $crate::listed(&$important, $ikey),
                         strict: false,
                     },
@@ -301,7 +311,7 @@ macro_rules! settings {
                         since: $fsince,
                         applies: $crate::Applies::Fixed($freason),
                         java: <$ftype as $crate::Value>::JAVA,
-                        nullable: <$ftype as $crate::Value>::NULLABLE,
+                        nullable: <$ftype as $crate::Value>::NULLABLE, secret: <$ftype as $crate::Value>::SECRET,
                         important: $crate::listed(&$important, $fkey),
                         strict: false,
                     },
@@ -319,7 +329,7 @@ macro_rules! settings {
                     since: $since,
                     applies: $crate::Applies::$applies,
                     java: <$type as $crate::Value>::JAVA,
-                    nullable: <$type as $crate::Value>::NULLABLE,
+                    nullable: <$type as $crate::Value>::NULLABLE, secret: <$type as $crate::Value>::SECRET,
                     important: $crate::listed(&$important, $key),
                     strict: $crate::settings!(@strict $($read)?),
                 },)*];
@@ -327,7 +337,7 @@ macro_rules! settings {
                 const LEN: usize = USED.len() + INERT.len();
                 const ALL: [$crate::Row; LEN] = {
                     let mut all = [$crate::Row {
-                        key: "", shown: "", doc: "", since: "", applies: $crate::Applies::AtStart, java: "", nullable: false,
+                        key: "", shown: "", doc: "", since: "", applies: $crate::Applies::AtStart, java: "", nullable: false, secret: false,
                         important: false,
                         strict: false,
                     }; LEN];

@@ -26,6 +26,8 @@ pub trait Value: Sized {
 
     /// Whether Java has null for it unless it is set.
     const NULLABLE: bool = false;
+    /// Whether it is told nobody.
+    const SECRET: bool = false;
 
     /// Reads the trimmed text of a file.
     ///
@@ -134,6 +136,7 @@ impl fmt::Debug for Secret {
 impl Value for Secret {
     const JAVA: &'static str = "String";
     const NULLABLE: bool = true;
+    const SECRET: bool = true;
 
     fn parse(text: &str) -> Result<Self, BadValue> {
         Ok(Secret::from(text))

@@ -3,6 +3,10 @@
 //! For a directory that no broker has open. What it finds is said, not repaired: the next start of a broker recovers by
 //! the rules in [`crate::recover`].
 
+mod told;
+
+pub use told::{checkpoint_told, settings_found};
+
 use crate::checkpoint::Checkpoint;
 use crate::damage::Damage;
 use crate::deletions::Deletions;

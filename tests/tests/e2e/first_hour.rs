@@ -70,7 +70,7 @@ impl Machine {
     }
 
     /// Runs a script there with this shell. Whatever it leaves running ends with it.
-    fn run_with(&self, shell: &[&str], script: &str) -> Ran {
+    pub(crate) fn run_with(&self, shell: &[&str], script: &str) -> Ran {
         let file = self.path("script.sh");
         fs::write(&file, format!("{PRELUDE}{script}")).unwrap();
         let mut command = Command::new("unshare");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Where a server's metrics are, as its log says.
-fn metrics_address(process: &Process) -> String {
+pub(crate) fn metrics_address(process: &Process) -> String {
     process.wait_for("the address of metrics", WITHIN, |line| {
         let (_, rest) = line.split_once("metrics and health are at http://")?;
         rest.strip_suffix("/metrics").map(str::to_owned)
@@ -31,7 +31,7 @@ fn ask(address: &str, method: &str, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     ask(address, "GET", path)
 }
 

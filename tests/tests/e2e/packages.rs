@@ -1,7 +1,8 @@
-//! The package for Debian: what is in it, its units, and that they start servers that work.
+//! Packages: what is in those for Debian and Red Hat, their units, that these start servers that work; and the bill of materials.
 
 use crate::first_hour::Machine;
 use cluster::repository;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +10,19 @@ use std::process::Command;
 const UNITS: [&str; 2] = ["rocketmq-namesrv.service", "rocketmq-broker@.service"];
 
 fn made(machine: &Machine) {
+    release(
+        "--deb",
+        &[
+            &machine.path("local/rocketmq"),
+            &machine.path("local/rocketmq.deb"),
+        ],
+    );
+}
+
+fn release(option: &str, args: &[&Path]) {
     let made = Command::new(repository().join("release"))
-        .arg("--deb")
-        .args([machine.path("local/rocketmq"), machine.path("local/rocketmq.deb")])
+        .arg(option)
+        .args(args)
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
@@ -121,4 +132,107 @@ fn its_units_start_servers_that_take_and_give_messages() {
         "#,
     );
     ran.has(&["1000", "00000000000000000000"]);
+}
+
+#[test]
+fn a_package_for_red_hat_has_the_same() {
+    let machine = Machine::new();
+    // What is in the programs takes minutes to pack and is of no account here.
+    for program in ["broker", "namesrv", "mqadmin"] {
+        let stub = "#!/bin/sh\necho mqbroker 1.2.3, a stub\n";
+        fs::write(machine.path("local/rocketmq/lib").join(program), stub).unwrap();
+    }
+    made(&machine);
+    let rpm = machine.path("local/rocketmq.rpm");
+    release("--rpm", &[&machine.path("local/rocketmq"), &rpm]);
+    let query = |args: &[&str]| {
+        let output = Command::new("rpm")
+            .args(["-qp"])
+            .args(args)
+            .arg(&rpm)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let deb = dpkg_deb(&["-c".as_ref(), &machine.path("local/rocketmq.deb")]);
+    let names = deb.lines().map(|line| line.split(" ./").nth(1).unwrap());
+    let names = names
+        .map(|name| name.split(" -> ").next().unwrap())
+        .filter(|name| !name.is_empty() && !name.ends_with('/'));
+    let of_deb: BTreeSet<String> = names.map(|name| format!("/{name}")).collect();
+    let listed = query(&[
+        "--queryformat",
+        "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]",
+    ]);
+    let of_rpm: BTreeSet<String> = listed
+        .lines()
+        .filter(|line| !line.starts_with('d'))
+        .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        .collect();
+    assert!(of_deb.len() > 30, "{of_deb:?}");
+    assert_eq!(of_rpm, of_deb);
+    for line in listed.lines() {
+        assert!(line.contains(" root "), "{line}");
+        assert!(line.starts_with('l') || !line[5..10].contains('w'), "{line}");
+    }
+    assert_eq!(
+        query(&["-c"]),
+        "/etc/rocketmq/broker.properties\n/etc/rocketmq/namesrv.properties\n"
+    );
+    let scripts = query(&["--scripts"]);
+    for part in [
+        "systemd-sysusers rocketmq.conf",
+        "chown -R rocketmq:rocketmq /etc/rocketmq",
+        "systemctl stop",
+    ] {
+        assert!(scripts.contains(part), "{scripts}");
+    }
+    assert!(scripts.contains("if [ \"$1\" = 0 ]"), "{scripts}");
+}
+
+/// Every crate of the programs with the sum that Cargo.lock has, and none that only tests have.
+#[test]
+fn the_bill_of_materials_names_what_is_in_the_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rocketmq.cdx.json");
+    release("--sbom", &[&file]);
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(
+        (bill["bomFormat"].as_str(), bill["specVersion"].as_str()),
+        (Some("CycloneDX"), Some("1.5"))
+    );
+    let lock = fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let mut names = BTreeSet::new();
+    for component in bill["components"].as_array().unwrap() {
+        let text = |pointer: &str| {
+            component
+                .pointer(pointer)
+                .and_then(|value| value.as_str())
+                .unwrap()
+        };
+        let (name, version, sum) = (text("/name"), text("/version"), text("/hashes/0/content"));
+        let entry = lock
+            .split("[[package]]\n")
+            .find(|entry| entry.starts_with(&format!("name = \"{name}\"\nversion = \"{version}\"\n")))
+            .unwrap_or_else(|| panic!("{name} {version}"));
+        assert!(entry.contains(&format!("checksum = \"{sum}\"")), "{component}");
+        assert_eq!(text("/purl"), format!("pkg:cargo/{name}@{version}"));
+        assert!(!text("/licenses/0/expression").contains('/'), "{component}");
+        names.insert(name.to_owned());
+    }
+    for name in [
+        "tokio",
+        "rustls",
+        "ring",
+        "libc",
+        "serde_json",
+        "jiff",
+        "saphyr-parser",
+    ] {
+        assert!(names.contains(name), "{name}: {names:?}");
+    }
+    for name in ["proptest", "loom", "tempfile", "prometheus-parse"] {
+        assert!(!names.contains(name), "{name}");
+    }
 }

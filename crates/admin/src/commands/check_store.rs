@@ -4,13 +4,11 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::parse::Given;
 use crate::table::{Command, Run, flag, required, value};
-use disk::{Disk, MmapDisk};
+use disk::MmapDisk;
 use message::record::View;
 use serde_json::json;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use store::StoreSettings;
-use store::check::{CheckSummary, check};
+use store::check::{CheckSummary, check, settings_found};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "checkStore",
@@ -43,7 +41,7 @@ fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
     });
     let summary = summary.map_err(Failure::Wrong)?;
     out.either(
-        &format!("{}\n", text(&summary)),
+        &format!("{summary}\n"),
         json!({
             "clean": summary.clean,
             "records": summary.records,
@@ -59,44 +57,11 @@ fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
 
 fn look(root: &Path, logs: &[PathBuf], seen: impl FnMut(&View<'_>)) -> Result<CheckSummary, String> {
     let disk = MmapDisk::default();
-    let mut settings = StoreSettings::below(root);
-    settings.commitlog_dirs = logs.to_vec();
-    // The files themselves say how large they are: that saves reading the broker's settings.
-    for log in logs {
-        if let Some(size) = file_size(&disk, log)? {
-            settings.commitlog_file_size = size;
-            break;
-        }
-    }
     if !root.is_dir() {
         return Err(format!("there is no directory {}", root.display()));
     }
-    if let Some(size) = queue_file_size(&disk, &settings.consumequeue_dir())? {
-        settings.consumequeue_file_size = size;
-    }
+    let settings = settings_found(&disk, root, logs).map_err(|error| error.to_string())?;
     check(&disk, &settings, seen).map_err(|error| error.to_string())
-}
-
-/// Length of the first file of a directory that holds files named by positions.
-fn file_size(disk: &MmapDisk, dir: &Path) -> Result<Option<i64>, String> {
-    let entries = disk.list(dir).map_err(|error| error.to_string())?;
-    let is_named = |name: &str| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    let found = entries
-        .iter()
-        .find(|entry| !entry.is_dir && entry.len > 0 && is_named(&entry.name));
-    Ok(found.map(|entry| i64::try_from(entry.len).unwrap_or(i64::MAX)))
-}
-
-fn queue_file_size(disk: &MmapDisk, root: &Path) -> Result<Option<i64>, String> {
-    for topic in disk.list(root).map_err(|error| error.to_string())? {
-        for queue in disk.list(&root.join(&topic.name)).unwrap_or_default() {
-            let size = file_size(disk, &root.join(&topic.name).join(&queue.name))?;
-            if size.is_some() {
-                return Ok(size);
-            }
-        }
-    }
-    Ok(None)
 }
 
 fn line(view: &View<'_>) -> String {
@@ -118,54 +83,11 @@ fn line(view: &View<'_>) -> String {
     )
 }
 
-fn text(summary: &CheckSummary) -> String {
-    let mut text = String::new();
-    if summary.is_open {
-        let _ = writeln!(
-            text,
-            "A broker has this store open: the figures move, and a fault may be what it is just writing."
-        );
-    }
-    let stop = if summary.clean { "clean" } else { "not clean" };
-    let _ = writeln!(text, "last stop      {stop}");
-    let _ = writeln!(
-        text,
-        "commitlog      {} files, {} to {}, {} records",
-        summary.log_files, summary.log_start, summary.log_end, summary.records
-    );
-    if let Some((first, last)) = summary.times {
-        let _ = writeln!(text, "stored         {first} to {last} (ms since 1970)");
-    }
-    let _ = writeln!(
-        text,
-        "consumequeues  {} with {} units",
-        summary.queues, summary.units
-    );
-    for (topic, records) in &summary.topics {
-        let _ = writeln!(text, "topic          {topic}: {records} records");
-    }
-    for ((topic, queue), records) in &summary.without_queue {
-        let _ = writeln!(
-            text,
-            "no queue       {topic} {queue}: {records} records (the topic was deleted, or the queue's directory is lost)"
-        );
-    }
-    let _ = write!(text, "faults         {}", summary.faults);
-    for fault in &summary.first_faults {
-        let _ = write!(text, "\n  {fault}");
-    }
-    let rest = summary.faults - summary.first_faults.len() as u64;
-    if rest > 0 {
-        let _ = write!(text, "\n  and {rest} more");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use store::{NewRecord, Store};
+    use store::{NewRecord, Store, StoreSettings};
 
     const NOW: i64 = 1_700_000_000_000;
 
@@ -201,7 +123,7 @@ mod tests {
         }
         store.reput(&mut |_| {}).unwrap();
         let log = [root.join("commitlog")];
-        let told = text(&look(&root, &log, |_| {}).unwrap());
+        let told = look(&root, &log, |_| {}).unwrap().to_string();
         assert!(
             told.starts_with("A broker has this store open: the figures move"),
             "{told}"
@@ -210,7 +132,7 @@ mod tests {
         drop(store);
         let summary = look(&root, &log, |_| {}).unwrap();
         assert_eq!(
-            text(&summary),
+            summary.to_string(),
             "last stop      clean\n\
              commitlog      1 files, 0 to 312, 3 records\n\
              stored         1700000000000 to 1700000000000 (ms since 1970)\n\
@@ -225,9 +147,13 @@ mod tests {
         std::fs::write(&queue, units).unwrap();
         let summary = look(&root, &log, |_| {}).unwrap();
         assert_eq!(summary.faults, 2);
-        assert!(text(&summary).ends_with("consumequeue A 0: unit 0 points at 9, where its message is not"));
+        assert!(
+            summary
+                .to_string()
+                .ends_with("consumequeue A 0: unit 0 points at 9, where its message is not")
+        );
         std::fs::remove_file(&queue).unwrap();
-        let told = text(&look(&root, &log, |_| {}).unwrap());
+        let told = look(&root, &log, |_| {}).unwrap().to_string();
         let gone = format!(
             "consumequeue A 0: {} is missing; units up to 0 of 2 are there",
             queue.display()
@@ -235,7 +161,7 @@ mod tests {
         assert!(told.contains(&gone), "{told}");
         // What a start would say.
         let summary = look(&root, &[root.join("nothing")], |_| {}).unwrap();
-        let told = text(&summary);
+        let told = summary.to_string();
         assert!(told.contains("there is no commitlog file in "), "{told}");
         assert!(told.contains("; a start is refused"), "{told}");
         let missing = look(&root.join("nothing"), &log, |_| {}).unwrap_err();

@@ -21,10 +21,17 @@ impl<D: Disk> State<D> {
     pub fn page(&self) -> String {
         let mut page = process::page(self.started);
         let parts = &self.parts;
+        let settings = parts.settings.snapshot();
+        // Writing to a String cannot fail. A support bundle knows its broker by this line.
+        let _ = writeln!(
+            page,
+            "broker {}, store {}",
+            settings.own_name(),
+            settings.store.store_path_root_dir
+        );
         let (store, now) = (&parts.log.store, parts.clock.now_ms());
         let health = store.health().problem();
         let answers = &parts.log.appender.acknowledgements;
-        // Writing to a String cannot fail.
         let _ = writeln!(
             page,
             "commitlog from {} to {}, flushed to {}, queues built to {}",

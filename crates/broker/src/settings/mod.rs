@@ -253,6 +253,16 @@ pub struct Loaded {
 /// # Errors
 /// The process ends without serving: the settings are wrong, or were only to be printed.
 pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
+    let loaded = read(launch)?;
+    launch::decide(launch, &loaded.settings, &loaded.report)?;
+    Ok(loaded)
+}
+
+/// The same, without deciding what comes of it.
+///
+/// # Errors
+/// The file can not be read.
+pub fn read(launch: &Launch) -> Result<Loaded, Exit> {
     let mut settings = Settings::default();
     settings.broker.namesrv_addr = host::variable("NAMESRV_ADDR");
     settings.broker.broker_config_path = launch.config_file.as_deref().map(absolute);
@@ -263,7 +273,6 @@ pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
         settings.broker.namesrv_addr.clone_from(&launch.namesrv_addr);
     }
     settings.complete(&defaults, &mut report);
-    launch::decide(launch, &settings, &report)?;
     Ok(Loaded { settings, report })
 }
 

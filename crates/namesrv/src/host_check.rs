@@ -1,0 +1,34 @@
+//! What `--check-config` finds out about the host, for a name server with these settings.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use disk::{Clock, SystemClock, clock_is_synchronised};
+use process::host::{self, Listens};
+use settings::Report;
+
+use crate::settings::Settings;
+
+/// Looks at everything that a start needs of the host and that its settings can not say. Settings that were read without an error
+/// are wanted.
+pub(crate) fn check(settings: &Settings, report: &mut Report) {
+    let kv = Path::new(&settings.namesrv.kv_config_path);
+    if let Some(folder) = kv.parent() {
+        host::folder(report, "kvConfigPath", folder);
+    }
+    host::descriptors(report, settings.server.server_connections_per_address_max);
+    host::clock(report, SystemClock.now_ms(), None, clock_is_synchronised());
+    let listens = settings.server.bind_address.parse::<IpAddr>();
+    let ip = listens.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let Ok(port) = u16::try_from(settings.server.listen_port) else {
+        return;
+    };
+    Listens {
+        purpose: "brokers and clients",
+        key: "listenPort",
+        address: SocketAddr::new(ip, port),
+        // A name server leaves no mark by which a second one would know it.
+        runs: false,
+    }
+    .check(report);
+}
