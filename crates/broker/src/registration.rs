@@ -719,12 +719,13 @@ impl Registration {
         let (ha, broker) = match MasterAddress::given(&settings) {
             MasterAddress { ha: None, .. } => (Some(ha), Some(broker)),
             given => match same_place(given.ha.as_deref().unwrap_or_default(), &ha).await {
-                true => (given.ha, Some(broker)),
                 // Who is compared with and asked for tables must be who is copied from.
-                false => {
+                false if self.is_server(given.broker.as_deref()).await => {
                     self.tell_of_other_master(&given, &ha);
                     (given.ha, given.broker)
                 }
+                // The same place, or one from which connections are handed on to the master.
+                _ => (given.ha, Some(broker)),
             },
         };
         self.has_master.store(true, Ordering::Relaxed);
@@ -738,6 +739,17 @@ impl Registration {
             *known = master;
             is_new
         });
+    }
+
+    /// Does a server answer requests at this address?
+    async fn is_server(&self, address: Option<&str>) -> bool {
+        let Some(address) = address else { return false };
+        let asked = async {
+            let connection = self.client.connection(address).await?;
+            let code = request::GET_BROKER_CONFIG;
+            connection.invoke(code, &(), Body::Empty, SHORT).await
+        };
+        asked.await.is_ok()
     }
 
     /// Once.

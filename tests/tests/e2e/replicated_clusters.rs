@@ -344,6 +344,10 @@ fn a_slave_whose_disk_is_full_goes_on_when_it_has_space() {
     let pair = Pair { cluster, slave };
     pair.wait_for_slave();
     let mut wire = Wire::connect(&pair.master().address()).unwrap();
+    // A topic that the slave could not keep would be refused before its log is full.
+    eventually("the topic is on both", || {
+        send_body(&mut wire, TOPIC, b"first") == 0
+    });
     for _ in 0..2 {
         disk.fill();
         // There may be space that was reserved.
