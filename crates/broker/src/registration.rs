@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use message::name::AUTO_CREATE_TOPIC;
 use parking_lot::Mutex;
+use protocol::EncodeHeader;
 use protocol::body::namesrv::{
     ClusterInfo, QueueData, RegisterBrokerBody, TopicConfigTable, TopicRouteData, body_crc32,
 };
@@ -27,6 +28,7 @@ use protocol::header::namesrv::{
     RegisterBrokerResponseHeader, RegisterTopic,
 };
 use remoting::{Body, Client, Connection};
+use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -393,30 +395,34 @@ impl Registration {
         Ok(group.map(|group| group.broker_addrs.clone()).unwrap_or_default())
     }
 
-    async fn cluster(&self, namesrv: &str) -> Result<ClusterInfo, Error> {
+    /// The body of a name server's answer to a request without one.
+    async fn body_of<T: DeserializeOwned>(
+        &self,
+        namesrv: &str,
+        code: i32,
+        header: &(dyn EncodeHeader + Sync),
+    ) -> Result<T, Error> {
         let connection = self.client.connection(namesrv).await?;
-        let code = request::GET_BROKER_CLUSTER_INFO;
-        let answer = succeeded(connection.invoke(code, &(), Body::Empty, SHORT).await?)?;
+        let answer = succeeded(connection.invoke(code, header, Body::Empty, SHORT).await?)?;
         protocol::body::read(&answer.body).map_err(|e| Error::Answer {
             code: answer.code,
             remark: e.to_string(),
         })
     }
 
+    async fn cluster(&self, namesrv: &str) -> Result<ClusterInfo, Error> {
+        self.body_of(namesrv, request::GET_BROKER_CLUSTER_INFO, &()).await
+    }
+
     async fn route(&self, namesrv: &str, topic: &str) -> Result<TopicRouteData, Error> {
-        let connection = self.client.connection(namesrv).await?;
         let header = GetRouteInfo {
             topic: topic.into(),
             accept_standard_json_only: None,
             zone_mode: None,
             zone_name: None,
         };
-        let code = request::GET_ROUTEINFO_BY_TOPIC;
-        let answer = succeeded(connection.invoke(code, &header, Body::Empty, SHORT).await?)?;
-        protocol::body::read(&answer.body).map_err(|e| Error::Answer {
-            code: answer.code,
-            remark: e.to_string(),
-        })
+        self.body_of(namesrv, request::GET_ROUTEINFO_BY_TOPIC, &header)
+            .await
     }
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
