@@ -20,6 +20,17 @@ use serde_json::json;
 const BROKER: Opt = one_of('b', "brokerAddr", "the broker");
 const CLUSTER: Opt = one_of('c', "clusterName", "the cluster");
 
+/// What createAcl and updateAcl take.
+const ACL: &[Opt] = &[
+    CLUSTER,
+    BROKER,
+    required('s', "subject", "User:NAME"),
+    required('r', "resources", "Topic:NAME,Group:PRE*,…"),
+    required('a', "actions", "Pub,Sub,Create,Update,Delete,Get,List,All"),
+    value('i', "sourceIp", "addresses and networks [default: all]"),
+    required('d', "decision", "Allow or Deny"),
+];
+
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "createUser",
@@ -90,15 +101,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "createAcl",
         alias: None,
         about: "lets a user do something, or forbids it",
-        options: &[
-            CLUSTER,
-            BROKER,
-            required('s', "subject", "User:NAME"),
-            required('r', "resources", "Topic:NAME,Group:PRE*,…"),
-            required('a', "actions", "Pub,Sub,Create,Update,Delete,Get,List,All"),
-            value('i', "sourceIp", "addresses and networks [default: all]"),
-            required('d', "decision", "Allow or Deny"),
-        ],
+        options: ACL,
         asks: None,
         run: Run::Online(|job, out| Box::pin(put_acl(job, out, request::AUTH_CREATE_ACL, "create"))),
     },
@@ -106,15 +109,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "updateAcl",
         alias: None,
         about: "changes what a user may do",
-        options: &[
-            CLUSTER,
-            BROKER,
-            required('s', "subject", "User:NAME"),
-            required('r', "resources", "Topic:NAME,Group:PRE*,…"),
-            required('a', "actions", "Pub,Sub,Create,Update,Delete,Get,List,All"),
-            value('i', "sourceIp", "addresses and networks [default: all]"),
-            required('d', "decision", "Allow or Deny"),
-        ],
+        options: ACL,
         asks: None,
         run: Run::Online(|job, out| Box::pin(put_acl(job, out, request::AUTH_UPDATE_ACL, "update"))),
     },
