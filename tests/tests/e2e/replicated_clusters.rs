@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const CREATE_TOPIC: i32 = 17;
+const SLAVE_NOT_AVAILABLE: i64 = 11;
+const FLUSH_SLAVE_TIMEOUT: i64 = 12;
 const TOPIC: &str = "T";
 
 /// Clients of each language.
@@ -279,7 +281,7 @@ fn a_partition_holds_up_no_more_than_it_must_and_heals() {
     let mut client = Wire::connect(&pair.master().address()).unwrap();
     for _ in 0..2 {
         wire.cut();
-        assert_eq!(send_one(&mut client, TOPIC), 12, "FLUSH_SLAVE_TIMEOUT");
+        assert_eq!(send_one(&mut client, TOPIC), FLUSH_SLAVE_TIMEOUT);
         eventually("the master knows that it has no slave", || {
             send_one(&mut client, TOPIC) == 11
         });
@@ -352,7 +354,9 @@ fn a_slave_whose_disk_is_full_goes_on_when_it_has_space() {
         disk.fill();
         // There may be space that was reserved.
         eventually("the slave takes no more", || {
-            send_body(&mut wire, TOPIC, &[b'x'; 300_000]) == 12
+            let code = send_body(&mut wire, TOPIC, &[b'x'; 300_000]);
+            // A heartbeat is enough for a slave without space to end the connection, and then it is away for most of the time.
+            [FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE].contains(&code)
         });
         // It is the slave that lacks something, and says so.
         pair.slave.process.wait_for("why it stands", LONG, |line| {
