@@ -345,7 +345,10 @@ impl TopicTable {
         self.make(&mut state, made, now)
     }
 
-    /// Makes a topic the broker itself needs, such as a retry topic; or gives the one that is there.
+    /// Makes a topic the broker itself needs, such as a retry topic; or gives the one that is there, with as many queues at least.
+    ///
+    /// Unlike Java: the topic grows when its group's `retryQueueNums` is raised. Java goes on with the topic as it was made, and what is
+    /// sent back to the further queues is read by nobody.
     pub fn create_for_group(
         &self,
         name: &str,
@@ -354,16 +357,24 @@ impl TopicTable {
         unit: i32,
         now: i64,
     ) -> Result<TopicState, NotCreated> {
-        if let Some(known) = self.state_of(name) {
+        let has_all = |config: &TopicConfig| config.read_queue_nums.min(config.write_queue_nums) >= queues;
+        if let Some(known) = self.state_of(name).filter(|known| has_all(&known.config)) {
             return Ok(known);
         }
         let mut state = self.state.write();
-        if let Some(entry) = state.topics.get(name) {
+        let Some(entry) = state.topics.get(name) else {
+            let mut made = topic(name, queues, perm);
+            made.topic_sys_flag = unit;
+            return self.make(&mut state, made, now);
+        };
+        if has_all(&entry.config) {
             return Ok(self.known(entry));
         }
-        let mut made = topic(name, queues, perm);
-        made.topic_sys_flag = unit;
-        self.make(&mut state, made, now)
+        let mut grown = TopicConfig::clone(&entry.config);
+        grown.read_queue_nums = grown.read_queue_nums.max(queues);
+        grown.write_queue_nums = grown.write_queue_nums.max(queues);
+        let grown = self.make(&mut state, grown, now)?;
+        Ok(TopicState { made: false, ..grown })
     }
 
     fn make(&self, state: &mut State, config: TopicConfig, now: i64) -> Result<TopicState, NotCreated> {

@@ -163,6 +163,24 @@ fn the_retry_topic_has_as_many_queues_as_the_group_says() {
 }
 
 #[test]
+fn the_retry_topic_grows_with_the_groups_setting_and_does_not_shrink() {
+    let broker = Still::new(|s| s.store.message_delay_level = "1s 1s 1s".to_owned());
+    let queues = |broker: &Still| {
+        let made = topic(broker, "%RETRY%g").expect("made by the heartbeat");
+        (made.read_queue_nums, made.write_queue_nums)
+    };
+    broker.beat(&client(), "c", "g", "Topic");
+    assert_eq!(queues(&broker), (1, 1));
+    set(&broker, |config| config.retry_queue_nums = 3);
+    // No heartbeat came since: what is sent back has a queue that consumers know.
+    assert_eq!(send_back(&broker, sent(&broker), 0).code, response::SUCCESS);
+    assert_eq!(queues(&broker), (3, 3));
+    set(&broker, |config| config.retry_queue_nums = 2);
+    broker.beat(&client(), "c", "g", "Topic");
+    assert_eq!(queues(&broker), (3, 3), "something may lie in the third");
+}
+
+#[test]
 fn without_retry_queues_a_message_sent_back_is_dropped_and_that_is_success() {
     let broker = Still::new(|_| {});
     set(&broker, |config| config.retry_queue_nums = 0);
