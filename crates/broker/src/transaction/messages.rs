@@ -16,7 +16,16 @@ use crate::settings::DelayLevels;
 /// The tag of a mark.
 pub(super) const MARK_TAG: &str = "d";
 
+/// What the broker alone says of a half message. Consumers get both with a message that was checked or put back, so that whoever sends it
+/// on brings them.
+const OWN: [&str; 2] = [
+    names::TRANSACTION_PREPARED_QUEUE_OFFSET,
+    names::TRANSACTION_CHECK_TIMES,
+];
+
 /// The stored properties of a half message, at the end of `out`: those that were sent, and where the message belongs.
+///
+/// Unlike Java: what only the broker may say is taken out. With the place of another half message it would end that one.
 pub fn half_text(
     sent: &Parsed<'_>,
     topic: &str,
@@ -33,7 +42,7 @@ pub fn half_text(
     with.extend(wait.map(|wait| (names::WAIT, wait)));
     with.extend([(names::REAL_TOPIC, topic), (names::REAL_QUEUE_ID, &queue)]);
     let mut text = Vec::new();
-    sent.rebuild(&[], &with, Ending::Bare, &mut text);
+    sent.rebuild(&OWN, &with, Ending::Bare, &mut text);
     out.append(&mut properties::in_java_order(&text, Ending::Bare));
 }
 

@@ -33,6 +33,7 @@ mod statistics;
 mod still;
 mod sync_flush;
 mod transaction_scenario;
+mod transaction_world;
 mod transactions;
 mod users;
 mod yesterday;
