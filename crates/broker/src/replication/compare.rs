@@ -346,15 +346,16 @@ pub(super) async fn answer(
     success(code, answer)
 }
 
-/// The same to a request that has a body and no header.
+/// The same to a request that has a body.
 pub(super) async fn answer_to(
     client: &Client,
     address: &str,
     code: i32,
+    header: &(dyn EncodeHeader + Sync),
     body: Bytes,
 ) -> Result<Frame, Error> {
     let answer = client
-        .invoke(address, code, &(), Body::Bytes(body), ANSWER_WITHIN)
+        .invoke(address, code, header, Body::Bytes(body), ANSWER_WITHIN)
         .await?;
     success(code, answer)
 }

@@ -19,6 +19,7 @@ use remoting::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::access::UserTable;
 use crate::delay::DelayOffsets;
 use crate::tables::{Change, ConfigFile, Tables};
 
@@ -39,6 +40,7 @@ type Numbers = [i64; 4];
 pub struct TableCopies {
     tables: Tables,
     delays: Arc<DelayOffsets>,
+    users: Option<Arc<UserTable>>,
     /// When the broker was started, ms since 1970: numbers begin anew then.
     started: i64,
     slaves: Mutex<HashMap<IpAddr, Numbers>>,
@@ -51,8 +53,8 @@ pub struct TableCopies {
     said: Notify,
     /// Nothing is held any more.
     stops: AtomicBool,
-    /// A slave has copied the tables of this run.
-    is_copied: AtomicBool,
+    /// A slave has given back what was lost of the tables, or had nothing to give.
+    is_whole: AtomicBool,
 }
 
 /// A request that waits for a change.
@@ -68,10 +70,16 @@ pub fn text(change: Change, started: i64) -> String {
 
 impl TableCopies {
     /// No slave has anything.
-    pub fn new(tables: Tables, delays: Arc<DelayOffsets>, started: i64) -> Self {
+    pub fn new(
+        tables: Tables,
+        delays: Arc<DelayOffsets>,
+        users: Option<Arc<UserTable>>,
+        started: i64,
+    ) -> Self {
         Self {
             tables,
             delays,
+            users,
             started,
             slaves: Mutex::default(),
             told_by: Mutex::default(),
@@ -79,14 +87,13 @@ impl TableCopies {
             holds: Notify::new(),
             said: Notify::new(),
             stops: AtomicBool::new(false),
-            is_copied: AtomicBool::new(false),
+            is_whole: AtomicBool::new(false),
         }
     }
 
-    /// Names of the tables whose files were missing at the start, until a slave has copied them: it gives back what it has of them
-    /// before.
+    /// Names of the tables whose files were missing at the start, until a slave has given back what it has of them.
     pub fn lost(&self) -> Option<String> {
-        if self.is_copied.load(Ordering::Acquire) {
+        if self.is_whole.load(Ordering::Acquire) {
             return None;
         }
         let Tables {
@@ -94,13 +101,15 @@ impl TableCopies {
             groups,
             offsets,
         } = &self.tables;
+        let users = self.users.as_ref().map(|users| (super::USERS, users.saver()));
         let tables = [
             (super::TOPICS, topics.saver()),
             (super::GROUPS, groups.saver()),
             (super::OFFSETS, offsets.saver()),
         ];
-        let lost = tables.iter().filter(|(_, saver)| saver.was_missing());
-        let lost: Vec<&str> = lost.map(|(name, _)| *name).collect();
+        let tables = tables.into_iter().chain(users);
+        let lost = tables.filter(|(_, saver)| saver.was_missing());
+        let lost: Vec<&str> = lost.map(|(name, _)| name).collect();
         (!lost.is_empty()).then(|| lost.join(" "))
     }
 
@@ -176,8 +185,8 @@ impl TableCopies {
     /// The slave at this address, which is connected, says what it has. `waits`: SUCCESS means that a slave has it.
     pub fn note(&self, slave: IpAddr, header: &RuntimeInfoRequestHeader<'_>, waits: bool) {
         let numbers = self.numbers(header);
-        if numbers[0] > 0 && numbers[1] > 0 {
-            self.is_copied.store(true, Ordering::Release);
+        if header.given_back == Some(self.started) {
+            self.is_whole.store(true, Ordering::Release);
         }
         self.slaves.lock().insert(slave, numbers);
         let [topics, groups, ..] = numbers;

@@ -1,25 +1,35 @@
 //! What a master has lost of its tables, and its slave gives back.
 //!
 //! A master that finds messages at its start and no file of a table under `config/` says so in its runtime information until a slave has
-//! copied the tables. A slave whose log is the master's does not copy those at first, which would leave both without them: it has the
-//! master make what it has itself and the master has not.
+//! given back what it has. A slave whose log is the master's does so before it copies those, which would leave both without them. What the
+//! master has made by itself meanwhile, on a send or a heartbeat, becomes what it was; what somebody has asked it for stays.
+//!
+//! A slave that was started without files itself gives nothing back: another may have them. What it copies in one run of the master it can
+//! give back in the next.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use disk::Disk;
+use protocol::body::auth::{AclInfo, UserInfo};
 use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::body::topic::TopicConfig;
 use protocol::code::request;
-use protocol::header::broker::UpdateConsumerOffsetRequestHeader;
+use protocol::header::auth::{AclRequestHeader, UserRequestHeader};
+use protocol::header::broker::{GivenBackRequestHeader, UpdateConsumerOffsetRequestHeader};
 use serde::Serialize;
 
-use super::compare::{self, answer, answer_to, body};
+use super::compare::{self, answer, answer_to, body, list};
 use super::deletions::MasterTopics;
-use super::metadata::{GROUPS, Metadata, OFFSETS, TOPICS};
+use super::metadata::{GROUPS, Metadata, OFFSETS, TOPICS, USERS};
 
 /// In a master's runtime information: names of the tables whose files were not there at its start.
 pub const LOST: &str = "lost_tables";
+
+/// What a slave gives back is no wish of anybody.
+const GIVEN_BACK: GivenBackRequestHeader = GivenBackRequestHeader {
+    given_back: Some(true),
+};
 
 /// Topics or groups that go in one request.
 const LIST_MAX: usize = 1000;
@@ -47,6 +57,14 @@ impl<D: Disk> Metadata<D> {
                 TOPICS => (self.give_topics_back(master).await?, "topics"),
                 GROUPS => (self.give_groups_back(master).await?, "groups"),
                 OFFSETS => (self.give_offsets_back(master).await?, "offsets"),
+                USERS => match self.give_users_back(master).await {
+                    // Credentials that may not do that do not keep the rest from being copied.
+                    Err(e @ compare::Error::Answer { .. }) => {
+                        tracing::warn!("replication: users and policies are not given back: {e}");
+                        continue;
+                    }
+                    given => (given?, "users and policies"),
+                },
                 _ => continue,
             };
             given.push(format!("{count} {things}"));
@@ -62,14 +80,15 @@ impl<D: Disk> Metadata<D> {
         let theirs = MasterTopics::of(&self.client, master, None).await?;
         let deleted = theirs.deleted_topics.unwrap_or_default();
         let (_, own) = self.tables.topics.snapshot();
-        let lacks = |topic: &str| {
+        let lacks = |config: &TopicConfig| {
+            let topic = config.topic_name.as_str();
             // One that was deleted may have been made anew since.
-            !theirs.topic_config_table.contains_key(topic)
+            theirs.topic_config_table.get(topic) != Some(config)
                 && !message::name::is_system_topic(topic)
                 && !self.tables.topics.is_system(topic)
                 && (!deleted.contains_key(topic) || !self.store.queue_ids(topic).is_empty())
         };
-        let lacking = own.iter().filter(|topic| lacks(&topic.topic_name));
+        let lacking = own.iter().filter(|topic| lacks(topic));
         let lacking: Vec<TopicConfig> = lacking
             .map(|topic| {
                 let mut topic = TopicConfig::clone(topic);
@@ -81,7 +100,8 @@ impl<D: Disk> Metadata<D> {
             let list = protocol::body::write(&TopicConfigList {
                 topic_config_list: part,
             });
-            answer_to(&self.client, master, request::UPDATE_AND_CREATE_TOPIC_LIST, list).await?;
+            let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+            answer_to(&self.client, master, code, &GIVEN_BACK, list).await?;
         }
         Ok(lacking.len())
     }
@@ -90,18 +110,52 @@ impl<D: Disk> Metadata<D> {
         let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
         let theirs: SubscriptionGroupTable = body(&self.client, master, code).await?;
         let own = self.tables.groups.file().subscription_group_table;
-        let lacking = own.into_iter().filter(|(name, _)| {
-            !theirs.subscription_group_table.contains_key(name) && !message::name::is_system_group(name)
-        });
+        let theirs = theirs.subscription_group_table;
+        let lacking = own
+            .into_iter()
+            .filter(|(name, group)| theirs.get(name) != Some(group) && !message::name::is_system_group(name));
         let lacking: Vec<SubscriptionGroupConfig> = lacking.map(|(_, group)| group).collect();
         for part in lacking.chunks(LIST_MAX) {
             let list = protocol::body::write(&GroupConfigList {
                 group_config_list: part,
             });
             let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
-            answer_to(&self.client, master, code, list).await?;
+            answer_to(&self.client, master, code, &GIVEN_BACK, list).await?;
         }
         Ok(lacking.len())
+    }
+
+    /// Users that are there, since the master's settings ask for them, keep what these say.
+    async fn give_users_back(&self, master: &str) -> Result<usize, compare::Error> {
+        let Some(own) = &self.users else { return Ok(0) };
+        let (client, own) = (&self.client, own.users());
+        let users: Vec<UserInfo> = list(client, master, request::AUTH_LIST_USER).await?;
+        let acls: Vec<AclInfo> = list(client, master, request::AUTH_LIST_ACL).await?;
+        let mut given = 0;
+        for user in own.list("") {
+            if users.iter().any(|theirs| theirs.username == user.username) {
+                continue;
+            }
+            let header = UserRequestHeader {
+                username: user.username.as_deref().map(Cow::Borrowed),
+            };
+            let text = protocol::body::write(&user);
+            answer_to(client, master, request::AUTH_CREATE_USER, &header, text).await?;
+            given += 1;
+        }
+        for acl in own.list_acls("", "") {
+            if acls.iter().any(|theirs| theirs.subject == acl.subject) {
+                continue;
+            }
+            let header = AclRequestHeader {
+                subject: acl.subject.as_deref().map(Cow::Borrowed),
+                ..AclRequestHeader::default()
+            };
+            let text = protocol::body::write(&acl);
+            answer_to(client, master, request::AUTH_CREATE_ACL, &header, text).await?;
+            given += 1;
+        }
+        Ok(given)
     }
 
     async fn give_offsets_back(&self, master: &str) -> Result<usize, compare::Error> {

@@ -170,6 +170,8 @@ struct Asked {
     run: i64,
     /// The run in which it was given back what it had lost.
     given_back: i64,
+    /// The run whose topics and groups are copied.
+    copied_run: i64,
     /// What consumers have committed here and the master is to hear of.
     for_master: Vec<(OffsetKey, i64)>,
     /// It knows what this slave has, and may hold the next look.
@@ -189,6 +191,7 @@ impl<D: Disk> Metadata<D> {
                 if asked.master != master {
                     asked = Asked {
                         master,
+                        copied_run: asked.copied_run,
                         ..Asked::default()
                     };
                 }
@@ -273,7 +276,8 @@ impl<D: Disk> Metadata<D> {
         if self.tables.offsets.has_more_for_master() {
             asked.changes.remove(OFFSETS);
         }
-        if let Some(lost) = info.get(LOST).filter(|_| asked.given_back != asked.run) {
+        let lost = info.get(LOST).filter(|_| asked.given_back != asked.run);
+        if let Some(lost) = lost.filter(|_| self.has_tables_before(asked)) {
             self.give_back(&asked.master, lost).await?;
             asked.given_back = asked.run;
         }
@@ -321,6 +325,12 @@ impl<D: Disk> Metadata<D> {
             };
             asked.again.insert(table, Instant::now() + rest);
         }
+        if [TOPICS, GROUPS]
+            .iter()
+            .all(|table| asked.changes.contains_key(table))
+        {
+            asked.copied_run = asked.run;
+        }
         asked.may_wait = !is_news;
         match failed {
             Some(e) => Err(e),
@@ -336,6 +346,13 @@ impl<D: Disk> Metadata<D> {
             }
             None => Ok(next),
         }
+    }
+
+    /// Whether topics and groups are here of before this run of the master: there were files at the start, or an earlier run's are copied.
+    fn has_tables_before(&self, asked: &Asked) -> bool {
+        let savers = [self.tables.topics.saver(), self.tables.groups.saver()];
+        let had_files = !savers.iter().any(|saver| saver.was_missing());
+        had_files || (asked.copied_run != 0 && asked.copied_run != asked.run)
     }
 
     /// Waits until topics or groups are on disk here: the master is told that this slave has them.
@@ -534,6 +551,7 @@ impl Asked {
             has_groups: has(GROUPS),
             has_offsets: has(OFFSETS).filter(|_| !offsets),
             has_delays: has(DELAYS).filter(|_| !delays),
+            given_back: (self.given_back != 0).then_some(self.given_back),
             wait_ms: (self.may_wait && self.waiting.is_empty()).then_some(LOOK_EACH.as_millis() as i64),
         }
     }

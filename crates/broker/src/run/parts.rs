@@ -42,7 +42,8 @@ use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{
-    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, Tables, TopicTable, save,
+    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, QUEUES_MAX, Tables,
+    TopicTable, save,
 };
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
@@ -171,7 +172,7 @@ impl<D: Disk + Clone> Parts<D> {
             .replication_tls()
             .map_err(|e| StartError::Setting(e.to_string()))?;
         loaded.clamp(&store);
-        loaded.tell_nameless(&store);
+        loaded.settle_nameless(&store, now);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
@@ -274,9 +275,9 @@ struct Loaded {
 const NAMED_MAX: usize = 20;
 
 impl Loaded {
-    /// Tells of topics that have queues and no entry in topics.json: where there are many, `config/` was lost, and nothing else would say
-    /// so. (A topic that Java's broker has deleted keeps its queues for a while.)
-    fn tell_nameless<D: Disk>(&self, store: &Store<D>) {
+    /// Makes the topics that have queues where topics.json is missing: nobody could read their messages. Where it is there, tells of those
+    /// that are not in it. (A topic that Java's broker has deleted keeps its queues for a while.)
+    fn settle_nameless<D: Disk>(&self, store: &Store<D>, now: i64) {
         let has_entry =
             |topic: &str| message::name::is_system_topic(topic) || self.tables.topics.get(topic).is_some();
         let is_light = |topic: &str| topic.starts_with("%LMQ%");
@@ -289,11 +290,24 @@ impl Loaded {
             return;
         }
         let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
+        let (count, first) = (nameless.len(), first.join(", "));
+        if !self.tables.topics.saver().was_missing() {
+            return tracing::error!(
+                "{count} topics have messages and no entry in topics.json, so that nobody can read them: {first}; was config/ lost, or is \
+                 another one meant? A slave that connects gives the entries back; a backup may have the file"
+            );
+        }
+        for topic in &nameless {
+            let last = store.queue_ids(topic).last().copied().unwrap_or_default();
+            let queues = last.saturating_add(1).min(QUEUES_MAX);
+            if let Err(e) = self.tables.topics.make_of_queues(topic, queues, now) {
+                tracing::error!("topic {topic} has messages and is not made: {e}");
+            }
+        }
         tracing::error!(
-            "{} topics have messages and no entry in topics.json, so that nobody can read them: {}; was config/ lost, or is another one \
-             meant? A slave that connects gives the entries back; a backup may have the file",
-            nameless.len(),
-            first.join(", ")
+            "topics.json is missing: {count} topics are made again, with the queues that have messages and with permission to read and \
+             write: {first}; was config/ lost, or is another one meant? A slave that connects gives their settings back; a backup may have \
+             the file"
         );
     }
 
@@ -511,6 +525,7 @@ impl<D: Disk + Clone> Builder<D> {
             copies: TableCopies::new(
                 self.loaded.tables.clone(),
                 Arc::clone(&self.loaded.delay_offsets),
+                self.access.users.clone(),
                 now,
             ),
             registration: Arc::clone(registration),

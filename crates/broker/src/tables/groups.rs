@@ -2,7 +2,7 @@
 //!
 //! Rules: RocketMQ 4.9.8, SubscriptionGroupManager.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,8 @@ struct State {
     file: SubscriptionGroupTable,
     /// A master's table that this one is: another of the same version may have come from changes here.
     copied: Option<DataVersion>,
+    /// Groups whose settings nobody has given, where the file of those that somebody had given was not there at the start.
+    assumed: HashSet<Arc<str>>,
 }
 
 /// The table.
@@ -84,6 +86,7 @@ impl GroupTable {
                 groups,
                 file,
                 copied: None,
+                assumed: HashSet::new(),
             }),
             saver,
             lmq: false,
@@ -145,13 +148,35 @@ impl GroupTable {
         }
         let made = Arc::new(default_group(group));
         state.groups.insert(Arc::from(group), Arc::clone(&made));
+        if self.saver.was_missing() {
+            state.assumed.insert(Arc::from(group));
+        }
         self.note_change(&mut state, now);
         Some(made)
     }
 
     /// Makes a group or overwrites its settings. Its attributes are what a request wants changed; all others stay.
-    pub fn put(&self, mut config: SubscriptionGroupConfig, now: i64) -> Result<Change, NotPut> {
+    pub fn put(&self, config: SubscriptionGroupConfig, now: i64) -> Result<Change, NotPut> {
+        self.put_in(&mut self.state.write(), config, now)
+    }
+
+    /// Takes back the settings of a group that a slave has kept, unless somebody has given it others since. Says whether they were taken.
+    pub fn take_back(&self, config: SubscriptionGroupConfig, now: i64) -> Result<Option<Change>, NotPut> {
         let mut state = self.state.write();
+        let name = config.group_name.as_str();
+        let is_anothers = state.groups.contains_key(name) && !state.assumed.contains(name);
+        match is_anothers {
+            true => Ok(None),
+            false => self.put_in(&mut state, config, now).map(Some),
+        }
+    }
+
+    fn put_in(
+        &self,
+        state: &mut State,
+        mut config: SubscriptionGroupConfig,
+        now: i64,
+    ) -> Result<Change, NotPut> {
         let current = state.groups.get(config.group_name.as_str());
         if state.groups.len() >= GROUPS_MAX && current.is_none() {
             return Err(NotPut::Full);
@@ -168,10 +193,11 @@ impl GroupTable {
                 serde_json::Value::Object(altered.collect()),
             );
         }
+        state.assumed.remove(config.group_name.as_str());
         state
             .groups
             .insert(Arc::from(config.group_name.as_str()), Arc::new(config));
-        Ok(self.note_change(&mut state, now))
+        Ok(self.note_change(state, now))
     }
 
     /// Nobody may consume in the group's name any more, until it is allowed again. None where that is so already.
@@ -210,7 +236,12 @@ impl GroupTable {
         let groups = take_groups(&mut file);
         self.forbids
             .store(!file.forbidden_table.is_empty(), Ordering::Release);
-        *state = State { groups, file, copied };
+        *state = State {
+            groups,
+            file,
+            copied,
+            assumed: HashSet::new(),
+        };
         self.saver.touch();
     }
 

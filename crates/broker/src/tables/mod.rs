@@ -19,7 +19,7 @@ pub use config_file::{Found, LoadError, load, pretty};
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
 pub use offsets::{Full, OffsetKey, OffsetTable};
 pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save};
-pub use topics::{Identity, NotCreated, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
+pub use topics::{Identity, NotCreated, QUEUES_MAX, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
 
 /// The tables most requests look into. Cloned handles are the same tables.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //!
 //! Rules: RocketMQ 4.9.8, TopicConfigManager.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -106,6 +106,9 @@ fn switched(on: bool) -> i32 {
     perm::INHERIT | if on { rw } else { 0 }
 }
 
+/// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
+pub const QUEUES_MAX: i32 = 65_536;
+
 /// Why a topic could not be made for a send.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotCreated {
@@ -143,6 +146,8 @@ struct State {
     version: DataVersion,
     /// A master's table that this one is: another of the same version may have come from changes here.
     copied: Option<DataVersion>,
+    /// Topics whose settings nobody has given, where the file of those that somebody had given was not there at the start.
+    assumed: HashSet<Arc<str>>,
     /// Number of the last change.
     changes: u64,
 }
@@ -249,6 +254,7 @@ impl TopicTable {
                 topics,
                 version,
                 copied: None,
+                assumed: HashSet::new(),
                 changes: 1,
             }),
             system,
@@ -378,7 +384,11 @@ impl TopicTable {
     }
 
     fn make(&self, state: &mut State, config: TopicConfig, now: i64) -> Result<TopicState, NotCreated> {
+        let is_there = state.topics.contains_key(config.topic_name.as_str());
         let (config, change) = self.insert(state, config, now)?;
+        if self.saver.was_missing() && !is_there {
+            state.assumed.insert(Arc::from(config.topic_name.as_str()));
+        }
         Ok(TopicState {
             config,
             unsaved: Some(change),
@@ -399,7 +409,33 @@ impl TopicTable {
         config.order |= current.is_some_and(|current| current.order);
         let current = current.map(|current| &current.attributes);
         config.attributes = attributes::alter(attributes::TOPIC, current, &config.attributes)?;
+        state.assumed.remove(config.topic_name.as_str());
         self.insert(&mut state, config, now).map(|(_, c)| c)
+    }
+
+    /// Makes a topic that has queues and, since the file was lost, no settings. Does nothing if it is there.
+    pub fn make_of_queues(&self, name: &str, queues: i32, now: i64) -> Result<(), NotCreated> {
+        self.create_for_group(name, queues, perm::READ | perm::WRITE, 0, now)
+            .map(drop)
+    }
+
+    /// Takes back the settings of a topic that a slave has kept, unless somebody has given it others since. Its attributes are those that
+    /// are to be added. Says whether it was taken.
+    pub fn take_back(&self, mut config: TopicConfig, now: i64) -> Result<Option<Change>, NotCreated> {
+        let mut state = self.state.write();
+        let name = config.topic_name.as_str();
+        if let Some(there) = state.topics.get(name) {
+            if !state.assumed.contains(name) {
+                return Ok(None);
+            }
+            // Something may lie in them.
+            config.read_queue_nums = config.read_queue_nums.max(there.config.read_queue_nums);
+            config.write_queue_nums = config.write_queue_nums.max(there.config.write_queue_nums);
+        }
+        config.attributes = attributes::alter(attributes::TOPIC, None, &config.attributes)?;
+        state.assumed.remove(config.topic_name.as_str());
+        self.insert(&mut state, config, now)
+            .map(|(_, change)| Some(change))
     }
 
     fn insert(
@@ -463,6 +499,7 @@ impl TopicTable {
             }
         }
         state.topics = topics;
+        state.assumed.clear();
         state.version = file.data_version;
         state.copied = Some(file.data_version);
     }

@@ -19,6 +19,7 @@ mod live_flush;
 mod live_retention;
 mod live_settings;
 mod log_lines;
+mod lost_tables;
 mod multi_dispatch;
 mod name_servers;
 mod operators;

@@ -11,9 +11,9 @@ use settings::Section;
 
 use crate::fixture::*;
 
-const INIT: &str = r#"{"username":"root","password":"rootpw"}"#;
+pub(crate) const INIT: &str = r#"{"username":"root","password":"rootpw"}"#;
 
-fn guarded(settings: &mut Settings) {
+pub(crate) fn guarded(settings: &mut Settings) {
     for (key, value) in [
         ("authenticationEnabled", "true"),
         ("authorizationEnabled", "true"),
@@ -24,7 +24,7 @@ fn guarded(settings: &mut Settings) {
     }
 }
 
-fn client(name: &str, password: &str) -> Client {
+pub(crate) fn client(name: &str, password: &str) -> Client {
     let credentials = Credentials::new(name, password);
     Client::new(ClientSettings {
         sign: Some(Sign::by(move |fields, body| credentials.sign(fields, body))),
@@ -32,7 +32,7 @@ fn client(name: &str, password: &str) -> Client {
     })
 }
 
-async fn ask(
+pub(crate) async fn ask(
     fixture: &Fixture,
     client: &Client,
     code: i32,
@@ -44,24 +44,24 @@ async fn ask(
     client.invoke(&address, code, header, body, WITHIN).await.unwrap()
 }
 
-fn user(name: &'static str) -> UserRequestHeader<'static> {
+pub(crate) fn user(name: &'static str) -> UserRequestHeader<'static> {
     UserRequestHeader {
         username: Some(name.into()),
     }
 }
 
-fn subject(name: &'static str) -> AclRequestHeader<'static> {
+pub(crate) fn subject(name: &'static str) -> AclRequestHeader<'static> {
     AclRequestHeader {
         subject: Some(name.into()),
         ..AclRequestHeader::default()
     }
 }
 
-fn text(frame: &Frame) -> &str {
+pub(crate) fn text(frame: &Frame) -> &str {
     std::str::from_utf8(&frame.body).unwrap()
 }
 
-const POLICY: &str =
+pub(crate) const POLICY: &str =
     r#"{"policies":[{"entries":[{"resource":"Topic:Orders*","actions":["Pub"],"decision":"Allow"}]}]}"#;
 
 #[tokio::test(flavor = "multi_thread")]

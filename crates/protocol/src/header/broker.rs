@@ -574,6 +574,17 @@ pub struct RuntimeInfoRequestHeader<'a> {
     /// How long the answer may wait for other topics or groups, ms.
     #[header(optional)]
     pub wait_ms: Option<i64>,
+    /// The start of the master, ms since 1970, since which the slave has given back what was lost of the tables.
+    #[header(optional)]
+    pub given_back: Option<i64>,
+}
+
+/// UPDATE_AND_CREATE_TOPIC_LIST (18), UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225); Java's have no fields.
+#[derive(Debug, Clone, Default, Header)]
+pub struct GivenBackRequestHeader {
+    /// Ours: a slave gives back what its master has lost. What was made there since on a request of somebody stays.
+    #[header(optional)]
+    pub given_back: Option<bool>,
 }
 
 /// Requests that name a group by `group`: 343, 352.

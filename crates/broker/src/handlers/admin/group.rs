@@ -14,7 +14,7 @@ use protocol::body::operator::{ConsumeStats, ConsumeStatsList, GroupSubscription
 use protocol::body::topic::TopicList;
 use protocol::header::broker::{
     ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsInBrokerHeader,
-    GetConsumeStatsRequestHeader, GroupRequestHeader, ProducerGroupRequestHeader,
+    GetConsumeStatsRequestHeader, GivenBackRequestHeader, GroupRequestHeader, ProducerGroupRequestHeader,
     QuerySubscriptionByConsumerRequestHeader, UpdateGroupForbiddenRequestHeader,
 };
 use remoting::{Request, Responder};
@@ -58,6 +58,15 @@ struct GroupConfigList {
     group_config_list: Vec<SubscriptionGroupConfig>,
 }
 
+/// What settings of groups are put for.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Somebody wants them so.
+    Change,
+    /// A slave has kept them, and the master has lost its own.
+    GivenBack,
+}
+
 /// Answer to UPDATE_AND_GET_GROUP_FORBIDDEN.
 #[derive(Serialize)]
 struct GroupForbidden {
@@ -67,14 +76,25 @@ struct GroupForbidden {
 }
 
 impl<D: Disk> Group<D> {
-    fn put(&self, config: SubscriptionGroupConfig, peer: SocketAddr) -> Result<Change, Error> {
+    fn put(
+        &self,
+        config: SubscriptionGroupConfig,
+        peer: SocketAddr,
+        kind: Kind,
+    ) -> Result<Option<Change>, Error> {
         if self.settings.load().is_slave() {
             return Err(Error::Slave);
         }
         name::check_group(&config.group_name)?;
         let name = config.group_name.clone();
-        let change = self.tables.groups.put(config, self.clock.now_ms())?;
-        tracing::info!("group {name} made or changed by {peer}");
+        let (now, groups) = (self.clock.now_ms(), &self.tables.groups);
+        let (change, done) = match kind {
+            Kind::Change => (Some(groups.put(config, now)?), "made or changed"),
+            Kind::GivenBack => (groups.take_back(config, now)?, "given back"),
+        };
+        if change.is_some() {
+            tracing::info!("group {name} {done} by {peer}");
+        }
         Ok(change)
     }
 
@@ -83,13 +103,17 @@ impl<D: Disk> Group<D> {
         &self,
         configs: Vec<SubscriptionGroupConfig>,
         peer: SocketAddr,
+        kind: Kind,
     ) -> Result<Option<Change>, Error> {
         let names: Vec<String> = configs.iter().map(|config| config.group_name.clone()).collect();
         let mut last = Ok(None);
         for config in configs {
-            last = self.put(config, peer).map(Some);
-            if last.is_err() {
-                break;
+            match self.put(config, peer, kind) {
+                Ok(change) => last = Ok(change.or(last.unwrap_or(None))),
+                Err(e) => {
+                    last = Err(e);
+                    break;
+                }
             }
         }
         (self.answer_waiting)(&names.iter().map(String::as_str).collect());
@@ -100,25 +124,36 @@ impl<D: Disk> Group<D> {
     pub fn create(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let configs = protocol::body::read_request(&frame.body).map(|config| vec![config]);
-        self.put_and_answer(responder, configs.map_err(Error::Body));
+        self.put_and_answer(responder, configs.map_err(Error::Body), Kind::Change);
     }
 
-    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, and what a slave gives back.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let header = frame.header::<GivenBackRequestHeader>().unwrap_or_default();
+        let kind = match header.given_back {
+            Some(true) => Kind::GivenBack,
+            _ => Kind::Change,
+        };
         let list = protocol::body::read_request::<GroupConfigList>(&frame.body);
         self.put_and_answer(
             responder,
             list.map(|list| list.group_config_list).map_err(Error::Body),
+            kind,
         );
     }
 
-    fn put_and_answer(&self, responder: Responder, configs: Result<Vec<SubscriptionGroupConfig>, Error>) {
+    fn put_and_answer(
+        &self,
+        responder: Responder,
+        configs: Result<Vec<SubscriptionGroupConfig>, Error>,
+        kind: Kind,
+    ) {
         let peer = responder.peer().address();
         let (stats, clock) = (Arc::clone(&self.stats), Arc::clone(&self.clock));
         let now = clock.now_ms();
         let done = move |done| stats.creates.group(clock.now_ms() - now, done);
-        match configs.and_then(|configs| self.put_all(configs, peer)) {
+        match configs.and_then(|configs| self.put_all(configs, peer, kind)) {
             Ok(Some(change)) => {
                 let then = when_done(responder, Box::new(done));
                 let saver = self.tables.groups.saver();

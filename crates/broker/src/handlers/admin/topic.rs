@@ -11,7 +11,9 @@ use message::name;
 use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::object_keys;
 use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
-use protocol::header::broker::{AllTopicsRequestHeader, CreateTopicRequestHeader, TopicRequestHeader};
+use protocol::header::broker::{
+    AllTopicsRequestHeader, CreateTopicRequestHeader, GivenBackRequestHeader, TopicRequestHeader,
+};
 use remoting::{Request, Responder};
 use serde::{Deserialize, Serialize};
 use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
@@ -22,10 +24,7 @@ use crate::lane::MayWait;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tables::dormant::DormantFiles;
-use crate::tables::{Change, OffsetTable, TopicFile, TopicTable, attributes};
-
-/// Most queues one topic may have: Java has no limit, a typing error would make it allocate for ever.
-const QUEUES_MAX: i32 = 65_536;
+use crate::tables::{Change, OffsetTable, QUEUES_MAX, TopicFile, TopicTable, attributes};
 
 /// Attributes that promise what is not built.
 const NOT_BUILT: [(&str, &str); 2] = [("+queue.type", "BatchCQ"), ("+cleanup.policy", "COMPACTION")];
@@ -58,6 +57,14 @@ pub struct Topic<D: Disk> {
 struct TopicConfigList {
     #[serde(default)]
     topic_config_list: Vec<TopicConfig>,
+}
+
+/// What the log says of a change.
+fn line(config: &TopicConfig, done: &str, peer: SocketAddr) -> String {
+    format!(
+        "topic {} {done} by {peer}: {} read queues, {} write queues, perm {}",
+        config.topic_name, config.read_queue_nums, config.write_queue_nums, config.perm
+    )
 }
 
 /// Answer to GET_TOPIC_STATS_INFO: queues are keys, written as JSON text.
@@ -125,6 +132,27 @@ impl<D: Disk> Topic<D> {
     }
 
     fn put(&self, config: TopicConfig, peer: SocketAddr) -> Result<Change, Error> {
+        self.check_config(&config)?;
+        let (name, line) = (config.topic_name.clone(), line(&config, "made or changed", peer));
+        let change = self.topics.put(config, self.clock.now_ms())?;
+        // They wait by the old permission and number of queues.
+        (self.answer_waiting)(&name);
+        tracing::info!("{line}");
+        Ok(change)
+    }
+
+    fn take_back(&self, config: TopicConfig, peer: SocketAddr) -> Result<Option<Change>, Error> {
+        self.check_config(&config)?;
+        let (name, line) = (config.topic_name.clone(), line(&config, "given back", peer));
+        let change = self.topics.take_back(config, self.clock.now_ms())?;
+        if change.is_some() {
+            (self.answer_waiting)(&name);
+            tracing::info!("{line}");
+        }
+        Ok(change)
+    }
+
+    fn check_config(&self, config: &TopicConfig) -> Result<(), Error> {
         self.check_change(&config.topic_name)?;
         for (what, queues) in [
             ("readQueueNums", config.read_queue_nums),
@@ -142,16 +170,7 @@ impl<D: Disk> Topic<D> {
                 return Err(Error::Value(text));
             }
         }
-        let line = format!(
-            "topic {} made or changed by {peer}: {} read queues, {} write queues, perm {}",
-            config.topic_name, config.read_queue_nums, config.write_queue_nums, config.perm
-        );
-        let name = config.topic_name.clone();
-        let change = self.topics.put(config, self.clock.now_ms())?;
-        // They wait by the old permission and number of queues.
-        (self.answer_waiting)(&name);
-        tracing::info!("{line}");
-        Ok(change)
+        Ok(())
     }
 
     /// Counts how long the request took that comes now.
@@ -217,9 +236,11 @@ impl<D: Disk> Topic<D> {
         self.answer(responder, outcome.map(Some), timed(is_system));
     }
 
-    /// UPDATE_AND_CREATE_TOPIC_LIST.
+    /// UPDATE_AND_CREATE_TOPIC_LIST, and what a slave gives back.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
+        let header = frame.header::<GivenBackRequestHeader>().unwrap_or_default();
+        let is_given_back = header.given_back == Some(true);
         let (timed, mut is_system) = (self.timed(), false);
         let peer = responder.peer().address();
         let outcome = protocol::body::read_request::<TopicConfigList>(&frame.body)
@@ -232,7 +253,10 @@ impl<D: Disk> Topic<D> {
                     .iter()
                     .try_for_each(|t| self.check_change(&t.topic_name))?;
                 for config in b.topic_config_list {
-                    last = Some(self.put(config, peer)?);
+                    last = match is_given_back {
+                        true => self.take_back(config, peer)?.or(last),
+                        false => Some(self.put(config, peer)?),
+                    };
                 }
                 Ok(last)
             });

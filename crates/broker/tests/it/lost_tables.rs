@@ -1,0 +1,195 @@
+//! A master that has lost tables gets them back from its slaves, as far as nobody has decided otherwise since.
+
+use broker::settings::{BrokerRole, Settings};
+use protocol::code::{request, response};
+use settings::Section;
+use tempfile::TempDir;
+
+use crate::fixture::*;
+use crate::pairs::{Pair, answer, bodies, commit, committed, delete, eventually, follows, leads, send_all};
+use crate::users::{POLICY, ask, client, guarded, subject, text, user};
+
+/// A master without `config/` takes from its slave what it has lost, and its slave does not become as poor as the master.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_has_lost_its_tables_gets_them_back_from_its_slave() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one", "two"]).await;
+    send_all(&pair.master, "Gone", &["old"]).await;
+    let typed = protocol::header::broker::CreateTopicRequestHeader {
+        topic: "Typed".into(),
+        default_topic: None,
+        read_queue_nums: 3,
+        write_queue_nums: 3,
+        perm: 6,
+        topic_filter_type: None,
+        topic_sys_flag: None,
+        order: None,
+        attributes: Some("+message.type=FIFO".into()),
+    };
+    let made = pair
+        .master
+        .ask(request::UPDATE_AND_CREATE_TOPIC, &typed, "")
+        .await;
+    assert_eq!(made.code, response::SUCCESS, "{:?}", made.remark);
+    let group = r#"{"groupName":"group","consumeEnable":false,"retryMaxTimes":7}"#;
+    let made = pair
+        .master
+        .ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), group)
+        .await;
+    assert_eq!(made.code, response::SUCCESS);
+    let group = r#"{"groupName":"decided","retryMaxTimes":7}"#;
+    let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    assert_eq!(pair.master.ask(code, &(), group).await.code, response::SUCCESS);
+    commit(&pair.master, "group", "Topic", 2).await;
+    delete(&pair.master, "Gone").await;
+    let topics =
+        async |at: &Fixture| answer(at, request::GET_ALL_TOPIC_CONFIG).await["topicConfigTable"].clone();
+    let groups = async |at: &Fixture| {
+        answer(at, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await["subscriptionGroupTable"].clone()
+    };
+    let (mut had, mut had_groups) = (topics(&pair.master).await, groups(&pair.master).await);
+    assert!(had["Gone"].is_null() && had["Typed"]["attributes"]["message.type"] == "FIFO");
+    eventually("the slave has all", async || {
+        topics(&pair.slave).await == had
+            && groups(&pair.slave).await == had_groups
+            && committed(&pair.slave, "group", "Topic").await == 2
+    })
+    .await;
+    let port = pair.master.port;
+    let dir = pair.master.stop().await;
+    let kept = pair.slave.stop().await;
+    std::fs::remove_dir_all(dir.path().join("store/config")).unwrap();
+    let master = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    assert_ne!(master.port, port);
+    // What has messages is there with as many queues as have any, what has none is not.
+    let made = topics(&master).await;
+    assert_eq!(made["Topic"]["readQueueNums"], 1);
+    assert!(made["Typed"].is_null(), "it is lost");
+    // Clients were quicker than the slave, and an operator has made up his mind anew.
+    let beat = heartbeat("c", "group", "Topic");
+    assert_eq!(master.ask(request::HEART_BEAT, &(), beat).await.code, 0);
+    send_all(&master, "Typed", &["early"]).await;
+    let decided = r#"{"groupName":"decided","retryMaxTimes":9}"#;
+    let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    assert_eq!(master.ask(code, &(), decided).await.code, 0);
+    let made = topics(&master).await;
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    had_groups["decided"]["retryMaxTimes"] = 9.into();
+    // Something may lie in the queues that it had meanwhile.
+    for queues in ["readQueueNums", "writeQueueNums"] {
+        let early = made["Typed"][queues].as_i64().unwrap().max(3);
+        had["Typed"][queues] = early.into();
+    }
+    had["%RETRY%group"] = made["%RETRY%group"].clone();
+    eventually("the master has all again", async || {
+        topics(&master).await == had
+            && groups(&master).await == had_groups
+            && committed(&master, "group", "Topic").await == 2
+    })
+    .await;
+    eventually("it says no more that it has lost something", async || {
+        !master.runtime().await.contains_key("lost_tables")
+    })
+    .await;
+    assert_eq!(topics(&slave).await, had);
+    assert_eq!(bodies(&master, "Topic").await, bodies(&slave, "Topic").await);
+}
+
+/// A slave that has lost its files as well, or never had any, has nothing to give back: another may have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_without_tables_does_not_keep_another_from_giving_them_back() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    let group = r#"{"groupName":"group","retryMaxTimes":7}"#;
+    let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    assert_eq!(pair.master.ask(code, &(), group).await.code, response::SUCCESS);
+    let retries = async |at: &Fixture| {
+        let groups = answer(at, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+        groups["subscriptionGroupTable"]["group"]["retryMaxTimes"].as_i64()
+    };
+    let queues = async |at: &Fixture| {
+        let topics = answer(at, request::GET_ALL_TOPIC_CONFIG).await;
+        topics["topicConfigTable"]["Topic"]["readQueueNums"].as_i64()
+    };
+    let had = queues(&pair.master).await;
+    assert_ne!(had, Some(1));
+    eventually("the slave has all", async || {
+        retries(&pair.slave).await == Some(7) && bodies(&pair.slave, "Topic").await.len() == 1
+    })
+    .await;
+    let (dir, kept) = (pair.master.stop().await, pair.slave.stop().await);
+    std::fs::remove_dir_all(dir.path().join("store/config")).unwrap();
+    let master = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    let new = Fixture::new(follows(master.port)).await;
+    eventually("the new slave has what there is", async || {
+        queues(&new).await == Some(1) && bodies(&new, "Topic").await.len() == 1
+    })
+    .await;
+    let lost = master.runtime().await["lost_tables"].clone();
+    assert!(lost.contains("change_groups"), "{lost}");
+    let whole = Fixture::in_folder(kept, follows(master.port)).await;
+    for at in [&master, &new, &whole] {
+        eventually("all have it", async || {
+            retries(at).await == Some(7) && queues(at).await == had
+        })
+        .await;
+    }
+    eventually("nothing is lost any more", async || {
+        !master.runtime().await.contains_key("lost_tables")
+    })
+    .await;
+}
+
+/// Users and policies are under `config/`, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_come_back_from_a_slave() {
+    let as_itself = |settings: &mut Settings| {
+        guarded(settings);
+        let inner = r#"{"accessKey":"inner","secretKey":"innerpw"}"#;
+        let key = "innerClientAuthenticationCredentials";
+        settings.auth.set(key, inner).unwrap();
+    };
+    let leads = |settings: &mut Settings| {
+        as_itself(settings);
+        leads(BrokerRole::AsyncMaster)(settings);
+    };
+    let master = Fixture::new(leads).await;
+    let slave = Fixture::new(|settings| {
+        as_itself(settings);
+        follows(master.port)(settings);
+    })
+    .await;
+    let root = client("root", "rootpw");
+    let alice = r#"{"password":"alicepw"}"#;
+    let code = request::AUTH_CREATE_USER;
+    assert_eq!(ask(&master, &root, code, &user("alice"), alice).await.code, 0);
+    let (code, of_alice) = (request::AUTH_CREATE_ACL, subject("User:alice"));
+    assert_eq!(ask(&master, &root, code, &of_alice, POLICY).await.code, 0);
+    let sends = async |at: &Fixture| {
+        let sent = protocol::header::Short(&to("Orders1", 0, ""));
+        let alice = client("alice", "alicepw");
+        ask(at, &alice, request::SEND_MESSAGE_V2, &sent, "x").await.code
+    };
+    assert_eq!(sends(&master).await, response::SUCCESS);
+    let is_known = async |at: &Fixture| {
+        let acl = ask(at, &root, request::AUTH_GET_ACL, &of_alice, "").await;
+        text(&acl).contains("Topic:Orders*")
+    };
+    let end = async |broker: &Fixture| broker.runtime().await["commitLogMaxOffset"].clone();
+    eventually("the slave has all", async || {
+        is_known(&slave).await && end(&slave).await == end(&master).await
+    })
+    .await;
+    let (dir, kept) = (master.stop().await, slave.stop().await);
+    std::fs::remove_dir_all(dir.path().join("store/config")).unwrap();
+    let master = Fixture::in_folder(dir, leads).await;
+    assert!(!is_known(&master).await, "it is lost");
+    let slave = Fixture::in_folder(kept, |settings| {
+        as_itself(settings);
+        follows(master.port)(settings);
+    })
+    .await;
+    eventually("the master knows her again", async || is_known(&master).await).await;
+    assert_eq!(sends(&master).await, response::SUCCESS);
+    assert!(is_known(&slave).await);
+}
