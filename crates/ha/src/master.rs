@@ -111,6 +111,8 @@ pub struct Standing {
     pub acknowledged: Option<i64>,
     /// When it was given the newest file alone, ms: it has nothing of those before.
     pub newest_file_ms: Option<i64>,
+    /// The end of the master's log at its first report.
+    pub began_at: i64,
 }
 
 /// Why a connection is closed.
@@ -324,6 +326,7 @@ impl Master {
             self.standing.newest_file_ms = Some(now_ms);
         }
         self.standing.claim = Some(claim);
+        self.standing.began_at = log.end;
         self.stream = Some(Stream {
             start,
             next: start,
@@ -603,6 +606,7 @@ mod tests {
             claim: Some(150),
             acknowledged: Some(150),
             newest_file_ms: None,
+            began_at: LOG.end,
         };
         assert_eq!(master.standing(), standing);
     }

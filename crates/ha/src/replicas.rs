@@ -96,7 +96,8 @@ struct Replica {
 const MUTE_MAX: usize = 4;
 
 /// Two connections of one address are two slaves if the older one still reports when the newer one has for so long, ms: more than what
-/// was on its way, and two heartbeats. Before, they may be one slave that has come back.
+/// was on its way, and two heartbeats. Before, they may be one slave that has come back, unless the older one acknowledges what the master
+/// did not have yet when the newer one came: a slave that has come back reads nothing from where it was.
 const SURE_MS: i64 = 10_000;
 
 /// What came of a report.
@@ -155,6 +156,12 @@ impl Replicas {
             .filter(|(_, other)| other.standing.claim.is_none());
         if mute.count() >= places.saturating_add(MUTE_MAX) {
             return None;
+        }
+        // Another slave may have been made there since the others connected.
+        for other in self.connections.values_mut() {
+            if other.address == address {
+                other.places = other.places.max(places);
+            }
         }
         let id = ConnectionId(self.next);
         self.next += 1;
@@ -223,7 +230,8 @@ impl Replicas {
                 .at(&replica.address)
                 .filter(|(_, other)| other.standing.claim.is_some());
             let newest = speaking.max_by_key(|(id, other)| (other.since_ms, *id))?;
-            let is_sure = replica.heard_ms > newest.1.since_ms.saturating_add(SURE_MS);
+            let reads = replica.standing.acknowledged > Some(newest.1.standing.began_at);
+            let is_sure = reads || replica.heard_ms > newest.1.since_ms.saturating_add(SURE_MS);
             (newest.0 == *id || is_sure).then_some(replica)
         })
     }
@@ -331,6 +339,7 @@ mod tests {
             claim: Some(end),
             acknowledged: Some(end),
             newest_file_ms: None,
+            began_at: end,
         }
     }
 
@@ -428,6 +437,27 @@ mod tests {
         assert_eq!((replicas.reached(2), replicas.in_sync(100, FAR)), (Some(100), 3));
         assert!(replicas.report(new, has(200), 11_002).grew);
         assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(200), Some(100)));
+    }
+
+    #[test]
+    fn connections_of_one_host_count_as_two_when_the_older_one_has_what_is_new() {
+        let mut replicas = Replicas::new(3_000);
+        // It connected when one slave was known there.
+        let old = replicas.connect("10.0.0.2", 1, 0).expect("room");
+        replicas.report(old, has(100), 0);
+        let new = replicas.connect("10.0.0.2", 2, 10).expect("room");
+        assert_eq!(replicas.report(new, has(100), 10).replaced, None);
+        let later = |end| Standing {
+            began_at: 100,
+            ..has(end)
+        };
+        replicas.report(new, later(200), 11);
+        assert_eq!(replicas.reached(2), None, "it may be one slave");
+        assert!(replicas.report(old, later(150), 12).grew);
+        assert_eq!((replicas.reached(1), replicas.reached(2)), (Some(200), Some(150)));
+        // Nor is one of them closed when it is heard of for the first time again.
+        let third = replicas.connect("10.0.0.2", 2, 13).expect("room");
+        assert_eq!(replicas.report(third, later(150), 13).replaced, Some(new));
     }
 
     #[test]

@@ -502,6 +502,7 @@ mod tests {
             claim: Some(end),
             acknowledged: Some(end),
             newest_file_ms: None,
+            began_at: 0,
         };
         let id = acknowledgements.replicas(|replicas| replicas.connect("10.0.0.2", 1, NOW).unwrap());
         assert_eq!(acknowledgements.slave_reported(id, standing), None);

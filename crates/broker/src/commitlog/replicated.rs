@@ -149,6 +149,7 @@ mod tests {
             claim: Some(end),
             acknowledged: Some(end),
             newest_file_ms: None,
+            began_at: 0,
         }
     }
 

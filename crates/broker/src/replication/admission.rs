@@ -26,6 +26,8 @@ use crate::settings::Settings;
 
 /// How long an answer of the name servers is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// The same, where as many slaves are connected from an address as are known there: each registers before it connects.
+const FULL_FOR: Duration = Duration::from_millis(100);
 /// How long the addresses of a name are taken for true, and how long one that could not be resolved is not asked for again.
 const RESOLVED_FOR: Duration = Duration::from_secs(10);
 /// How long a name may take: the slave waits.
@@ -172,10 +174,16 @@ impl Admission {
         }
     }
 
-    /// How many slaves may be connected from `address`. Asks the name servers once a second at most.
-    pub async fn places(&self, address: IpAddr) -> Places {
+    /// How many slaves may be connected from `address`, where `connected` are. Asks the name servers once a second at most, and ten times
+    /// where it matters.
+    pub async fn places(&self, address: IpAddr, connected: usize) -> Places {
         let mut known = self.known.lock().await;
-        if known.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
+        let there = known.places.as_ref().and_then(|places| places.get(&address));
+        let is_full = there.is_some_and(|places| connected >= *places);
+        if let Some(asked) = known.asked.filter(|_| is_full) {
+            tokio::time::sleep_until(asked + FULL_FOR).await;
+        }
+        if is_full || known.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
             let slaves = self.registered.slaves().await;
             known
                 .resolve(slaves.as_deref().unwrap_or_default(), &*self.registered)
@@ -275,7 +283,7 @@ mod tests {
     }
 
     async fn places(admission: &Admission, address: &str) -> usize {
-        let places = admission.places(address.parse().expect("an address")).await;
+        let places = admission.places(address.parse().expect("an address"), 0).await;
         assert!(places.registered <= places.most);
         places.most
     }
@@ -305,6 +313,27 @@ mod tests {
         tokio::time::advance(KNOWN_FOR).await;
         assert_eq!(places(&admission, "10.0.0.2").await, 2);
         assert_eq!(slaves.asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_slave_of_a_host_is_asked_for_at_once() {
+        let slaves = Arc::new(Slaves::default());
+        *slaves.said.lock() = Some(vec!["10.0.0.2:10911"]);
+        let admission = admission(None, &slaves, "");
+        assert_eq!(places(&admission, "10.0.0.2").await, 1);
+        *slaves.said.lock() = Some(vec!["10.0.0.2:10911", "10.0.0.2:20911"]);
+        let address = "10.0.0.2".parse().expect("an address");
+        let begun = Instant::now();
+        assert_eq!(admission.places(address, 1).await.most, 2);
+        assert_eq!(begun.elapsed(), FULL_FOR, "and no more than ten times a second");
+        assert_eq!(slaves.asked.load(Ordering::Relaxed), 2);
+        let stranger = "10.0.0.3".parse().expect("an address");
+        assert_eq!(admission.places(stranger, 5).await.most, 0);
+        assert_eq!(
+            slaves.asked.load(Ordering::Relaxed),
+            2,
+            "strangers are not asked for"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -318,7 +318,9 @@ impl<D: Disk + Clone> SlaveServer<D> {
         if self.parts.settings.load().is_slave() {
             return self.refused.note(address, "this broker is a slave itself");
         }
-        let places = self.parts.admission.places(ip).await;
+        let is_there = |other: &&Connected| other.address.ip().to_canonical() == ip;
+        let connected = self.connections.lock().values().filter(is_there).count();
+        let places = self.parts.admission.places(ip, connected).await;
         if places.most == 0 {
             let name = self.parts.settings.load().broker.broker_name.clone();
             let why =

@@ -1,5 +1,7 @@
 //! Slaves that lose their connections and come back before the master knows: none counts twice.
 
+use std::collections::BTreeMap;
+
 use ha::{ConnectionId, Replicas, Standing};
 use proptest::prelude::*;
 
@@ -52,15 +54,20 @@ struct Group {
     replicas: Replicas,
     slaves: [Slave; 3],
     lost: Vec<Lost>,
+    /// The end of the master's log when a connection reported first: what slaves have, all of them had from there.
+    began_at: BTreeMap<ConnectionId, i64>,
     now_ms: i64,
 }
 
 impl Group {
     fn report(&mut self, connection: ConnectionId, end: i64) {
+        let log_end = self.slaves.iter().map(|slave| slave.end).max().unwrap_or(0);
+        let began_at = *self.began_at.entry(connection).or_insert(log_end);
         let standing = Standing {
             claim: Some(end),
             acknowledged: Some(end),
             newest_file_ms: None,
+            began_at,
         };
         let progress = self.replicas.report(connection, standing, self.now_ms);
         if progress.replaced.is_some() {
@@ -137,6 +144,7 @@ proptest! {
             replicas: Replicas::new(3_000),
             slaves: Default::default(),
             lost: Vec::new(),
+            began_at: BTreeMap::new(),
             now_ms: 0,
         };
         for step in steps {
