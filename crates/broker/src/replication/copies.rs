@@ -7,7 +7,7 @@
 //!
 //! Java's slaves say nothing and ask each ten seconds: nobody waits for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,9 @@ const REQUEST_MAX_BYTES: usize = 4096;
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 1024;
 
+/// A change is not waited for with a slave that has said nothing for so long: it is frozen, or cut off.
+const HEARD_FOR: Duration = Duration::from_secs(5);
+
 /// Numbers of the last changes of topics, groups, offsets, and what is delivered of delayed messages.
 type Numbers = [i64; 4];
 
@@ -43,7 +46,7 @@ pub struct TableCopies {
     users: Option<Arc<UserTable>>,
     /// When the broker was started, ms since 1970: numbers begin anew then.
     started: i64,
-    slaves: Mutex<HashMap<IpAddr, Numbers>>,
+    slaves: Mutex<HashMap<IpAddr, Place>>,
     /// Where slaves have asked that say what they have: Java's never do.
     told_by: Mutex<HashSet<IpAddr>>,
     held: Mutex<Vec<HeldLook>>,
@@ -55,6 +58,63 @@ pub struct TableCopies {
     stops: AtomicBool,
     /// A slave has given back what was lost of the tables, or had nothing to give.
     is_whole: AtomicBool,
+}
+
+/// The slaves of one address.
+struct Place {
+    /// By brokerId.
+    said: BTreeMap<i64, Said>,
+    /// How many copy the log.
+    connections: usize,
+    /// When the last of them connected.
+    since: Instant,
+}
+
+/// What a slave has said.
+struct Said {
+    has: Numbers,
+    heard: Instant,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            said: BTreeMap::new(),
+            connections: 0,
+            since: Instant::now(),
+        }
+    }
+
+    fn connected(&mut self, connections: usize) {
+        if connections > self.connections {
+            self.since = Instant::now();
+        }
+        self.connections = connections;
+    }
+
+    fn note(&mut self, id: i64, has: Numbers) {
+        let heard = Instant::now();
+        self.said.insert(id, Said { has, heard });
+        while self.said.len() > self.connections.max(1) {
+            let oldest = self.said.iter().min_by_key(|(_, said)| said.heard);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                return;
+            };
+            self.said.remove(&oldest);
+        }
+    }
+
+    /// What each slave has that is heard; nothing where one has connected and not said yet.
+    fn heard(&self) -> impl Iterator<Item = Numbers> {
+        let heard = self.said.values().filter(|said| said.heard.elapsed() < HEARD_FOR);
+        let silent = match self.since.elapsed() < HEARD_FOR {
+            true => self.connections.saturating_sub(self.said.len()),
+            false => 0,
+        };
+        heard
+            .map(|said| said.has)
+            .chain(std::iter::repeat_n(Numbers::default(), silent))
+    }
 }
 
 /// A request that waits for a change.
@@ -164,13 +224,16 @@ impl TableCopies {
         told_by.insert(slave);
     }
 
-    /// A slave at this address is connected, and its next report counts. If it is one that says what it has, it has nothing before
-    /// it does, and its look is answered at once so that the next one says it. `waits`: SUCCESS means that a slave has it.
-    pub fn connected(&self, slave: IpAddr, waits: bool) {
+    /// A slave at this address is connected, the last of so many, and its next report counts. If it is one that says what it has, it has
+    /// nothing before it does, and its look is answered at once so that the next one says it. `waits`: SUCCESS means that a slave has it.
+    pub fn connected(&self, slave: IpAddr, connections: usize, waits: bool) {
         if !self.told_by.lock().contains(&slave) {
             return;
         }
-        self.slaves.lock().entry(slave).or_default();
+        let mut slaves = self.slaves.lock();
+        let place = slaves.entry(slave).or_insert_with(Place::new);
+        place.connected(connections);
+        drop(slaves);
         for saver in [self.tables.topics.saver(), self.tables.groups.saver()] {
             saver.wait_for_copies(waits);
         }
@@ -182,14 +245,29 @@ impl TableCopies {
         self.holds.notify_one();
     }
 
-    /// The slave at this address, which is connected, says what it has. `waits`: SUCCESS means that a slave has it.
-    pub fn note(&self, slave: IpAddr, header: &RuntimeInfoRequestHeader<'_>, waits: bool) {
+    /// A slave at this address, where so many are connected, says what it has. `waits`: SUCCESS means that a slave has it.
+    ///
+    /// A change is safe when every slave has it that is heard: whichever of them has the message may be the one that takes over.
+    pub fn note(
+        &self,
+        slave: IpAddr,
+        connections: usize,
+        header: &RuntimeInfoRequestHeader<'_>,
+        waits: bool,
+    ) {
         let numbers = self.numbers(header);
         if header.given_back == Some(self.started) {
             self.is_whole.store(true, Ordering::Release);
         }
-        self.slaves.lock().insert(slave, numbers);
-        let [topics, groups, ..] = numbers;
+        let mut slaves = self.slaves.lock();
+        let place = slaves.entry(slave).or_insert_with(Place::new);
+        // One that is about to report for the first time is among them already.
+        place.connected(connections.max(place.connections));
+        place.note(header.slave_id.unwrap_or(0), numbers);
+        let all = slaves.values().flat_map(Place::heard);
+        let least = all.reduce(|a, b| std::array::from_fn(|table| a[table].min(b[table])));
+        drop(slaves);
+        let [topics, groups, ..] = least.unwrap_or(numbers);
         for (saver, number) in [
             (self.tables.topics.saver(), topics),
             (self.tables.groups.saver(), groups),
@@ -200,11 +278,15 @@ impl TableCopies {
         self.said.notify_waiters();
     }
 
-    /// No slave is connected from there any more.
-    pub fn left(&self, slave: IpAddr) {
+    /// A slave at this address is gone, and so many are left there.
+    pub fn left(&self, slave: IpAddr, connections: usize) {
         let is_last = {
             let mut slaves = self.slaves.lock();
-            slaves.remove(&slave).is_some() && slaves.is_empty()
+            match slaves.get_mut(&slave) {
+                Some(place) if connections > 0 => place.connected(connections),
+                _ => {}
+            }
+            connections == 0 && slaves.remove(&slave).is_some() && slaves.is_empty()
         };
         if is_last {
             self.tables.topics.saver().wait_for_copies(false);
@@ -313,7 +395,11 @@ impl TableCopies {
     fn lacking(&self, goal: &Numbers) -> Vec<IpAddr> {
         let slaves = self.slaves.lock();
         let lacks = |has: &Numbers| has.iter().zip(goal).any(|(has, goal)| has < goal);
-        let lacking = slaves.iter().filter(|(_, has)| lacks(has));
+        let lacking = |place: &Place| {
+            let silent = place.said.len() < place.connections;
+            silent || place.said.values().any(|said| lacks(&said.has))
+        };
+        let lacking = slaves.iter().filter(|(_, place)| lacking(place));
         lacking.map(|(slave, _)| *slave).collect()
     }
 }

@@ -388,13 +388,13 @@ impl<D: Disk + Clone> SlaveServer<D> {
     /// A connection is over.
     pub(super) fn left(&self, id: ConnectionId) {
         let gone = self.connections.lock().remove(&id);
-        let ip = gone.map(|slave| slave.address.ip().to_canonical());
-        if let Some(ip) = ip.filter(|ip| !self.serves(*ip)) {
-            self.parts.copies.left(ip);
-        }
         self.parts
             .acknowledgements
             .replicas(|replicas| replicas.disconnect(id));
+        if let Some(gone) = gone {
+            let ip = gone.address.ip().to_canonical();
+            self.parts.copies.left(ip, self.speaking(ip));
+        }
         self.moved.notify_waiters();
     }
 
@@ -418,15 +418,24 @@ impl<D: Disk + Clone> SlaveServer<D> {
         registered: usize,
         now: i64,
     ) -> Result<(), SaveError> {
+        let others = self.speaking_but(ip, Some(id));
+        let (history, disk) = (&self.parts.history, &self.parts.disk);
+        history.save_slave(&ip.to_string(), registered.max(others + 1), disk, now)
+    }
+
+    /// How many connections from this address have reported.
+    pub fn speaking(&self, ip: IpAddr) -> usize {
+        self.speaking_but(ip, None)
+    }
+
+    pub(super) fn speaking_but(&self, ip: IpAddr, but: Option<ConnectionId>) -> usize {
         let ip = ip.to_string();
-        let others = self.parts.acknowledgements.replicas(|replicas| {
+        self.parts.acknowledgements.replicas(|replicas| {
             let there = replicas.all().filter(|(other, address, standing)| {
-                *other != id && *address == ip && standing.claim.is_some()
+                Some(*other) != but && *address == ip && standing.claim.is_some()
             });
             there.count()
-        });
-        let (history, disk) = (&self.parts.history, &self.parts.disk);
-        history.save_slave(&ip, registered.max(others + 1), disk, now)
+        })
     }
 
     /// How often what SUCCESS means has changed.

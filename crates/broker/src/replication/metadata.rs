@@ -129,6 +129,8 @@ pub struct Metadata<D: Disk> {
     pub deletions: Arc<TopicDeletions<D>>,
     /// The copy of the log.
     pub store: Arc<Store<D>>,
+    /// This slave's brokerId.
+    pub broker_id: i64,
     /// How it stands.
     pub link: Arc<Link>,
     /// Where the master is.
@@ -234,7 +236,10 @@ impl<D: Disk> Metadata<D> {
     /// Asks what has changed, and for that. Says when the next look is due.
     async fn look(&self, asked: &mut Asked) -> Result<Instant, compare::Error> {
         let begun = Instant::now();
-        let header = asked.header();
+        let header = RuntimeInfoRequestHeader {
+            slave_id: Some(self.broker_id),
+            ..asked.header()
+        };
         let info = runtime_info(&self.client, &asked.master, &header).await?.table;
         let end = info
             .get("commitLogMaxOffset")
@@ -551,6 +556,7 @@ impl Asked {
             has_groups: has(GROUPS),
             has_offsets: has(OFFSETS).filter(|_| !offsets),
             has_delays: has(DELAYS).filter(|_| !delays),
+            slave_id: None,
             given_back: (self.given_back != 0).then_some(self.given_back),
             wait_ms: (self.may_wait && self.waiting.is_empty()).then_some(LOOK_EACH.as_millis() as i64),
         }

@@ -85,9 +85,9 @@ impl<D: Disk + Clone> SlaveSession<D> {
         let changes = server.history_changes();
         if standing.claim.is_some() && self.noted != Some(changes) {
             server.note_slave(self.id, self.ip, self.registered, now)?;
-            server
-                .copies()
-                .connected(self.ip, server.settings().waits_for_slaves());
+            let connections = server.speaking_but(self.ip, Some(self.id)) + 1;
+            let waits = server.settings().waits_for_slaves();
+            server.copies().connected(self.ip, connections, waits);
             self.noted = Some(changes);
         }
         server.reported(self.id, standing);

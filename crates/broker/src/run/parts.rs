@@ -564,6 +564,7 @@ impl<D: Disk + Clone> Builder<D> {
             dormant: Arc::clone(&self.loaded.dormant),
             users: self.access.users.clone(),
             store: Arc::clone(&self.store),
+            broker_id: self.settings.load().broker.broker_id,
             link: Arc::clone(&link),
             deletions,
             master: registration.master(),

@@ -442,6 +442,41 @@ async fn a_topic_that_a_slave_can_not_keep_is_promised_to_nobody() {
     assert!(is_kept());
 }
 
+/// Either of two slaves may be the one that takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_promised_when_every_slave_has_it() {
+    let master = Fixture::new(leads(BrokerRole::SyncMaster)).await;
+    let disk = Disk::default();
+    let one = Fixture::on_disk(disk.clone(), TempDir::new().unwrap(), follows(master.port)).await;
+    let other = Fixture::new(|settings| {
+        follows(master.port)(settings);
+        settings.broker.broker_id = 2;
+    })
+    .await;
+    let send = async |topic: &str| master.send(&to(topic, 0, ""), b"body").await.code;
+    let has = async |at: &Fixture, topic: &str| {
+        let topics = answer(at, request::GET_ALL_TOPIC_CONFIG).await;
+        topics["topicConfigTable"][topic].is_object()
+    };
+    eventually("both slaves count", async || {
+        let sent = send("Topic").await == response::SUCCESS;
+        sent && has(&one, "Topic").await && has(&other, "Topic").await
+    })
+    .await;
+    disk.faults()
+        .fail_syncs(&one.dir.path().join("store/config/topics.json"));
+    assert_eq!(send("New").await, response::FLUSH_SLAVE_TIMEOUT);
+    assert!(has(&other, "New").await, "it is not for the other one");
+    disk.faults().mend_syncs();
+    eventually("it is promised", async || send("New").await == response::SUCCESS).await;
+    // One that is gone is not waited for.
+    one.stop().await;
+    eventually("it is promised without", async || {
+        send("Last").await == response::SUCCESS
+    })
+    .await;
+}
+
 /// A copy of the log of a broker with another name is nobody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_of_another_name_is_no_master() {

@@ -574,6 +574,9 @@ pub struct RuntimeInfoRequestHeader<'a> {
     /// How long the answer may wait for other topics or groups, ms.
     #[header(optional)]
     pub wait_ms: Option<i64>,
+    /// The slave's brokerId: several may have one address.
+    #[header(optional)]
+    pub slave_id: Option<i64>,
     /// The start of the master, ms since 1970, since which the slave has given back what was lost of the tables.
     #[header(optional)]
     pub given_back: Option<i64>,

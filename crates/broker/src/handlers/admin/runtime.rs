@@ -73,7 +73,8 @@ impl<D: Disk + Clone> Runtime<D> {
             Some(header) if self.slaves.serves(slave) => {
                 request.responder.peer().stay();
                 let waits = self.settings.load().waits_for_slaves();
-                self.slaves.copies().note(slave, &header, waits);
+                let connections = self.slaves.speaking(slave);
+                self.slaves.copies().note(slave, connections, &header, waits);
                 self.slaves.copies().hold(request, &header)
             }
             _ => Some(request),
