@@ -105,7 +105,8 @@ impl GroupTable {
     /// The group's settings, if it is there.
     pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
         let found = self.state.read().groups.get(group).cloned();
-        if found.is_none() && self.lmq && name::is_lmq(group) {
+        // Its retry topic has to have a name that a topic may have.
+        if found.is_none() && self.lmq && name::is_lmq(group) && name::check_group(group).is_ok() {
             return Some(Arc::new(default_group(group)));
         }
         found

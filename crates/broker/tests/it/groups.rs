@@ -42,9 +42,13 @@ fn sent(broker: &Still) -> i64 {
 }
 
 fn send_back(broker: &Still, offset: i64, delay_level: i32) -> Frame {
+    send_back_by(broker, "g", offset, delay_level)
+}
+
+fn send_back_by(broker: &Still, group: &str, offset: i64, delay_level: i32) -> Frame {
     let header = ConsumerSendMsgBackRequestHeader {
         offset,
-        group: Cow::Borrowed("g"),
+        group: Cow::Borrowed(group),
         delay_level,
         origin_msg_id: None,
         origin_topic: None,
@@ -178,6 +182,23 @@ fn the_retry_topic_grows_with_the_groups_setting_and_does_not_shrink() {
     set(&broker, |config| config.retry_queue_nums = 2);
     broker.beat(&client(), "c", "g", "Topic");
     assert_eq!(queues(&broker), (3, 3), "something may lie in the third");
+}
+
+/// A group of light queues needs no entry, and its name comes from a client.
+#[test]
+fn a_light_group_with_a_name_that_no_topic_may_have_is_none() {
+    let broker = Still::new(|s| s.store.enable_lmq = true);
+    let offset = sent(&broker);
+    for (group, code) in [
+        ("%LMQ%ok", response::SUCCESS),
+        ("%LMQ%../../e", response::SUBSCRIPTION_GROUP_NOT_EXIST),
+        ("%LMQ%a b", response::SUBSCRIPTION_GROUP_NOT_EXIST),
+    ] {
+        let answer = send_back_by(&broker, group, offset, 1);
+        assert_eq!(answer.code, code, "{group}");
+        let made = broker.parts.tables.topics.get(&format!("%RETRY%{group}"));
+        assert_eq!(made.is_some(), code == response::SUCCESS, "{group}");
+    }
 }
 
 #[test]
