@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, Flavour, Jvm};
 
-use crate::load::{Kind, Load, Outcome, QUEUES};
+use crate::load::{Kind, Load, Outcome, QUEUES, Way};
 use crate::page_cache::PageCache;
 use crate::rows::{self, Figure, Row};
 use crate::table::{Line, Table};
@@ -21,9 +21,9 @@ const FILTERED: &str = "BenchmarkFiltered";
 const HOT_MESSAGES: i64 = 4096 * QUEUES as i64;
 const FILTERED_MESSAGES: i64 = 4 * HOT_MESSAGES;
 const COLD_MESSAGES: i64 = 900_000;
-const BODY_BYTES: usize = 1024;
+pub(crate) const BODY_BYTES: usize = 1024;
 const FRESH_PAGES: &str = "new page cache for messages of 1 KiB";
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// The first load of each broker is not counted: a JVM compiles its code under it.
 const FIRST_WARM_UP_SECONDS: u64 = 10;
 
@@ -85,6 +85,7 @@ fn load(row: &Row, cluster: &Cluster, topic: &'static str, seconds: u64) -> Load
         measured: Duration::from_secs(seconds),
         once: false,
         pid: cluster.broker.process.pid(),
+        way: Way::Plain,
     }
 }
 

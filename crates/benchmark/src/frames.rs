@@ -3,13 +3,14 @@
 //! A load generator on the broker's own cores must cost little: what it takes is missing in the broker's rate. The bytes are
 //! those of a Java client of 4.9.8: SEND_MESSAGE_V2 with a `UNIQ_KEY`, SEND_BATCH_MESSAGE, PULL_MESSAGE with its subscription.
 
-use protocol::SerializeType;
+use acl::SecretKey;
 use protocol::code::request;
-use protocol::encode::encode_request;
+use protocol::encode::{FieldWriter, encode_request};
 use protocol::header::Short;
 use protocol::header::broker::{
     EndTransactionRequestHeader, PullMessageRequestHeader, SendMessageRequestHeader,
 };
+use protocol::{EncodeHeader, Frame, SerializeType};
 
 /// Opaques are this plus the number of a slot, so that all have as many digits.
 pub(crate) const OPAQUE: i32 = 1_000_000_000;
@@ -38,6 +39,43 @@ pub(crate) struct SendFrame {
     keys_at: Vec<usize>,
     parts_at: Vec<usize>,
     stamp_at: usize,
+    signature: Option<Signature>,
+}
+
+/// How a frame is signed anew for each message, as clients sign.
+#[derive(Clone)]
+struct Signature {
+    key: SecretKey,
+    fields: Vec<(String, String)>,
+    /// The field that holds the message's key, and where its running number begins there.
+    number_at: (usize, usize),
+    /// Where the signature stands in the frame.
+    at: usize,
+}
+
+/// A header of whatever fields.
+struct Pairs<'a>(&'a [(&'a str, &'a str)]);
+
+impl EncodeHeader for Pairs<'_> {
+    fn encode(&self, writer: &mut FieldWriter<'_>) {
+        self.0.encode(writer);
+    }
+}
+
+/// What a signature stands in for until there is one, as long as one.
+const NO_SIGNATURE: &str = "////////////////////////////";
+
+impl Signature {
+    fn write(&mut self, bytes: &mut [u8], number: &[u8], body_at: usize) {
+        let (field, at) = self.number_at;
+        if let (Some((_, value)), Ok(number)) = (self.fields.get_mut(field), std::str::from_utf8(number)) {
+            value.replace_range(at..at + KEY_DIGITS, number);
+        }
+        let fields = self.fields.iter();
+        let fields = fields.map(|(name, value)| (name.as_str(), value.as_str()));
+        let signature = self.key.sign(fields, [&bytes[body_at..]]);
+        bytes[self.at..self.at + NO_SIGNATURE.len()].copy_from_slice(signature.as_str().as_bytes());
+    }
 }
 
 /// What every send of a load has in common.
@@ -119,7 +157,60 @@ impl SendFrame {
                 .collect(),
             stamp_at: header_len,
             serialize_type: kind,
+            signature: None,
             bytes,
+        }
+    }
+
+    /// The same, signed by an account: of one message, without the parts that expressions are about.
+    pub(crate) fn signed(self, access_key: &str, secret_key: &str) -> SendFrame {
+        let frame = Frame::decode(bytes::Bytes::from(self.bytes[4..].to_vec())).expect("it is a frame");
+        let own = frame
+            .fields()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let fields: Vec<(String, String)> = own
+            .chain([(acl::ACCESS_KEY.to_owned(), access_key.to_owned())])
+            .collect();
+        let mut header: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        header.push((acl::SIGNATURE, NO_SIGNATURE));
+        let mut bytes = Vec::new();
+        let (kind, body) = (self.serialize_type, &frame.body);
+        encode_request(
+            &mut bytes,
+            kind,
+            frame.code,
+            OPAQUE,
+            frame.is_oneway(),
+            &Pairs(&header),
+            body.len(),
+        );
+        let stamp_at = bytes.len();
+        bytes.extend_from_slice(body);
+        let at_of = |wanted: &str| find_all(&bytes, wanted.as_bytes()).collect::<Vec<_>>();
+        let number_at = fields
+            .iter()
+            .enumerate()
+            .find_map(|(index, (_, value))| Some((index, value.find(KEY)? + KEY.len() - KEY_DIGITS)));
+        let signature = Signature {
+            key: SecretKey::new(secret_key),
+            number_at: number_at.expect("its properties have the key"),
+            at: at_of(NO_SIGNATURE)[0],
+            fields,
+        };
+        SendFrame {
+            opaque_at: opaque_at(&bytes, kind),
+            keys_at: at_of(KEY)
+                .into_iter()
+                .map(|at| at + KEY.len() - KEY_DIGITS)
+                .collect(),
+            stamp_at,
+            parts_at: Vec::new(),
+            signature: Some(signature),
+            bytes,
+            ..self
         }
     }
 
@@ -137,6 +228,11 @@ impl SendFrame {
         }
         if let Some(stamp) = stamp {
             self.bytes[self.stamp_at..self.stamp_at + 8].copy_from_slice(&stamp.to_be_bytes());
+        }
+        if let Some(signature) = &mut self.signature {
+            let number = self.keys_at[0];
+            let number = self.bytes[number..number + KEY_DIGITS].to_vec();
+            signature.write(&mut self.bytes, &number, self.stamp_at);
         }
         out.extend_from_slice(&self.bytes);
     }
@@ -321,6 +417,36 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use protocol::Frame;
+
+    #[test]
+    fn a_patched_send_is_signed_anew() {
+        for serialize_type in [SerializeType::Json, SerializeType::RocketMq] {
+            let shape = SendShape {
+                topic: "T",
+                size: 100,
+                batch: 1,
+                serialize_type,
+                oneway: false,
+                delay_level: None,
+                has_parts: false,
+                is_half: false,
+            };
+            let mut send = SendFrame::new(shape, 5).signed("account", "its secret");
+            let mut signatures = Vec::new();
+            for number in [1, 0xAB_CDEF] {
+                let mut out = Vec::new();
+                send.push(&mut out, 4321, number, None);
+                let frame = Frame::decode(Bytes::from(out).slice(4..)).expect("a frame");
+                let (account, signature) = acl::identity(&frame);
+                assert_eq!((account, frame.opaque), (Some("account"), OPAQUE + 4321));
+                let signature = signature.expect("it is signed").to_owned();
+                let key = SecretKey::new("its secret");
+                assert!(key.has_signed(&signature, frame.version, frame.fields(), &frame.body));
+                signatures.push(signature);
+            }
+            assert_ne!(signatures[0], signatures[1]);
+        }
+    }
 
     #[test]
     fn a_patched_send_decodes_to_what_was_patched_in() {

@@ -14,6 +14,7 @@ use admin::histogram::Histogram;
 use admin::observed::used;
 use protocol::SerializeType;
 use protocol::code::response::PULL_RETRY_IMMEDIATELY;
+use remoting::tls::{ClientTls, Wire};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -45,6 +46,17 @@ pub(crate) enum Kind {
     EndToEnd,
     /// The same with delay level 1; measured is how much later than due the message came.
     Delayed,
+}
+
+/// How a load reaches the broker.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// Frames as they are.
+    Plain,
+    /// By TLS.
+    Tls(ClientTls),
+    /// Each request is signed by an account: its access key and its secret key.
+    Signed(&'static str, &'static str),
 }
 
 /// Delay level 1 of every broker here.
@@ -97,6 +109,8 @@ pub(crate) struct Load {
     pub(crate) once: bool,
     /// The broker's process.
     pub(crate) pid: u32,
+    /// Only sends go another way than [`Way::Plain`].
+    pub(crate) way: Way,
 }
 
 /// What came out.
@@ -211,10 +225,12 @@ impl Load {
                     workers.push(tokio::spawn(Puller::new(stream, &shared, false)?.run()));
                 }
                 Kind::Transaction => {
-                    workers.push(tokio::spawn(Transactor::new(stream, &shared, connection).run()));
+                    let wire = self.wire(stream).await?;
+                    workers.push(tokio::spawn(Transactor::new(wire, &shared, connection).run()));
                 }
                 Kind::Send if self.rate == 0 => {
-                    workers.push(tokio::spawn(Sender::new(stream, &shared, connection).run()));
+                    let wire = self.wire(stream).await?;
+                    workers.push(tokio::spawn(Sender::new(wire, &shared, connection).run()));
                 }
                 Kind::Send | Kind::Oneway | Kind::EndToEnd | Kind::Delayed => {
                     let paced_connection = Arc::new(PacedConnection::new(stream));
@@ -318,9 +334,47 @@ impl Load {
             has_parts: self.has_parts,
             is_half: self.kind == Kind::Transaction,
         };
-        (0..QUEUES)
-            .map(|queue| SendFrame::new(shape, queue as i32))
-            .collect()
+        let frame = |queue: usize| {
+            let frame = SendFrame::new(shape, queue as i32);
+            match self.way {
+                Way::Signed(access_key, secret_key) => frame.signed(access_key, secret_key),
+                _ => frame,
+            }
+        };
+        (0..QUEUES).map(frame).collect()
+    }
+
+    async fn wire(&self, stream: TcpStream) -> io::Result<Wire> {
+        match &self.way {
+            Way::Tls(tls) => Wire::connect(tls, stream).await,
+            _ => Ok(Wire::plain(stream)),
+        }
+    }
+}
+
+/// A connection, as far as [`Buffers`] use it.
+trait Ends {
+    fn take(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
+    fn give(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl Ends for &TcpStream {
+    fn take(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.try_read(bytes)
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+}
+
+impl Ends for &mut Wire {
+    fn take(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.try_read(bytes)
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(&[io::IoSlice::new(bytes)])
     }
 }
 
@@ -349,9 +403,9 @@ impl Buffers {
     }
 
     /// Writes what goes at once; true when nothing is left.
-    fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    fn write(&mut self, mut ends: impl Ends) -> io::Result<bool> {
         while self.written < self.out.len() {
-            match stream.try_write(&self.out[self.written..]) {
+            match ends.give(&self.out[self.written..]) {
                 Ok(written) => self.written += written,
                 Err(e) if e.kind() == WouldBlock => return Ok(false),
                 Err(e) => return Err(e),
@@ -363,8 +417,12 @@ impl Buffers {
     }
 
     /// Reads once and hands over every answer that is whole.
-    fn read(&mut self, stream: &TcpStream, mut take: impl FnMut(Answer<'_>, &mut Vec<u8>)) -> io::Result<()> {
-        match stream.try_read(&mut self.read[self.filled..]) {
+    fn read(
+        &mut self,
+        mut ends: impl Ends,
+        mut take: impl FnMut(Answer<'_>, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        match ends.take(&mut self.read[self.filled..]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => self.filled += read,
             Err(e) if e.kind() == WouldBlock => return Ok(()),
@@ -393,7 +451,7 @@ impl Buffers {
 
 /// A connection whose slots send the next message when the last is answered.
 struct Sender {
-    stream: TcpStream,
+    wire: Wire,
     shared: Arc<Shared>,
     frames: Vec<SendFrame>,
     since: Vec<u64>,
@@ -401,9 +459,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(stream: TcpStream, shared: &Arc<Shared>, connection: usize) -> Sender {
+    fn new(wire: Wire, shared: &Arc<Shared>, connection: usize) -> Sender {
         Sender {
-            stream,
+            wire,
             shared: Arc::clone(shared),
             frames: shared.load.frames(),
             since: vec![0; shared.load.in_flight],
@@ -423,14 +481,11 @@ impl Sender {
             self.push(&mut buffers.out, slot);
         }
         loop {
-            let all_written = buffers.write(&self.stream)?;
-            if !buffers.ready(&self.stream, all_written).await? {
-                continue;
-            }
-            let stream = &self.stream;
+            let all_written = buffers.write(&mut self.wire)?;
+            self.wire.ready(!all_written).await?;
             let (shared, since, frames, turn) =
                 (&self.shared, &mut self.since, &mut self.frames, &mut self.turn);
-            buffers.read(stream, |answer, out| {
+            buffers.read(&mut self.wire, |answer, out| {
                 if answer.code == 0 {
                     shared.done(shared.load.batch, since[answer.slot]);
                 } else {
@@ -452,9 +507,9 @@ struct Transactor {
 }
 
 impl Transactor {
-    fn new(stream: TcpStream, shared: &Arc<Shared>, connection: usize) -> Transactor {
+    fn new(wire: Wire, shared: &Arc<Shared>, connection: usize) -> Transactor {
         Transactor {
-            sender: Sender::new(stream, shared, connection),
+            sender: Sender::new(wire, shared, connection),
             commits: vec![false; shared.load.in_flight],
         }
     }
@@ -470,18 +525,16 @@ impl Transactor {
             sender.push(&mut buffers.out, slot);
         }
         loop {
-            let all_written = buffers.write(&sender.stream)?;
-            if !buffers.ready(&sender.stream, all_written).await? {
-                continue;
-            }
+            let all_written = buffers.write(&mut sender.wire)?;
+            sender.wire.ready(!all_written).await?;
             let Sender {
-                stream,
+                wire,
                 shared,
                 frames,
                 since,
                 turn,
             } = &mut sender;
-            buffers.read(stream, |answer, out| {
+            buffers.read(wire, |answer, out| {
                 let slot = answer.slot;
                 let place = answer.field("queueOffset").zip(answer.position());
                 match (answer.code, std::mem::take(&mut commits[slot]), place) {
@@ -676,6 +729,7 @@ mod tests {
             measured: Duration::from_millis(300),
             once: false,
             pid: cluster.broker.process.pid(),
+            way: Way::Plain,
         }
     }
 
@@ -711,6 +765,12 @@ mod tests {
                 "answered {answered}, stored {grown}: {load:?}"
             );
         }
+        let signed = Load {
+            way: Way::Signed("anybody", "secret"),
+            ..load(&cluster, Kind::Send, 0)
+        };
+        let before = stored();
+        assert!(signed.run().unwrap().messages > 0.0 && stored() > before);
         let pull = Load {
             once: true,
             connections: 1,

@@ -10,6 +10,7 @@ mod broker;
 mod compare;
 mod device;
 mod frames;
+mod guarded;
 mod idle;
 mod load;
 mod page_cache;
@@ -111,6 +112,7 @@ fn run(plan: &Plan, write: bool) -> io::Result<()> {
     let has_goals = matches!(plan.others.first(), Some((_, Flavour::Java(_))));
     let mut table = Table::new(&names, has_goals);
     compare::run(plan, &mut table)?;
+    guarded::run(plan, &mut table)?;
     starts::run(plan, &mut table)?;
     slow::run(plan, &mut table)?;
     steady::run(plan, &mut table)?;

@@ -13,7 +13,7 @@ use protocol::SerializeType;
 
 use crate::broker;
 use crate::compare::{Plan, median};
-use crate::load::{Kind, Load, Outcome};
+use crate::load::{Kind, Load, Outcome, Way};
 use crate::page_cache::PageCache;
 use crate::rows::Goal;
 use crate::table::{Line, Table};
@@ -107,6 +107,7 @@ impl Pair {
             measured: Duration::from_secs(seconds),
             once: false,
             pid: self.cluster.broker.process.pid(),
+            way: Way::Plain,
         };
         let cpu = || used(self.slave.process.pid()).map_err(io::Error::other);
         let before = cpu()?;
