@@ -42,6 +42,7 @@ mod pages;
 mod replicated_clusters;
 mod replication;
 mod replies;
+mod reset;
 mod restarts;
 mod retries;
 mod scripts;

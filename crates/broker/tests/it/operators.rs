@@ -121,6 +121,8 @@ fn members_are_told_where_to_go_on() {
             );
             let body: ResetOffsetBody = protocol::body::read(&told.body).unwrap();
             assert_eq!(body.offset_table, all);
+            // Go's client reads no other form.
+            assert!(told.body.starts_with(br#"{"offsetTable":{{"brokerName":"#));
         }
     }
     assert_eq!(offset(&broker, "g", 0), Some(3), "its members set it themselves");

@@ -179,6 +179,12 @@ pub fn write_fastjson<T: Serialize>(value: &T) -> Bytes {
     write_with(value, BareKeys { string: Quote::None })
 }
 
+/// fastjson's default form of maps whose keys are objects ([`object_keys`]): the keys as they are, `{{"queueId":0}:7}`. A client in Go reads
+/// no other. For bodies whose maps have no texts of others as keys: one that begins with a brace would be taken for an object.
+pub fn write_object_keys<T: Serialize>(value: &T) -> Bytes {
+    write_with(value, RawKeys { key: Key::None })
+}
+
 /// fastjson's browser-compatible form: strict, and every character beyond ASCII and every `/` escaped.
 pub fn write_browser<T: Serialize>(value: &T) -> Bytes {
     write_with(value, Browser)
@@ -281,6 +287,80 @@ impl Formatter for BareKeys {
             Quote::Pending => writer.write_all(b"\"\""),
             Quote::Open => writer.write_all(b"\""),
         }
+    }
+}
+
+/// Where the writing of a key is.
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    None,
+    /// It begins.
+    Begun,
+    /// It is the text of an object, which is written without quotes.
+    Raw,
+}
+
+struct RawKeys {
+    key: Key,
+}
+
+impl Formatter for RawKeys {
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.key = Key::Begun;
+        serde_json::ser::CompactFormatter.begin_object_key(writer, first)
+    }
+
+    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        match self.key {
+            Key::Begun => Ok(()),
+            Key::None | Key::Raw => writer.write_all(b"\""),
+        }
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if self.key == Key::Begun {
+            match fragment.starts_with('{') {
+                true => self.key = Key::Raw,
+                false => self.quote(writer)?,
+            }
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: serde_json::ser::CharEscape,
+    ) -> io::Result<()> {
+        use serde_json::ser::CharEscape::{Quote, ReverseSolidus};
+        match (self.key, &escape) {
+            // What the object's own text has.
+            (Key::Raw, Quote) => return writer.write_all(b"\""),
+            (Key::Raw, ReverseSolidus) => return writer.write_all(b"\\"),
+            (Key::Begun, _) => self.quote(writer)?,
+            _ => {}
+        }
+        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
+    }
+
+    fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        match std::mem::replace(&mut self.key, Key::None) {
+            Key::None => writer.write_all(b"\""),
+            Key::Begun => writer.write_all(b"\"\""),
+            Key::Raw => Ok(()),
+        }
+    }
+}
+
+impl RawKeys {
+    /// The key is a text.
+    fn quote<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.key = Key::None;
+        writer.write_all(b"\"")
     }
 }
 
@@ -485,6 +565,38 @@ mod tests {
             list: vec![1, 2],
             name: "中😀\"".into(),
         }
+    }
+
+    #[test]
+    fn keys_that_are_objects_stand_as_they_are() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Table {
+            name: String,
+            #[serde(with = "object_keys")]
+            queues: BTreeMap<MessageQueue, String>,
+            texts: BTreeMap<String, i64>,
+        }
+        let queue = |broker: &str| MessageQueue {
+            topic: "T".to_owned(),
+            broker_name: broker.to_owned(),
+            queue_id: 0,
+        };
+        let odd = r#"a"b\c/"#;
+        let table = Table {
+            name: r#"x"y"#.to_owned(),
+            queues: BTreeMap::from([(queue("b"), "\"".to_owned()), (queue(odd), String::new())]),
+            texts: BTreeMap::from([(String::new(), 1), ("k".to_owned(), 2), ("\"".to_owned(), 3)]),
+        };
+        let written = write_object_keys(&table);
+        let text = std::str::from_utf8(&written).expect("text");
+        let expected = concat!(
+            r#"{"name":"x\"y","queues":{"#,
+            r#"{"brokerName":"a\"b\\c/","queueId":0,"topic":"T"}:"","#,
+            r#"{"brokerName":"b","queueId":0,"topic":"T"}:"\""},"#,
+            r#""texts":{"":1,"\"":3,"k":2}}"#
+        );
+        assert_eq!(text, expected);
+        assert_eq!(read::<Table>(&written).expect("reads back"), table);
     }
 
     #[test]

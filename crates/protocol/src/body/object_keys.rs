@@ -1,7 +1,7 @@
 //! Maps whose keys are objects (`Map<MessageQueue, …>`): `#[serde(with = "object_keys")]`.
 //!
-//! Written in the quoted form, the key's own JSON as text, which is legal JSON and which Java reads as well; read from it
-//! and, through [`super::read`], from fastjson's raw form.
+//! Written in the quoted form, the key's own JSON as text, which is legal JSON and which Java reads as well, or by
+//! [`super::write_object_keys`] in fastjson's raw form; read from both through [`super::read`].
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap, Serializer};

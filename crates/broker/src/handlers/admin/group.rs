@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 
 use super::topic::{queue, store_time};
-use super::{Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, refuse, when_done};
+use super::{
+    Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, object_keys_body, refuse, when_done,
+};
 use crate::clients::Clients;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -350,7 +352,7 @@ impl<D: Disk> Group<D> {
     pub fn consume_stats(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         match frame.header::<GetConsumeStatsRequestHeader<'_>>() {
-            Ok(h) => responder.body(&self.stats_of(&h)),
+            Ok(h) => object_keys_body(responder, &self.stats_of(&h)),
             Err(e) => refuse(responder, &Error::Header(e)),
         }
     }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use disk::Disk;
 use protocol::code::response;
-use remoting::Responder;
+use remoting::{Body, Responder};
+use serde::Serialize;
 
 use crate::tables::{Change, ConfigFile, OffsetTable, SaveError, WhenSaved};
 
@@ -119,6 +120,12 @@ impl Error {
             | Error::NotRemoved(..) => response::SYSTEM_ERROR,
         }
     }
+}
+
+/// Answers SUCCESS with a body whose maps have objects as keys, as Java writes them.
+fn object_keys_body<T: Serialize>(responder: Responder, body: &T) {
+    let text = protocol::body::write_object_keys(body);
+    responder.reply(response::SUCCESS, None, &(), Body::Bytes(text));
 }
 
 fn refuse(responder: Responder, e: &Error) {

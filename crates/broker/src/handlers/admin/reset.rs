@@ -21,7 +21,7 @@ use store::{Boundary, Store};
 
 use super::group::AnswerWaiting;
 use super::topic::queue;
-use super::{Error, refuse};
+use super::{Error, object_keys_body, refuse};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -59,7 +59,7 @@ impl<D: Disk> Reset<D> {
                 }
             });
         match outcome {
-            Ok(offset_table) => responder.body(&ResetOffsetBody { offset_table }),
+            Ok(offset_table) => object_keys_body(responder, &ResetOffsetBody { offset_table }),
             Err(e) => refuse(responder, &e),
         }
     }
@@ -104,7 +104,8 @@ impl<D: Disk> Reset<D> {
             Language::Cpp => protocol::body::write(&ResetOffsetBodyForC {
                 offset_table: offsets.iter().map(OffsetOfQueue::of).collect(),
             }),
-            _ => protocol::body::write(&ResetOffsetBody {
+            // Go's client reads fastjson's form and no other.
+            _ => protocol::body::write_object_keys(&ResetOffsetBody {
                 offset_table: offsets.clone(),
             }),
         };

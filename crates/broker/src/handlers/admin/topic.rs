@@ -18,7 +18,7 @@ use remoting::{Request, Responder};
 use serde::{Deserialize, Serialize};
 use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
 
-use super::{Done, Error, SAVED_WITHIN_MS, answer_when_forgotten, refuse, when_done};
+use super::{Done, Error, SAVED_WITHIN_MS, answer_when_forgotten, object_keys_body, refuse, when_done};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
@@ -305,7 +305,7 @@ impl<D: Disk> Topic<D> {
             .map_err(Error::Header)
             .and_then(|h| self.stats_of(&h.topic))
         {
-            Ok(stats) => responder.body(&stats),
+            Ok(stats) => object_keys_body(responder, &stats),
             Err(e) => refuse(responder, &e),
         }
     }
