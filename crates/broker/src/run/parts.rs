@@ -48,6 +48,9 @@ use crate::tables::{
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
 
+/// The longest table that a slave takes from its master, bytes: two million pairs of topic and group, or half a million topics.
+const TABLE_MAX_BYTES: usize = 256 << 20;
+
 /// How often the history of roles is written while slaves acknowledge, ms.
 const HISTORY_EACH_MS: i64 = 1000;
 
@@ -392,6 +395,13 @@ impl<D: Disk + Clone> Builder<D> {
         Client::new(self.client.clone())
     }
 
+    /// Asks the master, whose tables may be larger than what clients ask for.
+    fn slave_client(&self) -> ClientSettings {
+        let mut client = self.client.clone();
+        client.limits.frame_max_bytes = TABLE_MAX_BYTES;
+        client
+    }
+
     fn build(self, now: i64) -> Parts<D> {
         let stopping = Arc::new(AtomicBool::new(false));
         self.traffic.follow(&self.settings.load());
@@ -555,7 +565,7 @@ impl<D: Disk + Clone> Builder<D> {
             synced: Arc::clone(&log.flusher.synced),
             master: registration.master(),
             registration: Arc::clone(registration),
-            client: self.client.clone(),
+            client: self.slave_client(),
             tls: self.replication_tls.clone(),
         };
         let metadata = Metadata {
@@ -569,7 +579,7 @@ impl<D: Disk + Clone> Builder<D> {
             deletions,
             master: registration.master(),
             unknown,
-            client: self.own_client(),
+            client: Client::new(self.slave_client()),
             clock: Arc::clone(&self.clock),
         };
         Replication {

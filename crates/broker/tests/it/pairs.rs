@@ -635,6 +635,25 @@ async fn a_slave_with_other_log_files_says_so_and_copies_nothing() {
     }
 }
 
+/// Java's limit of a frame is for requests: a slave that lacks a table for its size would lack it when it takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_larger_than_a_frame_of_java_reach_the_slave() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    let note = "x".repeat(1 << 20);
+    for number in 0..20 {
+        let group = format!(r#"{{"groupName":"group{number}","note":"{note}"}}"#);
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        let answer = pair.master.ask(code, &(), group).await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    }
+    eventually("the slave has the last", async || {
+        let path = pair.slave.dir.path().join("store/config/subscriptionGroup.json");
+        let len = std::fs::metadata(&path).map_or(0, |file| file.len());
+        len > 20 << 20
+    })
+    .await;
+}
+
 /// A slave asks all day long, and its request waits for a change on purpose: no operator is to look for what was slow.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_for_a_slave_is_not_slow() {
