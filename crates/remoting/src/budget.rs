@@ -1,10 +1,17 @@
 //! Memory that requests may occupy in a table, in bytes.
 //!
 //! What a peer makes the broker keep (a held pull, a member, a lock) takes a [`Share`] of the table's [`Budget`] first and
-//! gives it back when it is dropped. A budget that is used up refuses, counts, and says so in the answer.
+//! gives it back when it is dropped. A budget that is used up refuses, counts, and says so in the answer. What is taken for an address may
+//! be half of it: others have the rest.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::address::network;
 
 /// The limit of one table.
 #[derive(Debug)]
@@ -13,14 +20,18 @@ pub struct Budget {
     max_bytes: usize,
     used: AtomicUsize,
     refused: AtomicU64,
+    /// What is taken for each address.
+    owners: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// A table has no memory left for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("[{name}] no memory left for more: {max_bytes} bytes are kept at most, try again later")]
+#[error("[{name}] no memory left for more{whose}: {max_bytes} bytes are kept at most, try again later")]
 pub struct Exhausted {
     /// Which table.
     pub name: &'static str,
+    /// Empty, or ` from this address`.
+    pub whose: &'static str,
     /// Its limit, bytes.
     pub max_bytes: usize,
 }
@@ -30,6 +41,7 @@ pub struct Exhausted {
 pub struct Share {
     of: Arc<Budget>,
     bytes: usize,
+    owner: Option<IpAddr>,
 }
 
 impl Budget {
@@ -40,7 +52,28 @@ impl Budget {
             max_bytes,
             used: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            owners: Mutex::default(),
         })
+    }
+
+    /// Takes `bytes` for an address (of IPv6 a network of 64 bits), which has half of the budget at most, or refuses and counts the refusal.
+    pub fn take_for(self: &Arc<Self>, owner: IpAddr, bytes: usize) -> Result<Share, Exhausted> {
+        let owner = network(owner);
+        let mut owners = self.owners.lock();
+        let used = owners.get(&owner).copied().unwrap_or_default();
+        let max_bytes = self.max_bytes / 2;
+        let Some(sum) = used.checked_add(bytes).filter(|sum| *sum <= max_bytes) else {
+            self.refuse();
+            return Err(Exhausted {
+                name: self.name,
+                whose: " from this address",
+                max_bytes,
+            });
+        };
+        let mut share = self.take(bytes)?;
+        owners.insert(owner, sum);
+        share.owner = Some(owner);
+        Ok(share)
     }
 
     /// Takes `bytes`, or refuses and counts the refusal.
@@ -50,11 +83,13 @@ impl Budget {
             Ok(_) => Ok(Share {
                 of: Arc::clone(self),
                 bytes,
+                owner: None,
             }),
             Err(_) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Err(Exhausted {
                     name: self.name,
+                    whose: "",
                     max_bytes: self.max_bytes,
                 })
             }
@@ -67,6 +102,7 @@ impl Budget {
         Share {
             of: Arc::clone(self),
             bytes,
+            owner: None,
         }
     }
 
@@ -103,6 +139,15 @@ impl Budget {
 
 impl Drop for Share {
     fn drop(&mut self) {
+        if let Some(owner) = self.owner {
+            let mut owners = self.of.owners.lock();
+            if let Some(used) = owners.get_mut(&owner) {
+                *used -= self.bytes;
+                if *used == 0 {
+                    owners.remove(&owner);
+                }
+            }
+        }
         self.of.used.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
@@ -110,6 +155,36 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_half_of_it() {
+        let budget = Budget::new("TEST", 100);
+        let [one, other] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+        let mut hog = vec![
+            budget.take_for(one, 30).expect("room"),
+            budget.take_for(one, 20).expect("half"),
+        ];
+        let refused = budget.take_for(one, 1).expect_err("more than half");
+        assert_eq!((refused.max_bytes, budget.refused()), (50, 1));
+        assert!(refused.to_string().contains("from this address"), "{refused}");
+        let rest = budget.take_for(other, 50).expect("the rest is for others");
+        assert_eq!(
+            budget.take_for(IpAddr::from([10, 0, 0, 3]), 1).map(drop),
+            Err(Exhausted {
+                name: "TEST",
+                whose: "",
+                max_bytes: 100
+            })
+        );
+        hog.pop();
+        let again = budget.take_for(one, 20).expect("it was given back");
+        drop((hog, again, rest));
+        assert!(budget.used() == 0 && budget.owners.lock().is_empty());
+        // Of IPv6 a host has a whole network.
+        let [first, second] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
+        let _held = budget.take_for(first, 50).expect("half");
+        assert!(budget.take_for(second, 1).is_err());
+    }
 
     #[test]
     fn what_is_dropped_can_be_taken_again() {

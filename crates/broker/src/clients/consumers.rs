@@ -1,6 +1,7 @@
 //! Consumer groups: members, and what each group wants of each topic.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use filter::{Filter, TagFilter};
@@ -28,14 +29,17 @@ const SUBSCRIPTION_BYTES: usize = 384;
 const TAG_BYTES: usize = 48;
 
 impl Subscription {
-    fn new(data: SubscriptionData, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
+    fn new(data: SubscriptionData, address: IpAddr, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
         let tags = data
             .tags_set
             .iter()
             .map(|tag| tag.len() + TAG_BYTES)
             .sum::<usize>();
         let texts = 2 * data.topic.len() + 2 * data.sub_string.len() + data.expression_type.len();
-        let share = budget.take(SUBSCRIPTION_BYTES + texts + tags + 8 * data.code_set.len())?;
+        let share = budget.take_for(
+            address,
+            SUBSCRIPTION_BYTES + texts + tags + 8 * data.code_set.len(),
+        )?;
         let filter = if data.expression_type == "TAG" || data.expression_type.is_empty() {
             tag_filter(&data).into()
         } else {
@@ -129,7 +133,10 @@ impl Consumers {
         };
         let entered = match keep_subscriptions {
             true => Ok(false),
-            false => group.subscribe(&data.subscription_data_set, &self.budget),
+            false => {
+                let address = heard.conn.address().ip();
+                group.subscribe(&data.subscription_data_set, address, &self.budget)
+            }
         }
         .and_then(|resubscribed| {
             let joined = hear(&mut group.members, group_name, heard, &self.budget)?;
@@ -293,12 +300,17 @@ impl Consumers {
 
 impl ConsumerGroup {
     /// Takes the newest subscriptions; true if a topic came or went.
-    fn subscribe(&mut self, wanted: &[SubscriptionData], budget: &Arc<Budget>) -> Result<bool, Exhausted> {
+    fn subscribe(
+        &mut self,
+        wanted: &[SubscriptionData],
+        address: IpAddr,
+        budget: &Arc<Budget>,
+    ) -> Result<bool, Exhausted> {
         let mut newer = Vec::new();
         for data in wanted {
             let known = self.subscriptions.get(&data.topic);
             if known.is_none_or(|known| known.data.sub_version < data.sub_version) {
-                newer.push(Arc::new(Subscription::new(data.clone(), budget)?));
+                newer.push(Arc::new(Subscription::new(data.clone(), address, budget)?));
             }
         }
         let mut changed = false;

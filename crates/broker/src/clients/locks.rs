@@ -1,6 +1,7 @@
 //! Queue locks of orderly consumers (RocketMQ 4.9.8, RebalanceLockManager): in memory, by group and queue.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -45,8 +46,8 @@ impl QueueLocks {
     /// used up, locks that nobody renews any more are forgotten first.
     pub fn lock(
         &self,
+        (address, client_id): (IpAddr, &str),
         group: &str,
-        client_id: &str,
         queues: Vec<MessageQueue>,
         now: i64,
     ) -> Result<Vec<MessageQueue>, Exhausted> {
@@ -63,11 +64,11 @@ impl QueueLocks {
                         + group.len()
                         + client_id.len()
                         + 2 * (queue.topic.len() + queue.broker_name.len());
-                    let mut share = self.budget.take(bytes);
+                    let mut share = self.budget.take_for(address, bytes);
                     if share.is_err() && !swept {
                         swept = true;
                         forget_expired(&mut groups, now);
-                        share = self.budget.take(bytes);
+                        share = self.budget.take_for(address, bytes);
                     }
                     let lock = Lock {
                         client_id: client_id.to_owned(),
@@ -116,17 +117,19 @@ fn forget_expired(groups: &mut HashMap<String, HashMap<MessageQueue, Lock>>, now
 mod tests {
     use super::*;
 
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn made_up_names_do_not_grow_the_table_without_end() {
         let locks = QueueLocks::new(Budget::new("TEST", 100 * LOCK_BYTES));
         let mut refused = 0;
         for number in 0..1000 {
             let group = format!("G{number}");
-            refused += usize::from(locks.lock(&group, "a", vec![queue(0)], 0).is_err());
+            refused += usize::from(locks.lock((ADDRESS, "a"), &group, vec![queue(0)], 0).is_err());
         }
         assert!(refused > 900, "{refused}");
         let late = LOCK_MAX_LIVE_MS + 1;
-        let held = locks.lock("new", "a", vec![queue(0)], late);
+        let held = locks.lock((ADDRESS, "a"), "new", vec![queue(0)], late);
         assert_eq!(held.map(|held| held.len()), Ok(1), "what expired makes room");
         locks.expire(2 * late);
         assert_eq!(locks.budget.used(), 0);
@@ -143,8 +146,9 @@ mod tests {
     #[test]
     fn a_queue_has_one_holder_until_it_is_freed_or_expires() {
         let locks = QueueLocks::new(Budget::new("TEST", 1 << 20));
-        let lock =
-            |group: &str, client: &str, queues, now| locks.lock(group, client, queues, now).expect("room");
+        let lock = |group: &str, client: &str, queues, now| {
+            locks.lock((ADDRESS, client), group, queues, now).expect("room")
+        };
         assert_eq!(
             lock("G", "a", vec![queue(0), queue(1)], 0),
             vec![queue(0), queue(1)]

@@ -82,7 +82,10 @@ pub(super) fn hear(
 impl Member {
     fn of(group: &str, heard: Heard<'_>, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
         let account_len = heard.account.unwrap_or_default().len();
-        let share = budget.take(MEMBER_BYTES + group.len() + heard.client_id.len() + account_len)?;
+        let share = budget.take_for(
+            heard.conn.address().ip(),
+            MEMBER_BYTES + group.len() + heard.client_id.len() + account_len,
+        )?;
         Ok(Member {
             client_id: Arc::from(heard.client_id),
             conn: Arc::clone(heard.conn),

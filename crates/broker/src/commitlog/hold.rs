@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +37,8 @@ pub trait Waiting {
     fn is_alive(&self) -> bool;
     /// Bytes of its texts.
     fn bytes(&self) -> usize;
+    /// Whose it is.
+    fn address(&self) -> IpAddr;
 }
 
 /// Where a pull waits among those of its queue: by what it waits for, then by when it came.
@@ -121,7 +124,8 @@ impl<P: Waiting> Hold<P> {
     /// afterwards and, if it is above the pull's offset, take the pull out again ([`Hold::take_one`]): a message may have
     /// come between its read and this call.
     pub fn put(&self, topic: &str, queue_id: i32, held: Held<P>) -> Result<Key, (Held<P>, Exhausted)> {
-        let share = match self.budget.take(HELD_BYTES + topic.len() + held.pull.bytes()) {
+        let bytes = HELD_BYTES + topic.len() + held.pull.bytes();
+        let share = match self.budget.take_for(held.pull.address(), bytes) {
             Ok(share) => share,
             Err(exhausted) => return Err((held, exhausted)),
         };
@@ -270,6 +274,9 @@ mod tests {
         fn bytes(&self) -> usize {
             1000
         }
+        fn address(&self) -> IpAddr {
+            IpAddr::from([10, 0, 0, 1])
+        }
     }
 
     fn hold() -> Hold<Wish> {
@@ -393,8 +400,8 @@ mod tests {
                 Err((_, e)) => break e,
             }
         };
-        assert_eq!(count, 100_000 / (HELD_BYTES + 1001));
-        assert_eq!(refused.max_bytes, 100_000);
+        assert_eq!(count, 50_000 / (HELD_BYTES + 1001), "others have the other half");
+        assert_eq!(refused.max_bytes, 50_000);
         assert_eq!((hold.budget().refused(), hold.len()), (1, count));
     }
 }

@@ -162,8 +162,11 @@ impl Client {
             };
             self.filters.keep_alive(group, is_subscribed);
         } else {
-            self.filters
-                .register(&data.group_name, &data.subscription_data_set)?;
+            self.filters.register(
+                heard.conn.address().ip(),
+                &data.group_name,
+                &data.subscription_data_set,
+            )?;
         }
         if let Some(notice) = self.consumers.register(data, heard, without_sub)? {
             self.notify(notice);

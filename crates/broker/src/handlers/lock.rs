@@ -1,5 +1,6 @@
 //! LOCK_BATCH_MQ (41) and UNLOCK_BATCH_MQ (42), for orderly consumers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use disk::Clock;
@@ -47,17 +48,17 @@ impl Lock {
     /// LOCK_BATCH_MQ.
     pub fn lock(&self, request: Request) {
         let Request { frame, responder } = request;
-        match read(&frame.body).and_then(|body| self.locked(body)) {
+        match read(&frame.body).and_then(|body| self.locked(body, responder.peer().address().ip())) {
             Ok(lock_ok_mq_set) => responder.body(&LockBatchResponseBody { lock_ok_mq_set }),
             Err(e) => responder.error(e.code(), &e.to_string()),
         }
     }
 
-    fn locked(&self, body: LockBatchRequestBody) -> Result<Vec<MessageQueue>, Error> {
+    fn locked(&self, body: LockBatchRequestBody, address: IpAddr) -> Result<Vec<MessageQueue>, Error> {
         let now = self.clock.now_ms();
         Ok(self
             .locks
-            .lock(&body.consumer_group, &body.client_id, body.mq_set, now)?)
+            .lock((address, &body.client_id), &body.consumer_group, body.mq_set, now)?)
     }
 
     /// UNLOCK_BATCH_MQ.

@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -115,6 +115,10 @@ impl Waiting for HeldPull {
         let kind = header.expression_type.as_deref().map_or(0, str::len);
         let account = self.account.as_deref().map_or(0, str::len);
         header.topic.len() + header.consumer_group.len() + kind + account + self.filter.bytes()
+    }
+
+    fn address(&self) -> IpAddr {
+        self.responder.peer().address().ip()
     }
 }
 

@@ -213,7 +213,7 @@ fn progress_of_groups_and_state_of_topics_have_their_rates() {
         topic: Cow::Borrowed("Topic"),
     };
     let answer = broker.ask(request::GET_TOPIC_STATS_INFO, &topic, "");
-    let stats: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let stats: serde_json::Value = protocol::body::read(&answer.body).unwrap();
     assert_eq!(stats["topicPutTps"], 2.0);
 }
 

@@ -13,6 +13,7 @@ mod compiled;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -269,10 +270,15 @@ impl FilterTable {
 
     /// Takes in what a group subscribes to, as its heartbeat says. Its filters for other topics are dead. Where there is no
     /// room for a new filter, it and those behind it are not taken in.
-    pub fn register(&self, group: &str, subscriptions: &[SubscriptionData]) -> Result<(), Exhausted> {
+    pub fn register(
+        &self,
+        address: IpAddr,
+        group: &str,
+        subscriptions: &[SubscriptionData],
+    ) -> Result<(), Exhausted> {
         for subscription in subscriptions {
             if !is_tag_type(&subscription.expression_type) && !subscription.sub_string.is_empty() {
-                self.register_one(group, subscription)?;
+                self.register_one(address, group, subscription)?;
             }
         }
         let is_wanted = |topic: &str| {
@@ -334,7 +340,12 @@ impl FilterTable {
         }
     }
 
-    fn register_one(&self, group: &str, subscription: &SubscriptionData) -> Result<(), Exhausted> {
+    fn register_one(
+        &self,
+        address: IpAddr,
+        group: &str,
+        subscription: &SubscriptionData,
+    ) -> Result<(), Exhausted> {
         let topic = subscription.topic.as_str();
         let step = self.entries.read().step(group, subscription, self.bloom);
         match step {
@@ -374,7 +385,7 @@ impl FilterTable {
                 return Ok(());
             }
         };
-        let share = self.room(bytes_of(&data, Some(&expression)))?;
+        let share = self.room(address, bytes_of(&data, Some(&expression)))?;
         let mut entries = self.entries.write();
         if let Step::Replace = entries.step(group, subscription, self.bloom) {
             // Under the lock: whoever writes the bitmap of a message that is stored later finds the filter.
@@ -387,15 +398,15 @@ impl FilterTable {
     }
 
     /// Room for a filter; the dead ones make way for it.
-    fn room(&self, bytes: usize) -> Result<Share, Exhausted> {
-        self.budget.take(bytes).or_else(|exhausted| {
+    fn room(&self, address: IpAddr, bytes: usize) -> Result<Share, Exhausted> {
+        self.budget.take_for(address, bytes).or_else(|exhausted| {
             let dropped = self.entries.write().retain(|data| !data.is_dead());
             if dropped == 0 {
                 return Err(exhausted);
             }
             tracing::warn!("{dropped} filters of consumers that are gone are dropped: {exhausted}");
             self.saver.touch();
-            self.budget.take(bytes)
+            self.budget.take_for(address, bytes)
         })
     }
 
@@ -564,6 +575,8 @@ mod tests {
 
     use super::*;
 
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     const DAY: i64 = 86_400_000;
     const BLOOM: Bloom = Bloom { bits: 112, hashes: 3 };
     const PATH: &str = "/config/consumerFilter.json";
@@ -660,21 +673,27 @@ mod tests {
     fn a_file_goes_on_as_its_consumers_come_back() {
         let (table, clock) = table_of(&file(1000), BLOOM, 100_000);
         move_to(&clock, 200_000);
-        table.register("g", &[subscription("T", "a > 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a > 1", 5)])
+            .unwrap();
         assert!(!is_dead(&table, "T"));
         assert_eq!(
             (numbers(&table, "bornTime"), numbers(&table, "deadTime")),
             (1000, 0)
         );
         // Its bits are not those that the names have: bitmaps before this are not to be believed.
-        table.register("g", &[subscription("T", "a > 1", 6)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a > 1", 6)])
+            .unwrap();
         assert_eq!(numbers(&table, "bornTime"), 200_000);
         assert_eq!(
             data(&table, "T", "g").unwrap()["bloomFilterData"]["bitPos"],
             serde_json::json!(BLOOM.positions("g", "T"))
         );
         move_to(&clock, 300_000);
-        table.register("g", &[subscription("T", "a > 1", 7)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a > 1", 7)])
+            .unwrap();
         assert_eq!(
             (numbers(&table, "bornTime"), numbers(&table, "clientVersion")),
             (200_000, 7)
@@ -688,26 +707,33 @@ mod tests {
             let found = table.find("T", "g").unwrap();
             (found.version, found.filter.expression.matches(properties))
         };
-        table.register("g", &[subscription("T", "a = 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 1", 5)])
+            .unwrap();
         assert_eq!(matches(b"a\x011"), (5, true));
         move_to(&clock, 2000);
         for version in [4, 5] {
             table
-                .register("g", &[subscription("T", "a = 2", version)])
+                .register(ADDRESS, "g", &[subscription("T", "a = 2", version)])
                 .unwrap();
             assert_eq!(matches(b"a\x011"), (5, true), "{version}");
         }
-        table.register("g", &[subscription("T", "a = 2", 6)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 2", 6)])
+            .unwrap();
         assert_eq!(
             (matches(b"a\x011"), numbers(&table, "bornTime")),
             ((6, false), 2000)
         );
         // An expression that does not compile takes the old one away, and its pulls are told so.
-        table.register("g", &[subscription("T", "a =", 7)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a =", 7)])
+            .unwrap();
         assert!(table.find("T", "g").is_none());
-        table.register("g", &[subscription("T", "", 8)]).unwrap();
+        table.register(ADDRESS, "g", &[subscription("T", "", 8)]).unwrap();
         table
             .register(
+                ADDRESS,
                 "g",
                 &[SubscriptionData {
                     expression_type: "XPATH".into(),
@@ -717,6 +743,7 @@ mod tests {
             .unwrap();
         table
             .register(
+                ADDRESS,
                 "g",
                 &[SubscriptionData {
                     expression_type: "TAG".into(),
@@ -732,13 +759,18 @@ mod tests {
         let (table, clock) = table(1000);
         table
             .register(
+                ADDRESS,
                 "g",
                 &[subscription("T", "a = 1", 5), subscription("U", "b = 1", 5)],
             )
             .unwrap();
-        table.register("h", &[subscription("T", "a = 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "h", &[subscription("T", "a = 1", 5)])
+            .unwrap();
         move_to(&clock, 2000);
-        table.register("g", &[subscription("U", "b = 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("U", "b = 1", 5)])
+            .unwrap();
         assert_eq!((is_dead(&table, "T"), is_dead(&table, "U")), (true, false));
         assert_eq!(numbers(&table, "deadTime"), 2000);
         table.unregister("g");
@@ -746,7 +778,9 @@ mod tests {
         // Until a heartbeat says otherwise, be it a short one.
         table.keep_alive("g", |topic| topic == "U");
         assert_eq!((is_dead(&table, "T"), is_dead(&table, "U")), (true, false));
-        table.register("g", &[subscription("T", "a = 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 1", 5)])
+            .unwrap();
         assert_eq!((is_dead(&table, "T"), is_dead(&table, "U")), (false, true));
         move_to(&clock, 2000 + DAY);
         table.clean(DAY);
@@ -758,11 +792,15 @@ mod tests {
         let (table, _) = table(1000);
         let changes = || table.saver.latest();
         let before = changes();
-        table.register("g", &[subscription("T", "a = 1", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 1", 5)])
+            .unwrap();
         let registered = changes();
         assert!(registered > before);
-        table.register("g", &[subscription("T", "a = 1", 5)]).unwrap();
-        table.register("h", &[]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 1", 5)])
+            .unwrap();
+        table.register(ADDRESS, "h", &[]).unwrap();
         table.unregister("h");
         table.keep_alive("g", |_| true);
         table.clean(DAY);
@@ -772,8 +810,12 @@ mod tests {
     #[test]
     fn bitmaps_have_the_bits_of_those_that_let_a_message_through() {
         let (table, clock) = table(1000);
-        table.register("g", &[subscription("T", "a = 1", 5)]).unwrap();
-        table.register("h", &[subscription("T", "a > 0", 5)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 1", 5)])
+            .unwrap();
+        table
+            .register(ADDRESS, "h", &[subscription("T", "a > 0", 5)])
+            .unwrap();
         table.unregister("h");
         let bitmap = |properties: &[u8]| {
             let mut out = Vec::new();
@@ -792,11 +834,15 @@ mod tests {
         assert_eq!(bitmap(b""), bits(&[]));
         // What takes long to ask is not asked.
         let slow = format!("a = 'x' OR a IN ('{}')", "x".repeat(4000));
-        table.register("slow", &[subscription("T", &slow, 5)]).unwrap();
+        table
+            .register(ADDRESS, "slow", &[subscription("T", &slow, 5)])
+            .unwrap();
         assert_eq!(bitmap(b""), bits(&["slow"]));
         table.unregister("slow");
         table.clean(0);
-        table.register("h", &[subscription("T", "a > 0", 5)]).unwrap();
+        table
+            .register(ADDRESS, "h", &[subscription("T", "a > 0", 5)])
+            .unwrap();
         let mut none = Vec::new();
         table.write_bitmap("U", b"a\x011", &mut none);
         assert!(none.is_empty() && !table.has_any("U"));
@@ -820,7 +866,9 @@ mod tests {
         assert_eq!(filter.by_unit(0), AskRecord);
         // Of a new expression old bitmaps say nothing.
         move_to(&clock, 5000);
-        table.register("g", &[subscription("T", "a = 2", 6)]).unwrap();
+        table
+            .register(ADDRESS, "g", &[subscription("T", "a = 2", 6)])
+            .unwrap();
         let filter = table.find("T", "g").unwrap().filter;
         assert_eq!(filter.by_extension(0, 4000, &bits(&["h"])), AskRecord);
     }
@@ -831,7 +879,7 @@ mod tests {
         let long = format!("a IN ('{}')", "x".repeat(60_000));
         let mut count = 0;
         let refused = loop {
-            match table.register(&format!("g{count}"), &[subscription("T", &long, 5)]) {
+            match table.register(ADDRESS, &format!("g{count}"), &[subscription("T", &long, 5)]) {
                 Ok(()) => count += 1,
                 Err(exhausted) => break exhausted,
             }
@@ -839,7 +887,9 @@ mod tests {
         assert_eq!(refused.name, "CONSUMER_FILTERS");
         assert!(count > 10 && table.budget.used() <= FILTERS_MAX_BYTES, "{count}");
         table.unregister("g3");
-        table.register("new", &[subscription("T", &long, 5)]).unwrap();
+        table
+            .register(ADDRESS, "new", &[subscription("T", &long, 5)])
+            .unwrap();
         assert!(table.find("T", "g3").is_none() && table.find("T", "g4").is_some());
     }
 }
