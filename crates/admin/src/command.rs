@@ -261,8 +261,8 @@ mod tests {
                 "There is no command nothingLikeIt. Hint: mqadmin help lists them",
             ),
             (
-                "startmonitoring",
-                "startMonitoring is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
+                "getbrokerepoch",
+                "getBrokerEpoch is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
             ),
         ] {
             assert_eq!(refusal(name), expected);

@@ -191,6 +191,12 @@ impl Instance {
         Ok(self.keep(topic, Route::of(topic, template)))
     }
 
+    /// The route of a topic that has none but another's: of a light message queue its parent's.
+    pub(crate) async fn route_by(&self, topic: &str, parent: &str) -> Result<Arc<Route>, Error> {
+        let route = Route::of(topic, self.fetch(parent).await?);
+        Ok(self.keep(topic, route))
+    }
+
     fn keep(&self, topic: &str, route: Route) -> Arc<Route> {
         let route = Arc::new(route);
         let old = self.routes.lock().insert(topic.to_owned(), Arc::clone(&route));
