@@ -104,6 +104,11 @@ pub(super) fn one_line(message: &Received, body: &str) -> String {
     )
 }
 
+/// The first message of an answer.
+pub(super) fn decode_one(body: &[u8]) -> Option<Received> {
+    Received::decode_all(body, "").ok()?.into_iter().next()
+}
+
 /// A message for programs. A body that is no text is left out; `bodyLength` says how long it is.
 pub(super) fn as_json(message: &Received) -> Value {
     json!({

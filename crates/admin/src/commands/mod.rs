@@ -8,6 +8,7 @@ mod cluster;
 mod cold;
 mod connection;
 mod consumer;
+mod doctor;
 mod explain_acl;
 mod export;
 mod follow;
@@ -57,6 +58,7 @@ pub(crate) const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     auth::COMMANDS,
     explain_acl::COMMANDS,
+    doctor::COMMANDS,
     check_store::COMMANDS,
     meta::COMMANDS,
 ];
