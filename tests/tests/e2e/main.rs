@@ -35,6 +35,7 @@ mod load;
 mod mixed;
 mod mqadmin;
 mod mqadmin_commands;
+mod mqadmin_doctor;
 mod mqadmin_search;
 mod name_servers;
 mod operations;

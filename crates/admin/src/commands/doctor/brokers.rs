@@ -98,14 +98,21 @@ pub(super) fn unreachable(sight: &Sight) -> Vec<Finding> {
         .brokers
         .iter()
         .filter_map(|broker| Some((broker, broker.away.as_ref()?)));
-    away.map(|(broker, why)| {
-        Finding::new(
+    away.map(|(broker, why)| match broker.refuses {
+        true => Finding::new(
+            Weight::Error,
+            "brokerRefuses",
+            broker.place(),
+            format!("does not tell of itself: {why}"),
+            "give conf/tools.yml an account that may ask everything; what is wrong with this broker is not known",
+        ),
+        false => Finding::new(
             Weight::Error,
             "addressUnreachable",
             broker.place(),
             format!("is registered with this address, and does not answer there: {why}"),
             "start the broker; if it runs, set brokerIP1 to an address that clients reach, and open its port",
-        )
+        ),
     })
     .collect()
 }

@@ -123,6 +123,8 @@ const OWN: &[&str] = &[
     "bindAddress",
     "bindingAddress",
     "rmqHome",
+    // Less on a slave by default.
+    "accessMessageInMemoryMaxRatio",
     "rocketmqHome",
     "namesrvAddr",
     "metricsPromExporterHost",

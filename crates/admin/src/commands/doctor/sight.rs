@@ -30,6 +30,10 @@ use std::time::Duration;
 
 /// How long a server may take: one that takes longer is as good as away.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How often name servers are asked who is where: of two that take each other's place one may be there for a moment only.
+const POLL: Duration = Duration::from_millis(100);
+/// How long after its start a broker of 4.9 does not tell of itself.
+const FIRST_SECOND: Duration = Duration::from_millis(1_200);
 /// In how many topics a slave's last message is looked for.
 const TOPICS_TRIED: usize = 20;
 
@@ -55,6 +59,8 @@ pub(super) struct Broker {
     pub(super) address: String,
     /// Why it does not answer.
     pub(super) away: Option<String>,
+    /// Whether it answers, that it will not tell.
+    pub(super) refuses: bool,
     /// What it tells of itself, first and last.
     pub(super) status: [BTreeMap<String, String>; 2],
     pub(super) settings: BTreeMap<String, String>,
@@ -210,7 +216,7 @@ pub(super) async fn look(job: &Job) -> Result<Sight, Failure> {
     let started = tokio::time::Instant::now();
     while started.elapsed() < watched {
         progress.tell(|| format!("watching, {} s left", (watched - started.elapsed()).as_secs() + 1));
-        tokio::time::sleep(Duration::from_millis(500).min(watched - started.elapsed())).await;
+        tokio::time::sleep(POLL.min(watched - started.elapsed())).await;
         note(&mut seats, &ask_namesrvs(&net).await?);
     }
     second_looks(&net, &mut brokers).await;
@@ -292,10 +298,17 @@ async fn first_looks(net: &Net, seats: &BTreeMap<Seat, BTreeSet<String>>) -> Vec
 /// What a broker refuses to tell, of an older release, stays empty.
 async fn first_look(net: &Net, mut broker: Broker) -> Broker {
     let address = broker.address.clone();
-    match status_of(net, &address).await {
+    let mut told = status_of(net, &address).await;
+    if matches!(told, Err(Failure::Refused { .. })) {
+        // Java's answers so in its first second.
+        tokio::time::sleep(FIRST_SECOND).await;
+        told = status_of(net, &address).await;
+    }
+    match told {
         Ok((status, clock_ms)) => (broker.status[0], broker.clock_ms) = (status, clock_ms),
         Err(why) => {
             broker.away = Some(why.to_string());
+            broker.refuses = why.code().is_some();
             return broker;
         }
     }
