@@ -188,8 +188,8 @@ pub(super) fn clocks(sight: &Sight) -> Vec<Finding> {
     };
     let advice = "let every host follow the same time server: delayed messages, queries by time and retention go by the clock";
     let shown = |apart: i64| match apart {
-        0.. => format!("{} s ahead", apart / 1000),
-        _ => format!("{} s behind", -apart / 1000),
+        0.. => format!("{} s ahead", (apart + 500) / 1000),
+        _ => format!("{} s behind", (500 - apart) / 1000),
     };
     if last - first <= APART_MS {
         if middle.abs() <= APART_MS {

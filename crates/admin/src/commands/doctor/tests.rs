@@ -175,6 +175,11 @@ fn addresses() {
             sight.brokers[1].away = Some("refused".to_owned());
         },
     );
+    let refuses = ["a (id 1)", "no permission"];
+    check(Weight::Error, "brokerRefuses", &refuses, |sight| {
+        sight.brokers[1].away = Some("no permission".to_owned());
+        sight.brokers[1].refuses = true;
+    });
     check(Weight::Error, "addressLoopback", &["127.0.0.1:2"], |sight| {
         sight.brokers[1].address = "127.0.0.1:2".to_owned();
     });
