@@ -34,6 +34,7 @@ mod host_check;
 mod load;
 mod mixed;
 mod mqadmin;
+mod mqadmin_beside_java;
 mod mqadmin_commands;
 mod mqadmin_doctor;
 mod mqadmin_search;
