@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Out;
+use crate::progress::Progress;
 use crate::{credentials, tls};
 use bytes::Bytes;
 use client::{ClientTls, Credentials, Producer, ProducerSettings, PullConsumer};
@@ -239,8 +240,11 @@ impl Net {
                 (address, task)
             })
             .collect();
-        let mut done = Vec::with_capacity(started.len());
+        let all = started.len();
+        let mut done = Vec::with_capacity(all);
+        let mut progress = Progress::start();
         for (address, task) in started {
+            progress.tell(|| format!("{} of {all} asked", done.len()));
             let result = match task.await {
                 Ok(result) => result,
                 Err(e) => Err(Failure::wrong(format!("{address}: {e}"))),

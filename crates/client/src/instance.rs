@@ -123,12 +123,12 @@ impl Instance {
         });
     }
 
-    /// Asks every name server in turn until one answers.
+    /// Asks every name server in turn until one answers: which, and what.
     pub(crate) async fn ask_namesrv(
         &self,
         code: i32,
         header: &(dyn EncodeHeader + Sync),
-    ) -> Result<Frame, Error> {
+    ) -> Result<(&str, Frame), Error> {
         let start = self.current.load(Ordering::Relaxed) as usize;
         let mut failed = None;
         for step in 0..self.namesrvs.len() {
@@ -140,7 +140,7 @@ impl Instance {
             {
                 Ok(frame) => {
                     self.current.store(index as u64, Ordering::Relaxed);
-                    return Ok(frame);
+                    return Ok((&self.namesrvs[index], frame));
                 }
                 Err(e) => failed = Some(e),
             }
@@ -156,9 +156,9 @@ impl Instance {
             zone_mode: None,
             zone_name: None,
         };
-        let frame = self.ask_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header).await?;
+        let (address, frame) = self.ask_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header).await?;
         match frame.code {
-            response::SUCCESS => read_body(&frame, "the name server"),
+            response::SUCCESS => read_body(&frame, address),
             response::TOPIC_NOT_EXIST => Err(Error::NoRoute(topic.to_owned())),
             _ => Err(refused(&frame)),
         }

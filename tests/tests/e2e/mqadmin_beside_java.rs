@@ -188,7 +188,8 @@ fn differences(flavour: Flavour, version: &'static str) -> Vec<String> {
             let is_otherwise = |(release, command, part, _): &(&str, &str, &str, &str)| {
                 version.starts_with(release) && *command == step.0[0] && line.contains(part)
             };
-            !OTHERWISE.iter().any(is_otherwise) && !(is_ours && SETTINGS_OF_JAVA.contains(&line.as_str()))
+            let is_of_java = is_ours && SETTINGS_OF_JAVA.contains(&line.as_str());
+            !(is_of_java || OTHERWISE.iter().any(is_otherwise))
         };
         let ours = normal(comparable(&scene.hide(&lines, &client_id), step.1));
         let ours: Said = ours.into_iter().filter(is_compared).collect();
@@ -214,7 +215,7 @@ fn differences(flavour: Flavour, version: &'static str) -> Vec<String> {
             By::Names => Vec::new(),
             _ => ours.difference(&java).collect(),
         };
-        if !output.status.success() || !(missing.is_empty() && more.is_empty()) {
+        if !(output.status.success() && missing.is_empty() && more.is_empty()) {
             differences.push(format!(
                 "{name}: {} {complaint}\n  Java alone: {missing:#?}\n  ours alone: {more:#?}",
                 output.status

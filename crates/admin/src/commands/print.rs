@@ -106,6 +106,27 @@ impl Style {
         })
     }
 
+    /// Prints what a pull found, or that it found nothing. False: nothing follows in this queue.
+    fn show(&self, out: &mut Out, queue: &MessageQueue, result: &PullResult) -> bool {
+        let (name, offset) = (queue_text(queue), result.next_offset);
+        let status = status_name(result.status);
+        match result.status {
+            PullStatus::Found => self.print(out, result),
+            PullStatus::NoMatched => {
+                out.line(&format!(
+                    "{name} no matched msg. status={status}, offset={offset}"
+                ));
+            }
+            PullStatus::NoNew | PullStatus::OffsetIllegal => {
+                out.line(&format!(
+                    "{name} print msg finished. status={status}, offset={offset}"
+                ));
+                return false;
+            }
+        }
+        true
+    }
+
     fn print(&self, out: &mut Out, result: &PullResult) {
         for message in pulled(result) {
             let body = match self.with_body {
@@ -153,20 +174,8 @@ async fn print_topic(job: &Job, out: &mut Out) -> Result<(), Failure> {
             while offset < max && !out.is_closed() {
                 let result = reader.pull(&queue, expression, offset, 32, false).await?;
                 offset = result.next_offset;
-                let status = status_name(result.status);
-                match result.status {
-                    PullStatus::Found => style.print(out, &result),
-                    PullStatus::NoMatched => {
-                        out.line(&format!(
-                            "{name} no matched msg. status={status}, offset={offset}"
-                        ));
-                    }
-                    PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                        out.line(&format!(
-                            "{name} print msg finished. status={status}, offset={offset}"
-                        ));
-                        break;
-                    }
+                if !style.show(out, &queue, &result) {
+                    break;
                 }
             }
             out.line(&"-".repeat(56));
@@ -336,29 +345,16 @@ async fn print_range(
         charset: UTF_8,
         with_body: true,
     };
-    let name = queue_text(queue);
     let mut offset = min;
     while offset <= max && !out.is_closed() {
         let count = i32::try_from(max - offset + 1).unwrap_or(i32::MAX);
         let result = reader.pull(queue, "*", offset, count, false).await?;
         offset = result.next_offset;
-        let status = status_name(result.status);
-        match result.status {
-            PullStatus::Found => {
-                out.line("Consume ok");
-                style.print(out, &result);
-            }
-            PullStatus::NoMatched => {
-                out.line(&format!(
-                    "{name} no matched msg. status={status}, offset={offset}"
-                ));
-            }
-            PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                out.line(&format!(
-                    "{name} print msg finished. status={status}, offset={offset}"
-                ));
-                break;
-            }
+        if result.status == PullStatus::Found {
+            out.line("Consume ok");
+        }
+        if !style.show(out, queue, &result) {
+            break;
         }
     }
     Ok(())

@@ -192,8 +192,8 @@ async fn send_status(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 const ROUND_TRIPS: Table = Table {
-    titles: "%-32s  %-4s  %-20s    %s%n",
-    row: "%-32s  %-4s  %-20s    %s%n",
+    titles: SENT.titles,
+    row: SENT.row,
     columns: &[
         ("#Broker Name", "brokerName"),
         ("#QID", "queueId"),
