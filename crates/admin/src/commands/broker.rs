@@ -103,7 +103,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('b', "brokerAddr", "the broker"),
             value('c', "cluster", "the cluster"),
         ],
-        asks: None,
+        asks: Some("Delete commitlog files that are kept long enough, of {brokerAddr}{cluster} or of all?"),
         run: Run::Online(|job, out| Box::pin(clean(job, out, request::DELETE_EXPIRED_COMMITLOG))),
     },
 ];

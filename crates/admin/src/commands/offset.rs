@@ -71,7 +71,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('t', "topic", "a topic whose brokers are asked"),
             value('o', "offline", "of no effect, as in Java's tool"),
         ],
-        asks: None,
+        asks: Some("Set the offsets of group {destGroup} to those of {srcGroup}?"),
         run: Run::Online(|job, out| Box::pin(clone(job, out))),
     },
 ];
