@@ -93,11 +93,17 @@ impl Tools {
 
 #[test]
 fn every_command_does_what_it_says() {
-    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[("traceTopicEnable", "true")]);
+    let tuning = [
+        ("traceTopicEnable", "true"),
+        ("enableLmq", "true"),
+        ("enableMultiDispatch", "true"),
+    ];
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &tuning);
     let tools = Tools::new(&cluster.namesrv.address(), cluster.path());
     let broker = cluster.broker.address();
     topics(&tools, &broker);
     messages(&tools);
+    light_queues(&tools, &cluster);
     groups(&tools, &broker);
     consumers(&tools, &cluster);
     settings(&tools, &cluster);
@@ -263,6 +269,17 @@ fn messages(tools: &Tools) {
     tools.refused("consumeMessage -t Unknown");
     tools.has("queryCq -t Made -q 1 -i 0", &["Queue data: \nmax: ", "idx: 0\n"]);
     assert!(tools.refused("queryCq -t Made -q 99 -i 0").contains("99"));
+}
+
+/// A light message queue has no route: it is where its parent topic is.
+fn light_queues(tools: &Tools, cluster: &Cluster) {
+    let mut wire = crate::asks::connect(&cluster.broker);
+    let named = "INNER_MULTI_DISPATCH\u{1}%LMQ%light\u{2}";
+    let sent = crate::asks::send(&mut wire, "Made", "0", named, b"in both");
+    assert_eq!(sent.code(), 0, "{}", sent.remark());
+    tools.until("printMsg -t %LMQ%light -l Made", "BODY: in both");
+    assert!(tools.refused("printMsg -t %LMQ%light").contains("%LMQ%light"));
+    tools.has("topicStatus -t %LMQ%light -c Made", &["broker-a"]);
 }
 
 fn groups(tools: &Tools, broker: &str) {
