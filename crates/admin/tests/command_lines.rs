@@ -66,6 +66,68 @@ fn options_that_are_missing_or_unknown() {
     }
 }
 
+/// Commands that ask no server.
+const OFFLINE: &[&str] = &["completion", "manual", "checkStore", "explainAcl"];
+
+/// Values that nobody means.
+const ABSURD: &[&str] = &[
+    "",
+    "-1",
+    "99999999999999999999",
+    "no such thing",
+    "a\nb",
+    "\u{1b}[2J",
+];
+
+/// Whatever an option is given, a command ends with one sentence: about the value, or that no server is there. A sentence that repeats the
+/// value does not let it move the terminal's cursor.
+#[test]
+fn every_option_with_absurd_values() {
+    let mut asked = 0;
+    for name in commands().iter().filter(|name| !OFFLINE.contains(&name.as_str())) {
+        let help = String::from_utf8(mqadmin(&["help", name]).stdout).unwrap();
+        let usage: Vec<&str> = help.lines().take_while(|line| !line.is_empty()).collect();
+        let usage = usage.join(" ");
+        let words: Vec<&str> = usage.split_whitespace().skip(3).collect();
+        let options: Vec<&str> = words
+            .windows(2)
+            .filter(|pair| pair[1].starts_with("<arg>"))
+            .map(|pair| pair[0].trim_start_matches('['))
+            .filter(|option| *option != "-n")
+            .collect();
+        let optional = |option: &str| usage.contains(&format!("[{option} <arg>]"));
+        for option in &options {
+            for absurd in ABSURD {
+                let mut words = vec![name.as_str(), option, absurd];
+                // What else it needs: of one or the other, one.
+                let mut has_place = ["-b", "-c"].contains(option);
+                for other in options
+                    .iter()
+                    .filter(|other| *other != option && !optional(other))
+                {
+                    let is_place = ["-b", "-c"].contains(other)
+                        && usage.contains("-b <arg>")
+                        && usage.contains("-c <arg>");
+                    if !(is_place && std::mem::replace(&mut has_place, true)) {
+                        words.extend([*other, "1"]);
+                    }
+                }
+                words.extend(["-n", "127.0.0.1:1"]);
+                let output = mqadmin(&words);
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+                assert_eq!(said.lines().count(), 1, "{words:?}: {said}");
+                assert!(
+                    !said.contains(['\u{1b}']) && !said.contains("panicked"),
+                    "{words:?}: {said:?}"
+                );
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 1_000, "{asked}");
+}
+
 #[test]
 fn servers_that_are_not_there() {
     for line in CASES.lines() {
@@ -120,6 +182,10 @@ fn values_that_make_no_sense() {
         (
             "consumeMessage -t T -c 0",
             "--MessageNumber is `0`, but it has to be more than 0",
+        ),
+        (
+            "checkMsgSendRT -t T -s 99999999999",
+            "--size is `99999999999`, but it has to be at most 67108864 bytes",
         ),
         ("consumeMessage -t T -i 1", "-i/--queueId needs -b/--brokerName"),
         (

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Out, Table};
+use crate::parse::bad_value;
 use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
 use client::{Message, PullStatus, Received};
 use message::id::OffsetMessageId;
@@ -108,6 +109,9 @@ async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
     let ids = given.required("msgId").split(',').map(str::trim);
     let ids: Vec<&str> = ids.filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Err(bad_value("msgId", "", "an id at least"));
+    }
     let to_member = (given.text("consumerGroup"), given.text("clientId"));
     let again = given.switch("sendMessage")?;
     let charset = message_text::charset(given, "bodyFormat")?;

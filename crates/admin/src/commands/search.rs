@@ -7,7 +7,7 @@ use super::topic::readable;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::Net;
-use crate::output::Out;
+use crate::output::{Out, visible};
 use crate::parse::{Given, bad_value};
 use crate::progress::Progress;
 use crate::table::{Command, Opt, Run, required, value};
@@ -197,17 +197,6 @@ fn head(message: &Received) -> String {
         }
     }
     head
-}
-
-fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter.is_control() && letter != '\t' {
-            true => out.extend(letter.escape_unicode()),
-            false => out.push(letter),
-        }
-    }
-    out
 }
 
 /// Sixteen bytes a line: the place of the first, digits, and what of them is text.
