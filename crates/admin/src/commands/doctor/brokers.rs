@@ -117,6 +117,22 @@ pub(super) fn unreachable(sight: &Sight) -> Vec<Finding> {
     .collect()
 }
 
+/// What brokers do not tell: what is wrong there is not known.
+pub(super) fn untold(sight: &Sight) -> Vec<Finding> {
+    let untold = sight.brokers.iter().filter(|broker| !broker.untold.is_empty());
+    untold
+        .map(|broker| {
+            Finding::new(
+                Weight::Warning,
+                "notTold",
+                broker.place(),
+                format!("does not tell {}", broker.untold.join("; ")),
+                "what this says of it is not everything: ask again, with an account that may",
+            )
+        })
+        .collect()
+}
+
 /// Brokers that announce an address of their own host, where name servers are elsewhere.
 pub(super) fn loopback(sight: &Sight) -> Vec<Finding> {
     if !sight.is_remote() {

@@ -115,6 +115,7 @@ const CHECKS: &[Check] = &[
     topics::dead_letters,
     topics::one_broker,
     replicas::settings,
+    brokers::untold,
     brokers::clocks,
     brokers::auto_creation,
     brokers::versions,

@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// How long a server may take: one that takes longer is as good as away.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to tell where every group is: as in Java's tool.
+const STATISTICS_WITHIN: Duration = Duration::from_secs(50);
+const WAITING: &str = "where its groups are";
 /// How often name servers are asked who is where: of two that take each other's place one may be there for a moment only.
 const POLL: Duration = Duration::from_millis(100);
 /// How long after its start a broker of 4.9 does not tell of itself.
@@ -59,6 +62,8 @@ pub(super) struct Broker {
     pub(super) address: String,
     /// Why it does not answer.
     pub(super) away: Option<String>,
+    /// What it does not tell, and why.
+    pub(super) untold: Vec<String>,
     /// Whether it answers, that it will not tell.
     pub(super) refuses: bool,
     /// What it tells of itself, first and last.
@@ -295,7 +300,7 @@ async fn first_looks(net: &Net, seats: &BTreeMap<Seat, BTreeSet<String>>) -> Vec
     told.into_iter().filter_map(|(_, broker)| broker.ok()).collect()
 }
 
-/// What a broker refuses to tell, of an older release, stays empty.
+/// What a broker does not tell stays empty, and is noted; but for the state of replication, which releases before 5.x do not know.
 async fn first_look(net: &Net, mut broker: Broker) -> Broker {
     let address = broker.address.clone();
     let mut told = status_of(net, &address).await;
@@ -312,16 +317,22 @@ async fn first_look(net: &Net, mut broker: Broker) -> Broker {
             return broker;
         }
     }
-    let settings = settings_of(net, &address).await.unwrap_or_default();
-    broker.settings = settings.into_iter().collect();
+    match settings_of(net, &address).await {
+        Ok(settings) => broker.settings = settings.into_iter().collect(),
+        Err(why) => broker.untold.push(format!("its settings: {why}")),
+    }
     let code = request::GET_BROKER_HA_STATUS;
     broker.ha = net.read(&address, code, &NoHeader).await.ok();
     let code = request::GET_ALL_TOPIC_CONFIG;
-    if let Ok(told) = net.read::<TopicConfigTable>(&address, code, &NoHeader).await {
-        broker.topics = told.topic_config_table;
+    match net.read::<TopicConfigTable>(&address, code, &NoHeader).await {
+        Ok(told) => broker.topics = told.topic_config_table,
+        Err(why) => broker.untold.push(format!("its topics: {why}")),
     }
     if broker.is_master() {
-        broker.waiting[0] = waiting(net, &address).await;
+        match waiting(net, &address).await {
+            Ok(waits) => broker.waiting[0] = waits,
+            Err(why) => broker.untold.push(format!("{WAITING}: {why}")),
+        }
         broker.dead[0] = dead_letters(net, &broker).await;
     }
     broker
@@ -354,22 +365,21 @@ pub(super) fn span_ms(text: &str) -> Option<i64> {
 }
 
 /// Messages that wait, by group and topic.
-async fn waiting(net: &Net, address: &str) -> BTreeMap<(String, String), i64> {
+async fn waiting(net: &Net, address: &str) -> Result<BTreeMap<(String, String), i64>, Failure> {
     let header = GetConsumeStatsInBrokerHeader {
         is_order: Some(false),
     };
     let code = request::GET_BROKER_CONSUME_STATS;
     let mut waiting = BTreeMap::new();
-    let Ok(told) = net.read::<ConsumeStatsList>(address, code, &header).await else {
-        return waiting;
-    };
+    let net = net.within(STATISTICS_WITHIN);
+    let told: ConsumeStatsList = net.read(address, code, &header).await?;
     for (group, stats) in told.consume_stats_list.into_iter().flatten() {
         for (queue, offsets) in stats.into_iter().flat_map(|stats| stats.offset_table) {
             let behind = (offsets.broker_offset - offsets.consumer_offset).max(0);
             *waiting.entry((group.clone(), queue.topic)).or_default() += behind;
         }
     }
-    waiting
+    Ok(waiting)
 }
 
 async fn dead_letters(net: &Net, broker: &Broker) -> BTreeMap<String, Dead> {
@@ -405,11 +415,17 @@ async fn second_looks(net: &Net, brokers: &mut [Broker]) {
         let broker = broker.cloned().unwrap_or_default();
         async move {
             let (status, _) = status_of(&net, &address).await?;
-            let (mut waits, mut dead) = (BTreeMap::new(), BTreeMap::new());
-            if broker.is_master() {
-                waits = waiting(&net, &address).await;
-                dead = dead_letters(&net, &broker).await;
-            }
+            // What was not told the first time would look as if it had grown.
+            let waits =
+                match broker.is_master() && !broker.untold.iter().any(|what| what.starts_with(WAITING)) {
+                    true => waiting(&net, &address).await.map_err(|why| why.to_string()),
+                    false => Ok(BTreeMap::new()),
+                };
+            let mut dead = match broker.is_master() {
+                true => dead_letters(&net, &broker).await,
+                false => BTreeMap::new(),
+            };
+            dead.retain(|topic, _| broker.dead[0].contains_key(topic));
             Ok((status, waits, dead))
         }
     };
@@ -420,8 +436,14 @@ async fn second_looks(net: &Net, brokers: &mut [Broker]) {
             match &told {
                 Ok((status, waits, dead)) => {
                     broker.status[1] = status.clone();
-                    broker.waiting[1] = waits.clone();
                     broker.dead[1] = dead.clone();
+                    match waits {
+                        Ok(waits) => broker.waiting[1] = waits.clone(),
+                        Err(why) => {
+                            broker.untold.push(format!("{WAITING}: {why}"));
+                            broker.waiting[1] = broker.waiting[0].clone();
+                        }
+                    }
                 }
                 Err(why) => broker.away = Some(why.to_string()),
             }

@@ -175,6 +175,10 @@ fn addresses() {
             sight.brokers[1].away = Some("refused".to_owned());
         },
     );
+    let untold = ["a (id 0)", "does not tell its topics: too long"];
+    check(Weight::Warning, "notTold", &untold, |sight| {
+        sight.brokers[0].untold.push("its topics: too long".to_owned());
+    });
     let refuses = ["a (id 1)", "no permission"];
     check(Weight::Error, "brokerRefuses", &refuses, |sight| {
         sight.brokers[1].away = Some("no permission".to_owned());
