@@ -12,7 +12,7 @@ mod canned;
 
 #[tokio::main]
 async fn main() {
-    let servers = canned::Canned::start(10_911).unwrap();
+    let servers = canned::Canned::start(10_911, "").unwrap();
     eprintln!("127.0.0.1:{}", servers.port);
     tokio::signal::ctrl_c().await.unwrap();
     servers.stop().await;

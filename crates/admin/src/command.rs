@@ -167,7 +167,7 @@ fn confirmed(command: &Command, given: &Given) -> Result<bool, Failure> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(true);
     }
-    let text = format!("{} [y/N] ", asked(question, given));
+    let text = format!("{} [y/N] ", output::visible(&asked(question, given)));
     let failed = |e: std::io::Error| Failure::wrong(format!("the terminal does not answer: {e}"));
     std::io::stderr().write_all(text.as_bytes()).map_err(failed)?;
     let mut answer = String::new();
@@ -198,7 +198,8 @@ fn run_class(mut args: impl Iterator<Item = OsString>) -> ExitCode {
             Some(class) => format!("There is no program for the class {}.\n", class.display()),
             None => "--class needs the name of a class.\n".to_owned(),
         };
-        output::complain(&format!("{unknown}{}", usage()));
+        let text = format!("{unknown}{}", usage());
+        text.lines().for_each(output::complain);
         return ExitCode::FAILURE;
     };
     let command = clap::Command::new(program.class)
@@ -261,8 +262,8 @@ mod tests {
                 "There is no command nothingLikeIt. Hint: mqadmin help lists them",
             ),
             (
-                "startmonitoring",
-                "startMonitoring is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
+                "getbrokerepoch",
+                "getBrokerEpoch is not here yet; the mqadmin of a RocketMQ release has it, and works with these servers",
             ),
         ] {
             assert_eq!(refusal(name), expected);

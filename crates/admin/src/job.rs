@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::net::Net;
 use crate::parse::Given;
+use protocol::body::namesrv::TopicRouteData;
 
 /// One run of a command.
 pub(crate) struct Job {
@@ -25,5 +26,10 @@ impl Job {
             Some(address) => Ok(vec![address.to_owned()]),
             None => self.net.brokers(self.given.required("clusterName")).await,
         }
+    }
+    /// The route of a topic; of `-c` where that is given: every cluster is a topic, too, and a light message queue has no route but its
+    /// parent's.
+    pub(crate) async fn route(&self, topic: &str) -> Result<TopicRouteData, Failure> {
+        self.net.route(self.given.text("cluster").unwrap_or(topic)).await
     }
 }

@@ -19,6 +19,7 @@ mod net;
 pub mod observed;
 mod output;
 mod parse;
+mod progress;
 mod quickstart;
 mod table;
 mod time;

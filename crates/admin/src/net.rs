@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Out;
+use crate::progress::Progress;
 use crate::{credentials, tls};
 use bytes::Bytes;
 use client::{ClientTls, Credentials, Producer, ProducerSettings, PullConsumer};
@@ -10,8 +11,8 @@ use protocol::body::namesrv::{BrokerData, ClusterInfo, TopicRouteData};
 use protocol::code::{request, response};
 use protocol::header::NoHeader;
 use protocol::header::namesrv::GetRouteInfo;
-use protocol::{EncodeHeader, Frame};
-use remoting::{Body, Client, ClientSettings, Sign};
+use protocol::{EncodeHeader, Frame, Language};
+use remoting::{Body, Client, ClientSettings, InvokeError, Sign};
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
@@ -89,15 +90,23 @@ impl Net {
         body: Body,
     ) -> Result<Frame, Failure> {
         let asked = self.client.invoke(address, code, header, body, self.within).await;
-        let answer = asked.map_err(client::Error::from)?;
-        match answer.code {
-            response::SUCCESS => Ok(answer),
-            code => Err(Failure::Refused {
-                peer: address.to_owned(),
-                code,
-                remark: answer.remark.unwrap_or_default(),
-            }),
-        }
+        accepted(address, asked)
+    }
+
+    /// The same as a tool in C++.
+    pub(crate) async fn ask_as_cpp(
+        &self,
+        address: &str,
+        code: i32,
+        header: &(dyn EncodeHeader + Sync),
+    ) -> Result<Frame, Failure> {
+        let conn = self
+            .client
+            .connection(address)
+            .await
+            .map_err(client::Error::from)?;
+        let asked = conn.invoke_as(Language::Cpp, code, header, Body::Empty, self.within);
+        accepted(address, asked.await)
     }
 
     /// Asks a server for a body of JSON.
@@ -231,8 +240,11 @@ impl Net {
                 (address, task)
             })
             .collect();
-        let mut done = Vec::with_capacity(started.len());
+        let all = started.len();
+        let mut done = Vec::with_capacity(all);
+        let mut progress = Progress::start();
         for (address, task) in started {
+            progress.tell(|| format!("{} of {all} asked", done.len()));
             let result = match task.await {
                 Ok(result) => result,
                 Err(e) => Err(Failure::wrong(format!("{address}: {e}"))),
@@ -344,6 +356,19 @@ impl Net {
     /// Closes every connection.
     pub(crate) fn close(&self) {
         self.client.close();
+    }
+}
+
+/// An answer that does not refuse.
+fn accepted(peer: &str, asked: Result<Frame, InvokeError>) -> Result<Frame, Failure> {
+    let answer = asked.map_err(client::Error::from)?;
+    match answer.code {
+        response::SUCCESS => Ok(answer),
+        code => Err(Failure::Refused {
+            peer: peer.to_owned(),
+            code,
+            remark: answer.remark.unwrap_or_default(),
+        }),
     }
 }
 

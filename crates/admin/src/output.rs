@@ -7,7 +7,20 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A line to stderr; without a terminal it is lost.
 pub(crate) fn complain(why: &str) {
-    let _ = std::io::stderr().write_all(format!("{why}\n").as_bytes());
+    let line = visible(why.trim_end());
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Text in which what would move a terminal's cursor is shown as a number: it may repeat what somebody sent.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() && letter != '\t' {
+            true => out.extend(letter.escape_unicode()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 /// A line to stdout in one piece, so that lines of several threads do not mix.

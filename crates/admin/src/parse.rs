@@ -40,6 +40,13 @@ impl Given {
         }
     }
 
+    /// A time, ms since 1970.
+    pub(crate) fn time(&self, long: &str) -> Result<Option<i64>, Failure> {
+        self.text(long)
+            .map(|text| crate::time::parse(long, text))
+            .transpose()
+    }
+
     /// `true` or `false`. Unlike Java, where everything but `true` is false.
     pub(crate) fn switch(&self, long: &str) -> Result<Option<bool>, Failure> {
         match self.text(long) {

@@ -46,6 +46,14 @@ impl Opt {
         Opt { short: None, ..self }
     }
 
+    /// The same of an option that is taken for the sake of command lines, and does nothing.
+    pub(crate) const fn of_no_effect(self) -> Opt {
+        Opt {
+            help: "of no effect, for 5.x's command line",
+            ..self
+        }
+    }
+
     /// As messages name it: `-t/--topic`.
     pub(crate) fn names(&self) -> String {
         match self.short {
@@ -79,6 +87,13 @@ pub(crate) const fn one_of(short: char, long: &'static str, help: &'static str) 
 pub(crate) const fn any_of(short: char, long: &'static str, help: &'static str) -> Opt {
     Opt::new(short, long, true, Need::AnyOf, help)
 }
+
+/// 5.x's option for the topic whose route is taken.
+pub(crate) const ROUTE_OF: Opt = value(
+    'c',
+    "cluster",
+    "a cluster, or the parent topic of a light message queue, whose brokers are asked, 5.x",
+);
 
 /// What every command takes.
 pub(crate) const COMMON: &[Opt] = &[
@@ -152,19 +167,14 @@ pub(crate) const JAVA_ONLY: &[&str] = &[
     "exportMetadataInRocksDB",
     "exportPopRecord",
     "getBrokerEpoch",
-    "getColdDataFlowCtrInfo",
     "getControllerConfig",
     "getControllerMetaData",
     "getSyncStateSet",
     "remappingStaticTopic",
     "removeBroker",
-    "removeColdDataFlowCtrGroupConfig",
     "resetMasterFlushOffset",
     "rocksDBConfigToJson",
-    "setCommitLogReadAheadMode",
     "setConsumeMode",
-    "startMonitoring",
-    "updateColdDataFlowCtrGroupConfig",
     "updateControllerConfig",
     "updateStaticTopic",
 ];

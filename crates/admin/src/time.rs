@@ -46,16 +46,34 @@ pub(crate) fn compact(ms: i64) -> String {
     format!("{text}{:03}", ms.rem_euclid(1000))
 }
 
-/// Milliseconds since 1970, or `2026-11-29#17:08:20:123`.
+/// Milliseconds of `30s`, `10m`, `2h` and `3d`.
+fn span_ms(text: &str) -> Option<i64> {
+    let unit_at = text.len().checked_sub(1)?;
+    let (number, unit) = text.split_at_checked(unit_at)?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(i64::from(number) * unit_ms)
+}
+
+/// Milliseconds since 1970, `2026-11-29#17:08:20:123`, or how long ago: `10m`.
 pub(crate) fn parse(long: &str, text: &str) -> Result<i64, Failure> {
     if let Ok(ms) = text.parse() {
         return Ok(ms);
+    }
+    if let Some(ago_ms) = span_ms(text) {
+        return Ok(now_ms() - ago_ms);
     }
     let bad = || {
         crate::parse::bad_value(
             long,
             text,
-            "milliseconds since 1970 or a time like 2026-11-29#17:08:20:123",
+            "milliseconds since 1970, a time like 2026-11-29#17:08:20:123, or how long ago like 10m",
         )
     };
     let (seconds, millis) = text.rsplit_once(':').ok_or_else(bad)?;
@@ -76,7 +94,18 @@ mod tests {
         assert_eq!(parse("t", &text).unwrap(), ms);
         assert_eq!(parse("t", "-1").unwrap(), -1);
         assert_eq!(seconds_in_china(ms), "2023-11-15 06:13:20");
-        for bad in ["", "yesterday", "2026-11-29", "2026-11-29#25:08:20:123"] {
+        let ago = now_ms() - parse("t", "2h").unwrap();
+        assert!((7_200_000..7_260_000).contains(&ago), "{ago}");
+        for bad in [
+            "m",
+            "1.5h",
+            "-3d",
+            "7é",
+            "",
+            "yesterday",
+            "2026-11-29",
+            "2026-11-29#25:08:20:123",
+        ] {
             let why = parse("beginTimestamp", bad).unwrap_err().to_string();
             assert!(why.contains("--beginTimestamp") && why.contains(bad), "{why}");
         }

@@ -123,12 +123,12 @@ impl Instance {
         });
     }
 
-    /// Asks every name server in turn until one answers.
+    /// Asks every name server in turn until one answers: which, and what.
     pub(crate) async fn ask_namesrv(
         &self,
         code: i32,
         header: &(dyn EncodeHeader + Sync),
-    ) -> Result<Frame, Error> {
+    ) -> Result<(&str, Frame), Error> {
         let start = self.current.load(Ordering::Relaxed) as usize;
         let mut failed = None;
         for step in 0..self.namesrvs.len() {
@@ -140,7 +140,7 @@ impl Instance {
             {
                 Ok(frame) => {
                     self.current.store(index as u64, Ordering::Relaxed);
-                    return Ok(frame);
+                    return Ok((&self.namesrvs[index], frame));
                 }
                 Err(e) => failed = Some(e),
             }
@@ -156,9 +156,9 @@ impl Instance {
             zone_mode: None,
             zone_name: None,
         };
-        let frame = self.ask_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header).await?;
+        let (address, frame) = self.ask_namesrv(request::GET_ROUTEINFO_BY_TOPIC, &header).await?;
         match frame.code {
-            response::SUCCESS => read_body(&frame, "the name server"),
+            response::SUCCESS => read_body(&frame, address),
             response::TOPIC_NOT_EXIST => Err(Error::NoRoute(topic.to_owned())),
             _ => Err(refused(&frame)),
         }
@@ -189,6 +189,12 @@ impl Instance {
             (queues.read_queue_nums, queues.write_queue_nums) = (count, count);
         }
         Ok(self.keep(topic, Route::of(topic, template)))
+    }
+
+    /// The route of a topic that has none but another's: of a light message queue its parent's.
+    pub(crate) async fn route_by(&self, topic: &str, parent: &str) -> Result<Arc<Route>, Error> {
+        let route = Route::of(topic, self.fetch(parent).await?);
+        Ok(self.keep(topic, route))
     }
 
     fn keep(&self, topic: &str, route: Route) -> Arc<Route> {

@@ -39,6 +39,11 @@ impl PullConsumer {
         Ok(self.instance.route(topic).await?.readable.clone())
     }
 
+    /// The same of a light message queue, which is where its parent topic is.
+    pub async fn queues_by(&self, topic: &str, parent: &str) -> Result<Vec<MessageQueue>, Error> {
+        Ok(self.instance.route_by(topic, parent).await?.readable.clone())
+    }
+
     /// Reads up to `max` messages from `offset`. With `wait` the broker holds the request until there is something, for
     /// 15 s at most. `expression`: `*`, or tags separated by `||`; the broker compares their hashes.
     pub async fn pull(
@@ -86,6 +91,11 @@ impl PullConsumer {
     /// The offset of the first message stored at or after a time, ms since 1970.
     pub async fn offset_at(&self, queue: &MessageQueue, timestamp: i64) -> Result<i64, Error> {
         self.instance.offset_at(queue, timestamp).await
+    }
+
+    /// Forgets where a topic is, so that the next use asks the name server.
+    pub fn forget_route(&self, topic: &str) {
+        self.instance.forget(topic);
     }
 
     /// Closes the connections.

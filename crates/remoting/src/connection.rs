@@ -537,6 +537,19 @@ impl Connection {
         self.answer(sent, code, timeout)
     }
 
+    /// The same as a client in another language: a broker writes for it what it reads.
+    pub fn invoke_as(
+        &self,
+        language: Language,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Frame, InvokeError>> + Send + use<'_> {
+        let sent = self.send_as(language, code, header, body);
+        self.answer(sent, code, timeout)
+    }
+
     /// The answer to what was sent.
     pub(crate) async fn answer(
         &self,
@@ -560,10 +573,24 @@ impl Connection {
     }
 
     pub(crate) fn send(&self, code: i32, header: &dyn EncodeHeader, body: Body) -> Result<Sent, InvokeError> {
+        self.send_as(Language::Java, code, header, body)
+    }
+
+    fn send_as(
+        &self,
+        language: Language,
+        code: i32,
+        header: &dyn EncodeHeader,
+        body: Body,
+    ) -> Result<Sent, InvokeError> {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.invoked.lock().insert(opaque, sender);
-        let sent = self.push_request(&request_head(code, opaque, 0), header, body);
+        let head = Head {
+            language,
+            ..request_head(code, opaque, 0)
+        };
+        let sent = self.push_request(&head, header, body);
         if let Err(why) = sent {
             self.invoked.lock().remove(&opaque);
             return Err(match why {

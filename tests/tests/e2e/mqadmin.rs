@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How two outputs are compared.
 #[derive(Clone, Copy, PartialEq)]
-enum By {
+pub(crate) enum By {
     /// All lines, in any order: lists come from tables that have none.
     Lines,
     /// The names before `:` or `=`: what Java's server tells, ours tells, too. Values are sizes, times and paths.
@@ -22,11 +22,11 @@ enum By {
 }
 
 /// A command, and how its outputs are compared.
-struct Step(&'static [&'static str], By);
+pub(crate) struct Step(pub(crate) &'static [&'static str], pub(crate) By);
 
 /// `B`: the broker's address; `ID`: the id of the seventh message, `OFFSET_ID`, `QUEUE` and `OFFSET` its place; `C`: the id of the
 /// consumer; `DIR`: a folder.
-const STEPS: &[Step] = &[
+pub(crate) const STEPS: &[Step] = &[
     Step(
         &[
             "updateTopic",
@@ -366,7 +366,7 @@ fn id(number: usize) -> String {
 }
 
 /// Settings that Java prints and ours does not: numbers of its threads, and the old name of haMaxGapNotInSync.
-const SETTINGS_OF_JAVA: &[&str] = &[
+pub(crate) const SETTINGS_OF_JAVA: &[&str] = &[
     "clientCallbackExecutorThreads",
     "endTransactionThreadPoolNums",
     "haSlaveFallbehindMax",
@@ -379,15 +379,15 @@ const SETTINGS_OF_JAVA: &[&str] = &[
 ];
 
 /// Servers with twenty messages, a consumer that has read them, and a producer.
-struct Scene {
-    cluster: Cluster,
+pub(crate) struct Scene {
+    pub(crate) cluster: Cluster,
     offset_id: String,
     consumer: Client,
     producer: Client,
 }
 
 impl Scene {
-    fn new(flavour: Flavour) -> Scene {
+    pub(crate) fn new(flavour: Flavour) -> Scene {
         // Java makes the topic of half messages with its first check.
         let tuning = [("transactionCheckInterval", "3600000")];
         let cluster = Cluster::of(flavour, flavour, &tuning);
@@ -429,7 +429,7 @@ impl Scene {
         }
     }
 
-    fn words(&self, version: &str, client_id: &str, step: &Step) -> Vec<String> {
+    pub(crate) fn words(&self, version: &str, client_id: &str, step: &Step) -> Vec<String> {
         let mut words = Vec::new();
         for word in step.0 {
             words.push(match *word {
@@ -452,7 +452,7 @@ impl Scene {
 
     /// Waits until the consumer has said where it is in its retry topic. A client says that only after its first pull of it
     /// came back empty, 15 to 20 s after its start; progress is printed with that topic from then on.
-    fn wait_for_retry_offset(&self) {
+    pub(crate) fn wait_for_retry_offset(&self) {
         const GET_CONSUME_STATS: i32 = 208;
         let mut wire = connect(&self.cluster.broker);
         let started = Instant::now();
@@ -469,7 +469,7 @@ impl Scene {
     }
 
     /// What each command printed.
-    fn run(&self, version: &str) -> Vec<Vec<String>> {
+    pub(crate) fn run(&self, version: &str) -> Vec<Vec<String>> {
         self.wait_for_retry_offset();
         let namesrv = self.cluster.namesrv.address();
         let run =
@@ -487,12 +487,19 @@ impl Scene {
             .iter()
             .map(|step| self.words(version, &client_id, step))
             .collect();
-        let said = run(&commands);
+        let said = run(&commands).into_iter();
+        said.map(|lines| self.hide(&lines, &client_id)).collect()
+    }
+
+    /// Lines without what is of this scene alone.
+    pub(crate) fn hide(&self, lines: &[String], client_id: &str) -> Vec<String> {
         let hide = |line: &String| {
+            // A last line that has no end has the mark of the session behind it.
             let line = line
+                .trim_end_matches("@@ end")
                 .replace(&self.cluster.broker.address(), "BROKER")
-                .replace(&namesrv, "NAMESRV")
-                .replace(&client_id, "CLIENT")
+                .replace(&self.cluster.namesrv.address(), "NAMESRV")
+                .replace(client_id, "CLIENT")
                 .replace("V4_9_7", "V4_9_8")
                 // What 5.x's tool makes of what a broker of 4.9 does not say.
                 .replace("trackType=UNKNOWN", "trackType=CONSUMED")
@@ -506,12 +513,10 @@ impl Scene {
                 false => line,
             }
         };
-        said.iter()
-            .map(|lines| lines.iter().map(hide).collect())
-            .collect()
+        lines.iter().map(hide).collect()
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.consumer.stop();
         self.producer.stop();
     }
@@ -553,7 +558,7 @@ fn masked_runs(word: &str) -> String {
     out
 }
 
-fn comparable(lines: &[String], by: By) -> BTreeSet<String> {
+pub(crate) fn comparable(lines: &[String], by: By) -> BTreeSet<String> {
     let lines = lines
         .iter()
         .map(|line| line.trim())

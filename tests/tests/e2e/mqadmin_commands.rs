@@ -11,14 +11,14 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// mqadmin, and which of its commands have been run.
-struct Tools {
+pub(crate) struct Tools {
     namesrv: String,
     home: PathBuf,
     ran: RefCell<BTreeSet<String>>,
 }
 
 impl Tools {
-    fn new(namesrv: &str, home: &Path) -> Tools {
+    pub(crate) fn new(namesrv: &str, home: &Path) -> Tools {
         Tools {
             namesrv: namesrv.to_owned(),
             home: home.to_owned(),
@@ -26,7 +26,7 @@ impl Tools {
         }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(our_program("mqadmin"));
         command
             .args(words)
@@ -37,13 +37,13 @@ impl Tools {
         command
     }
 
-    fn output(&self, line: &str) -> Output {
+    pub(crate) fn output(&self, line: &str) -> Output {
         let words: Vec<&str> = line.split(' ').collect();
         self.command(&words).output().unwrap()
     }
 
     /// What a command that succeeds prints.
-    fn ok(&self, line: &str) -> String {
+    pub(crate) fn ok(&self, line: &str) -> String {
         let output = self.output(line);
         let said = String::from_utf8(output.stdout).unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -57,7 +57,7 @@ impl Tools {
     }
 
     /// The same; it has every part of `expected`.
-    fn has(&self, line: &str, expected: &[&str]) {
+    pub(crate) fn has(&self, line: &str, expected: &[&str]) {
         let said = self.ok(line);
         for part in expected {
             assert!(said.contains(part), "{line} lacks {part:?}:\n{said}");
@@ -65,7 +65,7 @@ impl Tools {
     }
 
     /// The objects that it prints.
-    fn json(&self, line: &str) -> Vec<Value> {
+    pub(crate) fn json(&self, line: &str) -> Vec<Value> {
         let said = self.ok(&format!("{line} --json"));
         said.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -73,7 +73,7 @@ impl Tools {
     }
 
     /// The sentence of a command that ends with exit code 1.
-    fn refused(&self, line: &str) -> String {
+    pub(crate) fn refused(&self, line: &str) -> String {
         let output = self.output(line);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{line}: {said}");
@@ -82,7 +82,7 @@ impl Tools {
     }
 
     /// Runs it again until it succeeds and prints something with `part` in it.
-    fn until(&self, line: &str, part: &str) {
+    pub(crate) fn until(&self, line: &str, part: &str) {
         eventually(line, || {
             let said = self.output(line).stdout;
             String::from_utf8_lossy(&said).contains(part)
@@ -93,11 +93,17 @@ impl Tools {
 
 #[test]
 fn every_command_does_what_it_says() {
-    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[("traceTopicEnable", "true")]);
+    let tuning = [
+        ("traceTopicEnable", "true"),
+        ("enableLmq", "true"),
+        ("enableMultiDispatch", "true"),
+    ];
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &tuning);
     let tools = Tools::new(&cluster.namesrv.address(), cluster.path());
     let broker = cluster.broker.address();
     topics(&tools, &broker);
     messages(&tools);
+    light_queues(&tools, &cluster);
     groups(&tools, &broker);
     consumers(&tools, &cluster);
     settings(&tools, &cluster);
@@ -116,7 +122,16 @@ fn every_command_does_what_it_says() {
     ran.extend(accounts());
     ran.extend(users());
     // In tests of their own.
-    ran.extend(["checkStore", "explainAcl", "completion", "manual"].map(str::to_owned));
+    let elsewhere = [
+        "checkStore",
+        "explainAcl",
+        "completion",
+        "manual",
+        "searchMsg",
+        "tail",
+        "doctor",
+    ];
+    ran.extend(elsewhere.map(str::to_owned));
     let help = Command::new(our_program("mqadmin")).arg("help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let listed = help
@@ -256,6 +271,17 @@ fn messages(tools: &Tools) {
     assert!(tools.refused("queryCq -t Made -q 99 -i 0").contains("99"));
 }
 
+/// A light message queue has no route: it is where its parent topic is.
+fn light_queues(tools: &Tools, cluster: &Cluster) {
+    let mut wire = crate::asks::connect(&cluster.broker);
+    let named = "INNER_MULTI_DISPATCH\u{1}%LMQ%light\u{2}";
+    let sent = crate::asks::send(&mut wire, "Made", "0", named, b"in both");
+    assert_eq!(sent.code(), 0, "{}", sent.remark());
+    tools.until("printMsg -t %LMQ%light -l Made", "BODY: in both");
+    assert!(tools.refused("printMsg -t %LMQ%light").contains("%LMQ%light"));
+    tools.has("topicStatus -t %LMQ%light -c Made", &["broker-a"]);
+}
+
 fn groups(tools: &Tools, broker: &str) {
     tools.has(
         "updateSubGroup -c DefaultCluster -g made -r 3 -s false",
@@ -306,6 +332,7 @@ fn consumers(tools: &Tools, cluster: &Cluster) {
         "{said}"
     );
     tools.ran.borrow_mut().insert("consumerStatus".to_owned());
+    monitored(tools, cluster);
     consumer.signal("TERM");
     consumer.wait_exit(within);
     tools.until(&format!("consumerProgress -g {GROUP}"), "Diff Total: 0\n");
@@ -333,12 +360,66 @@ fn consumers(tools: &Tools, cluster: &Cluster) {
     );
     tools.has(&format!("consumerProgress -g {GROUP}"), &["Diff Total: 0\n"]);
     tools.refused("skipAccumulatedMessage -g unknown -t TopicTest");
+    offset_of_one_queue(tools, &broker);
     tools.has(
         &format!("cloneGroupOffset -s {GROUP} -d cloned -t TopicTest"),
         &["clone group offset success."],
     );
     tools.refused("cloneGroupOffset -s unknown -d cloned -t TopicTest");
     producers(tools, cluster);
+}
+
+fn monitored(tools: &Tools, cluster: &Cluster) {
+    let program = tools.command(&["startMonitoring", "-i", "1", "--json"]);
+    let monitor = Process::start("startMonitoring", program, &cluster.path().join("monitor.out"));
+    let event = monitor.wait_for("the group", Duration::from_secs(60), |line| {
+        let event: Value = serde_json::from_str(line).ok()?;
+        (event["topic"] == "TopicTest").then_some(event)
+    });
+    assert_eq!(
+        (&event["event"], &event["group"], &event["total"]),
+        (&"undoneMsgs".into(), &GROUP.into(), &0.into()),
+        "{event}"
+    );
+    monitor.signal("KILL");
+    monitor.wait_exit(Duration::from_secs(60));
+    tools.ran.borrow_mut().insert("startMonitoring".to_owned());
+}
+
+fn offset_of_one_queue(tools: &Tools, broker: &str) {
+    let of = |options: &str| format!("resetOffsetByTime -g {GROUP} -t TopicTest {options}");
+    tools.ok(&of("-s 0 --cluster broker-a -c"));
+    tools.has(
+        &format!("consumerProgress -g {GROUP} -c broker-a"),
+        &["Diff Total: 1\n"],
+    );
+    tools.ok(&format!(
+        "skipAccumulatedMessage -g {GROUP} -t TopicTest -c broker-a"
+    ));
+    // What is reset so counts at the broker until a member has read on: these come last.
+    let queue = tools.json(&format!("consumerProgress -g {GROUP} -t TopicTest"));
+    let queue = queue.iter().find(|queue| queue["consumerOffset"] == 1).unwrap();
+    let queue = queue["queueId"].to_string();
+    tools.has(
+        &of(&format!("-s -1 -b {broker} -q {queue} -o 0")),
+        &["reset consumer offset to 0\n"],
+    );
+    tools.has(&format!("consumerProgress -g {GROUP}"), &["Diff Total: 1\n"]);
+    tools.has(
+        &of(&format!("-s -1 -b {broker} -q {queue}")),
+        &["reset consumer offset to 1\n"],
+    );
+    tools.has(&format!("consumerProgress -g {GROUP}"), &["Diff Total: 0\n"]);
+    for (options, reason) in [
+        (format!("-s -1 -b {broker}"), "belong together"),
+        ("-s -1 -o 3".to_owned(), "belong together"),
+        (format!("-s -1 -b {broker} -q -1"), "negative"),
+        ("-s -1 -b 127.0.0.1:1 -q 0".to_owned(), "127.0.0.1:1"),
+    ] {
+        let sentence = tools.refused(&of(&options));
+        assert!(sentence.contains(reason), "{options}: {sentence}");
+    }
+    tools.has(&format!("consumerProgress -g {GROUP}"), &["Diff Total: 0\n"]);
 }
 
 fn producers(tools: &Tools, cluster: &Cluster) {
@@ -416,7 +497,30 @@ fn brokers(tools: &Tools, broker: &str) {
     }
     let rows = tools.json("sendMsgStatus -b broker-a -s 64 -c 2");
     assert_eq!(rows.len(), 2);
+    cold_reads(tools, broker);
     tools.has("checkMsgSendRT -t Made -a 3 -s 64", &[" true ", "Avg RT: "]);
+}
+
+fn cold_reads(tools: &Tools, broker: &str) {
+    tools.has(
+        &format!("updateColdDataFlowCtrGroupConfig -b {broker} -g cold -v 4096"),
+        &[&format!("success, {broker}")],
+    );
+    let told = tools.json("getColdDataFlowCtrInfo -c DefaultCluster");
+    assert_eq!(told[0]["coldData"]["configTable"]["cold"], 4096, "{told:?}");
+    tools.ok("removeColdDataFlowCtrGroupConfig -c DefaultCluster -g cold");
+    let told = tools.json(&format!("getColdDataFlowCtrInfo -b {broker}"));
+    assert!(told[0]["coldData"]["configTable"]["cold"].is_null(), "{told:?}");
+    tools.refused(&format!(
+        "updateColdDataFlowCtrGroupConfig -b {broker} -g cold -v much"
+    ));
+    tools.has(
+        &format!("setCommitLogReadAheadMode -b {broker} -m 0"),
+        &["set commitlog readahead mode success, mode: 0"],
+    );
+    let sentence = tools.refused(&format!("setCommitLogReadAheadMode -b {broker} -m 1"));
+    assert!(sentence.contains("always read ahead"), "{sentence}");
+    tools.refused(&format!("setCommitLogReadAheadMode -b {broker} -m 2"));
 }
 
 fn exports(tools: &Tools, cluster: &Cluster) {

@@ -103,7 +103,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('b', "brokerAddr", "the broker"),
             value('c', "cluster", "the cluster"),
         ],
-        asks: None,
+        asks: Some("Delete commitlog files that are kept long enough, of {brokerAddr}{cluster} or of all?"),
         run: Run::Online(|job, out| Box::pin(clean(job, out, request::DELETE_EXPIRED_COMMITLOG))),
     },
 ];
@@ -168,30 +168,46 @@ pub(super) fn show_settings(out: &mut Out, settings: &[(String, String)]) {
     }
 }
 
-async fn config(job: &Job, out: &mut Out) -> Result<(), Failure> {
+/// Brokers, and how Java's tool heads what each of them tells.
+pub(super) struct Placed(Vec<(String, String)>);
+
+impl Placed {
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.0.iter().map(|(address, _)| address.clone()).collect()
+    }
+
+    pub(super) fn head<'a>(&'a self, address: &'a str) -> &'a str {
+        let head = self.0.iter().find(|(known, _)| known == address);
+        head.map_or(address, |(_, head)| head)
+    }
+}
+
+/// The broker that `-b` names, or those of `-c` with their roles.
+pub(super) async fn placed(job: &Job) -> Result<Placed, Failure> {
+    if let Some(address) = job.given.text("brokerAddr") {
+        return Ok(Placed(vec![(address.to_owned(), address.to_owned())]));
+    }
     let mut heads = Vec::new();
-    match job.given.text("brokerAddr") {
-        Some(address) => heads.push((address.to_owned(), address.to_owned())),
-        None => {
-            for group in job.net.groups(job.given.required("clusterName")).await? {
-                // A group without a master is shown, too; Java's tool ends in an error there.
-                let master = group.broker_addrs.get(&MASTER).map_or("none", String::as_str);
-                for (id, address) in &group.broker_addrs {
-                    let head = match *id == MASTER {
-                        true => format!("Master: {address}"),
-                        false => format!("My Master: {master}=====Slave: {address}"),
-                    };
-                    heads.push((address.clone(), head));
-                }
-            }
+    for group in job.net.groups(job.given.required("clusterName")).await? {
+        // A group without a master is shown, too; Java's tool ends in an error there.
+        let master = group.broker_addrs.get(&MASTER).map_or("none", String::as_str);
+        for (id, address) in &group.broker_addrs {
+            let head = match *id == MASTER {
+                true => format!("Master: {address}"),
+                false => format!("My Master: {master}=====Slave: {address}"),
+            };
+            heads.push((address.clone(), head));
         }
     }
-    let addresses = heads.iter().map(|(address, _)| address.clone()).collect();
+    Ok(Placed(heads))
+}
+
+async fn config(job: &Job, out: &mut Out) -> Result<(), Failure> {
+    let places = placed(job).await?;
     let work = |net: Net, address: String| async move { settings_of(&net, &address).await };
-    for (address, settings) in some(out, job.net.each(addresses, work).await)? {
-        let head = heads.iter().find(|(known, _)| *known == address);
-        let head = head.map_or(address.as_str(), |(_, head)| head);
-        out.line(&format!("============{head}============"));
+    let told = job.net.each(places.addresses(), work).await;
+    for (address, settings) in some(out, told)? {
+        out.line(&format!("============{}============", places.head(&address)));
         show_settings(out, &settings);
         out.text("\n");
         out.json(&json!({"brokerAddr": address, "config": as_object(&settings)}));

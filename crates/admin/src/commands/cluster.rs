@@ -223,7 +223,7 @@ const ROUND_TRIPS: Table = Table {
 async fn round_trips(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
     let amount: u32 = given.number("amount")?.unwrap_or(100);
-    let size: usize = given.number("size")?.unwrap_or(128);
+    let size = super::send::size(given, "size")?;
     let interval: u64 = given.number("interval")?.unwrap_or(10);
     let as_log = given.switch("printLog")?.unwrap_or_default();
     let room = given.text("machineRoom").unwrap_or("noname");

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Cell, Out, Table, complain};
-use crate::table::{Command, Run, flag, required, value};
+use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
 use crate::time;
 use message::name::{RETRY_PREFIX, retry_topic};
 use protocol::body::broker::{ClientConnection, ConsumeType, ConsumerConnection, OffsetWrapper};
@@ -29,6 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value('g', "groupName", "the group; all without it"),
             value('t', "topicName", "of the group this topic alone"),
             value('s', "showClientIP", "true: with the member that has each queue"),
+            ROUTE_OF,
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(progress(job, out))),
@@ -54,7 +55,17 @@ pub(super) async fn consume_stats(
     group: &str,
     topic: Option<&str>,
 ) -> Result<ConsumeStats, Failure> {
-    let route = net.route(&retry_topic(group)).await?;
+    consume_stats_by(net, &retry_topic(group), group, topic).await
+}
+
+/// The same, as the brokers of another topic tell.
+async fn consume_stats_by(
+    net: &Net,
+    route_of: &str,
+    group: &str,
+    topic: Option<&str>,
+) -> Result<ConsumeStats, Failure> {
+    let route = net.route(route_of).await?;
     let work = |net: Net, address: String| {
         let (group, topic) = (group.to_owned(), topic.map(str::to_owned));
         async move {
@@ -117,7 +128,11 @@ async fn progress(job: &Job, out: &mut Out) -> Result<(), Failure> {
         return progress_of_all(job, out).await;
     };
     let with_clients = job.given.switch("showClientIP")?.unwrap_or_default();
-    let stats = consume_stats(&job.net, group, job.given.text("topicName")).await?;
+    let topic = job.given.text("topicName");
+    let stats = match job.given.text("cluster") {
+        Some(route_of) => consume_stats_by(&job.net, route_of, group, topic).await?,
+        None => consume_stats(&job.net, group, topic).await?,
+    };
     let clients = match with_clients {
         true => Some(clients_of_queues(&job.net, out, group).await),
         false => None,
@@ -203,13 +218,18 @@ const GROUPS: Table = Table {
     ],
 };
 
-async fn progress_of_all(job: &Job, out: &mut Out) -> Result<(), Failure> {
+/// The groups that have a retry topic, by name.
+pub(super) async fn retry_groups(net: &Net) -> Result<Vec<String>, Failure> {
     let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
-    let mut topics: TopicList = job.net.read_namesrv(code, &NoHeader).await?;
+    let mut topics: TopicList = net.read_namesrv(code, &NoHeader).await?;
     topics.topic_list.sort();
     let groups = topics.topic_list.iter();
     let groups = groups.filter_map(|topic| topic.strip_prefix(RETRY_PREFIX));
-    let groups: Vec<String> = groups.map(str::to_owned).collect();
+    Ok(groups.map(str::to_owned).collect())
+}
+
+async fn progress_of_all(job: &Job, out: &mut Out) -> Result<(), Failure> {
+    let groups = retry_groups(&job.net).await?;
     let work = |net: Net, group: String| async move {
         let stats = consume_stats(&net, &group, None).await;
         Ok((known(stats)?, known(members(&net, &group, None).await)?))
@@ -262,7 +282,12 @@ fn summary(group: &str, stats: Option<&ConsumeStats>, members: Option<&ConsumerC
 }
 
 /// What a member tells of itself, by way of a broker that it is connected to.
-async fn running_info(net: &Net, group: &str, id: &str, jstack: bool) -> Result<RunningInfo, Failure> {
+pub(super) async fn running_info(
+    net: &Net,
+    group: &str,
+    id: &str,
+    jstack: bool,
+) -> Result<RunningInfo, Failure> {
     let header = GetConsumerRunningInfoRequestHeader {
         consumer_group: group.into(),
         client_id: id.into(),

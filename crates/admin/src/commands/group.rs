@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net;
 use crate::output::Out;
+use crate::parse::{Given, bad_value};
 use crate::table::{Command, Run, any_of, required, value};
 use bytes::Bytes;
 use message::name::{dlq_topic, retry_topic};
@@ -12,7 +13,7 @@ use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::broker::DeleteSubscriptionGroupRequestHeader;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -34,6 +35,17 @@ pub(super) const COMMANDS: &[Command] = &[
                 "consumeBroadcastEnable",
                 "whether it may broadcast [default: false]",
             ),
+            value(
+                'o',
+                "consumeMessageOrderly",
+                "whether its members consume in order, 5.x [default: false]",
+            ),
+            value(
+                'p',
+                "groupRetryPolicy",
+                "how long a message waits for its next delivery, as JSON, 5.x: {\"type\":\"EXPONENTIAL\",…}",
+            ),
+            value('-', "attributes", "changes of attributes, 5.x: +name=value,-name").long_only(),
             value('q', "retryQueueNums", "queues of its retry topic [default: 1]"),
             value(
                 'r',
@@ -90,7 +102,7 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
         broker_id: given.number("brokerId")?.unwrap_or(0),
         which_broker_when_consume_slowly: given.number("whichBrokerWhenConsumeSlowly")?.unwrap_or(1),
         notify_consumer_ids_changed_enable: given.switch("notifyConsumerIdsChanged")?.unwrap_or(true),
-        ..SubscriptionGroupConfig::default()
+        other: of_5(given)?,
     };
     let body = protocol::body::write(&group);
     let masters = job.masters().await?;
@@ -103,6 +115,34 @@ async fn update(job: &Job, out: &mut Out) -> Result<(), Failure> {
     }
     out.text(&shown(&group));
     Ok(())
+}
+
+/// Settings that 4.9 does not know.
+fn of_5(given: &Given) -> Result<Map<String, Value>, Failure> {
+    let mut other = Map::new();
+    if let Some(orderly) = given.switch("consumeMessageOrderly")? {
+        other.insert("consumeMessageOrderly".to_owned(), orderly.into());
+    }
+    if let Some(text) = given.text("groupRetryPolicy") {
+        let policy: Value = serde_json::from_str(text)
+            .ok()
+            .filter(Value::is_object)
+            .ok_or_else(|| bad_value("groupRetryPolicy", text, "an object in JSON"))?;
+        other.insert("groupRetryPolicy".to_owned(), policy);
+    }
+    if let Some(text) = given.text("attributes") {
+        let mut changes = Map::new();
+        for change in text.split(',').map(str::trim) {
+            let (name, value) = change.split_once('=').unwrap_or((change, ""));
+            let is_known = name.starts_with('-') || name.starts_with('+') && change.contains('=');
+            if !is_known {
+                return Err(bad_value("attributes", text, "like +name=value,-name"));
+            }
+            changes.insert(name.to_owned(), value.into());
+        }
+        other.insert("attributes".to_owned(), changes.into());
+    }
+    Ok(other)
 }
 
 /// The settings of a group in the order of Java's class.

@@ -25,10 +25,10 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// Answer to GET_BROKER_HA_STATUS (907).
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct HaStatus {
-    ha_client_runtime_info: Option<OfSlave>,
+pub(super) struct HaStatus {
+    pub(super) ha_client_runtime_info: Option<OfSlave>,
     ha_connection_info: Vec<OfConnection>,
     in_sync_slave_nums: i64,
     master: bool,
@@ -36,19 +36,19 @@ struct HaStatus {
 }
 
 /// What a slave tells of its master.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct OfSlave {
+pub(super) struct OfSlave {
     last_read_timestamp: i64,
     last_write_timestamp: i64,
-    master_addr: Option<String>,
+    pub(super) master_addr: Option<String>,
     master_flush_offset: i64,
     max_offset: i64,
     transferred_byte_in_second: i64,
 }
 
 /// What a master tells of a slave.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct OfConnection {
     addr: Option<String>,

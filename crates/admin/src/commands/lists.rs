@@ -5,8 +5,8 @@ use crate::job::Job;
 use crate::output::Out;
 use crate::parse::bad_value;
 use crate::table::{Command, Run, one_of, required};
-use protocol::body::TopicConfig;
-use protocol::body::broker::SubscriptionGroupConfig;
+use protocol::body::broker::{SubscriptionGroupConfig, SubscriptionGroupList};
+use protocol::body::{TopicConfig, TopicConfigList};
 use protocol::code::request;
 use protocol::header::NoHeader;
 use serde::Serialize;
@@ -74,7 +74,9 @@ async fn topics(job: &Job, out: &mut Out) -> Result<(), Failure> {
             json!(topic)
         )));
     }
-    let body = json!({"topicConfigList": list});
+    let body = TopicConfigList {
+        topic_config_list: list.into(),
+    };
     let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
     put(job, out, code, &body, "topic config").await
 }
@@ -87,7 +89,9 @@ async fn groups(job: &Job, out: &mut Out) -> Result<(), Failure> {
             json!(group)
         )));
     }
-    let body = json!({"groupConfigList": list});
+    let body = SubscriptionGroupList {
+        group_config_list: list.into(),
+    };
     let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
     // As Java's: the words differ.
     let what = match job.given.has("brokerAddr") {

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net};
 use crate::output::{Out, Table};
-use crate::table::{Command, Run, flag, required, value};
-use crate::time;
+use crate::parse::bad_value;
+use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
 use client::{Message, PullStatus, Received};
 use message::id::OffsetMessageId;
 use message::properties::names;
@@ -36,6 +36,8 @@ pub(super) const COMMANDS: &[Command] = &[
             value('s', "sendMessage", "true: sends the messages once more"),
             value('u', "unitName", "of no effect"),
             value('t', "topic", "of no effect, for 5.x's command line"),
+            value('f', "bodyFormat", BODY_FORMAT),
+            ROUTE_OF.of_no_effect(),
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(by_id(job, out))),
@@ -54,6 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ),
             value('e', "endTimestamp", "stored not after"),
             value('m', "maxNum", "of each broker so many at most [default: 64]"),
+            ROUTE_OF,
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(by_key(job, out))),
@@ -76,6 +79,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 "showAll",
                 "all messages with the id, 32 of each broker at most",
             ),
+            ROUTE_OF,
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(by_unique_key(job, out))),
@@ -89,11 +93,14 @@ pub(super) const COMMANDS: &[Command] = &[
             required('b', "brokerName", "the broker's name"),
             required('i', "queueId", "the queue"),
             required('o', "offset", "the offset"),
+            value('f', "bodyFormat", BODY_FORMAT),
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(by_offset(job, out))),
     },
 ];
+
+const BODY_FORMAT: &str = "prints the body as this character set reads it, 5.x: UTF-8, GBK, …";
 
 /// The group of Java's tools when they read.
 pub(super) const READER: &str = "TOOLS_CONSUMER";
@@ -102,8 +109,12 @@ async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
     let ids = given.required("msgId").split(',').map(str::trim);
     let ids: Vec<&str> = ids.filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Err(bad_value("msgId", "", "an id at least"));
+    }
     let to_member = (given.text("consumerGroup"), given.text("clientId"));
     let again = given.switch("sendMessage")?;
+    let charset = message_text::charset(given, "bodyFormat")?;
     for id in ids {
         let message = view(&job.net, id).await?;
         match (to_member, again) {
@@ -114,6 +125,7 @@ async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
             (_, Some(false)) => {}
             _ => {
                 message_text::labelled(out, &message, true, "")?;
+                message_text::body_as(out, &message, charset);
                 track::show(&job.net, out, &message).await?;
             }
         }
@@ -122,7 +134,7 @@ async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The message of an offset message id, from the broker that the id names.
-async fn view(net: &Net, id: &str) -> Result<Received, Failure> {
+pub(super) async fn view(net: &Net, id: &str) -> Result<Received, Failure> {
     let place: OffsetMessageId = id.parse().map_err(|e| {
         Failure::wrong(format!(
             "`{id}` is no offset message id ({e}); the id of a producer is for queryMsgByUniqueKey"
@@ -214,15 +226,15 @@ async fn send_again(net: &Net, out: &mut Out, id: &str, message: &Received) -> R
 }
 
 /// What to look for.
-struct Wanted<'a> {
-    topic: &'a str,
-    key: &'a str,
+pub(super) struct Wanted<'a> {
+    pub(super) topic: &'a str,
+    pub(super) key: &'a str,
     /// Of each broker at most.
-    most: i32,
+    pub(super) most: i32,
     /// ms since 1970.
-    begin: i64,
-    end: i64,
-    unique: bool,
+    pub(super) begin: i64,
+    pub(super) end: i64,
+    pub(super) unique: bool,
 }
 
 /// Messages from every broker of the topic. Who does not answer is named.
@@ -266,23 +278,27 @@ async fn find(
     Ok(found)
 }
 
-/// The messages of a topic with a key that others look for, too: of traces.
-pub(super) async fn with_key(
-    net: &Net,
-    out: &mut Out,
-    topic: &str,
-    key: &str,
-) -> Result<Vec<Received>, Failure> {
-    let route = net.route(topic).await?;
-    let wanted = Wanted {
+/// What to look for by a key, with the options for it.
+pub(super) fn keyed<'a>(job: &'a Job, topic: &'a str, key: &'a str) -> Result<Wanted<'a>, Failure> {
+    let given = &job.given;
+    Ok(Wanted {
         topic,
         key,
-        most: 64,
-        begin: 0,
-        end: time::now_ms(),
+        most: given.number("maxNum")?.unwrap_or(64),
+        begin: given.time("beginTimestamp")?.unwrap_or(0),
+        end: given.time("endTimestamp")?.unwrap_or(i64::MAX),
         unique: false,
-    };
-    find(net, out, &route, &wanted).await
+    })
+}
+
+/// The messages from every broker of the topic.
+pub(super) async fn find_keyed(
+    job: &Job,
+    out: &mut Out,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Received>, Failure> {
+    let route = job.route(wanted.topic).await?;
+    find(&job.net, out, &route, wanted).await
 }
 
 const KEYS: Table = Table {
@@ -297,17 +313,8 @@ const KEYS: Table = Table {
 
 async fn by_key(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
-    let time_of = |long: &str| given.text(long).map(|text| time::parse(long, text)).transpose();
-    let wanted = Wanted {
-        topic: given.required("topic"),
-        key: given.required("msgKey"),
-        most: given.number("maxNum")?.unwrap_or(64),
-        begin: time_of("beginTimestamp")?.unwrap_or(0),
-        end: time_of("endTimestamp")?.unwrap_or(i64::MAX),
-        unique: false,
-    };
-    let route = job.net.route(wanted.topic).await?;
-    let found = find(&job.net, out, &route, &wanted).await?;
+    let wanted = keyed(job, given.required("topic"), given.required("msgKey"))?;
+    let found = find_keyed(job, out, &wanted).await?;
     if found.is_empty() {
         return Err(none(&wanted));
     }
@@ -343,8 +350,7 @@ async fn by_unique_key(job: &Job, out: &mut Out) -> Result<(), Failure> {
         end: i64::MAX,
         unique: true,
     };
-    let route = job.net.route(wanted.topic).await?;
-    let mut found = find(&job.net, out, &route, &wanted).await?;
+    let mut found = find_keyed(job, out, &wanted).await?;
     found.sort_by_key(|message| message.store_timestamp);
     if !given.has("showAll") {
         found.truncate(1);
@@ -374,6 +380,7 @@ async fn by_offset(job: &Job, out: &mut Out) -> Result<(), Failure> {
         queue_id: given.number("queueId")?.unwrap_or_default(),
     };
     let offset: i64 = given.number("offset")?.unwrap_or_default();
+    let charset = message_text::charset(given, "bodyFormat")?;
     let reader = job.net.reader(READER)?;
     let pulled = reader.pull(&queue, "*", offset, 1, false).await;
     reader.shutdown().await;
@@ -391,5 +398,6 @@ async fn by_offset(job: &Job, out: &mut Out) -> Result<(), Failure> {
         )));
     };
     message_text::labelled(out, &message, true, "")?;
+    message_text::body_as(out, &message, charset);
     track::show(&job.net, out, &message).await
 }

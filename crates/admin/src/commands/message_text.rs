@@ -2,11 +2,14 @@
 
 use crate::failure::Failure;
 use crate::output::Out;
+use crate::parse::{Given, bad_value};
 use crate::time;
 use client::{PullResult, PullStatus, Received};
+use encoding_rs::Encoding;
 use message::properties::names;
 use protocol::body::MessageQueue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -101,6 +104,11 @@ pub(super) fn one_line(message: &Received, body: &str) -> String {
     )
 }
 
+/// The first message of an answer.
+pub(super) fn decode_one(body: &[u8]) -> Option<Received> {
+    Received::decode_all(body, "").ok()?.into_iter().next()
+}
+
 /// A message for programs. A body that is no text is left out; `bodyLength` says how long it is.
 pub(super) fn as_json(message: &Received) -> Value {
     json!({
@@ -123,6 +131,20 @@ pub(super) fn as_json(message: &Received) -> Value {
         "bodyLength": message.body.len(),
         "body": std::str::from_utf8(&message.body).ok(),
     })
+}
+
+/// The same; a body that is no text is there in hexadecimal digits.
+pub(super) fn with_whole_body(message: &Received) -> Value {
+    let mut value = as_json(message);
+    if value["body"].is_null() {
+        value["bodyHex"] = hex(&message.body).into();
+    }
+    value
+}
+
+/// Bytes as digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A message with a label a line; the body goes into a file, whose name has `suffix` behind the id.
@@ -159,6 +181,28 @@ pub(super) fn labelled(
     }
     out.json(&as_json(message));
     Ok(())
+}
+
+/// The character set that an option names.
+pub(super) fn charset(given: &Given, long: &str) -> Result<Option<&'static Encoding>, Failure> {
+    let Some(name) = given.text(long) else {
+        return Ok(None);
+    };
+    let known = Encoding::for_label(name.as_bytes());
+    let known = known.ok_or_else(|| bad_value(long, name, "a character set like UTF-8 or GBK"))?;
+    Ok(Some(known))
+}
+
+/// A body as a character set reads it.
+pub(super) fn decoded<'a>(message: &'a Received, charset: &'static Encoding) -> Cow<'a, str> {
+    charset.decode_without_bom_handling(&message.body).0
+}
+
+/// The line of 5.x with a message's body, where a character set is given.
+pub(super) fn body_as(out: &mut Out, message: &Received, charset: Option<&'static Encoding>) {
+    if let Some(charset) = charset {
+        out.line(&format!("{:<20} {}", "Message Body:", decoded(message, charset)));
+    }
 }
 
 /// A name for a file in one folder: names come from clients.

@@ -5,21 +5,26 @@ mod auth;
 mod broker;
 mod check_store;
 mod cluster;
+mod cold;
 mod connection;
 mod consumer;
+mod doctor;
 mod explain_acl;
 mod export;
+mod follow;
 mod group;
 mod ha;
 mod lists;
 mod message;
 mod message_text;
 mod meta;
+mod monitor;
 mod namesrv;
 mod offset;
 mod print;
 mod queue;
 mod running_info;
+mod search;
 mod send;
 mod stats;
 mod topic;
@@ -34,12 +39,15 @@ pub(crate) const FAMILIES: &[&[Command]] = &[
     cluster::COMMANDS,
     broker::COMMANDS,
     ha::COMMANDS,
+    cold::COMMANDS,
     group::COMMANDS,
     lists::COMMANDS,
     consumer::COMMANDS,
     connection::COMMANDS,
+    monitor::COMMANDS,
     message::COMMANDS,
     trace::COMMANDS,
+    search::COMMANDS,
     print::COMMANDS,
     send::COMMANDS,
     offset::COMMANDS,
@@ -50,6 +58,7 @@ pub(crate) const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     auth::COMMANDS,
     explain_acl::COMMANDS,
+    doctor::COMMANDS,
     check_store::COMMANDS,
     meta::COMMANDS,
 ];

@@ -63,7 +63,7 @@ pub(super) const COMMANDS: &[Command] = &[
         alias: None,
         about: "takes the permission to write from a broker's topics, on every name server",
         options: &[required('b', "brokerName", "the broker's name")],
-        asks: None,
+        asks: Some("Keep producers from every topic of {brokerName}?"),
         run: Run::Online(|job, out| Box::pin(write_perm(job, out, false))),
     },
     Command {

@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net, read_header};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, Run, required, value};
+use crate::parse::Given;
+use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
 use crate::time;
 use protocol::body::MessageQueue;
 use protocol::body::broker::OffsetWrapper;
@@ -34,6 +35,15 @@ pub(super) const COMMANDS: &[Command] = &[
                 "now, ms since 1970 or 2026-11-29#17:08:20:123; -1 is the end",
             ),
             value('f', "force", "whether also forward [default: true]"),
+            flag('c', "cplus", "tells members in C++"),
+            value('b', "broker", "with -q: the address of the one broker, 5.x"),
+            value('q', "queue", "with -b: the one queue, 5.x"),
+            value(
+                'o',
+                "offset",
+                "with -b and -q: this offset in place of the time's, 5.x",
+            ),
+            ROUTE_OF.long_only(),
         ],
         asks: Some("Reset the offsets of group {group} in topic {topic} to {timestamp}?"),
         run: Run::Online(|job, out| Box::pin(reset(job, out))),
@@ -46,6 +56,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('g', "group", "the group"),
             required('t', "topic", "the topic"),
             value('f', "force", "whether also forward [default: true]"),
+            ROUTE_OF,
         ],
         asks: Some("Skip what group {group} has not consumed of topic {topic}?"),
         run: Run::Online(|job, out| Box::pin(skip(job, out))),
@@ -60,7 +71,7 @@ pub(super) const COMMANDS: &[Command] = &[
             required('t', "topic", "a topic whose brokers are asked"),
             value('o', "offline", "of no effect, as in Java's tool"),
         ],
-        asks: None,
+        asks: Some("Set the offsets of group {destGroup} to those of {srcGroup}?"),
         run: Run::Online(|job, out| Box::pin(clone(job, out))),
     },
 ];
@@ -72,6 +83,8 @@ struct Wanted<'a> {
     /// ms since 1970; -1: the end.
     timestamp: i64,
     force: bool,
+    /// Whether the members are written in C++.
+    cplus: bool,
 }
 
 async fn reset(job: &Job, out: &mut Out) -> Result<(), Failure> {
@@ -86,7 +99,11 @@ async fn reset(job: &Job, out: &mut Out) -> Result<(), Failure> {
         topic: given.required("topic"),
         timestamp,
         force: given.switch("force")?.unwrap_or(true),
+        cplus: given.has("cplus"),
     };
+    if let Some(one) = one_queue(given)? {
+        return reset_one(job, out, &wanted, &one).await;
+    }
     let Wanted {
         group, topic, force, ..
     } = wanted;
@@ -105,8 +122,85 @@ async fn skip(job: &Job, out: &mut Out) -> Result<(), Failure> {
         topic: job.given.required("topic"),
         timestamp: -1,
         force: job.given.switch("force")?.unwrap_or(true),
+        cplus: false,
     };
     run(job, out, &wanted, "", "").await
+}
+
+/// The one queue of 5.x's options.
+struct OneQueue<'a> {
+    address: &'a str,
+    queue_id: i32,
+    /// In place of the time's.
+    offset: Option<i64>,
+}
+
+fn one_queue(given: &Given) -> Result<Option<OneQueue<'_>>, Failure> {
+    let offset: Option<i64> = given.number("offset")?;
+    match (given.text("broker"), given.number("queue")?) {
+        (Some(address), Some(queue_id)) if queue_id >= 0 && offset.is_none_or(|offset| offset >= 0) => {
+            Ok(Some(OneQueue {
+                address,
+                queue_id,
+                offset,
+            }))
+        }
+        (Some(_), Some(_)) => Err(Failure::wrong(
+            "neither -q/--queue nor -o/--offset may be negative",
+        )),
+        (None, None) if offset.is_none() => Ok(None),
+        // Unlike Java, which resets every queue of every broker then.
+        _ => Err(Failure::wrong(
+            "-b/--broker and -q/--queue belong together, and -o/--offset to both",
+        )),
+    }
+}
+
+/// Sets the offset of one queue: at the broker, and at the members where there are some.
+async fn reset_one(job: &Job, out: &mut Out, wanted: &Wanted<'_>, one: &OneQueue<'_>) -> Result<(), Failure> {
+    let (net, address, queue_id) = (&job.net, one.address, one.queue_id);
+    let Wanted {
+        group,
+        topic,
+        timestamp,
+        ..
+    } = *wanted;
+    let text = job.given.required("timestamp");
+    out.line(&format!(
+        "start reset consumer offset by specified, group[{group}], topic[{topic}], queueId[{queue_id}], \
+         broker[{address}], timestamp(string)[{text}], timestamp(long)[{timestamp}]"
+    ));
+    let queue = MessageQueue {
+        topic: topic.to_owned(),
+        queue_id,
+        ..MessageQueue::default()
+    };
+    let offset = match one.offset {
+        Some(offset) => offset,
+        None => offset_at(net, address, &queue, timestamp).await?,
+    };
+    commit(net, address, group, &queue, offset).await?;
+    let header = ResetOffsetRequestHeader {
+        topic: topic.into(),
+        group: group.into(),
+        timestamp: 0,
+        is_force: None,
+        queue_id: Some(queue_id),
+        offset: Some(offset),
+    };
+    let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
+    match net.ask(address, code, &header, Body::Empty).await {
+        // Nobody is there to be told.
+        Err(why) if why.code() == Some(response::CONSUMER_NOT_ONLINE) => {}
+        told => {
+            told?;
+        }
+    }
+    out.either(
+        &format!("reset consumer offset to {offset}\n"),
+        json!({"brokerAddr": address, "topic": topic, "queueId": queue_id, "group": group, "offset": offset}),
+    );
+    Ok(())
 }
 
 const RESET: Table = Table {
@@ -140,7 +234,7 @@ async fn run(
     head: &str,
     head_offline: &str,
 ) -> Result<(), Failure> {
-    let route = job.net.route(wanted.topic).await?;
+    let route = job.route(wanted.topic).await?;
     let mut queues = Vec::new();
     for address in net::addresses(&route) {
         match told_members(&job.net, &address, wanted).await {
@@ -183,7 +277,10 @@ async fn told_members(net: &Net, address: &str, wanted: &Wanted<'_>) -> Result<R
         offset: None,
     };
     let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
-    let answer = net.ask(address, code, &header, Body::Empty).await?;
+    let answer = match wanted.cplus {
+        true => net.ask_as_cpp(address, code, &header).await?,
+        false => net.ask(address, code, &header, Body::Empty).await?,
+    };
     if answer.body.is_empty() {
         return Ok(ResetOffsetBody::default());
     }
@@ -242,7 +339,25 @@ async fn roll_back_queue(
     queue: &MessageQueue,
     offsets: &OffsetWrapper,
 ) -> Result<[Cell; 6], Failure> {
-    let answer = match wanted.timestamp {
+    let found = offset_at(net, address, queue, wanted.timestamp).await?;
+    let mut rollback = offsets.consumer_offset;
+    if wanted.force || found <= offsets.consumer_offset {
+        commit(net, address, wanted.group, queue, found).await?;
+        rollback = found;
+    }
+    Ok([
+        Cell::cut(&queue.broker_name, 32),
+        queue.queue_id.into(),
+        offsets.broker_offset.into(),
+        offsets.consumer_offset.into(),
+        found.into(),
+        rollback.into(),
+    ])
+}
+
+/// Where a queue is at a time; at -1 its end.
+async fn offset_at(net: &Net, address: &str, queue: &MessageQueue, timestamp: i64) -> Result<i64, Failure> {
+    let answer = match timestamp {
         -1 => {
             let header = QueueRequestHeader {
                 topic: queue.topic.as_str().into(),
@@ -262,20 +377,7 @@ async fn roll_back_queue(
             net.ask(address, code, &header, Body::Empty).await?
         }
     };
-    let found = read_header::<OffsetResponseHeader>(address, &answer)?.offset;
-    let mut rollback = offsets.consumer_offset;
-    if wanted.force || found <= offsets.consumer_offset {
-        commit(net, address, wanted.group, queue, found).await?;
-        rollback = found;
-    }
-    Ok([
-        Cell::cut(&queue.broker_name, 32),
-        queue.queue_id.into(),
-        offsets.broker_offset.into(),
-        offsets.consumer_offset.into(),
-        found.into(),
-        rollback.into(),
-    ])
+    Ok(read_header::<OffsetResponseHeader>(address, &answer)?.offset)
 }
 
 async fn commit(

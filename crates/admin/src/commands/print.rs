@@ -2,7 +2,7 @@
 
 use super::broker::order_of;
 use super::message::READER;
-use super::message_text::{as_json, one_line, pulled, queue_text, status_name};
+use super::message_text::{as_json, charset, decoded, one_line, pulled, queue_text, status_name};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Out;
@@ -33,6 +33,11 @@ pub(super) const COMMANDS: &[Command] = &[
             value('b', "beginTimestamp", BEGIN),
             value('e', "endTimestamp", "stored before"),
             value('d', "printBody", "whether bodies are printed [default: true]"),
+            value(
+                'l',
+                "lmqParentTopic",
+                "of a light message queue: the topic that it belongs to, 5.x",
+            ),
         ],
         asks: None,
         run: Run::Online(|job, out| Box::pin(print_topic(job, out))),
@@ -95,21 +100,37 @@ struct Style {
 
 impl Style {
     fn of(job: &Job, body_by_default: bool) -> Result<Style, Failure> {
-        let charset = match job.given.text("charsetName") {
-            None => UTF_8,
-            Some(name) => Encoding::for_label(name.as_bytes())
-                .ok_or_else(|| bad_value("charsetName", name, "a character set like UTF-8 or GBK"))?,
-        };
         Ok(Style {
-            charset,
+            charset: charset(&job.given, "charsetName")?.unwrap_or(UTF_8),
             with_body: job.given.switch("printBody")?.unwrap_or(body_by_default),
         })
+    }
+
+    /// Prints what a pull found, or that it found nothing. False: nothing follows in this queue.
+    fn show(&self, out: &mut Out, queue: &MessageQueue, result: &PullResult) -> bool {
+        let (name, offset) = (queue_text(queue), result.next_offset);
+        let status = status_name(result.status);
+        match result.status {
+            PullStatus::Found => self.print(out, result),
+            PullStatus::NoMatched => {
+                out.line(&format!(
+                    "{name} no matched msg. status={status}, offset={offset}"
+                ));
+            }
+            PullStatus::NoNew | PullStatus::OffsetIllegal => {
+                out.line(&format!(
+                    "{name} print msg finished. status={status}, offset={offset}"
+                ));
+                return false;
+            }
+        }
+        true
     }
 
     fn print(&self, out: &mut Out, result: &PullResult) {
         for message in pulled(result) {
             let body = match self.with_body {
-                true => self.charset.decode_without_bom_handling(&message.body).0,
+                true => decoded(&message, self.charset),
                 false => "NOT PRINT BODY".into(),
             };
             out.text(&format!("{}\n", one_line(&message, &body)));
@@ -130,8 +151,12 @@ async fn range(job: &Job, reader: &PullConsumer, queue: &MessageQueue) -> Result
 }
 
 /// The topic's queues in Java's order.
-async fn queues_of(reader: &PullConsumer, topic: &str) -> Result<Vec<MessageQueue>, Failure> {
-    let mut queues = reader.queues(topic).await?;
+async fn queues_of(job: &Job, reader: &PullConsumer) -> Result<Vec<MessageQueue>, Failure> {
+    let topic = job.given.required("topic");
+    let mut queues = match job.given.text("lmqParentTopic") {
+        Some(parent) => reader.queues_by(topic, parent).await?,
+        None => reader.queues(topic).await?,
+    };
     queues.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
     Ok(queues)
 }
@@ -141,7 +166,7 @@ async fn print_topic(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let expression = job.given.text("subExpression").unwrap_or("*");
     let reader = job.net.reader(READER)?;
     let done = async {
-        for queue in queues_of(&reader, job.given.required("topic")).await? {
+        for queue in queues_of(job, &reader).await? {
             let (min, max) = range(job, &reader, &queue).await?;
             let name = queue_text(&queue);
             out.line(&format!("minOffset={min}, maxOffset={max}, {name}"));
@@ -149,20 +174,8 @@ async fn print_topic(job: &Job, out: &mut Out) -> Result<(), Failure> {
             while offset < max && !out.is_closed() {
                 let result = reader.pull(&queue, expression, offset, 32, false).await?;
                 offset = result.next_offset;
-                let status = status_name(result.status);
-                match result.status {
-                    PullStatus::Found => style.print(out, &result),
-                    PullStatus::NoMatched => {
-                        out.line(&format!(
-                            "{name} no matched msg. status={status}, offset={offset}"
-                        ));
-                    }
-                    PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                        out.line(&format!(
-                            "{name} print msg finished. status={status}, offset={offset}"
-                        ));
-                        break;
-                    }
+                if !style.show(out, &queue, &result) {
+                    break;
                 }
             }
             out.line(&"-".repeat(56));
@@ -276,7 +289,7 @@ fn check_times(job: &Job) -> Result<(), Failure> {
 
 async fn consume_topic(job: &Job, out: &mut Out, reader: &PullConsumer, most: i64) -> Result<(), Failure> {
     let mut left = most;
-    for queue in queues_of(reader, job.given.required("topic")).await? {
+    for queue in queues_of(job, reader).await? {
         if left <= 0 {
             return Ok(());
         }
@@ -332,29 +345,16 @@ async fn print_range(
         charset: UTF_8,
         with_body: true,
     };
-    let name = queue_text(queue);
     let mut offset = min;
     while offset <= max && !out.is_closed() {
         let count = i32::try_from(max - offset + 1).unwrap_or(i32::MAX);
         let result = reader.pull(queue, "*", offset, count, false).await?;
         offset = result.next_offset;
-        let status = status_name(result.status);
-        match result.status {
-            PullStatus::Found => {
-                out.line("Consume ok");
-                style.print(out, &result);
-            }
-            PullStatus::NoMatched => {
-                out.line(&format!(
-                    "{name} no matched msg. status={status}, offset={offset}"
-                ));
-            }
-            PullStatus::NoNew | PullStatus::OffsetIllegal => {
-                out.line(&format!(
-                    "{name} print msg finished. status={status}, offset={offset}"
-                ));
-                break;
-            }
+        if result.status == PullStatus::Found {
+            out.line("Consume ok");
+        }
+        if !style.show(out, queue, &result) {
+            break;
         }
     }
     Ok(())

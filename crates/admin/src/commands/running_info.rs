@@ -184,8 +184,8 @@ impl RunningInfo {
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Judgement {
-    same_subscription: bool,
-    warnings: Vec<String>,
+    pub(super) same_subscription: bool,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Judgement {

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::MASTER;
 use crate::output::{Cell, Out, Table, complain, fixed};
+use crate::parse::{Given, bad_value};
 use crate::table::{Command, Run, required, value};
 use crate::time;
 use client::{Message, Producer, SendResult};
@@ -77,6 +78,21 @@ const SENT: Table = Table {
         ("#MsgId", "msgId"),
     ],
 };
+
+/// The largest message that is made up: more than brokers take unless they are told to.
+const LARGEST: usize = 64 << 20;
+
+/// The size of a message that is made up.
+pub(super) fn size(given: &Given, long: &str) -> Result<usize, Failure> {
+    match given.number(long)?.unwrap_or(128) {
+        size if size > LARGEST => Err(bad_value(
+            long,
+            &size.to_string(),
+            format!("at most {LARGEST} bytes"),
+        )),
+        size => Ok(size),
+    }
+}
 
 async fn send(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
@@ -169,7 +185,7 @@ async fn store_host(job: &Job, sent: &SendResult) -> Result<String, Failure> {
 async fn send_status(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
     let broker = given.required("brokerName");
-    let size: usize = given.number("messageSize")?.unwrap_or(128);
+    let size = size(given, "messageSize")?;
     let count: u32 = given.number("count")?.unwrap_or(50);
     // Whole words, as Java's: the last may be longer than asked for.
     let body = |size: usize| "hello jodie".repeat(size.div_ceil(11));
@@ -192,8 +208,8 @@ async fn send_status(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 const ROUND_TRIPS: Table = Table {
-    titles: "%-32s  %-4s  %-20s    %s%n",
-    row: "%-32s  %-4s  %-20s    %s%n",
+    titles: SENT.titles,
+    row: SENT.row,
     columns: &[
         ("#Broker Name", "brokerName"),
         ("#QID", "queueId"),
@@ -205,7 +221,7 @@ const ROUND_TRIPS: Table = Table {
 async fn check_round_trip(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
     let amount: u32 = given.number("amount")?.unwrap_or(100);
-    let size: usize = given.number("size")?.unwrap_or(128);
+    let size = size(given, "size")?;
     let message = Message::new(given.required("topic"), vec![b'a'; size]);
     let producer = job.net.producer(&time::now_ms().to_string()).await?;
     let done = round_trips(&producer, out, &message, amount).await;

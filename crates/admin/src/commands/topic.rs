@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, MASTER, Net};
 use crate::output::{Cell, Out, Table};
-use crate::table::{Command, Run, any_of, flag, one_of, required, value};
+use crate::table::{Command, ROUTE_OF, Run, any_of, flag, one_of, required, value};
 use crate::time;
 use bytes::Bytes;
 use message::name::{is_dlq_topic, is_retry_topic};
@@ -82,7 +82,7 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "topicStatus",
         alias: None,
         about: "shows the offsets of a topic's queues",
-        options: &[required('t', "topic", "the topic")],
+        options: &[required('t', "topic", "the topic"), ROUTE_OF],
         asks: None,
         run: Run::Online(|job, out| Box::pin(status(job, out))),
     },
@@ -505,9 +505,24 @@ const STATUS: Table = Table {
     ],
 };
 
+/// The queues of a topic that may be read.
+pub(super) fn readable(route: &TopicRouteData, topic: &str) -> Vec<MessageQueue> {
+    const READ: i32 = 4;
+    let brokers = route.queue_datas.iter().filter(|queues| queues.perm & READ != 0);
+    let queues = brokers.flat_map(|queues| {
+        // Numbers come from outside: a broker with a million queues is not believed.
+        (0..queues.read_queue_nums.clamp(0, 65_536)).map(|queue_id| MessageQueue {
+            topic: topic.to_owned(),
+            broker_name: queues.broker_name.clone(),
+            queue_id,
+        })
+    });
+    queues.collect()
+}
+
 async fn status(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let topic = job.given.required("topic");
-    let route = job.net.route(topic).await?;
+    let route = job.route(topic).await?;
     let header = TopicRequestHeader {
         topic: topic.to_owned().into(),
     };
@@ -685,14 +700,7 @@ async fn allocate(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let topic = job.given.required("topic");
     let route = job.net.route(topic).await?;
     let members: Vec<&str> = job.given.required("ipList").split(',').collect();
-    let mut queues = Vec::new();
-    for data in route.queue_datas.iter().filter(|data| data.perm & 4 != 0) {
-        queues.extend((0..data.read_queue_nums).map(|queue_id| MessageQueue {
-            broker_name: data.broker_name.clone(),
-            queue_id,
-            topic: topic.to_owned(),
-        }));
-    }
+    let queues = readable(&route, topic);
     let result: BTreeMap<&str, Vec<MessageQueue>> = members
         .iter()
         .map(|member| (*member, client::allocate(member, &members, &queues)))

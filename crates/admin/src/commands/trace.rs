@@ -7,7 +7,7 @@
 //! | Pub | time, region, group, topic, id, tags, keys, store host, body length, ms it took, message type, offset id, success |
 //! | SubAfter | request id, id, ms it took, success, keys, code, time, group |
 
-use super::message::with_key;
+use super::message::{find_keyed, keyed};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::{Out, Table};
@@ -29,6 +29,13 @@ pub(super) const COMMANDS: &[Command] = &[Command {
             "traceTopic",
             "the topic of traces [default: RMQ_SYS_TRACE_TOPIC]",
         ),
+        value(
+            'b',
+            "beginTimestamp",
+            "stored not before, ms since 1970 or 2026-11-29#17:08:20:123, 5.x",
+        ),
+        value('e', "endTimestamp", "stored not after, 5.x"),
+        value('c', "maxNum", "of each broker so many at most [default: 64], 5.x"),
     ],
     asks: None,
     run: Run::Online(|job, out| Box::pin(query(job, out))),
@@ -74,7 +81,7 @@ const CONSUMED: Table = Table {
 async fn query(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let id = job.given.required("msgId");
     let topic = job.given.text("traceTopic").unwrap_or(TRACE_TOPIC);
-    let found = with_key(&job.net, out, topic, id).await?;
+    let found = find_keyed(job, out, &keyed(job, topic, id)?).await?;
     let mut events = Vec::new();
     for message in &found {
         let host = message.born_host.ip().to_string();

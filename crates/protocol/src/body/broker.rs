@@ -1,5 +1,6 @@
 //! JSON bodies of the requests a broker serves. Unknown fields are ignored, missing ones take the Java class's default.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -254,6 +255,14 @@ impl Default for SubscriptionGroupConfig {
             other: serde_json::Map::new(),
         }
     }
+}
+
+/// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupList<'a> {
+    /// The groups.
+    pub group_config_list: Cow<'a, [SubscriptionGroupConfig]>,
 }
 
 /// subscriptionGroup.json and the answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).

@@ -17,7 +17,9 @@ pub mod operator;
 pub mod topic;
 
 pub use dialect::normalise;
-pub use topic::{DataVersion, KvTable, MessageQueue, TopicConfig, TopicFilterType, TopicList};
+pub use topic::{
+    DataVersion, KvTable, MessageQueue, TopicConfig, TopicConfigList, TopicFilterType, TopicList,
+};
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -2,6 +2,7 @@
 
 use super::de;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How new a table is. Two are the same when all three numbers are.
@@ -86,6 +87,14 @@ pub struct TopicConfig {
     /// Number of queues to write.
     #[serde(deserialize_with = "de::number_or::<16, _, _>")]
     pub write_queue_nums: i32,
+}
+
+/// Body of UPDATE_AND_CREATE_TOPIC_LIST (18).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TopicConfigList<'a> {
+    /// The topics.
+    pub topic_config_list: Cow<'a, [TopicConfig]>,
 }
 
 impl Default for TopicConfig {
