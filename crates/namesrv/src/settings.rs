@@ -271,17 +271,7 @@ const KEPT_FILE: &str = "changedSettings.properties";
 pub const BOOT_SUCCESS: &str = "The Name Server boot success. serializeType=JSON";
 
 /// Reads the settings of a command line: defaults, then the file. A file given by `-c` is also the one that
-/// UPDATE_NAMESRV_CONFIG rewrites, whatever configStorePath says in it (NamesrvStartup).
-///
-/// # Errors
-/// The process ends without serving: the settings are wrong, or were only to be printed.
-pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
-    let loaded = read(launch)?;
-    launch::decide(launch, &loaded.settings, &loaded.report)?;
-    Ok(loaded)
-}
-
-/// The same, without deciding what comes of it.
+/// UPDATE_NAMESRV_CONFIG rewrites, whatever configStorePath says in it (NamesrvStartup). What comes of them, `launch::decide` says.
 ///
 /// # Errors
 /// The file can not be read.
@@ -430,6 +420,13 @@ mod tests {
     use ::settings::Applies;
     use ::settings::launch::Action;
     use std::collections::BTreeSet;
+
+    /// As a start does that looks at no host.
+    fn load(launch: &Launch) -> Result<Loaded, Exit> {
+        let loaded = read(launch)?;
+        launch::decide(launch, &loaded.settings, &loaded.report)?;
+        Ok(loaded)
+    }
 
     /// Every key of RocketMQ 4.9.8's and 5.3.3's name server, from their classes.
     const KEYS: &str = include_str!("../tests/config_keys.tsv");
