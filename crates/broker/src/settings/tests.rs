@@ -110,6 +110,8 @@ fn check_default(section: &dyn Section, key: &str, java: &str) {
         "useTLS" => Some("false"),
         // On by default, on loopback.
         "metricsExporterType" => Some("PROM"),
+        // What is secret is shown as Java shows what is not there.
+        "metricsGrpcExporterHeader" => None,
         _ if java == "null" => None,
         // Computed at start.
         _ if java.contains('<') => return,
