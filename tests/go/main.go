@@ -136,7 +136,7 @@ func send(o options) {
 		producer.WithGroupName(o.get("group", "e2e_producer")),
 		producer.WithInstanceName(o.get("instance", "producer")),
 		producer.WithSendMsgTimeout(10*time.Second),
-		producer.WithRetry(0),
+		producer.WithRetry(o.number("retries", 0)),
 		producer.WithCredentials(o.credentials()),
 	)
 	check(err)

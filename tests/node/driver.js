@@ -37,7 +37,11 @@ function message(number) {
 }
 
 async function send() {
-  const producer = new Producer({ ...common('producer'), producerGroup: options.group || 'e2e_producer', retryTimesWhenSendFailed: 0 });
+  const producer = new Producer({
+    ...common('producer'),
+    producerGroup: options.group || 'e2e_producer',
+    retryTimesWhenSendFailed: Number(options.retries || 0),
+  });
   await producer.ready();
   line('ready');
   const from = Number(options.from || 0);
@@ -56,6 +60,7 @@ async function send() {
         body,
         status: result.sendStatus,
         id: result.msgId,
+        broker: result.messageQueue.brokerName,
         queue: Number(result.messageQueue.queueId),
         offset: Number(result.queueOffset),
       });

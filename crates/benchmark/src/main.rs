@@ -16,6 +16,7 @@ mod load;
 mod page_cache;
 mod replication;
 mod rows;
+mod scrape;
 mod slow;
 mod starts;
 mod steady;
@@ -118,6 +119,7 @@ fn run(plan: &Plan, write: bool) -> io::Result<()> {
     steady::run(plan, &mut table)?;
     replication::run(plan, &mut table)?;
     idle::run(plan, &mut table)?;
+    scrape::run(plan, &mut table)?;
     if write {
         let arguments: Vec<String> = std::env::args().skip(1).map(quoted).collect();
         table.write(&format!(

@@ -64,7 +64,7 @@ impl Slow {
     fn prepare(self, cluster: &mut Cluster) -> io::Result<()> {
         match self {
             Slow::DeleteTopic | Slow::UpdateSettings => Ok(()),
-            Slow::AllTopics => add_topics(cluster, TOPICS),
+            Slow::AllTopics => add_topics(cluster, TOPICS, 1),
             Slow::OffsetByTime => {
                 make_topic(cluster, OLD, QUEUES)?;
                 fill(cluster, OLD, OLD_MESSAGES)?;
@@ -190,7 +190,7 @@ pub(crate) fn many(number: usize) -> String {
 }
 
 /// Writes topics into the file of a broker that is stopped for that: one by one they would take Java's hours.
-pub(crate) fn add_topics(cluster: &mut Cluster, count: usize) -> io::Result<()> {
+pub(crate) fn add_topics(cluster: &mut Cluster, count: usize, queues: usize) -> io::Result<()> {
     cluster.broker.stop();
     let path = cluster.broker.store().join("config/topics.json");
     let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
@@ -205,6 +205,8 @@ pub(crate) fn add_topics(cluster: &mut Cluster, count: usize) -> io::Result<()> 
         let name = many(number);
         let mut topic = pattern.clone();
         topic["topicName"] = name.clone().into();
+        topic["readQueueNums"] = queues.into();
+        topic["writeQueueNums"] = queues.into();
         table.insert(name, topic);
     }
     std::fs::write(&path, file.to_string())?;

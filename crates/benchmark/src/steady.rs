@@ -46,7 +46,7 @@ const ALL: [Steady; 2] = [
     Steady {
         row: FIGURES,
         prepare: |cluster| {
-            add_topics(cluster, TOPICS)?;
+            add_topics(cluster, TOPICS, 1)?;
             let mut wire = Wire::connect(&cluster.broker.address())?;
             for first in (0..TOPICS).step_by(PIPELINE) {
                 pipelined(&mut wire, |number| {

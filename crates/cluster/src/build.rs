@@ -81,7 +81,16 @@ pub fn our_program(name: &str) -> PathBuf {
 
 /// Class path of the Java driver with this version of RocketMQ's client.
 pub fn java_classes(version: &str) -> String {
-    let target = maven("driver", version, "process-classes");
+    classes("driver", version)
+}
+
+/// Class path of the Spring Boot application with the starter.
+pub(crate) fn spring_classes() -> String {
+    classes("spring", "2.3.3")
+}
+
+fn classes(project: &str, version: &str) -> String {
+    let target = maven(project, version, "process-classes");
     format!(
         "{}:{}/*",
         target.join("classes").display(),
@@ -112,14 +121,26 @@ fn maven(project: &str, version: &str, phase: &str) -> PathBuf {
 
 /// The Go driver.
 pub(crate) fn go_driver() -> PathBuf {
-    once("go driver", || {
-        let folder = repository().join("tests/go");
-        let program = folder.join("target/driver");
+    go_program("go", "driver")
+}
+
+/// A collector of metrics that are pushed by OTLP.
+pub fn otlp_collector() -> PathBuf {
+    go_program("otlp", "otlp")
+}
+
+/// A program in Go of this folder of the tests.
+fn go_program(folder: &str, name: &str) -> PathBuf {
+    once(&format!("{folder} in Go"), || {
+        let folder = repository().join("tests").join(folder);
+        let program = Path::new("target").join(name);
         let mut go = Command::new("go");
         go.current_dir(&folder)
-            .args(["build", "-o", "target/driver", "."]);
-        run("building the Go client", &mut go);
-        program
+            .args(["build", "-o"])
+            .arg(&program)
+            .arg(".");
+        run(&format!("building {name} in Go"), &mut go);
+        folder.join(program)
     })
 }
 
@@ -129,15 +150,7 @@ pub(crate) fn go_driver() -> PathBuf {
 /// # Panics
 /// It can not be built, or the text is not what Prometheus reads.
 pub fn prom_lint(text: &str) -> Vec<String> {
-    let program = once("promlint", || {
-        let folder = repository().join("tests/promlint");
-        let mut go = Command::new("go");
-        go.current_dir(&folder)
-            .args(["build", "-o", "target/promlint", "."]);
-        run("building promlint", &mut go);
-        folder.join("target/promlint")
-    });
-    let mut lint = Command::new(program)
+    let mut lint = Command::new(go_program("promlint", "promlint"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -1,6 +1,6 @@
 //! Real clients, as programs that print what they send and receive.
 
-use crate::build::{go_driver, java_classes, node_driver};
+use crate::build::{go_driver, java_classes, node_driver, spring_classes};
 use crate::process::Process;
 use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java};
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub enum Language {
     Go,
     /// ali-ons.
     Node,
+    /// A Spring Boot application with rocketmq-spring-boot-starter: `send` and `consume`, until they are told to stop.
+    Spring,
 }
 
 /// One line of a client.
@@ -88,6 +90,11 @@ impl Client {
                     program.arg("-Drocketmq.serialize.type=ROCKETMQ");
                 }
                 program.arg("Driver");
+                program
+            }
+            Language::Spring => {
+                let mut program = java(&spring_classes(), dir);
+                program.args(SMALL_JVM).args(["-Xmx512m", "Spring"]);
                 program
             }
             Language::Go => Command::new(go_driver()),
@@ -245,6 +252,18 @@ pub fn java_mqadmin_session(
         commands.get(said.len().max(1) - 1)
     );
     said
+}
+
+/// Runs a program of the Java driver that ends by itself, with this version of the tools, and gives the lines that it printed.
+///
+/// # Panics
+/// It does not end in five minutes.
+pub fn java_program(version: &str, dir: &Path, class: &str, arguments: &[&str]) -> Vec<String> {
+    let (mut program, log) = mqadmin_program(version, dir);
+    program.arg(class).args(arguments);
+    let process = Process::start(&format!("{class} {version}"), program, &log);
+    process.wait_exit(Duration::from_secs(300));
+    process.lines()
 }
 
 /// Java's tools, to be told what to do, and a file for what they print.

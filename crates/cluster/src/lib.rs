@@ -22,8 +22,10 @@ mod servers;
 mod wire;
 
 pub use absurd::{Asker, RequestCode, Watched, request_codes};
-pub use build::{java_classes, java_servers, our_program, prom_lint, repository};
-pub use clients::{Client, Event, Language, java_mqadmin, java_mqadmin_session, java_mqadmin_with};
+pub use build::{java_classes, java_servers, otlp_collector, our_program, prom_lint, repository};
+pub use clients::{
+    Client, Event, Language, java_mqadmin, java_mqadmin_session, java_mqadmin_with, java_program,
+};
 pub use ports::free_port;
 pub use process::Process;
 pub use proxy::Proxy;

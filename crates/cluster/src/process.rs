@@ -201,6 +201,22 @@ impl Process {
             .map_or(Duration::ZERO, |time| time.duration_since(self.started))
     }
 
+    /// The longest time between two lines that contain this, one after the other, from `from` until the last of them.
+    pub fn longest_pause(&self, part: &str, from: Instant) -> Duration {
+        let state = self.shared.lock();
+        let lines = state.lines.iter().zip(&state.times);
+        let times = lines
+            .filter(|(line, time)| **time >= from && line.contains(part))
+            .map(|(_, time)| *time);
+        let mut before = from;
+        let mut longest = Duration::ZERO;
+        for time in times {
+            longest = longest.max(time.duration_since(before));
+            before = time;
+        }
+        longest
+    }
+
     /// The last lines, for a message.
     pub fn tail(&self) -> String {
         tail(&self.shared.lock().lines)

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -117,6 +117,10 @@ where
         context
             .field_format()
             .format_fields(Writer::new(&mut text), event)?;
+        let held_back = crate::flood::held_back_before();
+        if held_back > 0 {
+            write!(text, " (and {held_back} more from here before)")?;
+        }
         if self.json {
             let line = Line {
                 level: *event.metadata().level(),

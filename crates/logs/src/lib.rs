@@ -1,7 +1,8 @@
 //! Where log lines go and which are written.
 //!
 //! Owns: the files `broker.log` and `namesrv.log` with RocketMQ's names, line form and rotation, the choice between files and
-//! stdout, the levels and their change at run time, and [`limited!`] for warnings that could flood. Whoever logs never waits for
+//! stdout, the levels and their change at run time, and [`limited!`] for warnings
+//! that peers can cause at will; any other place has a hundred lines a second. Whoever logs never waits for
 //! what is written to: that is a thread's for each file and stream. Refuses to know what is logged.
 //!
 //! Start reading at [`init`].
@@ -9,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "log files are this crate's")]
 
 mod count;
+mod flood;
 mod format;
 mod levels;
 mod limit;
@@ -104,7 +106,9 @@ pub fn init(setup: &Setup<'_>) {
     let subscriber = tracing_subscriber::registry()
         .with(filter)
         .with(lines)
-        .with(count::Counted);
+        .with(count::Counted)
+        // The outermost is asked first.
+        .with(flood::Flood::new());
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         complain("warning: logging was started twice; the first one stays");
         return;

@@ -71,4 +71,37 @@ fn a_log_is_changed_while_it_is_written() {
     tracing::info!("in the new one");
     assert_eq!(written(&file), [format!("INFO {thread} - in the new one")]);
     assert!(written(&moved).len() >= 6);
+
+    let flood = |lines: u32| {
+        for number in 0..lines {
+            tracing::warn!("the {number}th");
+            tracing::info!("not a warning");
+        }
+    };
+    let before = logs::counts();
+    flood(5000);
+    let after = logs::counts();
+    let (said, held_back) = (
+        after.warnings - before.warnings,
+        after.held_back - before.held_back,
+    );
+    assert_eq!(said + held_back, 5000);
+    assert!((100..=5000 / 4).contains(&said), "{said}");
+    let lines = written(&file);
+    let warnings = lines.iter().filter(|line| line.starts_with("WARN"));
+    assert_eq!(warnings.count() as u64, said);
+    let others = lines.iter().filter(|line| line.ends_with("not a warning"));
+    assert_eq!(others.count(), 5000, "only warnings and errors are held back");
+    // Until the next second the place is silent; then it says what it could not.
+    let begun = std::time::Instant::now();
+    while !written(&file)
+        .iter()
+        .any(|line| line.starts_with("WARN") && line.contains(" more from here before)"))
+    {
+        assert!(begun.elapsed().as_secs() < 10);
+        flood(1);
+    }
+    // Another place has its own.
+    tracing::warn!("elsewhere");
+    assert!(written(&file).iter().any(|line| line.ends_with("elsewhere")));
 }

@@ -1,41 +1,121 @@
-//! The text that Prometheus reads, version 0.0.4: as RocketMQ 5.x writes it, but for the lines TYPE and HELP, which have the name that
+//! What sources write into: the text that Prometheus reads, or data that is pushed.
+//!
+//! The text is of version 0.0.4: as RocketMQ 5.x writes it, but for the lines TYPE and HELP, which have the name that
 //! the samples have. (5.x leaves the unit out there, so that Prometheus takes such families for untyped.)
 
 use std::fmt::Write;
 
 use crate::HistogramView;
 
-/// A text that is being written, with the labels that every series has, and a limit of series for each family.
+/// Families that are being written, with a limit of series for each.
 pub struct Exposition<'a> {
+    out: Out<'a>,
+    series_max: usize,
+    dropped: u64,
+}
+
+/// Where they go.
+enum Out<'a> {
+    Text(Text<'a>),
+    Data(Vec<FamilyData>),
+}
+
+/// A text, with the labels that every series has.
+struct Text<'a> {
     text: String,
     /// `name="value"` of every series, separated by commas.
     common: &'a str,
-    series_max: usize,
-    dropped: u64,
+}
+
+/// A family as data, without the labels that every series has.
+pub(crate) struct FamilyData {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: &'static str,
+    pub(crate) points: Vec<Point>,
+}
+
+/// One series of it.
+pub(crate) struct Point {
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) value: PointValue,
+}
+
+/// What it says.
+pub(crate) enum PointValue {
+    Number(f64),
+    /// Each bucket by itself, the last one without a bound.
+    Histogram {
+        bounds: Vec<f64>,
+        counts: Vec<u64>,
+        sum: f64,
+    },
+}
+
+/// What a family's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Gauge,
+    Counter,
+    Histogram,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
+        }
+    }
 }
 
 /// One name with its series. Its head is written with its first series: what nobody counted is absent.
 pub struct Family<'e, 'a> {
     to: &'e mut Exposition<'a>,
     name: &'static str,
-    kind: &'static str,
+    kind: Kind,
     help: &'static str,
     series: usize,
 }
 
 impl<'a> Exposition<'a> {
-    pub(crate) fn new(common: &'a str, series_max: usize) -> Self {
-        Self {
+    /// A text; each series has the labels `common`.
+    pub(crate) fn text(common: &'a str, series_max: usize) -> Self {
+        let text = Text {
             text: String::new(),
             common,
+        };
+        Self::to(Out::Text(text), series_max)
+    }
+
+    /// Data.
+    pub(crate) fn data(series_max: usize) -> Self {
+        Self::to(Out::Data(Vec::new()), series_max)
+    }
+
+    fn to(out: Out<'a>, series_max: usize) -> Self {
+        Self {
+            out,
             series_max,
             dropped: 0,
         }
     }
 
-    /// What was written, and how many series were left out.
-    pub(crate) fn end(self) -> (String, u64) {
-        (self.text, self.dropped)
+    /// The text that was written; of data none.
+    pub(crate) fn into_text(self) -> String {
+        match self.out {
+            Out::Text(text) => text.text,
+            Out::Data(_) => String::new(),
+        }
+    }
+
+    /// The data that was written; of a text none.
+    pub(crate) fn into_data(self) -> Vec<FamilyData> {
+        match self.out {
+            Out::Text(_) => Vec::new(),
+            Out::Data(data) => data,
+        }
     }
 
     /// How many series were left out so far.
@@ -45,21 +125,21 @@ impl<'a> Exposition<'a> {
 
     /// A family of values that go up and down.
     pub fn gauge(&mut self, name: &'static str, help: &'static str) -> Family<'_, 'a> {
-        self.family(name, "gauge", help)
+        self.family(name, Kind::Gauge, help)
     }
 
     /// A family of counts that only grow; `name` ends with `_total`.
     pub fn counter(&mut self, name: &'static str, help: &'static str) -> Family<'_, 'a> {
         debug_assert!(name.ends_with("_total"), "{name}");
-        self.family(name, "counter", help)
+        self.family(name, Kind::Counter, help)
     }
 
     /// A family of histograms.
     pub fn histogram(&mut self, name: &'static str, help: &'static str) -> Family<'_, 'a> {
-        self.family(name, "histogram", help)
+        self.family(name, Kind::Histogram, help)
     }
 
-    fn family(&mut self, name: &'static str, kind: &'static str, help: &'static str) -> Family<'_, 'a> {
+    fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) -> Family<'_, 'a> {
         Family {
             to: self,
             name,
@@ -73,8 +153,12 @@ impl<'a> Exposition<'a> {
 impl Family<'_, '_> {
     /// A series, by the labels that it has beside the common ones; left out beyond the limit.
     pub fn value(&mut self, labels: &[(&str, &str)], value: f64) {
-        if self.begin() {
-            self.sample("", labels, None, value);
+        if !self.begin() {
+            return;
+        }
+        match &mut self.to.out {
+            Out::Text(text) => text.sample(self.name, "", labels, None, value),
+            Out::Data(data) => put(data, labels, PointValue::Number(value)),
         }
     }
 
@@ -83,20 +167,29 @@ impl Family<'_, '_> {
         if !self.begin() {
             return;
         }
-        let mut below = 0;
-        for (bound, count) in view.bounds.iter().zip(view.counts) {
-            below += count;
-            self.sample(
-                "_bucket",
-                labels,
-                Some(Bound::At(*bound as f64 / unit)),
-                below as f64,
-            );
+        let bounds = view.bounds.iter().map(|bound| *bound as f64 / unit);
+        let sum = view.sum as f64 / unit;
+        match &mut self.to.out {
+            Out::Text(text) => {
+                let mut below = 0;
+                for (bound, count) in bounds.zip(view.counts) {
+                    below += count;
+                    text.sample(self.name, "_bucket", labels, Some(Bound::At(bound)), below as f64);
+                }
+                let all = (below + view.beyond) as f64;
+                text.sample(self.name, "_bucket", labels, Some(Bound::Infinite), all);
+                text.sample(self.name, "_sum", labels, None, sum);
+                text.sample(self.name, "_count", labels, None, all);
+            }
+            Out::Data(data) => {
+                let value = PointValue::Histogram {
+                    bounds: bounds.collect(),
+                    counts: view.counts.into_iter().chain([view.beyond]).collect(),
+                    sum,
+                };
+                put(data, labels, value);
+            }
         }
-        let all = below + view.beyond;
-        self.sample("_bucket", labels, Some(Bound::Infinite), all as f64);
-        self.sample("_sum", labels, None, view.sum as f64 / unit);
-        self.sample("_count", labels, None, all as f64);
     }
 
     /// Writes the head where this is the first series; false if this is one too many.
@@ -106,22 +199,52 @@ impl Family<'_, '_> {
             return false;
         }
         if self.series == 0 {
-            let Family { name, kind, help, .. } = self;
-            // Writing to a String cannot fail.
-            let _ = writeln!(self.to.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            let Family { name, kind, help, .. } = *self;
+            match &mut self.to.out {
+                // Writing to a String cannot fail.
+                Out::Text(text) => {
+                    let _ = writeln!(text.text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
+                }
+                Out::Data(data) => data.push(FamilyData {
+                    name,
+                    kind,
+                    help,
+                    points: Vec::new(),
+                }),
+            }
         }
         self.series += 1;
         true
     }
+}
 
-    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<Bound>, value: f64) {
-        let text = &mut self.to.text;
-        text.push_str(self.name);
+/// A series of the family that began last.
+fn put(data: &mut [FamilyData], labels: &[(&str, &str)], value: PointValue) {
+    let labels = labels
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    if let Some(family) = data.last_mut() {
+        family.points.push(Point { labels, value });
+    }
+}
+
+impl Text<'_> {
+    fn sample(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        bound: Option<Bound>,
+        value: f64,
+    ) {
+        let text = &mut self.text;
+        text.push_str(name);
         text.push_str(suffix);
         let mut before = '{';
-        if !self.to.common.is_empty() {
+        if !self.common.is_empty() {
             text.push(before);
-            text.push_str(self.to.common);
+            text.push_str(self.common);
             before = ',';
         }
         for (name, value) in labels {
@@ -170,9 +293,10 @@ mod tests {
     use crate::Histogram;
 
     fn written(series_max: usize, write: impl FnOnce(&mut Exposition<'_>)) -> (String, u64) {
-        let mut to = Exposition::new("a=\"1\"", series_max);
+        let mut to = Exposition::text("a=\"1\"", series_max);
         write(&mut to);
-        to.end()
+        let dropped = to.dropped();
+        (to.into_text(), dropped)
     }
 
     #[test]
@@ -230,8 +354,8 @@ mod tests {
 
     #[test]
     fn a_series_may_have_no_label_at_all() {
-        let mut to = Exposition::new("", 9);
+        let mut to = Exposition::text("", 9);
         to.gauge("up", "Up.").value(&[], 1.0);
-        assert!(to.end().0.ends_with("\nup 1\n"));
+        assert!(to.into_text().ends_with("\nup 1\n"));
     }
 }

@@ -4,6 +4,8 @@
 //! thread of its own. Refuses to know what is counted: a server gives [`Source`]s, which write their families when they are asked, and
 //! the pages of its [`Site`].
 //!
+//! The same families can be pushed, by OTLP ([`PushSettings`]).
+//!
 //! The text is written here: Prometheus's own library for Rust writes OpenMetrics only, where a counter has another name than the
 //! one that RocketMQ 5.x gives it.
 //!
@@ -26,7 +28,9 @@
 mod exposition;
 mod histogram;
 mod listener;
+mod otlp;
 mod place;
+mod push;
 mod registry;
 mod section;
 mod site;
@@ -35,6 +39,7 @@ pub use exposition::{Exposition, Family};
 pub use histogram::{Histogram, HistogramView};
 pub use listener::{Bound, Listener};
 pub use place::{Place, exporter, label_of};
+pub use push::{Collector, PushSettings, PushTarget};
 pub use registry::{Registry, Source};
 pub use section::MetricsSection;
 pub use site::{Page, Reply, Site};

@@ -21,7 +21,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Reply, Site};
+use crate::push::Push;
+use crate::{PushSettings, Registry, Reply, Site};
 
 /// Connections at once. A further one takes the place of another: a probe must be answered, however many have connected and do nothing.
 const CONNECTIONS_MAX: usize = 32;
@@ -64,11 +65,11 @@ impl Bound {
         self.0.local_addr()
     }
 
-    /// Serves these pages on a thread of its own.
+    /// Serves these pages on a thread of its own, and pushes what `push` says there.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn serve(self, site: Site) -> io::Result<Listener> {
+    pub fn serve(self, site: Site, push: Option<(PushSettings, Arc<Registry>)>) -> io::Result<Listener> {
         self.0.set_nonblocking(true)?;
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +79,14 @@ impl Bound {
             .build()?;
         let thread = std::thread::Builder::new().name("metrics".to_owned());
         #[expect(clippy::disallowed_methods, reason = "the runtime of this thread begins here")]
-        let thread = thread.spawn(move || runtime.block_on(listen(self.0, Arc::new(site), stopped)))?;
+        let thread = thread.spawn(move || {
+            runtime.block_on(async {
+                if let Some((settings, registry)) = push {
+                    tokio::spawn(Push { settings, registry }.run());
+                }
+                listen(self.0, Arc::new(site), stopped).await;
+            });
+        })?;
         Ok(Listener {
             stop: Some(stop),
             thread: Some(thread),
@@ -209,7 +217,7 @@ mod tests {
     fn served(site: Site) -> (Listener, SocketAddr) {
         let bound = Bound::first_free(HERE, [0]).unwrap();
         let address = bound.address().unwrap();
-        (bound.serve(site).unwrap(), address)
+        (bound.serve(site, None).unwrap(), address)
     }
 
     fn ask(address: SocketAddr, request: &str) -> String {

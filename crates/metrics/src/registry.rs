@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use crate::Exposition;
-use crate::exposition::label;
+use crate::exposition::{FamilyData, label};
 
 /// Something that has families to tell. It is asked on the listener's own threads, and may take its time; it must hold no lock
 /// long, for what it counts goes on meanwhile.
@@ -15,7 +15,9 @@ pub trait Source: Send + Sync + 'static {
 
 /// All sources of a server.
 pub struct Registry {
-    /// Labels of every series, as text.
+    /// Labels of every series.
+    pub(crate) labels: Vec<(String, String)>,
+    /// The same as text.
     common: String,
     series_max: usize,
     sources: Vec<Box<dyn Source>>,
@@ -25,6 +27,8 @@ pub struct Registry {
     texts: AtomicU64,
     /// How long the last one took, ns.
     took_ns: AtomicU64,
+    /// Pushes that arrived, and that did not.
+    pub(crate) pushed: [AtomicU64; 2],
 }
 
 impl Registry {
@@ -38,12 +42,17 @@ impl Registry {
             label(&mut text, name, value);
         }
         Self {
+            labels: common
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             common: text,
             series_max,
             sources: Vec::new(),
             dropped: AtomicU64::new(0),
             texts: AtomicU64::new(0),
             took_ns: AtomicU64::new(0),
+            pushed: Default::default(),
         }
     }
 
@@ -54,10 +63,22 @@ impl Registry {
 
     /// The text of all families.
     pub fn text(&self) -> String {
+        let mut to = Exposition::text(&self.common, self.series_max);
+        self.write(&mut to);
+        to.into_text()
+    }
+
+    /// All families as data.
+    pub(crate) fn data(&self) -> Vec<FamilyData> {
+        let mut to = Exposition::data(self.series_max);
+        self.write(&mut to);
+        to.into_data()
+    }
+
+    fn write(&self, to: &mut Exposition<'_>) {
         let begun = Instant::now();
-        let mut to = Exposition::new(&self.common, self.series_max);
         for source in &self.sources {
-            source.write(&mut to);
+            source.write(to);
         }
         let dropped = self.dropped.fetch_add(to.dropped(), Relaxed) + to.dropped();
         to.counter(
@@ -72,9 +93,14 @@ impl Registry {
             "How long the last scrape took to be written.",
         )
         .value(&[], self.took_ns.load(Relaxed) as f64 / 1e9);
+        let [arrived, lost] = [0, 1].map(|at| self.pushed[at].load(Relaxed));
+        if arrived + lost > 0 {
+            let mut family = to.counter("rocketmq_metrics_pushes_total", "Pushes of metrics so far.");
+            family.value(&[("result", "success")], arrived as f64);
+            family.value(&[("result", "failure")], lost as f64);
+        }
         let took_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.took_ns.store(took_ns, Relaxed);
-        to.end().0
     }
 }
 

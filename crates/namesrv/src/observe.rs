@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use metrics::{Exposition, Listener, Page, Place, Registry, Reply, Site, Source};
+use metrics::{Exposition, Listener, MetricsSection, Page, Place, Registry, Reply, Site, Source};
 use process::{ProcessFigures, Pulse};
 use remoting::ServedRequests;
 
@@ -16,14 +16,15 @@ const SERIES_MAX: usize = 50_000;
 /// Serves them. A name server that can not have them starts all the same.
 pub(crate) fn serve(
     place: &Place,
-    labels: &str,
+    settings: &MetricsSection,
     own: SocketAddr,
     state: &State,
     pulse: &Pulse,
 ) -> Option<Listener> {
-    let listener = place
-        .bind()
-        .and_then(|bound| bound.serve(site(labels, own, state, pulse)));
+    let registry = Arc::new(registry(settings, own, state));
+    let push = settings.push().map(|push| (push, Arc::clone(&registry)));
+    let site = site(registry, state, pulse);
+    let listener = place.bind().and_then(|bound| bound.serve(site, push));
     match listener {
         Ok(listener) => Some(listener),
         Err(e) => {
@@ -33,18 +34,22 @@ pub(crate) fn serve(
     }
 }
 
-fn site(labels: &str, own: SocketAddr, state: &State, pulse: &Pulse) -> Site {
+fn registry(settings: &MetricsSection, own: SocketAddr, state: &State) -> Registry {
     let own = own.to_string();
     let mut common = vec![
         ("otel_scope_name", "namesrv-meter"),
         ("node_id", own.as_str()),
         ("node_type", "namesrv"),
     ];
-    common.extend(labels.split(',').filter_map(metrics::label_of));
+    common.extend(settings.labels());
     let mut registry = Registry::new(&common, SERIES_MAX);
     registry.add(state.clone());
     registry.add(ServedRequests(Arc::clone(&state.metrics)));
     registry.add(ProcessFigures::default());
+    registry
+}
+
+fn site(registry: Arc<Registry>, state: &State, pulse: &Pulse) -> Site {
     let (live, ready, shown) = (pulse.clone(), pulse.clone(), state.clone());
     let slow = Arc::clone(&state.metrics);
     let alive = |pulse: &Pulse, word: &str| match pulse.stuck() {

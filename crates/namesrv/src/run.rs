@@ -111,7 +111,7 @@ pub async fn start(settings: Settings) -> Result<Namesrv, StartError> {
 /// The same at another address than the settings say; port 0 takes a free one.
 pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv, StartError> {
     let gate = Arc::new(Gate::new(&settings).map_err(StartError::Gate)?);
-    let (place, labels) = (settings.metrics_place(), settings.metrics.metrics_label.clone());
+    let (place, told) = (settings.metrics_place(), settings.metrics.clone());
     let kv = KvConfig::load(PathBuf::from(&settings.namesrv.kv_config_path))?;
     let client = Client::new(client_settings(&settings)?);
     let server_settings = server_settings(&settings, address)?;
@@ -191,7 +191,7 @@ pub async fn start_at(settings: Settings, address: SocketAddr) -> Result<Namesrv
             never = beating.beat() => match never {},
         }
     });
-    let listener = place.and_then(|place| observe::serve(&place, &labels, local, &state, &pulse));
+    let listener = place.and_then(|place| observe::serve(&place, &told, local, &state, &pulse));
     tracing::info!("The Name Server serves on {local}");
     if gate.is_open() && !local.ip().is_loopback() {
         tracing::warn!(

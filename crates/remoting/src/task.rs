@@ -39,6 +39,8 @@ const POOLED: usize = READS_TOGETHER + 1;
 const REQUEST_BYTES: usize = 256;
 /// Rounds of reading and serving before the task lets others run.
 const ROUNDS_PER_TURN: usize = 4;
+/// Reads of a connection on a server that stops, after which it is read no more although the peer goes on.
+const LAST_ROUNDS: u32 = 64;
 
 thread_local! {
     /// Read buffers that no connection needs now: a sleeping connection holds none.
@@ -127,6 +129,10 @@ pub(crate) struct Task<S> {
     unsent: bool,
     paused: bool,
     peer_done: bool,
+    /// How often it was read since all was answered on a server that stops.
+    last_rounds: u32,
+    /// The last of those reads found nothing.
+    has_looked: bool,
     /// The last turn was given up so that more could be pushed.
     gathered: bool,
     /// When the last read was cut into frames.
@@ -166,6 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             unflushed: 0,
             unsent: false,
             paused: false,
+            last_rounds: 0,
+            has_looked: false,
             peer_done: false,
             gathered: false,
             read_at: Instant::now(),
@@ -266,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             return Err(End::Closed);
         }
         if self.is_drained() {
-            return self.linger(cx).map(|()| Next::Sleep);
+            return self.end_drained(cx);
         }
         if self.must_pause() {
             return Ok(Next::Sleep);
@@ -327,6 +335,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         self.conn.sleeps_for_answers();
         let quiet = !self.writing.has_remaining() && !self.unsent && self.conn.in_flight().0 == 0;
         quiet && self.conn.outbox().lock().bytes == 0
+    }
+
+    /// Serves what the peer sent before it could hear of the end: a client of Java's 4.9 waits as long as it may for each answer, and
+    /// repeats nothing after that. Then the end is said.
+    fn end_drained(&mut self, cx: &mut Context<'_>) -> Result<Next, End> {
+        if self.last_rounds == LAST_ROUNDS {
+            return self.linger(cx).map(|()| Next::Sleep);
+        }
+        self.last_rounds += 1;
+        self.note_arrival(false);
+        let read = self.poll_requests(cx);
+        let served = !self.requests.is_empty();
+        if served {
+            self.turn_since.get_or_insert(self.read_at);
+            self.serve(cx)?;
+        }
+        match read {
+            Poll::Pending if served => self.has_looked = false,
+            // The rest of a frame is on its way.
+            Poll::Pending if !self.buffer.is_empty() => return Ok(Next::Sleep),
+            Poll::Pending if !std::mem::replace(&mut self.has_looked, true) => {
+                // The runtime may not have heard yet of what has come: once more when it has asked the system.
+                let _deferred = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+                return Ok(Next::Sleep);
+            }
+            Poll::Pending => self.last_rounds = LAST_ROUNDS,
+            Poll::Ready(Ok(())) => self.has_looked = false,
+            Poll::Ready(Err(end)) => self.ending = Some(end),
+        }
+        Ok(self.after_serving())
     }
 
     /// Says that no more will come, and takes in what the peer still sends, unread, until it closes. A close with

@@ -931,6 +931,34 @@ async fn a_drain_ends_with_its_last_oneway_request() {
     stopped.expect("long before the budget is over").unwrap();
 }
 
+/// What was on its way when a server began to stop is answered, also a frame of which a part had come.
+#[tokio::test]
+async fn a_drain_answers_what_came_before_the_peer_could_know() {
+    let mut fixture = start(|_| {}).await;
+    let mut stream = connect(&fixture).await;
+    stream.write_all(&json(HOLD, 1, b"")).await.unwrap();
+    let held = fixture.held.recv().await.unwrap();
+    let stopping = tokio::spawn(fixture.server.shutdown(Duration::from_secs(600)));
+    // The connection is read no more until the first one is answered.
+    while fixture.metrics.reads_paused.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (second, third) = (json(ECHO, 2, b"second"), json(ECHO, 3, b"third"));
+    let (begin, rest) = third.split_at(third.len() / 2);
+    stream.write_all(&[&second, begin].concat()).await.unwrap();
+    held.ok();
+    assert_eq!(read_frame(&mut stream).await.unwrap().opaque, 1);
+    let answer = read_frame(&mut stream).await.unwrap();
+    assert_eq!((answer.opaque, &answer.body[..]), (2, &b"second"[..]));
+    stream.write_all(rest).await.unwrap();
+    let answer = read_frame(&mut stream).await.unwrap();
+    assert_eq!((answer.opaque, &answer.body[..]), (3, &b"third"[..]));
+    assert_closed(&mut stream).await;
+    drop(stream);
+    let stopped = tokio::time::timeout(Duration::from_secs(20), stopping).await;
+    stopped.expect("long before the budget is over").unwrap();
+}
+
 #[tokio::test]
 async fn all_ports_stop_together_within_one_budget() {
     let mut fixture = start(|_| {}).await;

@@ -35,6 +35,19 @@ pub fn addresses(list: &Option<String>) -> Result<(), BadValue> {
     }
 }
 
+/// Checks the address of one server, `host:port`, for a row of a settings table.
+///
+/// # Errors
+/// The text says what is wrong with it.
+pub fn host_and_port(address: &Option<String>) -> Result<(), BadValue> {
+    match address.as_deref().and_then(wrong_address) {
+        None => Ok(()),
+        Some(why) => Err(BadValue::new(format!(
+            "host:port, such as 10.0.0.1:10912 (it {why})"
+        ))),
+    }
+}
+
 /// Checks an address that is announced to others (brokerIP1): an IP address or a host's name, without a port.
 ///
 /// # Errors

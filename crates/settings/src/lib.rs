@@ -46,7 +46,7 @@ mod table;
 mod update;
 mod value;
 
-pub use address::{addresses, announced, check_addresses, networks, networks_of};
+pub use address::{addresses, announced, check_addresses, host_and_port, networks, networks_of};
 pub use live::Live;
 pub use load::{Alias, Finding, Hints, NotAKey, Report, Severity, load};
 pub use nearest::nearest;

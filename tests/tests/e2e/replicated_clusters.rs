@@ -13,7 +13,7 @@ use std::time::Duration;
 const CREATE_TOPIC: i32 = 17;
 const SLAVE_NOT_AVAILABLE: i64 = 11;
 const FLUSH_SLAVE_TIMEOUT: i64 = 12;
-const TOPIC: &str = "T";
+pub(crate) const TOPIC: &str = "T";
 
 /// Clients of each language.
 fn languages(kind: &str) -> [(&'static str, Language); 3] {
@@ -25,10 +25,10 @@ fn languages(kind: &str) -> [(&'static str, Language); 3] {
 }
 
 /// Two masters with a slave each.
-struct TwoPairs(Brokers);
+pub(crate) struct TwoPairs(pub(crate) Brokers);
 
 impl TwoPairs {
-    fn start(kind: &str) -> TwoPairs {
+    pub(crate) fn start(kind: &str) -> TwoPairs {
         let conf = repository().join(format!("conf/2m-2s-{kind}"));
         let pairs = TwoPairs(Brokers::of_files(&conf, &[("slaveTimeout", "1000")]));
         for master in ["broker-a", "broker-b"] {
@@ -52,16 +52,16 @@ impl TwoPairs {
         pairs
     }
 
-    fn broker(&self, name: &str) -> &Broker {
+    pub(crate) fn broker(&self, name: &str) -> &Broker {
         &self.0.brokers[name]
     }
 
-    fn broker_mut(&mut self, name: &str) -> &mut Broker {
+    pub(crate) fn broker_mut(&mut self, name: &str) -> &mut Broker {
         self.0.brokers.get_mut(name).unwrap()
     }
 
     /// Waits until a slave follows a master, so that a send is answered SEND_OK; also of an ASYNC_MASTER, which does not wait for that.
-    fn wait_in_sync(&self, master: &str) {
+    pub(crate) fn wait_in_sync(&self, master: &str) {
         let mut wire = Wire::connect(&self.broker(master).address()).unwrap();
         eventually("a send is acknowledged", || send_one(&mut wire, "Warm") == 0);
         let sent = end(self.broker(master));
@@ -69,12 +69,12 @@ impl TwoPairs {
     }
 
     /// Waits until a slave's log has a position.
-    fn wait_follows(&self, master: &str, position: i64) {
+    pub(crate) fn wait_follows(&self, master: &str, position: i64) {
         let slave = self.broker(&format!("{master}-s"));
         eventually("the slave follows", || end(slave) >= position);
     }
 
-    fn client(&self, language: Language, command: &str, options: &[(&str, &str)]) -> Client {
+    pub(crate) fn client(&self, language: Language, command: &str, options: &[(&str, &str)]) -> Client {
         let namesrv = self.0.namesrv.address();
         let all = [&[("ns", namesrv.as_str()), ("topic", TOPIC)], options].concat();
         Client::start(language, self.0.path(), command, &all)
@@ -98,7 +98,7 @@ fn stored(senders: &[Client], only_ok: bool) -> BTreeSet<String> {
 }
 
 /// Waits until a consumer has received all of these.
-fn wait_received(consumer: &Client, bodies: &BTreeSet<String>, what: &str) {
+pub(crate) fn wait_received(consumer: &Client, bodies: &BTreeSet<String>, what: &str) {
     let mut lacks = 0;
     let has_all = eventually_or(&mut || {
         let events = of(&consumer.events(), "received");
@@ -114,7 +114,7 @@ fn wait_received(consumer: &Client, bodies: &BTreeSet<String>, what: &str) {
 }
 
 /// Each sender sends so many more.
-fn wait_more(senders: &[Client], more: usize) {
+pub(crate) fn wait_more(senders: &[Client], more: usize) {
     let before: Vec<usize> = senders.iter().map(|sender| sender.count("sent")).collect();
     for (sender, before) in senders.iter().zip(before) {
         sender.wait_count("sent", before + more, LONG);

@@ -35,6 +35,8 @@ const LANES_STOP: Duration = Duration::from_secs(10);
 const TABLES_STOP: Duration = Duration::from_secs(2);
 /// Time the slaves get for what is left of the log at stop.
 const SLAVES_STOP: Duration = Duration::from_secs(3);
+/// How often a broker that stops answers the pulls that consumers ask again.
+const HOLD_LOOK_EACH: Duration = Duration::from_millis(2);
 /// How often a drain looks whether there are producers yet.
 const DRAIN_LOOK_EACH: Duration = Duration::from_millis(100);
 /// Time the background tasks get to finish at stop.
@@ -226,10 +228,18 @@ impl<D: Disk + Clone> Broker<D> {
         if let Err(e) = ended.await {
             tracing::warn!("delayed messages and transaction checks were not ended: {e}");
         }
-        for pull in parts.hold.take_all() {
-            parts.handlers.pull_again(pull);
+        let answer_pulls = async {
+            loop {
+                for pull in parts.hold.take_all() {
+                    parts.handlers.pull_again(pull);
+                }
+                tokio::time::sleep(HOLD_LOOK_EACH).await;
+            }
+        };
+        tokio::select! {
+            () = server.close_clients(CONNECTIONS_STOP) => {}
+            () = answer_pulls => {}
         }
-        server.close_clients(CONNECTIONS_STOP).await;
         // Nobody commits or makes anything any more, and slaves can still ask.
         let own = Arc::clone(&parts);
         let settled = tokio::task::spawn_blocking(move || {

@@ -41,7 +41,9 @@ pub(super) fn serve<D: Disk + Clone>(
     parts: &Arc<Parts<D>>,
     told: Told<D>,
 ) -> std::io::Result<Listener> {
-    let registry = registry(parts, &told);
+    let registry = Arc::new(registry(parts, &told));
+    let push = parts.settings.load().metrics.push();
+    let push = push.map(|push| (push, Arc::clone(&registry)));
     let readiness = Arc::new(readiness(parts));
     let (pulse, live, state) = (told.pulse.clone(), told.pulse, told.state);
     let slow = Arc::clone(&parts.limits.traffic.metrics);
@@ -75,7 +77,7 @@ pub(super) fn serve<D: Disk + Clone>(
             Reply::text(202, "asked; /readyz and the broker's log say what comes of it\n")
         }));
     }
-    bound.serve(Site::new(pages))
+    bound.serve(Site::new(pages), push)
 }
 
 fn registry<D: Disk + Clone>(parts: &Arc<Parts<D>>, told: &Told<D>) -> Registry {

@@ -248,17 +248,7 @@ pub struct Loaded {
 }
 
 /// Reads the settings of a command line: defaults, then the environment (`NAMESRV_ADDR`, `ROCKETMQ_HOME`), then the file, then
-/// `-n`; completed and checked against each other by the rules of RocketMQ's BrokerStartup.
-///
-/// # Errors
-/// The process ends without serving: the settings are wrong, or were only to be printed.
-pub fn load(launch: &Launch) -> Result<Loaded, Exit> {
-    let loaded = read(launch)?;
-    launch::decide(launch, &loaded.settings, &loaded.report)?;
-    Ok(loaded)
-}
-
-/// The same, without deciding what comes of it.
+/// `-n`; completed and checked against each other by the rules of RocketMQ's BrokerStartup. What comes of them, `launch::decide` says.
 ///
 /// # Errors
 /// The file can not be read.

@@ -278,6 +278,7 @@ impl Settings {
                         inSyncReplicas=2 waits for one";
             report.about(Severity::Warning, "inSyncReplicas", text);
         }
+        self.check_least_in_sync(report);
         match role {
             BrokerRole::AsyncMaster | BrokerRole::SyncMaster if id != 0 => {
                 let text = format!(
@@ -299,6 +300,26 @@ impl Settings {
             }
             BrokerRole::AsyncMaster | BrokerRole::SyncMaster => {}
         }
+    }
+
+    /// More brokers that must be in sync than are waited for: it works as in 5.x, and is seldom meant.
+    fn check_least_in_sync(&self, report: &mut Report) {
+        let (waited_for, least) = (self.store.in_sync_replicas, self.store.min_in_sync_replicas);
+        if least <= waited_for {
+            return;
+        }
+        let consequence = match self.store.enable_auto_in_sync_replicas
+            || self.store.all_ack_in_sync_state_set
+        {
+            true => "inSyncReplicas counts for nothing".to_owned(),
+            false => format!(
+                "a SYNC_MASTER refuses sends while fewer than {least} brokers are in sync, and says SUCCESS when {waited_for} have the \
+                 message"
+            ),
+        };
+        let text =
+            format!("minInSyncReplicas={least} is more than inSyncReplicas={waited_for}: {consequence}");
+        report.about(Severity::Warning, "minInSyncReplicas", text);
     }
 
     fn check_ports(&mut self, report: &mut Report) {

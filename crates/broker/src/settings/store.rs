@@ -1,6 +1,6 @@
 //! Settings of the store and of replication.
 
-use settings::{BadValue, host, names, networks, optional_paths, path, settings};
+use settings::{BadValue, host, host_and_port, names, networks, optional_paths, path, settings};
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
 const TIMER: &str = "timed messages of 5.x are not part of this release";
@@ -156,7 +156,7 @@ settings! {
     /// Milliseconds that a sender waits for the slaves.
     slave_timeout: i32 = 3000, java "slaveTimeout", since "4.9", applies Live, range 1..=i32::MAX;
     /// Host and port where the master replicates from; unset: as the name servers say.
-    ha_master_address: Option<String> = None, java "haMasterAddress", since "4.9", applies AtStart;
+    ha_master_address: Option<String> = None, java "haMasterAddress", since "4.9", applies AtStart, check host_and_port;
     /// Milliseconds of silence after which either side of a replication connection says where it is.
     ha_send_heartbeat_interval: i32 = 5000,
         java "haSendHeartbeatInterval", since "4.9", applies AtStart, range 1..=i32::MAX;

@@ -16,6 +16,13 @@ fn read(text: &str) -> (Settings, Report) {
     (settings, report)
 }
 
+/// As a start does that looks at no host.
+fn load(launch: &Launch) -> Result<Loaded, Exit> {
+    let loaded = super::read(launch)?;
+    launch::decide(launch, &loaded.settings, &loaded.report)?;
+    Ok(loaded)
+}
+
 /// Keys that Java's broker does not have; it passes over them.
 const OURS: &[&str] = &[
     "acceptMissingCommitLog",
@@ -103,6 +110,8 @@ fn check_default(section: &dyn Section, key: &str, java: &str) {
         "useTLS" => Some("false"),
         // On by default, on loopback.
         "metricsExporterType" => Some("PROM"),
+        // What is secret is shown as Java shows what is not there.
+        "metricsGrpcExporterHeader" => None,
         _ if java == "null" => None,
         // Computed at start.
         _ if java.contains('<') => return,
@@ -337,6 +346,13 @@ fn the_check_refuses_what_the_start_refuses() {
         ("maxIndexNum=107000000".to_owned(), "maxIndexNum is 107000000"),
         ("maxMessageSize=2147483647".to_owned(), "to 2147418103"),
         ("messageDelayLevel=1s 5x".to_owned(), "s, m, h or d"),
+        // As Java: it does not start with it either.
+        ("messageDelayLevel=".to_owned(), "s, m, h or d"),
+        ("haMasterAddress=10.0.0.1".to_owned(), "it has no port"),
+        (
+            "haMasterAddress=10.0.0.1:10912;10.0.0.2:10912".to_owned(),
+            "it has",
+        ),
         (format!("storePathRootDir={file}"), "no directory"),
         (format!("storePathRootDir={file}/store"), "in the way"),
         (format!("storePathCommitLog={file}"), "no directory"),
@@ -371,6 +387,14 @@ fn what_works_only_in_part_is_warned_of() {
             "takes records of 1048568 bytes",
         ),
         ("inSyncReplicas=1\nbrokerRole=SYNC_MASTER", "waits for no slave"),
+        (
+            "minInSyncReplicas=3\ninSyncReplicas=2\nbrokerRole=SYNC_MASTER",
+            "more than inSyncReplicas=2: a SYNC_MASTER refuses sends while fewer than 3 brokers are in sync",
+        ),
+        (
+            "minInSyncReplicas=3\ninSyncReplicas=2\nenableAutoInSyncReplicas=true",
+            "inSyncReplicas counts for nothing",
+        ),
     ] {
         let (_, report) = read(&format!("\n{text}\n"));
         let found = report.to_string();

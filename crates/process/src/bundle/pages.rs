@@ -96,7 +96,7 @@ mod tests {
                 }),
                 Page::get("/readyz", || Reply::text(503, "not yet\n")),
             ];
-            (port, bound.serve(Site::new(pages)).unwrap())
+            (port, bound.serve(Site::new(pages), None).unwrap())
         };
         let (first, _one) = start("/a");
         let (second, _other) = start("/b");

@@ -100,7 +100,7 @@ public final class Driver {
         producer.setNamesrvAddr(options.get("ns"));
         producer.setInstanceName(get("instance", "producer"));
         producer.setSendMsgTimeout(number("timeout", 10_000));
-        producer.setRetryTimesWhenSendFailed(0);
+        producer.setRetryTimesWhenSendFailed(number("retries", 0));
         producer.setRetryTimesWhenSendAsyncFailed(0);
         producer.setVipChannelEnabled(Boolean.parseBoolean(get("vip", "false")));
         producer.start();
@@ -141,6 +141,9 @@ public final class Driver {
 
     private void send() throws Exception {
         DefaultMQProducer producer = producer();
+        if (get("beat", "no").equals("yes")) {
+            beat(producer);
+        }
         event("ready");
         int from = number("from", 0);
         int count = number("count", 1);
@@ -276,7 +279,7 @@ public final class Driver {
     }
 
     /** A broker asks the producers that it knows from heartbeats. The client's own may come half a minute after the first route. */
-    private static void beat(TransactionMQProducer producer) throws Exception {
+    private static void beat(DefaultMQProducer producer) throws Exception {
         producer.fetchPublishMessageQueues("TBW102");
         Object inner = producer.getDefaultMQProducerImpl();
         for (var method : inner.getClass().getMethods()) {
