@@ -9,6 +9,7 @@ use process::host::{self, Announced, Listens, Space};
 use settings::{Report, Severity};
 use store::StoreSettings;
 
+use crate::access;
 use crate::address::ip_of;
 use crate::settings::Settings;
 use crate::store_settings;
@@ -41,6 +42,9 @@ pub(crate) fn check(settings: &Settings, report: &mut Report) {
         newest.as_ref().map(|(path, written)| (path.as_path(), *written)),
         clock_is_synchronised(),
     );
+    if let Err(e) = access::check(&disk, settings) {
+        report.about(Severity::Error, "aclEnable", e.to_string());
+    }
     addresses(
         settings,
         disk.is_locked(&root.join("lock")).unwrap_or(false),

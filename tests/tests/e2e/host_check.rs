@@ -387,3 +387,22 @@ fn a_name_server() {
     checked.ends_with(1);
     checked.has("error: open files: at most 100", &[]);
 }
+
+/// Accounts that the start refuses are refused here, and nothing is made.
+#[test]
+fn accounts_that_make_no_sense() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("conf");
+    fs::create_dir_all(&conf).unwrap();
+    let settings = format!(
+        "rocketmqHome={0}\nstorePathRootDir={0}/store\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={1}\naclEnable=true\n",
+        dir.path().display(),
+        free_port()
+    );
+    check(&[], dir.path(), &settings).ends_with(0);
+    assert_eq!(fs::read_dir(&conf).unwrap().count(), 0);
+    fs::write(conf.join("plain_acl.yml"), "- a list\n").unwrap();
+    let checked = check(&[], dir.path(), &settings);
+    checked.has("error: ", &["broker.conf:6", "plain_acl.yml:1"]);
+    checked.ends_with(1);
+}

@@ -74,14 +74,19 @@ impl Release {
     }
 
     fn broker(&self, name: &str, namesrv: &str, extra: &[&str]) -> Process {
+        self.broker_of((name, name), namesrv, extra)
+    }
+
+    /// A broker that is started with a file of another name than its own.
+    fn broker_of(&self, (file, name): (&str, &str), namesrv: &str, extra: &[&str]) -> Process {
         let port = free_port();
-        let store = self.dir.path().join(format!("store-{name}"));
+        let store = self.dir.path().join(format!("store-{file}"));
         let text = format!(
             "brokerName={name}\nlistenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nstorePathRootDir={}\n\
              mappedFileSizeCommitLog=16777216\n",
             store.display()
         );
-        let file = self.file(&format!("{name}.properties"), &text);
+        let file = self.file(&format!("{file}.properties"), &text);
         let mut command = self.command(&self.bin().join("mqbroker"));
         command
             .current_dir(self.dir.path())
@@ -189,6 +194,29 @@ fn start_and_shut_down() {
         (Some(0), Some(0))
     );
     assert!(!namesrv.has_ended());
+    assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
+    assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
+}
+
+/// It may be the only master by now: who stops the old one first must not stop it.
+#[test]
+fn a_broker_with_a_slaves_file_is_not_stopped_for_its_masters_name() {
+    let release = Release::new();
+    let (namesrv, address) = release.namesrv();
+    let promoted = release.broker_of(("broker-a-s", "broker-a"), &address, &[]);
+    let (code, said) = release.shutdown(&["broker", "broker-a"]);
+    assert_eq!(code, Some(255), "{said}");
+    assert!(
+        said.starts_with("No mqbroker named \"broker-a\" running.") && said.contains("broker-a-s.properties"),
+        "{said}"
+    );
+    assert!(!promoted.has_ended());
+    assert_eq!(release.shutdown(&["broker", "broker-a-s"]).0, Some(0));
+    assert_eq!(promoted.wait_exit(WAIT).code(), Some(0));
+    // Any other file says nothing of a role.
+    let other = release.broker_of(("mine", "broker-a"), &address, &[]);
+    assert_eq!(release.shutdown(&["broker", "broker-a"]).0, Some(0));
+    assert_eq!(other.wait_exit(WAIT).code(), Some(0));
     assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
     assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
 }

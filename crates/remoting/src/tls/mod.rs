@@ -116,7 +116,7 @@ pub enum TlsError {
     #[error("TLS: {0}")]
     Setting(&'static str),
     /// What the files say does not fit together.
-    #[error("TLS: {0}")]
+    #[error("TLS: {0}{hint}", hint = hint(.0))]
     Config(#[from] rustls::Error),
     /// Trusted certificates.
     #[error("TLS: {0}")]
@@ -124,6 +124,16 @@ pub enum TlsError {
     /// A certificate could not be made.
     #[error("TLS: no certificate can be made for the test mode (tls.test.mode.enable)")]
     Made,
+}
+
+/// What helps where the library's words say little.
+fn hint(error: &rustls::Error) -> &'static str {
+    match error.to_string().contains("UnsupportedCertVersion") {
+        true => {
+            ": a certificate is of version 1; openssl x509 -req makes one of version 3 with -extfile and an extension, such as subjectAltName"
+        }
+        false => "",
+    }
 }
 
 /// The algorithms of `ring`: what every client since Java 8 has.
