@@ -528,6 +528,8 @@ fn masked(word: &str) -> String {
     let is_time = bare.len() >= 8 && bare.chars().all(|c| c.is_ascii_digit() || "-:,.#".contains(c));
     let is_number = bare.parse::<f64>().is_ok() && bare.contains(['.', 'E']);
     match () {
+        // How long a consumer took, ms.
+        () if bare.starts_with("spentTimeMills=") => word.replace(bare, "spentTimeMills=N"),
         () if bare.contains("127.0.0.1:") || bare.contains('@') => word.replace(bare, "ADDRESS"),
         () if is_time || is_number => word.replace(bare, "N"),
         () => masked_runs(word),
