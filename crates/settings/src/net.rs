@@ -210,12 +210,33 @@ impl TlsSection {
         client: impl FnOnce(&Self) -> Result<(), C>,
     ) {
         self.read_config_file(report);
+        for key in self.without_effect() {
+            let text = format!(
+                "`{key}` has no effect: tls.test.mode.enable is true, as it is where it is not given; set it to false"
+            );
+            report.about(Severity::Warning, key, text);
+        }
         if let Err(e) = server(self) {
             report.about(Severity::Error, "tls.server.certPath", e.to_string());
         }
         if let Err(e) = client(self) {
             report.about(Severity::Error, "tls.client.certPath", e.to_string());
         }
+    }
+
+    /// Keys of certificates that are given, and that the test mode passes over.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let keys = [
+            "tls.server.certPath",
+            "tls.server.keyPath",
+            "tls.server.trustCertPath",
+            "tls.client.certPath",
+            "tls.client.keyPath",
+            "tls.client.trustCertPath",
+        ];
+        let is_given =
+            |key: &&str| self.test_mode_enable && self.property(key).is_some_and(|path| !path.is_empty());
+        keys.into_iter().filter(is_given).collect()
     }
 
     /// Takes what `tls.config.file` says, which counts before what the server's own file says. One that is not there is passed over,
@@ -293,5 +314,28 @@ mod tests {
                 .contains("tls.config.file=/nowhere/tls.properties")
         );
         assert!(tls.set("tls.server.mode", "enforced").is_err());
+    }
+
+    #[test]
+    fn certificates_that_the_test_mode_passes_over_are_named() {
+        let mut tls = TlsSection::default();
+        tls.config_file = "/nowhere/tls.properties".to_owned();
+        assert!(tls.without_effect().is_empty());
+        tls.set("tls.client.certPath", "/c").unwrap();
+        tls.set("tls.server.trustCertPath", "/t").unwrap();
+        assert_eq!(
+            tls.without_effect(),
+            ["tls.server.trustCertPath", "tls.client.certPath"]
+        );
+        let mut report = Report::default();
+        tls.check(&mut report, |_| Ok::<_, String>(()), |_| Ok::<_, String>(()));
+        assert!(
+            report
+                .to_string()
+                .contains("`tls.client.certPath` has no effect: tls.test.mode.enable is true"),
+            "{report}"
+        );
+        tls.set("tls.test.mode.enable", "false").unwrap();
+        assert!(tls.without_effect().is_empty());
     }
 }
