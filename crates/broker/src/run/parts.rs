@@ -175,7 +175,7 @@ impl<D: Disk + Clone> Parts<D> {
             .replication_tls()
             .map_err(|e| StartError::Setting(e.to_string()))?;
         loaded.clamp(&store);
-        loaded.settle_nameless(&store, now);
+        loaded.settle_nameless(&store, settings.broker.default_topic_queue_nums, now);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
         let settings = Arc::new(Live::new(settings));
@@ -280,7 +280,7 @@ const NAMED_MAX: usize = 20;
 impl Loaded {
     /// Makes the topics that have queues where topics.json is missing: nobody could read their messages. Where it is there, tells of those
     /// that are not in it. (A topic that Java's broker has deleted keeps its queues for a while.)
-    fn settle_nameless<D: Disk>(&self, store: &Store<D>, now: i64) {
+    fn settle_nameless<D: Disk>(&self, store: &Store<D>, default_queues: i32, now: i64) {
         let has_entry =
             |topic: &str| message::name::is_system_topic(topic) || self.tables.topics.get(topic).is_some();
         let is_light = |topic: &str| topic.starts_with("%LMQ%");
@@ -292,6 +292,9 @@ impl Loaded {
         if nameless.is_empty() {
             return;
         }
+        // Whatever order the store has them in: a start on the same store does the same.
+        let mut nameless = nameless;
+        nameless.sort_unstable();
         let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
         let (count, first) = (nameless.len(), first.join(", "));
         if !self.tables.topics.saver().was_missing() {
@@ -303,7 +306,9 @@ impl Loaded {
         for topic in &nameless {
             let last = store.queue_ids(topic).last().copied().unwrap_or_default();
             let queues = last.saturating_add(1).min(QUEUES_MAX);
-            if let Err(e) = self.tables.topics.make_of_queues(topic, queues, now) {
+            let is_of_group = message::name::is_retry_topic(topic) || message::name::is_dlq_topic(topic);
+            let known = if is_of_group { 0 } else { default_queues };
+            if let Err(e) = self.tables.topics.make_of_queues(topic, queues, known, now) {
                 tracing::error!("topic {topic} has messages and is not made: {e}");
             }
         }

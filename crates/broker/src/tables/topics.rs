@@ -413,10 +413,16 @@ impl TopicTable {
         self.insert(&mut state, config, now).map(|(_, c)| c)
     }
 
-    /// Makes a topic that has queues and, since the file was lost, no settings. Does nothing if it is there.
-    pub fn make_of_queues(&self, name: &str, queues: i32, now: i64) -> Result<(), NotCreated> {
-        self.create_for_group(name, queues, perm::READ | perm::WRITE, 0, now)
-            .map(drop)
+    /// Makes a topic that has queues and, since the file was lost, no settings. Does nothing if it is there. New producers write to so many
+    /// queues as have messages: there may be one for the order's sake. Those that know more may go on, and consumers read all of them.
+    pub fn make_of_queues(&self, name: &str, queues: i32, known: i32, now: i64) -> Result<(), NotCreated> {
+        let mut state = self.state.write();
+        if state.topics.contains_key(name) {
+            return Ok(());
+        }
+        let mut made = topic(name, queues, perm::READ | perm::WRITE);
+        made.read_queue_nums = queues.max(known);
+        self.make(&mut state, made, now).map(drop)
     }
 
     /// Takes back the settings of a topic that a slave has kept, unless somebody has given it others since. Its attributes are those that
@@ -462,6 +468,7 @@ impl TopicTable {
     /// not there any more, that may still be missing on disk.
     pub fn remove(&self, name: &str, now: i64) -> Change {
         let mut state = self.state.write();
+        state.assumed.remove(name);
         match state.topics.remove(name) {
             Some(_) => self.note_change(&mut state, now),
             None => self.saver.latest(),

@@ -63,7 +63,11 @@ async fn a_master_that_has_lost_its_tables_gets_them_back_from_its_slave() {
     assert_ne!(master.port, port);
     // What has messages is there with as many queues as have any, what has none is not.
     let made = topics(&master).await;
-    assert_eq!(made["Topic"]["readQueueNums"], 1);
+    assert_eq!(
+        (&made["Topic"]["writeQueueNums"], &made["Topic"]["readQueueNums"]),
+        (&1.into(), &8.into())
+    );
+    had["Topic"]["readQueueNums"] = 8.into();
     assert!(made["Typed"].is_null(), "it is lost");
     // Clients were quicker than the slave, and an operator has made up his mind anew.
     let beat = heartbeat("c", "group", "Topic");
@@ -95,6 +99,26 @@ async fn a_master_that_has_lost_its_tables_gets_them_back_from_its_slave() {
     assert_eq!(bodies(&master, "Topic").await, bodies(&slave, "Topic").await);
 }
 
+/// Its producers still know the queues that no message had come to, and one with a single queue for the order's sake keeps that.
+#[tokio::test(flavor = "multi_thread")]
+async fn producers_of_a_topic_that_is_made_of_its_queues_go_on() {
+    let fixture = Fixture::new(|_| {}).await;
+    send_all(&fixture, "Topic", &["one"]).await;
+    let dir = fixture.stop().await;
+    std::fs::remove_dir_all(dir.path().join("store/config")).unwrap();
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
+    for (queue, code) in [
+        (0, response::SUCCESS),
+        (7, response::SUCCESS),
+        (8, response::SYSTEM_ERROR),
+    ] {
+        let sent = fixture.send(&to("Topic", queue, ""), b"body").await;
+        assert_eq!(sent.code, code, "{queue}: {:?}", sent.remark);
+    }
+    let topics = answer(&fixture, request::GET_ALL_TOPIC_CONFIG).await;
+    assert_eq!(topics["topicConfigTable"]["Topic"]["writeQueueNums"], 1);
+}
+
 /// A slave that has lost its files as well, or never had any, has nothing to give back: another may have it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slave_without_tables_does_not_keep_another_from_giving_them_back() {
@@ -109,7 +133,7 @@ async fn a_slave_without_tables_does_not_keep_another_from_giving_them_back() {
     };
     let queues = async |at: &Fixture| {
         let topics = answer(at, request::GET_ALL_TOPIC_CONFIG).await;
-        topics["topicConfigTable"]["Topic"]["readQueueNums"].as_i64()
+        topics["topicConfigTable"]["Topic"]["writeQueueNums"].as_i64()
     };
     let had = queues(&pair.master).await;
     assert_ne!(had, Some(1));
