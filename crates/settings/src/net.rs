@@ -318,8 +318,10 @@ mod tests {
 
     #[test]
     fn certificates_that_the_test_mode_passes_over_are_named() {
-        let mut tls = TlsSection::default();
-        tls.config_file = "/nowhere/tls.properties".to_owned();
+        let mut tls = TlsSection {
+            config_file: "/nowhere/tls.properties".to_owned(),
+            ..TlsSection::default()
+        };
         assert!(tls.without_effect().is_empty());
         tls.set("tls.client.certPath", "/c").unwrap();
         tls.set("tls.server.trustCertPath", "/t").unwrap();
