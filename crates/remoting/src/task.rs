@@ -281,13 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         // It was not read from for a while, and may have sent no more than what it is blamed for from now on.
         self.note_arrival(false);
-        let read = self.poll_requests(cx);
-        // Also before an end: what came whole before it has been asked.
-        let served = !self.requests.is_empty();
-        if served {
-            self.turn_since.get_or_insert(self.read_at);
-            self.serve(cx)?;
-        }
+        let (read, served) = self.read_and_serve(cx)?;
         match read {
             // Not to sleep on the answers.
             Poll::Pending if served => Ok(self.after_serving()),
@@ -337,6 +331,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         quiet && self.conn.outbox().lock().bytes == 0
     }
 
+    /// Reads, and serves what has come whole, also before an end: it has been asked. Says how the read ended and whether anything was served.
+    fn read_and_serve(&mut self, cx: &mut Context<'_>) -> Result<(Poll<Result<(), End>>, bool), End> {
+        let read = self.poll_requests(cx);
+        let served = !self.requests.is_empty();
+        if served {
+            self.turn_since.get_or_insert(self.read_at);
+            self.serve(cx)?;
+        }
+        Ok((read, served))
+    }
+
     /// Serves what the peer sent before it could hear of the end: a client of Java's 4.9 waits as long as it may for each answer, and
     /// repeats nothing after that. Then the end is said.
     fn end_drained(&mut self, cx: &mut Context<'_>) -> Result<Next, End> {
@@ -345,12 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         self.last_rounds += 1;
         self.note_arrival(false);
-        let read = self.poll_requests(cx);
-        let served = !self.requests.is_empty();
-        if served {
-            self.turn_since.get_or_insert(self.read_at);
-            self.serve(cx)?;
-        }
+        let (read, served) = self.read_and_serve(cx)?;
         match read {
             Poll::Pending if served => self.has_looked = false,
             // The rest of a frame is on its way.

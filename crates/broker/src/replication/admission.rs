@@ -177,9 +177,12 @@ impl Admission {
     /// How many slaves may be connected from `address`, where `connected` are. Asks the name servers once a second at most, and ten times
     /// where it matters.
     pub async fn places(&self, address: IpAddr, connected: usize) -> Places {
+        let arrived = Instant::now();
         let mut known = self.known.lock().await;
         let there = known.places.as_ref().and_then(|places| places.get(&address));
-        let is_full = there.is_some_and(|places| connected >= *places);
+        // What was asked while this one waited for its turn is new enough.
+        let is_older = known.asked.is_none_or(|asked| asked <= arrived);
+        let is_full = is_older && there.is_some_and(|places| connected >= *places);
         if let Some(asked) = known.asked.filter(|_| is_full) {
             tokio::time::sleep_until(asked + FULL_FOR).await;
         }

@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 
 use disk::Disk;
 use protocol::body::auth::{AclInfo, UserInfo};
-use protocol::body::broker::{ConsumerOffsetTable, SubscriptionGroupConfig, SubscriptionGroupTable};
-use protocol::body::topic::TopicConfig;
+use protocol::body::broker::{
+    ConsumerOffsetTable, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+};
+use protocol::body::topic::{TopicConfig, TopicConfigList};
 use protocol::code::request;
 use protocol::header::auth::{AclRequestHeader, UserRequestHeader};
 use protocol::header::broker::{GivenBackRequestHeader, UpdateConsumerOffsetRequestHeader};
-use serde::Serialize;
 
 use super::compare::{self, answer, answer_to, body, list};
 use super::deletions::MasterTopics;
@@ -33,20 +34,6 @@ const GIVEN_BACK: GivenBackRequestHeader = GivenBackRequestHeader {
 
 /// Topics or groups that go in one request.
 const LIST_MAX: usize = 1000;
-
-/// Body of UPDATE_AND_CREATE_TOPIC_LIST.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TopicConfigList<'a> {
-    topic_config_list: &'a [TopicConfig],
-}
-
-/// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct GroupConfigList<'a> {
-    group_config_list: &'a [SubscriptionGroupConfig],
-}
 
 impl<D: Disk> Metadata<D> {
     /// Has the master, whose log is the own one, make what it has lost of these tables.
@@ -98,7 +85,7 @@ impl<D: Disk> Metadata<D> {
             .collect();
         for part in lacking.chunks(LIST_MAX) {
             let list = protocol::body::write(&TopicConfigList {
-                topic_config_list: part,
+                topic_config_list: Cow::Borrowed(part),
             });
             let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
             answer_to(&self.client, master, code, &GIVEN_BACK, list).await?;
@@ -116,8 +103,8 @@ impl<D: Disk> Metadata<D> {
             .filter(|(name, group)| theirs.get(name) != Some(group) && !message::name::is_system_group(name));
         let lacking: Vec<SubscriptionGroupConfig> = lacking.map(|(_, group)| group).collect();
         for part in lacking.chunks(LIST_MAX) {
-            let list = protocol::body::write(&GroupConfigList {
-                group_config_list: part,
+            let list = protocol::body::write(&SubscriptionGroupList {
+                group_config_list: Cow::Borrowed(part),
             });
             let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
             answer_to(&self.client, master, code, &GIVEN_BACK, list).await?;

@@ -48,7 +48,7 @@ use crate::tables::{
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
 
-/// The longest table that a slave takes from its master, bytes: two million pairs of topic and group, or half a million topics.
+/// The longest table that a slave takes from its master, bytes: sixteen times the frame that clients may send.
 const TABLE_MAX_BYTES: usize = 256 << 20;
 
 /// How often the history of roles is written while slaves acknowledge, ms.
@@ -284,7 +284,7 @@ impl Loaded {
         let has_entry =
             |topic: &str| message::name::is_system_topic(topic) || self.tables.topics.get(topic).is_some();
         let is_light = |topic: &str| topic.starts_with("%LMQ%");
-        let nameless: Vec<_> = store
+        let mut nameless: Vec<_> = store
             .topics()
             .into_iter()
             .filter(|topic| !has_entry(topic) && !is_light(topic))
@@ -292,8 +292,7 @@ impl Loaded {
         if nameless.is_empty() {
             return;
         }
-        // Whatever order the store has them in: a start on the same store does the same.
-        let mut nameless = nameless;
+        // The store has them in no order, and a start on the same store does the same.
         nameless.sort_unstable();
         let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
         let (count, first) = (nameless.len(), first.join(", "));

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use disk::{Clock, Disk};
 use message::name;
-use protocol::body::broker::{OffsetWrapper, ProducerConnection, SubscriptionGroupConfig};
+use protocol::body::broker::{
+    OffsetWrapper, ProducerConnection, SubscriptionGroupConfig, SubscriptionGroupList,
+};
 use protocol::body::operator::{ConsumeStats, ConsumeStatsList, GroupSubscription};
 use protocol::body::topic::TopicList;
 use protocol::header::broker::{
@@ -18,7 +20,7 @@ use protocol::header::broker::{
     QuerySubscriptionByConsumerRequestHeader, UpdateGroupForbiddenRequestHeader,
 };
 use remoting::{Request, Responder};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::Store;
 
 use super::topic::{queue, store_time};
@@ -50,14 +52,6 @@ pub struct Group<D: Disk> {
     pub answer_waiting: Box<AnswerWaiting>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GroupConfigList {
-    #[serde(default)]
-    group_config_list: Vec<SubscriptionGroupConfig>,
 }
 
 /// What settings of groups are put for.
@@ -108,16 +102,11 @@ impl<D: Disk> Group<D> {
         kind: Kind,
     ) -> Result<Option<Change>, Error> {
         let names: Vec<String> = configs.iter().map(|config| config.group_name.clone()).collect();
-        let mut last = Ok(None);
-        for config in configs {
-            match self.put(config, peer, kind) {
-                Ok(change) => last = Ok(change.or(last.unwrap_or(None))),
-                Err(e) => {
-                    last = Err(e);
-                    break;
-                }
-            }
-        }
+        // The last change: whoever waits for it waits for all of them.
+        let last = configs.into_iter().try_fold(None, |last, config| {
+            let change = self.put(config, peer, kind)?;
+            Ok(change.or(last))
+        });
         (self.answer_waiting)(&names.iter().map(String::as_str).collect());
         last
     }
@@ -137,10 +126,11 @@ impl<D: Disk> Group<D> {
             Some(true) => Kind::GivenBack,
             _ => Kind::Change,
         };
-        let list = protocol::body::read_request::<GroupConfigList>(&frame.body);
+        let list = protocol::body::read_request::<SubscriptionGroupList<'_>>(&frame.body);
         self.put_and_answer(
             responder,
-            list.map(|list| list.group_config_list).map_err(Error::Body),
+            list.map(|list| list.group_config_list.into_owned())
+                .map_err(Error::Body),
             kind,
         );
     }

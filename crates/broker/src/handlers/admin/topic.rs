@@ -10,12 +10,12 @@ use disk::{Clock, Disk};
 use message::name;
 use protocol::body::broker::{GroupList, TopicOffset};
 use protocol::body::object_keys;
-use protocol::body::topic::{MessageQueue, TopicConfig, TopicFilterType, TopicList};
+use protocol::body::topic::{MessageQueue, TopicConfig, TopicConfigList, TopicFilterType, TopicList};
 use protocol::header::broker::{
     AllTopicsRequestHeader, CreateTopicRequestHeader, GivenBackRequestHeader, TopicRequestHeader,
 };
 use remoting::{Request, Responder};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
 
 use super::{Done, Error, SAVED_WITHIN_MS, answer_when_forgotten, object_keys_body, refuse, when_done};
@@ -49,14 +49,6 @@ pub struct Topic<D: Disk> {
     pub dormant: Arc<DormantFiles>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Body of UPDATE_AND_CREATE_TOPIC_LIST.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TopicConfigList {
-    #[serde(default)]
-    topic_config_list: Vec<TopicConfig>,
 }
 
 /// What the log says of a change.
@@ -243,7 +235,7 @@ impl<D: Disk> Topic<D> {
         let is_given_back = header.given_back == Some(true);
         let (timed, mut is_system) = (self.timed(), false);
         let peer = responder.peer().address();
-        let outcome = protocol::body::read_request::<TopicConfigList>(&frame.body)
+        let outcome = protocol::body::read_request::<TopicConfigList<'_>>(&frame.body)
             .map_err(Error::Body)
             .and_then(|b| {
                 let mut topics = b.topic_config_list.iter();
@@ -252,7 +244,7 @@ impl<D: Disk> Topic<D> {
                 b.topic_config_list
                     .iter()
                     .try_for_each(|t| self.check_change(&t.topic_name))?;
-                for config in b.topic_config_list {
+                for config in b.topic_config_list.into_owned() {
                     last = match is_given_back {
                         true => self.take_back(config, peer)?.or(last),
                         false => Some(self.put(config, peer)?),
