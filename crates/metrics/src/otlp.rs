@@ -10,8 +10,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use crate::exposition::{FamilyData, Kind, Point, PointValue};
 
-/// Series of one push at most: a collector takes four MiB.
-const POINTS_MAX: usize = 5000;
+/// Bytes of the series of one push: a collector takes four MiB. One series may be more than what is left of that.
+const PUSH_MAX_BYTES: usize = 3 << 20;
+/// Bytes of a series beside its labels; of a label beside its texts; of a bucket with its bound.
+const POINT_BYTES: usize = 64;
+const LABEL_BYTES: usize = 12;
+const BUCKET_BYTES: usize = 16;
 /// The label that names the scope in Prometheus's text; here the scope has a field of its own.
 const SCOPE: &str = "otel_scope_name";
 /// Units that stand at the end of a name in Prometheus's text, and as OTLP has them.
@@ -37,6 +41,8 @@ pub(crate) struct Pushes {
     scope: String,
     /// Labels of every series.
     common: Vec<KeyValue>,
+    /// What they take.
+    common_bytes: usize,
     /// When the counting began; with deltas the last push. ns since 1970.
     since: u64,
     /// What was counted by then; none where everything counts from the start.
@@ -48,6 +54,7 @@ impl Pushes {
     pub(crate) fn new(labels: &[(String, String)], in_delta: bool, since: u64) -> Self {
         let scope = labels.iter().find(|(name, _)| name == SCOPE);
         let rest = labels.iter().filter(|(name, _)| name != SCOPE);
+        let common_bytes = labels.iter().map(label_bytes).sum();
         let mut common: Vec<KeyValue> = rest.map(|(name, value)| attribute(name, value)).collect();
         if in_delta {
             common.push(attribute("aggregation", "delta"));
@@ -55,25 +62,34 @@ impl Pushes {
         Self {
             scope: scope.map(|(_, value)| value.clone()).unwrap_or_default(),
             common,
+            common_bytes,
             since,
             before: in_delta.then(HashMap::new),
         }
     }
 
-    /// Pushes of these families, each of some thousand series.
+    /// Pushes of these families, each of some MiB.
     pub(crate) fn next(&mut self, families: Vec<FamilyData>, now: u64) -> Vec<ResourceMetrics> {
         let mut counted = HashMap::new();
         let mut all: Vec<Vec<Metric>> = Vec::new();
+        let common = self.common_bytes;
         let mut room = 0;
         for mut family in families {
             while !family.points.is_empty() {
                 if room == 0 {
                     all.push(Vec::new());
-                    room = POINTS_MAX;
+                    room = PUSH_MAX_BYTES;
                 }
-                let rest = family.points.split_off(family.points.len().min(room));
+                let mut fit = 0;
+                for point in &family.points {
+                    if room == 0 {
+                        break;
+                    }
+                    room = room.saturating_sub(common + weight(point));
+                    fit += 1;
+                }
+                let rest = family.points.split_off(fit);
                 let points = std::mem::replace(&mut family.points, rest);
-                room -= points.len();
                 let metric = self.metric(&family, points, now, &mut counted);
                 all.last_mut().expect("it was pushed").push(metric);
             }
@@ -200,6 +216,19 @@ impl Pushes {
     }
 }
 
+fn label_bytes((name, value): &(String, String)) -> usize {
+    LABEL_BYTES + name.len() + value.len()
+}
+
+/// Bytes of a series without the labels that all have.
+fn weight(point: &Point) -> usize {
+    let buckets = match &point.value {
+        PointValue::Number(_) => 0,
+        PointValue::Histogram { counts, .. } => counts.len(),
+    };
+    POINT_BYTES + BUCKET_BYTES * buckets + point.labels.iter().map(label_bytes).sum::<usize>()
+}
+
 fn went_back(now: &[u64], before: &[u64]) -> bool {
     now.len() != before.len() || now.iter().zip(before).any(|(now, before)| now < before)
 }
@@ -232,6 +261,7 @@ fn name_and_unit(name: &'static str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message as _;
 
     fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -355,18 +385,53 @@ mod tests {
     }
 
     #[test]
-    fn a_push_has_so_many_series_and_none_is_lost() {
-        let gauges = |count: usize| {
-            let values = (0..count).map(|at| PointValue::Number(at as f64)).collect();
-            family("g", Kind::Gauge, values)
+    fn a_push_has_so_many_bytes_and_no_series_is_lost() {
+        let long = "x".repeat(1000);
+        let common = labels(&[("cluster", &long)]);
+        let family = |first: usize, count: usize, is_histogram: bool, long: &str| {
+            let point = |at: usize| Point {
+                labels: labels(&[("at", long)]),
+                value: match is_histogram {
+                    true => buckets([0, 0, 0], at as f64),
+                    false => PointValue::Number(at as f64),
+                },
+            };
+            FamilyData {
+                name: "f",
+                kind: if is_histogram {
+                    Kind::Histogram
+                } else {
+                    Kind::Gauge
+                },
+                help: "Help.",
+                points: (first..first + count).map(point).collect(),
+            }
         };
-        let mut pushes = Pushes::new(&[], false, 0);
-        let made = pushes.next(vec![gauges(10), gauges(POINTS_MAX * 2), gauges(0)], 1);
-        let sizes: Vec<Vec<usize>> = made
-            .iter()
-            .map(|push| told(push).iter().map(|(_, values, _)| values.len()).collect())
-            .collect();
-        assert_eq!(sizes, [vec![10, POINTS_MAX - 10], vec![POINTS_MAX], vec![10]]);
+        let mut pushes = Pushes::new(&common, false, 0);
+        let families = vec![
+            family(0, 4000, false, &long),
+            family(4000, 0, false, ""),
+            family(4000, 6000, true, ""),
+            family(10_000, 5000, false, ""),
+        ];
+        let made = pushes.next(families, 1);
+        let mut values = Vec::new();
+        for (index, push) in made.iter().enumerate() {
+            let len = push.encoded_len();
+            assert!(len < 4 << 20, "{len}");
+            assert!(len > 2 << 20 || index + 1 == made.len(), "{len}");
+            for metric in &push.scope_metrics[0].metrics {
+                match metric.data.as_ref().expect("data") {
+                    metric::Data::Histogram(all) => {
+                        values.extend(all.data_points.iter().filter_map(|point| point.sum))
+                    }
+                    metric::Data::Gauge(all) => values.extend(numbers(&all.data_points)),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let all: Vec<f64> = (0..15_000).map(f64::from).collect();
+        assert_eq!(values, all);
     }
 
     #[test]
