@@ -2,6 +2,7 @@
 
 use std::io;
 
+use acl::Credentials;
 use cluster::Wire;
 
 use crate::load::QUEUES;
@@ -17,6 +18,16 @@ pub(crate) fn create_topic(address: &str, topic: &str) -> io::Result<()> {
 
 /// Makes a topic.
 pub(crate) fn create_topic_of(address: &str, topic: &str, queues: usize) -> io::Result<()> {
+    create_topic_as(None, address, topic, queues)
+}
+
+/// Makes a topic in the name of an account.
+pub(crate) fn create_topic_as(
+    account: Option<&Credentials>,
+    address: &str,
+    topic: &str,
+    queues: usize,
+) -> io::Result<()> {
     let queues = queues.to_string();
     let fields = [
         ("topic", topic),
@@ -28,6 +39,9 @@ pub(crate) fn create_topic_of(address: &str, topic: &str, queues: usize) -> io::
         ("topicSysFlag", "0"),
         ("order", "false"),
     ];
+    let signature = account.map_or_else(Vec::new, |account| account.sign(&fields, &[]));
+    let signature = signature.iter().map(|(name, value)| (*name, value.as_str()));
+    let fields: Vec<(&str, &str)> = fields.into_iter().chain(signature).collect();
     let answer = Wire::connect(address)?.ask(CREATE_TOPIC, &fields, &[])?;
     match answer.code() {
         0 => Ok(()),

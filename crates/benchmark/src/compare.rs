@@ -217,24 +217,30 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 
 fn lines(row: &Row, measured: &Measured) -> Vec<Line> {
     let device = (!measured.device.is_empty()).then(|| median(measured.device.clone()));
-    let line = |(figure, goal): &(Figure, Option<rows::Goal>)| {
-        let of = |outcomes: &Vec<Outcome>| outcomes.iter().map(|o| figure.of(o)).collect::<Vec<f64>>();
-        let all: Vec<Vec<f64>> = measured.sides.iter().map(of).collect();
-        // Each ratio is of two neighbours in time, so that a slow minute of the machine falls on both.
-        let ratio = match (all.first(), all.last()) {
-            (Some(java), Some(ours)) => median(java.iter().zip(ours).map(|(j, o)| o / j).collect()),
-            _ => f64::NAN,
-        };
-        Line {
-            row: row.name.to_owned(),
-            figure: figure.name(),
-            values: all.into_iter().map(median).collect(),
-            ratio,
-            device: device.filter(|_| *figure == Figure::Rate),
-            goal: *goal,
-        }
+    let line = |figure: &(Figure, Option<rows::Goal>)| Line {
+        device: device.filter(|_| figure.0 == Figure::Rate),
+        ..line(row.name, *figure, &measured.sides)
     };
     row.figures.iter().map(line).collect()
+}
+
+/// A figure of the outcomes of each side.
+pub(crate) fn line(name: &str, (figure, goal): (Figure, Option<rows::Goal>), sides: &[Vec<Outcome>]) -> Line {
+    let of = |outcomes: &Vec<Outcome>| outcomes.iter().map(|o| figure.of(o)).collect::<Vec<f64>>();
+    let all: Vec<Vec<f64>> = sides.iter().map(of).collect();
+    // Each ratio is of two neighbours in time, so that a slow minute of the machine falls on both.
+    let ratio = match (all.first(), all.last()) {
+        (Some(java), Some(ours)) => median(java.iter().zip(ours).map(|(j, o)| o / j).collect()),
+        _ => f64::NAN,
+    };
+    Line {
+        row: name.to_owned(),
+        figure: figure.name(),
+        values: all.into_iter().map(median).collect(),
+        ratio,
+        device: None,
+        goal,
+    }
 }
 
 /// Measures every load that is wanted.

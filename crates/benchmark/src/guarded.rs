@@ -3,11 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use cluster::{Broker, Flavour, Jvm, NameServer, Wire};
+use acl::Credentials;
+use cluster::{Broker, Flavour, Jvm, NameServer};
 use protocol::SerializeType;
 use remoting::tls::{ClientTls, ClientTlsSettings};
 
-use crate::compare::{BODY_BYTES, Plan, WARM_UP, median};
+use crate::broker;
+use crate::compare::{self, BODY_BYTES, Plan, WARM_UP, median};
 use crate::load::{Kind, Load, Outcome, QUEUES, Way};
 use crate::rows::{Figure, Goal};
 use crate::table::{Line, Table};
@@ -17,7 +19,6 @@ const ACCESS_KEY: &str = "benchmark";
 const SECRET_KEY: &str = "benchmark-secret";
 /// The account has to be an admin's: it makes the topic.
 const ACCOUNTS: &str = "accounts:\n- accessKey: benchmark\n  secretKey: benchmark-secret\n  admin: true\n";
-const CREATE_TOPIC: i32 = 17;
 const CONNECTIONS: usize = 16;
 const IN_FLIGHT: usize = 16;
 /// The first load of each way is not counted: a JVM compiles its code under it.
@@ -54,8 +55,10 @@ impl Side {
         std::fs::create_dir_all(&conf)?;
         std::fs::write(conf.join("plain_acl.yml"), ACCOUNTS)?;
         let (open, guarded) = (start("open", &[]), start("guarded", &[("aclEnable", "true")]));
+        // One that asks for no signature looks at none.
+        let account = Credentials::new(ACCESS_KEY, SECRET_KEY);
         for broker in [&open, &guarded] {
-            create_topic(&broker.address())?;
+            broker::create_topic_as(Some(&account), &broker.address(), TOPIC, QUEUES)?;
         }
         Ok(Side {
             open,
@@ -92,32 +95,6 @@ impl Side {
             true => Err(io::Error::other("the broker refuses what it is sent")),
             false => Ok(outcome),
         }
-    }
-}
-
-/// Makes the topic, signed: a broker that asks for no signature looks at none.
-fn create_topic(address: &str) -> io::Result<()> {
-    let queues = QUEUES.to_string();
-    let fields = [
-        ("topic", TOPIC),
-        ("defaultTopic", "TBW102"),
-        ("readQueueNums", &queues),
-        ("writeQueueNums", &queues),
-        ("perm", "6"),
-        ("topicFilterType", "SINGLE_TAG"),
-        ("topicSysFlag", "0"),
-        ("order", "false"),
-    ];
-    let more = acl::Credentials::new(ACCESS_KEY, SECRET_KEY).sign(&fields, &[]);
-    let more = more.iter().map(|(name, value)| (*name, value.as_str()));
-    let fields: Vec<(&str, &str)> = fields.into_iter().chain(more).collect();
-    let answer = Wire::connect(address)?.ask(CREATE_TOPIC, &fields, &[])?;
-    match answer.code() {
-        0 => Ok(()),
-        code => Err(io::Error::other(format!(
-            "{TOPIC} is not made: {code} {}",
-            answer.remark()
-        ))),
     }
 }
 
@@ -170,33 +147,13 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
         (BY_TLS, by_tls, fast),
     ] {
         table.add(vec![
-            line(name, Figure::Rate, measured, goal),
-            line(name, Figure::CpuPerMillion, measured, None),
-            line(name, Figure::OwnCpuPerMillion, measured, None),
+            compare::line(name, (Figure::Rate, goal), measured),
+            compare::line(name, (Figure::CpuPerMillion, None), measured),
+            compare::line(name, (Figure::OwnCpuPerMillion, None), measured),
         ]);
     }
     table.add(vec![cost_of_signatures(unsigned, signed)]);
     Ok(())
-}
-
-fn line(name: &str, figure: Figure, measured: &[Vec<Outcome>], goal: Option<Goal>) -> Line {
-    let values = |outcomes: &Vec<Outcome>| outcomes.iter().map(|outcome| figure.of(outcome)).collect();
-    let all: Vec<Vec<f64>> = measured.iter().map(values).collect();
-    // Each ratio is of two neighbours in time.
-    let ratio = match (all.first(), all.last()) {
-        (Some(other), Some(ours)) => {
-            median(other.iter().zip(ours).map(|(other, ours)| ours / other).collect())
-        }
-        _ => f64::NAN,
-    };
-    Line {
-        row: name.to_owned(),
-        figure: figure.name(),
-        values: all.into_iter().map(median).collect(),
-        ratio,
-        device: None,
-        goal,
-    }
 }
 
 /// What a signed send takes of the broker's CPU more than an unsigned one, round by round.
