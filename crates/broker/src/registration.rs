@@ -427,8 +427,11 @@ impl Registration {
 
     /// Tells the name servers soon that something else than a topic has changed; `now` in ms.
     pub fn announce(&self, now: i64) {
-        self.topics.renew(now);
-        self.announced.send_modify(|n| *n += 1);
+        // Whoever sees the new version sees the announcement as well: name servers are told of both at once.
+        self.announced.send_modify(|n| {
+            self.topics.renew(now);
+            *n += 1;
+        });
     }
 
     /// The task's body, once all name servers were told: ends when the broker stops. Each name server has a task of its own, so that one that is away

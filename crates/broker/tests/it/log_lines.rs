@@ -1,8 +1,9 @@
 //! What the brokers of this process have logged: a test that fails shows it from its own start on.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::sync::Once;
+use std::sync::{LazyLock, Once};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -11,6 +12,9 @@ use parking_lot::Mutex;
 const LINES_MAX: usize = 5_000;
 
 static LINES: Mutex<VecDeque<(Instant, String)>> = Mutex::new(VecDeque::new());
+
+/// The last panic of each thread.
+static PANICS: LazyLock<Mutex<HashMap<ThreadId, String>>> = LazyLock::new(Mutex::default);
 
 /// Keeps what is logged from now on.
 pub(crate) fn keep() {
@@ -22,19 +26,29 @@ pub(crate) fn keep() {
             .with_thread_names(true)
             .with_writer(|| Lines)
             .init();
+        let shown = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.lock().insert(thread::current().id(), panic.to_string());
+            shown(panic);
+        }));
     });
 }
 
-/// Shows what was logged since then if the test that drops it has failed.
+/// Shows what was logged since then if the test that drops it has failed, and after it why: who reads the end of a long report finds it
+/// there.
 pub(crate) struct ShownIfFailed(pub(crate) Instant);
 
 #[allow(clippy::print_stderr, reason = "the harness takes it for the test's report")]
 impl Drop for ShownIfFailed {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            for (_, line) in LINES.lock().iter().filter(|(at, _)| *at >= self.0) {
-                eprint!("{line}");
-            }
+        if !thread::panicking() {
+            return;
+        }
+        for (_, line) in LINES.lock().iter().filter(|(at, _)| *at >= self.0) {
+            eprint!("{line}");
+        }
+        if let Some(panic) = PANICS.lock().get(&thread::current().id()) {
+            eprintln!("{panic}");
         }
     }
 }
