@@ -30,6 +30,11 @@ pub(crate) static PROCESSORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const
 /// How long anything may take on a busy machine.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
+/// Not before its time. The broker counts whole milliseconds: one may be nearly over when it begins to count.
+pub(crate) fn not_before(took: Duration, time: Duration) {
+    assert!(took + Duration::from_millis(1) >= time, "{took:?} of {time:?}");
+}
+
 /// A running broker, a folder with its files, and a client.
 pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
