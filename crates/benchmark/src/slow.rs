@@ -1,8 +1,8 @@
-//! How long the others wait while one request that takes long is served.
+//! How long the others wait while one request that takes long is served, or sends take all that the broker has.
 //!
-//! Three clients ask at a set rate, each for one thing: a send, a consumer offset, a heartbeat. Their latency counts from
-//! when a request was due, so that a broker that stalls is charged for all that had to wait. A fourth client makes the
-//! broker work.
+//! Three clients ask at a set rate, each for one thing: a consumer offset, a heartbeat, and a send or, beside sends, what an
+//! administrator asks. Their latency counts from when a request was due, so that a broker that stalls is charged for all
+//! that had to wait. Other clients make the broker work.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use admin::histogram::Histogram;
 use cluster::{Cluster, Flavour, Jvm, Wire, frame};
+use protocol::SerializeType;
 use protocol::code::request;
 use serde_json::Value;
 
-use crate::compare::{Plan, fill, median};
-use crate::load::QUEUES;
+use crate::compare::{BODY_BYTES, Plan, fill, median};
+use crate::load::{Kind, Load, QUEUES, Way};
 use crate::rows::Goal;
 use crate::table::{Line, Table};
 
@@ -34,21 +35,26 @@ pub(crate) const PIPELINE: usize = 64;
 /// How long it waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The request that takes long.
+/// What makes the broker work: a request that takes long, or many sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slow {
     DeleteTopic,
     AllTopics,
     OffsetByTime,
     UpdateSettings,
+    Sends,
 }
 
+/// The request of a client, by its number.
+type Probe = fn(usize) -> Vec<u8>;
+
 impl Slow {
-    const ALL: [Slow; 4] = [
+    const ALL: [Slow; 5] = [
         Slow::DeleteTopic,
         Slow::AllTopics,
         Slow::OffsetByTime,
         Slow::UpdateSettings,
+        Slow::Sends,
     ];
 
     fn row(self) -> &'static str {
@@ -57,13 +63,23 @@ impl Slow {
             Slow::AllTopics => "beside GET_ALL_TOPIC_CONFIG of 50,000 topics",
             Slow::OffsetByTime => "beside SEARCH_OFFSET_BY_TIMESTAMP over cold records",
             Slow::UpdateSettings => "beside UPDATE_BROKER_CONFIG",
+            Slow::Sends => "beside sends 16 x 16, as fast as they go",
         }
+    }
+
+    /// What the clients beside it ask.
+    fn probes(self) -> [Probe; 3] {
+        let other: Probe = match self {
+            Slow::Sends => |_| frame(request::GET_BROKER_RUNTIME_INFO, 1, &[], b""),
+            _ => |number| send(TOPIC, number % QUEUES, 1),
+        };
+        [commit, beat, other]
     }
 
     /// What is there before the first measurement of a broker.
     fn prepare(self, cluster: &mut Cluster) -> io::Result<()> {
         match self {
-            Slow::DeleteTopic | Slow::UpdateSettings => Ok(()),
+            Slow::DeleteTopic | Slow::UpdateSettings | Slow::Sends => Ok(()),
             Slow::AllTopics => add_topics(cluster, TOPICS, 1),
             Slow::OffsetByTime => {
                 make_topic(cluster, OLD, QUEUES)?;
@@ -84,7 +100,7 @@ impl Slow {
                 write_every_queue(cluster)
             }
             Slow::OffsetByTime => disk::forget_pages(&cluster.broker.store()).map(drop),
-            Slow::AllTopics | Slow::UpdateSettings => Ok(()),
+            Slow::AllTopics | Slow::UpdateSettings | Slow::Sends => Ok(()),
         }
     }
 
@@ -121,12 +137,35 @@ impl Slow {
                     let body = b"maxMessageSize=4194304\n";
                     frame(request::UPDATE_BROKER_CONFIG, number as i32, &[], body)
                 })?,
+                Slow::Sends => sends(cluster, until.saturating_duration_since(Instant::now()))?,
             };
             if Instant::now() >= until {
                 return Ok(asked);
             }
         }
     }
+}
+
+/// As many sends as go; gives how many were answered.
+fn sends(cluster: &Cluster, within: Duration) -> io::Result<usize> {
+    let load = Load {
+        kind: Kind::Send,
+        address: cluster.broker.address(),
+        topic: TOPIC,
+        connections: 16,
+        in_flight: 16,
+        size: BODY_BYTES,
+        batch: 1,
+        serialize_type: SerializeType::Json,
+        has_parts: false,
+        rate: 0,
+        warm_up: Duration::ZERO,
+        measured: within,
+        once: false,
+        pid: cluster.broker.process.pid(),
+        way: Way::Plain,
+    };
+    load.run().map(|outcome| (outcome.messages as usize).max(1))
 }
 
 fn succeeded(code: i64, remark: &str) -> io::Result<()> {
@@ -249,24 +288,30 @@ fn probe(address: &str, stop: &AtomicBool, make: impl Fn(usize) -> Vec<u8>) -> i
     Ok(latencies)
 }
 
+/// Moves a consumer's offset.
+fn commit(_: usize) -> Vec<u8> {
+    let fields = [
+        ("consumerGroup", "benchmark_beside"),
+        ("topic", TOPIC),
+        ("queueId", "0"),
+        ("commitOffset", "1"),
+    ];
+    frame(request::UPDATE_CONSUMER_OFFSET, 1, &fields, b"")
+}
+
+fn beat(_: usize) -> Vec<u8> {
+    frame(request::HEART_BEAT, 1, &[], HEARTBEAT)
+}
+
 /// Measures the three clients while `work` goes on.
-fn beside(address: &str, work: impl FnOnce() -> io::Result<usize>) -> io::Result<Waits> {
-    let stop = AtomicBool::new(false);
-    let offset = |_| {
-        let fields = [
-            ("consumerGroup", "benchmark_beside"),
-            ("topic", TOPIC),
-            ("queueId", "0"),
-            ("commitOffset", "1"),
-        ];
-        frame(request::UPDATE_CONSUMER_OFFSET, 1, &fields, b"")
-    };
+fn beside(
+    address: &str,
+    probes: [Probe; 3],
+    work: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<Waits> {
+    let stop = &AtomicBool::new(false);
     let (worked, found) = std::thread::scope(|scope| {
-        let probes = [
-            scope.spawn(|| probe(address, &stop, |number| send(TOPIC, number % QUEUES, 1))),
-            scope.spawn(|| probe(address, &stop, offset)),
-            scope.spawn(|| probe(address, &stop, |_| frame(request::HEART_BEAT, 1, &[], HEARTBEAT))),
-        ];
+        let probes = probes.map(|make| scope.spawn(move || probe(address, stop, make)));
         let started = Instant::now();
         let worked = work().map(|asked| started.elapsed().as_secs_f64() * 1000.0 / asked as f64);
         stop.store(true, Ordering::Relaxed);
@@ -323,7 +368,7 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
                 let named = |e| io::Error::other(format!("{} on {side}: {e}", slow.row()));
                 slow.set_up(cluster).map_err(named)?;
                 let until = Instant::now() + Duration::from_secs(plan.seconds);
-                let waits = beside(&cluster.broker.address(), || slow.ask(cluster, until)).map_err(named)?;
+                let waits = beside(&cluster.broker.address(), slow.probes(), || slow.ask(cluster, until)).map_err(named)?;
                 if round > 0 {
                     found.push(waits);
                 }
@@ -353,7 +398,7 @@ mod tests {
         make_topic(&cluster, TOPIC, QUEUES).unwrap();
         let (address, process) = (cluster.broker.address(), &cluster.broker.process);
         let calm = Duration::from_millis(300);
-        let stalled = beside(&address, || {
+        let stalled = beside(&address, Slow::UpdateSettings.probes(), || {
             std::thread::sleep(calm);
             process.signal("STOP");
             std::thread::sleep(STALL);
@@ -369,7 +414,7 @@ mod tests {
         assert!(stalled.max >= stall_ms * 0.95, "{stalled:?}");
         // 80 of some 200 requests fell due in the stall: far more than the one that was under way.
         assert!(stalled.p99 >= stall_ms / 2.0, "{stalled:?}");
-        let worked = beside(&address, || Err(io::Error::other("refused")));
+        let worked = beside(&address, Slow::Sends.probes(), || Err(io::Error::other("refused")));
         assert_eq!(worked.unwrap_err().to_string(), "refused");
     }
 
@@ -377,6 +422,8 @@ mod tests {
     fn every_slow_request_is_answered() {
         let cluster = cluster(Flavour::Ours, Slow::UpdateSettings).unwrap();
         Slow::UpdateSettings.ask(&cluster, Instant::now()).unwrap();
+        let soon = Instant::now() + Duration::from_millis(100);
+        assert!(Slow::Sends.ask(&cluster, soon).unwrap() > 1);
         make_topic(&cluster, WIDE, WIDE_QUEUES).unwrap();
         Slow::DeleteTopic.ask(&cluster, Instant::now()).unwrap();
         make_topic(&cluster, OLD, QUEUES).unwrap();
