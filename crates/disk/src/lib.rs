@@ -2,7 +2,7 @@
 //!
 //! The store is given a [`Disk`] and never touches a file by itself: [`MmapDisk`] is the real one, `SimDisk`
 //! (feature `sim`) keeps live and durable bytes apart so that a test can pull the plug. This is the only crate
-//! with unsafe code, all of it in [`region`](crate::MappedSlice) and a few system calls.
+//! with unsafe code, all of it in [`region`](crate::MappedSlice), the handler of lost pages and a few system calls.
 //!
 //! It knows nothing of records or offsets. Start reading at [`Disk`] and [`MappedFile`].
 //!
@@ -14,9 +14,9 @@
 //! - Bytes above it are reachable only inside the closure of [`MappedFile::write_with`] or copied out by
 //!   [`MappedFile::read`], both under the file's own lock.
 //! - A file has its full length before it is mapped and is never shortened by us, and the blocks under a write
-//!   are reserved before the write, so neither the end of the file nor a full disk becomes a SIGBUS. (What
-//!   another process does to the files, or a device that fails while a page is read, can: Java's broker dies of
-//!   the same.)
+//!   are reserved before the write, so neither the end of the file nor a full disk becomes a SIGBUS. What
+//!   another process does to the files, or a device that fails while a page is read, can: then zeros take the
+//!   page's place, and [`MappedSlice::check`], reads, writes and syncs of the page have an error.
 //! - A mapping lives as long as the last slice of it.
 #![allow(clippy::disallowed_methods, reason = "files are this crate's")]
 #![cfg_attr(
@@ -28,6 +28,7 @@ mod clock;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
+mod lost_pages;
 mod machine;
 mod mmap;
 mod page_cache;

@@ -217,7 +217,7 @@ impl Inner {
 
     fn map(self: &Arc<Self>, state: &mut State) -> Result<()> {
         let file = self.handle(state)?;
-        let region = Region::of_file(&file, self.len as usize).map_err(self.error(Operation::Map))?;
+        let region = Region::of_file(&file, self.path(), self.len as usize).map_err(self.error(Operation::Map))?;
         let region = Arc::new(region);
         if self.options.pinned {
             // Only set under the state's lock, so nobody was quicker.
@@ -274,7 +274,10 @@ impl Inner {
         // SAFETY: inside the mapping (the range was checked, and the file was long enough when it was mapped); reserved;
         // slices exist only below the published end, and every other access above it, and publishing, takes the lock of
         // `state`.
-        Ok(fill(unsafe { region.bytes_mut(at as usize..end as usize) }))
+        let filled = fill(unsafe { region.bytes_mut(at as usize..end as usize) });
+        let checked = region.check(at as usize..end as usize);
+        checked.map_err(|lost| self.error(Operation::Write)(lost.source))?;
+        Ok(filled)
     }
 
     /// Writes by a call to the system.
@@ -530,7 +533,7 @@ impl MappedFile for MmapFile {
         if let Some(region) = inner.pinned.get().or(state.region.as_ref()) {
             // SAFETY: inside the mapping; bytes above the published end are written only under the lock we hold.
             out.copy_from_slice(unsafe { region.bytes(at as usize..end as usize) });
-            return Ok(());
+            return region.check(at as usize..end as usize);
         }
         let file = inner.handle(&state)?;
         file.read_exact_at(out, at).map_err(inner.error(Operation::Read))

@@ -6,7 +6,11 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::lost_pages::Mapping;
+use crate::{Error, Operation, Result};
 
 /// Bytes of a page. Linux may have larger ones; then more is synced or faulted in than asked, never less.
 pub(crate) const PAGE: usize = 4096;
@@ -16,20 +20,31 @@ pub(crate) const PAGE: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Region {
     map: MmapRaw,
+    /// Notes lost pages of the file that had this path; nothing is noted of memory without a file, and of what is only looked at.
+    noted: Option<(&'static Mapping, PathBuf)>,
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Some((mapping, _)) = &self.noted {
+            mapping.end();
+        }
+    }
 }
 
 impl Region {
     /// Maps all `len` bytes of `file`, for reading and writing.
-    pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Region> {
-        Ok(Region {
-            map: MmapOptions::new().len(len).map_raw(file)?,
-        })
+    pub(crate) fn of_file(file: &File, path: &Path, len: usize) -> io::Result<Region> {
+        let map = MmapOptions::new().len(len).map_raw(file)?;
+        let noted = Some((Mapping::begin(map.as_ptr().addr(), len), path.to_owned()));
+        Ok(Region { map, noted })
     }
 
     /// Maps all `len` bytes of `file`, which may be open for reading only, to ask what of it is in memory.
     pub(crate) fn to_look_at(file: &File, len: usize) -> io::Result<Region> {
         Ok(Region {
             map: MmapOptions::new().len(len).map_raw_read_only(file)?,
+            noted: None,
         })
     }
 
@@ -45,6 +60,7 @@ impl Region {
     pub(crate) fn anonymous(len: usize) -> io::Result<Region> {
         Ok(Region {
             map: MmapRaw::from(MmapMut::map_anon(len.max(1))?),
+            noted: None,
         })
     }
 
@@ -73,7 +89,24 @@ impl Region {
 
     /// Writes the pages of `range` back and waits for the device.
     pub(crate) fn sync(&self, range: Range<usize>) -> io::Result<()> {
-        self.map.flush_range(range.start, range.end - range.start)
+        self.map.flush_range(range.start, range.end - range.start)?;
+        self.check(range).map_err(|error| error.source)
+    }
+
+    /// Whether the bytes of `range` are the file's; for whoever has just read or written them. One atomic load where nothing was lost.
+    ///
+    /// # Errors
+    /// A page of them could not be read, and holds zeros, or what was written since and reaches no disk.
+    pub(crate) fn check(&self, range: Range<usize>) -> Result<()> {
+        match &self.noted {
+            Some((mapping, path)) if mapping.has_lost(range.clone()) => {
+                let (from, to) = (range.start, range.end);
+                let why = "the device failed, or somebody shortened the file";
+                let lost = io::Error::other(format!("a page of bytes {from} to {to} is lost: {why}"));
+                Err(Error::new(Operation::Read, path, lost))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn advise(&self, advice: Advice, range: Range<usize>) -> io::Result<()> {
@@ -193,7 +226,24 @@ impl MappedSlice {
 
     /// Reads all of it into memory; for a thread that may wait.
     pub fn fetch(&self) -> io::Result<()> {
-        self.region.advise(Advice::PopulateRead, self.start..self.end)
+        self.region.advise(Advice::PopulateRead, self.start..self.end)?;
+        self.check().map_err(|error| error.source)
+    }
+
+    /// Whether its bytes are the file's; for whoever has just read them.
+    ///
+    /// # Errors
+    /// A page could not be read, because the device failed or somebody shortened the file: its bytes are zeros.
+    pub fn check(&self) -> Result<()> {
+        self.region.check(self.start..self.end)
+    }
+
+    /// The same of a part of it.
+    ///
+    /// # Errors
+    /// As [`MappedSlice::check`].
+    pub fn check_part(&self, range: Range<usize>) -> Result<()> {
+        self.region.check(self.start + range.start..self.start + range.end)
     }
 }
 

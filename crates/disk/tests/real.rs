@@ -630,3 +630,77 @@ fn a_torn_rename_leaves_both_names_or_one() {
     }
     assert!(both_names > 0);
 }
+
+/// A file of which somebody else has taken the end away from under the mapping.
+fn shortened(dir: &Path, pages: u64, left: u64, options: MapOptions) -> disk::MmapFile {
+    let path = dir.join("shortened");
+    let file = MmapDisk::default().create(&path, pages * 4096, options).unwrap();
+    for page in 0..pages {
+        file.write(page * 4096, &[1; 4096]).unwrap();
+    }
+    file.publish((pages - 1) * 4096);
+    let other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    other.set_len(left * 4096).unwrap();
+    file
+}
+
+#[test]
+fn a_page_that_can_not_be_read_costs_its_readers_an_error_and_nobody_else() {
+    for options in [PINNED, OPTIONS] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = shortened(dir.path(), 5, 2, options);
+        let slice = file.slice(0..16_384).unwrap().unwrap();
+        let (sound, lost) = (slice.part(0..8_192), slice.part(8_192..12_288));
+        assert!(sound.iter().all(|byte| *byte == 1));
+        sound.check().unwrap();
+        // It is touched here, and once more: nothing ends, and it stays said.
+        for _ in 0..2 {
+            assert!(lost.iter().all(|byte| *byte == 0));
+            assert!(lost.check().unwrap_err().to_string().contains("lost"));
+        }
+        slice.check_part(0..8_192).unwrap();
+        slice.check_part(8_191..8_193).unwrap_err();
+        let fetched = lost.fetch().unwrap_err();
+        assert!(fetched.to_string().contains("lost"), "{fetched}");
+        let mut copy = [7; 10];
+        let read = file.read(12_288, &mut copy).unwrap_err();
+        assert_eq!((read.operation, copy), (Operation::Read, [0; 10]));
+        file.read(0, &mut copy).unwrap();
+        assert_eq!(copy, [1; 10]);
+        // What is stored there reaches no disk.
+        let stored = file.write(16_384, b"x").unwrap_err();
+        assert_eq!(stored.operation, Operation::Write);
+        assert!(stored.may_lose_data(), "{stored}");
+        let synced = file.sync(16_384..20_480).unwrap_err();
+        assert!(synced.may_lose_data(), "{synced}");
+        file.sync(0..8_192).unwrap();
+    }
+}
+
+#[test]
+fn many_mappings_come_and_go_and_each_knows_its_own_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = |number: usize| {
+        let dir = dir.path().join(number.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        shortened(&dir, 20, if number % 2 == 0 { 20 } else { 1 }, PINNED)
+    };
+    // More than one chunk of entries holds, and some of them taken for the second time.
+    let mut files: Vec<_> = (0..300).map(make).collect();
+    files.drain(100..200);
+    files.extend((300..420).map(make));
+    let look = |file: &disk::MmapFile| {
+        let slice = file.slice(0..19 * 4096).unwrap().unwrap();
+        (
+            slice.iter().filter(|byte| **byte == 1).count(),
+            slice.check().is_ok(),
+            slice.check_part(0..4096).is_ok(),
+        )
+    };
+    for file in &files {
+        let is_whole = file.path().metadata().unwrap().len() == 20 * 4096;
+        // More pages are lost than are noted one by one: then the whole mapping counts.
+        let expected = if is_whole { (19 * 4096, true, true) } else { (4096, false, false) };
+        assert_eq!(look(file), expected, "{}", file.path().display());
+    }
+}

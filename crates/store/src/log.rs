@@ -215,7 +215,9 @@ impl<D: Disk> Log<D> {
             .slice_to_file_end(position)?
             .ok_or(RecordAtError::Outside(at))?;
         let no_record = |source| RecordAtError::NoRecord { at, source };
-        let len = match record::decode(&slice, Check::Lengths).map_err(no_record)? {
+        let decoded = record::decode(&slice, Check::Lengths);
+        slice.check_part(0..announced_len(&slice))?;
+        let len = match decoded.map_err(no_record)? {
             Entry::Blank { .. } => return Err(RecordAtError::Blank(at)),
             Entry::Record(view) => view.at(position).map_err(no_record)?.total_len(),
         };
@@ -416,8 +418,14 @@ impl<D: Disk> Walk<'_, D> {
         let Some((start, slice)) = &self.slice else {
             return Ok(Step::End);
         };
-        let rest = &slice[(self.position - start) as usize..];
-        match record::decode(rest, check) {
+        let at = (self.position - start) as usize;
+        let rest = &slice[at..];
+        let decoded = record::decode(rest, check);
+        if !matches!(decoded, Ok(Entry::Record(_))) {
+            // What looks like damage may be zeros in place of what is there.
+            slice.check_part(at..at + announced_len(rest))?;
+        }
+        match decoded {
             Ok(Entry::Record(view)) => match view.at(self.position) {
                 Ok(view) => {
                     self.position += view.total_len() as i64;
@@ -430,4 +438,13 @@ impl<D: Disk> Walk<'_, D> {
             Err(error) => Ok(Step::Bad(error)),
         }
     }
+}
+
+/// Bytes that are looked at first.
+const LEAST: usize = 8;
+
+/// How many of these bytes the record at their start says that it has; some where it says nothing that can be.
+fn announced_len(bytes: &[u8]) -> usize {
+    let said = bytes.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
+    usize::try_from(said).unwrap_or_default().max(LEAST).min(bytes.len())
 }

@@ -381,7 +381,12 @@ impl<F: MappedFile> Queue<F> {
         if index < 0 || index >= self.end() {
             return Ok(None);
         }
-        Ok(self.units(index, UNIT)?.map(|slice| Unit::decode(&slice)))
+        let Some(slice) = self.units(index, UNIT)? else {
+            return Ok(None);
+        };
+        let unit = Unit::decode(&slice);
+        slice.check()?;
+        Ok(Some(unit))
     }
 
     /// The extension of a loaded queue.
@@ -747,9 +752,10 @@ impl<F: MappedFile> Queue<F> {
                 from = self.next_data(from);
                 continue;
             };
-            let units = units.chunks_exact(UNIT as usize).map(Unit::decode);
-            let count = units.len() as i64;
-            let found = (from..).zip(units).find(|(_, unit)| !unit.is_pre_blank());
+            let count = (units.len() as i64) / UNIT;
+            let all = units.chunks_exact(UNIT as usize).map(Unit::decode);
+            let found = (from..).zip(all).find(|(_, unit)| !unit.is_pre_blank());
+            units.check()?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -81,8 +81,13 @@ impl<D: Disk> Store<D> {
         if from < self.min_physical() {
             return Ok(None);
         }
-        let slice = self.log.slice_to_file_end(from.0)?;
-        Ok(slice.map(|slice| slice.part(0..slice.len().min(most))))
+        let Some(slice) = self.log.slice_to_file_end(from.0)? else {
+            return Ok(None);
+        };
+        let part = slice.part(0..slice.len().min(most));
+        // A slave must not be given zeros for a page that was lost.
+        part.check()?;
+        Ok(Some(part))
     }
 
     /// Appends bytes of a master's log that belong at `at`, which must be the end of this one; an empty log begins at any

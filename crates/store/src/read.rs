@@ -209,6 +209,9 @@ impl<D: Disk> Store<D> {
             match queue.units(offset.0, scan)? {
                 Some(units) => {
                     self.read_units(&queue, &units, offset, limits, filter, out, &mut result)?;
+                    // Zeros may have been read in place of what is there.
+                    units.check()?;
+                    out.iter().try_for_each(MappedSlice::check)?;
                     return Ok(result);
                 }
                 None => (
@@ -324,6 +327,7 @@ impl<D: Disk> Store<D> {
                 continue;
             };
             if verdict == Verdict::AskRecord && !is_wanted(filter, &stretch.bytes[range.clone()]) {
+                stretch.bytes.check_part(range)?;
                 continue;
             }
             result.count += 1;
@@ -364,7 +368,14 @@ impl<D: Disk> Store<D> {
         let found = stretch
             .as_ref()
             .and_then(|stretch| Some((stretch, stretch.range(unit)?)));
-        Ok(found.filter(|(stretch, range)| is_record_of(unit, &stretch.bytes[range.clone()])))
+        let Some((stretch, range)) = found else {
+            return Ok(None);
+        };
+        if is_record_of(unit, &stretch.bytes[range.clone()]) {
+            return Ok(Some((stretch, range)));
+        }
+        stretch.bytes.check_part(range)?;
+        Ok(None)
     }
 
     /// What a filter says of a unit with an address: by the extension, or where that is gone by the tagsCode of the record.
@@ -404,8 +415,14 @@ impl<D: Disk> Store<D> {
         if !may_have_record(unit) {
             return Ok(None);
         }
-        let slice = self.log.slice(unit.physical, i64::from(unit.size))?;
-        Ok(slice.filter(|slice| is_record_of(unit, slice)))
+        let Some(slice) = self.log.slice(unit.physical, i64::from(unit.size))? else {
+            return Ok(None);
+        };
+        if is_record_of(unit, &slice) {
+            return Ok(Some(slice));
+        }
+        slice.check()?;
+        Ok(None)
     }
 
     /// First and one-behind-last offset of a queue; zeros for one that is not there.

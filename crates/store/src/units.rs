@@ -59,8 +59,8 @@ impl<D: Disk> Store<D> {
         let Some(units) = queue.units(from.0, count.max(1) * UNIT)? else {
             return Ok(None);
         };
-        let units = units.chunks_exact(UNIT as usize).take(count as usize);
-        let described = units.map(Unit::decode).map(|unit| {
+        let all = units.chunks_exact(UNIT as usize).take(count as usize);
+        let described = all.map(Unit::decode).map(|unit| {
             let extension = match ext::is_address(unit.tags_code) {
                 false => UnitExtension::None,
                 true => {
@@ -79,6 +79,8 @@ impl<D: Disk> Store<D> {
                 extension,
             })
         });
-        described.collect::<disk::Result<Vec<QueueUnit>>>().map(Some)
+        let described = described.collect::<disk::Result<Vec<QueueUnit>>>()?;
+        units.check()?;
+        Ok(Some(described))
     }
 }

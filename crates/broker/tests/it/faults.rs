@@ -250,3 +250,56 @@ async fn a_start_on_a_full_disk_refuses_the_first_send() {
     );
     disk.faults().set_usage(None);
 }
+
+/// Takes the bytes of files away from under the broker, as a copy onto them or a lost layer of the file system does.
+fn empty(files: impl IntoIterator<Item = std::path::PathBuf>) {
+    for path in files {
+        let file = std::fs::OpenOptions::new().write(true).open(&path);
+        file.unwrap().set_len(0).unwrap();
+    }
+}
+
+fn files_of(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_can_not_be_read_any_more_cost_those_who_read_them_an_error_and_nobody_else() {
+    let fixture = Fixture::new(|s| s.store.mapped_file_size_consume_queue = 2000).await;
+    let body = vec![b'x'; 400_000];
+    for queue in [0, 1] {
+        for _ in 0..4 {
+            let sent = fixture.send(&to("Topic", queue, ""), &body).await;
+            assert_eq!(sent.code, response::SUCCESS);
+        }
+    }
+    let log = files_of(&fixture.log_dir());
+    assert!(log.len() > 3, "{log:?}");
+    let queue = fixture.dir.path().join("store/consumequeue/Topic/1");
+    empty([log[0].clone()]);
+    empty(files_of(&queue));
+
+    for (read, named) in [(0, &log[0]), (1, &files_of(&queue)[0])] {
+        // Twice: it ends neither the broker nor what it says.
+        for _ in 0..2 {
+            let answer = fixture.pull(&from("Topic", read, 0)).await;
+            let (code, remark) = refused(&answer);
+            assert_eq!(code, response::SYSTEM_ERROR, "{remark}");
+            for part in [named.to_str().unwrap(), "lost"] {
+                assert!(remark.contains(part), "{part:?} is not in {remark:?}");
+            }
+        }
+    }
+    let found = fixture.pull(&from("Topic", 0, 3)).await;
+    assert_eq!(found.code, response::SUCCESS, "{:?}", found.remark);
+    let sent = fixture.send(&to("Topic", 2, ""), b"goes on").await;
+    assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    let found = fixture.pull(&from("Topic", 2, 0)).await;
+    assert_eq!(records(&found.body)[0].body(), b"goes on");
+    let store = fixture.dir.path().join("store");
+    empty(files_of(&store).into_iter().filter(|path| path.is_file()));
+    fixture.stop().await;
+}
