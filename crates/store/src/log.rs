@@ -402,7 +402,9 @@ impl<D: Disk> Walk<'_, D> {
             if rest.len() >= 8 && rest[4..8] == record::MAGIC_BLANK.to_be_bytes() {
                 let next = self.log.next_file(self.position);
                 let left = (next - self.position) as i32;
-                if rest[..4] != left.to_be_bytes() {
+                // No file begins with its end: what is longer than a file is not taken.
+                let is_first = i64::from(left) == self.log.file_size;
+                if is_first || rest[..4] != left.to_be_bytes() {
                     let says = i32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]);
                     return Ok(Step::Bad(RecordError::Length {
                         what: "end of file",
@@ -446,5 +448,8 @@ const LEAST: usize = 8;
 /// How many of these bytes the record at their start says that it has; some where it says nothing that can be.
 fn announced_len(bytes: &[u8]) -> usize {
     let said = bytes.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
-    usize::try_from(said).unwrap_or_default().max(LEAST).min(bytes.len())
+    usize::try_from(said)
+        .unwrap_or_default()
+        .max(LEAST)
+        .min(bytes.len())
 }

@@ -3,7 +3,7 @@
 use crate::damage::{LOG, SECOND_LOG, lived_in, patch, refused, settings, stopped};
 use crate::harness::*;
 use disk::{Disk, SimDisk, SimRandom};
-use message::record::RecordError;
+use message::record::{self, RecordError};
 use std::path::{Path, PathBuf};
 use store::check::{CheckSummary, Fault};
 use store::{PhysicalOffset, QueueOffset, RecoveryReport, Store, StoreSettings};
@@ -158,6 +158,22 @@ fn the_mark_at_the_end_of_a_file_may_be_damaged_too() {
         (report.damage.count, report.damage.bytes),
         (1, (16384 - end) as u64)
     );
+}
+
+#[test]
+fn a_mark_of_the_end_at_the_head_of_a_file_ends_nothing() {
+    let (disk, positions) = sixty();
+    let first = positions.iter().position(|at| *at == 16384).unwrap();
+    patch_log(
+        &disk,
+        16384,
+        &[16384i32.to_be_bytes(), record::MAGIC_BLANK.to_be_bytes()].concat(),
+    );
+    let told = checked(&disk);
+    without_queues(&disk);
+    let (_, report) = opened_without(&disk, &[first as i64]);
+    assert_eq!((report.damage.count, report.damage.first[0].at), (1, 16384));
+    assert_eq!(log_faults(&told), [Fault::Damage(report.damage.first[0].clone())]);
 }
 
 #[test]
