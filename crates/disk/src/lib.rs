@@ -173,6 +173,9 @@ pub trait Disk: Send + Sync + 'static {
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()>;
     /// Takes the exclusive lock file (and writes `lock` into it, as Java does); `None` if another process has it.
     fn lock(&self, path: &Path) -> Result<Option<Self::Lock>>;
+    /// Takes a folder that is there for itself, whatever files are in it, moved or removed; `None` if another process has it. Where the
+    /// file system has no locks of folders nobody is kept away.
+    fn lock_dir(&self, path: &Path) -> Result<Option<Self::Lock>>;
     /// Whether a process has the exclusive lock file. Changes nothing.
     fn is_locked(&self, path: &Path) -> Result<bool>;
     /// How full the file system under `path` (or its nearest existing parent) is.

@@ -7,7 +7,7 @@ use crate::published::Published;
 use crate::ranges::{BlockRanges, stretch};
 use crate::region::{MappedSlice, Region};
 use crate::{DirEntry, Disk, Error, MapOptions, MappedFile, Operation, Result, Usage, Writes};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::{Errno, retry_on_intr};
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -217,7 +217,8 @@ impl Inner {
 
     fn map(self: &Arc<Self>, state: &mut State) -> Result<()> {
         let file = self.handle(state)?;
-        let region = Region::of_file(&file, self.path(), self.len as usize).map_err(self.error(Operation::Map))?;
+        let region =
+            Region::of_file(&file, self.path(), self.len as usize).map_err(self.error(Operation::Map))?;
         let region = Arc::new(region);
         if self.options.pinned {
             // Only set under the state's lock, so nobody was quicker.
@@ -659,7 +660,7 @@ impl MappedFile for MmapFile {
     }
 }
 
-/// The held lock file.
+/// The held lock file or folder.
 #[derive(Debug)]
 pub struct MmapLock {
     _file: File,
@@ -901,6 +902,15 @@ impl Disk for MmapDisk {
         file.write_all_at(b"lock", 0)
             .map_err(at(Operation::Write, path))?;
         Ok(Some(MmapLock { _file: file }))
+    }
+
+    fn lock_dir(&self, path: &Path) -> Result<Option<MmapLock>> {
+        let file = File::open(path).map_err(at(Operation::Open, path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            // Not every file system of a network can.
+            Ok(()) | Err(_) => Ok(Some(MmapLock { _file: file })),
+        }
     }
 
     fn is_locked(&self, path: &Path) -> Result<bool> {

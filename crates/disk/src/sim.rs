@@ -791,6 +791,10 @@ impl Disk for SimDisk {
         }))
     }
 
+    fn lock_dir(&self, path: &Path) -> Result<Option<SimLock>> {
+        self.lock(path)
+    }
+
     fn is_locked(&self, path: &Path) -> Result<bool> {
         Ok(lock(&self.world).locked.contains(path))
     }

@@ -41,7 +41,7 @@ use message::record::{Check, Entry, RecordError, decode};
 use missing::MissingReport;
 use queues::{Found, Loader};
 use scan::Scan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub enum OpenError {
     /// A setting has an impossible value.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Another process has the store open.
+    /// Another process has the store open, or one of its folders.
     #[error("{} is locked: another broker runs on this store", .0.display())]
     Locked(PathBuf),
     /// A log file has another length than the others.
@@ -397,6 +397,13 @@ impl<D: Disk> Store<D> {
         for dir in settings.commitlog_dirs.iter().chain([&queue_files.dir]) {
             disk.create_dirs(dir)?;
         }
+        // The lock above is of the root: another store may have its own, and the same log.
+        let mut locks = vec![lock];
+        let dirs: BTreeSet<&PathBuf> = settings.commitlog_dirs.iter().chain([&queue_files.dir]).collect();
+        for dir in dirs {
+            let lock = disk.lock_dir(dir)?;
+            locks.push(lock.ok_or_else(|| OpenError::Locked(dir.clone()))?);
+        }
         if queue_files.ext {
             disk.create_dirs(&queue_files.ext_dir)?;
         }
@@ -450,7 +457,7 @@ impl<D: Disk> Store<D> {
         let store = Store::assemble(
             disk,
             settings,
-            lock,
+            locks,
             log,
             queue_files,
             queues,

@@ -108,7 +108,8 @@ pub struct Store<D: Disk> {
     pub(crate) taken_places: AtomicU64,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
-    pub(crate) _lock: D::Lock,
+    /// Of the root, and of each folder that is written.
+    pub(crate) _locks: Vec<D::Lock>,
 }
 
 /// What belongs to whoever appends.
@@ -640,7 +641,7 @@ impl<D: Disk> Store<D> {
     pub(crate) fn assemble(
         disk: D,
         settings: StoreSettings,
-        lock: D::Lock,
+        locks: Vec<D::Lock>,
         log: Log<D>,
         queue_files: QueueFiles,
         queues: Queues<D::File>,
@@ -699,7 +700,7 @@ impl<D: Disk> Store<D> {
             deletions,
             taken_places: AtomicU64::new(0),
             followed_min: AtomicI64::new(0),
-            _lock: lock,
+            _locks: locks,
         }
     }
 }

@@ -582,6 +582,21 @@ fn the_real_disk_does_the_same() {
         Store::open(disk.clone(), settings.clone(), NOW),
         Err(store::OpenError::Locked(_))
     ));
+    // Nor does a lock file that somebody removed, or another root, let two write one log.
+    std::fs::remove_file(settings.root_dir.join("lock")).unwrap();
+    let other_root = StoreSettings {
+        root_dir: dir.path().join("other"),
+        ..settings.clone()
+    };
+    for (settings, dir) in [
+        (settings.clone(), &settings.commitlog_dirs[0]),
+        (other_root, &settings.commitlog_dirs[0]),
+    ] {
+        match Store::open(disk.clone(), settings, NOW) {
+            Err(store::OpenError::Locked(path)) => assert_eq!(path, *dir),
+            opened => panic!("{:?}", opened.map(|(_, report)| report)),
+        }
+    }
     store.flush(0).unwrap();
     store.build_index().unwrap();
     let check = |store: &Store<MmapDisk>| {
