@@ -484,7 +484,8 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken) {
                 }
                 Overdue::Stuck => {
                     conn.metrics.closed_stalled.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
+                    logs::limited!(
+                        warn,
                         "connection of {} closed: it takes none of its answers",
                         conn.peer()
                     );

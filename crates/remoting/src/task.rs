@@ -190,7 +190,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         match end {
             End::Damaged(e) => {
                 self.conn.metrics.frames_damaged.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!("connection of {peer} closed: it sent {e}");
+                // A scanner, or a check of a load balancer, comes as often as it likes.
+                logs::limited!(warn, "connection of {peer} closed: it sent {e}");
             }
             End::Crowded => {
                 let closed = self.conn.metrics.closed_crowded.fetch_add(1, Ordering::Relaxed) + 1;

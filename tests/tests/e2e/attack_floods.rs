@@ -2,6 +2,8 @@
 
 use crate::asks::*;
 use cluster::{Broker, Cluster, Flavour, Wire, frame};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -242,4 +244,30 @@ fn frames_that_never_end() {
         pull_all(&mut wire, "Topic", "0").concat(),
         [b"small", &large[..]].concat()
     );
+}
+
+/// A check of a load balancer, or a scanner, that comes again and again and speaks something else.
+#[test]
+fn what_is_no_request_fills_no_log() {
+    const TIMES: usize = 300;
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    let started = Instant::now();
+    for server in [cluster.broker.address(), cluster.namesrv.address()] {
+        for _ in 0..TIMES {
+            let mut stream = TcpStream::connect(&server).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            // Read as far as the end: by then the line would be written.
+            let mut nothing = Vec::new();
+            let _ = stream.read_to_end(&mut nothing);
+        }
+    }
+    let seconds = started.elapsed().as_secs() as usize + 1;
+    for process in [&cluster.broker.process, &cluster.namesrv.process] {
+        let lines = process.lines();
+        let lines = lines
+            .iter()
+            .filter(|line| line.contains("closed: it sent"))
+            .count();
+        assert!((1..=seconds).contains(&lines), "{lines} lines in {seconds} s");
+    }
 }
