@@ -304,11 +304,7 @@ fn beat(_: usize) -> Vec<u8> {
 }
 
 /// Measures the three clients while `work` goes on.
-fn beside(
-    address: &str,
-    probes: [Probe; 3],
-    work: impl FnOnce() -> io::Result<usize>,
-) -> io::Result<Waits> {
+fn beside(address: &str, probes: [Probe; 3], work: impl FnOnce() -> io::Result<usize>) -> io::Result<Waits> {
     let stop = &AtomicBool::new(false);
     let (worked, found) = std::thread::scope(|scope| {
         let probes = probes.map(|make| scope.spawn(move || probe(address, stop, make)));
@@ -368,7 +364,10 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
                 let named = |e| io::Error::other(format!("{} on {side}: {e}", slow.row()));
                 slow.set_up(cluster).map_err(named)?;
                 let until = Instant::now() + Duration::from_secs(plan.seconds);
-                let waits = beside(&cluster.broker.address(), slow.probes(), || slow.ask(cluster, until)).map_err(named)?;
+                let waits = beside(&cluster.broker.address(), slow.probes(), || {
+                    slow.ask(cluster, until)
+                })
+                .map_err(named)?;
                 if round > 0 {
                     found.push(waits);
                 }
@@ -414,7 +413,9 @@ mod tests {
         assert!(stalled.max >= stall_ms * 0.95, "{stalled:?}");
         // 80 of some 200 requests fell due in the stall: far more than the one that was under way.
         assert!(stalled.p99 >= stall_ms / 2.0, "{stalled:?}");
-        let worked = beside(&address, Slow::Sends.probes(), || Err(io::Error::other("refused")));
+        let worked = beside(&address, Slow::Sends.probes(), || {
+            Err(io::Error::other("refused"))
+        });
         assert_eq!(worked.unwrap_err().to_string(), "refused");
     }
 

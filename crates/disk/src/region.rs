@@ -243,7 +243,8 @@ impl MappedSlice {
     /// # Errors
     /// As [`MappedSlice::check`].
     pub fn check_part(&self, range: Range<usize>) -> Result<()> {
-        self.region.check(self.start + range.start..self.start + range.end)
+        self.region
+            .check(self.start + range.start..self.start + range.end)
     }
 }
 

@@ -700,7 +700,11 @@ fn many_mappings_come_and_go_and_each_knows_its_own_losses() {
     for file in &files {
         let is_whole = file.path().metadata().unwrap().len() == 20 * 4096;
         // More pages are lost than are noted one by one: then the whole mapping counts.
-        let expected = if is_whole { (19 * 4096, true, true) } else { (4096, false, false) };
+        let expected = if is_whole {
+            (19 * 4096, true, true)
+        } else {
+            (4096, false, false)
+        };
         assert_eq!(look(file), expected, "{}", file.path().display());
     }
 }
