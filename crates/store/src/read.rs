@@ -55,6 +55,9 @@ pub struct ReadResult {
     pub count: u32,
     /// Their bytes.
     pub bytes: u64,
+    /// The first message that was passed over because its record, or its unit, is damaged: its offset, and where its unit says that the
+    /// record lies.
+    pub damaged: Option<(QueueOffset, PhysicalOffset)>,
     /// Bytes of the log behind the start of the last message that was looked at; 0 where none was.
     pub bytes_behind: i64,
     /// The last message read lies further behind the log's end than memory reaches: the consumer may be told to
@@ -185,6 +188,7 @@ impl<D: Disk> Store<D> {
             max_offset: QueueOffset(0),
             count: 0,
             bytes: 0,
+            damaged: None,
             bytes_behind: 0,
             far_behind: false,
         };
@@ -320,6 +324,11 @@ impl<D: Disk> Store<D> {
             let Some((stretch, range)) = self.find(&mut stretch, unit)? else {
                 if result.count == 0 {
                     result.status = ReadStatus::MessageWasRemoving;
+                }
+                // A unit of zeros says that as well, and the place of one that retention took is below the log.
+                if !unit.is_pre_blank() && (unit.physical >= self.log.min() || !unit.is_valid()) {
+                    let place = (offset.plus(scanned - 1), PhysicalOffset(unit.physical));
+                    result.damaged.get_or_insert(place);
                 }
                 if !unit.is_pre_blank() && unit.physical < self.log.min() {
                     gone_until = self.log.next_file(unit.physical);

@@ -19,7 +19,7 @@ use protocol::body::topic::TopicConfig;
 use protocol::code::{request, response};
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
-use store::{Arrival, QueueOffset, ReadLimits, ReadStatus, Store};
+use store::{Arrival, QueueOffset, ReadLimits, ReadResult, ReadStatus, Store};
 
 use crate::access::Guard;
 use crate::clients::{ColdReads, Consumers, SlowGroups, Thresholds};
@@ -502,6 +502,7 @@ impl<D: Disk> Pull<D> {
             Ok(read) => read,
             Err(e) => return refuse(responder, &Error::Disk(e)),
         };
+        tell_of_damage(&header, &read);
         let (code, wait) = answer_code(read.status, header.queue_offset);
         let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
         self.stats
@@ -754,6 +755,19 @@ fn status_name(status: ReadStatus) -> &'static str {
         ReadStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
         ReadStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
         ReadStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+    }
+}
+
+/// Consumers go on behind a message that is damaged; nobody but the log would tell of it.
+fn tell_of_damage(header: &PullMessageRequestHeader<'_>, read: &ReadResult) {
+    if let Some((offset, place)) = read.damaged {
+        logs::limited!(
+            warn,
+            "queue {} {}: consumers pass over offset {offset}, byte {place} of the commitlog holds no record of it; mqadmin checkStore \
+             lists what is damaged",
+            header.topic,
+            header.queue_id
+        );
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fixture::*;
+use crate::log_lines;
 use crate::registration::name_server;
 
 /// How long the broker may take to notice that the disk is full, or no longer is.
@@ -302,4 +303,25 @@ async fn files_that_can_not_be_read_any_more_cost_those_who_read_them_an_error_a
     let store = fixture.dir.path().join("store");
     empty(files_of(&store).into_iter().filter(|path| path.is_file()));
     fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_damaged_is_passed_over_and_told_of() {
+    let fixture = Fixture::new(|_| {}).await;
+    for body in [&b"first"[..], b"second", b"third"] {
+        let sent = fixture.send(&to("Damaged", 0, ""), body).await;
+        assert_eq!(sent.code, response::SUCCESS);
+    }
+    let queue = fixture
+        .dir
+        .path()
+        .join("store/consumequeue/Damaged/0/00000000000000000000");
+    let file = std::fs::OpenOptions::new().write(true).open(queue).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0; 20], 20).unwrap();
+    let found = fixture.pull(&from("Damaged", 0, 0)).await;
+    let bodies: Vec<_> = records(&found.body).iter().map(|r| r.body().to_vec()).collect();
+    assert_eq!(bodies, [&b"first"[..], b"third"]);
+    assert!(log_lines::has(
+        "queue Damaged 0: consumers pass over offset 1, byte 0 of the commitlog"
+    ));
 }

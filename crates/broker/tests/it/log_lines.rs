@@ -34,6 +34,11 @@ pub(crate) fn keep() {
     });
 }
 
+/// Whether a line with this text was logged.
+pub(crate) fn has(text: &str) -> bool {
+    LINES.lock().iter().any(|(_, line)| line.contains(text))
+}
+
 /// Shows what was logged since then if the test that drops it has failed, and after it why: who reads the end of a long report finds it
 /// there.
 pub(crate) struct ShownIfFailed(pub(crate) Instant);
