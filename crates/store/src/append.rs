@@ -5,6 +5,7 @@ use crate::latch::Latched;
 use crate::multi::Multi;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::Queue;
+use crate::retention::ReputStuck;
 use disk::MappedFile;
 use message::properties::{self, Ending, names};
 use message::record::{Fields, Place, View};
@@ -289,6 +290,9 @@ pub enum AppendError {
     /// The disk is above its warning level: SERVICE_NOT_AVAILABLE until space comes back.
     #[error(transparent)]
     DiskLevel(#[from] DiskFull),
+    /// The consumequeues can not be built, so that nobody could read it: SERVICE_NOT_AVAILABLE until they can.
+    #[error(transparent)]
+    ReputStuck(#[from] ReputStuck),
     /// No room, or no file, could be had for the next bytes of the log; the next append tries again.
     #[error("the commitlog can not grow: {0}")]
     NoSpace(String),

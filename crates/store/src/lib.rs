@@ -68,7 +68,7 @@ pub use read::{Boundary, ReadLimits, ReadResult, ReadStatus, records};
 pub use recover::files::MissingLog;
 pub use recover::{BroughtIn, LogCut, MovedAway, OpenError, RecoveryReport};
 pub use reput::{Arrival, Bitmaps};
-pub use retention::{Health, Removed, UnitsWait};
+pub use retention::{Health, Removed, ReputStuck, UnitsWait};
 pub use settings::{DELAY_LEVELS_S, FlushType, RECORD_ROOM_BYTES, SettingsError, StoreSettings};
 pub use store::Store;
 pub use units::{QueueUnit, UnitExtension};

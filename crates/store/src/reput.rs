@@ -157,10 +157,13 @@ impl<D: Disk> Store<D> {
             let Some(mut reput) = self.reput.try_lock() else {
                 return Ok(false);
             };
-            match self.reput_locked(&mut reput, goal, &mut left, on) {
+            let done = self.reput_locked(&mut reput, goal, &mut left, on);
+            match done {
+                Ok(()) if self.has_reput_waited.load(Ordering::Relaxed) => self.note_reput(None),
                 Ok(()) => {}
                 Err(Stop::Waits(error)) => {
                     tracing::warn!(%error, "reput waits");
+                    self.note_reput(Some(&error));
                     return Ok(false);
                 }
                 Err(Stop::Latched(latched)) => return Err(latched),

@@ -22,6 +22,8 @@ pub struct Health {
     pub disk_full: Option<DiskFull>,
     /// Writes are off until units that found no space are built.
     pub units_wait: Option<UnitsWait>,
+    /// Writes are off until consumequeues can be built again.
+    pub reput_stuck: Option<ReputStuck>,
 }
 
 /// Units for which there was no space when the store was opened.
@@ -32,6 +34,25 @@ pub struct UnitsWait {
     pub bytes: i64,
 }
 
+/// How long reput may wait before sends are refused, ms: what fails in between may be over soon.
+const REPUT_WAITS_MS: i64 = 5_000;
+
+/// Reput waits, and why.
+#[derive(Debug)]
+pub(crate) struct ReputWait {
+    error: String,
+    /// When a look first found it waiting, ms.
+    since: Option<i64>,
+}
+
+/// Why consumequeues are not built: nothing that was sent since reaches a consumer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("consumequeues are not built, no consumer gets what is sent: {error}")]
+pub struct ReputStuck {
+    /// What the system said.
+    pub error: String,
+}
+
 impl Health {
     /// What a send would be refused with; none if messages are taken.
     pub fn problem(&self) -> Option<String> {
@@ -39,11 +60,15 @@ impl Health {
         latched
             .or_else(|| self.disk_full.as_ref().map(DiskFull::to_string))
             .or_else(|| self.units_wait.as_ref().map(UnitsWait::to_string))
+            .or_else(|| self.reput_stuck.as_ref().map(ReputStuck::to_string))
     }
 
     /// Whether messages are taken.
     pub fn is_writable(&self) -> bool {
-        self.latched.is_none() && self.disk_full.is_none() && self.units_wait.is_none()
+        self.latched.is_none()
+            && self.disk_full.is_none()
+            && self.units_wait.is_none()
+            && self.reput_stuck.is_none()
     }
 }
 
@@ -63,6 +88,44 @@ impl<D: Disk> Store<D> {
             latched: self.latched(),
             disk_full: self.disk_full.read().clone(),
             units_wait: self.units_wait(),
+            reput_stuck: self.reput_stuck(),
+        }
+    }
+
+    /// Why reput has not come on for a while, if so.
+    pub(crate) fn reput_stuck(&self) -> Option<ReputStuck> {
+        if !self.is_reput_stuck.load(Ordering::Acquire) {
+            return None;
+        }
+        let waits = self.reput_waits.lock();
+        waits.as_ref().map(|wait| ReputStuck {
+            error: wait.error.clone(),
+        })
+    }
+
+    /// Reput comes on, or can not.
+    pub(crate) fn note_reput(&self, failed: Option<&disk::Error>) {
+        let mut waits = self.reput_waits.lock();
+        self.has_reput_waited.store(failed.is_some(), Ordering::Relaxed);
+        match (failed, &mut *waits) {
+            (None, _) => {
+                *waits = None;
+                self.is_reput_stuck.store(false, Ordering::Release);
+            }
+            (Some(error), Some(wait)) => wait.error = error.to_string(),
+            (Some(error), None) => {
+                let (error, since) = (error.to_string(), None);
+                *waits = Some(ReputWait { error, since });
+            }
+        }
+    }
+
+    fn look_at_reput(&self, now: i64) {
+        if let Some(wait) = &mut *self.reput_waits.lock() {
+            let since = *wait.since.get_or_insert(now);
+            if now - since >= REPUT_WAITS_MS {
+                self.is_reput_stuck.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -108,13 +171,14 @@ impl<D: Disk> Store<D> {
         Ok((log, self.disk.usage(&self.queue_files.dir)?.percent()))
     }
 
-    /// Looks at the disk levels, and whether units still wait for space; once a second is cheap and lets writes go on soon after
+    /// Looks at the disk levels, whether units still wait for space, and whether reput comes on; `now` in ms. Once a second is cheap and lets writes go on soon after
     /// space came back.
     ///
     /// Above the warning level writes are refused; they are taken again at or below the clean-forcibly level. In
     /// between nothing changes (RocketMQ 4.9.8, CleanCommitLogService).
-    pub fn tick_disk(&self, _now: i64) {
+    pub fn tick_disk(&self, now: i64) {
         self.end_units_wait();
+        self.look_at_reput(now);
         let (log, queues) = match self.disk_percent() {
             Ok(percents) => percents,
             Err(error) => {

@@ -12,6 +12,7 @@ use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::raw::Whole;
 use crate::reput::{Bitmaps, Fresh, Reput};
+use crate::retention::ReputWait;
 use crate::settings::{FlushType, StoreSettings};
 use disk::{Disk, MappedFile, MappedSlice};
 use message::record::{self, Place};
@@ -97,6 +98,11 @@ pub struct Store<D: Disk> {
     /// The log up to here had no space for its units when the store was opened: appends wait for them, for which offset a message
     /// gets is only known then. 0 when none wait.
     pub(crate) units_wait_until: AtomicI64,
+    /// Why reput does not come on, if so.
+    pub(crate) reput_waits: Mutex<Option<ReputWait>>,
+    pub(crate) has_reput_waited: AtomicBool,
+    /// It has not come on for a while.
+    pub(crate) is_reput_stuck: AtomicBool,
     pub(crate) delete_runs: AtomicI64,
     /// How many topics were deleted, for the names of what is left of them.
     pub(crate) deleted_number: AtomicU64,
@@ -133,7 +139,7 @@ impl<D: Disk> Store<D> {
     pub fn append(&self, pending: &mut [Pending<'_, D::File>], now: i64) {
         let may_append = match self.settings.replica {
             true => Err(AppendError::Replica),
-            false => self.may_append(),
+            false => self.may_append().and_then(|()| self.may_be_read()),
         };
         if let Err(error) = may_append {
             pending
@@ -192,6 +198,14 @@ impl<D: Disk> Store<D> {
         match self.append_since.load(Ordering::Relaxed) {
             0 => 0,
             since => (now - since).max(0),
+        }
+    }
+
+    /// Nobody could read what is appended where reput does not come on.
+    fn may_be_read(&self) -> Result<(), AppendError> {
+        match self.reput_stuck() {
+            Some(stuck) => Err(AppendError::ReputStuck(stuck)),
+            None => Ok(()),
         }
     }
 
@@ -693,6 +707,9 @@ impl<D: Disk> Store<D> {
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),
             units_wait_until: AtomicI64::new(0),
+            reput_waits: Mutex::new(None),
+            has_reput_waited: AtomicBool::new(false),
+            is_reput_stuck: AtomicBool::new(false),
             delete_runs: AtomicI64::new(0),
             deleted_number: AtomicU64::new(0),
             // Of a run before.

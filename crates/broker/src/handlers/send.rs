@@ -148,6 +148,9 @@ impl<D: Disk> Send<D> {
                     }
                 }
                 Err(why) => {
+                    if let AppendError::NoSpace(_) = &why {
+                        logs::limited!(error, "a send is refused: {why}");
+                    }
                     let body_max = settings.store.max_message_size;
                     self.refuse(slot, &Error::Append { why, body_max });
                 }

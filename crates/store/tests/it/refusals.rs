@@ -57,6 +57,32 @@ fn without_a_descriptor_a_new_queue_waits_and_nothing_is_latched() {
 }
 
 #[test]
+fn sends_that_nobody_could_read_are_refused_until_queues_can_be_built() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    send_through(&store, record("Old", 0, b"x", b""), NOW);
+    disk.set_descriptors(false);
+    send_through(&store, record("New", 0, b"y", b""), NOW);
+    // For a few seconds it may be over soon.
+    store.tick_disk(NOW);
+    store.tick_disk(NOW + 4_999);
+    assert!(store.health().is_writable());
+    send_through(&store, record("Old", 0, b"z", b""), NOW);
+    store.tick_disk(NOW + 5_000);
+    let problem = store.health().problem().unwrap();
+    assert!(problem.contains("/store/consumequeue/New/0"), "{problem}");
+    assert!(!store.health().is_writable());
+    let refused = try_send(&store, &[record("Old", 0, b"lost", b"")], NOW).remove(0);
+    assert!(matches!(refused, Err(AppendError::ReputStuck(_))), "{refused:?}");
+    disk.set_descriptors(true);
+    settle(&store);
+    assert_eq!(store.health().problem(), None);
+    assert_eq!(drain(&store, "New", 0), [b"y"]);
+    send_through(&store, record("Old", 0, b"w", b""), NOW);
+    assert_eq!(drain(&store, "Old", 0), [b"x", b"z", b"w"]);
+}
+
+#[test]
 fn a_log_file_that_can_not_be_made_refuses_the_send_that_needs_it() {
     for trouble in 0..3 {
         let disk = SimDisk::new();

@@ -104,6 +104,7 @@ fn append_remark(why: &store::AppendError, body_max: i32) -> String {
         }
         store::AppendError::Latched(_)
         | store::AppendError::DiskLevel(_)
+        | store::AppendError::ReputStuck(_)
         | store::AppendError::ShutDown
         | store::AppendError::Replica
         | store::AppendError::TopicDeleted => format!("service not available now. {why}"),
@@ -147,6 +148,7 @@ impl Error {
                 store::AppendError::NoSpace(_) => response::SYSTEM_ERROR,
                 store::AppendError::Latched(_)
                 | store::AppendError::DiskLevel(_)
+                | store::AppendError::ReputStuck(_)
                 | store::AppendError::ShutDown
                 | store::AppendError::Replica
                 | store::AppendError::TopicDeleted => response::SERVICE_NOT_AVAILABLE,
