@@ -278,8 +278,8 @@ struct Loaded {
 const NAMED_MAX: usize = 20;
 
 impl Loaded {
-    /// Makes the topics that have queues where topics.json is missing: nobody could read their messages. Where it is there, tells of those
-    /// that are not in it. (A topic that Java's broker has deleted keeps its queues for a while.)
+    /// Makes the topics that have queues where topics.json is missing, or is its backup, which lacks the last ones: nobody could read
+    /// their messages. Where it is there, tells of those that are not in it. (A topic that Java's broker has deleted keeps its queues for a while.)
     fn settle_nameless<D: Disk>(&self, store: &Store<D>, default_queues: i32, now: i64) {
         let has_entry =
             |topic: &str| message::name::is_system_topic(topic) || self.tables.topics.get(topic).is_some();
@@ -296,7 +296,8 @@ impl Loaded {
         nameless.sort_unstable();
         let first: Vec<_> = nameless.iter().take(NAMED_MAX).map(|topic| &**topic).collect();
         let (count, first) = (nameless.len(), first.join(", "));
-        if !self.tables.topics.saver().was_missing() {
+        let saver = self.tables.topics.saver();
+        if !saver.was_missing() && !saver.was_backup() {
             return tracing::error!(
                 "{count} topics have messages and no entry in topics.json, so that nobody can read them: {first}; was config/ lost, or is \
                  another one meant? A slave that connects gives the entries back; a backup may have the file"
@@ -311,8 +312,12 @@ impl Loaded {
                 tracing::error!("topic {topic} has messages and is not made: {e}");
             }
         }
+        let what = match saver.was_missing() {
+            true => "is missing",
+            false => "is its backup, which lacks the last changes",
+        };
         tracing::error!(
-            "topics.json is missing: {count} topics are made again, with the queues that have messages and with permission to read and \
+            "topics.json {what}: {count} topics are made again, with the queues that have messages and with permission to read and \
              write: {first}; was config/ lost, or is another one meant? A slave that connects gives their settings back; a backup may have \
              the file"
         );

@@ -70,7 +70,7 @@ impl<T: Default> Found<T> {
         match self {
             Found::File(content) => content,
             Found::Backup(content) => {
-                saver.touch();
+                saver.is_backup();
                 content
             }
             Found::Nothing => {

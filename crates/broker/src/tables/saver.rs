@@ -68,6 +68,8 @@ pub struct Saver {
     waits_for_copies: AtomicBool,
     /// There was no file at the start.
     was_missing: AtomicBool,
+    /// What there was at the start was its backup.
+    was_backup: AtomicBool,
     /// One write at a time: an older state must not replace a newer one.
     writing: Mutex<()>,
 }
@@ -93,6 +95,7 @@ impl Saver {
             copied: Watermark::new(0),
             waits_for_copies: AtomicBool::new(false),
             was_missing: AtomicBool::new(false),
+            was_backup: AtomicBool::new(false),
             writing: Mutex::default(),
         }
     }
@@ -105,6 +108,17 @@ impl Saver {
     /// There is no file, neither it nor its backup.
     pub fn is_missing(&self) {
         self.was_missing.store(true, Ordering::Release);
+    }
+
+    /// There is only its backup, which lacks the last changes; the file is to be written again.
+    pub fn is_backup(&self) {
+        self.was_backup.store(true, Ordering::Release);
+        self.touch();
+    }
+
+    /// Was there only its backup at the start?
+    pub fn was_backup(&self) -> bool {
+        self.was_backup.load(Ordering::Acquire)
     }
 
     /// Was there no file at the start?

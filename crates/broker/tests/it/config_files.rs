@@ -246,6 +246,33 @@ async fn a_damaged_file_is_replaced_by_its_backup_and_kept_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn topics_that_a_backup_lacks_are_made_again_where_messages_tell_of_them() {
+    for left in [&b""[..], b"{ cut off", b"gone"] {
+        let fixture = Fixture::new(|_| {}).await;
+        for topic in ["First", "Last"] {
+            let sent = fixture.send(&to(topic, 3, ""), topic.as_bytes()).await;
+            assert_eq!(sent.code, response::SUCCESS);
+        }
+        let dir = fixture.stop().await;
+        let path = dir.path().join("store/config/topics.json");
+        let mut backup = json(&std::fs::read(&path).unwrap());
+        let table = backup["topicConfigTable"].as_object_mut().unwrap();
+        table.remove("Last").unwrap();
+        std::fs::write(path.with_extension("json.bak"), backup.to_string()).unwrap();
+        match left {
+            b"gone" => std::fs::remove_file(&path).unwrap(),
+            left => std::fs::write(&path, left).unwrap(),
+        }
+        let fixture = Fixture::in_folder(dir, |_| {}).await;
+        for topic in ["First", "Last"] {
+            let found = fixture.pull(&from(topic, 3, 0)).await;
+            assert_eq!(found.code, response::SUCCESS, "{topic}: {:?}", found.remark);
+            assert_eq!(records(&found.body)[0].body(), topic.as_bytes());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_whose_backup_is_damaged_too_refuses_the_start_and_is_left_alone() {
     for (name, content) in names() {
         let on_disk = BTreeMap::from([
