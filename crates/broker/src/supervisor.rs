@@ -40,6 +40,13 @@ pub fn abort(message: &str) {
     std::process::abort();
 }
 
+/// Says so and ends the process, which is sound but has lost what it works on.
+pub fn end(message: &str) {
+    logs::complain(message);
+    logs::flush();
+    std::process::exit(1);
+}
+
 impl Supervisor {
     /// Nothing runs yet. `on_fatal` is called after a panic on a thread; [`abort`] in a server.
     pub fn new(on_fatal: OnFatal) -> Self {

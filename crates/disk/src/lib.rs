@@ -176,6 +176,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Takes a folder that is there for itself, whatever files are in it, moved or removed; `None` if another process has it. Where the
     /// file system has no locks of folders nobody is kept away.
     fn lock_dir(&self, path: &Path) -> Result<Option<Self::Lock>>;
+    /// Whether a folder that was taken is still what is at its path: it may have been moved, removed, or mounted over. True where that
+    /// can not be told.
+    fn is_there(&self, _lock: &Self::Lock, _path: &Path) -> bool {
+        true
+    }
     /// Whether a process has the exclusive lock file. Changes nothing.
     fn is_locked(&self, path: &Path) -> Result<bool>;
     /// How full the file system under `path` (or its nearest existing parent) is.

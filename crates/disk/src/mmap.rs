@@ -663,7 +663,7 @@ impl MappedFile for MmapFile {
 /// The held lock file or folder.
 #[derive(Debug)]
 pub struct MmapLock {
-    _file: File,
+    file: File,
 }
 
 /// Reads at most `max_bytes`; `None` if the file is not there.
@@ -901,7 +901,7 @@ impl Disk for MmapDisk {
         }
         file.write_all_at(b"lock", 0)
             .map_err(at(Operation::Write, path))?;
-        Ok(Some(MmapLock { _file: file }))
+        Ok(Some(MmapLock { file }))
     }
 
     fn lock_dir(&self, path: &Path) -> Result<Option<MmapLock>> {
@@ -909,8 +909,19 @@ impl Disk for MmapDisk {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(None),
             // Not every file system of a network can.
-            Ok(()) | Err(_) => Ok(Some(MmapLock { _file: file })),
+            Ok(()) | Err(_) => Ok(Some(MmapLock { file })),
         }
+    }
+
+    fn is_there(&self, lock: &MmapLock, path: &Path) -> bool {
+        let found = match fs::metadata(path) {
+            Err(error) => return error.kind() != ErrorKind::NotFound,
+            Ok(found) => found,
+        };
+        let taken = lock.file.metadata();
+        taken.map_or(true, |taken| {
+            (taken.dev(), taken.ino()) == (found.dev(), found.ino())
+        })
     }
 
     fn is_locked(&self, path: &Path) -> Result<bool> {

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
 use message::record::{self, Check, Entry, RecordError, View};
 use parking_lot::Mutex;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -272,9 +273,14 @@ impl<D: Disk> Log<D> {
         let dir = &self.dirs[(start / self.file_size) as usize % self.dirs.len()];
         disk.create_dirs(dir)?;
         let path = dir.join(file_name(start));
-        // Only the log's end is ever made, so what may lie there is a leftover of a try that failed.
-        disk.remove_file(&path)?;
-        let file = disk.create(&path, self.file_size as u64, self.options)?;
+        let create = || disk.create(&path, self.file_size as u64, self.options);
+        let file = match create() {
+            Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {
+                make_way(disk, dir, start, self.options, now)?;
+                create()?
+            }
+            file => file?,
+        };
         let file = Arc::new(LogFile {
             start,
             file,
@@ -440,6 +446,30 @@ impl<D: Disk> Walk<'_, D> {
             Err(error) => Ok(Step::Bad(error)),
         }
     }
+}
+
+/// Only the log's end is ever made: what lies where it belongs is a leftover of a try that failed, and goes. A file that holds something
+/// is somebody's log, put there under the running store: it is kept under another name.
+fn make_way<D: Disk>(disk: &D, dir: &Path, start: i64, options: MapOptions, now: i64) -> disk::Result<()> {
+    let (name, path) = (file_name(start), dir.join(file_name(start)));
+    let entries = disk.list(dir)?;
+    let Some(there) = entries.iter().find(|entry| entry.name == name) else {
+        return Ok(());
+    };
+    let mut head = [0; 8];
+    if !there.is_dir && there.len >= head.len() as u64 {
+        disk.open(&path, there.len, options)?.read(0, &mut head)?;
+    }
+    if !there.is_dir && head == [0; 8] {
+        return disk.remove_file(&path);
+    }
+    let aside = dir.join(format!("{name}.moved-{now}"));
+    tracing::error!(
+        file = %path.display(), kept = %aside.display(),
+        "a file lies where the next log file belongs, and this store did not make it"
+    );
+    disk.rename(&path, &aside)?;
+    disk.sync_dir(dir)
 }
 
 /// Bytes that are looked at first.

@@ -398,11 +398,11 @@ impl<D: Disk> Store<D> {
             disk.create_dirs(dir)?;
         }
         // The lock above is of the root: another store may have its own, and the same log.
-        let mut locks = vec![lock];
-        let dirs: BTreeSet<&PathBuf> = settings.commitlog_dirs.iter().chain([&queue_files.dir]).collect();
-        for dir in dirs {
+        let mut dir_locks = Vec::new();
+        for dir in settings.commitlog_dirs.iter().collect::<BTreeSet<_>>() {
             let lock = disk.lock_dir(dir)?;
-            locks.push(lock.ok_or_else(|| OpenError::Locked(dir.clone()))?);
+            let lock = lock.ok_or_else(|| OpenError::Locked(dir.clone()))?;
+            dir_locks.push((dir.clone(), lock));
         }
         if queue_files.ext {
             disk.create_dirs(&queue_files.ext_dir)?;
@@ -457,7 +457,7 @@ impl<D: Disk> Store<D> {
         let store = Store::assemble(
             disk,
             settings,
-            locks,
+            (lock, dir_locks),
             log,
             queue_files,
             queues,

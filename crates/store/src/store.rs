@@ -20,6 +20,7 @@ use message::sys_flag;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -114,8 +115,9 @@ pub struct Store<D: Disk> {
     pub(crate) taken_places: AtomicU64,
     /// The log's first position when queues and index were last brought after it.
     pub(crate) followed_min: AtomicI64,
-    /// Of the root, and of each folder that is written.
-    pub(crate) _locks: Vec<D::Lock>,
+    pub(crate) _lock: D::Lock,
+    /// Of each folder of the log that is written.
+    dir_locks: Vec<(PathBuf, D::Lock)>,
 }
 
 /// What belongs to whoever appends.
@@ -199,6 +201,14 @@ impl<D: Disk> Store<D> {
             0 => 0,
             since => (now - since).max(0),
         }
+    }
+
+    /// A folder of the log that is not at its path any more, if there is one: it was moved or removed, or another file
+    /// system is mounted over it. What is written now nobody would find at the next start.
+    pub fn lost_dir(&self) -> Option<&Path> {
+        let mut dirs = self.dir_locks.iter();
+        let lost = dirs.find(|(path, lock)| !self.disk.is_there(lock, path));
+        lost.map(|(path, _)| path.as_path())
     }
 
     /// Nobody could read what is appended where reput does not come on.
@@ -655,7 +665,7 @@ impl<D: Disk> Store<D> {
     pub(crate) fn assemble(
         disk: D,
         settings: StoreSettings,
-        locks: Vec<D::Lock>,
+        (lock, dir_locks): (D::Lock, Vec<(PathBuf, D::Lock)>),
         log: Log<D>,
         queue_files: QueueFiles,
         queues: Queues<D::File>,
@@ -717,7 +727,8 @@ impl<D: Disk> Store<D> {
             deletions,
             taken_places: AtomicU64::new(0),
             followed_min: AtomicI64::new(0),
-            _locks: locks,
+            _lock: lock,
+            dir_locks,
         }
     }
 }

@@ -386,6 +386,20 @@ impl<D: Disk> Parts<D> {
     }
 }
 
+/// Ends a broker whose folders have gone from under it: what it acknowledges nobody would find, and it would write over what lies there
+/// now. Its next start opens what is there.
+fn end_without_its_folders<D: Disk>(store: &store::Store<D>) {
+    if let Some(path) = store.lost_dir() {
+        let message = format!(
+            "{} is not the folder any more that this broker has opened: it was moved or removed, or another file system is mounted \
+             over it. The broker ends, for what it stored now would be lost",
+            path.display()
+        );
+        tracing::error!("{message}");
+        crate::supervisor::end(&message);
+    }
+}
+
 /// Looks whether the store takes messages, and tells the log and the name servers when that changes.
 async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
     let mut writable = parts.log.store.health().is_writable();
@@ -397,6 +411,7 @@ async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
         let (store, now) = (Arc::clone(&parts.log.store), parts.clock.now_ms());
         // A file system that hangs must not hold up a worker.
         let looked = tokio::task::spawn_blocking(move || {
+            end_without_its_folders(&store);
             store.tick_disk(now);
             store.health()
         });

@@ -12,6 +12,7 @@ mod cut_back;
 mod damage;
 mod deletions;
 mod ext;
+mod foreign_files;
 mod full_start;
 mod fuzz;
 mod golden;
