@@ -8,7 +8,8 @@ use crate::recover::in_the_way::what_is_wrong;
 use crate::recover::queues::{is_topic, queue_id};
 use crate::recover::{OpenError, Row, accepted};
 use crate::settings::StoreSettings;
-use disk::{DirEntry, Disk};
+use disk::{DirEntry, Disk, Operation};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Looks at the store below `settings.root_dir` as far as a start refuses it: what is missing of the log, names and lengths of files,
@@ -20,6 +21,10 @@ pub fn would_open<D: Disk>(disk: &D, settings: &StoreSettings) -> Result<(), Ope
     let settings = settings.clone().checked()?;
     let root = &settings.root_dir;
     let entries = disk.list(root)?;
+    if entries.iter().any(|entry| entry.name == "lock" && entry.is_dir) {
+        let lock = root.join("lock");
+        return Err(disk::Error::new(Operation::Open, &lock, ErrorKind::IsADirectory.into()).into());
+    }
     let clean = !entries.iter().any(|entry| entry.name == "abort");
     let is_strange = entries
         .iter()
