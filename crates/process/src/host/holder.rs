@@ -152,6 +152,6 @@ mod tests {
              2: 0100007F:7923 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 57 1 0 20\n\
              3: damaged\n";
         assert_eq!(inodes(table, 31010), [55]);
-        assert_eq!(inodes(table, 1), []);
+        assert!(inodes(table, 1).is_empty());
     }
 }
