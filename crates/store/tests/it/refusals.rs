@@ -101,30 +101,6 @@ fn a_failed_sync_still_latches() {
 }
 
 #[test]
-fn a_write_to_the_log_that_fails_latches() {
-    let disk = SimDisk::new();
-    let (store, _) = open(&disk, &settings());
-    send(&store, record("T", 0, b"before", b""), NOW);
-    inject_below(
-        &disk,
-        "/store/commitlog",
-        &[Operation::Write, Operation::Reserve],
-        EIO,
-    );
-    let failed = try_send(&store, &[record("T", 0, b"x", b"")], NOW).remove(0);
-    assert!(matches!(failed, Err(AppendError::Latched(_))), "{failed:?}");
-    disk.clear_injections();
-    assert!(store.latched().is_some());
-    let refused = try_send(&store, &[record("T", 0, b"x", b"")], NOW).remove(0);
-    assert!(matches!(refused, Err(AppendError::Latched(_))), "{refused:?}");
-    // What was there is read, now and after a restart.
-    assert_eq!(drain(&store, "T", 0), [b"before"]);
-    drop(store);
-    let (store, _) = open(&disk.kill(), &settings());
-    assert_eq!(drain(&store, "T", 0), [b"before"]);
-}
-
-#[test]
 fn what_could_not_be_synced_is_synced_later() {
     for many in [false, true] {
         let disk = SimDisk::new();
