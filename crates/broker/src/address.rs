@@ -10,20 +10,28 @@ pub struct Unknown {
     cause: String,
 }
 
+/// An address without the brackets of IPv6.
+fn bare(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    inner.unwrap_or(text)
+}
+
+/// The IP address that a text is, with brackets or without; `None` of a name.
+pub(crate) fn literal(text: &str) -> Option<IpAddr> {
+    bare(text.trim()).parse().ok()
+}
+
 /// The IP address that `brokerIP1` stands for: `10.0.0.1`, `::1`, `[::1]`, or a host's name. Of a name's addresses the
 /// first of IPv4 counts, as in Java: message ids of 4.x clients have room for no other. May wait for a name service.
 ///
 /// # Errors
 /// It is no address, and no name that can be resolved now.
 pub fn ip_of(text: &str) -> Result<IpAddr, Unknown> {
-    let text = text.trim();
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(text);
-    if let Ok(ip) = bare.parse() {
+    if let Some(ip) = literal(text) {
         return Ok(ip);
     }
+    let text = text.trim();
+    let bare = bare(text);
     let unknown = |cause: String| Unknown {
         text: text.to_owned(),
         cause,

@@ -2,16 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Clock, Disk, MmapDisk, SystemClock, clock_is_synchronised};
-use process::host::{self, Announced, Listens, Space};
+use process::host::{self, Announced, Listens, Own, Space};
 use settings::{Report, Severity};
-use store::StoreSettings;
+use store::{OpenError, StoreSettings};
 
+mod looking;
+
+use self::looking::Looking;
 use crate::access;
 use crate::address::ip_of;
-use crate::settings::Settings;
+use crate::run::{StartError, read_files};
+use crate::settings::{DelayLevels, Settings};
 use crate::store_settings;
 
 /// How long a name server may take to answer.
@@ -42,14 +47,42 @@ pub(crate) fn check(settings: &Settings, report: &mut Report) {
         newest.as_ref().map(|(path, written)| (path.as_path(), *written)),
         clock_is_synchronised(),
     );
-    if let Err(e) = access::check(&disk, settings) {
-        report.about(Severity::Error, "aclEnable", e.to_string());
+    let lock = root.join("lock");
+    let runs = disk.is_locked(&lock).unwrap_or(false);
+    files(settings, &disk, runs, report);
+    let own = Own::Lock {
+        path: &lock,
+        is_held: runs,
+    };
+    addresses(settings, own, report);
+}
+
+/// Reads what a start reads, as far as it could refuse it, and changes nothing. `runs`: a broker has this store open, and needs no
+/// start.
+fn files(settings: &Settings, disk: &MmapDisk, runs: bool, report: &mut Report) {
+    let levels = DelayLevels::parse(&settings.store.message_delay_level);
+    // Without an error the settings have levels.
+    let levels = levels.as_ref().map_or(&[][..], DelayLevels::as_ms);
+    let store = store_settings::of(settings, levels, &SystemClock);
+    if !runs && let Err(error) = store::check::would_open(disk, &store) {
+        let key = match error {
+            OpenError::FileSize { .. } | OpenError::FileName { .. } | OpenError::MissingLog(_)
+                if settings.store.store_path_commit_log.is_some() =>
+            {
+                "storePathCommitLog"
+            }
+            _ => "storePathRootDir",
+        };
+        report.about(Severity::Error, key, StartError::from(error).to_string());
     }
-    addresses(
-        settings,
-        disk.is_locked(&root.join("lock")).unwrap_or(false),
-        report,
-    );
+    if let Err(error) = read_files(&Looking(disk.clone()), settings, Arc::new(SystemClock)) {
+        let key = match &error {
+            StartError::Access(access::StartError::Accounts(_)) => "aclEnable",
+            StartError::Access(access::StartError::Made { key, .. }) => key,
+            _ => "storePathRootDir",
+        };
+        report.about(Severity::Error, key, error.to_string());
+    }
 }
 
 fn folders(settings: &Settings) -> Vec<Folder> {
@@ -110,8 +143,8 @@ fn newest(disk: &MmapDisk, root: &Path) -> Option<(PathBuf, i64)> {
     Some((root.join(newest.name), newest.modified_ms))
 }
 
-/// `runs`: a broker has this store open.
-fn addresses(settings: &Settings, runs: bool, report: &mut Report) {
+/// `own` is what marks the broker of this store, where it runs.
+fn addresses(settings: &Settings, own: Own<'_>, report: &mut Report) {
     let server = match store_settings::server(settings, 0) {
         Ok(server) => server,
         Err(text) => return report.about(Severity::Error, "bindAddress", text),
@@ -134,7 +167,7 @@ fn addresses(settings: &Settings, runs: bool, report: &mut Report) {
             purpose,
             key,
             address,
-            runs,
+            own,
         }
         .check(report);
     }

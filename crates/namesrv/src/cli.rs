@@ -32,7 +32,7 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ExitC
 fn settings_of(launch: &Launch) -> Result<Loaded, Exit> {
     let mut loaded = read(launch)?;
     launch::look_at_host(launch, &mut loaded.report, |report| {
-        host_check::check(&loaded.settings, report);
+        host_check::check(&loaded.settings, launch.config_file.as_deref(), report);
     });
     if let Some(file) = &launch.support_bundle {
         return Err(support::bundle(launch, &loaded, file));

@@ -6,10 +6,12 @@
 mod addresses;
 mod clock;
 mod folders;
+mod holder;
 
 pub use addresses::{Announced, Listens, Reached, name_servers};
 pub use clock::clock;
 pub use folders::{Space, folder};
+pub use holder::Own;
 
 use crate::Descriptors;
 use settings::{Report, Severity};

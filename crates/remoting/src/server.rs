@@ -256,6 +256,8 @@ impl Acceptor {
     }
 
     fn accepted(&self, stream: TcpStream, peer: SocketAddr) {
+        // What comes by IPv4 to a listener of both is IPv4 to everybody: records, limits, logs.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Shared { metrics, slots, .. } = self.shared.as_ref();
         let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
             let refused = metrics.connections_refused.fetch_add(1, Ordering::Relaxed) + 1;
@@ -275,8 +277,11 @@ impl Acceptor {
             stop: self.stop.clone(),
             shared: Arc::clone(&self.shared),
         };
-        let ip = peer.ip().to_canonical();
-        let is_proxy = self.shared.proxies.iter().any(|network| network.contains(&ip));
+        let is_proxy = self
+            .shared
+            .proxies
+            .iter()
+            .any(|network| network.contains(&peer.ip()));
         if is_proxy {
             self.tasks.spawn(async move {
                 let _slot = slot;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::fs::{Access, PROC_SUPER_MAGIC};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// The machine's name; `DEFAULT_BROKER` where it has none, as in RocketMQ 5.x.
@@ -32,6 +32,11 @@ fn route_address() -> Option<Ipv4Addr> {
         IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
         _ => None,
     }
+}
+
+/// Whether this host speaks IPv6 at all: containers often do not.
+pub fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// IPv4 addresses of the interfaces, without the loopback's.

@@ -276,12 +276,15 @@ fn stray_text(stray: &str) -> String {
     }
 }
 
-/// For `--check-config` and `--support-bundle`: has `look` add what it finds out about the host. Settings with an error may mean another folder or
+/// For `--check-config` and `--support-bundle`: refuses what can not work, and has `look` add what it finds out about the host. Settings with an error may mean another folder or
 /// another address; then only they are told of.
 pub fn look_at_host(launch: &Launch, report: &mut Report, look: impl FnOnce(&mut Report)) {
     let looks = matches!(launch.action, Action::Check | Action::Bundle);
     if looks && !report.has_errors() {
         look(report);
+    }
+    if looks {
+        report.refuse_unworkable();
     }
 }
 

@@ -4,6 +4,7 @@ use crate::host;
 use crate::nearest::nearest;
 use crate::properties::{Entry, Properties};
 use crate::table::{Applies, Group, Row};
+use crate::value::BadValue;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ pub enum Severity {
     Note,
     /// Probably not what was meant: an unknown key, a repeated one.
     Warning,
+    /// The server starts with it, as Java's does, and can not do what it asks for: `--check-config` refuses it.
+    Unworkable,
     /// The server does not start with it.
     Error,
 }
@@ -37,7 +40,7 @@ impl Display for Finding {
         let severity = match self.severity {
             Severity::Fine => "OK",
             Severity::Note => "note",
-            Severity::Warning => "warning",
+            Severity::Warning | Severity::Unworkable => "warning",
             Severity::Error => "error",
         };
         write!(f, "{severity}: {}", self.said())
@@ -61,6 +64,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Where each key, by today's name, was set last.
     set_at: HashMap<String, (PathBuf, u32)>,
+    /// Where keys have placeholders that nobody filled in.
+    unfilled: HashMap<String, (PathBuf, u32)>,
 }
 
 impl Report {
@@ -86,9 +91,23 @@ impl Report {
     pub fn about(&mut self, severity: Severity, key: &str, text: impl Into<String>) {
         self.findings.push(Finding {
             severity,
-            place: self.set_at.get(key).cloned(),
+            place: self.set_at.get(key).or_else(|| self.unfilled.get(key)).cloned(),
             text: text.into(),
         });
+    }
+
+    /// Whether all that a file says of a key is a placeholder that nobody filled in.
+    pub fn is_unfilled(&self, key: &str) -> bool {
+        self.unfilled.contains_key(key) && !self.is_set(key)
+    }
+
+    /// Makes errors of what a server starts with and can not work with.
+    pub fn refuse_unworkable(&mut self) {
+        for finding in &mut self.findings {
+            if finding.severity == Severity::Unworkable {
+                finding.severity = Severity::Error;
+            }
+        }
     }
 
     /// Whether a file sets a key.
@@ -100,6 +119,7 @@ impl Report {
     pub fn append(&mut self, other: Report) {
         self.findings.extend(other.findings);
         self.set_at.extend(other.set_at);
+        self.unfilled.extend(other.unfilled);
     }
 
     /// Whether the server must not start.
@@ -115,7 +135,7 @@ impl Report {
         for finding in &self.findings {
             match finding.severity {
                 Severity::Fine | Severity::Note => tracing::info!("{}", finding.said()),
-                Severity::Warning => tracing::warn!("{}", finding.said()),
+                Severity::Warning | Severity::Unworkable => tracing::warn!("{}", finding.said()),
                 Severity::Error => tracing::error!("{}", finding.said()),
             }
             if finding.severity >= Severity::Warning {
@@ -223,7 +243,8 @@ pub fn load(group: &mut dyn Group, properties: &Properties, file: &Path, hints: 
             // Its own reader says what is missing: a default in its place would lie elsewhere.
             None if row.strict => set(group, row, entry, &entry.value, file, &mut report),
             None => {
-                report.set_at.remove(key);
+                let place = report.set_at.remove(key);
+                report.unfilled.extend(place.map(|place| (key.to_owned(), place)));
                 let text = format!(
                     "`{}={}` looks like a placeholder that was never filled in; the line is not used",
                     entry.key,
@@ -296,6 +317,7 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
         Some((section.row(row.key).is_some_and(Row::is_used), bad))
     });
     if let Some((_, bad)) = refusals.max_by_key(|(used, _)| *used) {
+        let bad = group.allowed(row.key).map_or(bad, BadValue::new);
         let comment = if comment_behind(&entry.value) {
             " (a # behind a value starts no comment)"
         } else {

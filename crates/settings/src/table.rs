@@ -104,6 +104,11 @@ pub trait Group {
 
     /// The same, to change them.
     fn sections_mut(&mut self) -> Vec<&mut dyn Section>;
+
+    /// What this server allows as a key's value, where rules of its own leave less than the row says.
+    fn allowed(&self, _key: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 impl<S: Section> Group for S {

@@ -101,12 +101,13 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
         };
         let key = row.key;
         let pair = (key.to_owned(), value.to_owned());
+        let allowed = group.allowed(key);
         for section in group.sections_mut() {
             let old = section.get(key);
             section.set(key, value).map_err(|bad| Refused::BadValue {
                 key: key.to_owned(),
                 value: shorten(value),
-                allowed: bad.allowed,
+                allowed: allowed.map_or(bad.allowed, str::to_owned),
             })?;
             if row.applies == Applies::AtStart {
                 // Only checked: what runs keeps the value it started with. A value that was valid is valid again.

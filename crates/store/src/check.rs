@@ -3,8 +3,10 @@
 //! For a directory that no broker has open. What it finds is said, not repaired: the next start of a broker recovers by
 //! the rules in [`crate::recover`].
 
+mod start;
 mod told;
 
+pub use start::would_open;
 pub use told::{checkpoint_told, settings_found};
 
 use crate::checkpoint::Checkpoint;
@@ -276,7 +278,7 @@ pub fn check<D: Disk>(
         summary.fault(Fault::File { path, what });
     }
     let evidence = Evidence { known, deletions };
-    let log = open_log(disk, &mut settings, &checkpoint, &mut summary)?;
+    let (log, lost_its_end) = open_log(disk, &mut settings, &checkpoint, &mut summary)?;
     summary.log_start = log.min();
     let queues = open_queues(disk, &settings, &log, &evidence, &mut summary)?;
     check_missing(disk, &settings, &evidence, &queues, &mut summary)?;
@@ -289,6 +291,13 @@ pub fn check<D: Disk>(
         &mut on_record,
     )?;
     check_queues(&log, &queues, &evidence.deletions, &mut summary)?;
+    if lost_its_end {
+        // No start cuts or drops them: it is refused.
+        let follows = |fault: &Fault| matches!(fault, Fault::Torn { .. } | Fault::Behind { .. });
+        let before = summary.first_faults.len();
+        summary.first_faults.retain(|fault| !follows(fault));
+        summary.faults -= (before - summary.first_faults.len()) as u64;
+    }
     Ok(summary)
 }
 
@@ -352,15 +361,24 @@ fn check_missing<D: Disk>(
     Ok(())
 }
 
+/// The log, and whether its end is missing.
 fn open_log<D: Disk>(
     disk: &D,
     settings: &mut StoreSettings,
     checkpoint: &Checkpoint,
     summary: &mut CheckSummary,
-) -> Result<Log<D>, CheckError> {
-    let listing = LogListing::of(disk, settings, summary.clean)?;
-    for missing in listing.missing(disk, settings, checkpoint)? {
-        summary.fault(Fault::Missing(missing));
+) -> Result<(Log<D>, bool), CheckError> {
+    let listing = LogListing::of(disk, settings, checkpoint, summary.clean)?;
+    let missing = listing.missing(disk, settings, checkpoint)?;
+    let lost_its_end = missing
+        .iter()
+        .any(|missing| !matches!(missing, MissingLog::Between { .. }));
+    let is_told = |path: &Path| {
+        let mut missing = missing.iter();
+        missing.any(|missing| matches!(missing, MissingLog::Short { path: short, .. } if short == path))
+    };
+    for missing in &missing {
+        summary.fault(Fault::Missing(missing.clone()));
     }
     let size = listing.file_size;
     settings.commitlog_file_size = size;
@@ -375,6 +393,9 @@ fn open_log<D: Disk>(
     let mut files = Vec::new();
     for (start, path, entry) in listing.files {
         if start % size != 0 || entry.len != size as u64 {
+            if is_told(&path) {
+                continue;
+            }
             let what = format!(
                 "its name or its length {} does not fit commitlog files of {size} bytes",
                 entry.len
@@ -391,7 +412,7 @@ fn open_log<D: Disk>(
         }));
     }
     summary.log_files = files.len();
-    Ok(Log::new(settings, files))
+    Ok((Log::new(settings, files), lost_its_end))
 }
 
 type Loaded<D> = BTreeMap<(String, i32), Queue<<D as Disk>::File>>;

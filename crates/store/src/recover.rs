@@ -17,7 +17,7 @@ mod end;
 pub(crate) mod files;
 pub(crate) mod in_the_way;
 pub(crate) mod missing;
-mod queues;
+pub(crate) mod queues;
 mod scan;
 mod signs;
 
@@ -106,6 +106,17 @@ pub enum OpenError {
     /// Something could not be made durable before the start.
     #[error(transparent)]
     Latched(#[from] crate::latch::Latched),
+}
+
+/// What is missing of the log, where the settings let a start do without it.
+pub(crate) fn accepted(
+    missing: Vec<MissingLog>,
+    settings: &StoreSettings,
+) -> Result<Vec<MissingLog>, OpenError> {
+    match missing.is_empty() || settings.accept_missing_log {
+        true => Ok(missing),
+        false => Err(OpenError::MissingLog(missing)),
+    }
 }
 
 fn texts(missing: &[MissingLog]) -> String {
@@ -389,11 +400,10 @@ impl<D: Disk> Store<D> {
         let queue_checkpoint_lost = damaged.or(lost);
         let (deletions, is_damaged) = Deletions::load(&disk, &root)?;
         let deletions_lost = is_damaged || is_moved("deletedTopics");
-        let listing = LogListing::of(&disk, &settings, clean)?;
-        let missing = listing.missing(&disk, &settings, &checkpoint)?;
-        if !missing.is_empty() && !settings.accept_missing_log {
-            return Err(OpenError::MissingLog(missing));
-        }
+        let listing = LogListing::of(&disk, &settings, &checkpoint, clean)?;
+        let missing = accepted(listing.missing(&disk, &settings, &checkpoint)?, &settings)?;
+        // What is left of a file that was cut short ends anywhere: it is read, as after a crash.
+        let clean = clean && !missing.iter().any(MissingLog::is_short);
         for dir in settings.commitlog_dirs.iter().chain([&queue_files.dir]) {
             disk.create_dirs(dir)?;
         }
@@ -537,24 +547,13 @@ impl<D: Disk> Recovery<'_, D> {
     fn open_log(&mut self, listing: LogListing) -> Result<Vec<Arc<LogFile<D::File>>>, OpenError> {
         let size = listing.file_size;
         let count = listing.files.len();
+        let row = Row::of_log(&listing, self.report.clean, &self.report.missing);
         self.report.ignored.extend(listing.ignored);
         self.remove_copies(listing.copies)?;
         let mut files = Vec::with_capacity(count);
         for (index, (start, path, entry)) in listing.files.into_iter().enumerate() {
-            let setting = "mappedFileSizeCommitLog";
-            let last = index + 1 == count;
-            if start % size != 0 {
-                return Err(OpenError::FileName { path, expected: size });
-            }
-            if !right_length(
-                self.disk,
-                self.report.clean,
-                &mut self.report,
-                (&path, &entry),
-                size,
-                last,
-                setting,
-            )? {
+            let fit = row.judge((start, &path, &entry), row.is_last(index, count))?;
+            if !fit.settle(self.disk, &mut self.report, &path, size)? {
                 continue;
             }
             let file = self
@@ -727,6 +726,9 @@ impl<D: Disk> Recovery<'_, D> {
     /// The position the checkpoint vouches for, if what lies there looks like the start of a record or the end of the
     /// log. A store that Java went on writing may have been cut below it since.
     fn vouched(&self, log: &Log<D>, checkpoint: &Checkpoint) -> Option<i64> {
+        if self.report.missing.iter().any(MissingLog::is_short) {
+            return None;
+        }
         let vouched = checkpoint
             .vouched
             .filter(|vouched| (log.min()..=log.written()).contains(vouched))?;
@@ -825,41 +827,116 @@ impl<D: Disk> Recovery<'_, D> {
     }
 }
 
-/// Whether a file is to be opened. An empty last file is removed, as 5.x does; one that a crash left too short gets its
-/// zeros back. Every other wrong length is a wrong setting.
-fn right_length<D: Disk>(
-    disk: &D,
-    clean: bool,
-    report: &mut RecoveryReport,
-    (path, entry): (&Path, &DirEntry),
+/// Whose files they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Log,
+    Queue,
+}
+
+/// Files that follow one another, and how long each has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    kind: Kind,
+    /// Bytes of each.
     size: i64,
-    last: bool,
-    setting: &'static str,
-) -> Result<bool, OpenError> {
-    if entry.len == size as u64 {
-        return Ok(true);
+    /// The last one may have lost its end: a crash left it too short.
+    may_be_short: bool,
+}
+
+/// What is to be done with a file before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Open,
+    /// Nothing is in it: as 5.x, a start goes on without it.
+    Remove,
+    /// It gets its zeros back.
+    Extend,
+}
+
+impl Row {
+    /// The log's. `missing` is what the settings let a start do without.
+    pub(crate) fn of_log(listing: &LogListing, clean: bool, missing: &[MissingLog]) -> Row {
+        let mut missing = missing.iter();
+        Row {
+            kind: Kind::Log,
+            size: listing.file_size,
+            may_be_short: !clean || missing.any(MissingLog::is_short),
+        }
     }
-    if last && entry.len == 0 {
-        disk.remove_file(path)?;
-        report.removed.push(path.to_path_buf());
-        return Ok(false);
+
+    /// A queue's. Of it any file may count as the last: what the checkpoint vouches for is never short, and the rest is built again.
+    pub(crate) fn of_queue(size: i64, clean: bool) -> Row {
+        Row {
+            kind: Kind::Queue,
+            size,
+            may_be_short: !clean,
+        }
     }
-    if last && !clean && entry.len < size as u64 {
-        disk.extend(path, size as u64)?;
-        report.extended.push(path.to_path_buf());
-        return Ok(true);
+
+    /// Whether the file at this place among so many counts as the last.
+    pub(crate) fn is_last(&self, index: usize, count: usize) -> bool {
+        index + 1 == count || self.kind == Kind::Queue && self.may_be_short
     }
-    let (path, found) = (path.to_path_buf(), entry.len);
-    Err(match setting {
-        "mappedFileSizeCommitLog" => OpenError::FileSize {
-            path,
-            found,
-            expected: size,
-        },
-        _ => OpenError::UnequalFiles {
-            path,
-            found,
-            longest: size,
-        },
-    })
+
+    /// Looks at a file that starts there. Every name and length that no crash leaves is a wrong setting.
+    pub(crate) fn judge(
+        &self,
+        (start, path, entry): (i64, &Path, &DirEntry),
+        last: bool,
+    ) -> Result<Fit, OpenError> {
+        let size = self.size;
+        if start % size != 0 {
+            return Err(OpenError::FileName {
+                path: path.to_path_buf(),
+                expected: size,
+            });
+        }
+        if entry.len == size as u64 {
+            return Ok(Fit::Open);
+        }
+        if last && entry.len == 0 {
+            return Ok(Fit::Remove);
+        }
+        if last && self.may_be_short && entry.len < size as u64 {
+            return Ok(Fit::Extend);
+        }
+        let (path, found) = (path.to_path_buf(), entry.len);
+        Err(match self.kind {
+            Kind::Log => OpenError::FileSize {
+                path,
+                found,
+                expected: size,
+            },
+            Kind::Queue => OpenError::UnequalFiles {
+                path,
+                found,
+                longest: size,
+            },
+        })
+    }
+}
+
+impl Fit {
+    /// Does it, and says whether the file is to be opened.
+    fn settle<D: Disk>(
+        self,
+        disk: &D,
+        report: &mut RecoveryReport,
+        path: &Path,
+        size: i64,
+    ) -> Result<bool, OpenError> {
+        match self {
+            Fit::Open => {}
+            Fit::Remove => {
+                disk.remove_file(path)?;
+                report.removed.push(path.to_path_buf());
+            }
+            Fit::Extend => {
+                disk.extend(path, size as u64)?;
+                report.extended.push(path.to_path_buf());
+            }
+        }
+        Ok(self != Fit::Remove)
+    }
 }

@@ -149,3 +149,25 @@ fn a_subscription_without_a_type_is_shown_as_tag() {
         "{shown}"
     );
 }
+
+/// Clients in other languages name what they are in their own way; none of them stays offline for it.
+#[test]
+fn clients_that_name_themselves_in_other_words_are_online() {
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    let mut wire = connect(&cluster.broker);
+    let beat = r#"{"clientID":"127.0.0.1@odd","producerDataSet":[{"groupName":"odd-producers"}],"consumerDataSet":[
+        {"groupName":"go","consumeType":"PUSH","messageModel":"Clustering","consumeFromWhere":"ConsumeFromLastOffset",
+         "subscriptionDataSet":[],"unitMode":false},
+        {"groupName":"strange","consumeType":"NOBODY_KNOWS","messageModel":"NEITHER","consumeFromWhere":"SOMEWHERE",
+         "subscriptionDataSet":[],"unitMode":false}]}"#;
+    let answer = wire.ask(HEART_BEAT, &[], beat.as_bytes()).unwrap();
+    assert_eq!(answer.code(), 0, "{}", answer.remark());
+    for group in ["go", "strange"] {
+        let answer = wire
+            .ask(CONSUMER_CONNECTION, &[("consumerGroup", group)], b"")
+            .unwrap();
+        assert_eq!(answer.code(), 0, "{group}: {}", answer.remark());
+        let shown = String::from_utf8(answer.body).unwrap();
+        assert!(shown.contains("127.0.0.1@odd"), "{group}: {shown}");
+    }
+}

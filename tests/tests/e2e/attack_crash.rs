@@ -99,5 +99,11 @@ fn a_delay_offset_beyond_its_queue_is_brought_back() {
         }
     }
     cluster.broker.restart();
+    let said = "delayOffset.json said that level 1 is delivered up to 3, where its queue has no such message: it goes on at 0";
+    let named = |line: &str| line.contains(said).then_some(());
+    cluster
+        .broker
+        .process
+        .wait_for("a line about it", Duration::from_secs(20), named);
     delayed(&cluster.broker, b"after the loss");
 }

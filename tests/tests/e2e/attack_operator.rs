@@ -8,6 +8,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+const CREATE_TOPICS: i32 = 18;
 const GROUP: i32 = 200;
 const DELETE_GROUP: i32 = 207;
 const DELETE_TOPIC: i32 = 215;
@@ -80,6 +81,10 @@ fn what_is_made_and_deleted_leaves_a_line_with_the_callers_address() {
     said("a topic is changed", &mut |wire| {
         create_topic(wire, "Named_topic", "8")
     });
+    said("a topic of a list is made", &mut |wire| {
+        let list = r#"{"topicConfigList":[{"topicName":"Named_in_list","readQueueNums":4,"writeQueueNums":4,"perm":6}]}"#;
+        ask(wire, CREATE_TOPICS, &[], list)
+    });
     said("a topic is made by a send", &mut |wire| {
         assert_eq!(send(wire, "Named_by_send", "0", "", b"x").code(), 0);
     });
@@ -102,7 +107,6 @@ fn the_check_tells_what_works_only_in_part() {
     let dir = tempfile::tempdir().unwrap();
     for text in [
         "brokerIP1=*.*.*.*\n",
-        "maxMessageSize=33554432\n",
         "inSyncReplicas=1\nbrokerRole=SYNC_MASTER\n",
     ] {
         let (success, said) = check(dir.path(), text);
@@ -151,6 +155,12 @@ fn the_check_refuses_what_can_not_work() {
         format!("storePathRootDir={root}/file/below\n"),
         "storePathRootDir=/proc/store\n".to_owned(),
         "flushDiskType=SYNC_MASTER\n".to_owned(),
+        "namesrvAddr=*.*.*.*:9876\n".to_owned(),
+        "namesrvAddr=x.x.x.x:9876\n".to_owned(),
+        "namesrvAddr=${ip}:9876\n".to_owned(),
+        "namesrvAddr=<ip>:9876\n".to_owned(),
+        "brokerIP1=<ip>\n".to_owned(),
+        "maxMessageSize=33554432\n".to_owned(),
     ] {
         let (success, said) = check(dir.path(), &text);
         // The line that is wrong is named.

@@ -305,7 +305,12 @@ fn the_guide_with_four_brokers_on_one_host() {
             cat /root/$broker.out
         done
         export NAMESRV_ADDR=127.0.0.1:9876
+        # The slaves follow wherever replication listens by now.
+        for master in 10911 10912; do
+            until ./mqadmin haStatus -b 127.0.0.1:$master | grep -q '#InSyncSlaveNum.*1'; do sleep 0.2; done
+        done
         ./tools.sh org.apache.rocketmq.example.quickstart.Producer
+        grep -rh "of replication, listenPort + 1, is" /root/logs/rocketmqlogs
         ./mqshutdown broker broker-b
         ./mqshutdown broker 10932
         ./mqshutdown namesrv
@@ -314,7 +319,13 @@ fn the_guide_with_four_brokers_on_one_host() {
         "#,
     );
     assert_eq!(ran.count("boot success"), 4, "{}", ran.text);
-    assert_eq!(ran.count("SendResult [sendStatus="), 1000, "{}", ran.text);
+    assert_eq!(ran.count("SendResult [sendStatus=SEND_OK"), 1000, "{}", ran.text);
+    // Each clash is in the log, with the port in its place.
+    for port in [10912, 10932] {
+        let clash = format!("port {port} of replication, listenPort + 1, is ");
+        let named = |line: &str| line.contains(&clash) && line.contains("replication listens on ");
+        assert!(ran.text.lines().any(named), "{port}: {}", ran.text);
+    }
     for broker in ["broker-a", "broker-b"] {
         ran.has(&[&format!("brokerName={broker}, queueId")]);
     }

@@ -324,12 +324,13 @@ fn ports_of_others_and_of_the_broker_that_runs() {
         .unwrap();
     let other = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let checked = check(&["env"], dir.path(), &text);
-    checked.ends_with(0);
+    checked.ends_with(1);
     checked.has(
-        "warning: ",
+        "error: ",
         &[
             "broker.conf:1: ",
-            &format!("another process listens on 127.0.0.1:{port}"),
+            &format!("cannot listen on 127.0.0.1:{port}"),
+            "another process listens there",
             "change listenPort",
         ],
     );
@@ -338,13 +339,35 @@ fn ports_of_others_and_of_the_broker_that_runs() {
     let namesrv = NameServer::start(Flavour::Ours, dir.path());
     let broker = Broker::start(Flavour::Ours, dir.path(), "broker-a", &namesrv.address(), &[]);
     let file = dir.path().join("broker-a/conf/broker.properties");
-    let checked = check(&["env"], dir.path(), &fs::read_to_string(file).unwrap());
+    let text = fs::read_to_string(file).unwrap();
+    let checked = check(&["env"], dir.path(), &text);
     checked.ends_with(0);
     let own = format!(
-        "the server that has this store open listens on {}",
+        "the server of these settings runs, and listens on {}",
         broker.address()
     );
     checked.has("OK: ", &[&own]);
+    // Its store makes no other port its own.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let checked = check(
+        &["env"],
+        dir.path(),
+        &format!("{text}listenPort={}\n", taken.port()),
+    );
+    checked.ends_with(1);
+    checked.has("error: ", &[&format!("cannot listen on {taken}")]);
+    // A broker with a store of its own and the same port.
+    let checked = check(
+        &["env"],
+        dir.path(),
+        &format!(
+            "{text}storePathRootDir={0}/other\nstorePathCommitLog={0}/other/commitlog\n",
+            dir.path().display()
+        ),
+    );
+    checked.ends_with(1);
+    checked.has("error: ", &[&format!("cannot listen on {}", broker.address())]);
     assert!(!broker.process.has_ended());
 }
 
@@ -375,12 +398,22 @@ fn a_name_server() {
         &["namesrv.properties:2: port ", "(brokers and clients)", " is free"],
     );
     checked.has("", &["kvConfigPath="]);
-    let checked = look(&format!("bindAddress=127.0.0.1\nlistenPort={port}\n"), &["env"]);
-    checked.ends_with(0);
+    let taken = format!("bindAddress=127.0.0.1\nlistenPort={port}\n");
+    let checked = look(&taken, &["env"]);
+    checked.ends_with(1);
     checked.has(
-        "warning: ",
-        &["namesrv.properties:2: ", "another process listens on"],
+        "error: ",
+        &["namesrv.properties:2: ", "another process listens there"],
     );
+    // The one that runs was started with another file; next to it its own is as good.
+    let mut command = Command::new(our_program("namesrv"));
+    command
+        .args(["--check-config", "-c"])
+        .arg(dir.path().join("namesrv/conf/namesrv.properties"))
+        .env("HOME", dir.path());
+    let checked = run(command);
+    checked.ends_with(0);
+    checked.has("OK: ", &["the server of these settings runs"]);
     let checked = look("bindAddress=203.0.113.7\n", &["env"]);
     checked.ends_with(1);
     let checked = look(&text, &["sh", "-c", "ulimit -n 100; exec \"$@\"", "sh"]);

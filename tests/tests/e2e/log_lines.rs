@@ -2,7 +2,7 @@
 
 use crate::operations::{get, metrics_address};
 use crate::replication::eventually;
-use cluster::{Cluster, Wire, frame};
+use cluster::{Cluster, Flavour, Wire, frame};
 
 const UPDATE_BROKER_CONFIG: i32 = 25;
 const GET_MAX_OFFSET: i32 = 30;
@@ -118,4 +118,14 @@ fn lines_levels_slow_requests_and_floods() {
         update(&mut wire, "noSuchKey=1");
         with("WARN", " more from here before)") > 0
     });
+}
+
+/// It is known before the first send is answered so.
+#[test]
+fn a_sync_master_without_a_slave_says_so_at_the_start() {
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[("brokerRole", "SYNC_MASTER")]);
+    let said = "this is a SYNC_MASTER, and sends are answered SLAVE_NOT_AVAILABLE";
+    let is_it = |line: &str| line.contains(said).then_some(());
+    let within = std::time::Duration::from_secs(60);
+    cluster.broker.process.wait_for("a line about it", within, is_it);
 }

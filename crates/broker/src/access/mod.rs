@@ -48,17 +48,6 @@ impl<D: Disk> Clone for Access<D> {
     }
 }
 
-/// Reads the accounts that a start would read, and changes nothing.
-///
-/// # Errors
-/// A file can not be read, or makes no sense.
-pub(crate) fn check<D: Disk + Clone>(disk: &D, settings: &Settings) -> Result<(), LoadError> {
-    match (settings.broker.acl_enable, &settings.broker.rocketmq_home) {
-        (true, Some(home)) => files::read_once(disk, &PathBuf::from(home)).map(drop),
-        _ => Ok(()),
-    }
-}
-
 impl<D: Disk + Clone> Access<D> {
     /// What the settings ask for.
     ///

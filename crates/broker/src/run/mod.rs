@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use disk::{Disk, MmapDisk, SystemClock};
 use remoting::Server;
 
+pub(crate) use parts::read_files;
 pub use parts::{Log, Parts, Replication, Surroundings};
 use ports::Ports;
 pub use state::State;
@@ -86,7 +87,7 @@ pub async fn start(settings: Settings) -> Result<Broker, StartError> {
 /// As [`start`], on this disk.
 pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Broker<D>, StartError> {
     let started = Instant::now();
-    let (ports, given) = Ports::bind(&settings)?;
+    let (ports, replication) = Ports::bind(&settings)?;
     let told_at = observe::bind(&settings);
     let runtime = tokio::runtime::Handle::current();
     // Recovery takes its time.
@@ -107,10 +108,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     background::start_tasks(&parts, &supervisor);
     background::start_pulse(&pulse, &supervisor);
     background::follow_certificates(tls.clone(), &supervisor);
-    let replication = match given {
-        Some(port) => port,
-        None => ports::bind_usual(&parts.settings.snapshot())?,
-    };
+    let replication = replication.take(&parts.settings.snapshot());
     background::serve_slaves(&parts, replication.with_tls(tls), &supervisor)?;
     let first = tokio::time::timeout(FIRST_WITHIN, parts.registration.tell_all()).await;
     if first.is_err() {

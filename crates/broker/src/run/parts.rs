@@ -213,6 +213,21 @@ impl<D: Disk + Clone> Parts<D> {
     }
 }
 
+/// Reads all that a start reads beside the store.
+///
+/// # Errors
+/// What a start would say.
+pub(crate) fn read_files<D: Disk + Clone>(
+    disk: &D,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+) -> Result<(), StartError> {
+    Loaded::load(disk, settings, &clock)?;
+    Access::load(disk, settings, &clock)?;
+    RoleHistory::load(disk, &PathBuf::from(&settings.store.store_path_root_dir), 0)?;
+    Ok(())
+}
+
 /// What signs the broker's own requests, if it has credentials.
 fn sign(settings: &Settings) -> Result<Option<Sign>, StartError> {
     let credentials = settings.credentials().map_err(StartError::Setting)?;

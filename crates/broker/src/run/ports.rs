@@ -26,8 +26,8 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports, and that of replication if it was given.
-    pub(super) fn bind(settings: &Settings) -> Result<(Ports, Option<ReplicationPort>), StartError> {
+    /// Binds both ports and that of replication, or one in its place.
+    pub(super) fn bind(settings: &Settings) -> Result<(Ports, ForSlaves), StartError> {
         let port = settings.server.listen_port;
         let key = format!("listenPort={port}");
         let tls = settings
@@ -35,7 +35,7 @@ impl Ports {
             .map_err(|e| StartError::Setting(e.to_string()))?;
         let main = bind("clients", settings, &tls, port, &key)?;
         let vip = bind("the VIP channel, listenPort - 2", settings, &tls, port - 2, &key)?;
-        Ok((Ports { main, vip, tls }, bind_given(settings)?))
+        Ok((Ports { main, vip, tls }, ForSlaves::bind(settings)?))
     }
 
     /// What the connections of both will occupy.
@@ -78,22 +78,41 @@ fn bind(
     bound.map_err(|cause| StartError::Bind(launch::bind_failure(purpose, key, &address, &cause)))
 }
 
-/// The port of replication, if its number was given: one that was not is taken later, when the brokers of this host that want it for
-/// their clients have it.
-fn bind_given(settings: &Settings) -> Result<Option<ReplicationPort>, StartError> {
-    let port = settings.store.ha_listen_port;
-    if port == settings.server.listen_port.saturating_add(1) {
-        return Ok(None);
-    }
-    let address = replication_address(settings)?;
-    let bound = ReplicationPort::given(address);
-    Ok(Some(bound.map_err(|cause| refusal(settings, address, &cause))?))
+/// The port of replication before it is served.
+pub(super) enum ForSlaves {
+    /// Its number was given.
+    Given(ReplicationPort),
+    /// It was not: the port is taken later, when the brokers of this host that want it for their clients have it. This one is there if
+    /// it can not be had then.
+    Usual(ReplicationPort),
 }
 
-/// The port of replication, whatever its number.
-pub(super) fn bind_usual(settings: &Settings) -> Result<ReplicationPort, StartError> {
-    let address = replication_address(settings)?;
-    ReplicationPort::usual(address).map_err(|cause| refusal(settings, address, &cause))
+impl ForSlaves {
+    fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let address = replication_address(settings)?;
+        let is_given = settings.store.ha_listen_port != settings.server.listen_port.saturating_add(1);
+        let bound = match is_given {
+            true => ReplicationPort::given(address).map(Self::Given),
+            false => ReplicationPort::usual(SocketAddr::new(address.ip(), 0)).map(Self::Usual),
+        };
+        bound.map_err(|cause| refusal(settings, address, &cause))
+    }
+
+    /// The port to serve. The store is open: nothing here ends the start.
+    pub(super) fn take(self, settings: &Settings) -> ReplicationPort {
+        let spare = match self {
+            Self::Given(port) => return port,
+            Self::Usual(spare) => spare,
+        };
+        let usual = replication_address(settings).and_then(|address| {
+            ReplicationPort::usual(address).map_err(|cause| refusal(settings, address, &cause))
+        });
+        usual.unwrap_or_else(|why| {
+            let address = spare.listener.local_addr();
+            tracing::warn!("{why}; replication listens on {address:?} in its place, where the name servers send the slaves");
+            spare
+        })
+    }
 }
 
 fn replication_address(settings: &Settings) -> Result<SocketAddr, StartError> {
@@ -124,7 +143,7 @@ mod tests {
         settings.server.bind_address = "127.0.0.1".to_owned();
         settings.server.listen_port = i32::from(taken) - 5;
         settings.store.ha_listen_port = i32::from(taken);
-        let problem = bind_given(&settings).err().unwrap().to_string();
+        let problem = ForSlaves::bind(&settings).err().unwrap().to_string();
         let parts = [
             taken.to_string(),
             format!("haListenPort={taken}"),
@@ -132,7 +151,25 @@ mod tests {
         ];
         assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
         settings.server.listen_port = i32::from(taken) - 1;
-        assert!(bind_given(&settings).unwrap().is_none());
-        assert!(bind_usual(&settings).is_ok());
+        let usual = ForSlaves::bind(&settings).unwrap();
+        assert!(matches!(&usual, ForSlaves::Usual(_)));
+        let port = usual.take(&settings).listener.local_addr().unwrap().port();
+        assert_ne!(port, taken);
+    }
+
+    /// What was had before the store was opened is served.
+    #[tokio::test]
+    async fn a_port_of_replication_that_can_not_be_had_ends_no_start() {
+        let mut settings = Settings::default();
+        settings.server.bind_address = "127.0.0.1".to_owned();
+        settings.store.ha_listen_port = settings.server.listen_port + 1;
+        let usual = ForSlaves::bind(&settings).unwrap();
+        let ForSlaves::Usual(spare) = &usual else {
+            panic!("its number was given");
+        };
+        let had = spare.listener.local_addr().unwrap();
+        // The address went meanwhile.
+        settings.server.bind_address = "203.0.113.7".to_owned();
+        assert_eq!(usual.take(&settings).listener.local_addr().unwrap(), had);
     }
 }

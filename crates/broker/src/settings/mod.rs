@@ -103,6 +103,13 @@ impl Group for Settings {
             &mut self.log,
         ]
     }
+
+    fn allowed(&self, key: &str) -> Option<&'static str> {
+        let is_port = key == "listenPort";
+        is_port.then_some(
+            "3 to 65534 (listenPort - 2 and listenPort + 1 are listened on, too; 65535 with a haListenPort)",
+        )
+    }
 }
 
 /// What was changed while a broker ran that was given no file.

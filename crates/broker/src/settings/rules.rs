@@ -5,6 +5,7 @@
 
 use super::{BrokerRole, IN_SYNC_KEYS, Settings};
 use crate::access::no_codes;
+use crate::address::literal;
 use crate::settings::DelayLevels;
 use crate::store_settings;
 use disk::SystemClock;
@@ -12,7 +13,7 @@ use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
 use settings::{Group, Report, Secret, Severity, check_addresses, host};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,10 +88,16 @@ impl Settings {
         let Ok(address) = listens.map(|address| address.to_canonical()) else {
             return;
         };
+        let broker = &mut self.broker;
         if address.is_unspecified() {
+            let is_ipv6 = |announced: &String| matches!(literal(announced), Some(IpAddr::V6(_)));
+            let is_told = [&broker.broker_ip1, &broker.broker_ip2].into_iter().any(is_ipv6);
+            // Java's 0.0.0.0 is IPv6 as well. Whoever announces no such address is as safe from it as before.
+            if address.is_ipv4() && is_told && host::has_ipv6() {
+                self.server.bind_address = Ipv6Addr::UNSPECIFIED.to_string();
+            }
             return;
         }
-        let broker = &mut self.broker;
         for (key, announced) in [
             ("brokerIP1", &mut broker.broker_ip1),
             ("brokerIP2", &mut broker.broker_ip2),
@@ -263,6 +270,11 @@ impl Settings {
                     report.about(Severity::Error, "namesrvAddr", format!("namesrvAddr: {text}"));
                 }
             }
+            None if report.is_unfilled("namesrvAddr") => {
+                let text = "namesrvAddr: all that it says is a placeholder, so no name server is known and clients will not find this \
+                            broker: fill it in, or take the line out";
+                report.about(Severity::Unworkable, "namesrvAddr", text);
+            }
             None => {
                 let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
                 report.add(Severity::Warning, text);
@@ -393,7 +405,7 @@ impl Settings {
                 "maxMessageSize={size}: a frame has at most {frame} bytes with everything in it; the connection of a larger \
                  one is closed, as in Java"
             );
-            report.about(Severity::Warning, "maxMessageSize", text);
+            report.about(Severity::Unworkable, "maxMessageSize", text);
         }
         if i64::from(size) > store.max_record_bytes() {
             let text = format!(

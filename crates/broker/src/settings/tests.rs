@@ -278,8 +278,8 @@ fn rules_between_settings() {
         ("brokerRole=SLAVE\n", "Slave's brokerId must be > 0"),
         ("namesrvAddr=localhost\n", "`localhost` has no port"),
         ("listenPort=2\n", "listenPort=2 must be 3 or more"),
-        ("listenPort=abc\n", "allowed: 1 to 65535"),
-        ("listenPort=0\n", "allowed: 1 to 65535"),
+        ("listenPort=abc\n", "allowed: 3 to 65534 ("),
+        ("listenPort=0\n", "allowed: 3 to 65534 ("),
         ("brokerRole=MASTER\n", "ASYNC_MASTER, SYNC_MASTER, SLAVE"),
         ("flushDiskType=ASYNC_MASTER\n", "SYNC_FLUSH, ASYNC_FLUSH"),
         ("deleteWhen=24\n", "hours from 00 to 23"),
@@ -626,4 +626,24 @@ fn the_page_of_settings_is_this_table() {
         std::fs::read_to_string(&path).unwrap() == page,
         "docs/settings-broker.md is out of date"
     );
+}
+
+/// Java's 0.0.0.0 is reached by IPv6, too.
+#[test]
+fn who_announces_ipv6_listens_there() {
+    let both = if settings::host::has_ipv6() {
+        "::"
+    } else {
+        "0.0.0.0"
+    };
+    for (text, listens) in [
+        ("brokerIP1=[::1]\n", both),
+        ("brokerIP1=2001:db8::7\nbindAddress=0.0.0.0\n", both),
+        ("brokerIP1=10.0.0.1\nbrokerIP2=::1\n", both),
+        ("brokerIP1=10.0.0.1\n", "0.0.0.0"),
+        ("brokerIP1=::1\nbindAddress=127.0.0.1\n", "127.0.0.1"),
+        ("", "0.0.0.0"),
+    ] {
+        assert_eq!(read(text).0.server.bind_address, listens, "{text}");
+    }
 }

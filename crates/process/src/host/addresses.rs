@@ -1,5 +1,7 @@
 //! Addresses: those a server listens on, those it tells others, and those of the servers that it needs.
 
+use super::Own;
+use super::holder::gives_way;
 use settings::{Report, Severity};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -15,13 +17,13 @@ pub struct Listens<'a> {
     pub key: &'a str,
     /// Where.
     pub address: SocketAddr,
-    /// A server with these settings runs: it is the one that has the port.
-    pub runs: bool,
+    /// What marks the server with these settings, which has the port where it runs.
+    pub own: Own<'a>,
 }
 
 impl Listens<'_> {
-    /// Looks whether the port can be had. One that is taken now may be free when the server starts, as where it takes the place of
-    /// another one.
+    /// Looks whether the port can be had. The server that these settings are of may have it: next to a running one they are as good.
+    /// What another process has refuses the start.
     pub fn check(&self, report: &mut Report) {
         let Listens {
             purpose,
@@ -30,24 +32,30 @@ impl Listens<'_> {
             ..
         } = self;
         let name = format!("port {} ({purpose})", address.port());
+        let mut at = *key;
         let (severity, text) = match TcpListener::bind(address) {
             Ok(_) => (Severity::Fine, format!("{name}: {address} is free")),
-            Err(error) if error.kind() == ErrorKind::AddrInUse && self.runs => (
+            Err(error) if error.kind() == ErrorKind::AddrInUse && self.own.listens_on(address.port()) => (
                 Severity::Fine,
-                format!("{name}: the server that has this store open listens on {address}"),
+                format!("{name}: the server of these settings runs, and listens on {address}"),
             ),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => (
-                Severity::Warning,
+            Err(error) if error.kind() == ErrorKind::AddrInUse && gives_way(address.port()) => (
+                Severity::Fine,
                 format!(
-                    "{name}: another process listens on {address}; the start is refused as long as it does: stop it, or change {key}"
+                    "{name}: a broker of this host has {address} for replication, and gives way when this one is started"
                 ),
             ),
-            Err(error) => (
-                Severity::Error,
-                settings::launch::bind_failure(purpose, key, &address.to_string(), &error),
-            ),
+            Err(error) => {
+                if error.kind() == ErrorKind::AddrNotAvailable {
+                    at = "bindAddress";
+                }
+                (
+                    Severity::Error,
+                    settings::launch::bind_failure(purpose, key, &address.to_string(), &error),
+                )
+            }
         };
-        report.about(severity, key, text);
+        report.about(severity, at, text);
     }
 }
 
@@ -201,6 +209,7 @@ fn first_that_answers(found: &[SocketAddr], started: Instant, within: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -213,21 +222,30 @@ mod tests {
     #[test]
     fn ports_that_are_free_and_taken() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = |is_held| Own::Lock {
+            path: Path::new("/proc/self/exe"),
+            is_held,
+        };
         let mut listens = Listens {
             purpose: "clients",
             key: "listenPort",
             address: listener.local_addr().unwrap(),
-            runs: false,
+            own: own(false),
         };
-        let taken = said(|report| listens.check(report));
-        assert!(
-            taken.starts_with("warning: ") && taken.contains("or change listenPort"),
-            "{taken}"
-        );
-        listens.runs = true;
+        for is_held in [false, true] {
+            // Nobody who listens there has that file open.
+            listens.own = own(is_held);
+            let taken = said(|report| listens.check(report));
+            assert!(
+                taken.starts_with("error: cannot listen on ") && taken.contains("change listenPort"),
+                "{taken}"
+            );
+        }
+        // The test's program, started with no file of settings.
+        listens.own = Own::Settings(None);
         let own = said(|report| listens.check(report));
         assert!(
-            own.starts_with("OK: ") && own.contains("has this store open"),
+            own.starts_with("OK: ") && own.contains("the server of these settings runs"),
             "{own}"
         );
         drop(listener);

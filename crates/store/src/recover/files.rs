@@ -4,6 +4,7 @@ use crate::checkpoint::Checkpoint;
 use crate::log::{file_name, is_copy, parse_file_name};
 use crate::settings::StoreSettings;
 use disk::{DirEntry, Disk};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -50,6 +51,24 @@ pub enum MissingLog {
         /// Name of the first missing file.
         next: String,
     },
+    /// The last file is shorter than the log in it was.
+    #[error(
+        "{} has {found} bytes, but the checkpoint says that the log in it reached byte {reached}: the file was cut short", path.display()
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// How many of its bytes the log had.
+        reached: i64,
+    },
+}
+
+impl MissingLog {
+    pub(crate) fn is_short(&self) -> bool {
+        matches!(self, MissingLog::Short { .. })
+    }
 }
 
 fn names(dirs: &[PathBuf]) -> String {
@@ -72,7 +91,12 @@ pub(crate) struct LogListing {
 
 impl LogListing {
     /// Lists the directories of the log. `clean` is whether the last stop was.
-    pub(crate) fn of<D: Disk>(disk: &D, settings: &StoreSettings, clean: bool) -> disk::Result<Self> {
+    pub(crate) fn of<D: Disk>(
+        disk: &D,
+        settings: &StoreSettings,
+        checkpoint: &Checkpoint,
+        clean: bool,
+    ) -> disk::Result<Self> {
         let dirs = settings.commitlog_dirs.iter();
         let dirs: Vec<_> = dirs.chain(&settings.read_only_commitlog_dirs).cloned().collect();
         let (mut files, mut ignored): (Vec<(i64, PathBuf, DirEntry)>, _) = (Vec::new(), Vec::new());
@@ -90,7 +114,8 @@ impl LogListing {
             }
         }
         files.sort_by_key(|(start, ..)| *start);
-        let file_size = size_of(&files, settings.commitlog_file_size, clean);
+        let vouched = checkpoint.vouched.unwrap_or_default();
+        let file_size = size_of(&files, settings.commitlog_file_size, clean, vouched);
         Ok(LogListing {
             files,
             file_size,
@@ -108,7 +133,7 @@ impl LogListing {
         checkpoint: &Checkpoint,
     ) -> disk::Result<Vec<MissingLog>> {
         let with_bytes: Vec<_> = self.files.iter().filter(|(.., entry)| entry.len > 0).collect();
-        let Some((last_start, last, _)) = with_bytes.last() else {
+        let Some((last_start, last, last_entry)) = with_bytes.last() else {
             let evidence = evidence(disk, settings, checkpoint)?;
             let all = evidence.map(|evidence| MissingLog::All {
                 dirs: self.dirs.clone(),
@@ -131,7 +156,16 @@ impl LogListing {
             }
         }
         let end = last_start + self.file_size;
-        if let Some(vouched) = checkpoint.vouched.filter(|vouched| *vouched > end) {
+        let (found, vouched) = (last_entry.len, checkpoint.vouched.unwrap_or_default());
+        let reached = vouched.min(end) - last_start;
+        if last_start % self.file_size == 0 && (found as i64) < reached.min(self.file_size) {
+            missing.push(MissingLog::Short {
+                path: last.clone(),
+                found,
+                reached,
+            });
+        }
+        if vouched > end {
             missing.push(MissingLog::End {
                 last: last.clone(),
                 end,
@@ -144,8 +178,8 @@ impl LogListing {
 }
 
 /// The size of log files: what those that are there have, if they agree. The setting is for files that are made in an empty
-/// log, and for the only file of one that a crash may have cut short.
-fn size_of(files: &[(i64, PathBuf, DirEntry)], setting: i64, clean: bool) -> i64 {
+/// log, and for the only file of one that was cut short, by a crash or by somebody. `vouched`: so far the log reached.
+fn size_of(files: &[(i64, PathBuf, DirEntry)], setting: i64, clean: bool, vouched: i64) -> i64 {
     let lens: Vec<_> = files
         .iter()
         .map(|(start, _, entry)| (*start, entry.len as i64))
@@ -157,17 +191,38 @@ fn size_of(files: &[(i64, PathBuf, DirEntry)], setting: i64, clean: bool) -> i64
     let [full @ .., (last_start, last_len)] = lens else {
         return setting;
     };
+    let is_cut = !clean || vouched > last_start + last_len;
     let size = match full.first() {
         Some((_, len)) => *len,
-        None if !clean && *last_len < setting && last_start % setting == 0 => setting,
+        None if is_cut && *last_len < setting && last_start % setting == 0 => setting,
         None => *last_len,
     };
-    let agree = size >= SIZE_MIN
-        && size <= i64::from(i32::MAX)
+    let agree = is_size(size)
         && full.iter().all(|(_, len)| *len == size)
         && *last_len <= size
         && lens.iter().all(|(start, _)| start % size == 0);
-    if agree { size } else { setting }
+    if agree { size } else { usual_size(lens, setting) }
+}
+
+fn is_size(size: i64) -> bool {
+    (SIZE_MIN..=i64::from(i32::MAX)).contains(&size)
+}
+
+/// What most files that may be log files have, so that the one which does not fit is named; the setting where nothing tells.
+fn usual_size(lens: &[(i64, i64)], setting: i64) -> i64 {
+    let mut sizes = BTreeMap::new();
+    for (start, len) in lens {
+        if is_size(*len) && start % len == 0 {
+            *sizes.entry(*len).or_insert(0_usize) += 1;
+        }
+    }
+    let most = sizes.values().max().copied().unwrap_or_default();
+    // Of as many the larger: a file gets shorter by accident, never longer.
+    let usual = sizes.iter().rev().find(|(_, count)| **count == most);
+    match sizes.get(&setting) {
+        Some(count) if *count == most => setting,
+        _ => usual.map_or(setting, |(size, _)| *size),
+    }
 }
 
 /// What tells that there was a log; nothing in the directory of a new store.

@@ -2,7 +2,7 @@
 
 use super::behind::DroppedUnits;
 use super::missing::{self, MissingUnits};
-use super::{OpenError, RecoveryReport, right_length};
+use super::{OpenError, RecoveryReport, Row};
 use crate::deletions::Deletions;
 use crate::ext::{self, Ext, ExtUnit};
 use crate::log::{Log, is_copy, parse_file_name};
@@ -22,6 +22,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a file that are looked at at once: a block.
 const FRONT: u64 = 4096;
+
+/// Whether an entry of the consumequeue directory is a topic's.
+pub(crate) fn is_topic(entry: &DirEntry) -> bool {
+    entry.is_dir && message::name::check_any_topic(&entry.name).is_ok()
+}
+
+/// The queue whose directory an entry of a topic's is.
+pub(crate) fn queue_id(entry: &DirEntry) -> Option<i32> {
+    let id = entry.name.parse::<i32>().ok();
+    id.filter(|id| entry.is_dir && *id >= 0 && id.to_string() == entry.name)
+}
 
 /// Opens all queues up to `limit` in the log.
 pub(super) struct Loader<'a, D: Disk> {
@@ -116,17 +127,12 @@ impl<D: Disk> Loader<'_, D> {
 
     fn load_topic(&self, topic: &DirEntry, found: &mut Found<D::File>) -> Result<(), OpenError> {
         let topic_dir = self.queue_files.dir.join(&topic.name);
-        if !topic.is_dir || message::name::check_any_topic(&topic.name).is_err() {
+        if !is_topic(topic) {
             found.report.ignored.push(topic_dir);
             return Ok(());
         }
         for entry in self.disk.list(&topic_dir)? {
-            let id = entry
-                .name
-                .parse::<i32>()
-                .ok()
-                .filter(|id| *id >= 0 && id.to_string() == entry.name);
-            let Some(id) = id.filter(|_| entry.is_dir) else {
+            let Some(id) = queue_id(&entry) else {
                 found.report.ignored.push(topic_dir.join(&entry.name));
                 continue;
             };
@@ -196,28 +202,15 @@ impl<D: Disk> Loader<'_, D> {
         &self,
         found: Vec<(i64, PathBuf, DirEntry)>,
         size: i64,
-        setting: &'static str,
         report: &mut RecoveryReport,
     ) -> Result<(Vec<Arc<QueueFile<D::File>>>, u64), OpenError> {
         let mut files = Vec::with_capacity(found.len());
         let mut allocated = u64::MAX;
         let count = found.len();
+        let row = Row::of_queue(size, self.clean);
         for (index, (start, path, entry)) in found.into_iter().enumerate() {
-            if start % size != 0 {
-                return Err(OpenError::FileName { path, expected: size });
-            }
-            // Of a queue any file may count as the last: what the checkpoint vouches for is never short, and the rest is
-            // built again.
-            let last = !self.clean || index + 1 == count;
-            if right_length(
-                self.disk,
-                self.clean,
-                report,
-                (&path, &entry),
-                size,
-                last,
-                setting,
-            )? {
+            let fit = row.judge((start, &path, &entry), row.is_last(index, count))?;
+            if fit.settle(self.disk, report, &path, size)? {
                 let file = self.disk.open(&path, size as u64, QueueFiles::options())?;
                 files.push(Arc::new(QueueFile { start, file }));
                 allocated = entry.allocated;
@@ -259,8 +252,7 @@ impl<D: Disk> Loader<'_, D> {
             missing: gap.map(|gap| gap.path),
             behind_gap: behind_gap.into_iter().map(|(_, path, _)| path).collect(),
         };
-        let (mut files, mut allocated) =
-            self.open_files(found, file_size, "mappedFileSizeConsumeQueue", report)?;
+        let (mut files, mut allocated) = self.open_files(found, file_size, report)?;
         // From the last file backwards: the first one with a unit that holds.
         while let Some(last) = files.last() {
             let front = Front::of(last)?;
@@ -403,7 +395,7 @@ impl<D: Disk> Loader<'_, D> {
             .map(|(start, _, entry)| (*start, entry.len))
             .collect();
         let file_size = found_size(self.queue_files.ext_file_size, 1, &sizes);
-        let (files, _) = self.open_files(found, file_size, "mappedFileSizeConsumeQueueExt", report)?;
+        let (files, _) = self.open_files(found, file_size, report)?;
         let (ext, removed) = Ext::loaded(self.disk, file_size, files, last)?;
         report.removed.extend(removed);
         if let Some(last) = last {

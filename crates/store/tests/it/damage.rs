@@ -4,7 +4,7 @@ use crate::harness::*;
 use disk::{Operation, SimDisk};
 use message::record::{Place, RecordError};
 use std::path::{Path, PathBuf};
-use store::check::Fault;
+use store::check::{Fault, would_open};
 use store::{Damage, FlushType, OpenError, RecoveryReport, Store, StoreSettings};
 
 pub(crate) const LOG: &str = "/store/commitlog/00000000000000000000";
@@ -69,7 +69,16 @@ pub(crate) fn patch(disk: &SimDisk, path: &str, at: usize, bytes: &[u8]) {
     disk.put(Path::new(path), &content);
 }
 
+/// Why a start is refused; whoever asks before it is told the same.
 pub(crate) fn refused(disk: &SimDisk, settings: StoreSettings) -> String {
+    let before = disk.kill();
+    let told = would_open(&before, &settings).map_err(|error| error.to_string());
+    let opened = opened_or_refused(disk, settings);
+    assert_eq!(told, Err(opened.clone()));
+    opened
+}
+
+fn opened_or_refused(disk: &SimDisk, settings: StoreSettings) -> String {
     match Store::open(disk.clone(), settings, NOW) {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
@@ -577,6 +586,19 @@ fn the_check_names_each_fault() {
 
     let disk = stopped();
     disk.put(Path::new(SECOND_LOG), b"short");
+    // No start drops the units that point there: it is refused.
+    let summary = checked(&disk);
+    let told = summary.first_faults[0].to_string();
+    let why = format!("{SECOND_LOG} has 5 bytes, but the checkpoint says that the log in it reached byte ");
+    assert!(
+        told.starts_with(&why) && told.ends_with("; a start is refused"),
+        "{told}"
+    );
+    assert_eq!(summary.faults, 1, "{summary:?}");
+    assert!(refused(&disk, settings()).starts_with(&why));
+
+    // With a checkpoint that vouches for nothing it may be what a power cut left.
+    disk.take(Path::new("/store/checkpoint"));
     let summary = checked(&disk);
     assert!(matches!(&summary.first_faults[0], Fault::File { path, .. } if path == Path::new(SECOND_LOG)));
     assert_eq!(summary.faults, 2, "and three units point there: {summary:?}");

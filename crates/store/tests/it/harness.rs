@@ -5,6 +5,7 @@ use filter::{Filter, TagFilter};
 use message::properties::get_str;
 use message::record::{Check, Entry, Fields, Version, View, body_crc, decode};
 use std::net::SocketAddr;
+use store::check::would_open;
 use store::{
     AppendError, Appended, FlushType, Helpers, NewRecord, OpenError, Parallel, PhysicalOffset, QueueOffset,
     ReadLimits, ReadResult, ReadStatus, RecoveryReport, Store, StoreSettings,
@@ -52,8 +53,13 @@ pub(crate) fn small(flush_type: FlushType) -> StoreSettings {
 }
 
 pub(crate) fn open(disk: &SimDisk, settings: &StoreSettings) -> (Store<SimDisk>, RecoveryReport) {
+    // Whoever asks before a start is told what it will say.
+    let told = would_open(&disk.kill(), settings);
     match Store::open(disk.clone(), settings.clone(), NOW) {
-        Ok(opened) => opened,
+        Ok(opened) => {
+            assert!(told.is_ok(), "{told:?}");
+            opened
+        }
         Err(error) => panic!("cannot open: {error}"),
     }
 }

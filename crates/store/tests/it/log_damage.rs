@@ -392,6 +392,90 @@ fn leftovers_behind_a_cut_of_java_do_not_come_back() {
     assert_eq!(store.queue_max_offset("T", 1).0, 1);
 }
 
+/// The only file of a log, whatever size the settings have.
+#[test]
+fn a_file_that_was_cut_short_is_named_by_its_own_name() {
+    for setting in [16384, 1 << 30] {
+        let disk = stopped();
+        let second = disk.content(Path::new(SECOND_LOG)).unwrap();
+        let settings = StoreSettings {
+            commitlog_file_size: setting,
+            ..settings()
+        };
+        disk.put(Path::new(SECOND_LOG), &second[..100]);
+        let text = refused(&disk, settings.clone());
+        assert!(
+            text.starts_with(&format!("{SECOND_LOG} has 100 bytes, but ")),
+            "{text}"
+        );
+    }
+    // One file alone says nothing of how long it was.
+    let settings = StoreSettings {
+        commitlog_file_size: 1 << 20,
+        ..settings()
+    };
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings);
+    for _ in 0..30 {
+        send_through(&store, record("T", 0, &[7; 500], b""), NOW);
+    }
+    let end = store.max_physical().0;
+    store.shutdown().unwrap();
+    drop(store);
+    let disk = disk.kill();
+    let log = disk.content(Path::new(LOG)).unwrap();
+    disk.put(Path::new(LOG), &log[..8000]);
+    let why = format!(
+        "{LOG} has 8000 bytes, but the checkpoint says that the log in it reached byte {end}: the file was cut short"
+    );
+    let text = refused(&disk, settings.clone());
+    assert!(text.starts_with(&why), "{text}");
+    let told = store::check::check(&disk, &settings, |_| {}).unwrap();
+    let told: Vec<_> = told.first_faults.iter().map(ToString::to_string).collect();
+    assert_eq!(told[0], format!("{why}; a start is refused"));
+    assert!(
+        !told
+            .iter()
+            .any(|told| told.contains("a start drops") || told.contains("a start cuts")),
+        "{told:?}"
+    );
+    // Who accepts it has what is left, in a file of the log's size.
+    let accepting = StoreSettings {
+        accept_missing_log: true,
+        ..settings.clone()
+    };
+    let (store, report) = open(&disk, &accepting);
+    assert_eq!(report.extended, [PathBuf::from(LOG)]);
+    let left = drain(&store, "T", 0).len();
+    assert!((1..30).contains(&left), "{left} of 30");
+    send_through(&store, record("T", 0, b"next", b""), NOW);
+}
+
+/// A file that does not belong there is named, not the sound one beside it.
+#[test]
+fn a_strange_file_is_named_and_not_the_sound_one() {
+    for setting in [16384, 1 << 30] {
+        let settings = StoreSettings {
+            commitlog_file_size: setting,
+            ..settings()
+        };
+        for (name, content) in [
+            ("00000000000000000002", &b"ab"[..]),
+            ("00000000000000008192", b"ab"),
+        ] {
+            let disk = stopped();
+            let strange = format!("/store/commitlog/{name}");
+            disk.put(Path::new(&strange), content);
+            let text = refused(&disk, settings.clone());
+            assert!(text.starts_with(&format!("{strange} ")), "{text}");
+        }
+        let disk = stopped();
+        disk.put(Path::new(LOG), b"ab");
+        let text = refused(&disk, settings);
+        assert!(text.starts_with(&format!("{LOG} has 2 bytes")), "{text}");
+    }
+}
+
 #[test]
 fn a_missing_file_in_the_middle_refuses_the_start_and_names_it() {
     let (disk, positions) = sixty();

@@ -1,0 +1,58 @@
+//! Where servers listen, as clients find them: on machines of their own, whose networks nobody else has.
+
+use crate::first_hour::Machine;
+
+/// Java's 0.0.0.0 is reached by IPv6, too: who is told `[::1]` comes through, and who comes by IPv4 is IPv4 to everybody.
+#[test]
+fn a_broker_that_announces_ipv6_is_reached_by_both() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        cd /usr/local/rocketmq/bin
+        ./mqnamesrv >/root/namesrv.out 2>&1 &
+        wait_for "boot success" /root/namesrv.out
+        printf 'brokerName=six\nbrokerIP1=[::1]\nnamesrvAddr=127.0.0.1:9876\nmappedFileSizeCommitLog=16777216\n' >/root/six.conf
+        ./mqbroker --check-config -c /root/six.conf
+        ./mqbroker -c /root/six.conf >/root/six.out 2>&1 &
+        wait_for "boot success" /root/six.out
+        export NAMESRV_ADDR=127.0.0.1:9876
+        ./tools.sh org.apache.rocketmq.example.quickstart.Producer
+        ./mqadmin updateTopic -b 127.0.0.1:10911 -t ByFour
+        ./mqadmin updateTopic -b '[::1]:10911' -t BySix
+        ./mqshutdown broker
+        ./mqshutdown namesrv
+        echo "by four: $(grep -rh 'ByFour' /root/logs/rocketmqlogs | head -n 1)"
+        echo "by six: $(grep -rh 'BySix' /root/logs/rocketmqlogs | head -n 1)"
+        echo "mapped: $(grep -rhc '::ffff' /root/logs/rocketmqlogs/broker.log)"
+        "#,
+    );
+    ran.has(&[
+        "six.conf:2: brokerIP1=::1, which clients are told, is an address of this host",
+        "mapped: 0",
+    ]);
+    assert_eq!(ran.count("sendStatus=SEND_OK"), 1000, "{}", ran.text);
+    let line = |start: &str| {
+        let mut lines = ran.text.lines();
+        lines.find(|line| line.starts_with(start)).unwrap().to_owned()
+    };
+    assert!(line("by four: ").contains("127.0.0.1:"), "{}", ran.text);
+    assert!(line("by six: ").contains("[::1]:"), "{}", ran.text);
+}
+
+/// A host without IPv6 is listened on as before.
+#[test]
+fn a_host_without_ipv6_is_listened_on_by_ipv4() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6
+        cd /usr/local/rocketmq/bin
+        printf 'brokerName=six\nbrokerIP1=[2001:db8::7]\nmappedFileSizeCommitLog=16777216\n' >/root/six.conf
+        ./mqbroker -c /root/six.conf >/root/six.out 2>&1 &
+        wait_for "boot success" /root/six.out
+        ./mqadmin updateTopic -b 127.0.0.1:10911 -t ByFour
+        ./mqshutdown broker
+        "#,
+    );
+    ran.has(&["create topic to 127.0.0.1:10911 success", "has stopped."]);
+}
