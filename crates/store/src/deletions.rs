@@ -113,6 +113,18 @@ impl Deletions {
         }
     }
 
+    /// Takes out those behind a position; gives their topics.
+    pub(crate) fn forget_behind(&self, end: i64) -> Vec<String> {
+        let mut notes = self.notes.write();
+        let behind = notes.iter().filter(|(_, position)| **position > end);
+        let topics: Vec<String> = behind.map(|(topic, _)| topic.clone()).collect();
+        notes.retain(|_, position| *position <= end);
+        if !topics.is_empty() {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+        topics
+    }
+
     /// From which position of the log on all deletions are known.
     pub(crate) fn since(&self) -> i64 {
         self.since.load(Ordering::Acquire)

@@ -87,6 +87,15 @@ pub enum OpenError {
         /// That size in bytes.
         expected: i64,
     },
+    /// Two folders of the log have a file of the same name.
+    #[error("{} and {} are the same part of the log: nothing tells which of them counts. Move the one away that is a copy, the older one if \
+             they differ", first.display(), second.display())]
+    Twice {
+        /// The file of the first folder.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
     /// A part of the log is not there. Going on without it would lose what only it has.
     #[error("{}; bring it back, or set acceptMissingCommitLog=true to go on without it", texts(.0))]
     MissingLog(Vec<MissingLog>),
@@ -179,6 +188,8 @@ pub struct RecoveryReport {
     pub moved_away: Vec<MovedAway>,
     /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
     pub deletions_lost: bool,
+    /// Topics whose deletion was noted behind the end of a log that was stopped clean: the notes are of another log.
+    pub strange_deletions: Vec<String>,
     /// `queueCheckpoint` is not as it should be.
     pub queue_checkpoint_lost: Option<QueueCheckpointLoss>,
     /// The checkpoint is that of another program, Java's broker, which ran after this one.
@@ -342,6 +353,19 @@ impl RecoveryReport {
         if self.queue_checkpoint_lost == Some(QueueCheckpointLoss::Damaged) {
             lines.push("queueCheckpoint is damaged: queues were compared with the whole commitlog, and what they lacked was built".into());
         }
+        if !self.strange_deletions.is_empty() {
+            let first: Vec<&str> = self
+                .strange_deletions
+                .iter()
+                .take(TOLD_MAX)
+                .map(String::as_str)
+                .collect();
+            let (count, first) = (self.strange_deletions.len(), first.join(", "));
+            lines.push(format!(
+                "deletedTopics tells of the deletion of {count} topics behind the end of the log, which is of another time (was it restored?): \
+                 they count as not deleted: {first}"
+            ));
+        }
         if self.deletions_lost {
             lines.push("deletedTopics is damaged: queues of deleted topics may have been built again from the commitlog".into());
         }
@@ -398,9 +422,14 @@ impl<D: Disk> Store<D> {
         } = QueueCheckpoint::load(&disk, &root, &checkpoint)?;
         let damaged = is_moved("queueCheckpoint").then_some(QueueCheckpointLoss::Damaged);
         let queue_checkpoint_lost = damaged.or(lost);
+        let listing = LogListing::of(&disk, &settings, &checkpoint, clean)?.unambiguous()?;
         let (deletions, is_damaged) = Deletions::load(&disk, &root)?;
         let deletions_lost = is_damaged || is_moved("deletedTopics");
-        let listing = LogListing::of(&disk, &settings, &checkpoint, clean)?;
+        // A clean stop leaves none behind the end: the log is of another time than the file.
+        let strange_deletions = match clean {
+            true => deletions.forget_behind(checkpoint.vouched.unwrap_or(listing.end())),
+            false => Vec::new(),
+        };
         let missing = accepted(listing.missing(&disk, &settings, &checkpoint)?, &settings)?;
         // What is left of a file that was cut short ends anywhere: it is read, as after a crash.
         let clean = clean && !missing.iter().any(MissingLog::is_short);
@@ -436,6 +465,7 @@ impl<D: Disk> Store<D> {
                 missing,
                 missing_index,
                 deletions_lost,
+                strange_deletions,
                 queue_checkpoint_lost,
                 others_checkpoint: is_others,
                 moved_away,

@@ -33,7 +33,7 @@ pub fn would_open<D: Disk>(disk: &D, settings: &StoreSettings) -> Result<(), Ope
         true => Checkpoint::default(),
         false => Checkpoint::read(disk, root)?,
     };
-    let listing = LogListing::of(disk, &settings, &checkpoint, clean)?;
+    let listing = LogListing::of(disk, &settings, &checkpoint, clean)?.unambiguous()?;
     let missing = accepted(listing.missing(disk, &settings, &checkpoint)?, &settings)?;
     judge_all(Row::of_log(&listing, clean, &missing), &listing.files)?;
     queues(

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::log::{file_name, is_copy, parse_file_name};
+use crate::recover::OpenError;
 use crate::settings::StoreSettings;
 use disk::{DirEntry, Disk};
 use std::collections::BTreeMap;
@@ -82,8 +83,10 @@ pub(crate) struct LogListing {
     pub(crate) files: Vec<(i64, PathBuf, DirEntry)>,
     /// Bytes of each.
     pub(crate) file_size: i64,
-    /// What is no log file, or one that is there twice.
+    /// What is no log file.
     pub(crate) ignored: Vec<PathBuf>,
+    /// The first two files of one name.
+    twice: Option<(PathBuf, PathBuf)>,
     /// Copies of files that never took the place of those: a cut did not get to its end.
     pub(crate) copies: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
@@ -100,14 +103,17 @@ impl LogListing {
         let dirs = settings.commitlog_dirs.iter();
         let dirs: Vec<_> = dirs.chain(&settings.read_only_commitlog_dirs).cloned().collect();
         let (mut files, mut ignored): (Vec<(i64, PathBuf, DirEntry)>, _) = (Vec::new(), Vec::new());
-        let mut copies = Vec::new();
+        let (mut copies, mut twice) = (Vec::new(), None);
         for dir in &dirs {
             for entry in disk.list(dir)? {
                 let path = dir.join(&entry.name);
                 match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
-                    Some(start) if !files.iter().any(|(other, ..)| *other == start) => {
-                        files.push((start, path, entry));
-                    }
+                    Some(start) => match files.iter().find(|(other, ..)| *other == start) {
+                        Some((_, first, _)) => {
+                            twice.get_or_insert_with(|| (first.clone(), path));
+                        }
+                        None => files.push((start, path, entry)),
+                    },
                     _ if !entry.is_dir && is_copy(&entry.name) => copies.push(path),
                     _ => ignored.push(path),
                 }
@@ -120,9 +126,24 @@ impl LogListing {
             files,
             file_size,
             ignored,
+            twice,
             copies,
             dirs,
         })
+    }
+
+    /// One behind the last byte that the files can hold.
+    pub(crate) fn end(&self) -> i64 {
+        let last = self.files.last();
+        last.map_or(0, |(start, ..)| start + self.file_size)
+    }
+
+    /// Nothing tells which of two files of one name is the log's.
+    pub(crate) fn unambiguous(self) -> Result<Self, OpenError> {
+        match self.twice {
+            Some((first, second)) => Err(OpenError::Twice { first, second }),
+            None => Ok(self),
+        }
     }
 
     /// What is missing, as far as the files and the checkpoint tell.

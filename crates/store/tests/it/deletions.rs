@@ -474,3 +474,39 @@ fn a_slave_that_does_not_know_of_a_deletion_yet_says_little() {
     // At 1, 2, 4, 8, 16 and 32 of them.
     assert_eq!(lines.load(Ordering::Relaxed), 6);
 }
+
+#[test]
+fn a_deletion_behind_the_end_of_a_restored_log_does_not_count() {
+    let disk = SimDisk::new();
+    let (store, _) = open(&disk, &settings());
+    fill(&store, b"kept", 20);
+    store.shutdown().unwrap();
+    drop(store);
+    let backup = disk.kill();
+    let disk = disk.kill();
+    let (store, _) = open(&disk, &settings());
+    fill(&store, b"more", 20);
+    store.delete_topic("T").unwrap();
+    store.shutdown().unwrap();
+    drop(store);
+    let path = Path::new("/store/deletedTopics");
+    let notes = disk.content(path).unwrap();
+    // The backup has no such file, and all that it has is put back.
+    backup.write_small(path, &notes, false).unwrap();
+    let (store, report) = open(&backup, &settings());
+    assert_eq!(drain(&store, "T", 0).len(), 20);
+    assert_eq!(report.strange_deletions, ["T"]);
+    let errors = report.errors();
+    assert!(
+        errors
+            .iter()
+            .any(|line| line.contains("deletedTopics") && line.ends_with(": T")),
+        "{errors:?}"
+    );
+    drop(store);
+    let (store, report) = open(&backup.kill(), &settings());
+    assert_eq!(
+        (drain(&store, "T", 0).len(), report.strange_deletions.len()),
+        (20, 0)
+    );
+}

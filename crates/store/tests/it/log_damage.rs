@@ -711,3 +711,29 @@ fn a_log_keeps_the_file_size_it_was_made_with() {
         );
     }
 }
+
+#[test]
+fn two_files_of_one_name_refuse_the_start_and_are_both_named() {
+    let disk = SimDisk::new();
+    let dirs = ["/a/commitlog", "/b/commitlog"].map(PathBuf::from);
+    let settings = StoreSettings {
+        commitlog_dirs: dirs.to_vec(),
+        ..settings()
+    };
+    let (store, _) = open(&disk, &settings);
+    send_through(&store, record("T", 0, b"x", b""), NOW);
+    store.shutdown().unwrap();
+    drop(store);
+    let disk = disk.kill();
+    let [first, second] = dirs.map(|dir| dir.join("00000000000000000000"));
+    let content = disk.content(&first).unwrap();
+    disk.write_small(&second, &content, false).unwrap();
+    let refused = refused(&disk, settings.clone());
+    assert!(
+        refused.contains("/a/commitlog/0000") && refused.contains("/b/commitlog/0000"),
+        "{refused}"
+    );
+    disk.remove_file(&first).unwrap();
+    let (store, _) = open(&disk, &settings);
+    assert_eq!(drain(&store, "T", 0), [b"x"]);
+}
