@@ -188,6 +188,10 @@ pub struct RecoveryReport {
     pub moved_away: Vec<MovedAway>,
     /// The file that says which topics were deleted is damaged: were queues built from the log, they may be back.
     pub deletions_lost: bool,
+    /// Queues that are not there and of which the end of the log has messages, in a store whose deletions nobody noted.
+    pub unqueued: u64,
+    /// The first of them, with their messages.
+    pub first_unqueued: Vec<String>,
     /// Topics whose deletion was noted behind the end of a log that was stopped clean: the notes are of another log.
     pub strange_deletions: Vec<String>,
     /// `queueCheckpoint` is not as it should be.
@@ -280,6 +284,13 @@ impl RecoveryReport {
             lines.push(format!(
                 "{count} consumequeues end with a full file, and a short look at the log did not tell whether others followed: {first}; \
                  a start that finds an empty file queueCheckpoint compares all queues with all of the log"
+            ));
+        }
+        if self.unqueued > 0 {
+            let (count, first) = (self.unqueued, self.first_unqueued.join(", "));
+            lines.push(format!(
+                "the commitlog has messages of {count} queues that are not there: {first}; their topics were deleted by a broker that leaves \
+                 no note, or their directories are lost. A start without consumequeue/ builds all queues again, also those of deleted topics"
             ));
         }
         if self.units_cut > 0 {

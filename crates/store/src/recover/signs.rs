@@ -31,6 +31,15 @@ const TOLD_MAX: usize = 20;
 /// Queues that lack units, by topic and number.
 type Lacking = BTreeMap<(String, i32), MissingUnits>;
 
+/// What is known of a record's queue.
+#[derive(PartialEq)]
+enum Compared {
+    /// It has the unit, lacks it and is noted, or should not have it.
+    Noted,
+    /// It is not there: its topic was deleted, or it was lost. Nothing tells.
+    NoQueue,
+}
+
 impl<D: Disk> Recovery<'_, D> {
     /// Queues that lack units of records before `until`, as far as a short look tells. `is_own` is whether deletions of topics
     /// were noted.
@@ -40,14 +49,23 @@ impl<D: Disk> Recovery<'_, D> {
         until: i64,
         is_own: bool,
     ) -> Result<Vec<MissingUnits>, OpenError> {
-        let mut lacking = Lacking::new();
+        let (mut lacking, mut unqueued) = (Lacking::new(), BTreeMap::<(String, i32), u64>::new());
         let tail = self.start_of_tail(log, until)?;
         if let Some(tail) = tail {
             self.walk_records(log, tail, until, |recovery, view| {
-                recovery.compare(log, view, is_own, &mut lacking);
+                if recovery.compare(log, view, is_own, &mut lacking) == Compared::NoQueue {
+                    *unqueued
+                        .entry((view.topic().to_owned(), view.queue_id()))
+                        .or_default() += 1;
+                }
                 true
             })?;
         }
+        self.report.unqueued = unqueued.len() as u64;
+        let first = unqueued.into_iter().take(TOLD_MAX);
+        self.report.first_unqueued = first
+            .map(|((topic, id), records)| format!("{topic} {id} ({records} messages)"))
+            .collect();
         let (mut left, mut unclear) = (SEARCH_BYTES_ALL, Vec::new());
         for queue in self.queues.all() {
             let place = (queue.topic.to_string(), queue.id);
@@ -107,10 +125,10 @@ impl<D: Disk> Recovery<'_, D> {
     }
 
     /// Notes the queue of a record if it lacks the record's unit.
-    fn compare(&self, log: &Log<D>, view: &View<'_>, is_own: bool, lacking: &mut Lacking) {
+    fn compare(&self, log: &Log<D>, view: &View<'_>, is_own: bool, lacking: &mut Lacking) -> Compared {
         let (topic, id) = (view.topic(), view.queue_id());
         if !has_unit(view) || self.deletions.covers(topic, view.physical_offset()) {
-            return;
+            return Compared::Noted;
         }
         match self.queues.get(topic, id) {
             Some(queue) if is_next_of(&queue, view) => {
@@ -132,8 +150,10 @@ impl<D: Disk> Recovery<'_, D> {
                         lost: 0,
                     });
             }
-            _ => {}
+            None => return Compared::NoQueue,
+            Some(_) => {}
         }
+        Compared::Noted
     }
 
     fn missing_behind(&self, log: &Log<D>, queue: &Queue<D::File>) -> MissingUnits {

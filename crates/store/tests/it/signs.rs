@@ -138,6 +138,15 @@ fn a_queue_without_a_directory_is_missed_where_deletions_are_noted() {
     let (store, report) = open(&disk, &settings());
     assert_eq!((report.errors().len(), report.records), (0, 0), "{report:?}");
     assert_eq!(store.topics(), ["Other".into()]);
+    // It may have been lost as well: that is said.
+    let told = report.warnings();
+    let told = told
+        .iter()
+        .find(|line| line.contains("2 queues that are not there"));
+    assert!(
+        told.is_some_and(|line| line.contains("T 0 (40 messages), T 1 (4 messages)")),
+        "{report:?}"
+    );
     // And ours notes it.
     let (store, _) = open(&SimDisk::new(), &settings());
     send_through(&store, record("T", 0, b"gone", b""), NOW);
