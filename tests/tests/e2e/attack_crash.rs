@@ -107,3 +107,30 @@ fn a_delay_offset_beyond_its_queue_is_brought_back() {
         .wait_for("a line about it", Duration::from_secs(20), named);
     delayed(&cluster.broker, b"after the loss");
 }
+
+/// A disk that is mounted over the store's folder, or whose folder is replaced: what is there is another store.
+#[test]
+fn a_broker_whose_folder_is_replaced_ends_and_leaves_what_is_there() {
+    let mut cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    let mut wire = connect(&cluster.broker);
+    create_topic(&mut wire, "Topic", "1");
+    wire.write(&send_frame(1, "Topic", "0", "", b"kept")).unwrap();
+    assert_eq!(wire.read().unwrap().code(), 0);
+    let (store, away) = (cluster.broker.store(), cluster.path().join("away"));
+    fs::rename(&store, &away).unwrap();
+    fs::create_dir_all(store.join("commitlog")).unwrap();
+    let ended = cluster.broker.process.wait_exit(Duration::from_secs(60));
+    assert_eq!(ended.code(), Some(1));
+    let lines = cluster.broker.process.lines();
+    let told = |line: &String| line.contains("is not the folder any more that this broker has opened");
+    assert!(lines.iter().any(told), "{lines:#?}");
+    assert_eq!(fs::read_dir(store.join("commitlog")).unwrap().count(), 0);
+    fs::remove_dir_all(&store).unwrap();
+    fs::rename(&away, &store).unwrap();
+    cluster.broker.restart();
+    let mut wire = connect(&cluster.broker);
+    let max = wire
+        .ask(GET_MAX_OFFSET, &[("topic", "Topic"), ("queueId", "0")], b"")
+        .unwrap();
+    assert_eq!(max.field("offset"), Some("1"));
+}
