@@ -570,3 +570,32 @@ fn tools_show_how_slaves_stand() {
         );
     }
 }
+
+/// An operator's slip: a slave is promoted while its master lives.
+#[test]
+fn two_masters_of_one_name_are_said_by_both() {
+    let tuning = [
+        ("brokerRole", "ASYNC_MASTER"),
+        ("registerNameServerPeriod", "10000"),
+    ];
+    let mut pair = Pair::start(
+        Flavour::Ours,
+        Flavour::Ours,
+        &tuning,
+        &[("registerNameServerPeriod", "10000")],
+    );
+    assert!(pair.slave.stop().success());
+    take_role(&mut pair.slave, "ASYNC_MASTER", "0");
+    let namesrv = pair.cluster.namesrv.address();
+    let brokers = [pair.master(), &pair.slave];
+    for (broker, other) in [(brokers[1], brokers[0]), (brokers[0], brokers[1])] {
+        let said = format!(
+            "two masters of broker-a: {} has registered as brokerId=0 at name server {namesrv}, and so does this broker, {}.",
+            other.address(),
+            broker.address()
+        );
+        broker
+            .process
+            .wait_for(&said, LONG, |line| line.contains(&said).then_some(()));
+    }
+}
