@@ -523,7 +523,9 @@ async fn name_servers_are_told_in_todays_way() {
 
     // A topic that is made before this registration is over would be told by another whole one.
     let registered = |headers: &Vec<Value>| {
-        let asked = headers.iter().rposition(|header| header["code"] == request::QUERY_DATA_VERSION);
+        let asked = headers
+            .iter()
+            .rposition(|header| header["code"] == request::QUERY_DATA_VERSION);
         asked.is_some_and(|asked| count(&headers[asked..], request::REGISTER_BROKER) >= 1)
     };
     namesrv.wait_until(registered).await;

@@ -62,7 +62,9 @@ impl Scripted {
     /// Waits until what it was asked is as it should be.
     pub(crate) async fn wait_until(&mut self, is_so: impl FnMut(&Vec<Value>) -> bool) {
         let asked = self.asked.wait_for(is_so);
-        let in_time = tokio::time::timeout(WITHIN, asked).await.is_ok_and(|asked| asked.is_ok());
+        let in_time = tokio::time::timeout(WITHIN, asked)
+            .await
+            .is_ok_and(|asked| asked.is_ok());
         assert!(in_time, "{} was asked {:?} alone", self.address, self.codes());
     }
 
