@@ -34,6 +34,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod rivals;
+
+use rivals::Rivals;
+
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
 use crate::tables::{TopicTable, perm};
@@ -211,6 +215,7 @@ pub struct Registration {
     /// Since when producers are sent away, ms since 1970; 0: they are not.
     drains_since: AtomicI64,
     drain_asked: Notify,
+    rivals: Rivals,
 }
 
 /// Why a name server does not know this broker.
@@ -250,6 +255,7 @@ impl Registration {
             counts: Default::default(),
             drains_since: AtomicI64::new(0),
             drain_asked: Notify::new(),
+            rivals: Rivals::default(),
         }
     }
 
@@ -445,6 +451,8 @@ impl Registration {
         let mut look = tokio::time::interval(LOOK_EACH);
         let mut tasks = JoinSet::new();
         let mut kept = HashMap::new();
+        let this = Arc::clone(&self);
+        tasks.spawn(async move { this.judge_former_masters().await });
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -509,7 +517,10 @@ impl Registration {
         let mut last_full = Instant::now();
         loop {
             let full = tokio::select! {
-                () = self.period_after(last_full) => true,
+                () = self.period_after(last_full) => {
+                    self.look_for_rival(address).await;
+                    true
+                }
                 _ = announced.changed() => true,
                 _ = changes.changed() => {
                     tokio::time::sleep(GATHER).await;
@@ -622,7 +633,11 @@ impl Registration {
     /// Registers everywhere, all name servers at once.
     pub async fn tell_all(&self) {
         let addresses = self.settings.load().broker.namesrv_addrs();
-        join_all(addresses.iter().map(|address| self.tell_and_say(address, true))).await;
+        join_all(addresses.iter().map(|address| async {
+            self.note_former_master(address).await;
+            self.tell_and_say(address, true).await;
+        }))
+        .await;
     }
 
     async fn tell(&self, address: &str, full: bool) -> Result<(), Error> {

@@ -83,6 +83,12 @@ impl Error {
 }
 
 impl Error {
+    /// Whether the kernel had no page to show what a mapped file has there: the device gave none, or a full file system none to one that
+    /// was never written.
+    pub fn is_missing_page(&self) -> bool {
+        self.source.raw_os_error() == Some(libc::EFAULT)
+    }
+
     /// Whether bytes that were given to the disk may be lost: a write, a sync or a clearing failed for another reason than a
     /// full disk. After it nothing is known about the file. Every other error leaves the file as it was: a descriptor, memory
     /// or a permission was missing, and the same may work later.

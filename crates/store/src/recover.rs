@@ -109,6 +109,15 @@ pub enum OpenError {
         /// Why it could not be moved.
         source: disk::Error,
     },
+    /// A full file system gives what was never written in a file no page to be read from, as a tmpfs does. Others need none.
+    #[error("cannot read {}: its file system is full ({available_bytes} bytes are free), and wants space for what was never written in the file, as a \
+             tmpfs does; {NEEDED_BYTES} free bytes are enough for a start", path.display())]
+    NoRoomToRead {
+        /// The file.
+        path: PathBuf,
+        /// What is free there, in bytes.
+        available_bytes: u64,
+    },
     /// Something could not be read or written.
     #[error(transparent)]
     Disk(#[from] disk::Error),
@@ -125,6 +134,26 @@ pub(crate) fn accepted(
     match missing.is_empty() || settings.accept_missing_log {
         true => Ok(missing),
         false => Err(OpenError::MissingLog(missing)),
+    }
+}
+
+/// What a start reads of the log before it gives back what was never written.
+const NEEDED_BYTES: u64 = scan::STRETCH as u64 + (1 << 20);
+
+impl OpenError {
+    /// Says more of a page that was not there, where the reason is that its file system is full.
+    fn explained<D: Disk>(self, disk: &D) -> OpenError {
+        let OpenError::Disk(error) = &self else {
+            return self;
+        };
+        let available = disk.usage(&error.path).map_or(u64::MAX, |usage| usage.available);
+        match error.is_missing_page() && available < NEEDED_BYTES {
+            true => OpenError::NoRoomToRead {
+                path: error.path.clone(),
+                available_bytes: available,
+            },
+            false => self,
+        }
     }
 }
 
@@ -485,7 +514,8 @@ impl<D: Disk> Store<D> {
             },
         };
         let log = Log::new(&settings, recovery.open_log(listing)?);
-        let timestamp = recovery.run(&log, &checkpoint, &checkpoint_file, now)?;
+        let recovered = recovery.run(&log, &checkpoint, &checkpoint_file, now);
+        let timestamp = recovered.map_err(|error| error.explained(&disk))?;
         log.written_timestamp.store(timestamp, Ordering::Relaxed);
         log.flushed_timestamp.store(timestamp, Ordering::Relaxed);
         let Recovery {

@@ -312,3 +312,39 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
 fn a_full_disk_refuses_sends_and_loses_nothing_under_sync_flush() {
     fill_and_recover("SYNC_FLUSH");
 }
+
+/// A tmpfs gives a page to what was never written when that is read. It has none left for the rest of a log file that is larger than all of
+/// it: a broker that was killed finds the end of its log all the same.
+#[test]
+fn a_start_finds_the_end_of_the_log_where_holes_get_no_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(dir.path(), &dir.path().join("broker-a/store"));
+    let namesrv = NameServer::start(Flavour::Ours, dir.path());
+    let launcher = disk.launcher();
+    let mut broker = Broker::start_under(
+        &launcher.each_ref().map(String::as_str),
+        Flavour::Ours,
+        (dir.path(), "broker-a"),
+        "broker-a",
+        &namesrv.address(),
+        // The usual size.
+        &[("mappedFileSizeCommitLog", "1073741824")],
+    );
+    let mut wire = Wire::connect(&broker.address()).unwrap();
+    let (mut next, mut stored) = (0, Vec::new());
+    for _ in 0..10 {
+        assert_eq!(send(&mut wire, next, 1000).code(), 0);
+        stored.push(next);
+        next += 1;
+    }
+    for _ in 0..3 {
+        broker.kill();
+        disk.fill();
+        broker.restart();
+        let mut wire = Wire::connect(&broker.address()).unwrap();
+        assert_eq!(pull_all(&mut wire), stored);
+        disk.clear();
+        send_until(&mut wire, 0, &mut next, &mut stored);
+        assert_eq!(pull_all(&mut wire), stored);
+    }
+}

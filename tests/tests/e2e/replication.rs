@@ -570,3 +570,121 @@ fn tools_show_how_slaves_stand() {
         );
     }
 }
+
+/// An operator's slip: a slave is promoted while its master lives.
+#[test]
+fn two_masters_of_one_name_are_said_by_both() {
+    let tuning = [
+        ("brokerRole", "ASYNC_MASTER"),
+        ("registerNameServerPeriod", "10000"),
+    ];
+    let mut pair = Pair::start(
+        Flavour::Ours,
+        Flavour::Ours,
+        &tuning,
+        &[("registerNameServerPeriod", "10000")],
+    );
+    assert!(pair.slave.stop().success());
+    take_role(&mut pair.slave, "ASYNC_MASTER", "0");
+    let namesrv = pair.cluster.namesrv.address();
+    let brokers = [pair.master(), &pair.slave];
+    for (broker, other) in [(brokers[1], brokers[0]), (brokers[0], brokers[1])] {
+        let said = format!(
+            "two masters of broker-a: {} has registered as brokerId=0 at name server {namesrv}, and so does this broker, {}.",
+            other.address(),
+            broker.address()
+        );
+        broker
+            .process
+            .wait_for(&said, LONG, |line| line.contains(&said).then_some(()));
+    }
+}
+
+/// The master dies with transactions open, of which some were asked for and some were just ended. Its slave knows from the log which those
+/// are: it asks for the others alone, and takes what clients end at it.
+#[test]
+fn a_slave_that_takes_over_knows_which_transactions_are_open() {
+    const COUNT: usize = 200;
+    const MARKS: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+    let checks = [
+        ("transactionCheckInterval", "3000"),
+        // Long enough for a client that ends its transactions at once.
+        ("transactionTimeOut", "5000"),
+        ("transactionCheckMax", "1000"),
+    ];
+    let master = [&[("brokerRole", "SYNC_MASTER")], &checks[..]].concat();
+    let mut pair = Pair::start(Flavour::Ours, Flavour::Ours, &master, &checks);
+    pair.wait_for_slave();
+    make_topic(&pair.cluster, "T");
+    let count = COUNT.to_string();
+    let options = [
+        ("topic", "T"),
+        ("count", count.as_str()),
+        ("local", "commit,rollback,unknown,unknown"),
+        ("check", "rollback,commit,commit,rollback"),
+    ];
+    let producer = client(JAVA_4, &pair.cluster, "transact", &options);
+    producer.wait_count("sent", COUNT, LONG);
+    producer.wait_count("checked", 10, LONG);
+    let marks = |broker: &Broker| {
+        progress(broker, MARKS, "nobody")
+            .first()
+            .map_or(0, |(end, _)| *end)
+    };
+    eventually("the slave has what the producer has ended", || {
+        marks(&pair.slave) >= COUNT as i64 / 2
+    });
+    pair.cluster.broker.kill();
+    pair.slave.kill();
+    take_role(&mut pair.slave, "ASYNC_MASTER", "0");
+    pair.slave.wait_for_topic("T");
+    std::mem::swap(&mut pair.cluster.broker, &mut pair.slave);
+
+    let options = [("topic", "T"), ("group", "readers")];
+    let reader = client(JAVA_4, &pair.cluster, "consume", &options);
+    // What made the topic comes, too.
+    reader.wait_count("received", 1 + COUNT / 2, LONG);
+    eventually("every transaction is ended", || {
+        runtime(pair.master())["transactionsNotLookedAt"] == "0"
+    });
+    let later = [
+        ("topic", "T"),
+        ("from", count.as_str()),
+        ("count", "20"),
+        ("instance", "later"),
+        ("local", "commit,rollback"),
+        ("check", "rollback,commit"),
+    ];
+    let later = client(JAVA_4, &pair.cluster, "transact", &later);
+    later.wait_count("sent", 20, LONG);
+    reader.wait_count("received", 1 + COUNT / 2 + 10, LONG);
+    later.stop();
+    let counts = |events: Vec<Event>| {
+        let mut counts = vec![0; COUNT + 20];
+        for event in events {
+            if let Some(number) = event.body.strip_prefix("m-") {
+                counts[number.parse::<usize>().unwrap()] += 1;
+            }
+        }
+        counts
+    };
+    let asked = counts(of(&producer.stop(), "checked"));
+    let received = counts(of(&reader.stop(), "received"));
+    for (number, asked) in asked.into_iter().enumerate().take(COUNT) {
+        let comes = received[number];
+        let is_right = match number % 4 {
+            0 => asked == 0 && comes == 1,
+            1 => asked == 0 && comes == 0,
+            // Each answer ends it: the one that the master heard, or did not hear, and that of a client that was too slow.
+            2 => (1..=asked).contains(&comes),
+            _ => asked >= 1 && comes == 0,
+        };
+        assert!(
+            is_right,
+            "m-{number} was asked for {asked} times, and came {comes} times"
+        );
+    }
+    for (number, comes) in received.into_iter().enumerate().skip(COUNT) {
+        assert_eq!(comes, usize::from(number % 2 == 0), "m-{number}");
+    }
+}

@@ -74,5 +74,10 @@ impl Source for RegistrationTold {
         let [succeeded, failed] = self.0.counts();
         family.value(&[("result", "success")], succeeded as f64);
         family.value(&[("result", "failed")], failed as f64);
+        to.gauge(
+            "rocketmq_registration_rival_masters",
+            "Brokers that register as the master of this one's name beside it: 0, or somebody has to stop one.",
+        )
+        .value(&[], self.0.rival_masters() as f64);
     }
 }

@@ -15,6 +15,7 @@ use store::{Arrival, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
 
 use super::QUEUE;
+use super::copies::Copies;
 use super::ended::{self, Ended};
 use super::ends::{Ends, Half};
 use super::messages::{MARK_TAG, Question, append_mark, changed_text, moved};
@@ -99,6 +100,7 @@ struct Round {
 struct State {
     progress: Progress,
     ended: Ended,
+    copies: Copies,
     round: Option<Round>,
     /// When the last round began, or the broker started.
     began_last: i64,
@@ -155,8 +157,10 @@ impl<D: Disk> Checks<D> {
         listener: Arc<HalfListener>,
     ) -> Self {
         let progress = Progress::load(&offsets, &appender.store);
+        let half_end = appender.store.queue_max_offset(HALF_TOPIC, QUEUE).0;
         let state = State {
             ended: Ended::from(progress.now().mark),
+            copies: Copies::between(progress.now().half, half_end),
             progress,
             round: None,
             began_last: clock.now_ms(),
@@ -323,6 +327,8 @@ impl<D: Disk> Checks<D> {
         if state.progress.is_outdated(&self.offsets, &self.appender.store) {
             state.progress = Progress::load(&self.offsets, &self.appender.store);
             state.ended = Ended::from(state.progress.now().mark);
+            let half_end = self.appender.store.queue_max_offset(HALF_TOPIC, QUEUE).0;
+            state.copies = Copies::between(state.progress.now().half, half_end);
         }
         state.ended.begin_again();
         (state.began_last, state.woken_at) = (now, None);
@@ -335,6 +341,9 @@ impl<D: Disk> Checks<D> {
 
     fn step(&self, state: &mut State, round: &mut Round) -> Halt {
         let (mut halves, mut marks) = (STEP_HALVES, STEP_MARKS);
+        if let Err(halt) = self.look_for_copies(state, &mut halves) {
+            return halt;
+        }
         loop {
             if let Err(halt) = self.read_marks(state, &mut marks) {
                 return halt;
@@ -343,6 +352,23 @@ impl<D: Disk> Checks<D> {
                 return halt;
             }
         }
+    }
+
+    /// Finds out which half messages have a newer copy, once, before the walk goes through them.
+    fn look_for_copies(&self, state: &mut State, left: &mut u32) -> Result<(), Halt> {
+        while let Some(from) = state.copies.next() {
+            if *left == 0 {
+                return Err(Halt::Enough);
+            }
+            let mut slices = Vec::new();
+            let read = self.read(HALF_TOPIC, from, &mut slices)?;
+            for half in store::records(&slices).flatten() {
+                *left = left.saturating_sub(1);
+                state.copies.take_in(&half);
+            }
+            state.copies.looked(read.max(from + 1));
+        }
+        Ok(())
     }
 
     /// Reads marks up to the last one.
@@ -439,7 +465,7 @@ impl<D: Disk> Checks<D> {
                 return Err(Halt::Over);
             }
             state.progress.walk_to(offset);
-            if !state.ended.take(offset) {
+            if !state.ended.take(offset) && !state.copies.take(offset) {
                 // It may have been ended since the marks were read.
                 let mut marks = STEP_MARKS;
                 self.read_marks(state, &mut marks)?;

@@ -12,6 +12,7 @@
 //! Start reading at [`Checks::look`].
 
 mod checks;
+mod copies;
 mod doubt;
 mod ended;
 mod ends;

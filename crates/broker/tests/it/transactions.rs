@@ -586,10 +586,10 @@ fn progress_is_written_when_the_log_is_durable() {
         }
         assert_eq!(world.peer.take().len(), 1);
         assert_eq!(world.offsets(), (None, None), "its copy may be lost yet");
-        // It is: the message is asked for again.
+        // It is, or is not known to be passed: the message is asked for again.
         world.restart(false);
         let left = world.read(HALF_TOPIC, 0).len();
-        assert_eq!(world.pass(LATER).len(), left, "what is left of the two");
+        assert_eq!(world.pass(LATER).len(), 1, "where {left} of the two are left");
         assert_eq!(world.offsets(), (Some(left as i64), Some(0)));
         // At a clean stop it is written, whatever waits.
         world.clock.advance(LATER);
@@ -598,7 +598,7 @@ fn progress_is_written_when_the_log_is_durable() {
         }
         assert_eq!(world.offsets(), (Some(left as i64), Some(0)));
         world.restart(true);
-        assert_eq!(world.offsets(), (Some(2 * left as i64), Some(0)));
+        assert_eq!(world.offsets(), (Some(left as i64 + 1), Some(0)));
     }
 }
 
@@ -622,8 +622,54 @@ fn offsets_of_a_log_that_is_gone_or_of_an_operator_are_followed() {
     world.half("", "b");
     assert_eq!(world.pass(LATER).len(), 1, "a is ended, b is not");
     set(0, 1);
-    // Each place of b is asked for. Of a it is known that it is ended.
+    // b is asked for at one place. Of a it is known that it is ended: it is put back before, and the copy is marked.
+    let asked = world.pass(LATER);
+    let places: Vec<i64> = asked.iter().map(|frame| question(frame).0.0).collect();
+    assert_eq!(places, [4]);
+}
+
+#[test]
+fn what_was_put_back_before_a_takeover_is_asked_for_once() {
+    for ended in [None, Some(COMMIT), Some(ROLLBACK)] {
+        let mut world = World::new(|_| {});
+        let mut place = world.half("", "a");
+        for _ in 0..3 {
+            place = question(&world.pass(LATER)[0]).0;
+        }
+        if let Some(how) = ended {
+            assert_eq!(world.end(place, how).code, response::SUCCESS);
+        }
+        world.take_over();
+        let asks = usize::from(ended.is_none());
+        for round in 1..4 {
+            let asked = world.pass(LATER);
+            assert_eq!(asked.len(), asks, "{ended:?}, round {round}");
+            assert_eq!(world.read(HALF_TOPIC, 0).len(), 4 + round * asks);
+            if let Some(asked) = asked.first() {
+                place = question(asked).0;
+            }
+        }
+        if ended.is_none() {
+            assert_eq!(world.end(place, COMMIT).code, response::SUCCESS);
+            assert!(world.pass(LATER).is_empty());
+        }
+        let commits = usize::from(ended != Some(ROLLBACK));
+        assert_eq!(world.bodies("Orders", 2).len(), commits);
+    }
+}
+
+/// A client that heard no answer sends once more, with the same key: these are two messages, and a copy of one is none of the other.
+#[test]
+fn what_a_client_has_sent_twice_is_asked_for_twice_after_a_takeover() {
+    let mut world = World::new(|_| {});
+    world.half("", "a");
+    world.clock.advance(3_000);
+    world.half("", "a");
     assert_eq!(world.pass(LATER).len(), 2);
+    world.take_over();
+    let asked = world.pass(LATER);
+    let places: Vec<i64> = asked.iter().map(|frame| question(frame).0.0).collect();
+    assert_eq!(places, [4, 5]);
 }
 
 #[test]

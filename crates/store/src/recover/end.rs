@@ -88,11 +88,11 @@ impl<D: Disk> Recovery<'_, D> {
     }
 }
 
-/// One behind the last byte of a file at or behind `from` that is not zero; `from` if there is none.
+/// One behind the last published byte of a file at or behind `from` that is not zero; `from` if there is none.
 pub(crate) fn written_until<F: MappedFile>(file: &LogFile<F>, from: u64) -> disk::Result<u64> {
-    let len = file.file.len();
+    let len = file.file.published();
     let (mut at, mut written) = (from, from);
-    while let Some(data) = file.file.next_data(at)? {
+    while let Some(data) = file.file.next_data(at)?.filter(|data| *data < len) {
         let end = len.min(data + STEP);
         if let Some(part) = file.file.slice(data..end)? {
             damage::fetch(file, &part)?;

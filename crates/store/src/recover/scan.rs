@@ -5,10 +5,10 @@
 //! several at once.
 
 use super::{LogCut, OpenError, RecoveryReport, TOLD_MAX};
-use crate::damage::readable;
+use crate::damage::{self, readable};
 use crate::deletions::Deletions;
 use crate::ext::Extra;
-use crate::log::{Log, Step, Walk};
+use crate::log::{Log, LogFile, Step, Walk};
 use crate::multi;
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{Put, Queue, QueueFiles, Queues, Unit};
@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// Bytes of a stretch.
-const STRETCH: i64 = 32 << 20;
+pub(super) const STRETCH: i64 = 32 << 20;
+/// No kernel gives less at once.
+const PAGE: usize = 4096;
 /// Fewer records than this are not worth a task.
 const PART_MIN: usize = 8;
 
@@ -57,6 +59,20 @@ enum Stop {
     Bad(RecordError),
 }
 
+/// Whether the pages that a file has from `at` on, the border of one, hold nothing: a look at its end gave them to it as far as there were any.
+fn is_zero_from<F: MappedFile>(file: &LogFile<F>, mut at: u64) -> disk::Result<bool> {
+    while let Some(data) = file.file.next_data(at)? {
+        at = (data + PAGE as u64).min(file.file.published());
+        if let Some(page) = file.file.slice(data..at)? {
+            damage::fetch(file, &page)?;
+            if page.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 impl<D: Disk> Scan<'_, D> {
     /// Reads the log from `report.scan_start` to its end. Where `clean_end` is, an end needs no proof.
     pub(super) fn run(
@@ -67,9 +83,17 @@ impl<D: Disk> Scan<'_, D> {
         let mut walk = self.log.walk(report.scan_start, self.log.written());
         let total = (self.log.written() - report.scan_start).max(0) as u64;
         let mut scanned = Scanned::default();
+        let mut unread = None;
         loop {
             let from = walk.position;
-            self.fetch(from)?;
+            match self.fetch(from) {
+                Err(error) if error.is_missing_page() => {
+                    // It holds what is about to be taken back.
+                    walk = self.log.walk(from, self.log.written());
+                    unread = Some(self.end_before_hole(from, error)?);
+                }
+                fetched => fetched?,
+            }
             let (mut places, mut stop) = Self::collect(&mut walk)?;
             report.log_end = walk.position;
             let bad = self.bad_ones(&places)?;
@@ -117,6 +141,10 @@ impl<D: Disk> Scan<'_, D> {
                 Stop::End => return Ok(scanned),
                 Stop::Bad(reason) => {
                     let is_blank = self.is_blank(at)?;
+                    if let Some(unread) = unread.take_if(|_| !is_blank) {
+                        // What is not read may belong to it.
+                        return Err(unread.into());
+                    }
                     let is_in_last = at >= self.log.written() - self.log.file_size;
                     report.end_is_vouched = is_blank && is_in_last && clean_end == Some(at);
                     if report.end_is_vouched {
@@ -179,7 +207,7 @@ impl<D: Disk> Scan<'_, D> {
 
     /// Reads a stretch into memory, in parts: one page after the other, as the records are met, takes several times as
     /// long. A page that cannot be read is an error here; met later, it would end the process.
-    fn fetch(&self, from: i64) -> Result<(), OpenError> {
+    fn fetch(&self, from: i64) -> disk::Result<()> {
         let Some(file) = self.log.file_at(from) else {
             return Ok(());
         };
@@ -207,9 +235,37 @@ impl<D: Disk> Scan<'_, D> {
                 .collect(),
         );
         match failed.into_inner() {
-            Some(error) => Err(disk::Error::new(Operation::Read, file.file.path(), error).into()),
+            Some(error) => Err(disk::Error::new(Operation::Read, file.file.path(), error)),
             None => Ok(()),
         }
+    }
+
+    /// A full tmpfs has no page for what was never written, and reading it would end the process. Where nothing but such a hole follows in
+    /// the file, the file ends before it from here on. Gives `error` back.
+    fn end_before_hole(&self, from: i64, error: disk::Error) -> Result<disk::Error, OpenError> {
+        let Some(file) = self.log.file_at(from) else {
+            return Err(error.into());
+        };
+        let start = (from - file.start) as u64;
+        let Some(rest) = file.file.slice(start..file.file.published())? else {
+            return Err(error.into());
+        };
+        let mut readable = 0;
+        for step in [1 << 20, PAGE] {
+            let reads =
+                |at: usize| at < rest.len() && rest.part(at..rest.len().min(at + step)).fetch().is_ok();
+            while reads(readable) {
+                readable += step;
+            }
+        }
+        drop(rest);
+        // The border of a page, as the file's start is one.
+        let end = (start + readable as u64) / PAGE as u64 * PAGE as u64;
+        if end >= file.file.published() || !is_zero_from(&file, end)? {
+            return Err(error.into());
+        }
+        file.file.unpublish(end)?;
+        Ok(error)
     }
 
     /// Whether the log simply ends at a position.
