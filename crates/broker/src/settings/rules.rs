@@ -234,32 +234,16 @@ impl Settings {
             .collect()
     }
 
-    /// Whether a start with these settings would refuse once `changes` stand in the file, too.
+    /// Whether a start would refuse the file once it says `text`. It is read as a start reads it.
     ///
     /// # Errors
-    /// What it would say.
-    pub fn check_next_start(&self, changes: &[(String, String)]) -> Result<(), String> {
-        let mut next = self.clone();
-        if next.store.ha_listen_port == next.server.listen_port.saturating_add(1) {
-            // It was not given, and follows the other.
-            next.store.ha_listen_port = 0;
-        }
-        for (key, value) in changes {
-            for section in next.sections_mut() {
-                section.set(key, value).map_err(|bad| format!("`{key}`: {bad}"))?;
-            }
-        }
-        let mut report = Report::default();
-        next.complete(&Settings::default(), &mut report);
-        let errors = report
-            .at_least(Severity::Error)
-            .map(|finding| finding.text.clone());
-        let errors: Vec<String> = errors.collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.join("; "))
-        }
+    /// What the start would say.
+    pub fn check_next_start(&self, text: &[u8]) -> Result<(), String> {
+        let mut next = Settings::before_file(self.broker.broker_config_path.clone());
+        let defaults = next.clone();
+        let mut report = launch::read_bytes(text, &self.config_file(), &mut next, &HINTS);
+        next.complete(&defaults, &mut report);
+        report.no_errors()
     }
 
     fn check_name_servers(&self, report: &mut Report) {

@@ -409,22 +409,19 @@ fn what_works_only_in_part_is_warned_of() {
 /// UPDATE_BROKER_CONFIG must not write a file that the next start refuses.
 #[test]
 fn a_change_that_the_next_start_would_refuse_is_known_before() {
-    let (settings, _) = read("haListenPort=10950\n");
-    let check = |key: &str, value: &str| settings.check_next_start(&[(key.to_owned(), value.to_owned())]);
-    assert_eq!(check("listenPort", "10960"), Ok(()));
+    let check = |text: &str| Settings::default().check_next_start(text.as_bytes());
+    let with = |key: &str, value: &str| check(&format!("haListenPort=10950\n{key}={value}\n"));
+    assert_eq!(with("listenPort", "10960"), Ok(()));
     // The port of replication, which is not given here, moves along.
-    let (plain, _) = read("");
-    assert_eq!(
-        plain.check_next_start(&[("listenPort".to_owned(), "10914".to_owned())]),
-        Ok(())
-    );
-    assert_eq!(check("flushDiskType", "SYNC_FLUSH"), Ok(()));
+    assert_eq!(check("listenPort=10914\n"), Ok(()));
+    assert_eq!(with("flushDiskType", "SYNC_FLUSH"), Ok(()));
     for (key, value, part) in [
         ("listenPort", "10950", "taken by this broker itself"),
         ("brokerRole", "SLAVE", "brokerId must be > 0"),
         ("maxIndexNum", "107000000", "maxIndexNum is 107000000"),
+        ("brokerName", "a # b", "starts no comment"),
     ] {
-        let refused = check(key, value).unwrap_err();
+        let refused = with(key, value).unwrap_err();
         assert!(refused.contains(part), "{refused}");
     }
 }
