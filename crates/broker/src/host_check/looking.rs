@@ -73,6 +73,10 @@ impl<D: Disk> Disk for Looking<D> {
         Err(kept_as_it_is(Operation::Lock, path))
     }
 
+    fn lock_dir(&self, path: &Path) -> Result<Option<D::Lock>> {
+        Err(kept_as_it_is(Operation::Lock, path))
+    }
+
     fn is_locked(&self, path: &Path) -> Result<bool> {
         self.0.is_locked(path)
     }
