@@ -1,5 +1,6 @@
 //! The command line of both servers: RocketMQ's options (ServerUtil, BrokerStartup, NamesrvStartup), and what they lead to.
 
+use crate::host;
 use crate::load::{Hints, Report, Severity, load, shorten};
 use crate::properties::Properties;
 use crate::table::{Group, important_text, printed_text};
@@ -243,7 +244,7 @@ pub fn read(
         report.add(Severity::Note, text);
     }
     if let Some(path) = launch.config_file.as_deref().or(kept) {
-        let bytes = std::fs::read(path).map_err(|error| Exit {
+        let bytes = host::read_file(path).map_err(|error| Exit {
             text: format!("cannot read the configuration file {}: {error}\n", path.display()),
             code: WRONG_COMMAND_LINE,
         })?;

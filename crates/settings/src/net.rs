@@ -244,7 +244,7 @@ impl TlsSection {
     pub fn read_config_file(&mut self, report: &mut Report) {
         let path = self.config_file.clone();
         let path = Path::new(&path);
-        let bytes = match std::fs::read(path) {
+        let bytes = match host::read_file(path) {
             Ok(bytes) => bytes,
             Err(_) if self.config_file == TLS_FILE => return,
             Err(e) => {
