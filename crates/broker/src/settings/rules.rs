@@ -3,7 +3,7 @@
 //! `--check-config` and the start both come through here, and the start asks nothing else of the settings' values, so that
 //! the one never passes what the other refuses.
 
-use super::{BrokerRole, IN_SYNC_KEYS, Settings};
+use super::{BrokerRole, HINTS, IN_SYNC_KEYS, Settings};
 use crate::access::no_codes;
 use crate::address::literal;
 use crate::settings::DelayLevels;
@@ -12,7 +12,7 @@ use disk::SystemClock;
 use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
-use settings::{Group, Report, Secret, Severity, check_addresses, host};
+use settings::{Report, Secret, Severity, check_addresses, host, launch};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -266,6 +266,31 @@ impl Settings {
         }
     }
 
+    /// What clients will find who ask the name server at `server`, where that is nothing: the broker is told as the loopback, which
+    /// is what a start before the network finds.
+    pub fn unreachable_from(&self, server: IpAddr) -> Option<String> {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let announced = literal(&self.broker.broker_ip1).filter(|ip| is_loopback(*ip))?;
+        (!is_loopback(server)).then(|| {
+            format!(
+                "brokerIP1={announced}, which clients are told, is the loopback, and the name server {server} is on another host: \
+                 nobody there comes through; set brokerIP1 to this host's address"
+            )
+        })
+    }
+
+    /// For a start, which waits for no name service: the check tries all of it.
+    pub(crate) fn warn_of_loopback(&self, report: &mut Report) {
+        let servers = self.broker.namesrv_addrs();
+        let mut ips = servers.iter().filter_map(|address| {
+            let (host, _port) = address.rsplit_once(':')?;
+            literal(host)
+        });
+        if let Some(text) = ips.find_map(|ip| self.unreachable_from(ip)) {
+            report.about(Severity::Warning, "brokerIP1", text);
+        }
+    }
+
     fn check_role(&mut self, defaults: &Settings, report: &mut Report) {
         let (role, id) = (self.store.broker_role, self.broker.broker_id);
         self.in_sync_given = IN_SYNC_KEYS.iter().any(|key| report.is_set(key));
@@ -362,6 +387,15 @@ impl Settings {
                 "storePathRootDir",
                 format!("storePathRootDir={root}: {why}"),
             );
+        }
+        for below in ["commitlog", "config", "consumequeue", "index"] {
+            let is_elsewhere = below == "commitlog" && self.store.store_path_commit_log.is_some();
+            let dir = Path::new(root).join(below);
+            // What is not there yet is made in the root.
+            if let Some(why) = host::unusable_dir(&dir).filter(|_| !is_elsewhere && dir.exists()) {
+                let text = format!("storePathRootDir={root}: {why}");
+                report.about(Severity::Error, "storePathRootDir", text);
+            }
         }
         if self.store.store_path_commit_log.is_none() {
             return;

@@ -426,6 +426,47 @@ fn a_change_that_the_next_start_would_refuse_is_known_before() {
     }
 }
 
+/// Offsets that can never be saved are found out before they are taken.
+#[test]
+fn folders_of_the_store_that_cannot_be_written_refuse_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().display();
+    for below in ["commitlog", "config", "consumequeue", "index"] {
+        let text = format!("storePathRootDir={root}\n");
+        assert!(!read(&text).1.has_errors());
+        // Whoever runs the tests may be allowed everything; a file in the way stops all.
+        let path = dir.path().join(below);
+        std::fs::write(&path, "").unwrap();
+        let found = read(&text).1.to_string();
+        let expected =
+            format!("error: b.properties:1: storePathRootDir={root}: {root}/{below} is no directory");
+        assert!(found.contains(&expected), "{found}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// As where a broker is started before the network.
+#[test]
+fn the_loopback_told_to_name_servers_elsewhere_is_warned_of() {
+    for (announced, servers, is_told) in [
+        ("127.0.0.1", "10.9.9.9:9876", true),
+        ("127.0.0.1", "127.0.0.1:9876;10.9.9.9:9876", true),
+        ("::1", "[2001:db8::1]:9876", true),
+        ("127.0.0.1", "127.0.0.1:9876;[::1]:9876", false),
+        ("10.9.9.8", "10.9.9.9:9876", false),
+    ] {
+        let (settings, _) = read(&format!("brokerIP1={announced}\nnamesrvAddr={servers}\n"));
+        let mut report = Report::default();
+        settings.warn_of_loopback(&mut report);
+        let said = report.to_string();
+        assert_eq!(
+            said.contains(&format!("warning: brokerIP1={announced}, which")),
+            is_told,
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn a_slave_has_a_name_of_its_own_on_its_host() {
     let (settings, _) = read("brokerName=broker-a\nbrokerRole=SLAVE\nbrokerId=1\n");
