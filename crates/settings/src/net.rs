@@ -1,5 +1,6 @@
 //! Sections of the network layer, which both servers have.
 
+use crate::host;
 use crate::{
     BadValue, Properties, Report, Secret, Section, Severity, networks, networks_of, optional_path, settings,
 };
