@@ -184,9 +184,11 @@ impl<D: Disk> ConfigStore<D> {
             .live
             .iter()
             .any(|(key, _)| IN_SYNC_KEYS.contains(&key.as_str()));
-        changed
-            .check_next_start(&updated.at_next_start)
-            .map_err(UpdateError::NextStart)?;
+        let file = changed.config_file();
+        let text = self.text_to_keep(&file, &changed, &updated);
+        if let Ok(text) = &text {
+            changed.check_next_start(text).map_err(UpdateError::NextStart)?;
+        }
         let change = SettingsChange {
             before,
             after: Arc::new(changed.clone()),
@@ -218,17 +220,24 @@ impl<D: Disk> ConfigStore<D> {
         if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
             tracing::warn!("logLevels: {bad}");
         }
-        let file = changed.config_file();
-        tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
         self.live.store(changed);
-        Ok((change, self.keep(&file, &updated)))
+        let saved = text.and_then(|text| self.disk.write_small(&file, &text, true));
+        if saved.is_ok() {
+            tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
+        }
+        Ok((change, saved))
     }
 
-    /// Writes what the file should keep.
-    fn keep(&self, file: &Path, updated: &Updated) -> Result<(), disk::Error> {
-        let old = self.disk.read_small(file, FILE_MAX_BYTES)?.unwrap_or_default();
-        let new = settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
-        self.disk.write_small(file, new.as_bytes(), true)
+    /// What the file should say.
+    fn text_to_keep(
+        &self,
+        file: &Path,
+        changed: &Settings,
+        updated: &Updated,
+    ) -> Result<Vec<u8>, disk::Error> {
+        let old = self.disk.read_small(file, FILE_MAX_BYTES)?;
+        settings::edit_kept(old.as_deref(), changed.config_file_given, updated)
+            .map_err(|gone| disk::Error::new(disk::Operation::Read, file, gone))
     }
 
     /// The version as JSON, and all settings as `key=value` lines.

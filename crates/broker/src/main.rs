@@ -3,15 +3,14 @@
 use process::{Signals, Stop};
 use std::process::ExitCode;
 
-#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
     let settings = match broker::cli::start(std::env::args_os()) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     process::raise_descriptors();
-    let served = match process::runtime() {
-        Ok(runtime) => runtime.block_on(serve(settings)),
+    let served = match process::run(serve(settings)) {
+        Ok(served) => served,
         Err(e) => Err(format!("the runtime can not be started: {e}")),
     };
     let code = match served {

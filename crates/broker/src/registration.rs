@@ -693,6 +693,11 @@ impl Registration {
         }
         if known.is_none() {
             tracing::info!("registered at name server {address}");
+            // Its name is known by now, and the network is up.
+            let unreachable = self.settings.load().unreachable_from(connection.peer().ip());
+            if let Some(text) = unreachable {
+                tracing::warn!("{text}");
+            }
         }
         let told = Told {
             connection,

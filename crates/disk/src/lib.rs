@@ -169,7 +169,8 @@ pub trait Disk: Send + Sync + 'static {
     fn read_small(&self, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>>;
     /// Replaces a small file so that a crash at any instant leaves the old or the new content: writes
     /// `<path>.tmp`, syncs, renames, syncs the directory. With `keep_previous` the old content becomes
-    /// `<path>.bak` first, as Java's string2File does. Where the path is a link, that is where it leads.
+    /// `<path>.bak` first, as Java's string2File does. Where the path is a link, that is where it leads. The file keeps its owner
+    /// and mode. A file that is mounted by itself, over which nothing can be renamed, is written where it is.
     fn write_small(&self, path: &Path, content: &[u8], keep_previous: bool) -> Result<()>;
     /// Takes the exclusive lock file (and writes `lock` into it, as Java does); `None` if another process has it.
     fn lock(&self, path: &Path) -> Result<Option<Self::Lock>>;

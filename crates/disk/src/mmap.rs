@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -668,10 +668,19 @@ pub struct MmapLock {
 
 /// Reads at most `max_bytes`; `None` if the file is not there.
 fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    // A FIFO without a writer would hold up whoever opens it.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
     let mut content = Vec::new();
     file.take(max_bytes + 1).read_to_end(&mut content)?;
     if content.len() as u64 > max_bytes {
@@ -703,6 +712,24 @@ fn keep_as(path: &Path, of: &Path) -> io::Result<()> {
         }
     }
     fs::rename(&step, path)
+}
+
+/// Gives `path` the content of `temporary`, whose name it can not have: something is mounted there, as a container has a single
+/// file. A write that fails leaves the old content, as far as the disk takes that.
+fn write_in_place(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
+    let old = fs::read(path)?;
+    let file = OpenOptions::new().write(true).open(path)?;
+    let write = |content: &[u8]| {
+        file.write_all_at(content, 0)?;
+        file.set_len(content.len() as u64)?;
+        file.sync_all()
+    };
+    if let Err(error) = write(content) {
+        // The new content stays beside it.
+        let _ = write(&old);
+        return Err(error);
+    }
+    fs::remove_file(temporary)
 }
 
 /// Where a path leads: a link is not to be replaced by what belongs where it points, and that need not be there yet.
@@ -863,6 +890,8 @@ impl Disk for MmapDisk {
         let temporary = with_suffix(path, ".tmp");
         let mut file = File::create(&temporary).map_err(at(Operation::Create, &temporary))?;
         if let Ok(replaced) = fs::metadata(path) {
+            // Its owner may read it where others may not. Only root can give a file away; what anybody else writes is its own.
+            let _ = fchown(&file, Some(replaced.uid()), Some(replaced.gid()));
             // A file with secrets must not be open to more than it was, not for a moment.
             file.set_permissions(replaced.permissions())
                 .map_err(at(Operation::Write, &temporary))?;
@@ -877,7 +906,12 @@ impl Disk for MmapDisk {
             let backup = with_suffix(path, ".bak");
             keep_as(&backup, path).map_err(at(Operation::Write, &backup))?;
         }
-        fs::rename(&temporary, path).map_err(at(Operation::Rename, path))?;
+        match fs::rename(&temporary, path) {
+            Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::CrossesDevices) => {
+                write_in_place(path, &temporary, content).map_err(at(Operation::Write, path))?;
+            }
+            renamed => renamed.map_err(at(Operation::Rename, path))?,
+        }
         self.sync_dir(parent(path))
     }
 

@@ -6,8 +6,10 @@
 
 use disk::{Disk, MapOptions, MappedFile, MmapDisk, Operation, SimDisk, Usage, Writes};
 use std::io::{ErrorKind, IoSlice};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const OPTIONS: MapOptions = MapOptions {
     reserve_step_bytes: 65536,
@@ -268,6 +270,73 @@ fn small_files_are_replaced_whole_and_the_old_one_kept() {
         assert_eq!(disk.list(&dir.join("config")).unwrap(), []);
     }
     both(|check| with!(check, test));
+}
+
+/// What stands in a file's place is no reason to wait for somebody who never comes.
+#[test]
+fn a_small_file_that_is_a_fifo_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("topics.json");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let error = MmapDisk::default().read_small(&path, 10).unwrap_err().to_string();
+    assert!(error.contains("topics.json: it is no regular file"), "{error}");
+}
+
+#[test]
+fn a_small_file_keeps_its_owner_and_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broker.conf");
+    std::fs::write(&path, "old").unwrap();
+    let own = std::fs::metadata(&path).unwrap();
+    // Only root has files of others to write.
+    let owner = match own.uid() {
+        0 => (65_534, 65_533),
+        _ => (own.uid(), own.gid()),
+    };
+    chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    MmapDisk::default().write_small(&path, b"new", true).unwrap();
+    let kept = std::fs::metadata(&path).unwrap();
+    assert_eq!((kept.uid(), kept.gid()), owner);
+    assert_eq!(kept.mode() & 0o777, 0o640);
+}
+
+/// As a container has a single file of its host.
+#[test]
+fn a_small_file_that_is_mounted_is_written_where_it_is() {
+    const INSIDE: &str = "MOUNTED_SMALL_FILE";
+    if let Some(path) = std::env::var_os(INSIDE) {
+        let path = PathBuf::from(path);
+        let disk = MmapDisk::default();
+        disk.write_small(&path, b"a longer one", true).unwrap();
+        assert_eq!(disk.read_small(&path, 20).unwrap().unwrap(), b"a longer one");
+        disk.write_small(&path, b"new", true).unwrap();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let host = dir.path().join("of-the-host");
+    let path = dir.path().join("conf/broker.conf");
+    std::fs::write(&host, "old").unwrap();
+    std::fs::create_dir(dir.path().join("conf")).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let ran = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg(r#"mount --bind "$1" "$2" && exec "$3" --exact a_small_file_that_is_mounted_is_written_where_it_is"#)
+        .arg("sh")
+        .args([&host, &path, &std::env::current_exe().unwrap()])
+        .env(INSIDE, &path)
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(std::fs::read(&host).unwrap(), b"new");
+    let backup = dir.path().join("conf/broker.conf.bak");
+    assert_eq!(std::fs::read(backup).unwrap(), b"a longer one");
+    assert!(!dir.path().join("conf/broker.conf.tmp").exists());
 }
 
 #[test]

@@ -63,6 +63,16 @@ pub enum Error {
         /// What is wrong.
         cause: protocol::body::BodyError,
     },
+    /// Nothing is in it.
+    #[error(
+        "the KV configuration {path} is empty: what it held is lost; {backup}move it away to start without"
+    )]
+    Empty {
+        /// The file.
+        path: String,
+        /// What to do with the backup that Java makes, if there is one.
+        backup: String,
+    },
     /// It would grow beyond what it may have. The change was not made.
     #[error("nothing was changed: {0}")]
     TooLong(#[from] TooLong),
@@ -106,8 +116,17 @@ impl KvConfig {
     pub fn load(path: PathBuf) -> Result<KvConfig, Error> {
         let shown = || path.display().to_string();
         let bytes = file::read(&path).map_err(|cause| Error::Read { path: shown(), cause })?;
-        let table = match bytes.filter(|b| !b.trim_ascii().is_empty()) {
+        let table = match bytes {
             None => Table::new(),
+            // A full disk or a power cut leaves nothing of a file, and Java's name server writes none like it.
+            Some(bytes) if bytes.trim_ascii().is_empty() => {
+                let path = shown();
+                let backup = match PathBuf::from(format!("{path}.bak")).exists() {
+                    true => format!("put {path}.bak, which is one change older, in its place, or "),
+                    false => String::new(),
+                };
+                return Err(Error::Empty { path, backup });
+            }
             Some(bytes) => {
                 let read = body::read::<OnDisk>(&bytes);
                 read.map_err(|cause| Error::Damaged { path: shown(), cause })?
@@ -227,6 +246,20 @@ mod tests {
         std::fs::write(&path, "{\"configTable\":{\"N\":").unwrap();
         let error = KvConfig::load(path.clone()).err().map(|e| e.to_string()).unwrap();
         assert!(error.contains("kvConfig.json"), "{error}");
+    }
+
+    /// As a full disk leaves it.
+    #[test]
+    fn an_emptied_file_is_damaged_and_its_backup_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kvConfig.json");
+        std::fs::write(&path, "\n").unwrap();
+        let error = || KvConfig::load(path.clone()).err().map(|e| e.to_string()).unwrap();
+        assert!(error().contains("kvConfig.json is empty"), "{}", error());
+        assert!(!error().contains(".bak"), "{}", error());
+        std::fs::write(folder.path().join("kvConfig.json.bak"), "{}").unwrap();
+        assert!(error().contains("put "), "{}", error());
+        assert!(error().contains("kvConfig.json.bak"), "{}", error());
     }
 
     #[test]

@@ -6,16 +6,13 @@ use namesrv::{cli, run};
 use process::{Signals, Stop};
 use std::process::ExitCode;
 
-#[expect(clippy::disallowed_methods, reason = "here the runtime begins")]
 fn main() -> ExitCode {
     let settings = match cli::start(std::env::args_os()) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     process::raise_descriptors();
-    let served = process::runtime()
-        .map_err(no_runtime)
-        .and_then(|runtime| runtime.block_on(serve(settings)));
+    let served = process::run(serve(settings)).unwrap_or_else(|error| Err(no_runtime(error)));
     let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -146,6 +146,8 @@ pub struct Settings {
     pub log: LogSection,
     /// `metricsPromExporterPort` was given, be it with its default.
     pub exporter_port_given: bool,
+    /// The start read the file of `-c`.
+    pub config_file_given: bool,
 }
 
 impl Default for Settings {
@@ -163,6 +165,7 @@ impl Default for Settings {
             tls: TlsSection::default(),
             log: LogSection::default(),
             exporter_port_given: false,
+            config_file_given: false,
         }
     }
 }
@@ -281,16 +284,33 @@ pub fn read(launch: &Launch) -> Result<Loaded, Exit> {
     if let Some(path) = file {
         settings.namesrv.config_store_path = path.to_string_lossy().into_owned();
     }
-    settings.check_places(&mut report);
-    settings.check_tls(&mut report);
-    settings.check_updates(&mut report);
-    settings.exporter_port_given = report.is_set("metricsPromExporterPort");
-    settings.metrics.check(&mut report);
-    settings.log.check(MODULES, &mut report);
+    settings.config_file_given = launch.config_file.is_some();
+    settings.complete(&mut report);
     Ok(Loaded { settings, report })
 }
 
 impl Settings {
+    fn complete(&mut self, report: &mut Report) {
+        self.check_places(report);
+        self.check_tls(report);
+        self.check_updates(report);
+        self.exporter_port_given = report.is_set("metricsPromExporterPort");
+        self.metrics.check(report);
+        self.log.check(MODULES, report);
+    }
+
+    /// Whether a start would refuse the file once it says `text`. It is read as a start reads it.
+    ///
+    /// # Errors
+    /// What the start would say.
+    pub fn check_next_start(&self, text: &[u8]) -> Result<(), String> {
+        let mut next = Settings::default();
+        let file = Path::new(&self.namesrv.config_store_path);
+        let mut report = launch::read_bytes(text, file, &mut next, &HINTS);
+        next.complete(&mut report);
+        report.no_errors()
+    }
+
     /// Folder of its log where another name server of the host has the usual one.
     pub fn own_folder(&self) -> String {
         format!("namesrv-{}", self.server.listen_port)

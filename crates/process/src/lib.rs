@@ -21,7 +21,7 @@ mod supervision;
 pub use descriptors::{Descriptors, raise_descriptors};
 pub use figures::ProcessFigures;
 pub use peer::is_of_same_user;
-pub use runtime::runtime;
+pub use runtime::run;
 pub use signals::{Signals, Stop};
 pub use state::page;
 pub use supervision::{Pulse, keep_telling, tell_ready, tell_stopping};

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 thread_local! {
@@ -12,12 +13,27 @@ thread_local! {
     static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long the end of a process waits for what still blocks. Whatever has to be done was waited for before; who asks a mute name
+/// service waits as long as that is mute.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Runs a server to its end on a runtime of its own.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn run<F: Future>(server: F) -> io::Result<F::Output> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(server);
+    runtime.shutdown_timeout(END_WITHIN);
+    Ok(output)
+}
+
 /// A runtime with a worker for each processor. Its threads are called `worker-1`, … and, where something waits for the disk,
 /// `blocking-1`, …; Linux shows 15 characters of a name, and logs and the page of state show it, too.
 ///
 /// # Errors
 /// The system gives no threads.
-pub fn runtime() -> io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     let workers = available_parallelism().map_or(1, usize::from);
     let started = AtomicUsize::new(0);
     let (running, runs) = mpsc::channel();
@@ -53,6 +69,25 @@ mod tests {
 
     fn own_name() -> String {
         std::thread::current().name().unwrap().to_owned()
+    }
+
+    /// As one that asks a mute name service.
+    #[test]
+    fn a_thread_that_waits_for_others_does_not_hold_up_the_end() {
+        let (answer, asked) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        let output = run(async move {
+            drop(tokio::task::spawn_blocking(move || {
+                begin.send(()).unwrap();
+                asked.recv()
+            }));
+            tokio::task::spawn_blocking(move || begun.recv().unwrap())
+                .await
+                .unwrap();
+            7
+        });
+        assert_eq!(output.unwrap(), 7);
+        assert!(answer.send(()).is_ok(), "it waits still");
     }
 
     #[test]

@@ -6,18 +6,22 @@ use crate::{Properties, edit, path};
 pub fn properties(input: &[u8]) {
     let before = Properties::parse(input);
     let _ = path(&String::from_utf8_lossy(input));
-    let text = String::from_utf8_lossy(input);
-    let before_edit = Properties::parse(text.as_bytes());
     let (key, value) = ("listenPort", " 1 = 2 \\ #");
-    let edited = edit(&text, [(key, value)]);
-    let after = Properties::parse(edited.as_bytes());
-    assert_eq!(after.get(key), Some(value.trim()), "{edited:?}");
-    for entry in before_edit.entries.iter().filter(|entry| entry.key != key) {
+    let edited = edit(input, [(key, value)]);
+    let after = Properties::parse(&edited);
+    assert_eq!(
+        after.get(key),
+        Some(value.trim()),
+        "{}",
+        String::from_utf8_lossy(&edited)
+    );
+    for entry in before.entries.iter().filter(|entry| entry.key != key) {
         assert_eq!(
             after.get(&entry.key),
-            before_edit.get(&entry.key),
-            "{:?}: {edited:?}",
-            entry.key
+            before.get(&entry.key),
+            "{:?}: {}",
+            entry.key,
+            String::from_utf8_lossy(&edited)
         );
     }
     for pair in before.entries.windows(2) {

@@ -123,6 +123,20 @@ pub fn home_path(below: &str) -> String {
     })
 }
 
+/// The bytes of a file that a start reads.
+///
+/// # Errors
+/// It cannot be read. A FIFO is no file: without a writer it would hold up the start for ever. One that a shell passes on below
+/// `/dev` (`-c /dev/stdin`) has its writer.
+pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let is_plain = |kind: std::fs::FileType| kind.is_file() || kind.is_dir();
+    if !path.starts_with("/dev") && !is_plain(std::fs::metadata(path)?.file_type()) {
+        let text = "it is no regular file";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+    }
+    std::fs::read(path)
+}
+
 /// Milliseconds that local time is ahead of UTC at `at_ms`, milliseconds since 1970. Follows the zone's clock changes.
 pub fn local_offset_ms(at_ms: i64) -> i64 {
     offset_ms(&TimeZone::system(), at_ms)
@@ -175,6 +189,17 @@ mod tests {
         }
         // Nobody, not even root, can make a directory there.
         assert!(unusable_dir(Path::new("/proc/self/store")).is_some());
+    }
+
+    #[test]
+    fn a_fifo_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("broker.conf");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        assert_eq!(read_file(&fifo).unwrap_err().to_string(), "it is no regular file");
+        std::fs::write(dir.path().join("plain"), "a=1").unwrap();
+        assert_eq!(read_file(&dir.path().join("plain")).unwrap(), b"a=1");
     }
 
     #[test]

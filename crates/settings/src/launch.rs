@@ -1,5 +1,6 @@
 //! The command line of both servers: RocketMQ's options (ServerUtil, BrokerStartup, NamesrvStartup), and what they lead to.
 
+use crate::host;
 use crate::load::{Hints, Report, Severity, load, shorten};
 use crate::properties::Properties;
 use crate::table::{Group, important_text, printed_text};
@@ -243,18 +244,24 @@ pub fn read(
         report.add(Severity::Note, text);
     }
     if let Some(path) = launch.config_file.as_deref().or(kept) {
-        let bytes = std::fs::read(path).map_err(|error| Exit {
+        let bytes = host::read_file(path).map_err(|error| Exit {
             text: format!("cannot read the configuration file {}: {error}\n", path.display()),
             code: WRONG_COMMAND_LINE,
         })?;
-        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-            let text = "the file is written as UTF-16, of which Java reads nothing either; save it as UTF-8";
-            report.add_at(Severity::Error, path, 1, text);
-            return Ok(report);
-        }
-        report.append(load(group, &Properties::parse(&bytes), path, hints));
+        report.append(read_bytes(&bytes, path, group, hints));
     }
     Ok(report)
+}
+
+/// Reads what stands in a file, or what an update is to write there.
+pub fn read_bytes(bytes: &[u8], path: &Path, group: &mut dyn Group, hints: &Hints) -> Report {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let mut report = Report::default();
+        let text = "the file is written as UTF-16, of which Java reads nothing either; save it as UTF-8";
+        report.add_at(Severity::Error, path, 1, text);
+        return report;
+    }
+    load(group, &Properties::parse(bytes), path, hints)
 }
 
 fn stray_text(stray: &str) -> String {

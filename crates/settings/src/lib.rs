@@ -55,5 +55,5 @@ pub use properties::{Entry, Properties};
 pub use table::{Applies, Group, InertRow, Row, Section, important_text, page, printed_text, text};
 #[doc(hidden)]
 pub use table::{default_text, listed};
-pub use update::{Refused, Updated, edit, update};
+pub use update::{Refused, Updated, edit, edit_kept, update};
 pub use value::{BadValue, Secret, Value, in_range, name, not_blank, outside};

@@ -122,6 +122,18 @@ impl Report {
         self.unfilled.extend(other.unfilled);
     }
 
+    /// The errors as one text; none, and the server starts.
+    ///
+    /// # Errors
+    /// There are some.
+    pub fn no_errors(&self) -> Result<(), String> {
+        let errors: Vec<String> = self.at_least(Severity::Error).map(Finding::said).collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(errors.join("; ")),
+        }
+    }
+
     /// Whether the server must not start.
     pub fn has_errors(&self) -> bool {
         self.findings
@@ -301,9 +313,9 @@ pub(crate) fn find_row(group: &dyn Group, key: &str) -> Option<&'static Row> {
 }
 
 fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path, report: &mut Report) {
-    if row.is_used() && row.java == "String" && comment_behind(value) {
+    if row.is_used() && row.java == "String" && entry.comment_behind {
         let text = format!(
-            "`{}={}`: a # behind a value starts no comment, it belongs to the value; give the comment a line of its own",
+            "`{}={}`: {COMMENT_BEHIND}",
             entry.key,
             shorten(row.told(&entry.value))
         );
@@ -318,7 +330,7 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
     });
     if let Some((_, bad)) = refusals.max_by_key(|(used, _)| *used) {
         let bad = group.allowed(row.key).map_or(bad, BadValue::new);
-        let comment = if comment_behind(&entry.value) {
+        let comment = if entry.comment_behind {
             " (a # behind a value starts no comment)"
         } else {
             ""
@@ -341,13 +353,9 @@ fn set(group: &mut dyn Group, row: &Row, entry: &Entry, value: &str, file: &Path
     }
 }
 
-/// Whether somebody wrote a comment behind a value, `#` or `//` after a blank.
-fn comment_behind(value: &str) -> bool {
-    value
-        .split_whitespace()
-        .skip(1)
-        .any(|word| word.starts_with('#') || word.starts_with("//"))
-}
+/// What is said of a text with a comment behind it.
+pub(crate) const COMMENT_BEHIND: &str = "a # behind a value starts no comment, it belongs to the value; give the comment a line \
+                                         of its own, or write \\# where it is no comment";
 
 fn alias_text(alias: &Alias) -> String {
     match alias.now {
@@ -590,7 +598,7 @@ mod tests {
             (
                 "brokerName=broker-a # the first",
                 "error: b.conf:1: `brokerName=broker-a # the first`: a # behind a value starts no comment, it belongs to the \
-                 value; give the comment a line of its own\n",
+                 value; give the comment a line of its own, or write \\# where it is no comment\n",
             ),
             ("brokerName=broker-a#1", ""),
             (

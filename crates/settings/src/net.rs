@@ -1,5 +1,6 @@
 //! Sections of the network layer, which both servers have.
 
+use crate::host;
 use crate::{
     BadValue, Properties, Report, Secret, Section, Severity, networks, networks_of, optional_path, settings,
 };
@@ -244,7 +245,7 @@ impl TlsSection {
     pub fn read_config_file(&mut self, report: &mut Report) {
         let path = self.config_file.clone();
         let path = Path::new(&path);
-        let bytes = match std::fs::read(path) {
+        let bytes = match host::read_file(path) {
             Ok(bytes) => bytes,
             Err(_) if self.config_file == TLS_FILE => return,
             Err(e) => {

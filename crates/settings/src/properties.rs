@@ -15,6 +15,9 @@ pub struct Entry {
     pub last_line: u32,
     /// A `\u` escape without four hexadecimal digits; Java refuses the whole file, naming no line.
     pub bad_escape: bool,
+    /// A comment stands behind the value, as many write it: `#` or `//` after a blank. Java takes it for a part of the value;
+    /// where it is one, `\#` and `\//` say so.
+    pub comment_behind: bool,
 }
 
 /// A properties file as it stands: every entry, in file order, repeated keys included.
@@ -31,10 +34,7 @@ impl Properties {
     /// read as Latin-1, as Java does with all files. A byte order mark is skipped.
     pub fn parse(bytes: &[u8]) -> Properties {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text: Cow<'_, str> = match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
-        };
+        let text = decode(bytes);
         let mut entries = Vec::new();
         let mut lines = lines(&text);
         while let Some((number, line)) = lines.next() {
@@ -54,6 +54,7 @@ impl Properties {
             }
             let (key, value) = split(&logical);
             let (key, bad_key) = unescape(key);
+            let comment_behind = has_comment(value);
             let (value, bad_value) = unescape(value);
             let value = value.trim().to_owned();
             entries.push(Entry {
@@ -62,6 +63,7 @@ impl Properties {
                 line: number,
                 last_line,
                 bad_escape: bad_key || bad_value,
+                comment_behind,
             });
         }
         Properties { entries }
@@ -74,6 +76,14 @@ impl Properties {
             .rev()
             .find(|entry| entry.key == key)
             .map(|entry| entry.value.as_str())
+    }
+}
+
+/// The text of a file: UTF-8, and Latin-1 where it is not that.
+pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
     }
 }
 
@@ -124,6 +134,14 @@ fn split(line: &str) -> (&str, &str) {
     let rest = rest.trim_start_matches(is_blank);
     let value = rest.strip_prefix(['=', ':']).unwrap_or(rest);
     (key, value.trim_start_matches(is_blank))
+}
+
+/// Whether somebody wrote a comment behind a value. Escapes are not resolved yet.
+fn has_comment(value: &str) -> bool {
+    value
+        .split_whitespace()
+        .skip(1)
+        .any(|word| word.starts_with('#') || word.starts_with("//"))
 }
 
 /// Resolves `\t \n \r \f \uXXXX`; any other escaped character stands for itself. Returns whether a `\u` was broken; its
@@ -215,6 +233,25 @@ mod tests {
         let entry = Properties::parse(b"path=C:\\users\\x").entries.remove(0);
         assert!(entry.bad_escape);
         assert_eq!(entry.value, "C:\\usersx");
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_seen_and_what_is_escaped_is_none() {
+        for (text, comment, value) in [
+            ("a=b # c", true, "b # c"),
+            ("a=b // c", true, "b // c"),
+            (r"a=b \# c", false, "b # c"),
+            (r"a=b \// c", false, "b // c"),
+            ("a=b#c", false, "b#c"),
+            ("a=# c", false, "# c"),
+        ] {
+            let entry = Properties::parse(text.as_bytes()).entries.remove(0);
+            assert_eq!(
+                (entry.comment_behind, entry.value.as_str()),
+                (comment, value),
+                "{text}"
+            );
+        }
     }
 
     #[test]

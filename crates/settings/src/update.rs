@@ -1,9 +1,11 @@
 //! Changes at run time: UPDATE_BROKER_CONFIG and UPDATE_NAMESRV_CONFIG, and the file that keeps them.
 
-use crate::load::{find_row, shorten};
-use crate::properties::{Properties, is_continued, lines};
+use crate::load::{COMMENT_BEHIND, find_row, shorten};
+use crate::properties::{Entry, Properties, decode, is_continued, lines};
 use crate::table::{Applies, Group};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 
 /// Why an update was refused. Nothing was changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum Refused {
         /// What would be right.
         allowed: String,
     },
+    /// A comment behind a text, which no start takes either.
+    #[error("`{0}`: {COMMENT_BEHIND}")]
+    CommentBehind(String),
     /// A broken `\u` escape.
     #[error("`{0}`: a \\u needs four hexadecimal digits")]
     BadEscape(String),
@@ -83,7 +88,7 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
     }
     let banned: Vec<&str> = black_list.split(';').map(str::trim).collect();
     // The last of repeated keys counts.
-    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
     for entry in &changes.entries {
         if banned.contains(&entry.key.as_str()) {
             return Err(Refused::Blacklisted(entry.key.clone()));
@@ -91,15 +96,19 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
         if entry.bad_escape {
             return Err(Refused::BadEscape(entry.key.clone()));
         }
-        last.insert(&entry.key, &entry.value);
+        last.insert(&entry.key, entry);
     }
     let mut updated = Updated::default();
-    for (key, value) in last {
+    for (key, entry) in last {
+        let value = entry.value.as_str();
         let Some(row) = find_row(group, key) else {
             updated.unknown.push(key.to_owned());
             continue;
         };
         let key = row.key;
+        if row.is_used() && row.java == "String" && entry.comment_behind {
+            return Err(Refused::CommentBehind(key.to_owned()));
+        }
         let pair = (key.to_owned(), value.to_owned());
         let allowed = group.allowed(key);
         for section in group.sections_mut() {
@@ -123,14 +132,44 @@ pub fn update(group: &mut dyn Group, changes: &Properties, black_list: &str) -> 
     Ok(updated)
 }
 
-/// Rewrites the text of a properties file so that it says what `changes` say, and leaves everything else (comments, order,
-/// unknown keys) as it is. A key that stands there is changed in the last place it stands; a new one goes to the end.
-pub fn edit<'a>(text: &str, changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let file = Properties::parse(text.as_bytes());
+/// What the file of a server should say after an update. `given` says that the start was told of this file.
+///
+/// # Errors
+/// The file was given and is not there any more. A file of these changes alone would start another server, with every default:
+/// without it the next start says what is missing.
+pub fn edit_kept(old: Option<&[u8]>, given: bool, updated: &Updated) -> io::Result<Vec<u8>> {
+    if old.is_none() && given {
+        let text =
+            "the file that the start read is not there any more; put it back and make the change again";
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(edit(old.unwrap_or_default(), updated.to_keep()))
+}
+
+/// The bytes of a properties file so that it says what `changes` say, with everything else (comments, order, unknown keys) as it
+/// is. A key that stands there is changed in the last place it stands; a new one goes to the end. A file that is no UTF-8, and
+/// read as Latin-1 for that, keeps its bytes, too.
+pub fn edit<'a>(bytes: &[u8], changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let text = decode(bytes);
+    let latin = matches!(text, Cow::Owned(_));
+    let edited = edit_text(&text, &Properties::parse(bytes), changes, latin);
+    if !latin {
+        return edited.into_bytes();
+    }
+    // Every character was a byte, and what was added is ASCII.
+    edited.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
+}
+
+fn edit_text<'a>(
+    text: &str,
+    file: &Properties,
+    changes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ascii: bool,
+) -> String {
     let mut replaced: BTreeMap<u32, (u32, String)> = BTreeMap::new();
     let mut added = Vec::new();
     for (key, value) in changes {
-        let line = format!("{}={}", escape(key, true), escape(value, false));
+        let line = format!("{}={}", escape(key, true, ascii), escape(value, false, ascii));
         match file.entries.iter().rev().find(|entry| entry.key == key) {
             Some(entry) => {
                 replaced.insert(entry.line, (entry.last_line, line));
@@ -166,10 +205,11 @@ pub fn edit<'a>(text: &str, changes: impl IntoIterator<Item = (&'a str, &'a str)
     out
 }
 
-/// Text that reads back as itself.
-fn escape(text: &str, key: bool) -> String {
+/// Text that reads back as itself, in a value without a comment behind it; with nothing but ASCII if asked for.
+fn escape(text: &str, key: bool, ascii: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for (index, c) in text.chars().enumerate() {
+    let mut after_blank = false;
+    for (index, c) in text.char_indices() {
         match c {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
@@ -177,16 +217,17 @@ fn escape(text: &str, key: bool) -> String {
             '\t' => out.push_str("\\t"),
             '\x0c' => out.push_str("\\f"),
             ' ' if key || index == 0 => out.push_str("\\ "),
-            '=' | ':' if key => {
-                out.push('\\');
-                out.push(c);
-            }
-            '#' | '!' if key && index == 0 => {
-                out.push('\\');
-                out.push(c);
+            '=' | ':' if key => out.extend(['\\', c]),
+            '#' | '!' if key && index == 0 => out.extend(['\\', c]),
+            '#' | '/' if !key && after_blank => out.extend(['\\', c]),
+            c if ascii && !c.is_ascii() => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
             }
             _ => out.push(c),
         }
+        after_blank = c.is_whitespace();
     }
     out
 }
@@ -200,6 +241,8 @@ mod tests {
         /// For the tests.
         struct Sample, class "SampleConfig", important [];
         /// Live one.
+        name: String = String::new(), java "name", since "4.9", applies AtStart;
+        /// Another.
         trace_on: bool = true, java "traceOn", since "4.9", applies Live;
         /// Start one.
         listen_port: i32 = 1, java "listenPort", since "4.9", applies AtStart, range 1..=65_535;
@@ -262,18 +305,57 @@ mod tests {
     fn edit_keeps_the_rest() {
         let file = "# mine\na=1\n\nb = 2,\\\n   3\na=4\nzz top\n";
         assert_eq!(
-            edit(file, [("a", "5"), ("b", "x"), ("new", " y")]),
+            edited(file.as_bytes(), [("a", "5"), ("b", "x"), ("new", " y")]),
             "# mine\na=1\n\nb=x\na=5\nzz top\nnew=\\ y\n"
         );
-        assert_eq!(edit("", [("a", "1")]), "a=1\n");
+        assert_eq!(edited(b"", [("a", "1")]), "a=1\n");
+    }
+
+    fn edited<'a>(file: &[u8], changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+        String::from_utf8(edit(file, changes)).unwrap()
+    }
+
+    #[test]
+    fn a_given_file_that_is_gone_is_not_made_of_the_change_alone() {
+        let (_, changes) = updated("traceOn=false\n");
+        let changes = changes.unwrap();
+        let gone = edit_kept(None, true, &changes).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        assert_eq!(edit_kept(None, false, &changes).unwrap(), b"traceOn=false\n");
+        assert_eq!(edit_kept(Some(b""), true, &changes).unwrap(), b"traceOn=false\n");
+    }
+
+    /// GBK, as guides for China have it.
+    #[test]
+    fn bytes_that_are_no_utf_8_stay_as_they_are() {
+        let file = b"# \xb1\xb1\xbe\xa9\nlabel=\xb1\xb1\na=1\n";
+        let kept = edit(file, [("a", "\u{4e2d}\u{1f600}\u{e9}")]);
+        assert_eq!(
+            kept,
+            b"# \xb1\xb1\xbe\xa9\nlabel=\xb1\xb1\na=\\u4e2d\\ud83d\\ude00\\u00e9\n"
+        );
+        let read = Properties::parse(&kept);
+        assert_eq!(read.get("a"), Some("\u{4e2d}\u{1f600}\u{e9}"));
+        assert_eq!(read.get("label"), Some("\u{b1}\u{b1}"));
+    }
+
+    #[test]
+    fn a_comment_behind_a_text_is_refused_and_an_escaped_one_kept() {
+        let refused = updated("name=a # b\n").1.unwrap_err();
+        assert_eq!(refused, Refused::CommentBehind("name".to_owned()));
+        let kept = updated("name=a \\# b\n").1.unwrap();
+        let file = Properties::parse(&edit(b"", kept.to_keep()));
+        assert_eq!(file.get("name"), Some("a # b"));
+        assert!(!file.entries[0].comment_behind);
     }
 
     proptest! {
         #[test]
         fn an_edit_reads_back(key in "[ -~中]{1,12}", value in "[!-~中]([ -~中\\t\\n\\\\]{0,12}[!-~中])?", old in "[ -~\\n\\r\\\\]{0,60}") {
-            let text = edit(&old, [(key.as_str(), value.as_str())]);
-            let file = Properties::parse(text.as_bytes());
-            prop_assert_eq!(file.get(&key), Some(value.as_str()), "{}", text);
+            let file = Properties::parse(&edit(old.as_bytes(), [(key.as_str(), value.as_str())]));
+            prop_assert_eq!(file.get(&key), Some(value.as_str()), "{:?}", file);
+            let entry = file.entries.iter().rev().find(|entry| entry.key == key).unwrap();
+            prop_assert!(!entry.comment_behind);
         }
     }
 }

@@ -294,6 +294,84 @@ fn shut_down_by_another_user() {
     assert!(!broker.has_ended());
 }
 
+/// A container may have another release at the path that this one has on the host.
+#[test]
+fn a_broker_with_a_root_of_its_own_is_not_stopped() {
+    let (release, image) = (Release::new(), Release::new());
+    let (namesrv, address) = release.namesrv();
+    let port = free_port();
+    let file = release.file(
+        "inside.properties",
+        &format!(
+            "brokerName=inside\nlistenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nnamesrvAddr={address}\n\
+             storePathRootDir={}\nmappedFileSizeCommitLog=16777216\n",
+            release.dir.path().join("store-inside").display()
+        ),
+    );
+    fs::copy(&file, image.dir.path().join("rocketmq/conf/inside.properties")).unwrap();
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg(r#"mount --bind "$1" "$2" && exec sh "$2/bin/mqbroker" -c "$2/conf/inside.properties""#)
+        .arg("sh")
+        .arg(image.dir.path().join("rocketmq"))
+        .arg(release.dir.path().join("rocketmq"))
+        .env("HOME", image.dir.path())
+        .env("ROCKETMQ_LOG_TO", image.dir.path().join("logs"))
+        .env_remove("ROCKETMQ_HOME");
+    let inside = Process::start("inside", command, &release.dir.path().join("inside.out"));
+    inside.wait_for("boot success", WAIT, |line| {
+        line.contains("boot success").then_some(())
+    });
+    let (code, said) = release.shutdown(&["broker"]);
+    assert_eq!(code, Some(255), "{said}");
+    let line = told_of_others(&said, inside.pid());
+    assert!(line.contains("a root of its own"), "{line}");
+    assert!(!inside.has_ended());
+    // The host's own is stopped, and it alone.
+    let outside = release.broker("outside", &address, &[]);
+    let (code, said) = release.shutdown(&["broker"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(outside.wait_exit(WAIT).code(), Some(0));
+    assert!(!inside.has_ended());
+    assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
+    assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
+}
+
+/// Settings are read from the file as it is now; a process is what it was started as.
+#[test]
+fn a_file_that_is_gone_or_changed_stops_no_other_broker() {
+    let release = Release::new();
+    let (namesrv, address) = release.namesrv();
+    let broker = release.broker("broker-a", &address, &[]);
+    let file = release.bin().with_file_name("conf").join("broker-a.properties");
+    let text = fs::read_to_string(&file).unwrap();
+    let port_of = |text: &str| -> u16 {
+        let line = text.lines().find_map(|line| line.strip_prefix("listenPort="));
+        line.unwrap().parse().unwrap()
+    };
+    let port = port_of(&text);
+    fs::rename(&file, file.with_extension("moved")).unwrap();
+    let (code, said) = release.shutdown(&["broker", ""]);
+    assert_eq!(code, Some(255), "{said}");
+    assert!(!broker.has_ended());
+    let other = free_port();
+    fs::write(
+        &file,
+        text.replace(&format!("listenPort={port}"), &format!("listenPort={other}")),
+    )
+    .unwrap();
+    let (code, said) = release.shutdown(&["broker", &other.to_string()]);
+    assert_eq!(code, Some(255), "{said}");
+    assert!(said.contains(&format!("broker-a, port {port}, ")), "{said}");
+    assert!(!broker.has_ended());
+    let (code, said) = release.shutdown(&["broker", &port.to_string()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(broker.wait_exit(WAIT).code(), Some(0));
+    assert_eq!(release.shutdown(&["namesrv"]).0, Some(0));
+    assert_eq!(namesrv.wait_exit(WAIT).code(), Some(0));
+}
+
 /// Java's servers have scripts of their own.
 #[test]
 fn shut_down_where_java_runs() {

@@ -45,6 +45,8 @@ pub struct Settings {
     pub exporter_given: bool,
     /// The same of `metricsPromExporterPort`.
     pub exporter_port_given: bool,
+    /// The start read the file of `-c`.
+    pub config_file_given: bool,
 }
 
 /// The keys by which 5.x says how many brokers have what was acknowledged.
@@ -73,6 +75,7 @@ impl Default for Settings {
             in_sync_given: false,
             exporter_given: false,
             exporter_port_given: false,
+            config_file_given: false,
         }
     }
 }
@@ -260,15 +263,14 @@ pub struct Loaded {
 /// # Errors
 /// The file can not be read.
 pub fn read(launch: &Launch) -> Result<Loaded, Exit> {
-    let mut settings = Settings::default();
-    settings.broker.namesrv_addr = host::variable("NAMESRV_ADDR");
-    settings.broker.broker_config_path = launch.config_file.as_deref().map(absolute);
+    let mut settings = Settings::before_file(launch.config_file.as_deref().map(absolute));
     let defaults = settings.clone();
     let kept = settings.kept_file();
     let mut report = launch::read(launch, &mut settings, &HINTS, kept.as_deref())?;
     if launch.namesrv_addr.is_some() {
         settings.broker.namesrv_addr.clone_from(&launch.namesrv_addr);
     }
+    settings.config_file_given = launch.config_file.is_some();
     settings.complete(&defaults, &mut report);
     Ok(Loaded { settings, report })
 }
@@ -282,6 +284,14 @@ fn absolute(path: &Path) -> String {
 }
 
 impl Settings {
+    /// What a start has before it reads its file.
+    fn before_file(config_path: Option<String>) -> Settings {
+        let mut settings = Settings::default();
+        settings.broker.namesrv_addr = host::variable("NAMESRV_ADDR");
+        settings.broker.broker_config_path = config_path;
+        settings
+    }
+
     /// The address given to clients and name servers.
     pub fn broker_addr(&self) -> String {
         address(&self.broker.broker_ip1, self.server.listen_port)

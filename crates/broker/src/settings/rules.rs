@@ -3,7 +3,7 @@
 //! `--check-config` and the start both come through here, and the start asks nothing else of the settings' values, so that
 //! the one never passes what the other refuses.
 
-use super::{BrokerRole, IN_SYNC_KEYS, Settings};
+use super::{BrokerRole, HINTS, IN_SYNC_KEYS, Settings};
 use crate::access::no_codes;
 use crate::address::literal;
 use crate::settings::DelayLevels;
@@ -12,7 +12,7 @@ use disk::SystemClock;
 use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
-use settings::{Group, Report, Secret, Severity, check_addresses, host};
+use settings::{Report, Secret, Severity, check_addresses, host, launch};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -234,32 +234,16 @@ impl Settings {
             .collect()
     }
 
-    /// Whether a start with these settings would refuse once `changes` stand in the file, too.
+    /// Whether a start would refuse the file once it says `text`. It is read as a start reads it.
     ///
     /// # Errors
-    /// What it would say.
-    pub fn check_next_start(&self, changes: &[(String, String)]) -> Result<(), String> {
-        let mut next = self.clone();
-        if next.store.ha_listen_port == next.server.listen_port.saturating_add(1) {
-            // It was not given, and follows the other.
-            next.store.ha_listen_port = 0;
-        }
-        for (key, value) in changes {
-            for section in next.sections_mut() {
-                section.set(key, value).map_err(|bad| format!("`{key}`: {bad}"))?;
-            }
-        }
-        let mut report = Report::default();
-        next.complete(&Settings::default(), &mut report);
-        let errors = report
-            .at_least(Severity::Error)
-            .map(|finding| finding.text.clone());
-        let errors: Vec<String> = errors.collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.join("; "))
-        }
+    /// What the start would say.
+    pub fn check_next_start(&self, text: &[u8]) -> Result<(), String> {
+        let mut next = Settings::before_file(self.broker.broker_config_path.clone());
+        let defaults = next.clone();
+        let mut report = launch::read_bytes(text, &self.config_file(), &mut next, &HINTS);
+        next.complete(&defaults, &mut report);
+        report.no_errors()
     }
 
     fn check_name_servers(&self, report: &mut Report) {
@@ -279,6 +263,31 @@ impl Settings {
                 let text = "no name server is known (-n, namesrvAddr or NAMESRV_ADDR): clients will not find this broker";
                 report.add(Severity::Warning, text);
             }
+        }
+    }
+
+    /// What clients will find who ask the name server at `server`, where that is nothing: the broker is told as the loopback, which
+    /// is what a start before the network finds.
+    pub fn unreachable_from(&self, server: IpAddr) -> Option<String> {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let announced = literal(&self.broker.broker_ip1).filter(|ip| is_loopback(*ip))?;
+        (!is_loopback(server)).then(|| {
+            format!(
+                "brokerIP1={announced}, which clients are told, is the loopback, and the name server {server} is on another host: \
+                 nobody there comes through; set brokerIP1 to this host's address"
+            )
+        })
+    }
+
+    /// For a start, which waits for no name service: the check tries all of it.
+    pub(crate) fn warn_of_loopback(&self, report: &mut Report) {
+        let servers = self.broker.namesrv_addrs();
+        let mut ips = servers.iter().filter_map(|address| {
+            let (host, _port) = address.rsplit_once(':')?;
+            literal(host)
+        });
+        if let Some(text) = ips.find_map(|ip| self.unreachable_from(ip)) {
+            report.about(Severity::Warning, "brokerIP1", text);
         }
     }
 
@@ -378,6 +387,15 @@ impl Settings {
                 "storePathRootDir",
                 format!("storePathRootDir={root}: {why}"),
             );
+        }
+        for below in ["commitlog", "config", "consumequeue", "index"] {
+            let is_elsewhere = below == "commitlog" && self.store.store_path_commit_log.is_some();
+            let dir = Path::new(root).join(below);
+            // What is not there yet is made in the root.
+            if let Some(why) = host::unusable_dir(&dir).filter(|_| !is_elsewhere && dir.exists()) {
+                let text = format!("storePathRootDir={root}: {why}");
+                report.about(Severity::Error, "storePathRootDir", text);
+            }
         }
         if self.store.store_path_commit_log.is_none() {
             return;

@@ -409,23 +409,61 @@ fn what_works_only_in_part_is_warned_of() {
 /// UPDATE_BROKER_CONFIG must not write a file that the next start refuses.
 #[test]
 fn a_change_that_the_next_start_would_refuse_is_known_before() {
-    let (settings, _) = read("haListenPort=10950\n");
-    let check = |key: &str, value: &str| settings.check_next_start(&[(key.to_owned(), value.to_owned())]);
-    assert_eq!(check("listenPort", "10960"), Ok(()));
+    let check = |text: &str| Settings::default().check_next_start(text.as_bytes());
+    let with = |key: &str, value: &str| check(&format!("haListenPort=10950\n{key}={value}\n"));
+    assert_eq!(with("listenPort", "10960"), Ok(()));
     // The port of replication, which is not given here, moves along.
-    let (plain, _) = read("");
-    assert_eq!(
-        plain.check_next_start(&[("listenPort".to_owned(), "10914".to_owned())]),
-        Ok(())
-    );
-    assert_eq!(check("flushDiskType", "SYNC_FLUSH"), Ok(()));
+    assert_eq!(check("listenPort=10914\n"), Ok(()));
+    assert_eq!(with("flushDiskType", "SYNC_FLUSH"), Ok(()));
     for (key, value, part) in [
         ("listenPort", "10950", "taken by this broker itself"),
         ("brokerRole", "SLAVE", "brokerId must be > 0"),
         ("maxIndexNum", "107000000", "maxIndexNum is 107000000"),
+        ("brokerName", "a # b", "starts no comment"),
     ] {
-        let refused = check(key, value).unwrap_err();
+        let refused = with(key, value).unwrap_err();
         assert!(refused.contains(part), "{refused}");
+    }
+}
+
+/// Offsets that can never be saved are found out before they are taken.
+#[test]
+fn folders_of_the_store_that_cannot_be_written_refuse_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().display();
+    for below in ["commitlog", "config", "consumequeue", "index"] {
+        let text = format!("storePathRootDir={root}\n");
+        assert!(!read(&text).1.has_errors());
+        // Whoever runs the tests may be allowed everything; a file in the way stops all.
+        let path = dir.path().join(below);
+        std::fs::write(&path, "").unwrap();
+        let found = read(&text).1.to_string();
+        let expected =
+            format!("error: b.properties:1: storePathRootDir={root}: {root}/{below} is no directory");
+        assert!(found.contains(&expected), "{found}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// As where a broker is started before the network.
+#[test]
+fn the_loopback_told_to_name_servers_elsewhere_is_warned_of() {
+    for (announced, servers, is_told) in [
+        ("127.0.0.1", "10.9.9.9:9876", true),
+        ("127.0.0.1", "127.0.0.1:9876;10.9.9.9:9876", true),
+        ("::1", "[2001:db8::1]:9876", true),
+        ("127.0.0.1", "127.0.0.1:9876;[::1]:9876", false),
+        ("10.9.9.8", "10.9.9.9:9876", false),
+    ] {
+        let (settings, _) = read(&format!("brokerIP1={announced}\nnamesrvAddr={servers}\n"));
+        let mut report = Report::default();
+        settings.warn_of_loopback(&mut report);
+        let said = report.to_string();
+        assert_eq!(
+            said.contains(&format!("warning: brokerIP1={announced}, which")),
+            is_told,
+            "{said}"
+        );
     }
 }
 

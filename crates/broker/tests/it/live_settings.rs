@@ -359,6 +359,36 @@ async fn what_can_not_be_kept_in_the_file_reaches_those_who_wait_all_the_same() 
     assert!(remark.contains("in force but not in the file"), "{remark}");
 }
 
+/// A file of the change alone would start another broker, with an empty store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_is_not_made_of_one_change() {
+    let fixture = Fixture::new(|s| s.config_file_given = true).await;
+    let file = fixture.dir.path().join("broker.conf");
+    let update = async |text: &'static str| {
+        let answer = fixture.ask(request::UPDATE_BROKER_CONFIG, &(), text).await;
+        (answer.code, answer.remark.unwrap_or_default())
+    };
+    let (code, remark) = update("fileReservedTime=79\n").await;
+    assert_ne!(code, response::SUCCESS);
+    assert!(
+        remark.contains("in force but not in the file") && remark.contains("broker.conf"),
+        "{remark}"
+    );
+    assert!(!file.exists());
+    // What it has become is what the next start reads.
+    std::fs::write(&file, "brokerRole=SLAVE\n").unwrap();
+    let (code, remark) = update("fileReservedTime=80\n").await;
+    assert_ne!(code, response::SUCCESS);
+    assert!(
+        remark.contains("nothing is changed") && remark.contains("brokerId"),
+        "{remark}"
+    );
+    std::fs::write(&file, "brokerName=b\n").unwrap();
+    assert_eq!(update("fileReservedTime=80\n").await.0, response::SUCCESS);
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(kept, "brokerName=b\nfileReservedTime=80\n");
+}
+
 const PERMISSION: [&str; 1] = ["brokerPermission"];
 
 #[tokio::test(flavor = "multi_thread")]

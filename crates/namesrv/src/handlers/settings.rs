@@ -24,6 +24,8 @@ pub struct SettingsRequests {
 enum Error {
     #[error("{0}")]
     Refused(#[from] Refused),
+    #[error("nothing is changed, the next start would refuse it: {0}")]
+    NextStart(String),
     #[error("the change is in force but {path} could not be written: {cause}")]
     NotKept { path: String, cause: std::io::Error },
 }
@@ -53,26 +55,24 @@ impl SettingsRequests {
         let mut changed = (*self.settings.snapshot()).clone();
         let black_list = changed.namesrv.config_black_list.clone();
         let updated = ::settings::update(&mut changed, changes, &black_list)?;
+        let path = changed.namesrv.config_store_path.clone();
+        let text = file::read(Path::new(&path))
+            .and_then(|old| ::settings::edit_kept(old.as_deref(), changed.config_file_given, &updated));
+        if let Ok(text) = &text {
+            changed.check_next_start(text).map_err(Error::NextStart)?;
+        }
         for key in &updated.unknown {
             tracing::warn!("UPDATE_NAMESRV_CONFIG: unknown key {key:?} ignored");
         }
         for (key, value) in updated.to_keep() {
             tracing::info!("UPDATE_NAMESRV_CONFIG: {key}={value}");
         }
-        let path = changed.namesrv.config_store_path.clone();
         if let Err(bad) = logs::set_levels(&changed.log.log_levels) {
             tracing::warn!("logLevels: {bad}");
         }
         self.settings.store(changed);
-        let not_kept = |cause| Error::NotKept {
-            path: path.clone(),
-            cause,
-        };
-        let old = file::read(Path::new(&path))
-            .map_err(not_kept)?
-            .unwrap_or_default();
-        let new = ::settings::edit(&String::from_utf8_lossy(&old), updated.to_keep());
-        file::replace(Path::new(&path), new.as_bytes()).map_err(not_kept)
+        text.and_then(|text| file::replace(Path::new(&path), &text))
+            .map_err(|cause| Error::NotKept { path, cause })
     }
 
     /// GET_NAMESRV_CONFIG.

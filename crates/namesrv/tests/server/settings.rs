@@ -98,6 +98,58 @@ async fn settings_from_afar() {
     fixture.namesrv.shutdown().await;
 }
 
+#[tokio::test]
+async fn what_the_next_start_would_refuse_is_refused() {
+    let fixture = start(|_| {}).await;
+    let mut peer = fixture.peer(411).await;
+    let file = fixture.folder.path().join("namesrv.properties");
+    for (body, part) in [
+        ("updateCredentials=abc", "updateCredentials: it should be"),
+        ("metricsLabel=a # b", "starts no comment"),
+        (
+            "enableTopicList=false\nupdateCredentials=abc",
+            "updateCredentials",
+        ),
+    ] {
+        let refused = peer
+            .ask_with(request::UPDATE_NAMESRV_CONFIG, &NoHeader, body.as_bytes())
+            .await;
+        let remark = refused.remark.unwrap_or_default();
+        assert!(refused.code == 1 && remark.contains(part), "{remark}");
+    }
+    assert!(!file.exists());
+    // The same text, said so that it is meant, is kept so that a start takes it.
+    let kept = peer
+        .ask_with(request::UPDATE_NAMESRV_CONFIG, &NoHeader, br"metricsLabel=a \# b")
+        .await;
+    assert_eq!(kept.code, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "metricsLabel=a \\# b\n");
+    fixture.namesrv.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_made_of_one_change() {
+    let fixture = start(|settings| settings.config_file_given = true).await;
+    let mut peer = fixture.peer(413).await;
+    let file = fixture.folder.path().join("namesrv.properties");
+    let kept = peer
+        .ask_with(
+            request::UPDATE_NAMESRV_CONFIG,
+            &NoHeader,
+            b"enableTopicList=false",
+        )
+        .await;
+    let remark = kept.remark.unwrap_or_default();
+    assert!(
+        kept.code == 1 && remark.contains("in force but") && remark.contains("namesrv.properties"),
+        "{remark}"
+    );
+    let off = peer.ask(request::GET_UNIT_TOPIC_LIST, &[]).await;
+    assert_eq!(off.remark.as_deref(), Some("disable"));
+    assert!(!file.exists());
+    fixture.namesrv.shutdown().await;
+}
+
 /// Keys that the table calls live, each with what tells whether it is on.
 #[tokio::test]
 async fn every_live_setting_takes_effect_at_once() {

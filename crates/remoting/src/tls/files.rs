@@ -4,6 +4,8 @@
     reason = "what a server shows of itself is in files that are nobody else's"
 )]
 
+use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -21,16 +23,22 @@ pub(super) struct Contents(Vec<Option<Vec<u8>>>);
 
 /// Reads what the files say now; one that is away for a moment is nothing.
 pub(super) fn contents(paths: &[Option<&PathBuf>]) -> Contents {
-    Contents(
-        paths
-            .iter()
-            .map(|path| std::fs::read(path.as_ref()?).ok())
-            .collect(),
-    )
+    Contents(paths.iter().map(|path| read_bytes(path.as_ref()?).ok()).collect())
+}
+
+/// A FIFO without a writer would hold up the reader for ever.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        ));
+    }
+    std::fs::read(path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|cause| TlsError::File {
+    read_bytes(path).map_err(|cause| TlsError::File {
         path: path.to_owned(),
         cause,
     })
