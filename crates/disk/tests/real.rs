@@ -752,7 +752,7 @@ fn many_mappings_come_and_go_and_each_knows_its_own_losses() {
     let make = |number: usize| {
         let dir = dir.path().join(number.to_string());
         std::fs::create_dir(&dir).unwrap();
-        shortened(&dir, 20, if number % 2 == 0 { 20 } else { 1 }, PINNED)
+        shortened(&dir, 20, if number.is_multiple_of(2) { 20 } else { 1 }, PINNED)
     };
     // More than one chunk of entries holds, and some of them taken for the second time.
     let mut files: Vec<_> = (0..300).map(make).collect();
