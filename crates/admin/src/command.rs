@@ -142,21 +142,24 @@ fn run_command(command: &'static Command, words: &[String]) -> Result<u8, Failur
         Run::Online(run) => run,
         Run::Offline(run) => {
             run(&given, &mut out)?;
-            return Ok(out.exit_code);
+            return out.end();
         }
     };
     let namesrv = given.text("namesrvAddr").map(str::to_owned);
     let namesrv = namesrv.or_else(|| std::env::var("NAMESRV_ADDR").ok());
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|e| Failure::wrong(format!("the runtime cannot be started: {e}")))?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let net = Net::new(&namesrv.unwrap_or_default())?;
         let job = Job { given, net };
         let done = run(&job, &mut out).await;
         job.net.close();
         done
-    })?;
-    Ok(out.exit_code)
+    });
+    // Who asks a mute name service waits as long as that is mute.
+    runtime.shutdown_background();
+    done?;
+    out.end()
 }
 
 /// Asks whoever sits at a terminal before something is destroyed. Where nobody does, the command line is the answer.

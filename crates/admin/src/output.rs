@@ -1,8 +1,9 @@
 //! What a command prints: Java's columns, or a JSON object a line.
 
+use crate::failure::Failure;
 use serde_json::{Map, Value};
 use std::future::Future;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A line to stderr; without a terminal it is lost.
@@ -136,6 +137,8 @@ pub(crate) struct Out {
     closed: bool,
     /// What the process exits with when the command has succeeded.
     pub(crate) exit_code: u8,
+    /// Why something could not be written.
+    lost: Option<std::io::Error>,
 }
 
 impl Out {
@@ -146,6 +149,7 @@ impl Out {
             sink: Sink::Stdout,
             closed: false,
             exit_code: 0,
+            lost: None,
         }
     }
 
@@ -177,12 +181,30 @@ impl Out {
         self.closed
     }
 
+    /// The exit code of the whole.
+    ///
+    /// # Errors
+    /// Some of it could not be written, as on a full disk.
+    pub(crate) fn end(self) -> Result<u8, Failure> {
+        match self.lost {
+            Some(error) => Err(Failure::wrong(format!("the output cannot be written: {error}"))),
+            None => Ok(self.exit_code),
+        }
+    }
+
     fn write(&mut self, text: &str) {
         match &mut self.sink {
             Sink::Stdout => {
                 let mut stdout = std::io::stdout().lock();
                 let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
                 self.closed |= written.is_err();
+                // Who reads no further, as `head`, has what was wanted.
+                let lost = written
+                    .err()
+                    .filter(|error| error.kind() != ErrorKind::BrokenPipe);
+                if self.lost.is_none() {
+                    self.lost = lost;
+                }
             }
             #[cfg(test)]
             Sink::Kept(bytes) => bytes.extend_from_slice(text.as_bytes()),

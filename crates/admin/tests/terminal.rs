@@ -88,3 +88,27 @@ async fn what_destroys_asks_first() {
     .unwrap();
     servers.stop().await;
 }
+
+/// Half of what was asked for is not what was asked for.
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["commitlog", "consumequeue"] {
+        std::fs::create_dir(dir.path().join(part)).unwrap();
+    }
+    let run = |stdout: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
+        command.args(["checkStore", "-d"]).arg(dir.path()).stdout(stdout);
+        command.output().unwrap()
+    };
+    let taken = run(std::process::Stdio::piped());
+    assert_eq!(taken.status.code(), Some(0), "{taken:?}");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let lost = run(full.into());
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert_eq!(lost.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the output cannot be written: No space left"),
+        "{said}"
+    );
+}

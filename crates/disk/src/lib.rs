@@ -38,6 +38,7 @@ mod ranges;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod small;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Operation, Result};

@@ -29,12 +29,13 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 
 fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
     let root = PathBuf::from(given.required("directory"));
+    let is_given = given.text("commitlog").is_some();
     let logs = match given.text("commitlog") {
         Some(dirs) => dirs.split(',').map(PathBuf::from).collect(),
         None => vec![root.join("commitlog")],
     };
     let dump = given.has("dump");
-    let summary = look(&root, &logs, |view| {
+    let summary = look(&root, (&logs, is_given), |view| {
         if dump {
             out.either(&format!("{}\n", line(view)), json!({"record": line(view)}));
         }
@@ -55,10 +56,28 @@ fn run(given: &Given, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(root: &Path, logs: &[PathBuf], seen: impl FnMut(&View<'_>)) -> Result<CheckSummary, String> {
+/// `is_given`: the directories of the log were named.
+fn look(
+    root: &Path,
+    (logs, is_given): (&[PathBuf], bool),
+    seen: impl FnMut(&View<'_>),
+) -> Result<CheckSummary, String> {
     let disk = MmapDisk::default();
     if !root.is_dir() {
         return Err(format!("there is no directory {}", root.display()));
+    }
+    // A store has these from its first start on, Java's as well. The log may be elsewhere, or lost, which the check tells of.
+    if !["commitlog", "consumequeue", "checkpoint"]
+        .iter()
+        .any(|part| root.join(part).exists())
+    {
+        return Err(format!(
+            "there is no store in {}: a broker's storePathRootDir has consumequeue/ and checkpoint",
+            root.display()
+        ));
+    }
+    if let Some(missing) = logs.iter().find(|dir| is_given && !dir.is_dir()) {
+        return Err(format!("there is no directory {}", missing.display()));
     }
     let settings = settings_found(&disk, root, logs).map_err(|error| error.to_string())?;
     check(&disk, &settings, seen).map_err(|error| error.to_string())
@@ -123,14 +142,14 @@ mod tests {
         }
         store.reput(&mut |_| {}).unwrap();
         let log = [root.join("commitlog")];
-        let told = look(&root, &log, |_| {}).unwrap().to_string();
+        let told = look(&root, (&log, false), |_| {}).unwrap().to_string();
         assert!(
             told.starts_with("A broker has this store open: the figures move"),
             "{told}"
         );
         store.shutdown().unwrap();
         drop(store);
-        let summary = look(&root, &log, |_| {}).unwrap();
+        let summary = look(&root, (&log, false), |_| {}).unwrap();
         assert_eq!(
             summary.to_string(),
             "last stop      clean\n\
@@ -145,7 +164,7 @@ mod tests {
         let mut units = std::fs::read(&queue).unwrap();
         units[7] = 9;
         std::fs::write(&queue, units).unwrap();
-        let summary = look(&root, &log, |_| {}).unwrap();
+        let summary = look(&root, (&log, false), |_| {}).unwrap();
         assert_eq!(summary.faults, 2);
         assert!(
             summary
@@ -153,18 +172,29 @@ mod tests {
                 .ends_with("consumequeue A 0: unit 0 points at 9, where its message is not")
         );
         std::fs::remove_file(&queue).unwrap();
-        let told = look(&root, &log, |_| {}).unwrap().to_string();
+        let told = look(&root, (&log, false), |_| {}).unwrap().to_string();
         let gone = format!(
             "consumequeue A 0: {} is missing; units up to 0 of 2 are there",
             queue.display()
         );
         assert!(told.contains(&gone), "{told}");
         // What a start would say.
-        let summary = look(&root, &[root.join("nothing")], |_| {}).unwrap();
+        let nothing = [root.join("nothing")];
+        let summary = look(&root, (&nothing, false), |_| {}).unwrap();
         let told = summary.to_string();
         assert!(told.contains("there is no commitlog file in "), "{told}");
         assert!(told.contains("; a start is refused"), "{told}");
-        let missing = look(&root.join("nothing"), &log, |_| {}).unwrap_err();
-        assert!(missing.starts_with("there is no directory "));
+        let refused = |root: &Path, logs: &[PathBuf]| look(root, (logs, true), |_| {}).unwrap_err();
+        assert!(refused(&root.join("nothing"), &log).starts_with("there is no directory "));
+        // One that is there says nothing of one that is not.
+        let some = [log[0].clone(), nothing[0].clone()];
+        assert_eq!(
+            refused(&root, &some),
+            format!("there is no directory {}", nothing[0].display())
+        );
+        for no_store in [dir.path(), &log[0]] {
+            let told = refused(no_store, &log);
+            assert!(told.starts_with("there is no store in "), "{told}");
+        }
     }
 }
