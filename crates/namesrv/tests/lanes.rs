@@ -54,7 +54,11 @@ fn a_line_behind_a_slow_disk_is_bounded_and_holds_nobody_up() {
             Some(())
         });
     // A reader that comes, and an ordinary file takes the place. What was written to the reader is not on a disk.
-    let reader = std::fs::OpenOptions::new().read(true).write(true).open(&file).unwrap();
+    let reader = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&file)
+        .unwrap();
     std::fs::remove_file(&file).unwrap();
     let mut answered = Vec::new();
     for _ in 0..2 + FIT {
