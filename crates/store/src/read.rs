@@ -115,6 +115,11 @@ fn is_record_of(unit: Unit, bytes: &[u8]) -> bool {
     bytes[..4] == unit.size.to_be_bytes() && bytes[28..36] == unit.physical.to_be_bytes()
 }
 
+/// Whether a record's parts add up to its length: else no client can read it, nor what comes with it.
+fn parts_fit(record: &[u8]) -> bool {
+    matches!(decode(record, Check::Lengths), Ok(Entry::Record(_)))
+}
+
 /// What a filter says of a record; one whose parts do not add up is left to the consumer.
 fn is_wanted(filter: &dyn Filter, record: &[u8]) -> bool {
     match decode(record, Check::Lengths) {
@@ -380,7 +385,10 @@ impl<D: Disk> Store<D> {
         let Some((stretch, range)) = found else {
             return Ok(None);
         };
-        if is_record_of(unit, &stretch.bytes[range.clone()]) {
+        let record = &stretch.bytes[range.clone()];
+        // What was appended since the start is as it was made; what lay on the disk may be damaged, and a client stays at it for ever.
+        let is_trusted = unit.physical >= self.opened_at;
+        if is_record_of(unit, record) && (is_trusted || parts_fit(record)) {
             return Ok(Some((stretch, range)));
         }
         stretch.bytes.check_part(range)?;

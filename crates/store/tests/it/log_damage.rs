@@ -2,8 +2,9 @@
 
 use crate::damage::{LOG, SECOND_LOG, lived_in, patch, refused, settings, stopped};
 use crate::harness::*;
-use disk::{Disk, SimDisk, SimRandom};
+use disk::{Disk, MmapDisk, SimDisk, SimRandom};
 use message::record::{self, RecordError};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use store::check::{CheckSummary, Fault};
 use store::{PhysicalOffset, QueueOffset, RecoveryReport, Store, StoreSettings};
@@ -208,10 +209,20 @@ fn damage_below_what_a_clean_stop_vouches_for_costs_what_it_hit() {
 
 #[test]
 fn a_record_whose_parts_do_not_add_up_hides_none_behind_it() {
-    let (disk, positions) = sixty();
+    // Damaged while the store runs: what it made itself it does not doubt.
+    let dir = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        commitlog_file_size: 16384,
+        max_message_size: 4096,
+        ..StoreSettings::below(dir.path())
+    };
+    let (store, _) = Store::open(MmapDisk::default(), settings, NOW).unwrap();
+    let sent = (0..30).map(|_| send_through(&store, record("T", 0, b"x", b""), NOW));
+    let positions: Vec<i64> = sent.map(|appended| appended.physical_offset.0).collect();
+    let log = dir.path().join("commitlog/00000000000000000000");
+    let log = std::fs::OpenOptions::new().write(true).open(log).unwrap();
     // The length of the body; the record's own length and position are as they were.
-    patch_log(&disk, positions[20] + 84, &[0x7F]);
-    let (store, _) = open(&disk, &settings());
+    log.write_all_at(&[0x7F], positions[20] as u64 + 84).unwrap();
     let (result, slices) = read(&store, "T", 0, 19);
     let found: Vec<_> = store::records(&slices).collect();
     assert_eq!(found.len(), result.count as usize);
@@ -736,4 +747,20 @@ fn two_files_of_one_name_refuse_the_start_and_are_both_named() {
     disk.remove_file(&first).unwrap();
     let (store, _) = open(&disk, &settings);
     assert_eq!(drain(&store, "T", 0), [b"x"]);
+}
+
+#[test]
+fn a_record_that_no_client_could_read_is_passed_over_and_the_others_are_read() {
+    let (disk, positions) = sixty();
+    // The length of the body; the head is as it was.
+    patch_log(&disk, positions[7] + 84, &9999i32.to_be_bytes());
+    let (store, _) = open(&disk, &settings());
+    let places: Vec<i64> = drain_places(&store, "T", 0)
+        .iter()
+        .map(|(place, _)| *place)
+        .collect();
+    let expected: Vec<i64> = (0..60).filter(|place| *place != 7).collect();
+    assert_eq!(places, expected);
+    let (read, _) = read(&store, "T", 0, 0);
+    assert_eq!(read.damaged, Some((QueueOffset(7), PhysicalOffset(positions[7]))));
 }
