@@ -199,8 +199,8 @@ impl<D: Disk> ConfigStore<D> {
         }
         version.counter += 1;
         version.timestamp = change.now_ms;
-        for key in &updated.unknown {
-            tracing::warn!("UPDATE_BROKER_CONFIG: unknown key {key:?} ignored");
+        for line in updated.unknown_lines(&changed) {
+            tracing::warn!("UPDATE_BROKER_CONFIG: {line}");
         }
         for (kept, what) in [
             (&updated.live, "is in force"),
@@ -222,8 +222,10 @@ impl<D: Disk> ConfigStore<D> {
         }
         self.live.store(changed);
         let saved = text.and_then(|text| self.disk.write_small(&file, &text, true));
-        if saved.is_ok() {
-            tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display());
+        match &saved {
+            Ok(()) if updated.to_keep().next().is_none() => {}
+            Ok(()) => tracing::info!("UPDATE_BROKER_CONFIG: kept in {}", file.display()),
+            Err(error) => tracing::error!("UPDATE_BROKER_CONFIG: not kept in {}: {error}", file.display()),
         }
         Ok((change, saved))
     }

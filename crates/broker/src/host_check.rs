@@ -19,6 +19,9 @@ use crate::run::{StartError, read_files};
 use crate::settings::{DelayLevels, Settings};
 use crate::store_settings;
 
+/// What the first port is for.
+const CLIENTS: &str = "clients";
+
 /// How long a name server may take to answer.
 const NAME_SERVERS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -75,7 +78,12 @@ fn files(settings: &Settings, disk: &MmapDisk, runs: bool, report: &mut Report) 
         };
         report.about(Severity::Error, key, StartError::from(error).to_string());
     }
-    if let Err(error) = read_files(&Looking(disk.clone()), settings, Arc::new(SystemClock)) {
+    let looking = Looking(disk.clone());
+    let (read, said) = logs::heard(|| read_files(&looking, settings, Arc::new(SystemClock)));
+    for line in said {
+        report.about(Severity::Warning, "storePathRootDir", line);
+    }
+    if let Err(error) = read {
         let key = match &error {
             StartError::Access(access::StartError::Accounts(_)) => "aclEnable",
             StartError::Access(access::StartError::Made { key, .. }) => key,
@@ -153,7 +161,7 @@ fn addresses(settings: &Settings, own: Own<'_>, report: &mut Report) {
     let port = settings.server.listen_port;
     let replication = settings.store.ha_listen_port;
     let mut ports = vec![
-        ("clients", "listenPort", port),
+        (CLIENTS, "listenPort", port),
         ("VIP channel of clients", "listenPort", port - 2),
     ];
     // One that is not given gives way to others.
@@ -163,13 +171,21 @@ fn addresses(settings: &Settings, own: Own<'_>, report: &mut Report) {
     for (purpose, key, port) in ports {
         let Ok(port) = u16::try_from(port) else { continue };
         let address = SocketAddr::new(listens_on, port);
-        Listens {
+        let listens = Listens {
             purpose,
             key,
             address,
             own,
+        };
+        let is_free = listens.check(report);
+        // A broker of these settings would listen there.
+        if let Own::Lock { path, is_held: true } = own
+            && is_free
+            && purpose == CLIENTS
+        {
+            let locked = OpenError::Locked(path.to_path_buf()).to_string();
+            report.about(Severity::Error, "storePathRootDir", locked);
         }
-        .check(report);
     }
     let list = settings.broker.namesrv_addrs();
     let reached = host::name_servers(report, "namesrvAddr", &list, NAME_SERVERS_WITHIN);

@@ -12,6 +12,7 @@
 mod count;
 mod flood;
 mod format;
+mod heard;
 mod levels;
 mod limit;
 mod rolling;
@@ -20,6 +21,7 @@ mod spool;
 mod target;
 
 pub use count::{Counts, counts};
+pub use heard::heard;
 pub use levels::{BadLevel, Levels};
 pub use limit::Limit;
 pub use rolling::{Rolling, Rotation};

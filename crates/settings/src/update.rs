@@ -1,6 +1,7 @@
 //! Changes at run time: UPDATE_BROKER_CONFIG and UPDATE_NAMESRV_CONFIG, and the file that keeps them.
 
 use crate::load::{COMMENT_BEHIND, find_row, shorten};
+use crate::nearest;
 use crate::properties::{Entry, Properties, decode, is_continued, lines};
 use crate::table::{Applies, Group};
 use std::borrow::Cow;
@@ -64,6 +65,20 @@ impl Updated {
             .chain(&self.at_next_start)
             .chain(&self.without_effect);
         all.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// What to say of the unknown keys, a line each, with the key of these sections that may be meant.
+    pub fn unknown_lines(&self, group: &dyn Group) -> Vec<String> {
+        let sections = group.sections();
+        let line = |key: &String| {
+            let known = sections
+                .iter()
+                .flat_map(|section| section.rows())
+                .map(|row| row.key);
+            let meant = nearest(key, known).map(|meant| format!("; did you mean `{meant}`?"));
+            format!("unknown key {key:?} ignored{}", meant.unwrap_or_default())
+        };
+        self.unknown.iter().map(line).collect()
     }
 }
 
@@ -263,14 +278,17 @@ mod tests {
 
     #[test]
     fn live_and_later_and_never() {
-        let (sample, result) = updated("traceOn=false\nlistenPort=5\nthreads=8\nnope=1\n");
+        let (sample, result) = updated("traceOn=false\nlistenPort=5\nthreads=8\nnope=1\nlistenport=6\n");
         let result = result.unwrap();
         assert!(!sample.trace_on);
         assert_eq!(sample.listen_port, 1, "a running server keeps its port");
         assert_eq!(result.live, [("traceOn".to_owned(), "false".to_owned())]);
         assert_eq!(result.at_next_start, [("listenPort".to_owned(), "5".to_owned())]);
         assert_eq!(result.without_effect, [("threads".to_owned(), "8".to_owned())]);
-        assert_eq!(result.unknown, ["nope"]);
+        assert_eq!(result.unknown, ["nope", "listenport"]);
+        let lines = result.unknown_lines(&sample);
+        let meant = "unknown key \"listenport\" ignored; did you mean `listenPort`?";
+        assert_eq!(lines, ["unknown key \"nope\" ignored", meant]);
     }
 
     #[test]

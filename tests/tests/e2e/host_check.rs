@@ -357,6 +357,17 @@ fn ports_of_others_and_of_the_broker_that_runs() {
     );
     checked.ends_with(1);
     checked.has("error: ", &[&format!("cannot listen on {taken}")]);
+    // A free port does not make its store another's.
+    let checked = check(
+        &["env"],
+        dir.path(),
+        &format!("{text}listenPort={}\n", free_port()),
+    );
+    checked.ends_with(1);
+    checked.has(
+        "error: ",
+        &["store/lock is locked: another broker runs on this store"],
+    );
     // A broker with a store of its own and the same port.
     let checked = check(
         &["env"],
@@ -438,4 +449,28 @@ fn accounts_that_make_no_sense() {
     let checked = check(&[], dir.path(), &settings);
     checked.has("error: ", &["broker.conf:6", "plain_acl.yml:1"]);
     checked.ends_with(1);
+}
+
+#[test]
+fn what_a_start_would_say_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("store/config");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("topics.json"), "{ cut off").unwrap();
+    fs::write(config.join("topics.json.bak"), r#"{"topicConfigTable":{}}"#).unwrap();
+    fs::write(config.join("consumerOffset.json"), "{ cut off").unwrap();
+    let checked = check(&["env"], dir.path(), &good(dir.path(), "127.0.0.1:9"));
+    checked.ends_with(0);
+    checked.has(
+        "warning: ",
+        &["config/topics.json is damaged", "its backup is used"],
+    );
+    checked.has(
+        "warning: ",
+        &["config/consumerOffset.json is damaged", "has no backup"],
+    );
+    assert_eq!(
+        fs::read(config.join("consumerOffset.json")).unwrap(),
+        b"{ cut off"
+    );
 }

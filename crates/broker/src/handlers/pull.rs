@@ -758,8 +758,21 @@ fn status_name(status: ReadStatus) -> &'static str {
     }
 }
 
-/// Consumers go on behind a message that is damaged; nobody but the log would tell of it.
+/// Consumers go on behind a message that is damaged, or go back to the end of a queue that has lost its own; nobody but the log would
+/// tell of it.
 fn tell_of_damage(header: &PullMessageRequestHeader<'_>, read: &ReadResult) {
+    if read.status == ReadStatus::OffsetOverflowBadly {
+        logs::limited!(
+            warn,
+            "group {} reads queue {} {} at offset {}, behind its end at {}, as after a restore: it is sent to {}",
+            header.consumer_group,
+            header.topic,
+            header.queue_id,
+            header.queue_offset,
+            read.max_offset,
+            read.next_begin_offset
+        );
+    }
     if let Some((offset, place)) = read.damaged {
         logs::limited!(
             warn,

@@ -324,4 +324,9 @@ async fn a_message_that_is_damaged_is_passed_over_and_told_of() {
     assert!(log_lines::has(
         "queue Damaged 0: consumers pass over offset 1, byte 0 of the commitlog"
     ));
+    let beyond = fixture.pull(&from("Damaged", 0, 9)).await;
+    assert_eq!(beyond.code, response::PULL_OFFSET_MOVED);
+    assert!(log_lines::has(
+        "reads queue Damaged 0 at offset 9, behind its end at 3, as after a restore: it is sent to 3"
+    ));
 }

@@ -61,8 +61,8 @@ impl SettingsRequests {
         if let Ok(text) = &text {
             changed.check_next_start(text).map_err(Error::NextStart)?;
         }
-        for key in &updated.unknown {
-            tracing::warn!("UPDATE_NAMESRV_CONFIG: unknown key {key:?} ignored");
+        for line in updated.unknown_lines(&changed) {
+            tracing::warn!("UPDATE_NAMESRV_CONFIG: {line}");
         }
         for (key, value) in updated.to_keep() {
             tracing::info!("UPDATE_NAMESRV_CONFIG: {key}={value}");

@@ -23,8 +23,8 @@ pub struct Listens<'a> {
 
 impl Listens<'_> {
     /// Looks whether the port can be had. The server that these settings are of may have it: next to a running one they are as good.
-    /// What another process has refuses the start.
-    pub fn check(&self, report: &mut Report) {
+    /// What another process has refuses the start. Says whether nobody has it.
+    pub fn check(&self, report: &mut Report) -> bool {
         let Listens {
             purpose,
             key,
@@ -33,7 +33,9 @@ impl Listens<'_> {
         } = self;
         let name = format!("port {} ({purpose})", address.port());
         let mut at = *key;
-        let (severity, text) = match TcpListener::bind(address) {
+        let bound = TcpListener::bind(address);
+        let is_free = bound.is_ok();
+        let (severity, text) = match bound {
             Ok(_) => (Severity::Fine, format!("{name}: {address} is free")),
             Err(error) if error.kind() == ErrorKind::AddrInUse && self.own.listens_on(address.port()) => (
                 Severity::Fine,
@@ -56,6 +58,7 @@ impl Listens<'_> {
             }
         };
         report.about(severity, at, text);
+        is_free
     }
 }
 
