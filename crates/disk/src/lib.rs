@@ -144,6 +144,10 @@ pub trait Disk: Send + Sync + 'static {
     fn create(&self, path: &Path, len: u64, options: MapOptions) -> Result<Self::File>;
     /// Opens a file that must have exactly `len` bytes. All of it is published.
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<Self::File>;
+    /// Whether a file that is there may be opened as [`Disk::open`] does it. Changes nothing.
+    fn may_open(&self, _path: &Path) -> Result<()> {
+        Ok(())
+    }
     /// Makes a file longer with zero bytes, for one that a crash cut off. Not for files that are open.
     fn extend(&self, path: &Path, len: u64) -> Result<()>;
     /// Leaves a file to its owner alone. Nobody else is on a simulated disk.

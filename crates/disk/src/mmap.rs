@@ -754,6 +754,11 @@ impl Disk for MmapDisk {
         Ok(self.file(path, file, len, options, len))
     }
 
+    fn may_open(&self, path: &Path) -> Result<()> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        opened.map(drop).map_err(at(Operation::Open, path))
+    }
+
     fn extend(&self, path: &Path, len: u64) -> Result<()> {
         let file = OpenOptions::new()
             .write(true)

@@ -285,10 +285,10 @@ mod tests {
         assert_eq!(result.live, [("traceOn".to_owned(), "false".to_owned())]);
         assert_eq!(result.at_next_start, [("listenPort".to_owned(), "5".to_owned())]);
         assert_eq!(result.without_effect, [("threads".to_owned(), "8".to_owned())]);
-        assert_eq!(result.unknown, ["nope", "listenport"]);
+        assert_eq!(result.unknown, ["listenport", "nope"]);
         let lines = result.unknown_lines(&sample);
         let meant = "unknown key \"listenport\" ignored; did you mean `listenPort`?";
-        assert_eq!(lines, ["unknown key \"nope\" ignored", meant]);
+        assert_eq!(lines, [meant, "unknown key \"nope\" ignored"]);
     }
 
     #[test]

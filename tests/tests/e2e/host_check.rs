@@ -4,6 +4,7 @@ use crate::full_disk::SmallDisk;
 use cluster::{Broker, Flavour, NameServer, free_port, our_program};
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
@@ -472,5 +473,34 @@ fn what_a_start_would_say_of_its_files() {
     assert_eq!(
         fs::read(config.join("consumerOffset.json")).unwrap(),
         b"{ cut off"
+    );
+}
+
+/// A store that was copied by root, or started by root once.
+#[test]
+fn files_of_another_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("store/commitlog");
+    fs::create_dir_all(&log).unwrap();
+    let file = log.join("00000000000000000000");
+    fs::File::create(&file).unwrap().set_len(4_194_304).unwrap();
+    let text = good(dir.path(), "127.0.0.1:9");
+    check(&["env"], dir.path(), &text).ends_with(0);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    let launcher: &[&str] = match fs::metadata(&file).unwrap().uid() {
+        // Nothing keeps root from writing.
+        0 => {
+            for path in [dir.path(), &dir.path().join("store"), &log] {
+                chown(path, Some(65534), Some(65534)).unwrap();
+            }
+            &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        }
+        _ => &["env"],
+    };
+    let checked = check(launcher, dir.path(), &text);
+    checked.ends_with(1);
+    checked.has(
+        "error: ",
+        &["commitlog/00000000000000000000", "Permission denied"],
     );
 }

@@ -238,7 +238,7 @@ mod tests {
         for is_held in [false, true] {
             // Nobody who listens there has that file open.
             listens.own = own(is_held);
-            let taken = said(|report| listens.check(report));
+            let taken = said(|report| _ = listens.check(report));
             assert!(
                 taken.starts_with("error: cannot listen on ") && taken.contains("change listenPort"),
                 "{taken}"
@@ -246,16 +246,16 @@ mod tests {
         }
         // The test's program, started with no file of settings.
         listens.own = Own::Settings(None);
-        let own = said(|report| listens.check(report));
+        let own = said(|report| _ = listens.check(report));
         assert!(
             own.starts_with("OK: ") && own.contains("the server of these settings runs"),
             "{own}"
         );
         drop(listener);
-        let free = said(|report| listens.check(report));
+        let free = said(|report| _ = listens.check(report));
         assert!(free.starts_with("OK: ") && free.ends_with("is free\n"), "{free}");
         listens.address = "203.0.113.1:80".parse().unwrap();
-        let not_here = said(|report| listens.check(report));
+        let not_here = said(|report| _ = listens.check(report));
         assert!(
             not_here.starts_with("error: ") && not_here.contains("change bindAddress"),
             "{not_here}"

@@ -36,6 +36,14 @@ pub fn would_open<D: Disk>(disk: &D, settings: &StoreSettings) -> Result<(), Ope
     let listing = LogListing::of(disk, &settings, &checkpoint, clean)?.unambiguous()?;
     let missing = accepted(listing.missing(disk, &settings, &checkpoint)?, &settings)?;
     judge_all(Row::of_log(&listing, clean, &missing), &listing.files)?;
+    for name in ["lock", "checkpoint"] {
+        if entries.iter().any(|entry| entry.name == name && !entry.is_dir) {
+            disk.may_open(&root.join(name))?;
+        }
+    }
+    for (_, path, _) in &listing.files {
+        disk.may_open(path)?;
+    }
     queues(
         disk,
         &QueueFiles::of(&settings),
