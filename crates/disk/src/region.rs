@@ -101,8 +101,9 @@ impl Region {
         match &self.noted {
             Some((mapping, path)) if mapping.has_lost(range.clone()) => {
                 let (from, to) = (range.start, range.end);
-                let why = "the device failed, or somebody shortened the file";
-                let lost = io::Error::other(format!("a page of bytes {from} to {to} is lost: {why}"));
+                let lost = io::Error::other(format!(
+                    "a page of bytes {from} to {to} is lost: the device failed, or somebody shortened the file"
+                ));
                 Err(Error::new(Operation::Read, path, lost))
             }
             _ => Ok(()),
