@@ -502,7 +502,7 @@ impl<D: Disk> Pull<D> {
             Ok(read) => read,
             Err(e) => return refuse(responder, &Error::Disk(e)),
         };
-        tell_of_damage(&header, &read);
+        tell_of_what_is_passed_over(&header, &read);
         let (code, wait) = answer_code(read.status, header.queue_offset);
         let took_ms = (self.clock.now_ms() - started_ms).max(0) as u64;
         self.stats
@@ -760,7 +760,7 @@ fn status_name(status: ReadStatus) -> &'static str {
 
 /// Consumers go on behind a message that is damaged, or go back to the end of a queue that has lost its own; nobody but the log would
 /// tell of it.
-fn tell_of_damage(header: &PullMessageRequestHeader<'_>, read: &ReadResult) {
+fn tell_of_what_is_passed_over(header: &PullMessageRequestHeader<'_>, read: &ReadResult) {
     if read.status == ReadStatus::OffsetOverflowBadly {
         logs::limited!(
             warn,
