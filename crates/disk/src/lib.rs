@@ -16,7 +16,7 @@
 //! - A file has its full length before it is mapped and is never shortened by us, and the blocks under a write
 //!   are reserved before the write, so neither the end of the file nor a full disk becomes a SIGBUS. What
 //!   another process does to the files, or a device that fails while a page is read, can: then zeros take the
-//!   page's place, and [`MappedSlice::check`], reads, writes and syncs of the page have an error.
+//!   page's place, and [`MappedSlice::check`], reads and writes of the page have an error.
 //! - A mapping lives as long as the last slice of it.
 #![allow(clippy::disallowed_methods, reason = "files are this crate's")]
 #![cfg_attr(

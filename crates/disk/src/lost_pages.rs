@@ -2,7 +2,7 @@
 //!
 //! The kernel tells of such a page by SIGBUS to the thread that touches it, and that would end the process. Here a page of zeros takes
 //! its place, and the loss is noted with the mapping: whoever has read asks for it and has an error instead. What is stored into
-//! such a page reaches no disk; the file's writes and syncs ask as well.
+//! such a page reaches no disk: the file's writes ask as well.
 #![allow(unsafe_code)] // A signal handler and its mapping; each block says why it is sound.
 
 use std::ops::Range;
