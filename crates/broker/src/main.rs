@@ -1,5 +1,6 @@
 //! The broker's binary: command line, log, runtime, signals. Everything else is in the library.
 
+use broker::supervisor;
 use process::{Signals, Stop};
 use std::process::ExitCode;
 
@@ -42,12 +43,16 @@ async fn serve(settings: broker::settings::Settings) -> Result<(), String> {
     };
     let Stop(name) = tokio::select! {
         stop = signals.stop(&page) => stop,
+        lost = running.lost_folder() => supervisor::end(&lost),
         never = process::keep_telling(status) => match never {},
     };
     tracing::info!("{name} received, stopping");
     process::tell_stopping();
     let stop = async {
-        running.drain().await;
+        tokio::select! {
+            () = running.drain() => {}
+            lost = running.lost_folder() => supervisor::end(&lost),
+        }
         running.stop().await;
     };
     tokio::select! {

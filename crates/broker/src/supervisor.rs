@@ -41,7 +41,8 @@ pub fn abort(message: &str) {
 }
 
 /// Says so and ends the process, which is sound but has lost what it works on.
-pub fn end(message: &str) {
+pub fn end(message: &str) -> ! {
+    tracing::error!("{message}");
     logs::complain(message);
     logs::flush();
     std::process::exit(1);

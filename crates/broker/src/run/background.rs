@@ -7,7 +7,7 @@ use disk::Disk;
 use ha::Need;
 use process::Pulse;
 use remoting::tls::ServerTls;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -155,8 +155,6 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
     supervisor.task("held pulls", move |stop| expire_pulls(Arc::clone(&p), stop));
     let p = Arc::clone(parts);
     supervisor.task("late answers", move |stop| expire_answers(Arc::clone(&p), stop));
-    let p = Arc::clone(parts);
-    supervisor.task("disk health", move |stop| watch_health(Arc::clone(&p), stop));
     start("replication", Duration::from_secs(1), Parts::tick_replication);
     if parts.settings.load().broker.drain_by_http_enable {
         let p = Arc::clone(parts);
@@ -386,22 +384,36 @@ impl<D: Disk> Parts<D> {
     }
 }
 
-/// Ends a broker whose folders have gone from under it: what it acknowledges nobody would find, and it would write over what lies there
-/// now. Its next start opens what is there.
-fn end_without_its_folders<D: Disk>(store: &store::Store<D>) {
-    if let Some(path) = store.lost_dir() {
-        let message = format!(
-            "{} is not the folder any more that this broker has opened: it was moved or removed, or another file system is mounted \
-             over it. The broker ends, for what it stored now would be lost",
-            path.display()
-        );
-        tracing::error!("{message}");
-        crate::supervisor::end(&message);
-    }
+/// What there is to say when a folder of the store has gone from under the broker: what the broker acknowledges nobody would find,
+/// and it would write over what lies there now. The next start opens what is there.
+fn lost_folder<D: Disk>(store: &store::Store<D>) -> Option<String> {
+    let path = store.lost_dir()?;
+    Some(format!(
+        "{} is not the folder any more that this broker has opened: it was moved or removed, or another file system is mounted over \
+         it. The broker ends, for what it stored now would be lost",
+        path.display()
+    ))
+}
+
+/// Looks after the disk. What is handed out says that a folder of the store is lost, and why.
+pub(super) fn look_after_the_disk<D: Disk + Clone>(
+    parts: &Arc<Parts<D>>,
+    supervisor: &Supervisor,
+) -> watch::Receiver<Option<String>> {
+    let (lost, told) = watch::channel(None);
+    let (p, lost) = (Arc::clone(parts), Arc::new(lost));
+    supervisor.task("disk health", move |stop| {
+        watch_health(Arc::clone(&p), Arc::clone(&lost), stop)
+    });
+    told
 }
 
 /// Looks whether the store takes messages, and tells the log and the name servers when that changes.
-async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
+async fn watch_health<D: Disk>(
+    parts: Arc<Parts<D>>,
+    lost: Arc<watch::Sender<Option<String>>>,
+    stop: CancellationToken,
+) {
     let mut writable = parts.log.store.health().is_writable();
     loop {
         tokio::select! {
@@ -411,11 +423,18 @@ async fn watch_health<D: Disk>(parts: Arc<Parts<D>>, stop: CancellationToken) {
         let (store, now) = (Arc::clone(&parts.log.store), parts.clock.now_ms());
         // A file system that hangs must not hold up a worker.
         let looked = tokio::task::spawn_blocking(move || {
-            end_without_its_folders(&store);
-            store.tick_disk(now);
-            store.health()
+            let lost = lost_folder(&store);
+            if lost.is_none() {
+                store.tick_disk(now);
+            }
+            (lost, store.health())
         });
-        let Ok(health) = looked.await else { continue };
+        let Ok((gone, health)) = looked.await else {
+            continue;
+        };
+        if gone.is_some() {
+            lost.send_replace(gone);
+        }
         if std::mem::replace(&mut writable, health.is_writable()) == writable {
             continue;
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use disk::{Disk, MmapDisk, SystemClock};
 use remoting::Server;
+use tokio::sync::watch;
 
 pub(crate) use parts::read_files;
 pub use parts::{Log, Parts, Replication, Surroundings};
@@ -77,6 +78,8 @@ pub struct Broker<D: Disk = MmapDisk> {
     /// Metrics and health.
     listener: Option<metrics::Listener>,
     pulse: process::Pulse,
+    /// A folder of the store that has gone from under the broker.
+    lost: watch::Receiver<Option<String>>,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
@@ -106,6 +109,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     background::start_savers(&parts, &supervisor);
     let pulse = process::Pulse::default();
     background::start_tasks(&parts, &supervisor);
+    let lost = background::look_after_the_disk(&parts, &supervisor);
     background::start_pulse(&pulse, &supervisor);
     background::follow_certificates(tls.clone(), &supervisor);
     let replication = replication.take(&parts.settings.snapshot());
@@ -123,6 +127,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
         parts,
         listener: None,
         pulse,
+        lost,
     };
     if let Some(bound) = told_at {
         broker.listen(bound, recovered).map_err(StartError::Thread)?;
@@ -179,6 +184,17 @@ impl<D: Disk + Clone> Broker<D> {
         observe::readiness(&self.parts).missing()
     }
 
+    /// Waits until a folder of the store has gone from under the broker, and says which. The process has to end then, and at once: a
+    /// stop would write into what lies there now.
+    pub async fn lost_folder(&self) -> String {
+        let mut lost = self.lost.clone();
+        match lost.wait_for(Option::is_some).await.map(|text| text.clone()) {
+            Ok(Some(text)) => text,
+            // Nobody looks any more.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Does a name server know another master that takes producers?
     pub async fn has_other_master(&self) -> bool {
         self.parts.registration.has_other_master().await
@@ -215,6 +231,7 @@ impl<D: Disk + Clone> Broker<D> {
             threads,
             mut listener,
             pulse: _,
+            lost: _,
         } = self;
         parts.registration.unregister().await;
         // What the broker does by itself; it may be in the middle of it.

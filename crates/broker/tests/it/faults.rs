@@ -330,3 +330,17 @@ async fn a_message_that_is_damaged_is_passed_over_and_told_of() {
         "reads queue Damaged 0 at offset 9, behind its end at 3, as after a restore: it is sent to 3"
     ));
 }
+
+/// Who runs the broker ends the process then; the broker itself does not, for it may not be alone in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_goes_from_under_the_broker_is_told_to_who_runs_it() {
+    let fixture = Fixture::new(|_| {}).await;
+    let log = fixture.log_dir();
+    let broker = fixture.broker.as_ref().unwrap();
+    std::fs::rename(&log, log.with_extension("aside")).unwrap();
+    let told = tokio::time::timeout(WITHIN, broker.lost_folder()).await.unwrap();
+    assert!(
+        told.starts_with(&format!("{} is not the folder any more", log.display())),
+        "{told}"
+    );
+}
