@@ -195,6 +195,14 @@ fn make_topic(cluster: &Cluster, topic: &str, queues: usize) -> io::Result<()> {
     crate::broker::create_topic_of(&cluster.broker.address(), topic, queues)
 }
 
+/// Java 5.3.3 takes no offsets of a group that it does not know.
+fn make_group(cluster: &Cluster) -> io::Result<()> {
+    let mut wire = Wire::connect(&cluster.broker.address())?;
+    let group = br#"{"groupName":"benchmark_beside"}"#;
+    let answer = wire.ask(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &[], group)?;
+    succeeded(answer.code(), answer.remark())
+}
+
 pub(crate) fn send(topic: &str, queue: usize, opaque: usize) -> Vec<u8> {
     let (queue, time) = (queue.to_string(), now_ms().to_string());
     let fields = [
@@ -340,6 +348,7 @@ fn cluster(flavour: Flavour, slow: Slow) -> io::Result<Cluster> {
     ];
     let mut cluster = Cluster::with_jvm(flavour, flavour, Jvm::Large, &tuning);
     make_topic(&cluster, TOPIC, QUEUES)?;
+    make_group(&cluster)?;
     slow.prepare(&mut cluster)?;
     Ok(cluster)
 }

@@ -1,5 +1,7 @@
-//! The table: printed line by line as it comes, and written into `docs/benchmarks.md` between its two marks.
+//! The table: printed line by line as it comes, and written into `docs/benchmarks.md` between its two marks. What was measured again
+//! there goes, the rest stays under the command that measured it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -126,7 +128,7 @@ impl Table {
         }
     }
 
-    /// Writes it into the page, in the place of the last one.
+    /// Writes it into the page, in the place of what the page has of the same rows.
     pub(crate) fn write(&self, command: &str) -> io::Result<()> {
         let path = page();
         let text = std::fs::read_to_string(&path)?;
@@ -175,11 +177,33 @@ fn page() -> PathBuf {
     cluster::repository().join("docs/benchmarks.md")
 }
 
-/// `text` with what stands between the marks replaced.
+/// `text` with `table` between the marks, behind what is there of other rows.
 fn replaced(text: &str, table: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+    let (kept, after) = rest.split_once(END)?;
+    let measured: BTreeSet<&str> = table.lines().filter_map(row_of).collect();
+    let mut tables: Vec<String> = kept
+        .split("\n`")
+        .filter_map(|table| without(table.trim(), &measured))
+        .collect();
+    tables.push(table.trim().trim_start_matches('`').to_owned());
+    let tables = tables.join("\n\n`");
+    Some(format!("{before}{BEGIN}\n`{tables}\n\n{END}{after}"))
+}
+
+/// A table without its lines of these rows; none if nothing is left.
+fn without(table: &str, rows: &BTreeSet<&str>) -> Option<String> {
+    let is_left = |line: &&str| row_of(line).is_none_or(|row| !rows.contains(row));
+    let left: Vec<&str> = table.lines().filter(is_left).collect();
+    left.iter()
+        .any(|line| row_of(line).is_some())
+        .then(|| left.join("\n"))
+}
+
+/// The row that a line of a table is about; none for its head.
+fn row_of(line: &str) -> Option<&str> {
+    let (row, _) = line.strip_prefix("| ")?.split_once(" |")?;
+    (row != "load").then_some(row)
 }
 
 /// The first line a program prints.
@@ -204,12 +228,27 @@ fn read(path: &str) -> String {
 mod tests {
     use super::*;
 
+    fn table(command: &str, rows: &[&str]) -> String {
+        let rows: Vec<String> = rows.iter().map(|row| format!("| {row} | 1 |")).collect();
+        format!(
+            "`{command}` on 2 cores.\n\n| load | ours |\n|---|---|\n{}\n",
+            rows.join("\n")
+        )
+    }
+
     #[test]
-    fn only_what_stands_between_the_marks_is_replaced() {
-        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let new = replaced(&page, "| new |\n").expect("it has both marks");
-        assert_eq!(new, format!("a\n{BEGIN}\n| new |\n\n{END}\nb\n"));
-        assert_eq!(replaced("a\nb\n", "| new |"), None);
+    fn rows_that_were_measured_again_are_replaced_and_others_stay() {
+        let page = |tables: &[String]| format!("a\n{BEGIN}\n{}\n{END}\nb\n", tables.join("\n"));
+        let first = replaced(&page(&["old\n".to_owned()]), &table("one", &["send", "pull"])).unwrap();
+        assert_eq!(first, page(&[table("one", &["send", "pull"])]));
+        let second = replaced(&first, &table("two", &["pull", "start"])).unwrap();
+        assert_eq!(
+            second,
+            page(&[table("one", &["send"]), table("two", &["pull", "start"])])
+        );
+        let third = replaced(&second, &table("three", &["send", "pull", "start"])).unwrap();
+        assert_eq!(third, page(&[table("three", &["send", "pull", "start"])]));
+        assert_eq!(replaced("a\nb\n", &table("one", &["send"])), None);
     }
 
     #[test]
