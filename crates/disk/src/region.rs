@@ -231,6 +231,11 @@ impl MappedSlice {
         self.check().map_err(|error| error.source)
     }
 
+    /// Asks the device for all of it and does not wait until it is there. Only advice: where it is not taken, a read waits longer.
+    pub fn will_need(&self) {
+        let _ = self.region.advise(Advice::WillNeed, self.start..self.end);
+    }
+
     /// Whether its bytes are the file's; for whoever has just read them.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use crate::ext;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{Queue, UNIT, Unit};
+use crate::read_ahead::Heat;
 use crate::reput::unit_of;
 use crate::store::Store;
 use disk::{Disk, MappedSlice};
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 const SCAN_MIN_BYTES: i64 = 16_000;
 
 /// Bytes of the log that are looked at before a read.
-const LOOK_BYTES: i64 = 1 << 20;
+pub(crate) const LOOK_BYTES: i64 = 1 << 20;
 
 /// How a read went (RocketMQ 4.9.8, GetMessageStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,41 +236,14 @@ impl<D: Disk> Store<D> {
     }
 
     /// Whether a read from `offset` would wait for the device, as far as the kernel tells: then it is for a thread that
-    /// may wait. Takes what this store appended within the memory window to be in memory, and asks about the rest.
+    /// may wait.
     pub fn is_cold(&self, topic: &str, queue_id: i32, offset: QueueOffset, max_messages: i32) -> bool {
-        let Some(queue) = self.queues.get(topic, queue_id) else {
-            return false;
-        };
-        let left = queue.end() - offset.0;
-        if offset.0 < queue.min() || left <= 0 {
-            return false;
-        }
-        let count = i64::from(max_messages).clamp(1, left);
-        // An error is met again by the read, which tells.
-        let Ok(Some(units)) = queue.units(offset.0, count * UNIT) else {
-            return false;
-        };
-        if offset.0 < queue.loaded_end && !units.is_resident() {
-            return true;
-        }
-        let mut units = units.chunks_exact(UNIT as usize).map(Unit::decode);
-        let Some(first) = units.next() else { return false };
-        let from = first.physical;
-        let window = self.log.written() - self.live.memory_window_bytes();
-        if !first.is_valid() || from >= self.opened_at.max(window) {
-            return false;
-        }
-        let last = units.next_back().unwrap_or(first);
-        let end = (last.physical + i64::from(last.size))
-            .min(from + LOOK_BYTES)
-            .min(self.log.next_file(from));
-        matches!(self.log.slice(from, end - from), Ok(Some(slice)) if !slice.is_resident())
+        self.heat(topic, queue_id, offset, max_messages) == Heat::Cold
     }
 
     /// Whether [`Store::record_at`] would wait for the device, as far as the kernel tells; as [`Store::is_cold`].
     pub fn is_cold_at(&self, offset: PhysicalOffset) -> bool {
-        let window = self.log.written() - self.live.memory_window_bytes();
-        if offset.0 >= self.opened_at.max(window) || offset.0 < self.log.min() {
+        if offset.0 >= self.surely_in_memory() || offset.0 < self.log.min() {
             return false;
         }
         let end = (offset.0 + LOOK_BYTES)

@@ -11,6 +11,7 @@ use crate::log::{Log, LogFile, RecordAtError};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::raw::Whole;
+use crate::read_ahead::ReadAhead;
 use crate::reput::{Bitmaps, Fresh, Reput};
 use crate::retention::ReputWait;
 use crate::settings::{FlushType, StoreSettings};
@@ -90,6 +91,7 @@ pub struct Store<D: Disk> {
     pub(crate) cuts: AtomicU64,
     /// Where the log ended when the store was opened.
     pub(crate) opened_at: i64,
+    pub(crate) read_ahead: ReadAhead,
     /// In how many portions it has grown since it was made ready: runs of records, or groups that one sync made durable
     /// where somebody waits for it.
     portions: AtomicI64,
@@ -713,6 +715,7 @@ impl<D: Disk> Store<D> {
             prepared_from: AtomicI64::new(end),
             cuts: AtomicU64::new(0),
             opened_at: end,
+            read_ahead: ReadAhead::default(),
             portions: AtomicI64::new(0),
             disk_full: RwLock::new(None),
             is_disk_full: AtomicBool::new(false),

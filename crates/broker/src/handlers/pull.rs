@@ -19,7 +19,7 @@ use protocol::body::topic::TopicConfig;
 use protocol::code::{request, response};
 use protocol::header::broker::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::{Body, Request, Responder};
-use store::{Arrival, QueueOffset, ReadLimits, ReadResult, ReadStatus, Store};
+use store::{Arrival, Heat, QueueOffset, ReadLimits, ReadResult, ReadStatus, Store};
 
 use crate::access::Guard;
 use crate::clients::{ColdReads, Consumers, SlowGroups, Thresholds};
@@ -396,17 +396,17 @@ impl<D: Disk> Pull<D> {
             Err(e) => return refuse(responder, &e),
         };
         let (queue_id, offset) = (header.queue_id, QueueOffset(header.queue_offset));
-        let is_cold = || {
-            self.store
-                .is_cold(&header.topic, queue_id, offset, header.max_msg_nums)
-        };
-        let is_slow = filter.is_slow();
-        if is_slow || is_cold() {
+        let heat = self
+            .store
+            .heat(&header.topic, queue_id, offset, header.max_msg_nums);
+        if filter.is_slow() || heat != Heat::Hot {
             // Neither the disk nor an endless expression must hold up a worker.
             let settings = self.settings.load();
-            let limits_cold = settings.store.cold_data_flow_control_enable
-                && ColdReads::counts(&header.consumer_group)
-                && (!is_slow || is_cold());
+            // What was read ahead is not cold any more, and would not count.
+            let reads_ahead = heat != Heat::Hot && !settings.store.cold_data_flow_control_enable;
+            let limits_cold = heat == Heat::Cold
+                && settings.store.cold_data_flow_control_enable
+                && ColdReads::counts(&header.consumer_group);
             let (pull, mut header) = (Arc::clone(self), header.into_owned());
             if limits_cold && self.has_read_enough(&header.consumer_group, &settings) {
                 match self.when_enough(&header, pass) {
@@ -429,6 +429,9 @@ impl<D: Disk> Pull<D> {
                     counts_cold: limits_cold,
                     account,
                 };
+                if reads_ahead {
+                    pull.store.read_ahead(&header.topic, queue_id, offset);
+                }
                 pull.serve(header, responder, pass, (&group, filter), way);
             });
         } else {

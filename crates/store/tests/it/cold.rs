@@ -2,19 +2,48 @@
 
 use crate::harness::*;
 use disk::MmapDisk;
+use std::path::Path;
 use std::time::{Duration, Instant};
-use store::{FlushType, PhysicalOffset, QueueOffset, Store, StoreSettings};
+use store::{FlushType, Heat, PhysicalOffset, QueueOffset, Store, StoreSettings};
+
+/// How long anything may take on a busy machine.
+const WITHIN: Duration = Duration::from_secs(20);
+
+fn settings_below(dir: &Path) -> StoreSettings {
+    StoreSettings {
+        commitlog_file_size: 16 << 20,
+        consumequeue_file_size: 100_000,
+        flush_type: FlushType::Sync,
+        ..StoreSettings::below(dir)
+    }
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < WITHIN, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Closes the store and opens it again with nothing of it in memory.
+fn opened_cold(store: Store<MmapDisk>, settings: StoreSettings) -> Store<MmapDisk> {
+    let dir = settings.root_dir.clone();
+    store.shutdown().unwrap();
+    drop(store);
+    // A file system may hold on to pages for as long as it commits what was written.
+    wait_for("pages leave memory", || disk::forget_pages(&dir).unwrap() == 0);
+    let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
+    // What opening the store has read.
+    disk::forget_pages(&dir).unwrap();
+    store
+}
 
 #[test]
 fn a_read_that_would_wait_for_the_device_is_known_before() {
     // Not where temporary files are: those may have no device.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let settings = StoreSettings {
-        commitlog_file_size: 16 << 20,
-        consumequeue_file_size: 100_000,
-        flush_type: FlushType::Sync,
-        ..StoreSettings::below(dir.path())
-    };
+    let settings = settings_below(dir.path());
     let (store, _) = Store::open(MmapDisk::new(8), settings.clone(), NOW).unwrap();
     for number in 0..1000u32 {
         send(
@@ -35,20 +64,7 @@ fn a_read_that_would_wait_for_the_device_is_known_before() {
         !store.is_cold("U", 0, QueueOffset(0), 32),
         "there is no such queue"
     );
-    store.shutdown().unwrap();
-    drop(store);
-
-    let started = Instant::now();
-    // A file system may hold on to pages for as long as it commits what was written.
-    while disk::forget_pages(dir.path()).unwrap() > 0 {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "pages stay in memory"
-        );
-    }
-    let (store, _) = Store::open(MmapDisk::new(8), settings, NOW).unwrap();
-    // What opening the store has read.
-    disk::forget_pages(dir.path()).unwrap();
+    let store = opened_cold(store, settings);
     assert!(is_cold(&store, 300));
     assert!(store.is_cold_at(early));
     for nowhere in [
@@ -95,4 +111,74 @@ fn who_appends_behind_a_record_may_see_it_before_its_sync() {
     assert!(store.appended_record_at(store.max_physical()).is_err());
     settle(&store);
     assert!(store.record_at(at).is_ok());
+}
+
+/// Records of 8 KiB: 512 in a stride of 4 MiB, nearly.
+#[test]
+fn what_follows_a_read_is_there_before_it_is_asked_for() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings = settings_below(dir.path());
+    let (store, _) = Store::open(MmapDisk::new(8), settings.clone(), NOW).unwrap();
+    for _ in 0..3000 {
+        send(&store, record("T", 0, &[7; 8192], b""), NOW);
+    }
+    settle(&store);
+    let store = opened_cold(store, settings);
+    let heat = |offset| store.heat("T", 0, QueueOffset(offset), 8);
+    assert_eq!([0, 600, 1400, 1800, 2990].map(heat), [Heat::Cold; 5]);
+
+    store.read_ahead("T", 0, QueueOffset(0));
+    // Three strides, each asked for once.
+    wait_for("the device has read", || {
+        [0, 600, 1400].iter().all(|offset| heat(*offset) != Heat::Cold)
+    });
+    assert_eq!(heat(0), Heat::Hot);
+    assert_eq!(heat(600), Heat::Warm, "the fourth was not asked for yet");
+    assert_eq!(heat(1800), Heat::Cold);
+    // Into the next file, and to the end.
+    store.read_ahead("T", 0, QueueOffset(600));
+    wait_for("the device has read", || heat(1800) != Heat::Cold);
+    assert_eq!(heat(600), Heat::Hot);
+    store.read_ahead("T", 0, QueueOffset(1800));
+    wait_for("the device has read", || heat(2990) != Heat::Cold);
+    for offset in [-1, 2990, 3000, 3001] {
+        store.read_ahead("T", 0, QueueOffset(offset));
+        assert_eq!(heat(offset), Heat::Hot);
+    }
+    let (result, _) = read(&store, "T", 0, 2999);
+    assert_eq!(result.count, 1);
+    // What was written just now needs nobody.
+    send(&store, record("T", 0, b"new", b""), NOW);
+    settle(&store);
+    store.read_ahead("T", 0, QueueOffset(3000));
+    assert_eq!(heat(3000), Heat::Hot);
+    store.read_ahead("U", 0, QueueOffset(0));
+}
+
+#[test]
+fn records_far_apart_are_read_ahead_by_themselves() {
+    const APART: usize = 40;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings = settings_below(dir.path());
+    let (store, _) = Store::open(MmapDisk::new(8), settings.clone(), NOW).unwrap();
+    for number in 0..64 * APART {
+        let topic = if number % APART == 0 { "Rare" } else { "Usual" };
+        send(&store, record(topic, 0, &[7; 8192], b""), NOW);
+    }
+    settle(&store);
+    let store = opened_cold(store, settings);
+    let heat = |topic, offset: usize| store.heat(topic, 0, QueueOffset(offset as i64), 1);
+    store.read_ahead("Rare", 0, QueueOffset(0));
+    wait_for("the device has read", || {
+        (0..64).all(|offset| heat("Rare", offset) == Heat::Hot)
+    });
+    // The units of the others were never asked for, either.
+    let units = dir.path().join("consumequeue/Usual/0/00000000000000000000");
+    std::fs::read(units).unwrap();
+    let between = (1..64).filter(|at| heat("Usual", at * (APART - 1) - APART / 2) == Heat::Hot);
+    assert_eq!(
+        between.count(),
+        0,
+        "what lies between the records stays where it is"
+    );
 }
