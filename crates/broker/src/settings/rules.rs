@@ -13,7 +13,7 @@ use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
 use settings::{Report, Secret, Severity, check_addresses, host, launch};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -90,12 +90,6 @@ impl Settings {
         };
         let broker = &mut self.broker;
         if address.is_unspecified() {
-            let is_ipv6 = |announced: &String| matches!(literal(announced), Some(IpAddr::V6(_)));
-            let is_told = [&broker.broker_ip1, &broker.broker_ip2].into_iter().any(is_ipv6);
-            // Java's 0.0.0.0 is IPv6 as well. Whoever announces no such address is as safe from it as before.
-            if address.is_ipv4() && is_told && host::has_ipv6() {
-                self.server.bind_address = Ipv6Addr::UNSPECIFIED.to_string();
-            }
             return;
         }
         for (key, announced) in [
