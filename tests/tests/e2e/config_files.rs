@@ -180,8 +180,11 @@ fn consumer_offsets_behind_the_end_are_left_as_they_are_at_a_start() {
         for body in [b"0", b"1", b"2"] {
             assert_eq!(send(&mut wire, "Ahead", "0", "", body).code(), 0);
         }
+        // 5.x takes offsets of groups alone that it knows: the first pull makes one.
+        wire.ask(PULL, &pull_fields("Ahead", "0", "0"), b"").unwrap();
         let commit = [&queue[..], &[("commitOffset", "2")]].concat();
-        assert_eq!(wire.ask(COMMIT_OFFSET, &commit, b"").unwrap().code(), 0);
+        let committed = wire.ask(COMMIT_OFFSET, &commit, b"").unwrap();
+        assert_eq!(committed.code(), 0, "{flavour:?}: {}", committed.remark());
         broker.stop();
         let file = broker.store().join("config/consumerOffset.json");
         let of_file = || {
