@@ -33,7 +33,10 @@ pub(crate) fn print(line: &str) {
 pub(crate) fn block_on(work: impl Future<Output = Result<(), client::Error>>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("the runtime cannot be started: {e}"))?;
-    runtime.block_on(work).map_err(|e| e.to_string())
+    let done = runtime.block_on(work).map_err(|e| e.to_string());
+    // Who asks a mute name service waits as long as that is mute.
+    runtime.shutdown_background();
+    done
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -49,6 +49,6 @@ fn settings_of(launch: &Launch) -> Result<Loaded, Exit> {
         return Err(support::bundle(launch, &loaded, file));
     }
     launch::decide(launch, &loaded.settings, &loaded.report)?;
-    loaded.settings.warn_of_loopback(&mut loaded.report);
+    host_check::warn_of_addresses(&loaded.settings, &mut loaded.report);
     Ok(loaded)
 }

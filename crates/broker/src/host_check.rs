@@ -14,8 +14,8 @@ mod looking;
 
 use self::looking::Looking;
 use crate::access;
-use crate::address::ip_of;
-use crate::run::{StartError, read_files};
+use crate::address::{ip_of, literal};
+use crate::run::{StartError, read_files, was_used};
 use crate::settings::{DelayLevels, Settings};
 use crate::store_settings;
 
@@ -77,6 +77,14 @@ fn files(settings: &Settings, disk: &MmapDisk, runs: bool, report: &mut Report) 
             _ => "storePathRootDir",
         };
         report.about(Severity::Error, key, StartError::from(error).to_string());
+    }
+    let root = Path::new(&settings.store.store_path_root_dir);
+    if !was_used(disk, root) {
+        let text = format!(
+            "no broker has run on storePathRootDir={} yet: a start begins a new store there; is its disk mounted?",
+            root.display()
+        );
+        report.about(Severity::Note, "storePathRootDir", text);
     }
     let looking = Looking(disk.clone());
     let (read, said) = logs::heard(|| read_files(&looking, settings, Arc::new(SystemClock)));
@@ -205,6 +213,32 @@ fn addresses(settings: &Settings, own: Own<'_>, report: &mut Report) {
             listens_on,
             reached.elsewhere,
         );
+    }
+}
+
+/// For a start: what it can see at once of the addresses that others are told, without a name service and without a connection.
+pub(crate) fn warn_of_addresses(settings: &Settings, report: &mut Report) {
+    settings.warn_of_loopback(report);
+    let Ok(listens_on) = settings.server.listens_on() else {
+        return;
+    };
+    let broker = &settings.broker;
+    let told = [
+        ("brokerIP1", "clients", &broker.broker_ip1),
+        ("brokerIP2", "slaves", &broker.broker_ip2),
+    ];
+    let is_second = broker.broker_ip2 != broker.broker_ip1;
+    for (key, whom, text) in told.into_iter().take(1 + usize::from(is_second)) {
+        if let Some(ip) = literal(text) {
+            let told = Announced {
+                key,
+                whom,
+                ip,
+                listens_on,
+                elsewhere: false,
+            };
+            told.warn_if_not_here(report);
+        }
     }
 }
 

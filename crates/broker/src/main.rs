@@ -33,6 +33,9 @@ async fn serve(settings: broker::settings::Settings) -> Result<(), String> {
         .await
         .map_err(|e| format!("the broker does not start: {e}"))?;
     tracing::info!("{line}");
+    if let Some(news) = running.news() {
+        logs::complain(news);
+    }
     logs::announce(&line);
     let state = running.state();
     let page = || state.page();

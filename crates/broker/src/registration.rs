@@ -35,8 +35,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod rivals;
+mod wiped;
 
 use rivals::Rivals;
+use wiped::Wiped;
 
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
@@ -514,11 +516,12 @@ impl Registration {
         // What has changed since the first registration, or all.
         changes.mark_changed();
         let mut told = *announced.borrow_and_update();
-        let mut last_full = Instant::now();
+        let (mut last_full, mut wiped) = (Instant::now(), Wiped::default());
         loop {
             let full = tokio::select! {
                 () = self.period_after(last_full) => {
                     self.look_for_rival(address).await;
+                    wiped.look(self, address).await;
                     true
                 }
                 _ = announced.changed() => true,

@@ -1,6 +1,6 @@
 //! From the properties' settings to those of the store and of the listeners.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,12 +78,7 @@ fn room_bytes() -> usize {
 /// What a listener on `port` is told.
 pub fn server(settings: &Settings, port: u16) -> Result<ServerSettings, String> {
     let s = &settings.server;
-    let ip: IpAddr = match s.bind_address.as_str() {
-        "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        text => text
-            .parse()
-            .map_err(|_| format!("bindAddress={text} is no IP address"))?,
-    };
+    let ip = s.listens_on()?;
     Ok(ServerSettings {
         connections_max: process::Descriptors::current().connections_max(),
         room: Arc::new(Room::of(room_bytes())),

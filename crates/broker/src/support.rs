@@ -102,7 +102,7 @@ fn add_store(settings: &Settings, bundle: &mut Bundle) {
     for (number, log) in logs.iter().filter(|log| !log.starts_with(root)).enumerate() {
         bundle.add_listing(&format!("store/commitlog-{number}.txt"), log);
     }
-    let disk = MmapDisk::default();
+    let disk = MmapDisk::read_only();
     let checkpoint = checkpoint_told(&disk, root).map_err(|error| error.to_string());
     bundle.add_result("store/checkpoint.txt", checkpoint);
     bundle.add_result("store/check.txt", checked(&disk, root, &logs));

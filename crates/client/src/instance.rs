@@ -15,9 +15,9 @@ use protocol::{EncodeHeader, Frame};
 use remoting::tls::ClientTls;
 use remoting::{Body, Client, ClientSettings, Service, Sign};
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -326,10 +326,27 @@ pub(crate) fn read_body<T: serde::de::DeserializeOwned>(frame: &Frame, peer: &st
     })
 }
 
+/// How long a name service may take to say where a name server is.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a text stands for. A name service may be mute for long, and its answer is waited for in its own thread alone.
+fn looked_up(text: &str) -> Option<SocketAddr> {
+    let (sender, found) = mpsc::channel();
+    let text = text.to_owned();
+    let look = move || {
+        let first = text.to_socket_addrs().ok().and_then(|mut all| all.next());
+        // Nobody waits any more.
+        let _late = sender.send(first);
+    };
+    let thread = std::thread::Builder::new().name("look-up".to_owned());
+    thread.spawn(look).ok()?;
+    found.recv_timeout(LOOKED_UP_WITHIN).ok()?
+}
+
 /// The address this host has towards the name server: it is the client id's first part.
 fn local_ip(namesrv: &str) -> IpAddr {
     let towards = || {
-        let address = namesrv.to_socket_addrs().ok()?.next()?;
+        let address = looked_up(namesrv)?;
         let any: IpAddr = if address.is_ipv4() {
             Ipv4Addr::UNSPECIFIED.into()
         } else {

@@ -1,5 +1,5 @@
-//! Makes the disk of this machine misbehave, for tests of crates above: syncs that wait or fail, a file system as full as
-//! it is said to be.
+//! Makes the disk of this machine misbehave, for tests of crates above: syncs that wait or fail, writes that fail, a file
+//! system as full as it is said to be.
 
 use crate::Usage;
 use std::io;
@@ -21,6 +21,8 @@ pub struct Faults {
 struct State {
     syncs: Syncs,
     held: usize,
+    /// Below it writes fail.
+    unwritable: Option<PathBuf>,
     usage: Option<Usage>,
 }
 
@@ -57,6 +59,11 @@ impl Faults {
         self.set(Syncs::Work);
     }
 
+    /// Writes into mapped files below `dir` fail with EIO before they change a byte; `None`: none does.
+    pub fn fail_writes(&self, dir: Option<&Path>) {
+        self.lock().unwritable = dir.map(Path::to_owned);
+    }
+
     /// Waits until `count` syncs wait.
     ///
     /// # Panics
@@ -88,6 +95,13 @@ impl Faults {
 
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.lock().usage
+    }
+
+    pub(crate) fn before_write(&self, path: &Path) -> io::Result<()> {
+        match &self.lock().unwritable {
+            Some(dir) if path.starts_with(dir) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn before_sync(&self, path: &Path) -> io::Result<()> {

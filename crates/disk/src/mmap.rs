@@ -45,9 +45,20 @@ impl Default for MmapDisk {
 impl MmapDisk {
     /// A disk that keeps at most `max_mapped` files mapped, those not counted that are pinned or in use.
     pub fn new(max_mapped: usize) -> Self {
+        MmapDisk::of(max_mapped, false)
+    }
+
+    /// A disk whose files are opened for reading alone: those of a file system that is mounted so, or of another user. A write is
+    /// an error.
+    pub fn read_only() -> Self {
+        MmapDisk::of(4096, true)
+    }
+
+    fn of(max_mapped: usize, read_only: bool) -> Self {
         MmapDisk {
             pool: Arc::new(Pool {
                 max_mapped: max_mapped.max(1),
+                read_only,
                 mapped: Mutex::default(),
                 #[cfg(feature = "faults")]
                 faults: Arc::default(),
@@ -97,12 +108,18 @@ impl MmapDisk {
 #[derive(Debug)]
 struct Pool {
     max_mapped: usize,
+    read_only: bool,
     mapped: Mutex<VecDeque<Weak<Inner>>>,
     #[cfg(feature = "faults")]
     faults: Arc<crate::Faults>,
 }
 
 impl Pool {
+    /// Opens a file that is there.
+    fn open(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(!self.read_only).open(path)
+    }
+
     /// Counts `newcomer` and unmaps files nobody used for the longest time. Called with the newcomer's lock held;
     /// other files' locks are only tried.
     fn admit(&self, newcomer: &Arc<Inner>) {
@@ -192,8 +209,7 @@ impl Inner {
                 ErrorKind::NotFound.into(),
             ));
         }
-        let file = OpenOptions::new().read(true).write(true).open(self.path());
-        let file = file.map_err(self.error(Operation::Open))?;
+        let file = self.pool.open(self.path()).map_err(self.error(Operation::Open))?;
         // Mapping a file that somebody shortened would be a SIGBUS later.
         let len = file.metadata().map_err(self.error(Operation::Open))?.len();
         if len < self.len {
@@ -218,8 +234,11 @@ impl Inner {
 
     fn map(self: &Arc<Self>, state: &mut State) -> Result<()> {
         let file = self.handle(state)?;
-        let region =
-            Region::of_file(&file, self.path(), self.len as usize).map_err(self.error(Operation::Map))?;
+        let map = match self.pool.read_only {
+            true => Region::of_file_to_read,
+            false => Region::of_file,
+        };
+        let region = map(&file, self.path(), self.len as usize).map_err(self.error(Operation::Map))?;
         let region = Arc::new(region);
         if self.options.pinned {
             // Only set under the state's lock, so nobody was quicker.
@@ -258,6 +277,15 @@ impl Inner {
             "write at {at} below the published end {published} of {}",
             self.path().display()
         );
+        // Nobody may store into such a mapping.
+        if self.pool.read_only {
+            return Err(self.error(Operation::Write)(ErrorKind::ReadOnlyFilesystem.into()));
+        }
+        #[cfg(feature = "faults")]
+        self.pool
+            .faults
+            .before_write(self.path())
+            .map_err(self.error(Operation::Write))?;
         self.reserve_locked(state, at..end)?;
         state.written = state.written.max(end);
         Ok(end)
@@ -732,11 +760,7 @@ impl Disk for MmapDisk {
     fn open(&self, path: &Path, len: u64, options: MapOptions) -> Result<MmapFile> {
         // A file that is not pinned is opened when it is needed: of 100,000 queues most are not.
         let (file, metadata) = if options.pinned {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(path)
-                .map_err(at(Operation::Open, path))?;
+            let file = self.pool.open(path).map_err(at(Operation::Open, path))?;
             let metadata = file.metadata();
             (Some(file), metadata)
         } else {
@@ -755,7 +779,7 @@ impl Disk for MmapDisk {
     }
 
     fn may_open(&self, path: &Path) -> Result<()> {
-        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let opened = self.pool.open(path);
         opened.map(drop).map_err(at(Operation::Open, path))
     }
 

@@ -40,6 +40,13 @@ impl Region {
         Ok(Region { map, noted })
     }
 
+    /// Maps all `len` bytes of `file`, which is open for reading only.
+    pub(crate) fn of_file_to_read(file: &File, path: &Path, len: usize) -> io::Result<Region> {
+        let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
+        let noted = Some((Mapping::begin(map.as_ptr().addr(), len), path.to_owned()));
+        Ok(Region { map, noted })
+    }
+
     /// Maps all `len` bytes of `file`, which may be open for reading only, to ask what of it is in memory.
     pub(crate) fn to_look_at(file: &File, len: usize) -> io::Result<Region> {
         Ok(Region {

@@ -779,3 +779,21 @@ fn many_mappings_come_and_go_and_each_knows_its_own_losses() {
         assert_eq!(look(file), expected, "{}", file.path().display());
     }
 }
+
+#[test]
+fn a_disk_to_read_from_opens_what_nobody_may_write_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, options) in [("pinned", PINNED), ("unpinned", OPTIONS), ("calls", CALLS)] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        let file = MmapDisk::read_only().open(&path, 8192, options).unwrap();
+        assert_eq!(file.slice(0..8192).unwrap().unwrap()[..], [7; 8192]);
+        let mut bytes = [0; 16];
+        file.read(4096, &mut bytes).unwrap();
+        assert_eq!(bytes, [7; 16]);
+        let refused = file.unpublish(100).and_then(|()| file.write(200, b"x"));
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.source.kind(), ErrorKind::ReadOnlyFilesystem, "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), vec![7; 8192]);
+    }
+}

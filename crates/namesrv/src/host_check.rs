@@ -1,6 +1,6 @@
 //! What `--check-config` finds out about the host, for a name server with these settings.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use disk::{Clock, SystemClock, clock_is_synchronised};
@@ -26,9 +26,8 @@ pub(crate) fn check(settings: &Settings, file: Option<&Path>, report: &mut Repor
     }
     host::descriptors(report, settings.server.server_connections_per_address_max);
     host::clock(report, SystemClock.now_ms(), None, clock_is_synchronised());
-    let listens = settings.server.bind_address.parse::<IpAddr>();
-    let ip = listens.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let Ok(port) = u16::try_from(settings.server.listen_port) else {
+    let port = u16::try_from(settings.server.listen_port);
+    let (Ok(ip), Ok(port)) = (settings.server.listens_on(), port) else {
         return;
     };
     Listens {

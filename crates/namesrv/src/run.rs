@@ -14,7 +14,7 @@ use protocol::code::request;
 use remoting::lane::Workers;
 use remoting::tls::TlsError;
 use remoting::{AddressLimits, Client, ClientSettings, LargeFrames, Metrics, Room, Server, ServerSettings};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,7 +33,7 @@ const REGISTRATION_MAX: usize = 128 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// `bindAddress` is no address.
-    #[error("bindAddress: `{0}` is no IP address")]
+    #[error("{0}")]
     Address(String),
     /// `listenPort` is no port.
     #[error("listenPort: {0} is no port")]
@@ -267,10 +267,7 @@ impl Namesrv {
 
 fn listen_address(settings: &Settings) -> Result<SocketAddr, StartError> {
     let server = &settings.server;
-    let ip: IpAddr = server
-        .bind_address
-        .parse()
-        .map_err(|_| StartError::Address(server.bind_address.clone()))?;
+    let ip = server.listens_on().map_err(StartError::Address)?;
     let port = u16::try_from(server.listen_port).map_err(|_| StartError::Port(server.listen_port))?;
     Ok(SocketAddr::new(ip, port))
 }

@@ -615,9 +615,9 @@ mod tests {
         .unwrap_err();
         assert_ne!(exit.code, 0);
         assert!(
-            exit.text.contains(":2: bad value of `listenPort`: `98 76`"),
+            exit.complaint.contains(":2: bad value of `listenPort`: `98 76`"),
             "{}",
-            exit.text
+            exit.complaint
         );
     }
 
@@ -639,9 +639,9 @@ mod tests {
             })
             .unwrap_err();
             assert!(
-                exit.text.contains(":1: ") && exit.text.contains(part),
+                exit.complaint.contains(":1: ") && exit.complaint.contains(part),
                 "{}",
-                exit.text
+                exit.complaint
             );
         }
     }

@@ -15,7 +15,7 @@ use archive::Archive;
 use logs::Target;
 use settings::launch::Exit;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -129,20 +129,24 @@ impl Bundle {
     /// Writes the archive and says what came of it.
     pub fn end(self, path: &Path) -> Exit {
         match self.write(path) {
-            Ok(parts) => Exit {
-                text: format!(
-                    "{} has {parts} files; look through them before you give them away\n",
+            Ok(parts) => Exit::fine(format!(
+                "{} has {parts} files; look through them before you give them away\n",
+                path.display()
+            )),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Exit::wrong(
+                format!(
+                    "{} is there already, and stays as it is: give another name to --support-bundle, or remove it\n",
                     path.display()
                 ),
-                code: 0,
-            },
-            Err(error) => Exit {
-                text: format!(
+                1,
+            ),
+            Err(error) => Exit::wrong(
+                format!(
                     "the support bundle can not be written: {}: {error}\n",
                     path.display()
                 ),
-                code: 1,
-            },
+                1,
+            ),
         }
     }
 

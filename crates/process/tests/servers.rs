@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests make files and runtimes")]
 
-use cluster::{Process, free_port, our_program};
+use cluster::{Process, Wire, free_port, our_program};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -262,41 +262,87 @@ fn child_of(parent: u32) -> u32 {
     children.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// A server in a terminal, which `script` gives its child; and the child.
+fn in_a_terminal(home: &Home, program: &'static str, settings: &Path) -> (Process, u32) {
+    let line = format!(
+        "exec {} -c {} --log-to {}",
+        our_program(program).display(),
+        settings.display(),
+        home.logs().display()
+    );
+    let mut command = Command::new("setsid");
+    command
+        .args(["script", "-qec", &line, "/dev/null"])
+        .env("HOME", home.path());
+    let process = Process::start(program, command, &home.path().join("out"));
+    process.wait_for("the boot line", WITHIN, |line| {
+        line.contains("boot success").then_some(())
+    });
+    let server = child_of(process.pid());
+    (process, server)
+}
+
+/// The terminal is closed, and the server ends.
+fn hang_up(process: &Process, server: u32) {
+    let mut kill = Command::new("kill");
+    let status = kill.arg("-HUP").arg(server.to_string()).status().unwrap();
+    assert!(status.success());
+    assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+}
+
 #[test]
 fn hup_with_a_terminal_is_a_clean_stop() {
     for program in SERVERS {
         let home = Home::new();
         let (settings, _) = home.settings(program, program, "");
-        // `script` gives its child a terminal.
-        let line = format!(
-            "exec {} -c {} --log-to {}",
-            our_program(program).display(),
-            settings.display(),
-            home.logs().display()
-        );
-        let mut command = Command::new("setsid");
-        command
-            .args(["script", "-qec", &line, "/dev/null"])
-            .env("HOME", home.path());
-        let process = Process::start(program, command, &home.path().join("out"));
-        process.wait_for("the boot line", WITHIN, |line| {
-            line.contains("boot success").then_some(())
-        });
-        let server = child_of(process.pid());
-        assert!(
-            Command::new("kill")
-                .arg("-HUP")
-                .arg(server.to_string())
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(process.wait_exit(WITHIN).success(), "{}", process.tail());
+        let (process, server) = in_a_terminal(&home, program, &settings);
+        hang_up(&process, server);
         wait_for_line(
             &home.logs().join(format!("{program}.log")),
             "SIGHUP received, stopping",
         );
         assert!(!home.path().join("broker/store/abort").exists());
+    }
+}
+
+/// What was consumed just before the terminal was closed does not come again: offsets are written at the stop.
+#[test]
+fn hup_with_a_terminal_keeps_how_far_consumers_are() {
+    const SEND: i32 = 10;
+    const QUERY_OFFSET: i32 = 14;
+    const COMMIT_OFFSET: i32 = 15;
+    let home = Home::new();
+    let (settings, port) = home.settings("broker", "broker", "");
+    let address = format!("127.0.0.1:{port}");
+    let queue = [
+        ("consumerGroup", "readers"),
+        ("topic", "TopicTest"),
+        ("queueId", "0"),
+    ];
+    let message = [
+        ("producerGroup", "p"),
+        ("topic", "TopicTest"),
+        ("defaultTopic", "TBW102"),
+        ("defaultTopicQueueNums", "4"),
+        ("queueId", "0"),
+        ("sysFlag", "0"),
+        ("bornTimestamp", "0"),
+        ("flag", "0"),
+    ];
+    for round in 1..=2 {
+        let (process, server) = in_a_terminal(&home, "broker", &settings);
+        let mut wire = Wire::connect(&address).unwrap();
+        if round > 1 {
+            let answer = wire.ask(QUERY_OFFSET, &queue, b"").unwrap();
+            assert_eq!(answer.field("offset"), Some("3"), "{}", answer.remark());
+        }
+        for _ in 0..3 {
+            assert_eq!(wire.ask(SEND, &message, b"x").unwrap().code(), 0);
+        }
+        let offset = (3 * round).to_string();
+        let commit = [&queue[..], &[("commitOffset", offset.as_str())]].concat();
+        assert_eq!(wire.ask(COMMIT_OFFSET, &commit, b"").unwrap().code(), 0);
+        hang_up(&process, server);
     }
 }
 

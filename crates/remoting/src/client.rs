@@ -116,6 +116,14 @@ impl Client {
             address: address.to_owned(),
             cause,
         };
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            let text = "it has no port: HOST:PORT is meant";
+            return Err(failed(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                text,
+            )));
+        }
         let connecting = tokio::time::timeout(self.settings.connect_timeout, TcpStream::connect(address));
         let stream = connecting
             .await
@@ -214,6 +222,18 @@ mod tests {
         }
 
         fn closed(&self, _conn: &Arc<Connection>) {}
+    }
+
+    #[tokio::test]
+    async fn an_address_without_a_port_is_told_what_it_lacks() {
+        let client = Client::new(ClientSettings::default());
+        for address in ["127.0.0.1", "broker", "[::1]", "127.0.0.1:", "127.0.0.1:many"] {
+            let refused = client.connection(address).await.unwrap_err().to_string();
+            assert_eq!(
+                refused,
+                format!("can not connect to {address}: it has no port: HOST:PORT is meant")
+            );
+        }
     }
 
     #[tokio::test]

@@ -653,3 +653,37 @@ pub(crate) fn request_head(code: i32, opaque: i32, flag: i32) -> Head<'static> {
         serialize_type: SerializeType::Json,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Notes how many requests are open while the header of an answer is written.
+    struct Looking<'a>(&'a Connection, Cell<usize>);
+
+    impl EncodeHeader for Looking<'_> {
+        fn encode(&self, _writer: &mut protocol::encode::FieldWriter<'_>) {
+            self.1.set(self.0.in_flight().0);
+        }
+    }
+
+    /// A connection that drains closes when no request is open and the outbox is empty: there is no moment between the two.
+    #[test]
+    fn a_request_is_open_until_its_answer_is_in_the_outbox() {
+        let address = ([127, 0, 0, 1], 1).into();
+        let room = Holding::of_all(Arc::default());
+        let conn = Connection::new(address, address, Arc::default(), Arc::default(), room);
+        conn.request_started(0);
+        let head = request_head(response::SUCCESS, 7, 0);
+        let header = Looking(&conn, Cell::new(0));
+        let end = RequestEnd {
+            weight: 0,
+            served: None,
+        };
+        conn.push_answer(&head, &header, Body::Empty, end);
+        assert_eq!(header.1.get(), 1, "it ended before its answer was there");
+        assert_eq!(conn.in_flight(), (0, 0));
+        assert!(conn.outbox().lock().bytes > 0);
+    }
+}

@@ -41,7 +41,7 @@ pub use memory_peer::MemoryPeer;
 pub use peer::{Answered, Peer, Reply, RequestEnd};
 pub use responder::{Body, Responder};
 pub use served::{Outcome, Served, ServedRequests, ServedTable, SlowRequests, traffic};
-pub use server::{Bound, Server};
+pub use server::{Bound, Server, socket_for};
 pub use settings::{AddressLimits, ClientSettings, LargeFrames, Limits, Metrics, Room, ServerSettings, Sign};
 
 use protocol::Frame;

@@ -221,12 +221,26 @@ impl Server {
     }
 }
 
-fn listen(settings: &ServerSettings) -> io::Result<TcpListener> {
-    let socket = match settings.bind {
+/// A socket for a listener at this address, which is to be bound to it. `::` is every address of IPv4, too, whatever the host's usual
+/// is (`net.ipv6.bindv6only`).
+///
+/// # Errors
+/// The system gives none.
+pub fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        SocketAddr::V6(_) => {
+            let socket = TcpSocket::new_v6()?;
+            rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+            socket
+        }
     };
     socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+fn listen(settings: &ServerSettings) -> io::Result<TcpListener> {
+    let socket = socket_for(settings.bind)?;
     if settings.send_buffer_bytes > 0 {
         socket.set_send_buffer_size(settings.send_buffer_bytes)?;
     }

@@ -46,21 +46,39 @@ pub struct Launch {
 /// The server does not start: this text is all there is to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// For the user; ends with a line feed.
+    /// What was asked for, for stdout; whole lines.
     pub text: String,
-    /// Exit code of the process. 0 goes with text for stdout, anything else with text for stderr.
+    /// What went wrong, for stderr; whole lines.
+    pub complaint: String,
+    /// Exit code of the process.
     pub code: u8,
 }
 
 impl Exit {
-    /// Prints the text and gives the code.
+    /// Nothing went wrong.
+    pub fn fine(text: String) -> Self {
+        Self {
+            text,
+            complaint: String::new(),
+            code: 0,
+        }
+    }
+
+    /// All there is to print is what went wrong.
+    pub fn wrong(complaint: String, code: u8) -> Self {
+        Self {
+            text: String::new(),
+            complaint,
+            code,
+        }
+    }
+
+    /// Prints the texts and gives the code.
     pub fn print(self) -> ExitCode {
-        let written = match self.code {
-            0 => std::io::stdout().write_all(self.text.as_bytes()),
-            _ => std::io::stderr().write_all(self.text.as_bytes()),
-        };
+        let printed = std::io::stdout().write_all(self.text.as_bytes());
+        let complained = std::io::stderr().write_all(self.complaint.as_bytes());
         // A reader that went away (`-p | head`) is no reason to say anything else.
-        drop(written);
+        drop((printed, complained));
         ExitCode::from(self.code)
     }
 }
@@ -126,9 +144,12 @@ pub fn parse(
                 .help("'stdout', 'stderr', or a directory for log files [default: $HOME/logs/rocketmqlogs, in a container stdout]"),
         );
     let (known, stray) = sort_out(&command, args);
-    let matches = command.try_get_matches_from(known).map_err(|error| Exit {
-        text: error.to_string(),
-        code: if error.use_stderr() { WRONG_COMMAND_LINE } else { 0 },
+    let matches = command.try_get_matches_from(known).map_err(|error| {
+        let text = error.to_string();
+        match error.use_stderr() {
+            true => Exit::wrong(text, WRONG_COMMAND_LINE),
+            false => Exit::fine(text),
+        }
     })?;
     // An empty value, as of a variable that is not set, is none.
     let text = |id: &str| {
@@ -244,9 +265,9 @@ pub fn read(
         report.add(Severity::Note, text);
     }
     if let Some(path) = launch.config_file.as_deref().or(kept) {
-        let bytes = host::read_file(path).map_err(|error| Exit {
-            text: format!("cannot read the configuration file {}: {error}\n", path.display()),
-            code: WRONG_COMMAND_LINE,
+        let bytes = host::read_file(path).map_err(|error| {
+            let text = format!("cannot read the configuration file {}: {error}\n", path.display());
+            Exit::wrong(text, WRONG_COMMAND_LINE)
         })?;
         report.append(read_bytes(&bytes, path, group, hints));
     }
@@ -310,25 +331,17 @@ pub fn decide(launch: &Launch, group: &dyn Group, report: &Report) -> Result<(),
             .map(|finding| format!("{finding}\n"))
             .collect();
         text.push_str("not started: the settings above marked `error` must be mended first\n");
-        return Err(Exit {
-            text,
-            code: WRONG_SETTING,
-        });
+        return Err(Exit::wrong(text, WRONG_SETTING));
     }
     match launch.action {
-        Action::PrintAll => Err(Exit {
-            text: printed_text(group),
-            code: 0,
-        }),
-        Action::PrintImportant => Err(Exit {
-            text: important_text(group),
-            code: 0,
-        }),
+        Action::PrintAll => Err(Exit::fine(printed_text(group))),
+        Action::PrintImportant => Err(Exit::fine(important_text(group))),
         Action::Serve | Action::Check | Action::Bundle => Ok(()),
     }
 }
 
-/// What `--check-config` prints, and its exit code.
+/// What `--check-config` prints, and its exit code. The report is what was asked for, and goes to stdout whole; that there are errors
+/// is told on stderr, too.
 pub fn checked(launch: &Launch, report: &Report) -> Exit {
     let count = |severity| {
         report
@@ -342,15 +355,20 @@ pub fn checked(launch: &Launch, report: &Report) -> Exit {
         .as_deref()
         .unwrap_or(Path::new("(no file)"))
         .display();
+    let errors = count(Severity::Error);
     let summary = format!(
-        "{file}: {} errors, {} warnings, {} notes\n",
-        count(Severity::Error),
+        "{file}: {errors} errors, {} warnings, {} notes\n",
         count(Severity::Warning),
         count(Severity::Note)
     );
-    Exit {
-        text: format!("{report}{summary}"),
-        code: if report.has_errors() { 1 } else { 0 },
+    let text = format!("{report}{summary}");
+    match report.has_errors() {
+        false => Exit::fine(text),
+        true => Exit {
+            text,
+            complaint: format!("{file} has {errors} errors: the lines above that begin with `error: `\n"),
+            code: 1,
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 const POOLS: &str = "requests are not handled by thread pools here, so there is nothing to size";
@@ -39,7 +39,7 @@ settings! {
     /// Accept backlog.
     server_socket_backlog: i32 = 1024,
         java "serverSocketBacklog", since "4.9", applies AtStart, range 1..=i32::MAX;
-    /// Address to bind.
+    /// Address to bind. 0.0.0.0 is every one of the host, those of IPv6 as well.
     bind_address: String = "0.0.0.0".to_owned(),
         java "bindAddress", since "5.3", applies AtStart, check bindable;
     /// Connections of one address, or of one network of IPv6 (64 bits); further ones are closed as they come. 0: any number.
@@ -93,6 +93,29 @@ impl ServerSection {
         let networks = self.proxy_protocol_networks.as_deref().and_then(networks_of);
         networks.unwrap_or_default()
     }
+
+    /// The address to listen on. 0.0.0.0 is every address of this host, as in Java: where the host has IPv6, those as well.
+    ///
+    /// # Errors
+    /// `bindAddress` is no address.
+    pub fn listens_on(&self) -> Result<IpAddr, String> {
+        listens_on(&self.bind_address, host::has_ipv6())
+    }
+}
+
+fn listens_on(address: &str, has_ipv6: bool) -> Result<IpAddr, String> {
+    let ip = match address {
+        "" => Ipv4Addr::UNSPECIFIED.into(),
+        text => text
+            .parse()
+            .map_err(|_| format!("bindAddress={text} is no IP address"))?,
+    };
+    let everywhere = ip == IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    Ok(if everywhere && has_ipv6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        ip
+    })
 }
 
 settings! {
@@ -273,6 +296,29 @@ impl TlsSection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_of_ipv4_is_all_of_ipv6_where_the_host_has_it() {
+        for (address, with, without) in [
+            ("", "::", "0.0.0.0"),
+            ("0.0.0.0", "::", "0.0.0.0"),
+            ("::", "::", "::"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+            ("::1", "::1", "::1"),
+        ] {
+            for (has_ipv6, ip) in [(true, with), (false, without)] {
+                assert_eq!(
+                    listens_on(address, has_ipv6),
+                    Ok(ip.parse().unwrap()),
+                    "{address}"
+                );
+            }
+        }
+        assert_eq!(
+            listens_on("here", true),
+            Err("bindAddress=here is no IP address".to_owned())
+        );
+    }
 
     #[test]
     fn the_file_of_tls_counts_before_the_servers_own() {

@@ -58,8 +58,18 @@ pub enum Fault {
     },
     /// A part of the log is not there. A start is refused.
     Missing(MissingLog),
+    /// Two folders of the log have a file of the same name, of which the first was looked into. A start is refused.
+    Twice {
+        /// The file of the first folder.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
     /// Bytes that are no record, with the log going on behind them. A start steps over them.
     Damage(Damage),
+    /// Bytes that are no record, with nothing sound behind them, before a position up to which a start takes the log as it is. They
+    /// stay, and are passed over.
+    Kept(Damage),
     /// Bytes that are no record, with nothing sound behind them. A start cuts them off.
     Torn {
         /// The file they start in.
@@ -130,7 +140,22 @@ impl fmt::Display for Fault {
         match self {
             Fault::File { path, what } => write!(f, "{}: {what}", path.display()),
             Fault::Missing(missing) => write!(f, "{missing}; a start is refused"),
+            Fault::Twice { first, second } => write!(
+                f,
+                "{} and {} are the same part of the log; a start is refused",
+                first.display(),
+                second.display()
+            ),
             Fault::Damage(damage) => damage.fmt(f),
+            Fault::Kept(damage) => write!(
+                f,
+                "{}: {} bytes from byte {} on are damaged ({}), and nothing follows them; the log was synced up to there with its \
+                 queues, so a start does not read them: they stay, and consumers pass over their messages",
+                damage.path.display(),
+                damage.bytes,
+                damage.file_offset,
+                damage.reason
+            ),
             Fault::Torn {
                 path,
                 file_offset,
@@ -282,9 +307,11 @@ pub fn check<D: Disk>(
     summary.log_start = log.min();
     let queues = open_queues(disk, &settings, &log, &evidence, &mut summary)?;
     check_missing(disk, &settings, &evidence, &queues, &mut summary)?;
+    let is_known = lost != Some(QueueCheckpointLoss::Damaged);
+    let unread = unread_until(&log, &checkpoint, &queues, &summary).filter(|_| is_known);
     check_log(
         &settings,
-        &log,
+        (&log, unread),
         &queues,
         &evidence.deletions,
         &mut summary,
@@ -379,6 +406,9 @@ fn open_log<D: Disk>(
     };
     for missing in &missing {
         summary.fault(Fault::Missing(missing.clone()));
+    }
+    if let Some((first, second)) = listing.twice {
+        summary.fault(Fault::Twice { first, second });
     }
     let size = listing.file_size;
     settings.commitlog_file_size = size;
@@ -520,9 +550,33 @@ fn end_of<F: MappedFile>(files: &[Arc<QueueFile<F>>], size: i64) -> Result<i64, 
     Ok(0)
 }
 
+/// Up to where a start takes the log as it is: what the checkpoint vouches for is not read again while the queues have its units.
+fn unread_until<D: Disk>(
+    log: &Log<D>,
+    checkpoint: &Checkpoint,
+    queues: &Loaded<D>,
+    summary: &CheckSummary,
+) -> Option<i64> {
+    let is_read = |fault: &Fault| {
+        matches!(
+            fault,
+            Fault::Queue { .. } | Fault::Missing(MissingLog::Short { .. })
+        )
+    };
+    let has_units = queues.values().any(|queue| queue.end() > queue.min());
+    if !has_units || summary.first_faults.iter().any(is_read) {
+        return None;
+    }
+    let vouched = checkpoint
+        .vouched
+        .filter(|at| (log.min()..=log.written()).contains(at))?;
+    let is_plausible = vouched == log.written() || log.is_start_or_end(vouched) == Some(true);
+    is_plausible.then_some(vouched)
+}
+
 fn check_log<D: Disk>(
     settings: &StoreSettings,
-    log: &Log<D>,
+    (log, unread): (&Log<D>, Option<i64>),
     queues: &Loaded<D>,
     deletions: &Deletions,
     summary: &mut CheckSummary,
@@ -551,6 +605,11 @@ fn check_log<D: Disk>(
         if let Some(next) = log.resume(at, not_before)? {
             summary.fault(Fault::Damage(log.damage(at, next, reason)));
             position = next;
+            continue;
+        }
+        if let Some(end) = unread.filter(|end| at < *end) {
+            summary.fault(Fault::Kept(log.damage(at, end, reason)));
+            (position, summary.log_end) = (end, end);
             continue;
         }
         let mut bytes = 0;

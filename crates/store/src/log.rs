@@ -4,7 +4,7 @@ use crate::offset::PhysicalOffset;
 use crate::settings::{FlushType, StoreSettings};
 use arc_swap::ArcSwap;
 use disk::{Disk, MapOptions, MappedFile, MappedSlice, Writes};
-use message::record::{self, Check, Entry, RecordError, View};
+use message::record::{self, Check, Entry, RecordError, View, decode};
 use parking_lot::Mutex;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -195,6 +195,17 @@ impl<D: Disk> Log<D> {
         } else {
             self.unless_gone(&file, file.file.slice(from..end))
         }
+    }
+
+    /// Whether a record may start at this position, or the log end there. `None`: it is in no file, or cannot be read.
+    pub(crate) fn is_start_or_end(&self, position: i64) -> Option<bool> {
+        let slice = self.slice_to_file_end(position).ok()??;
+        Some(match decode(&slice, Check::Lengths) {
+            Ok(Entry::Record(view)) => view.at(position).is_ok(),
+            Ok(Entry::Blank { left }) => left as usize == slice.len(),
+            Err(RecordError::Magic { magic }) => magic == 0 && slice[..4] == [0; 4],
+            Err(_) => false,
+        })
     }
 
     /// Start of the first file that starts behind `position`.

@@ -803,24 +803,15 @@ impl<D: Disk> Recovery<'_, D> {
         let vouched = checkpoint
             .vouched
             .filter(|vouched| (log.min()..=log.written()).contains(vouched))?;
-        let Ok(Some(slice)) = log.slice_to_file_end(vouched) else {
-            return (vouched == log.written()).then_some(vouched);
+        if vouched == log.written() {
+            return Some(vouched);
+        }
+        let from = match log.is_start_or_end(vouched)? {
+            true => vouched,
+            // In doubt the whole file is read: that costs time, never messages.
+            false => log.next_file(vouched) - log.file_size,
         };
-        let plausible = match decode(&slice, Check::Lengths) {
-            Ok(Entry::Record(view)) => view.at(vouched).is_ok(),
-            Ok(Entry::Blank { left }) => left as usize == slice.len(),
-            Err(RecordError::Magic { magic }) => magic == 0 && slice[..4] == [0; 4],
-            Err(_) => false,
-        };
-        // In doubt the whole file is read: that costs time, never messages.
-        Some(
-            if plausible {
-                vouched
-            } else {
-                log.next_file(vouched) - log.file_size
-            }
-            .max(log.min()),
-        )
+        Some(from.max(log.min()))
     }
 
     /// The newest file whose first record is older than the checkpoint's time; else the first file.

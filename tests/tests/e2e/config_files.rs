@@ -2,11 +2,15 @@
 //!
 //! (What ours makes of each file is the test `config_files` of the crate `broker`.)
 
+use crate::asks::{PULL, QUERY_CONSUMER_OFFSET, pull_fields, send};
 use crate::check::*;
-use cluster::{Broker, Flavour, NameServer};
+use cluster::{Broker, Flavour, NameServer, Wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+const COMMIT_OFFSET: i32 = 15;
+const PULL_OFFSET_MOVED: i64 = 21;
 
 /// What Java's classes find under `STORE/config`: file to content, as they print it.
 fn java_reads(version: &str, store: &Path) -> BTreeMap<String, Value> {
@@ -161,4 +165,44 @@ fn a_start_without_the_topics_that_have_messages_makes_them_again() {
     let consumer = cluster::Client::start(JAVA_4, cluster.path(), "consume", &options);
     consumer.wait_count("received", 8, LONG);
     consumer.stop();
+}
+
+/// No server changes the offsets of consumers when it starts: one behind the end of its queue is told as it is, and the pull from there
+/// names the end.
+#[test]
+fn consumer_offsets_behind_the_end_are_left_as_they_are_at_a_start() {
+    for flavour in [Flavour::Ours, Flavour::Java("4.9.7"), Flavour::Java("5.3.3")] {
+        let dir = tempfile::tempdir().unwrap();
+        let namesrv = NameServer::start(Flavour::Ours, dir.path());
+        let mut broker = Broker::start(flavour, dir.path(), "broker-a", &namesrv.address(), &[]);
+        let queue = [("consumerGroup", "asks"), ("topic", "Ahead"), ("queueId", "0")];
+        let mut wire = Wire::connect(&broker.address()).unwrap();
+        for body in [b"0", b"1", b"2"] {
+            assert_eq!(send(&mut wire, "Ahead", "0", "", body).code(), 0);
+        }
+        // 5.x takes offsets of groups alone that it knows: the first pull makes one.
+        wire.ask(PULL, &pull_fields("Ahead", "0", "0"), b"").unwrap();
+        let commit = [&queue[..], &[("commitOffset", "2")]].concat();
+        let committed = wire.ask(COMMIT_OFFSET, &commit, b"").unwrap();
+        assert_eq!(committed.code(), 0, "{flavour:?}: {}", committed.remark());
+        broker.stop();
+        let file = broker.store().join("config/consumerOffset.json");
+        let of_file = || {
+            let text = std::fs::read(&file).unwrap();
+            let table: Value = protocol::body::read(&text).unwrap();
+            table["offsetTable"]["Ahead@asks"]["0"].clone()
+        };
+        assert_eq!(of_file(), 2, "{flavour:?}");
+        let text = r#"{"offsetTable":{"Ahead@asks":{0:9}}}"#;
+        std::fs::write(&file, text).unwrap();
+        broker.restart();
+        let mut wire = Wire::connect(&broker.address()).unwrap();
+        let answer = wire.ask(QUERY_CONSUMER_OFFSET, &queue, b"").unwrap();
+        assert_eq!(answer.field("offset"), Some("9"), "{flavour:?}");
+        let pulled = wire.ask(PULL, &pull_fields("Ahead", "0", "9"), b"").unwrap();
+        let told = (pulled.code(), pulled.field("nextBeginOffset"));
+        assert_eq!(told, (PULL_OFFSET_MOVED, Some("3")), "{flavour:?}");
+        broker.stop();
+        assert_eq!(of_file(), 9, "{flavour:?}");
+    }
 }

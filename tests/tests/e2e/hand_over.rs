@@ -42,6 +42,12 @@ const OF_A_GUIDE: [(&str, &str); 4] = [
     ("mappedFileSizeConsumeQueue", ""),
 ];
 
+/// What guides write in today's spelling.
+const OF_TODAYS_GUIDE: [(&str, &str); 2] = [
+    ("mappedFileSizeCommitLog", "536870912"),
+    ("mappedFileSizeConsumeQueue", "300000"),
+];
+
 /// Each in its turn finds what those before it left, and goes on with it. `tuning` stands in the file of all.
 fn change_hands(flavours: [Flavour; 3], tuning: &[(&str, &str)]) {
     let dir = tempfile::tempdir().unwrap();
@@ -73,13 +79,32 @@ fn java_5_3_takes_over_and_gives_back() {
     change_hands([Flavour::Ours, Flavour::Java("5.3.3"), Flavour::Ours], &[]);
 }
 
-/// An unchanged file of a guide's spelling, in both directions.
-#[test]
-fn a_guides_file_for_4_x_changes_hands() {
+/// An unchanged file of a guide, in both directions.
+fn a_guides_file_changes_hands(java: &'static str, tuning: &[(&str, &str)]) {
     for flavours in [
-        [Flavour::Ours, Flavour::Java("4.9.7"), Flavour::Ours],
-        [Flavour::Java("4.9.7"), Flavour::Ours, Flavour::Java("4.9.7")],
+        [Flavour::Ours, Flavour::Java(java), Flavour::Ours],
+        [Flavour::Java(java), Flavour::Ours, Flavour::Java(java)],
     ] {
-        change_hands(flavours, &OF_A_GUIDE);
+        change_hands(flavours, tuning);
     }
+}
+
+#[test]
+fn a_guides_file_for_4_x_changes_hands_with_4_9() {
+    a_guides_file_changes_hands("4.9.7", &OF_A_GUIDE);
+}
+
+#[test]
+fn a_guides_file_for_4_x_changes_hands_with_5_3() {
+    a_guides_file_changes_hands("5.3.3", &OF_A_GUIDE);
+}
+
+#[test]
+fn a_guides_file_of_today_changes_hands_with_4_9() {
+    a_guides_file_changes_hands("4.9.7", &OF_TODAYS_GUIDE);
+}
+
+#[test]
+fn a_guides_file_of_today_changes_hands_with_5_3() {
+    a_guides_file_changes_hands("5.3.3", &OF_TODAYS_GUIDE);
 }

@@ -8,10 +8,12 @@ fn a_broker_that_announces_ipv6_is_reached_by_both() {
     let machine = Machine::new();
     let ran = machine.run(
         r#"
+        # A host may say that who listens on IPv6 has IPv6 alone: the servers say otherwise.
+        echo 1 >/proc/sys/net/ipv6/bindv6only
         cd /usr/local/rocketmq/bin
         ./mqnamesrv >/root/namesrv.out 2>&1 &
         wait_for "boot success" /root/namesrv.out
-        printf 'brokerName=six\nbrokerIP1=[::1]\nnamesrvAddr=127.0.0.1:9876\nmappedFileSizeCommitLog=16777216\n' >/root/six.conf
+        printf 'brokerName=six\nbrokerIP1=[::1]\nnamesrvAddr=[::1]:9876\nmappedFileSizeCommitLog=16777216\n' >/root/six.conf
         ./mqbroker --check-config -c /root/six.conf
         ./mqbroker -c /root/six.conf >/root/six.out 2>&1 &
         wait_for "boot success" /root/six.out
@@ -23,7 +25,7 @@ fn a_broker_that_announces_ipv6_is_reached_by_both() {
         ./mqshutdown namesrv
         echo "by four: $(grep -rh 'ByFour' /root/logs/rocketmqlogs | head -n 1)"
         echo "by six: $(grep -rh 'BySix' /root/logs/rocketmqlogs | head -n 1)"
-        echo "mapped: $(grep -rhc '::ffff' /root/logs/rocketmqlogs/broker.log)"
+        echo "mapped: $(cat /root/logs/rocketmqlogs/*.log | grep -c '::ffff')"
         "#,
     );
     ran.has(&[
@@ -31,6 +33,9 @@ fn a_broker_that_announces_ipv6_is_reached_by_both() {
         "mapped: 0",
     ]);
     assert_eq!(ran.count("sendStatus=SEND_OK"), 1000, "{}", ran.text);
+    // Who looks a message up by its id is sent to that address, and the port 10911.
+    let id = "offsetMsgId=0000000000000000000000000000000100002A9F";
+    assert_eq!(ran.count(id), 1000, "{}", ran.text);
     let line = |start: &str| {
         let mut lines = ran.text.lines();
         lines.find(|line| line.starts_with(start)).unwrap().to_owned()
@@ -55,4 +60,28 @@ fn a_host_without_ipv6_is_listened_on_by_ipv4() {
         "#,
     );
     ran.has(&["create topic to 127.0.0.1:10911 success", "has stopped."]);
+}
+
+/// A name in brokerIP1 is told to clients as it is; message ids have the address that it stands for.
+#[test]
+fn a_broker_that_announces_a_name_has_its_address_in_message_ids() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        cd /usr/local/rocketmq/bin
+        ./mqnamesrv >/root/namesrv.out 2>&1 &
+        wait_for "boot success" /root/namesrv.out
+        printf 'brokerName=named\nbrokerIP1=rocketmq-master1\nmappedFileSizeCommitLog=16777216\n' >/root/named.conf
+        ./mqbroker -c /root/named.conf -n 127.0.0.1:9876 >/root/named.out 2>&1 &
+        wait_for "boot success" /root/named.out
+        export NAMESRV_ADDR=127.0.0.1:9876
+        ./mqadmin topicRoute -t TBW102
+        ./tools.sh org.apache.rocketmq.example.quickstart.Producer
+        ./mqshutdown broker
+        ./mqshutdown namesrv
+        "#,
+    );
+    ran.has(&["rocketmq-master1:10911"]);
+    // 192.168.96.128 and 10911.
+    assert_eq!(ran.count("offsetMsgId=C0A8608000002A9F"), 1000, "{}", ran.text);
 }

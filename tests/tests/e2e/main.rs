@@ -42,6 +42,7 @@ mod mqadmin_commands;
 mod mqadmin_doctor;
 mod mqadmin_search;
 mod name_servers;
+mod newcomers;
 mod operations;
 mod otlp;
 mod packages;

@@ -24,11 +24,11 @@ fn first_cells(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// The source of the servers; a text that goes on in the next line is one.
+/// The source of the servers and of what clients of ours say; a text that goes on in the next line is one.
 fn source() -> String {
     let mut text = String::new();
     for name in [
-        "broker", "namesrv", "store", "remoting", "disk", "process", "settings", "acl",
+        "broker", "namesrv", "store", "remoting", "disk", "process", "settings", "acl", "client",
     ] {
         let mut folders = vec![repository().join("crates").join(name).join("src")];
         while let Some(folder) = folders.pop() {

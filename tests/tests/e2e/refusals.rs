@@ -288,15 +288,17 @@ fn settings_and_ports_that_a_start_refuses() {
             "mappedFileSizeCommitLog".to_owned(),
         ),
         (format!("storePathRootDir={root}/file"), format!("{root}/file")),
-        (
-            format!("rocketmqHome={root}\naclEnable=true"),
-            "plain_acl.yml".to_owned(),
-        ),
         (format!("listenPort={port}"), format!("127.0.0.1:{port}")),
         (format!("listenPort={}", port + 2), format!("127.0.0.1:{port}")),
         (format!("haListenPort={port}"), format!("127.0.0.1:{port}")),
         ("bindAddress=203.0.113.7".to_owned(), "203.0.113.7".to_owned()),
+        (
+            format!("rocketmqHome={root}\naclEnable=true"),
+            "plain_acl.yml".to_owned(),
+        ),
     ] {
+        // No start so far has opened a store: accounts are read when it is open.
+        assert!(!dir.path().join("store").exists(), "before {line}");
         fs::write(&file, format!("{good}{line}\n")).unwrap();
         both_refuse("broker", dir.path(), &file, &line, &[&part]);
         let number = good.lines().count() + line.lines().count();

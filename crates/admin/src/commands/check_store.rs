@@ -62,7 +62,7 @@ fn look(
     (logs, is_given): (&[PathBuf], bool),
     seen: impl FnMut(&View<'_>),
 ) -> Result<CheckSummary, String> {
-    let disk = MmapDisk::default();
+    let disk = MmapDisk::read_only();
     if !root.is_dir() {
         return Err(format!("there is no directory {}", root.display()));
     }

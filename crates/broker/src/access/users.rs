@@ -277,6 +277,10 @@ impl ConfigFile for UserTable {
         &self.saver
     }
 
+    fn is_private(&self) -> bool {
+        true
+    }
+
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         let version = self.version.lock();
         let users = self.in_force.load();

@@ -81,7 +81,9 @@ impl<D: Disk> Maintenance<D> {
         }
     }
 
-    fn retain(&self) {
+    /// What the maintenance thread does each ten seconds: removes what is deleted, and what has expired by today's settings and by
+    /// the hour of the zone.
+    pub fn retain(&self) {
         if let Err(latched) = self.store.remove_deleted() {
             tracing::debug!("deleted topics: {latched}");
         }

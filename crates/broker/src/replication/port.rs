@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use remoting::tls::ServerTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 /// What asks for the port, and says that it is free.
@@ -217,11 +217,7 @@ pub fn ask_for(address: SocketAddr) -> bool {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address.is_ipv4() {
-        true => TcpSocket::new_v4()?,
-        false => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
+    let socket = remoting::socket_for(address)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -7,6 +7,7 @@ mod ports;
 mod recovery;
 mod state;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 pub(crate) use parts::read_files;
 pub use parts::{Log, Parts, Replication, Surroundings};
 use ports::Ports;
+pub(crate) use recovery::was_used;
 pub use state::State;
 
 use crate::commitlog::{OpenProgress, OpenThreads};
@@ -27,7 +29,7 @@ use crate::observe::Recovered;
 use crate::registration::FIRST_WITHIN;
 use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
-use crate::tables::{LoadError, save};
+use crate::tables::{LoadError, save_at_the_end};
 
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
@@ -80,6 +82,8 @@ pub struct Broker<D: Disk = MmapDisk> {
     pulse: process::Pulse,
     /// A folder of the store that has gone from under the broker.
     lost: watch::Receiver<Option<String>>,
+    /// What whoever started it should read beside the line that it has started.
+    news: Option<String>,
 }
 
 /// Starts a broker with these settings. When this returns it serves.
@@ -97,10 +101,11 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
     let (traffic, tls) = (ports.traffic(), ports.tls.clone());
     let opened =
         tokio::task::spawn_blocking(move || open(settings, disk, Workers::Threads(runtime), traffic));
-    let (parts, recovered) = match opened.await {
-        Ok(opened) => opened.map(|(parts, recovered)| (Arc::new(parts), recovered))?,
+    let (parts, recovered, news) = match opened.await {
+        Ok(opened) => opened?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
+    let parts = Arc::new(parts);
     let supervisor = Supervisor::new(Arc::new(supervisor::abort));
     background::start_threads(&parts, &supervisor).map_err(StartError::Thread)?;
     let server = ports.serve(&parts.handlers);
@@ -128,6 +133,7 @@ pub async fn start_on<D: Disk + Clone>(settings: Settings, disk: D) -> Result<Br
         listener: None,
         pulse,
         lost,
+        news,
     };
     if let Some(bound) = told_at {
         broker.listen(bound, recovered).map_err(StartError::Thread)?;
@@ -140,7 +146,7 @@ fn open<D: Disk + Clone>(
     disk: D,
     workers: Workers,
     traffic: Traffic,
-) -> Result<(Parts<D>, Recovered), StartError> {
+) -> Result<(Parts<D>, Recovered, Option<String>), StartError> {
     let begun = Instant::now();
     let queue_file_size = i64::from(settings.store.mapped_file_size_consume_queue);
     let progress = OpenProgress::new(Instant::now());
@@ -154,9 +160,11 @@ fn open<D: Disk + Clone>(
         workers,
         traffic,
     };
+    let root = PathBuf::from(&settings.store.store_path_root_dir);
+    let was_used = was_used(&surroundings.disk, &root);
     let (parts, report) = Parts::assemble(settings, surroundings, &helpers)?;
-    recovery::log_recovery(&report, queue_file_size);
-    Ok((parts, Recovered::of(&report, begun.elapsed())))
+    let news = recovery::log_recovery(&report, queue_file_size, (&root, was_used));
+    Ok((parts, Recovered::of(&report, begun.elapsed()), news))
 }
 
 impl<D: Disk + Clone> Broker<D> {
@@ -177,6 +185,11 @@ impl<D: Disk + Clone> Broker<D> {
         };
         self.listener = Some(observe::serve(bound, &self.parts, told)?);
         Ok(())
+    }
+
+    /// What whoever started it should read beside the line that it has started; the log has it, too.
+    pub fn news(&self) -> Option<&str> {
+        self.news.as_deref()
     }
 
     /// What is missing before the broker is ready; empty: it is.
@@ -232,6 +245,7 @@ impl<D: Disk + Clone> Broker<D> {
             mut listener,
             pulse: _,
             lost: _,
+            news: _,
         } = self;
         parts.registration.unregister().await;
         // What the broker does by itself; it may be in the middle of it.
@@ -322,9 +336,7 @@ impl<D: Disk + Clone> Parts<D> {
         let now = self.clock.now_ms();
         self.replication.history.stop(self.log.store.max_physical().0);
         for (file, _) in &self.files {
-            // A failure is in the log already, and the table is older than it could be.
-            let _logged = save(file.as_ref(), &self.disk, now);
-            file.saver().stop();
+            save_at_the_end(file.as_ref(), &self.disk, now);
         }
         self.log.store.shutdown()
     }

@@ -336,6 +336,32 @@ impl Loaded {
              write: {first}; was config/ lost, or is another one meant? A slave that connects gives their settings back; a backup may have \
              the file"
         );
+        if saver.was_missing() {
+            self.tell_of_lost_groups();
+        }
+    }
+
+    /// Beside a lost topics.json: what else is forgotten of a store that has messages.
+    fn tell_of_lost_groups(&self) {
+        let Tables { groups, offsets, .. } = &self.tables;
+        for (saver, what) in [
+            (
+                groups.saver(),
+                "the settings of consumer groups are forgotten, and those made again at their first use have the usual ones",
+            ),
+            (
+                offsets.saver(),
+                "how far groups have consumed is forgotten, and each begins where its clients say that one without an offset does, usually \
+                 at the end: what it has not consumed until now it passes over (mqadmin resetOffsetByTime goes back)",
+            ),
+        ] {
+            if saver.was_missing() {
+                let file = saver.path().display();
+                tracing::error!(
+                    "{file} is missing, too: {what}. A slave that connects gives it back; a backup may have the file"
+                );
+            }
+        }
     }
 
     fn load<D: Disk>(disk: &D, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, LoadError> {

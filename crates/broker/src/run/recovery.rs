@@ -1,9 +1,23 @@
 //! What the log says of a store that was opened.
 
+use std::path::Path;
+
+use disk::Disk;
 use store::RecoveryReport;
 
-/// Logs what recovery found and did.
-pub(super) fn log_recovery(report: &RecoveryReport, consumequeue_file_size: i64) {
+/// Whether a broker has had its store here: ours and Java's leave a file `lock`.
+pub(crate) fn was_used<D: Disk>(disk: &D, root: &Path) -> bool {
+    // A folder that cannot be listed refuses the start.
+    let entries = disk.list(root).unwrap_or_default();
+    entries.iter().any(|entry| entry.name == "lock")
+}
+
+/// Logs what recovery found and did. Gives what should be read on the terminal, too; `root` is the store's, with whether it was used before.
+pub(super) fn log_recovery(
+    report: &RecoveryReport,
+    consumequeue_file_size: i64,
+    (root, was_used): (&Path, bool),
+) -> Option<String> {
     let before = match (report.clean, report.log_files, report.queues) {
         (true, 0, 0) => ", which is empty",
         (true, ..) => " after a clean stop",
@@ -44,4 +58,15 @@ pub(super) fn log_recovery(report: &RecoveryReport, consumequeue_file_size: i64)
             tracing::warn!("{what} at start: {}", path.display());
         }
     }
+    let news = (!was_used && report.log_files == 0).then(|| {
+        format!(
+            "a new store begins in {}: no broker has run on this folder yet. If there should be messages, stop the broker before it takes \
+             any, and see whether the disk is mounted and storePathRootDir is right",
+            root.display()
+        )
+    });
+    if let Some(news) = &news {
+        tracing::warn!("{news}");
+    }
+    news
 }

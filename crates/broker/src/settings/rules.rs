@@ -13,9 +13,10 @@ use protocol::body::auth::UserInfo;
 use remoting::Limits;
 use remoting::tls::{ClientTls, ServerTls, TlsError};
 use settings::{Report, Secret, Severity, check_addresses, host, launch};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use store::StoreSettings;
 
 /// What a send has in its frame besides the body, bytes: header and properties.
 const FRAME_ROOM_BYTES: usize = 64 * 1024;
@@ -46,6 +47,21 @@ fn pair_of(key: &str, text: &Secret, names: [&str; 2]) -> Result<Option<(String,
 /// Ports of metrics where none is given: rocketmq-exporter, which is on many hosts, has 5557.
 const METRICS_PORTS: std::ops::RangeInclusive<u16> = 5558..=5587;
 
+/// A start from another folder would be one without the files.
+fn warn_of_relative(report: &mut Report, key: &str, path: &Path) {
+    if path.is_absolute() {
+        return;
+    }
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = format!(
+        "{key}={}: it is taken from the folder that the broker is started in, which makes it {}; started in another one it has other \
+         files: write the whole path",
+        path.display(),
+        whole.display()
+    );
+    report.about(Severity::Warning, key, text);
+}
+
 impl Settings {
     /// Completes what was read by the rules of RocketMQ's BrokerStartup, and reports what does not fit together.
     pub(super) fn complete(&mut self, defaults: &Settings, report: &mut Report) {
@@ -55,6 +71,7 @@ impl Settings {
         self.check_ports(report);
         self.check_places(report);
         self.check_sizes(report);
+        self.check_levels(report);
         self.check_access(report);
         self.check_tls(report);
         self.check_metrics(report);
@@ -90,12 +107,6 @@ impl Settings {
         };
         let broker = &mut self.broker;
         if address.is_unspecified() {
-            let is_ipv6 = |announced: &String| matches!(literal(announced), Some(IpAddr::V6(_)));
-            let is_told = [&broker.broker_ip1, &broker.broker_ip2].into_iter().any(is_ipv6);
-            // Java's 0.0.0.0 is IPv6 as well. Whoever announces no such address is as safe from it as before.
-            if address.is_ipv4() && is_told && host::has_ipv6() {
-                self.server.bind_address = Ipv6Addr::UNSPECIFIED.to_string();
-            }
             return;
         }
         for (key, announced) in [
@@ -381,6 +392,7 @@ impl Settings {
             report.add(Severity::Error, text);
             return;
         }
+        warn_of_relative(report, "storePathRootDir", Path::new(root));
         if let Some(why) = host::unusable_dir(Path::new(root)) {
             report.about(
                 Severity::Error,
@@ -401,9 +413,45 @@ impl Settings {
             return;
         }
         for dir in self.store.commit_log_dirs() {
+            warn_of_relative(report, "storePathCommitLog", &dir);
             if let Some(why) = host::unusable_dir(&dir) {
                 let text = format!("storePathCommitLog={}: {why}", dir.display());
                 report.about(Severity::Error, "storePathCommitLog", text);
+            }
+        }
+    }
+
+    /// Levels of the disk that are held to the bounds that Java has.
+    fn check_levels(&self, report: &mut Report) {
+        let store = &self.store;
+        let counts = store_settings::tuned(self, StoreSettings::default());
+        for (key, given, counts) in [
+            (
+                "diskMaxUsedSpaceRatio",
+                store.disk_max_used_space_ratio,
+                counts.disk_max_used_percent,
+            ),
+            (
+                "diskSpaceCleanForciblyRatio",
+                store.disk_space_clean_forcibly_ratio,
+                counts.disk_clean_forcibly_percent,
+            ),
+            (
+                "diskSpaceWarningLevelRatio",
+                store.disk_space_warning_level_ratio,
+                counts.disk_warning_percent,
+            ),
+        ] {
+            if u32::try_from(given) != Ok(counts) {
+                let bound = if given.unsigned_abs() > counts {
+                    "most"
+                } else {
+                    "least"
+                };
+                let text = format!(
+                    "{key}={given} counts as {counts}, the {bound} that these servers and Java's take"
+                );
+                report.about(Severity::Warning, key, text);
             }
         }
     }

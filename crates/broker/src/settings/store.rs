@@ -101,7 +101,7 @@ settings! {
     store_path_commit_log: Option<String> = None, java "storePathCommitLog", since "4.9", applies AtStart, read optional_paths;
     /// Hours (two digits, ";"-separated) at which expired files go.
     delete_when: String = "04".to_owned(), java "deleteWhen", since "4.9", applies Live, check hours;
-    /// Disk percent above which files go at once.
+    /// Disk percent above which files go at once; 10 at least, 95 at most.
     disk_max_used_space_ratio: i32 = 75,
         java "diskMaxUsedSpaceRatio", since "4.9", applies Live, range 1..=100;
     /// Byte limit of one pull from memory.
@@ -219,10 +219,10 @@ settings! {
     /// Most light message queues; a message that would make one more is refused.
     max_lmq_consume_queue_num: i32 = 20_000,
         java "maxLmqConsumeQueueNum", since "4.9", applies AtStart, range 0..=i32::MAX;
-    /// Disk percent at which the store stops writing.
+    /// Disk percent above which the store stops writing; 35 at least, 90 at most.
     disk_space_warning_level_ratio: i32 = 90,
         java "diskSpaceWarningLevelRatio", since "5.3", applies Live, range 1..=100;
-    /// Disk percent at which files are deleted regardless of time.
+    /// Disk percent at which files are deleted regardless of time; 30 at least, 85 at most.
     disk_space_clean_forcibly_ratio: i32 = 85,
         java "diskSpaceCleanForciblyRatio", since "5.3", applies Live, range 1..=100;
     /// Files deleted per round.

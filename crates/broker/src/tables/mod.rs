@@ -18,7 +18,7 @@ pub use commits::CommitsForMaster;
 pub use config_file::{Found, LoadError, load, pretty};
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
 pub use offsets::{Full, OffsetKey, OffsetTable};
-pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save};
+pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save, save_at_the_end};
 pub use topics::{Identity, NotCreated, QUEUES_MAX, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
 
 /// The tables most requests look into. Cloned handles are the same tables.

@@ -81,6 +81,11 @@ pub trait ConfigFile: Send + Sync + 'static {
 
     /// What is to be written now; of a new version where the file has one, since each writing follows a change.
     fn text(&self, now_ms: i64) -> Vec<u8>;
+
+    /// Whether it is for the broker alone: secrets are in it.
+    fn is_private(&self) -> bool {
+        false
+    }
 }
 
 impl Saver {
@@ -124,6 +129,23 @@ impl Saver {
     /// Was there no file at the start?
     pub fn was_missing(&self) -> bool {
         self.was_missing.load(Ordering::Acquire)
+    }
+
+    /// Whether the file was there, read or written by this broker, and is there no more.
+    fn was_removed<D: Disk>(&self, disk: &D) -> bool {
+        let was_there = !self.was_missing() || self.saved.reached() > 0;
+        was_there && !self.is_there(disk)
+    }
+
+    /// A folder that cannot be listed says nothing against it.
+    fn is_there<D: Disk>(&self, disk: &D) -> bool {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return true;
+        };
+        let entries = disk.list(folder);
+        entries.map_or(true, |entries| {
+            entries.iter().any(|entry| name == entry.name.as_str())
+        })
     }
 
     /// Notes a change, to be written soon.
@@ -250,6 +272,21 @@ impl Saver {
     }
 }
 
+/// Writes the newest state of `file` for the last time: if it has changed, and if somebody has removed the file while the broker ran.
+/// What fails is in the log, and the file is older than it could be. Waits for the disk.
+pub fn save_at_the_end<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) {
+    let saver = file.saver();
+    if saver.was_removed(disk) {
+        tracing::warn!(
+            "{} was removed while the broker ran: it is written again",
+            saver.path.display()
+        );
+        saver.touch_later();
+    }
+    let _logged = save(file, disk, now_ms);
+    saver.stop();
+}
+
 /// Writes the newest state of `file` if it has changed, and tells who waits. Waits for the disk.
 pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(), SaveError> {
     let saver = file.saver();
@@ -259,7 +296,7 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
     if saver.saved.reached() >= version {
         return Ok(());
     }
-    let written = disk.write_small(&saver.path, &file.text(now_ms), true);
+    let written = write(file, disk, now_ms);
     drop(writing);
     match written {
         Ok(()) => {
@@ -278,6 +315,16 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
             Err(error)
         }
     }
+}
+
+fn write<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> disk::Result<()> {
+    let path = &file.saver().path;
+    let is_new = file.is_private() && !file.saver().is_there(disk);
+    if is_new {
+        disk.write_small(path, b"", false)?;
+        disk.make_private(path)?;
+    }
+    disk.write_small(path, &file.text(now_ms), !is_new)
 }
 
 #[cfg(test)]
@@ -335,6 +382,33 @@ mod tests {
         file.saver.when_saved(change, 0, 1000, note());
         assert_eq!(*notes.lock(), [true, true], "it is there already");
         assert!(file.saver.is_safe(change) && !file.saver.is_behind());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_written_again_at_the_end_and_one_that_never_was_is_not() {
+        let path = Path::new("/config/counter");
+        for (is_loaded, is_written, comes_back) in
+            [(false, false, false), (true, false, true), (false, true, true)]
+        {
+            let (file, disk) = counter();
+            match is_loaded {
+                true => disk.put(path, b"0"),
+                false => file.saver.is_missing(),
+            }
+            if is_written {
+                file.saver.touch();
+                save(&file, &disk, 0).unwrap();
+            }
+            disk.take(path);
+            *file.value.lock() = 3;
+            save_at_the_end(&file, &disk, 0);
+            let content = disk.content(path);
+            assert_eq!(
+                content,
+                comes_back.then(|| b"3".to_vec()),
+                "{is_loaded} {is_written}"
+            );
+        }
     }
 
     #[test]

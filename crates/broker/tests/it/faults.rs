@@ -1,10 +1,11 @@
 //! Disks that fail, are full, or are slow: what clients, operators and name servers are told.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use broker::settings::{FlushDiskType, Settings};
 use disk::MmapDisk as Disk;
-use disk::Usage;
+use disk::{Faults, Usage};
 use protocol::Frame;
 use protocol::code::{request, response};
 use protocol::header::broker::*;
@@ -104,6 +105,16 @@ impl Fixture {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_ends_writes_for_good_and_everybody_is_told_why() {
+    writes_end_for_good("sync", Faults::fail_syncs, Faults::mend_syncs).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_write_ends_writes_for_good_and_everybody_is_told_why() {
+    let fail = |faults: &Faults, dir: &Path| faults.fail_writes(Some(dir));
+    writes_end_for_good("write", fail, |faults| faults.fail_writes(None)).await;
+}
+
+async fn writes_end_for_good(what: &str, fail: fn(&Faults, &Path), mend: fn(&Faults)) {
     let (dir, disk) = (TempDir::new().unwrap(), Disk::default());
     let port = cluster::free_port();
     let namesrv = name_server(&dir, port).await;
@@ -118,16 +129,16 @@ async fn a_failed_sync_ends_writes_for_good_and_everybody_is_told_why() {
     fixture.wait_for_registered(&address, "Topic", true).await;
     assert_eq!(fixture.runtime().await["storeHealth"], "OK");
 
-    disk.faults().fail_syncs(&fixture.log_dir());
+    fail(&disk.faults(), &fixture.log_dir());
     let lost = fixture.send(&to("Topic", 0, ""), b"lost").await;
-    disk.faults().mend_syncs();
-    // A sync that works again proves nothing: what the failed one had may be gone.
+    mend(&disk.faults());
+    // What works again proves nothing: what the failed one had may be gone.
     let later = fixture.send(&to("Topic", 0, ""), b"later").await;
     let file = fixture.log_dir().join("00000000000000000000");
     for answer in [lost, later] {
         let (code, remark) = refused(&answer);
         assert_eq!(code, response::SERVICE_NOT_AVAILABLE, "{remark}");
-        for part in [file.to_str().unwrap(), "writes are off", "sync", "error 5"] {
+        for part in [file.to_str().unwrap(), "writes are off", what, "error 5"] {
             assert!(remark.contains(part), "{part:?} is not in {remark:?}");
         }
     }

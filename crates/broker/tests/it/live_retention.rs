@@ -2,6 +2,8 @@
 //! sets, and without threads.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use broker::run::Parts;
@@ -36,8 +38,8 @@ struct Still {
 }
 
 impl Still {
-    /// With twenty log files and more, at noon.
-    fn new() -> Still {
+    /// With twenty log files and more, at noon of a day in November.
+    fn new(keys: &'static [&'static str]) -> Still {
         let noon = 1_700_000_000_000 / (24 * HOUR_MS) * 24 * HOUR_MS + 12 * HOUR_MS;
         let (disk, clock) = (
             SimDisk::new(),
@@ -59,7 +61,7 @@ impl Still {
             disk,
             clock,
             peer,
-            changes: Tested::new(&RETENTION),
+            changes: Tested::new(keys),
         };
         still.fill(50);
         for _ in 0..170 {
@@ -101,6 +103,11 @@ impl Still {
         });
     }
 
+    fn log_files(&self) -> usize {
+        let is_of_log = |path: &&PathBuf| path.starts_with("/store/commitlog");
+        self.disk.paths().iter().filter(is_of_log).count()
+    }
+
     /// Log files that one run removes.
     fn removed(&self) -> usize {
         let removed = self.parts.log.store.tick_retention(self.clock.now_ms());
@@ -110,7 +117,7 @@ impl Still {
 
 #[test]
 fn files_go_and_writes_stop_by_todays_rules() {
-    let still = Still::new();
+    let still = Still::new(&RETENTION);
     still.clock.advance(2 * HOUR_MS);
     assert_eq!(still.removed(), 0, "it is 14 o'clock");
     still.set("deleteWhen=03;14\n");
@@ -148,4 +155,33 @@ fn files_go_and_writes_stop_by_todays_rules() {
     );
     still.set("diskSpaceCleanForciblyRatio=70\n");
     assert_eq!(send(), response::SUCCESS);
+}
+
+/// Central Europe's: one hour before UTC, two from the last Sunday of March on.
+const ZONE: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+
+/// What the broker's thread does each ten seconds finds the hour anew: the clock on the wall was changed since the start.
+#[test]
+fn the_hour_of_deletion_follows_the_zones_clock_changes() {
+    if std::env::var("TZ").as_deref() != Ok(ZONE) {
+        // A process has one zone.
+        let test = "live_retention::the_hour_of_deletion_follows_the_zones_clock_changes";
+        let mut there = Command::new(std::env::current_exe().unwrap());
+        let ran = there.args(["--exact", test]).env("TZ", ZONE).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let still = Still::new(&["deleteWhen", "fileReservedTime"]);
+    still.set("deleteWhen=14\nfileReservedTime=1\n");
+    let retain = || {
+        still.parts.log.maintenance.retain();
+        still.log_files()
+    };
+    let all = still.log_files();
+    // 12 o'clock UTC, here and in July.
+    still.clock.advance(HOUR_MS);
+    assert_eq!(retain(), all, "in November it is 13 o'clock");
+    still.clock.advance(230 * 24 * HOUR_MS);
+    assert!(retain() < all, "in July it is 14 o'clock");
 }

@@ -36,7 +36,16 @@ pub(crate) fn keep() {
 
 /// Whether a line with this text was logged.
 pub(crate) fn has(text: &str) -> bool {
-    LINES.lock().iter().any(|(_, line)| line.contains(text))
+    count(text) > 0
+}
+
+/// How many lines with this text were logged.
+pub(crate) fn count(text: &str) -> usize {
+    LINES
+        .lock()
+        .iter()
+        .filter(|(_, line)| line.contains(text))
+        .count()
 }
 
 /// Shows what was logged since then if the test that drops it has failed, and after it why: who reads the end of a long report finds it

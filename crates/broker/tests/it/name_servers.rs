@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 use namesrv::run::Namesrv;
 use parking_lot::Mutex;
 use protocol::code::{request, response};
-use protocol::header::namesrv::GetRouteInfo;
+use protocol::header::namesrv::{BrokerPermission, GetRouteInfo};
 use remoting::{Body, Client, ClientSettings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::*;
+use crate::log_lines;
 use crate::registration::name_server;
+use crate::still::Still;
 
 /// What a name server of a test does with a request.
 #[derive(Clone, Copy, PartialEq)]
@@ -356,4 +359,58 @@ async fn a_mute_name_server_holds_up_a_stop_for_a_second_at_most() {
             "{slow:?}, {quick:?} where all answer"
         );
     }
+}
+
+/// Four minutes of a broker's registration, on a clock that jumps to whatever is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_name_server_that_stays_away_is_in_the_log_once_a_minute() {
+    log_lines::keep();
+    let address = format!("127.0.0.1:{}", cluster::free_port());
+    let still = Still::new(|s| s.broker.namesrv_addr = Some(address.clone()));
+    let registration = Arc::clone(&still.parts.registration);
+    registration.tell_all().await;
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(Arc::clone(&registration).run(stop.clone()));
+    tokio::time::sleep(Duration::from_secs(245)).await;
+    stop.cancel();
+    task.await.unwrap();
+    let [succeeded, failed] = registration.counts();
+    assert!(
+        succeeded == 0 && failed > 50,
+        "told {succeeded} times, not {failed} times"
+    );
+    let said = log_lines::count(&format!("name server {address} does not know this broker"));
+    assert!((4..=5).contains(&said), "said {said} times");
+}
+
+/// A write permission that an operator has taken at a name server, and forgotten: the broker itself is in order, and says what is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_wipe_of_the_write_permission_is_in_the_log() {
+    let dir = TempDir::new().unwrap();
+    let port = cluster::free_port();
+    let namesrv = name_server(&dir, port).await;
+    let address = format!("127.0.0.1:{port}");
+    let fixture = Fixture::in_folder(dir, |s| {
+        s.broker.namesrv_addr = Some(address.clone());
+        s.broker.register_name_server_period = 10_000;
+    })
+    .await;
+    let wiped = format!("name server {address} sends no producers here");
+    let given_back = format!("name server {address} sends producers here again");
+    let header = BrokerPermission {
+        broker_name: "broker-a".into(),
+    };
+    for (code, line) in [
+        (request::WIPE_WRITE_PERM_OF_BROKER, &wiped),
+        (request::ADD_WRITE_PERM_OF_BROKER, &given_back),
+    ] {
+        let asked = fixture
+            .client
+            .invoke(&address, code, &header, Body::Empty, WITHIN);
+        assert_eq!(asked.await.unwrap().code, response::SUCCESS);
+        wait_until("a line about it", WITHIN, async || log_lines::has(line)).await;
+    }
+    assert_eq!((log_lines::count(&wiped), log_lines::count(&given_back)), (1, 1));
+    fixture.stop().await;
+    namesrv.shutdown().await;
 }

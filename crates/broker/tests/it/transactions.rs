@@ -18,6 +18,7 @@ use remoting::MemoryPeer;
 use store::NewRecord;
 
 use crate::fixture::{Fixture, Tested, WITHIN, heartbeat, to};
+use crate::log_lines;
 use crate::pairs::{answer, eventually};
 use crate::still::assembled;
 use crate::transaction_scenario::{self, Recording};
@@ -612,11 +613,18 @@ fn offsets_of_a_log_that_is_gone_or_of_an_operator_are_followed() {
     };
     set(500, 700);
     let place = world.half("", "a");
+    log_lines::keep();
     assert_eq!(
         world.pass(LATER).len(),
         0,
         "the offset said that it was looked at"
     );
+    for line in [
+        "transactions were looked through up to 500 of RMQ_SYS_TRANS_HALF_TOPIC, where its queue has no message: it goes on at 1",
+        "transactions were looked through up to 700 of RMQ_SYS_TRANS_OP_HALF_TOPIC, where its queue has no message: it goes on at 0",
+    ] {
+        assert!(log_lines::has(line), "{line}");
+    }
     world.end(place, COMMIT);
     set(0, 0);
     world.half("", "b");

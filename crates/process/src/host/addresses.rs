@@ -78,16 +78,35 @@ pub struct Announced<'a> {
 }
 
 impl Announced<'_> {
+    fn name(&self) -> String {
+        let Announced { key, whom, ip, .. } = self;
+        format!("{key}={ip}, which {whom} are told")
+    }
+
+    /// What is wrong if it is no address of this host.
+    fn not_here(&self) -> String {
+        format!(
+            "{}, is no address of this host; unless something forwards it to here, nobody comes through: set {} to this host's \
+             address",
+            self.name(),
+            self.key
+        )
+    }
+
+    /// The one thing that a start looks at: whether this host has it.
+    pub fn warn_if_not_here(&self, report: &mut Report) {
+        let bound = TcpListener::bind((self.ip, 0));
+        if bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable) {
+            report.about(Severity::Warning, self.key, self.not_here());
+        }
+    }
+
     /// Looks whether who is told it comes to this server.
     pub fn check(&self, report: &mut Report) {
         let Announced {
-            key,
-            whom,
-            ip,
-            listens_on,
-            ..
+            key, ip, listens_on, ..
         } = self;
-        let name = format!("{key}={ip}, which {whom} are told");
+        let name = self.name();
         let everywhere = listens_on.to_canonical().is_unspecified();
         let (severity, text) = match TcpListener::bind((*ip, 0)) {
             Ok(_) if ip.is_loopback() && self.elsewhere => (
@@ -104,13 +123,7 @@ impl Announced<'_> {
                 ),
             ),
             Ok(_) => (Severity::Fine, format!("{name}, is an address of this host")),
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => (
-                Severity::Warning,
-                format!(
-                    "{name}, is no address of this host; unless something forwards it to here, nobody comes through: set {key} to \
-                     this host's address"
-                ),
-            ),
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => (Severity::Warning, self.not_here()),
             Err(error) => (Severity::Warning, format!("{name}, can not be tried: {error}")),
         };
         report.about(severity, key, text);

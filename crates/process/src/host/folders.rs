@@ -41,7 +41,8 @@ const KINDS: [(u32, &str, Kind); 17] = [
 
 /// Looks at the file system of a folder, or of the nearest one above that is there.
 pub fn folder(report: &mut Report, key: &str, path: &Path) {
-    let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = whole.ancestors().find(|path| path.exists()).unwrap_or(path);
     let name = format!("{key}={}", path.display());
     match rustix::fs::statfs(there) {
         // Unsigned and signed, long and short: the low half is the number.
@@ -201,6 +202,18 @@ mod tests {
             ),
             "{said}"
         );
+    }
+
+    /// A relative one, too: the folder it is taken from is there.
+    #[test]
+    fn a_folder_without_a_whole_path_is_on_the_file_system_of_the_working_directory() {
+        let said = |path: &str| {
+            let mut report = Report::default();
+            folder(&mut report, "k", Path::new(path));
+            report.to_string().replace(&format!("k={path}"), "k")
+        };
+        assert_eq!(said("not/there"), said("."));
+        assert!(!said("not/there").contains("does not say"), "{}", said("."));
     }
 
     #[test]

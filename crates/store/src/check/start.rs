@@ -97,5 +97,9 @@ fn row<D: Disk>(disk: &D, dir: &Path, (setting, multiple): (i64, i64), clean: bo
         .iter()
         .map(|(start, _, entry)| (*start, entry.len))
         .collect();
-    judge_all(Row::of_queue(found_size(setting, multiple, &lens), clean), &files)
+    judge_all(Row::of_queue(found_size(setting, multiple, &lens), clean), &files)?;
+    for (_, path, _) in &files {
+        disk.may_open(path)?;
+    }
+    Ok(())
 }

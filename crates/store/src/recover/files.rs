@@ -86,7 +86,7 @@ pub(crate) struct LogListing {
     /// What is no log file.
     pub(crate) ignored: Vec<PathBuf>,
     /// The first two files of one name.
-    twice: Option<(PathBuf, PathBuf)>,
+    pub(crate) twice: Option<(PathBuf, PathBuf)>,
     /// Copies of files that never took the place of those: a cut did not get to its end.
     pub(crate) copies: Vec<PathBuf>,
     dirs: Vec<PathBuf>,

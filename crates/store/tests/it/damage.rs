@@ -606,3 +606,52 @@ fn the_check_names_each_fault() {
     let start = "3 units of 1 consumequeues point behind the end of the commitlog at ";
     assert!(told.starts_with(start), "{told}");
 }
+
+/// Killed when everything was synced.
+fn killed() -> SimDisk {
+    let disk = lived_in();
+    let (store, _) = open(&disk, &settings());
+    store.flush(0).unwrap();
+    store.flush_consumequeues(0, true).unwrap();
+    disk.kill()
+}
+
+/// A start does not read what the checkpoint covers, and cuts nothing there: the check does not say that it does.
+#[test]
+fn the_check_says_of_a_damaged_end_what_a_start_does() {
+    for (disk, has_checkpoint, is_kept) in [
+        (stopped(), true, true),
+        (stopped(), false, false),
+        (killed(), true, true),
+        (killed(), false, false),
+    ] {
+        let case = format!("kept: {is_kept}, with a checkpoint: {has_checkpoint}");
+        let mut last = (0, 0);
+        let seen = |view: &message::record::View<'_>| last = (view.physical_offset(), view.total_len());
+        store::check::check(&disk, &settings(), seen).unwrap();
+        let (at, len) = (last.0, last.1);
+        patch(&disk, SECOND_LOG, at as usize - 16384, &vec![0; len]);
+        if !has_checkpoint {
+            disk.take(Path::new("/store/checkpoint"));
+            disk.take(Path::new("/store/queueCheckpoint"));
+        }
+        let texts: Vec<_> = checked(&disk)
+            .first_faults
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(texts.len(), if is_kept { 2 } else { 1 }, "{case}: {texts:?}");
+        let said = match is_kept {
+            true => "a start does not read them: they stay",
+            false => "1 units of 1 consumequeues point behind the end of the commitlog",
+        };
+        assert!(texts[0].contains(said), "{case}: {texts:?}");
+        let (store, report) = open(&disk, &settings());
+        assert!(report.log_cut.is_none(), "{case}: zeros are no torn record");
+        assert_eq!(
+            (store.max_physical().0, store.queue_max_offset("T", 0).0),
+            if is_kept { (at + len as i64, 30) } else { (at, 29) },
+            "{case}"
+        );
+    }
+}

@@ -740,10 +740,15 @@ fn two_files_of_one_name_refuse_the_start_and_are_both_named() {
     let content = disk.content(&first).unwrap();
     disk.write_small(&second, &content, false).unwrap();
     let refused = refused(&disk, settings.clone());
-    assert!(
-        refused.contains("/a/commitlog/0000") && refused.contains("/b/commitlog/0000"),
-        "{refused}"
-    );
+    let summary = store::check::check(&disk, &settings, |_| {}).unwrap();
+    assert_eq!(summary.faults, 1, "{summary}");
+    let checked = summary.first_faults[0].to_string();
+    for said in [refused, checked] {
+        assert!(
+            said.contains("/a/commitlog/0000") && said.contains("/b/commitlog/0000"),
+            "{said}"
+        );
+    }
     disk.remove_file(&first).unwrap();
     let (store, _) = open(&disk, &settings);
     assert_eq!(drain(&store, "T", 0), [b"x"]);
