@@ -20,6 +20,7 @@ function common(name) {
     nameSrv: options.ns,
     instanceName: options.instance || name,
     clientIP: '127.0.0.1',
+    ...('access' in options && { accessKey: options.access, secretKey: options.secret }),
   };
 }
 

@@ -477,7 +477,7 @@ dataVersion:
     #[test]
     fn a_usual_file() {
         let file = AclFile::read("conf/plain_acl.yml", USUAL).expect("a file");
-        assert_eq!(file.odd, []);
+        assert!(file.odd.is_empty(), "{:?}", file.odd);
         assert_eq!(file.white.len(), 2);
         assert_eq!(
             (file.version.counter, file.version.timestamp),
@@ -566,6 +566,32 @@ dataVersion:
                 "f.yml:7: `PUB|SBU` is no permission and denies; PUB|SUB is meant?",
             ]
         );
+    }
+
+    /// What a release has lets nobody in, and is as it should be when its lines are somebody's.
+    #[test]
+    fn the_file_of_a_release_is_a_sample() {
+        let text = include_str!("../../../conf/plain_acl.yml");
+        let as_it_is = AclFile::read("f.yml", text).expect("a file");
+        assert!(as_it_is.is_empty && as_it_is.accounts.is_empty() && as_it_is.white.is_empty());
+        let taken: Vec<&str> = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') || rest.starts_with("  ") => rest,
+                _ => line,
+            })
+            .collect();
+        let taken = taken.join("\n");
+        assert!(AclFile::read("f.yml", &taken).is_err(), "its keys are nobody's");
+        let file = AclFile::read("f.yml", &taken.replace("...", "12345678")).expect("a file");
+        assert!(file.odd.is_empty(), "{:?}", file.odd);
+        let admins: Vec<bool> = file.accounts.iter().map(|account| account.config.admin).collect();
+        assert_eq!((admins, file.white.len()), (vec![false, true], 1));
+        let tools = include_str!("../../../conf/tools.yml");
+        let of = |text: &str| crate::Credentials::from_tools("tools.yml", text).expect("yaml");
+        assert!(of(tools).is_none());
+        let key = "#accessKey: ";
+        assert!(of(&tools.replace(key, &key[1..]).replace("#secretKey", "secretKey")).is_some());
     }
 
     #[test]

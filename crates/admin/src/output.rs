@@ -247,13 +247,22 @@ impl Out {
 
     /// A table's line.
     pub(crate) fn row(&mut self, table: &Table, cells: impl IntoIterator<Item = Cell>) {
+        self.row_and(table, cells, Value::Null);
+    }
+
+    /// The same, with what 4.9's columns have no place for: it is for programs.
+    pub(crate) fn row_and(&mut self, table: &Table, cells: impl IntoIterator<Item = Cell>, more: Value) {
         let cells: Vec<Cell> = cells.into_iter().collect();
         let texts: Vec<&str> = cells.iter().map(|cell| cell.text.as_str()).collect();
         self.text(&printf(table.row, &texts));
         if self.json {
             let names = table.columns.iter().map(|(_, name)| (*name).to_owned());
             let values = cells.into_iter().map(|cell| cell.json);
-            self.json(&Value::Object(names.zip(values).collect::<Map<_, _>>()));
+            let mut line: Map<String, Value> = names.zip(values).collect();
+            if let Value::Object(more) = more {
+                line.extend(more);
+            }
+            self.json(&Value::Object(line));
         }
     }
 

@@ -43,18 +43,21 @@ enum Slow {
     OffsetByTime,
     UpdateSettings,
     Sends,
+    /// Of one client, over one connection.
+    OneClient,
 }
 
 /// The request of a client, by its number.
 type Probe = fn(usize) -> Vec<u8>;
 
 impl Slow {
-    const ALL: [Slow; 5] = [
+    const ALL: [Slow; 6] = [
         Slow::DeleteTopic,
         Slow::AllTopics,
         Slow::OffsetByTime,
         Slow::UpdateSettings,
         Slow::Sends,
+        Slow::OneClient,
     ];
 
     fn row(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Slow {
             Slow::OffsetByTime => "beside SEARCH_OFFSET_BY_TIMESTAMP over cold records",
             Slow::UpdateSettings => "beside UPDATE_BROKER_CONFIG",
             Slow::Sends => "beside sends 16 x 16, as fast as they go",
+            Slow::OneClient => "beside sends of one client, 1 x 64, as fast as they go",
         }
     }
 
@@ -79,7 +83,7 @@ impl Slow {
     /// What is there before the first measurement of a broker.
     fn prepare(self, cluster: &mut Cluster) -> io::Result<()> {
         match self {
-            Slow::DeleteTopic | Slow::UpdateSettings | Slow::Sends => Ok(()),
+            Slow::DeleteTopic | Slow::UpdateSettings | Slow::Sends | Slow::OneClient => Ok(()),
             Slow::AllTopics => add_topics(cluster, TOPICS, 1),
             Slow::OffsetByTime => {
                 make_topic(cluster, OLD, QUEUES)?;
@@ -100,7 +104,7 @@ impl Slow {
                 write_every_queue(cluster)
             }
             Slow::OffsetByTime => disk::forget_pages(&cluster.broker.store()).map(drop),
-            Slow::AllTopics | Slow::UpdateSettings | Slow::Sends => Ok(()),
+            Slow::AllTopics | Slow::UpdateSettings | Slow::Sends | Slow::OneClient => Ok(()),
         }
     }
 
@@ -137,7 +141,8 @@ impl Slow {
                     let body = b"maxMessageSize=4194304\n";
                     frame(request::UPDATE_BROKER_CONFIG, number as i32, &[], body)
                 })?,
-                Slow::Sends => sends(cluster, until.saturating_duration_since(Instant::now()))?,
+                Slow::Sends => sends(cluster, (16, 16), until)?,
+                Slow::OneClient => sends(cluster, (1, 64), until)?,
             };
             if Instant::now() >= until {
                 return Ok(asked);
@@ -146,21 +151,21 @@ impl Slow {
     }
 }
 
-/// As many sends as go; gives how many were answered.
-fn sends(cluster: &Cluster, within: Duration) -> io::Result<usize> {
+/// As many sends as go over so many connections, with so many under way on each; gives how many were answered.
+fn sends(cluster: &Cluster, (connections, in_flight): (usize, usize), until: Instant) -> io::Result<usize> {
     let load = Load {
         kind: Kind::Send,
         address: cluster.broker.address(),
         topic: TOPIC,
-        connections: 16,
-        in_flight: 16,
+        connections,
+        in_flight,
         size: BODY_BYTES,
         batch: 1,
         serialize_type: SerializeType::Json,
         has_parts: false,
         rate: 0,
         warm_up: Duration::ZERO,
-        measured: within,
+        measured: until.saturating_duration_since(Instant::now()),
         once: false,
         pid: cluster.broker.process.pid(),
         way: Way::Plain,
@@ -265,6 +270,7 @@ pub(crate) fn add_topics(cluster: &mut Cluster, count: usize, queues: usize) -> 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Waits {
     /// The worst of the three clients'.
+    p50: f64,
     p99: f64,
     max: f64,
     /// One of the requests that take long, on average.
@@ -325,12 +331,14 @@ fn beside(address: &str, probes: [Probe; 3], work: impl FnOnce() -> io::Result<u
     let slow = worked?;
     let ms = |latency: Duration| latency.as_secs_f64() * 1000.0;
     let mut waits = Waits {
+        p50: 0.0,
         p99: 0.0,
         max: 0.0,
         slow,
     };
     for latencies in found {
         let latencies = latencies?;
+        waits.p50 = waits.p50.max(ms(latencies.quantile(0.5)));
         waits.p99 = waits.p99.max(ms(latencies.quantile(0.99)));
         waits.max = waits.max.max(ms(latencies.max()));
     }
@@ -361,6 +369,7 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
             sides.iter().map(|(_, flavour)| cluster(*flavour, slow)).collect();
         let clusters = clusters?;
         let mut found = vec![Vec::new(); sides.len()];
+        let mut alone = vec![Vec::new(); sides.len()];
         // Writing 20,000 queues takes a Java broker minutes: once, and what writes them warms it up. Else the first round
         // is not counted: a JVM compiles its code under it.
         let rounds = if slow == Slow::DeleteTopic {
@@ -369,7 +378,7 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
             0..=plan.rounds
         };
         for round in rounds {
-            for ((cluster, found), (side, _)) in clusters.iter().zip(&mut found).zip(&sides) {
+            for (at, (cluster, (side, _))) in clusters.iter().zip(&sides).enumerate() {
                 let named = |e| io::Error::other(format!("{} on {side}: {e}", slow.row()));
                 slow.set_up(cluster).map_err(named)?;
                 let until = Instant::now() + Duration::from_secs(plan.seconds);
@@ -378,14 +387,34 @@ pub(crate) fn run(plan: &Plan, table: &mut Table) -> io::Result<()> {
                 })
                 .map_err(named)?;
                 if round > 0 {
-                    found.push(waits);
+                    found[at].push(waits);
+                }
+                if slow == Slow::OneClient && round > 0 {
+                    let calm = beside(&cluster.broker.address(), slow.probes(), || {
+                        std::thread::sleep(Duration::from_secs(plan.seconds));
+                        Ok(1)
+                    });
+                    alone[at].push(calm.map_err(named)?);
                 }
             }
         }
+        let of = |waits: &Vec<Waits>, pick: fn(&Waits) -> f64| median(waits.iter().map(pick).collect());
         let line = |figure, pick: fn(&Waits) -> f64, goal| {
-            let of = |waits: &Vec<Waits>| median(waits.iter().map(pick).collect());
-            Line::of(slow.row(), figure, found.iter().map(of).collect(), goal)
+            let values = found.iter().map(|waits| of(waits, pick)).collect();
+            Line::of(slow.row(), figure, values, goal)
         };
+        if slow == Slow::OneClient {
+            let times = |figure, pick: fn(&Waits) -> f64| {
+                let both = found.iter().zip(&alone);
+                let values = both.map(|(beside, alone)| of(beside, pick) / of(alone, pick));
+                Line::of(slow.row(), figure, values.collect(), Some(Goal::AtMost(2.0)))
+            };
+            table.add(vec![
+                line("p50 of the others, ms", |w| w.p50, None),
+                times("p50 of the others, times that alone", |w| w.p50),
+                times("p99 of the others, times that alone", |w| w.p99),
+            ]);
+        }
         table.add(vec![
             line("p99 of the others, ms", |w| w.p99, Some(Goal::AtMost(50.0))),
             line("max of the others, ms", |w| w.max, None),

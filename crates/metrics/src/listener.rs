@@ -34,6 +34,8 @@ const HEAD_MAX_BYTES: usize = 8192;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Time for a whole connection.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Time for the last push, at a stop.
+const LAST_PUSH_WITHIN: Duration = Duration::from_secs(3);
 /// Pause where no connection can be taken, for want of descriptors.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -81,10 +83,17 @@ impl Bound {
         #[expect(clippy::disallowed_methods, reason = "the runtime of this thread begins here")]
         let thread = thread.spawn(move || {
             runtime.block_on(async {
-                if let Some((settings, registry)) = push {
-                    tokio::spawn(Push { settings, registry }.run());
-                }
+                let pushing = push.map(|(settings, registry)| {
+                    let (end, ended) = oneshot::channel();
+                    (end, tokio::spawn(Push::new(&settings, registry).run(ended)))
+                });
                 listen(self.0, Arc::new(site), stopped).await;
+                if let Some((end, pushing)) = pushing {
+                    drop(end);
+                    if tokio::time::timeout(LAST_PUSH_WITHIN, pushing).await.is_err() {
+                        tracing::warn!("metrics of the last moments are not pushed: it took too long");
+                    }
+                }
             });
         })?;
         Ok(Listener {
@@ -102,7 +111,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Stops: no new connections; those that are there are cut off.
+    /// Stops: no new connections; those that are there are cut off. What was counted is pushed once more.
     pub fn stop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take()

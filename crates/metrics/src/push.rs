@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -85,40 +86,60 @@ fn header(item: &str) -> Result<(AsciiMetadataKey, AsciiMetadataValue), String> 
     Ok((key, value))
 }
 
-/// Pushes for ever.
+/// Pushes until the end, and then once more.
 pub(crate) struct Push {
-    pub(crate) settings: PushSettings,
-    pub(crate) registry: Arc<Registry>,
+    registry: Arc<Registry>,
+    each: Duration,
+    pushes: Pushes,
+    to: Sender,
 }
 
 impl Push {
-    pub(crate) async fn run(self) {
-        let Push { settings, registry } = self;
-        let mut pushes = Pushes::new(&registry.labels, settings.in_delta, now_ns());
-        let mut to = Sender::new(&settings.target);
-        let mut ticks = tokio::time::interval(settings.each);
+    /// Counting begins now.
+    pub(crate) fn new(settings: &PushSettings, registry: Arc<Registry>) -> Self {
+        Self {
+            each: settings.each,
+            pushes: Pushes::new(&registry.labels, settings.in_delta, now_ns()),
+            to: Sender::new(&settings.target),
+            registry,
+        }
+    }
+
+    /// Pushes; what was counted since the last push is told when `end` comes.
+    pub(crate) async fn run(mut self, mut end: oneshot::Receiver<()>) {
+        let mut ticks = tokio::time::interval(self.each);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first is now.
         ticks.tick().await;
         loop {
-            ticks.tick().await;
-            let told = Arc::clone(&registry);
-            // It may wait for locks and the disk.
-            let Ok(families) = tokio::task::spawn_blocking(move || told.data()).await else {
-                continue;
+            let is_over = tokio::select! {
+                _ = &mut end => true,
+                _ = ticks.tick() => false,
             };
-            let mut failed = None;
-            for push in pushes.next(families, now_ns()) {
-                match to.send(push).await {
-                    Ok(()) => registry.pushed[0].fetch_add(1, Relaxed),
-                    Err(why) => {
-                        failed = Some(why);
-                        registry.pushed[1].fetch_add(1, Relaxed)
-                    }
-                };
+            self.push().await;
+            if is_over {
+                return;
             }
-            to.say(failed);
         }
+    }
+
+    async fn push(&mut self) {
+        let told = Arc::clone(&self.registry);
+        // It may wait for locks and the disk.
+        let Ok(families) = tokio::task::spawn_blocking(move || told.data()).await else {
+            return;
+        };
+        let mut failed = None;
+        for push in self.pushes.next(families, now_ns()) {
+            match self.to.send(push).await {
+                Ok(()) => self.registry.pushed[0].fetch_add(1, Relaxed),
+                Err(why) => {
+                    failed = Some(why);
+                    self.registry.pushed[1].fetch_add(1, Relaxed)
+                }
+            };
+        }
+        self.to.say(failed);
     }
 }
 

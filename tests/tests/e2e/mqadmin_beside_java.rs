@@ -1,4 +1,4 @@
-//! Our mqadmin beside Java's: every command of 4.9.8 against servers of ours, of 4.9.7 and of 5.3.3.
+//! Our mqadmin beside Java's: every command of 4.9.8 against servers of ours, of 4.9.7 and of 5.3.3; and beside 5.3.3's tool.
 //!
 //! What Java's tool printed of Java's servers is in `tests/golden/mqadmin`, masked as here: it takes seconds a command. `GOLDEN=write`
 //! runs it and writes the files anew.
@@ -10,7 +10,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-/// Lines that are otherwise on purpose: the servers' release or any, command, a part of a line of Java's or ours, and why.
+/// Java's tool, and the servers that it was run against.
+#[derive(Clone, Copy)]
+struct Beside {
+    tool: &'static str,
+    servers: &'static str,
+}
+
+impl Beside {
+    const fn of(tool: &'static str, servers: &'static str) -> Beside {
+        Beside { tool, servers }
+    }
+
+    fn name(self) -> String {
+        match self.tool {
+            "4.9.8" => format!("java-{}", self.servers),
+            tool => format!("java-{}-by-{tool}", self.servers),
+        }
+    }
+}
+
+/// Lines that are otherwise on purpose: how [`Beside::name`] goes on behind `java-`, command, a part of a line of Java's or ours, and why.
 const OTHERWISE: &[(&str, &str, &str, &str)] = &[
     (
         "",
@@ -66,6 +86,133 @@ const OTHERWISE: &[(&str, &str, &str, &str)] = &[
         "For more information",
         "of an exception's text",
     ),
+    (
+        "5.3.3-by-5.3.3",
+        "updateTopic",
+        "TopicConfig [",
+        "it has the attributes",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "updateTopic",
+        "create topic to",
+        "in a line of its own",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "updateTopic",
+        "set broker orderConf",
+        "in a line of its own",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "updateTopicPerm",
+        "TopicConfig [",
+        "it has the attributes",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "topicRoute",
+        "\"cluster\"",
+        "a comma, where something follows",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "topicRoute",
+        "enableActingMaster",
+        "of a feature that is not here",
+    ),
+    ("5.3.3-by-5.3.3", "topicStatus", "Topic Put TPS", "in JSON"),
+    (
+        "5.3.3-by-5.3.3",
+        "updateSubGroup",
+        "SubscriptionGroupConfig",
+        "more fields, in another form",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "attributes",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "consumeMessageOrderly",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "consumeTimeoutMinute",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "groupRetryPolicy",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "groupSysFlag",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "getConsumerConfig",
+        "subscriptionDataSet",
+        "a field of 5.x",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "clusterList",
+        "",
+        "columns for timers and whether a broker is active: in JSON",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "queryMsgById",
+        "MessageTrack [",
+        "each in a line of its own",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "queryMsgByOffset",
+        "MessageTrack [",
+        "each in a line of its own",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "consumerProgress",
+        "",
+        "a column of what is inflight, and its total: in JSON",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "resetOffsetByTime",
+        "consumer offset by specified",
+        "other words",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "wipeWritePerm",
+        "OK, ",
+        "how many topics there are by then",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "addWritePerm",
+        "OK, ",
+        "how many topics there are by then",
+    ),
+    (
+        "5.3.3-by-5.3.3",
+        "topicList",
+        "%RETRY%",
+        "retry topics of the groups that Java's tool reads with",
+    ),
 ];
 
 /// Commands that ours refuses, and why.
@@ -76,17 +223,17 @@ const REFUSED: &[(&str, &str)] = &[(
 
 type Said = BTreeSet<String>;
 
-/// Where what Java's tool printed of servers of that release is kept.
-fn golden(version: &str) -> PathBuf {
-    repository().join(format!("tests/golden/mqadmin/java-{version}.txt"))
+/// Where what Java's tool printed is kept.
+fn golden(beside: Beside) -> PathBuf {
+    repository().join(format!("tests/golden/mqadmin/{}.txt", beside.name()))
 }
 
 /// What Java's tool printed, by command.
-fn javas(version: &'static str) -> BTreeMap<String, Said> {
+fn javas(beside: Beside) -> BTreeMap<String, Said> {
     if std::env::var("GOLDEN").is_ok_and(|word| word == "write") {
-        write(version);
+        write(beside);
     }
-    let text = fs::read_to_string(golden(version)).unwrap();
+    let text = fs::read_to_string(golden(beside)).unwrap();
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
     let mut command = String::new();
     for line in text.lines() {
@@ -103,10 +250,10 @@ fn javas(version: &'static str) -> BTreeMap<String, Said> {
     said
 }
 
-fn write(version: &'static str) {
-    let java = Flavour::Java(version);
+fn write(beside: Beside) {
+    let java = Flavour::Java(beside.servers);
     let scene = Scene::new(java);
-    let said = scene.run("4.9.8");
+    let said = scene.run(beside.tool);
     scene.end();
     let mut text = String::new();
     for (number, (step, lines)) in STEPS.iter().zip(said).enumerate() {
@@ -115,8 +262,8 @@ fn write(version: &'static str) {
             text += &format!("{line}\n");
         }
     }
-    fs::create_dir_all(golden(version).parent().unwrap()).unwrap();
-    fs::write(golden(version), text).unwrap();
+    fs::create_dir_all(golden(beside).parent().unwrap()).unwrap();
+    fs::write(golden(beside), text).unwrap();
 }
 
 /// Lines without what is chance: the order of properties, which is that of a hash table, how long something took, and the words of a
@@ -164,9 +311,11 @@ fn name(number: usize, step: &Step) -> String {
     format!("{number:02} {}", step.0.join(" "))
 }
 
-/// Where ours says something else of such servers than Java's of those of that release.
-fn differences(flavour: Flavour, version: &'static str) -> Vec<String> {
-    let javas = javas(version);
+/// Where ours says something else of such servers than Java's of its own.
+fn differences(flavour: Flavour, beside: Beside) -> Vec<String> {
+    let javas = javas(beside);
+    let name_of = beside.name();
+    let release = name_of.trim_start_matches("java-");
     let is_ours = flavour == Flavour::Ours;
     let scene = Scene::new(flavour);
     scene.wait_for_retry_offset();
@@ -185,8 +334,8 @@ fn differences(flavour: Flavour, version: &'static str) -> Vec<String> {
         let lines: Vec<String> = said.lines().map(str::to_owned).collect();
         let name = name(number, step);
         let is_compared = |line: &String| {
-            let is_otherwise = |(release, command, part, _): &(&str, &str, &str, &str)| {
-                version.starts_with(release) && *command == step.0[0] && line.contains(part)
+            let is_otherwise = |(of, command, part, _): &(&str, &str, &str, &str)| {
+                (of.is_empty() || *of == release) && *command == step.0[0] && line.contains(part)
             };
             let is_of_java = is_ours && SETTINGS_OF_JAVA.contains(&line.as_str());
             !(is_of_java || OTHERWISE.iter().any(is_otherwise))
@@ -226,8 +375,8 @@ fn differences(flavour: Flavour, version: &'static str) -> Vec<String> {
     differences
 }
 
-fn compare(flavour: Flavour, version: &'static str) {
-    let differences = differences(flavour, version);
+fn compare(flavour: Flavour, beside: Beside) {
+    let differences = differences(flavour, beside);
     assert!(
         differences.is_empty(),
         "{} of {}:\n{}",
@@ -239,15 +388,21 @@ fn compare(flavour: Flavour, version: &'static str) {
 
 #[test]
 fn ours_of_ours() {
-    compare(Flavour::Ours, "4.9.7");
+    compare(Flavour::Ours, Beside::of("4.9.8", "4.9.7"));
 }
 
 #[test]
 fn ours_of_java_4() {
-    compare(Flavour::Java("4.9.7"), "4.9.7");
+    compare(Flavour::Java("4.9.7"), Beside::of("4.9.8", "4.9.7"));
 }
 
 #[test]
 fn ours_of_java_5() {
-    compare(Flavour::Java("5.3.3"), "5.3.3");
+    compare(Flavour::Java("5.3.3"), Beside::of("4.9.8", "5.3.3"));
+}
+
+/// What 5.3.3's tool has besides, docs/mqadmin.md lists.
+#[test]
+fn ours_of_java_5_beside_5s_tool() {
+    compare(Flavour::Java("5.3.3"), Beside::of("5.3.3", "5.3.3"));
 }

@@ -130,6 +130,7 @@ fn every_command_does_what_it_says() {
         "searchMsg",
         "tail",
         "doctor",
+        "resumeCheckHalfMessage",
     ];
     ran.extend(elsewhere.map(str::to_owned));
     let help = Command::new(our_program("mqadmin")).arg("help").output().unwrap();
@@ -217,6 +218,8 @@ fn messages(tools: &Tools) {
             .contains("has the key none")
     );
     tools.until(&format!("queryMsgTraceById -i {id}"), "Pub ");
+    let trace = tools.json(&format!("queryMsgTraceById -i {id}"));
+    assert_eq!(trace[0]["type"], "Pub", "{trace:?}");
     assert!(
         tools
             .refused("queryMsgTraceById -i none")
@@ -237,6 +240,8 @@ fn messages(tools: &Tools) {
             "WARN: No Consumer",
         ],
     );
+    let shown = tools.json(&format!("queryMsgById -i {offset_id}"));
+    assert_eq!(shown[0]["offsetMsgId"], offset_id, "{shown:?}");
     let body = fs::read(format!("/tmp/rocketmq/msgbodys/{id}")).unwrap();
     assert_eq!(body, b"first");
     tools.has(
@@ -499,6 +504,12 @@ fn brokers(tools: &Tools, broker: &str) {
     assert_eq!(rows.len(), 2);
     cold_reads(tools, broker);
     tools.has("checkMsgSendRT -t Made -a 3 -s 64", &[" true ", "Avg RT: "]);
+    let rows = tools.json("checkMsgSendRT -t Made -a 3 -s 64");
+    assert_eq!(
+        (&rows[0]["brokerName"], rows.len()),
+        (&"broker-a".into(), 4),
+        "{rows:?}"
+    );
 }
 
 fn cold_reads(tools: &Tools, broker: &str) {
@@ -576,10 +587,14 @@ fn lists(tools: &Tools, broker: &str, folder: &str) {
         &format!("updateTopicList -b {broker} -f {file}"),
         &[&format!("submit batch of topic config to {broker} success")],
     );
+    let told = tools.json(&format!("updateTopicList -b {broker} -f {file}"));
+    assert_eq!((&told[0]["brokerAddr"], told.len()), (&broker.into(), 1));
     tools.until("topicRoute -t Two", "\"writeQueueNums\":16");
     tools.has("topicRoute -t One", &["\"writeQueueNums\":2"]);
     fs::write(&file, r#"[{"groupName":"listed","retryMaxTimes":7}]"#).unwrap();
     tools.ok(&format!("updateSubGroupList -c DefaultCluster -f {file}"));
+    let told = tools.json(&format!("updateSubGroupList -c DefaultCluster -f {file}"));
+    assert_eq!((&told[0]["brokerAddr"], told.len()), (&broker.into(), 1));
     tools.has("getConsumerConfig -g listed", &["=  7\n"]);
     assert!(
         tools
@@ -621,6 +636,10 @@ fn accounts() -> BTreeSet<String> {
     );
     let file = conf.join("plain_acl.yml");
     assert!(fs::read_to_string(&file).unwrap().contains("alice01"));
+    let told = tools.json(&format!(
+        "updateAclConfig -b {broker} -a alice01 -s 12345678 -t T=PUB"
+    ));
+    assert_eq!(told[0]["accessKey"], "alice01", "{told:?}");
     tools.has(
         "clusterAclConfigVersion -c DefaultCluster",
         &[
@@ -686,6 +705,28 @@ fn users() -> BTreeSet<String> {
         &["Topic:T", "[10.0.0.1]", "Deny"],
     );
     tools.has(&format!("listAcl -b {one}"), &["User:alice", "Group:*"]);
+    let default = format!("-b {one} -s User:alice -r Topic:* -p default");
+    tools.ok(&format!("createAcl {default} -a Get -d Allow"));
+    let policies = tools.json(&format!("getAcl -b {one} -s User:alice"));
+    let of_default = policies
+        .iter()
+        .find(|entry| entry["policyType"] == "Default")
+        .unwrap();
+    assert_eq!(
+        (&of_default["resource"], policies.len()),
+        (&"Topic:*".into(), 3),
+        "{policies:?}"
+    );
+    tools.ok(&format!("deleteAcl {default}"));
+    let left = tools.json(&format!("getAcl -b {one} -s User:alice"));
+    assert!(
+        left.iter().all(|entry| entry["policyType"] == "Custom"),
+        "{left:?}"
+    );
+    let sentence = tools.refused(&format!(
+        "createAcl -b {one} -s User:alice -r * -a Get -d Allow -p Other"
+    ));
+    assert!(sentence.contains("--policyType is `Other`"), "{sentence}");
     tools.has(
         &format!("copyUser -f {one} -t {other} -u alice"),
         &["copy user of alice from"],

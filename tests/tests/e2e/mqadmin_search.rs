@@ -1,11 +1,13 @@
-//! searchMsg and tail of our mqadmin.
+//! searchMsg and tail of our mqadmin, and resumeCheckHalfMessage of what searchMsg finds.
 
+use crate::asks;
 use crate::mqadmin_commands::Tools;
 use cluster::{Cluster, Flavour, Process};
 use serde_json::Value;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
+const GIVEN_UP: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
 /// The bodies of what is found, in its order.
 fn bodies(found: &[Value]) -> Vec<&str> {
@@ -135,4 +137,68 @@ fn a_broker_that_comes_back_is_followed() {
     cluster.broker.restart();
     tools.until("sendMessage -t Found -p after", "SEND_OK");
     assert_eq!(tail.wait_exit(LONG).code(), Some(1));
+}
+
+/// A half message that nobody answers for is given up, and once more each time that it is resumed.
+fn resumed_on(flavour: Flavour) {
+    let tuning = [
+        ("transactionCheckInterval", "300"),
+        ("transactionTimeOut", "100"),
+        ("transactionCheckMax", "1"),
+    ];
+    let cluster = Cluster::of(flavour, flavour, &tuning);
+    let tools = Tools::new(&cluster.namesrv.address(), cluster.path());
+    tools.ok("updateTopic -c DefaultCluster -t Orders -r 1 -w 1");
+    cluster.broker.wait_for_topic("Orders");
+    let id = "7F00000100002A9F18B4AAC2000000AB";
+    let half = format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}nobody\u{2}UNIQ_KEY\u{1}{id}\u{2}");
+    let mut wire = asks::connect(&cluster.broker);
+    let sent = asks::send(&mut wire, "Orders", "0", &half, b"half");
+    assert_eq!(sent.code(), 0, "{}", sent.remark());
+    let given_up = || -> Vec<Value> {
+        let said = tools.output(&format!("searchMsg -t {GIVEN_UP} --json")).stdout;
+        let lines = String::from_utf8(said).unwrap();
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let wait_given_up = |times: usize| {
+        asks::wait_until("it is given up", LONG, || given_up().len() == times);
+    };
+    wait_given_up(1);
+    for sentence in [
+        tools.refused(&format!("resumeCheckHalfMessage -i {}", id.replace("AB", "AC"))),
+        // Nothing is resumed where one of several is not there.
+        tools.refused(&format!("resumeCheckHalfMessage -i {id},none")),
+    ] {
+        assert!(
+            sentence.contains(&format!("{GIVEN_UP} has no message ")),
+            "{sentence}"
+        );
+    }
+    asks::wait_until("it is found by its id", LONG, || {
+        tools
+            .output(&format!("searchMsg -t {GIVEN_UP} -i {id}"))
+            .status
+            .success()
+    });
+    assert_eq!(given_up().len(), 1);
+    tools.has(
+        &format!("resumeCheckHalfMessage -i {id}"),
+        &[&format!(
+            "resume check of half message {id} in {} success.\n",
+            cluster.broker.address()
+        )],
+    );
+    wait_given_up(2);
+    let of_broker = given_up()[1]["offsetMsgId"].as_str().unwrap().to_owned();
+    let told = tools.json(&format!("resumeCheckHalfMessage -i {of_broker}"));
+    assert_eq!(told[0]["brokerAddr"], cluster.broker.address());
+    wait_given_up(3);
+}
+
+#[test]
+fn what_was_given_up_is_checked_again() {
+    resumed_on(Flavour::Ours);
 }

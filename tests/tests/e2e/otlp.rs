@@ -1,5 +1,6 @@
 //! Metrics that a broker pushes: what a collector hears of ours and of Java's 5.3.3, and what stands in the log.
 
+use crate::asks;
 use crate::check::*;
 use crate::operations::{get, metrics_address};
 use crate::replication::eventually;
@@ -7,7 +8,7 @@ use cluster::{Cluster, Flavour, Language, Process, otlp_collector};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -88,6 +89,18 @@ fn forms(flavour: Flavour) -> BTreeMap<String, String> {
     send(JAVA_5, &cluster, &[("topic", "T"), ("count", "20")]);
     let consumer = client(JAVA_5, &cluster, "consume", &[("topic", "T"), ("group", "g")]);
     consumer.wait_count("received", 21, LONG);
+    let half = asks::send(
+        &mut asks::connect(&cluster.broker),
+        "T",
+        "0",
+        "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}nobody\u{2}UNIQ_KEY\u{1}7F00000100002A9F18B4AAC2000000AB\u{2}",
+        b"half",
+    );
+    assert_eq!(half.code(), 0, "{}", half.remark());
+    let is_open = |metric: &Value| {
+        let point = &metric["points"][0];
+        metric["name"] == "rocketmq_half_messages" && point["labels"]["topic"] == "T" && point["value"] == 1.0
+    };
     let of_topic = [
         ("topic", "T"),
         ("zone", "z1"),
@@ -101,6 +114,7 @@ fn forms(flavour: Flavour) -> BTreeMap<String, String> {
             && pushed
                 .iter()
                 .any(|metric| metric["name"] == "rocketmq_consumer_lag_messages")
+            && pushed.iter().any(is_open)
     });
     consumer.stop();
     let pushed = pushed(&collector);
@@ -135,16 +149,59 @@ fn a_collector_hears_what_it_hears_of_5_3() {
     let mut missing: Vec<&String> = java.keys().filter(|name| !ours.contains_key(*name)).collect();
     // Of features that are not here (docs/metrics.md).
     missing.retain(|name| {
-        !["_pop_", "_timer_", "_timing_", "_half_"]
+        !["_pop_", "_timer_", "_timing_"]
             .iter()
             .any(|part| name.contains(part))
     });
     assert!(missing.is_empty(), "{missing:?}");
     let both: Vec<&String> = java.keys().filter(|name| ours.contains_key(*name)).collect();
     assert!(both.len() > 20, "{both:?}");
+    assert!(java.contains_key("rocketmq_half_messages"));
     for name in both {
         assert_eq!(ours[name], java[name], "{name}");
     }
+}
+
+/// What an hour's interval has not brought yet comes with the stop.
+#[test]
+fn a_stop_pushes_what_was_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, address) = collector(dir.path());
+    let target = format!("http://{address}");
+    let mut cluster = Cluster::start(&[
+        ("metricsExporterType", "OTLP_GRPC"),
+        ("metricsGrpcExporterTarget", &target),
+        ("metricGrpcExporterIntervalInMills", "3600000"),
+        ("metricsInDelta", "true"),
+    ]);
+    send(Language::Go, &cluster, &[("topic", "T"), ("count", "10")]);
+    assert!(pushed(&collector).is_empty());
+    assert!(cluster.broker.stop().success());
+    let of_topic = [("topic", "T"), ("message_type", "normal")];
+    eventually("each message is counted once", || {
+        counted(&pushed(&collector), "rocketmq_messages_in_total", &of_topic) == 10.0
+    });
+}
+
+/// It takes the connection, and never answers.
+#[test]
+fn a_mute_collector_holds_up_a_stop_for_seconds_at_most() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("http://{}", mute.local_addr().unwrap());
+    let mut cluster = Cluster::start(&[
+        ("metricsExporterType", "OTLP_GRPC"),
+        ("metricsGrpcExporterTarget", &target),
+        ("metricGrpcExporterTimeOutInMills", "60000"),
+    ]);
+    send(Language::Go, &cluster, &[("topic", "T"), ("count", "1")]);
+    let begun = Instant::now();
+    assert!(cluster.broker.stop().success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let lines = cluster.broker.process.lines();
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("metrics of the last moments are not pushed"));
+    assert_eq!(told.count(), 1, "{lines:#?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{Net, read_body};
 use crate::output::{Cell, Out, Table};
+use crate::parse::bad_value;
 use crate::table::{Command, Opt, Run, one_of, required, value};
 use protocol::EncodeHeader;
 use protocol::body::auth::{AclInfo, PolicyEntryInfo, PolicyInfo, UserInfo};
@@ -29,7 +30,15 @@ const ACL: &[Opt] = &[
     required('a', "actions", "Pub,Sub,Create,Update,Delete,Get,List,All"),
     value('i', "sourceIp", "addresses and networks [default: all]"),
     required('d', "decision", "Allow or Deny"),
+    POLICY_TYPE,
 ];
+
+/// Not of Java's tool, whose requests have a place for it.
+const POLICY_TYPE: Opt = value(
+    'p',
+    "policyType",
+    "Custom, or Default for what Custom says nothing of [default: Custom]",
+);
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -122,6 +131,7 @@ pub(super) const COMMANDS: &[Command] = &[
             BROKER,
             required('s', "subject", "User:NAME"),
             value('r', "resources", "the entry's resource [default: all entries]"),
+            POLICY_TYPE,
         ],
         asks: Some("Delete what {subject} may do on {brokerAddr}{clusterName}?"),
         run: Run::Online(|job, out| Box::pin(delete_acl(job, out))),
@@ -335,6 +345,20 @@ fn acl_header(subject: &str, resource: Option<&str>) -> AclRequestHeader<'static
     }
 }
 
+/// Custom or Default, in the spelling of requests.
+fn policy_type(job: &Job) -> Result<Option<String>, Failure> {
+    let Some(text) = job.given.text("policyType") else {
+        return Ok(None);
+    };
+    let known = ["Custom", "Default"]
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(text));
+    match known {
+        Some(known) => Ok(Some(known.to_owned())),
+        None => Err(bad_value("policyType", text, "Custom or Default")),
+    }
+}
+
 async fn put_acl(job: &Job, out: &mut Out, code: i32, verb: &str) -> Result<(), Failure> {
     let given = &job.given;
     let list = |name: &str| -> Vec<String> {
@@ -352,7 +376,7 @@ async fn put_acl(job: &Job, out: &mut Out, code: i32, verb: &str) -> Result<(), 
         subject: Some(subject.to_owned()),
         policies: vec![PolicyInfo {
             entries: entries.collect(),
-            policy_type: None,
+            policy_type: policy_type(job)?,
         }],
     };
     let done = format!("{verb} acl");
@@ -362,7 +386,10 @@ async fn put_acl(job: &Job, out: &mut Out, code: i32, verb: &str) -> Result<(), 
 async fn delete_acl(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let (subject, resource) = (job.given.required("subject"), job.given.text("resources"));
     let code = request::AUTH_DELETE_ACL;
-    let header = acl_header(subject, resource);
+    let header = AclRequestHeader {
+        policy_type: policy_type(job)?.map(Into::into),
+        ..acl_header(subject, resource)
+    };
     tell(job, out, code, "delete acl", header, None::<&()>).await
 }
 

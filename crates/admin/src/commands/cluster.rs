@@ -143,7 +143,7 @@ async fn list_once(job: &Job, out: &mut Out) -> Result<(), Failure> {
         let table = &told.table;
         match more {
             true => out.row(&TOTALS, totals(place, table)),
-            false => out.row(&BROKERS, broker(place, table)),
+            false => out.row_and(&BROKERS, broker(place, table), of_5(table)),
         }
     }
     Ok(())
@@ -206,6 +206,24 @@ fn broker(place: &Place, told: &Told) -> [Cell; 10] {
         Cell::fixed(hours, 2),
         Cell::fixed(space, 4),
     ]
+}
+
+/// What 5.x's tool has in columns of its own: whether a broker is active, and how far its timers are.
+fn of_5(told: &Told) -> serde_json::Value {
+    let keys = [
+        ("active", "brokerActive"),
+        ("timerReadBehind", "timerReadBehind"),
+        ("timerOffsetBehind", "timerOffsetBehind"),
+        ("timerCongestNum", "timerCongestNum"),
+        ("timerEnqueueTps", "timerEnqueueTps"),
+        ("timerDequeueTps", "timerDequeueTps"),
+    ];
+    let told = keys.into_iter().filter_map(|(name, key)| {
+        let text = told.get(key)?;
+        let value = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
+        Some((name.to_owned(), value))
+    });
+    serde_json::Value::Object(told.collect())
 }
 
 const ROUND_TRIPS: Table = Table {

@@ -147,17 +147,24 @@ async fn progress(job: &Job, out: &mut Out) -> Result<(), Failure> {
     for (queue, offsets) in queues {
         let client = clients.as_ref().map(|clients| clients.get(queue));
         let client = client.map(|client| client.map_or("N/A", String::as_str));
-        out.row(table, position(queue, offsets, client));
+        let more = json!({"inflight": inflight(offsets)});
+        out.row_and(table, position(queue, offsets, client), more);
     }
     let (tps, total) = (stats.consume_tps, stats.total_diff());
+    let inflight: i64 = stats.offset_table.values().map(inflight).sum();
     out.either(
         &format!(
             "\nConsume TPS: {}\nDiff Total: {total}\n",
             crate::output::fixed(tps, 2)
         ),
-        json!({"consumeTps": tps, "diffTotal": total}),
+        json!({"consumeTps": tps, "diffTotal": total, "inflightTotal": inflight}),
     );
     Ok(())
+}
+
+/// What is pulled and not consumed, of a broker that tells it (5.x, and these).
+fn inflight(offsets: &OffsetWrapper) -> i64 {
+    (offsets.pull_offset - offsets.consumer_offset).max(0)
 }
 
 fn position(queue: &MessageQueue, offsets: &OffsetWrapper, client: Option<&str>) -> Vec<Cell> {

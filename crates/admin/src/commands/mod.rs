@@ -14,6 +14,7 @@ mod export;
 mod follow;
 mod group;
 mod ha;
+mod half;
 mod lists;
 mod message;
 mod message_text;
@@ -46,6 +47,7 @@ pub(crate) const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     monitor::COMMANDS,
     message::COMMANDS,
+    half::COMMANDS,
     trace::COMMANDS,
     search::COMMANDS,
     print::COMMANDS,

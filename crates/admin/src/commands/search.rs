@@ -227,7 +227,7 @@ async fn search(job: &Job, out: &mut Out) -> Result<(), Failure> {
     }
     let mut found = match (given.text("msgId"), given.text("msgKey")) {
         (Some(_), Some(_)) => return Err(Failure::wrong("-i/--msgId and -k/--msgKey do not go together")),
-        (Some(id), None) => by_id(job, out, id).await?,
+        (Some(id), None) => by_id(job, out, given.required("topic"), id).await?,
         (None, Some(key)) => by_key(job, out, key, &filter, most).await?,
         (None, None) => scan(job, out, &filter, most).await?,
     };
@@ -245,8 +245,7 @@ async fn search(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The message with an id of a producer, or of a broker of this topic.
-async fn by_id(job: &Job, out: &mut Out, id: &str) -> Result<Vec<Received>, Failure> {
-    let topic = job.given.required("topic");
+pub(super) async fn by_id(job: &Job, out: &mut Out, topic: &str, id: &str) -> Result<Vec<Received>, Failure> {
     let wanted = Wanted {
         topic,
         key: id,

@@ -491,6 +491,8 @@ pub(super) struct TopicStats {
     /// Offsets of each queue.
     #[serde(with = "object_keys")]
     pub(super) offset_table: BTreeMap<MessageQueue, TopicOffset>,
+    /// Messages a second that are put into it on this broker, 5.x.
+    topic_put_tps: f64,
 }
 
 const STATUS: Table = Table {
@@ -531,21 +533,23 @@ async fn status(job: &Job, out: &mut Out) -> Result<(), Failure> {
         .net
         .read_each(out, net::addresses(&route), code, header)
         .await?;
-    let mut queues: Vec<_> = told
-        .into_iter()
-        .flat_map(|(_, stats)| stats.offset_table)
-        .collect();
+    let of_broker = |(_, stats): (String, TopicStats)| {
+        let tps = stats.topic_put_tps;
+        let queues = stats.offset_table.into_iter();
+        queues.map(move |(queue, offsets)| (queue, offsets, tps))
+    };
+    let mut queues: Vec<_> = told.into_iter().flat_map(of_broker).collect();
     if queues.is_empty() {
         return Err(Failure::wrong(format!("no broker tells of queues of {topic}")));
     }
-    queues.sort_by(|(a, _), (b, _)| a.cmp(b));
+    queues.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     out.titles(&STATUS);
-    for (queue, offsets) in &queues {
+    for (queue, offsets, tps) in &queues {
         let updated = match offsets.last_update_timestamp {
             ms if ms > 0 => time::millis(ms),
             _ => String::new(),
         };
-        out.row(
+        out.row_and(
             &STATUS,
             [
                 Cell::cut(&queue.broker_name, 32),
@@ -554,6 +558,7 @@ async fn status(job: &Job, out: &mut Out) -> Result<(), Failure> {
                 offsets.max_offset.into(),
                 Cell::shown(updated, offsets.last_update_timestamp),
             ],
+            json!({"topicPutTps": tps}),
         );
     }
     Ok(())

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use acl::{Account, AccountUpdate, Accounts, AclFile, BadAccount, BadPattern, Document, Finding, Pattern};
 use disk::{Clock, Disk, SystemClock};
@@ -19,6 +20,10 @@ use super::InForce;
 const FILE_MAX_BYTES: u64 = 4 << 20;
 /// How deep folders below `conf/acl/` are looked into.
 const DEPTH_MAX: usize = 8;
+
+/// How long a change waits for those of other brokers of the same folder, and how often it looks.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
+const LOCK_LOOK_EACH: Duration = Duration::from_millis(5);
 
 /// Why there are no accounts.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,9 @@ pub enum ChangeError {
     /// There is no such file, or it is none of accounts.
     #[error("{0} is no file of accounts of this broker")]
     NoFile(String),
+    /// Somebody else changes files of the folder all the time.
+    #[error("{0} is being changed by another broker; ask again")]
+    Busy(String),
     /// The files can not be read, or can not be what they should become.
     #[error("{0}")]
     Load(#[from] LoadError),
@@ -240,25 +248,28 @@ impl<D: Disk> AccessFiles<D> {
         )
     }
 
-    /// Changes one file. What it becomes is in force before this returns.
+    /// Changes one file. What it becomes is in force before this returns. Another broker of this folder, told by the same tool, may have
+    /// changed it so already: then what it says is put in force, and nothing is written.
     fn change(
         &self,
         pick: impl FnOnce(&[(PathBuf, Document)]) -> Result<PathBuf, ChangeError>,
         edit: impl FnOnce(&mut Document) -> Result<(), ChangeError>,
     ) -> Result<(), ChangeError> {
         let mut seen = self.seen.lock();
+        let _alone = self.lock_folder()?;
         let mut texts = self.read()?;
+        let is_new = texts != seen.texts;
         let default = self.default_file();
         if !texts.iter().any(|(path, _)| *path == default) {
             texts.push((default, Vec::new()));
         }
-        let mut documents = Vec::with_capacity(texts.len());
-        for (path, text) in &texts {
-            let text = self.text(path, text).map_err(LoadError::File)?;
-            let document = Document::parse(&self.name(path), text).map_err(LoadError::File)?;
-            documents.push((path.clone(), document));
-        }
-        let path = pick(&documents)?;
+        let mut documents = self.documents(&texts)?;
+        let path = match pick(&documents) {
+            Err(ChangeError::NoAccount(key)) if is_new && self.in_force.accounts().get(&key).is_some() => {
+                return self.adopt(&mut seen, texts);
+            }
+            picked => picked?,
+        };
         let no_file = || ChangeError::NoFile(path.display().to_string());
         let (_, document) = documents
             .iter_mut()
@@ -269,7 +280,11 @@ impl<D: Disk> AccessFiles<D> {
             .find(|(known, _)| *known == path)
             .ok_or_else(no_file)?;
         let version = self.parse(&path, text).map_err(LoadError::File)?.version;
+        let before = document.text();
         edit(document)?;
+        if is_new && document.text() == before {
+            return self.adopt(&mut seen, texts);
+        }
         document.bump_version(version, self.clock.now_ms());
         *text = document.text().into_bytes();
         let written = text.clone();
@@ -280,6 +295,42 @@ impl<D: Disk> AccessFiles<D> {
         tracing::info!("access control: {} changed as a tool asked", self.name(&path));
         self.put_in_force(&mut seen, texts, built);
         Ok(())
+    }
+
+    /// Nobody else changes a file below this home before this is dropped: brokers of a host may share it.
+    fn lock_folder(&self) -> Result<D::Lock, ChangeError> {
+        let folder = self.home.join("conf");
+        let since = Instant::now();
+        loop {
+            match self.disk.lock_dir(&folder).map_err(LoadError::Disk)? {
+                Some(lock) => return Ok(lock),
+                None if since.elapsed() > LOCK_WITHIN => {
+                    return Err(ChangeError::Busy(folder.display().to_string()));
+                }
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "nothing tells when another process is done; this is on a lane"
+                )]
+                None => std::thread::sleep(LOCK_LOOK_EACH),
+            }
+        }
+    }
+
+    /// Puts in force what another broker has written.
+    fn adopt(&self, seen: &mut Seen, texts: Vec<Text>) -> Result<(), ChangeError> {
+        let built = self.build(&texts).map_err(LoadError::File)?;
+        tracing::info!("access control: the files say already what a tool asked for");
+        self.put_in_force(seen, texts, built);
+        Ok(())
+    }
+
+    fn documents(&self, texts: &[Text]) -> Result<Vec<(PathBuf, Document)>, LoadError> {
+        let mut documents = Vec::with_capacity(texts.len());
+        for (path, text) in texts {
+            let text = self.text(path, text)?;
+            documents.push((path.clone(), Document::parse(&self.name(path), text)?));
+        }
+        Ok(documents)
     }
 
     fn put_in_force(&self, seen: &mut Seen, texts: Vec<Text>, built: Built) {
@@ -669,6 +720,63 @@ mod tests {
         // A look finds nothing that is not in force.
         home.files.look();
         assert!(home.has("newuser1") && !home.has("teamuser"));
+    }
+
+    /// Brokers of one host that share ROCKETMQ_HOME, told by `updateAclConfig -c`, side by side.
+    #[test]
+    fn brokers_of_one_folder_change_it_together() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        let other =
+            || AccessFiles::load(MmapDisk::default(), home.dir.path(), Arc::new(SystemClock)).unwrap();
+        let brokers: Vec<AccessFiles<MmapDisk>> = (0..4).map(|_| other()).collect();
+        let counter = || brokers[0].versions().1.counter;
+        let side_by_side = |change: &(dyn Fn(&AccessFiles<MmapDisk>, usize) + Sync)| {
+            std::thread::scope(|scope| {
+                for (number, broker) in brokers.iter().enumerate() {
+                    scope.spawn(move || change(broker, number));
+                }
+            });
+        };
+        for round in 1..=20i64 {
+            let key = format!("account{round}");
+            let before = home.text("conf/plain_acl.yml");
+            side_by_side(&|broker, _| broker.put_account(&update(&key)).unwrap());
+            let is_there = |broker: &AccessFiles<MmapDisk>| broker.in_force.accounts().get(&key).is_some();
+            assert!(brokers.iter().all(is_there), "{key}");
+            brokers.iter().for_each(AccessFiles::look);
+            assert_eq!(counter(), round, "it is one change");
+            assert_eq!(home.text("conf/plain_acl.yml.bak"), before, "as the file was");
+        }
+        // Each another one: none is lost.
+        side_by_side(&|broker, number| broker.put_account(&update(&format!("ofbroker{number}"))).unwrap());
+        brokers.iter().for_each(AccessFiles::look);
+        for broker in &brokers {
+            let accounts = broker.in_force.accounts();
+            assert!((0..4).all(|number| accounts.get(&format!("ofbroker{number}")).is_some()));
+        }
+        side_by_side(&|broker, _| broker.delete_account("account1").unwrap());
+        let white = ["10.9.8.7".to_owned()];
+        side_by_side(&|broker, _| broker.set_white(&white, None).unwrap());
+        assert_eq!(home.text("conf/plain_acl.yml").matches("10.9.8.7").count(), 1);
+        for broker in &brokers {
+            assert!(broker.in_force.accounts().get("account1").is_none());
+            assert!(matches!(
+                broker.delete_account("account1"),
+                Err(ChangeError::NoAccount(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_stays_locked_is_told() {
+        let home = Home::new(&[("conf/plain_acl.yml", DEFAULT)]).unwrap();
+        let disk = MmapDisk::default();
+        let held = disk.lock_dir(&home.dir.path().join("conf")).unwrap();
+        assert!(held.is_some());
+        let refused = home.files.put_account(&update("newuser1"));
+        assert!(matches!(refused, Err(ChangeError::Busy(_))), "{refused:?}");
+        drop(held);
+        home.files.put_account(&update("newuser1")).unwrap();
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::commitlog::{Answer, Appender, Physical, Safety, SendAnswer, Waiter};
 use crate::settings::DelayLevels;
 use crate::settings::Settings;
 use crate::stats::{Flowed, Stats};
-use crate::tables::{GroupTable, TopicTable};
+use crate::tables::{GroupTable, OpenHalves, TopicTable};
 
 pub use plan::Error;
 
@@ -50,6 +50,8 @@ pub struct Send<D: Disk> {
     pub access: Option<Arc<Guard>>,
     /// Counters.
     pub stats: Arc<Stats>,
+    /// Counts of open half messages.
+    pub open_halves: Arc<OpenHalves>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// regionId.
@@ -137,7 +139,7 @@ impl<D: Disk> Send<D> {
             return;
         }
         self.appender.append(&mut pending, now);
-        self.count(&stored, &pending);
+        self.count(&stored, &pending, now);
         for (at, plan, range) in stored {
             let results = pending.get_mut(range).unwrap_or_default();
             let slot = responders.get_mut(at);
@@ -159,7 +161,7 @@ impl<D: Disk> Send<D> {
     }
 
     /// Counts what is stored, before anybody has an answer; requests for one topic together.
-    fn count(&self, stored: &[(usize, &Plan<'_>, Range<usize>)], pending: &[Pending<'_, D::File>]) {
+    fn count(&self, stored: &[(usize, &Plan<'_>, Range<usize>)], pending: &[Pending<'_, D::File>], now: i64) {
         let mut sum = Flowed::default();
         for (at, (_, plan, range)) in stored.iter().enumerate() {
             let records = pending.get(range.clone()).unwrap_or_default();
@@ -172,6 +174,12 @@ impl<D: Disk> Send<D> {
                 sum = sum.and(flow);
                 if plan.topic == SCHEDULE_TOPIC {
                     self.stats.items.put_queue(SCHEDULE_TOPIC, plan.queue_id, flow);
+                }
+                let placed = records
+                    .first()
+                    .and_then(|record| record.result.as_ref()?.as_ref().ok());
+                if let (Some(topic), Some(placed)) = (plan.half_of(), placed) {
+                    self.open_halves.began(topic, placed.queue_offset.0, now);
                 }
             }
             let next = stored.get(at + 1);

@@ -23,6 +23,7 @@ use crate::access::{Guard, topic_of};
 use crate::commitlog::{Answer, Appender, CommitAnswer, Safety, StoreError, Waiter};
 use crate::lane::MayWait;
 use crate::settings::{DelayLevels, Settings};
+use crate::tables::OpenHalves;
 use crate::transaction::{End, Ends, Half, QUEUE, append_mark, committed, is_half_record};
 
 /// What the handler needs.
@@ -35,6 +36,8 @@ pub struct Transaction<D: Disk> {
     pub access: Option<Arc<Guard>>,
     /// How half messages were ended lately.
     pub ends: Arc<Ends>,
+    /// Counts of open half messages.
+    pub open_halves: Arc<OpenHalves>,
     /// Delays of the delay levels.
     pub delay_levels: Arc<DelayLevels>,
     /// Time.
@@ -240,6 +243,7 @@ impl<D: Disk> Transaction<D> {
                     let age_ms = now.saturating_sub(half.born_timestamp());
                     let items = &self.appender.stats.items;
                     items.ended(topic_of(&half), commits, (age_ms / 1000).max(0) as u64);
+                    self.open_halves.ended(topic_of(&half), now);
                 }
                 outcome
             }
@@ -345,7 +349,12 @@ impl<D: Disk> Transaction<D> {
             sys_flag: half.sys_flag() & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6),
             ..NewRecord::copy_of(&half, HALF_TOPIC, QUEUE, &text)
         };
-        self.appender.append_copy(&copy, self.clock.now_ms())?;
+        let now = self.clock.now_ms();
+        let stored = self.appender.append_copy(&copy, now)?;
+        if !is_half_record(&half) {
+            let offset = stored.first.queue_offset.0;
+            self.open_halves.began(topic_of(&half), offset, now);
+        }
         self.appender.acknowledgements.request_flush();
         Ok(())
     }

@@ -147,6 +147,8 @@ pub(super) fn start_tasks<D: Disk + Clone>(parts: &Arc<Parts<D>>, supervisor: &S
         let span = parts.settings.load().broker.filter_data_clean_time_span;
         parts.filters.clean(span);
         parts.dormant.age(now, &parts.tables.topics, &parts.tables.groups);
+        let topics = &parts.tables.topics;
+        parts.open_halves.retain(|topic| topics.get(topic).is_some());
     });
     let p = Arc::clone(parts);
     supervisor.task("statistics", move |stop| sample_stats(Arc::clone(&p), stop));

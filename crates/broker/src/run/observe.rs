@@ -99,6 +99,7 @@ fn registry<D: Disk + Clone>(parts: &Arc<Parts<D>>, told: &Told<D>) -> Registry 
     registry.add(StatsTold {
         stats: Arc::clone(&parts.log.stats),
         topics: Arc::clone(&parts.tables.topics),
+        open_halves: Arc::clone(&parts.open_halves),
     });
     registry.add(LagTold {
         tables: parts.tables.clone(),

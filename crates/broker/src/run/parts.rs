@@ -42,8 +42,8 @@ use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{
-    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, QUEUES_MAX, Tables,
-    TopicTable, save,
+    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, OpenHalves, QUEUES_MAX,
+    Tables, TopicTable, save,
 };
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
@@ -53,6 +53,8 @@ const TABLE_MAX_BYTES: usize = 256 << 20;
 
 /// How often the history of roles is written while slaves acknowledge, ms.
 const HISTORY_EACH_MS: i64 = 1000;
+/// How often the counts of open half messages are written, ms, as in 5.x.
+const OPEN_HALVES_EACH_MS: i64 = 10_000;
 
 /// What the threads and tasks work on.
 pub struct Parts<D: Disk> {
@@ -66,6 +68,8 @@ pub struct Parts<D: Disk> {
     pub log: Log<D>,
     /// Topics, groups, offsets.
     pub tables: Tables,
+    /// Counts of open half messages.
+    pub open_halves: Arc<OpenHalves>,
     /// Files of features that are not here.
     pub dormant: Arc<DormantFiles>,
     /// What consumers want by expressions that are no tags.
@@ -285,6 +289,7 @@ struct Loaded {
     tables: Tables,
     commits: Arc<CommitsForMaster>,
     delay_offsets: Arc<DelayOffsets>,
+    open_halves: Arc<OpenHalves>,
     dormant: Arc<DormantFiles>,
     filters: Arc<FilterTable>,
 }
@@ -390,6 +395,7 @@ impl Loaded {
             },
             commits,
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
+            open_halves: Arc::new(OpenHalves::load(disk, file("transactionMetrics"))?),
             dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),
             filters: Arc::new(FilterTable::load(
                 disk,
@@ -517,6 +523,7 @@ impl<D: Disk + Clone> Builder<D> {
             clock: self.clock,
             log,
             tables: self.loaded.tables,
+            open_halves: self.loaded.open_halves,
             dormant: self.loaded.dormant,
             filters: self.loaded.filters,
             delivery,
@@ -724,8 +731,8 @@ impl<D: Disk + Clone> Builder<D> {
     fn checks(&self, clients: &Clients, log: &Log<D>, halves: Arc<HalfListener>) -> Arc<Checks<D>> {
         let checks = Checks::new(
             Arc::clone(&log.appender),
-            Arc::clone(&self.loaded.tables.topics),
-            Arc::clone(&self.loaded.tables.offsets),
+            self.loaded.tables.clone(),
+            Arc::clone(&self.loaded.open_halves),
             Arc::clone(&clients.producers),
             Arc::clone(&self.settings),
             Arc::clone(&self.clock),
@@ -751,6 +758,10 @@ impl<D: Disk + Clone> Builder<D> {
             (Arc::clone(&tables.offsets) as _, Some(offsets_each)),
             (Arc::clone(&self.loaded.commits) as _, Some(offsets_each)),
             (delay_offsets as _, Some(delays_each)),
+            (
+                Arc::clone(&self.loaded.open_halves) as _,
+                Some(OPEN_HALVES_EACH_MS),
+            ),
             (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
             (Arc::clone(&self.loaded.filters) as _, None),
         ];

@@ -10,7 +10,7 @@ use metrics::{Exposition, Source};
 
 use super::Stats;
 use super::items::{Entry, MessageKind, Puts};
-use crate::tables::TopicTable;
+use crate::tables::{OpenHalves, TopicTable};
 
 /// Tells them.
 pub struct StatsTold {
@@ -18,6 +18,8 @@ pub struct StatsTold {
     pub stats: Arc<Stats>,
     /// Who knows which topics are the system's.
     pub topics: Arc<TopicTable>,
+    /// Counts of open half messages.
+    pub open_halves: Arc<OpenHalves>,
 }
 
 /// A group of RocketMQ's own, as 5.x's metrics tell it.
@@ -43,6 +45,7 @@ impl Source for StatsTold {
         topics.retain(|(topic, _)| !is_retry_topic(topic) && !is_dlq_topic(topic));
         self.puts(&topics, to);
         transactions(&topics, to);
+        self.open(to);
         delays(&topics, to);
         self.gets(&self.stats.items.pairs(), to);
         self.stats.creates.write(to);
@@ -77,6 +80,13 @@ impl StatsTold {
                 family.view(labels, &view, 1.0);
             }
         });
+    }
+
+    fn open(&self, to: &mut Exposition<'_>) {
+        let mut family = to.gauge("rocketmq_half_messages", "Half messages that nobody has ended.");
+        for (topic, open) in self.open_halves.counts() {
+            family.value(&[("topic", topic.as_str())], open as f64);
+        }
     }
 
     fn gets(&self, pairs: &Pairs, to: &mut Exposition<'_>) {

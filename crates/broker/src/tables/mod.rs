@@ -9,6 +9,7 @@ pub mod dormant;
 pub mod filters;
 mod groups;
 mod offsets;
+mod open_halves;
 mod saver;
 mod topics;
 
@@ -18,6 +19,7 @@ pub use commits::CommitsForMaster;
 pub use config_file::{Found, LoadError, load, pretty};
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
 pub use offsets::{Full, OffsetKey, OffsetTable};
+pub use open_halves::OpenHalves;
 pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save, save_at_the_end};
 pub use topics::{Identity, NotCreated, QUEUES_MAX, TOPICS_MAX, TopicFile, TopicState, TopicTable, perm};
 

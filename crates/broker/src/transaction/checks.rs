@@ -25,7 +25,7 @@ use crate::clients::{Asked, Member, Producers};
 use crate::commitlog::{Appender, ArrivalListener, StoreError, Stored};
 use crate::config::{SettingsChange, SettingsListener};
 use crate::settings::Settings;
-use crate::tables::{OffsetTable, TopicTable, perm};
+use crate::tables::{OffsetTable, OpenHalves, Tables, TopicTable, perm};
 
 /// Messages read at once (Java: OP_MSG_PULL_NUMS).
 const READ_MAX: i32 = 32;
@@ -116,6 +116,7 @@ pub struct Checks<D: Disk> {
     pub(super) appender: Arc<Appender<D>>,
     topics: Arc<TopicTable>,
     offsets: Arc<OffsetTable>,
+    open_halves: Arc<OpenHalves>,
     producers: Arc<Producers>,
     settings: Arc<settings::Live<Settings>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -149,8 +150,8 @@ impl<D: Disk> Checks<D> {
     /// Nothing is looked at before the first interval is over.
     pub fn new(
         appender: Arc<Appender<D>>,
-        topics: Arc<TopicTable>,
-        offsets: Arc<OffsetTable>,
+        Tables { topics, offsets, .. }: Tables,
+        open_halves: Arc<OpenHalves>,
         producers: Arc<Producers>,
         settings: Arc<settings::Live<Settings>>,
         clock: Arc<dyn Clock>,
@@ -172,6 +173,7 @@ impl<D: Disk> Checks<D> {
             appender,
             topics,
             offsets,
+            open_halves,
             producers,
             settings,
             clock,
@@ -236,6 +238,7 @@ impl<D: Disk> Checks<D> {
                 state.idle = true;
                 self.listener.idle.store(true, Ordering::Release);
                 if !self.has_open(&state) {
+                    self.open_halves.none_before(state.progress.now().half, now);
                     return state.progress.is_waiting().then_some(SETTLE_MS);
                 }
                 0
@@ -564,6 +567,7 @@ impl<D: Disk> Checks<D> {
             return Err(self.trouble(&error.to_string()));
         }
         self.store(half, CHECK_MAX_TIME_TOPIC, &changed_text(half, &[]), now)?;
+        self.open_halves.ended(topic_of(half), now);
         let count = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
         if self.may_tell() {
             let key = properties::get_str(half.properties(), names::UNIQ_KEY).unwrap_or("-");

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use message::batch;
+use message::name::CHECK_MAX_TIME_TOPIC;
 use protocol::body::operator::BrokerStatsData;
 use protocol::code::{request, response};
 use protocol::header::Short;
@@ -12,6 +13,7 @@ use protocol::header::broker::*;
 
 use crate::fixture::{from, records, refused, to};
 use crate::still::{Still, client};
+use crate::transaction_world::{COMMIT, LATER, ROLLBACK, World};
 
 /// Sum over the last minute; none if the broker has no such statistic.
 fn sum(broker: &Still, name: &str, key: &str) -> Option<i64> {
@@ -308,6 +310,7 @@ fn it_is_counted_how_long_topics_and_groups_take_to_be_made() {
     registry.add(broker::stats::StatsTold {
         stats: Arc::clone(&broker.parts.log.stats),
         topics: Arc::clone(&broker.parts.tables.topics),
+        open_halves: Arc::clone(&broker.parts.open_halves),
     });
     let told = || -> Vec<String> {
         let text = registry.text();
@@ -361,4 +364,67 @@ fn it_is_counted_how_long_topics_and_groups_take_to_be_made() {
         r#"rocketmq_consumer_group_count{invocation_status="failure"} 1"#,
     ];
     assert_eq!(told(), expected);
+}
+
+/// What `rocketmq_half_messages` tells.
+fn open_halves(world: &World) -> Vec<String> {
+    let mut registry = metrics::Registry::new(&[], 1000);
+    registry.add(broker::stats::StatsTold {
+        stats: Arc::clone(&world.parts.log.stats),
+        topics: Arc::clone(&world.parts.tables.topics),
+        open_halves: Arc::clone(&world.parts.open_halves),
+    });
+    let text = registry.text();
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("rocketmq_half_messages{"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn open_half_messages_are_counted_by_topic() {
+    let mut world = World::new(|_| {});
+    let of_orders = |open: i32| [format!("topic=\"Orders\"}} {open}")];
+    assert_eq!(open_halves(&world), [""; 0], "there was none");
+    let [kept, dropped, open] = ["kept", "dropped", "open"].map(|body| world.half("", body));
+    assert_eq!(open_halves(&world), of_orders(3));
+    world.end(kept, COMMIT);
+    world.end(kept, COMMIT);
+    world.end(dropped, ROLLBACK);
+    assert_ne!(world.end(dropped, COMMIT).code, response::SUCCESS);
+    assert_eq!(open_halves(&world), of_orders(1), "each ends once");
+    world.restart(true);
+    assert_eq!(open_halves(&world), of_orders(1));
+    world.pass(LATER);
+    assert_eq!(
+        open_halves(&world),
+        of_orders(1),
+        "what is put back is the same one"
+    );
+    // The file does not know of the end when the broker is killed. It is over when none is open.
+    world.end(open, ROLLBACK);
+    world.restart(false);
+    assert_eq!(open_halves(&world), of_orders(1));
+    world.pass(LATER);
+    assert_eq!(open_halves(&world), of_orders(0));
+
+    world.half("", "given up");
+    world.parts.handlers.closed(world.peer.as_ref());
+    for _ in 0..16 {
+        world.pass(LATER);
+    }
+    let given_up = world.read(CHECK_MAX_TIME_TOPIC, 0);
+    assert_eq!((given_up.len(), open_halves(&world)), (1, of_orders(0).to_vec()));
+    let id = message::id::OffsetMessageId {
+        store_host: world.parts.log.appender.store_host,
+        physical_offset: given_up[0].physical,
+    };
+    let header = ResumeCheckHalfMessageRequestHeader {
+        msg_id: Some(id.to_string().into()),
+    };
+    assert_eq!(
+        world.ask(request::RESUME_CHECK_HALF_MESSAGE, &header, b"").code,
+        response::SUCCESS
+    );
+    assert_eq!(open_halves(&world), of_orders(1), "it is checked again");
 }

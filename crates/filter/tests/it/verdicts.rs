@@ -69,6 +69,29 @@ fn verdicts_and_texts_are_those_of_5_3_3() {
     assert!(compared > 600 && messages.len() > 60);
 }
 
+/// Whatever an expression asks, and whatever a message has: all of the tables.
+#[test]
+fn a_message_that_is_looked_at_costs_no_allocation() {
+    let messages = messages();
+    let (mut looked, mut compiling) = (0, 0);
+    for text in lines(EXPRESSIONS).map(unescape) {
+        let mut compiled = None;
+        let counted = allocation_counter::measure(|| compiled = Some(Expression::compile(&text)));
+        compiling += counted.count_total;
+        let Some(Ok(expression)) = compiled else { continue };
+        let counted = allocation_counter::measure(|| {
+            for message in &messages {
+                let _verdict = expression.evaluate(message);
+                let _passes = expression.matches(message);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{text}");
+        looked += messages.len();
+    }
+    // The counter counts: most expressions are made of boxes, and a refusal has a text.
+    assert!(looked > 20_000 && compiling > 1_000, "{looked} {compiling}");
+}
+
 fn is_refused_twice(ours: &str, java: &str) -> bool {
     ours.starts_with('!') && java.starts_with('!')
 }

@@ -191,6 +191,51 @@ async fn a_handshake_that_does_not_come_on_is_closed() {
     served.server.shutdown(WITHIN).await;
 }
 
+/// Whatever a connection begins with, and whatever noise follows: only 0x16 begins a handshake, nothing is executed, and the next one is
+/// served.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_first_byte_and_noise_behind_it() {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut noise = |most: usize| -> Vec<u8> {
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        let len = usize::from(next()) % most;
+        (0..len).map(|_| next()).collect()
+    };
+    for mode in [TlsMode::Enforcing, TlsMode::Permissive] {
+        let served = Served::new(test_mode(mode));
+        let (mut plain, mut shaken) = (0, 0);
+        let records = (0..64u8).map(|minor| vec![0x16, 3, minor % 5]);
+        for mut bytes in (0..=255).map(|byte| vec![byte]).chain(records) {
+            match bytes[0] {
+                0x16 => shaken += 1,
+                _ => plain += 1,
+            }
+            bytes.extend(noise(200));
+            let mut stream = TcpStream::connect(served.address()).await.unwrap();
+            // It may be closed meanwhile.
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let closed = tokio::time::timeout(WITHIN, stream.read_to_end(&mut answer)).await;
+            assert!(closed.is_ok(), "{mode:?}: {bytes:02x?} is left open");
+        }
+        let metrics = &served.settings.metrics;
+        let closed_plain = metrics.closed_plain.load(Ordering::Relaxed);
+        assert_eq!(closed_plain, if mode == TlsMode::Enforcing { plain } else { 0 });
+        // What ends in the middle of a handshake is no failed one.
+        let failed = metrics.tls_failed.load(Ordering::Relaxed);
+        assert!((1..=shaken).contains(&failed), "{mode:?}: {failed} of {shaken}");
+        assert_eq!(served.echo.0.load(Ordering::Relaxed), 0, "{mode:?}");
+        assert!(served.serves(Some(&any_server())).await, "{mode:?}");
+        served.server.shutdown(WITHIN).await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_stops_waits_for_no_first_byte() {
     let served = Served::new(test_mode(TlsMode::Permissive));

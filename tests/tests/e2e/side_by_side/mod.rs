@@ -6,7 +6,7 @@ mod known;
 mod session;
 
 use answer::Parts;
-use cluster::{Cluster, Flavour};
+use cluster::{Cluster, Flavour, Wire, frame, request_codes};
 use known::{KNOWN, Known};
 use session::{Answers, BROKER, NAMESRV, Session};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,4 +97,41 @@ fn ours_answer_as_javas_do() {
         .filter(|known| !known.by_chance())
         .collect();
     assert!(gone.is_empty(), "these differ no longer: {gone:#?}");
+}
+
+/// GET_BROKER_CLUSTER_ACL_CONFIG: asked where access control is on, `access.rs`.
+const ASKED_ELSEWHERE: [i32; 1] = [54];
+const GET_BROKER_CLUSTER_INFO: i32 = 106;
+const REQUEST_CODE_NOT_SUPPORTED: i64 = 3;
+
+/// Every code that the session leaves out is one that Java's servers do not know.
+#[test]
+fn no_request_that_java_serves_is_left_out() {
+    let java = Flavour::Java("4.9.7");
+    let cluster = Cluster::of(java, java, &[]);
+    let all: Vec<i32> = request_codes().iter().map(|code| code.code).collect();
+    assert!(all.len() > 150, "{}", all.len());
+    let of_others = |asked: &[i32]| -> Vec<i32> {
+        let is_other = |code: &&i32| !asked.contains(code) && !ASKED_ELSEWHERE.contains(code);
+        all.iter().filter(is_other).copied().collect()
+    };
+    let mut wire = Wire::connect(&cluster.broker.address()).expect("the broker");
+    for code in of_others(BROKER) {
+        let answer = wire.ask(code, &[], b"").expect("an answer");
+        assert_eq!(
+            answer.code(),
+            REQUEST_CODE_NOT_SUPPORTED,
+            "{code}: {}",
+            answer.remark()
+        );
+    }
+    // The name server answers nothing to what it does not know: what is asked next is answered.
+    let mut wire = Wire::connect(&cluster.namesrv.address()).expect("the name server");
+    for code in of_others(NAMESRV) {
+        let next = frame(GET_BROKER_CLUSTER_INFO, -code, &[], b"");
+        wire.write(&[frame(code, code, &[], b""), next].concat())
+            .expect("written");
+        let answer = wire.read().expect("an answer");
+        assert_eq!(answer.opaque(), i64::from(-code), "{code}: {}", answer.remark());
+    }
 }

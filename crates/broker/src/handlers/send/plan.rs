@@ -248,6 +248,14 @@ pub(super) struct Plan<'a> {
     pub(super) made_topic: bool,
 }
 
+impl Plan<'_> {
+    /// The topic that a half message is for.
+    pub(super) fn half_of(&self) -> Option<&str> {
+        let parked_for = self.parked_for.as_deref();
+        parked_for.filter(|_| self.kind == MessageKind::Transaction)
+    }
+}
+
 /// The topic and queue a send goes to after retry rules.
 struct Target<'a> {
     topic: Cow<'a, str>,

@@ -1,6 +1,6 @@
-//! `timermetrics` and `transactionMetrics`: how many timed or half messages each topic has waiting.
+//! `timermetrics`: how many timed messages each topic has waiting.
 //!
-//! Rules: RocketMQ 5.3.3, TimerMetrics and TransactionMetrics.
+//! Rules: RocketMQ 5.3.3, TimerMetrics.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,6 @@ pub struct TimerMetrics {
     /// Topic to timed messages.
     #[serde(deserialize_with = "de::or_default")]
     pub timing_count: BTreeMap<String, Count>,
-}
-
-/// `transactionMetrics`.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TransactionMetrics {
-    /// Version of the table.
-    pub data_version: DataVersion,
-    /// Topic to half messages.
-    #[serde(deserialize_with = "de::or_default")]
-    pub transaction_count: BTreeMap<String, Count>,
 }
 
 /// A count of one topic.

@@ -6,7 +6,7 @@
 //! | `consumerOrderInfo.json` (5.x) | POP of ordered messages | [`order_info`] |
 //! | `topicQueueMapping.json` (5.x) | static topics | [`queue_mapping`] |
 //! | `messageRequestMode.json` (5.x) | who consumes by POP | [`request_modes`] |
-//! | `timermetrics`, `transactionMetrics` (5.x) | counts of waiting messages | [`counts`] |
+//! | `timermetrics` (5.x) | counts of timed messages | [`counts`] |
 //! | `timercheck` (5.x) | progress of the timer wheel | [`timer_check`] |
 //!
 //! Tables in RocksDB (5.x) cannot be read: [`rocksdb`].
@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use super::config_file::{LoadError, load, pretty};
 use super::saver::{Change, ConfigFile, Saver};
 use super::{GroupTable, TopicTable};
-use counts::{TimerMetrics, TransactionMetrics};
+use counts::TimerMetrics;
 use order_info::OrderInfo;
 use queue_mapping::QueueMappings;
 use request_modes::RequestModes;
@@ -90,7 +90,6 @@ pub struct DormantFiles {
     queue_mappings: Arc<DormantFile<QueueMappings>>,
     request_modes: Arc<DormantFile<RequestModes>>,
     timer_metrics: Arc<DormantFile<TimerMetrics>>,
-    transaction_metrics: Arc<DormantFile<TransactionMetrics>>,
 }
 
 impl DormantFiles {
@@ -102,7 +101,6 @@ impl DormantFiles {
             queue_mappings: Arc::new(DormantFile::load(disk, file("topicQueueMapping.json"))?),
             request_modes: Arc::new(DormantFile::load(disk, file("messageRequestMode.json"))?),
             timer_metrics: Arc::new(DormantFile::load(disk, file("timermetrics"))?),
-            transaction_metrics: Arc::new(DormantFile::load(disk, file("transactionMetrics"))?),
         };
         timer_check::check(disk, &file("timercheck"))?;
         kept.tell();
@@ -132,12 +130,6 @@ impl DormantFiles {
             &*self.timer_metrics,
             timers,
             "timed messages are not delivered by this release",
-        );
-        let transactions = self.transaction_metrics.look(|t| t.transaction_count.len());
-        idle(
-            &*self.transaction_metrics,
-            transactions,
-            "open transactions are not counted in this release",
         );
     }
 
@@ -189,7 +181,6 @@ impl DormantFiles {
             Arc::clone(&self.queue_mappings) as _,
             Arc::clone(&self.request_modes) as _,
             Arc::clone(&self.timer_metrics) as _,
-            Arc::clone(&self.transaction_metrics) as _,
         ]
     }
 }
