@@ -166,6 +166,7 @@ impl<D: Disk> CopyParts<D> {
 
     fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {
         self.history.cut(at);
+        self.link.note(|link| link.cuts += 1);
         save(self.history.as_ref(), &self.disk, now)?;
         Ok(())
     }
