@@ -46,6 +46,7 @@ mod operations;
 mod otlp;
 mod packages;
 mod pages;
+mod partitions;
 mod refusals;
 mod replicated_clusters;
 mod replication;
