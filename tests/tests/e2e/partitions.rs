@@ -26,13 +26,12 @@ struct Parted {
 impl Parted {
     fn start(dir: &Path) -> Parted {
         let network = Network::of(dir, &["namesrv", "master", "slave", "clients"]);
-        let place = |name| network.place(name);
-        let namesrv = NameServer::start_there(place("namesrv"), Flavour::Ours, dir, free_port(), &[]);
+        let namesrv = NameServer::start_there(network.place("namesrv"), Flavour::Ours, dir, free_port(), &[]);
         let broker = |name: &str, tuning: &[(&str, &str)]| {
             let tuning = [&QUICK[..], tuning].concat();
             let address = namesrv.address();
             Broker::start_there(
-                place(name),
+                network.place(name),
                 Flavour::Ours,
                 (dir, name),
                 "broker-a",
@@ -89,10 +88,11 @@ fn clients_live_through_partitions() {
     create_topic(&mut Wire::connect(&master.address()).unwrap(), TOPIC, "4");
     master.wait_for_topic(TOPIC);
     let start = |language, command: &str, options: &[(&str, &str)]| {
-        let all = [&[("ns", namesrv.address().as_str()), ("topic", TOPIC)], options].concat();
+        let address = namesrv.address();
+        let all = [&[("ns", address.as_str()), ("topic", TOPIC)], options].concat();
         Client::start_there(network.place("clients"), language, dir.path(), command, &all)
     };
-    let work = AtWork::start(&start);
+    let work = AtWork::start(start);
 
     // Of the slave alone. What is stored meanwhile is said to be on one broker; nobody waits for longer than slaveTimeout.
     for _ in 0..2 {

@@ -98,7 +98,7 @@ pub(crate) struct AtWork {
 
 impl AtWork {
     /// `start` starts a client by its language, command and options.
-    pub(crate) fn start(start: &dyn Fn(Language, &str, &[(&str, &str)]) -> Client) -> AtWork {
+    pub(crate) fn start(start: impl Fn(Language, &str, &[(&str, &str)]) -> Client) -> AtWork {
         let languages = languages("sync");
         let sender = |(name, language): &(&str, Language)| {
             let options = [
@@ -128,7 +128,7 @@ impl AtWork {
                 &[&[("topic", TOPIC)], options].concat(),
             )
         };
-        AtWork::start(&start)
+        AtWork::start(start)
     }
 
     /// Each producer sends so many more.

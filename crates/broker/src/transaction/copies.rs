@@ -108,17 +108,13 @@ impl Copies {
     /// The half message at `at`. One that a client has sent twice, because it heard no answer, has the same key and was born at another time.
     fn note(&mut self, key: &str, born: i64, at: i64) {
         let identity = (self.hasher.hash_one(key), born);
-        match self.newest.get_mut(&identity) {
-            Some(newest) => {
-                // Without room both are asked for.
-                if self.room_for_passed.take(&self.budget, PASSED_BYTES) {
-                    self.passed_on.insert(std::mem::replace(newest, at));
-                }
+        if let Some(newest) = self.newest.get_mut(&identity) {
+            // Without room both are asked for.
+            if self.room_for_passed.take(&self.budget, PASSED_BYTES) {
+                self.passed_on.insert(std::mem::replace(newest, at));
             }
-            None if self.room_for_newest.take(&self.budget, NEWEST_BYTES) => {
-                self.newest.insert(identity, at);
-            }
-            None => {}
+        } else if self.room_for_newest.take(&self.budget, NEWEST_BYTES) {
+            self.newest.insert(identity, at);
         }
     }
 
