@@ -454,7 +454,7 @@ impl Registration {
         let mut tasks = JoinSet::new();
         let mut kept = HashMap::new();
         let this = Arc::clone(&self);
-        tasks.spawn(async move { this.judge_former_masters().await });
+        tasks.spawn(async move { this.judge_former().await });
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -637,7 +637,7 @@ impl Registration {
     pub async fn tell_all(&self) {
         let addresses = self.settings.load().broker.namesrv_addrs();
         join_all(addresses.iter().map(|address| async {
-            self.note_former_master(address).await;
+            self.note_former(address).await;
             self.tell_and_say(address, true).await;
         }))
         .await;

@@ -1,8 +1,9 @@
 //! Real clients, as programs that print what they send and receive.
 
 use crate::build::{go_driver, java_classes, node_driver, spring_classes};
+use crate::network::Place;
 use crate::process::Process;
-use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java};
+use crate::servers::{QUIET_LOGBACK, SMALL_JVM, java, launched};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,20 @@ impl Client {
     /// # Panics
     /// It cannot be built or started.
     pub fn start(language: Language, dir: &Path, command: &str, options: &[(&str, &str)]) -> Client {
+        Client::start_there(&Place::here(), language, dir, command, options)
+    }
+
+    /// The same in this place.
+    ///
+    /// # Panics
+    /// It cannot be built or started.
+    pub fn start_there(
+        place: &Place,
+        language: Language,
+        dir: &Path,
+        command: &str,
+        options: &[(&str, &str)],
+    ) -> Client {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut program = match language {
@@ -110,6 +125,7 @@ impl Client {
             .env_remove("NAMESRV_ADDR")
             .arg(command);
         program.args(options.iter().map(|(key, value)| format!("{key}={value}")));
+        let program = launched(&place.launcher, program);
         let name = format!("{language:?} {command} #{number}");
         let client = Client {
             process: Process::start(&name, program, &dir.join(format!("client-{number}.out"))),

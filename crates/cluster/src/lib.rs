@@ -1,6 +1,6 @@
 //! Starts real name servers and brokers, ours and Java's, and real clients in Java, Go and Node.
 //!
-//! For tests and for trying things out. Everything listens on 127.0.0.1, lives in a temporary folder, and is ended when its
+//! For tests and for trying things out. Everything listens on 127.0.0.1 or in a [`Network`] of its own, lives in a temporary folder, and is ended when its
 //! handle is dropped; when a test panics, the last lines of each process are printed and the folder is kept. Nothing here
 //! sleeps: waits are for a line of output or the end of a process.
 //!
@@ -15,6 +15,7 @@
 mod absurd;
 mod build;
 mod clients;
+mod network;
 mod ports;
 mod process;
 mod proxy;
@@ -26,6 +27,7 @@ pub use build::{java_classes, java_servers, otlp_collector, our_program, prom_li
 pub use clients::{
     Client, Event, Language, java_mqadmin, java_mqadmin_session, java_mqadmin_with, java_program,
 };
+pub use network::{Network, Place};
 pub use ports::free_port;
 pub use process::Process;
 pub use proxy::Proxy;

@@ -1,6 +1,7 @@
 //! Name servers and brokers.
 
 use crate::build::{java_servers, our_program};
+use crate::network::Place;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::wire::wait_for_route;
@@ -65,8 +66,14 @@ impl Jvm {
 struct RunsAs {
     flavour: Flavour,
     jvm: Jvm,
-    /// A program that becomes the broker, and its arguments; empty: none.
-    launcher: Vec<String>,
+    place: Place,
+}
+
+impl RunsAs {
+    fn here(flavour: Flavour, jvm: Jvm) -> RunsAs {
+        let place = Place::here();
+        RunsAs { flavour, jvm, place }
+    }
 }
 
 /// Settings that a test wants beyond the usual ones.
@@ -129,11 +136,7 @@ impl Cluster {
             .expect("a temporary folder");
         let namesrv = NameServer::start(namesrv, dir.path());
         let address = namesrv.address();
-        let runs_as = RunsAs {
-            flavour: broker,
-            jvm,
-            launcher: Vec::new(),
-        };
+        let runs_as = RunsAs::here(broker, jvm);
         let broker = Broker::start_as(runs_as, dir.path(), "broker-a", "broker-a", &address, tuning);
         Cluster {
             namesrv,
@@ -197,11 +200,7 @@ impl Brokers {
             settings.extend(tuning.iter().copied());
             let settings: Vec<(&str, &str)> = settings.into_iter().collect();
             let stem = file.file_stem().expect("a file has a name").to_string_lossy();
-            let runs_as = RunsAs {
-                flavour: Flavour::Ours,
-                jvm: Jvm::Small,
-                launcher: Vec::new(),
-            };
+            let runs_as = RunsAs::here(Flavour::Ours, Jvm::Small);
             let address = namesrv.address();
             let broker = Broker::start_as(runs_as, dir.path(), &stem, name, &address, &settings);
             brokers.insert(stem.into_owned(), broker);
@@ -222,10 +221,11 @@ impl Brokers {
 /// A running name server.
 #[derive(Debug)]
 pub struct NameServer {
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub port: u16,
     /// The process.
     pub process: Process,
+    host: String,
 }
 
 impl NameServer {
@@ -250,10 +250,25 @@ impl NameServer {
     /// # Panics
     /// It does not start.
     pub fn start_with(flavour: Flavour, dir: &Path, port: u16, tuning: Tuning<'_>) -> NameServer {
+        NameServer::start_there(&Place::here(), flavour, dir, port, tuning)
+    }
+
+    /// The same in this place.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_there(
+        place: &Place,
+        flavour: Flavour,
+        dir: &Path,
+        port: u16,
+        tuning: Tuning<'_>,
+    ) -> NameServer {
         let home = make_home(dir, "namesrv");
         let mut settings = format!(
-            "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
-            home.display()
+            "listenPort={port}\nbindAddress={1}\nkvConfigPath={0}/kvConfig.json\nconfigStorePath={0}/namesrv.properties\n",
+            home.display(),
+            place.address
         );
         for (key, value) in tuning {
             settings.push_str(&format!("{key}={value}\n"));
@@ -267,16 +282,18 @@ impl NameServer {
             "org.apache.rocketmq.namesrv.NamesrvStartup",
         );
         command.arg("-c").arg(&file);
+        let command = launched(&place.launcher, command);
         let process = Process::start("namesrv", command, &dir.join("namesrv.out"));
         process.wait_for("boot success", START, |line| {
             line.contains("The Name Server boot success.").then_some(())
         });
-        NameServer { port, process }
+        let host = place.address.clone();
+        NameServer { port, process, host }
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `ADDRESS:PORT`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 }
 
@@ -285,7 +302,7 @@ impl NameServer {
 pub struct Broker {
     /// Its name.
     pub name: String,
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub port: u16,
     /// The process.
     pub process: Process,
@@ -303,11 +320,7 @@ impl Broker {
     /// # Panics
     /// It does not start.
     pub fn start(flavour: Flavour, dir: &Path, name: &str, namesrv: &str, tuning: Tuning<'_>) -> Broker {
-        let runs_as = RunsAs {
-            flavour,
-            jvm: Jvm::Small,
-            launcher: Vec::new(),
-        };
+        let runs_as = RunsAs::here(flavour, Jvm::Small);
         Broker::start_as(runs_as, dir, name, name, namesrv, tuning)
     }
 
@@ -323,11 +336,7 @@ impl Broker {
         namesrv: &str,
         tuning: Tuning<'_>,
     ) -> Broker {
-        let runs_as = RunsAs {
-            flavour,
-            jvm,
-            launcher: Vec::new(),
-        };
+        let runs_as = RunsAs::here(flavour, jvm);
         Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)
     }
 
@@ -344,10 +353,28 @@ impl Broker {
         namesrv: &str,
         tuning: Tuning<'_>,
     ) -> Broker {
-        let runs_as = RunsAs {
-            flavour,
-            jvm: Jvm::Small,
+        let place = Place {
             launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
+            ..Place::here()
+        };
+        Broker::start_there(&place, flavour, (dir, folder), name, namesrv, tuning)
+    }
+
+    /// As [`Broker::start`], in this place and folder.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_there(
+        place: &Place,
+        flavour: Flavour,
+        (dir, folder): (&Path, &str),
+        name: &str,
+        namesrv: &str,
+        tuning: Tuning<'_>,
+    ) -> Broker {
+        let runs_as = RunsAs {
+            place: place.clone(),
+            ..RunsAs::here(flavour, Jvm::Small)
         };
         Broker::start_as(runs_as, dir, folder, name, namesrv, tuning)
     }
@@ -363,10 +390,11 @@ impl Broker {
         let home = make_home(dir, folder);
         let port = free_port();
         let mut settings = format!(
-            "brokerClusterName=DefaultCluster\nbrokerName={name}\nbrokerIP1=127.0.0.1\nbrokerIP2=127.0.0.1\n\
-             bindAddress=127.0.0.1\nlistenPort={port}\nnamesrvAddr={namesrv}\nstorePathRootDir={0}/store\n\
+            "brokerClusterName=DefaultCluster\nbrokerName={name}\nbrokerIP1={1}\nbrokerIP2={1}\n\
+             bindAddress={1}\nlistenPort={port}\nnamesrvAddr={namesrv}\nstorePathRootDir={0}/store\n\
              storePathCommitLog={0}/store/commitlog\ndiskMaxUsedSpaceRatio=95\n",
-            home.display()
+            home.display(),
+            runs_as.place.address
         );
         let usual = [
             ("brokerId", "0"),
@@ -405,15 +433,16 @@ impl Broker {
             "org.apache.rocketmq.broker.BrokerStartup",
         );
         command.arg("-c").arg(home.join("conf/broker.properties"));
-        let command = launched(&runs_as.launcher, command);
+        let command = launched(&runs_as.place.launcher, command);
         Process::start(folder, command, &dir.join(format!("{folder}.{start}.out")))
     }
 
     /// Waits for the line and for the name server to know the broker, which in Java comes seconds later.
     fn wait_for_boot(&self) {
         let head = format!(
-            "The broker[{}, 127.0.0.1:{}] boot success. serializeType=",
-            self.name, self.port
+            "The broker[{}, {}] boot success. serializeType=",
+            self.name,
+            self.address()
         );
         self.process.wait_for("boot success", START, |line| {
             line.starts_with(&head).then_some(())
@@ -435,9 +464,9 @@ impl Broker {
         }
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `ADDRESS:PORT`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.runs_as.place.address, self.port)
     }
 
     /// The folder of its store.
@@ -532,7 +561,7 @@ fn program((flavour, jvm): (Flavour, Jvm), home: &Path, ours: &str, java_class: 
 }
 
 /// The command, started by another program.
-fn launched(launcher: &[String], command: Command) -> Command {
+pub(crate) fn launched(launcher: &[String], command: Command) -> Command {
     let Some((program, words)) = launcher.split_first() else {
         return command;
     };

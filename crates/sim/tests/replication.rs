@@ -24,6 +24,11 @@ fn seeds(from: u64) {
         "cuts",
         "stops",
         "takeovers",
+        "takeovers with less",
+        "masters again",
+        "taken back",
+        "gone",
+        "pulls",
     ] {
         assert!(
             counts.get(what).is_some_and(|count| *count > 20),

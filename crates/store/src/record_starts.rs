@@ -26,14 +26,17 @@ impl<D: Disk> Store<D> {
         Ok(None)
     }
 
-    /// Where the files begin whose first bytes are a whole record, oldest first.
+    /// The first whole record of each file that has one, oldest first: where the file begins, or behind the damage there.
     pub fn files_with_records(&self) -> disk::Result<Vec<PhysicalOffset>> {
         let end = self.whole_until();
         let mut starts = Vec::new();
         for file in self.log.files().iter() {
-            if self.has_record_at(file.start, end)? {
-                starts.push(PhysicalOffset(file.start));
-            }
+            let first = match self.has_record_at(file.start, end)? {
+                true => Some(file.start),
+                false => self.log.resume(file.start, i64::MIN)?,
+            };
+            let is_here = |at: &i64| *at < (file.start + self.log.file_size).min(end);
+            starts.extend(first.filter(is_here).map(PhysicalOffset));
         }
         Ok(starts)
     }

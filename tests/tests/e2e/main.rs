@@ -47,6 +47,7 @@ mod operations;
 mod otlp;
 mod packages;
 mod pages;
+mod partitions;
 mod refusals;
 mod replicated_clusters;
 mod replication;

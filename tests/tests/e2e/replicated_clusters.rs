@@ -90,6 +90,84 @@ impl TwoPairs {
     }
 }
 
+/// A producer and a consumer of each language, at work on [`TOPIC`] all the time.
+pub(crate) struct AtWork {
+    pub(crate) senders: Vec<Client>,
+    consumers: Vec<Client>,
+}
+
+impl AtWork {
+    /// `start` starts a client by its language, command and options.
+    pub(crate) fn start(start: impl Fn(Language, &str, &[(&str, &str)]) -> Client) -> AtWork {
+        let languages = languages("sync");
+        let sender = |(name, language): &(&str, Language)| {
+            let options = [
+                ("until", "stdin"),
+                ("prefix", *name),
+                ("pause", "10"),
+                ("timeout", "3000"),
+                ("size", "200"),
+            ];
+            start(*language, "send", &options)
+        };
+        let senders = languages.iter().map(sender).collect();
+        let consumer = |(name, language): &(&str, Language)| start(*language, "consume", &[("group", *name)]);
+        let consumers = languages.iter().map(consumer).collect();
+        let work = AtWork { senders, consumers };
+        work.wait_more(50);
+        work
+    }
+
+    /// The same with a cluster's clients.
+    fn with(cluster: &cluster::Cluster) -> AtWork {
+        let start = |language, command: &str, options: &[(&str, &str)]| {
+            client(
+                language,
+                cluster,
+                command,
+                &[&[("topic", TOPIC)], options].concat(),
+            )
+        };
+        AtWork::start(start)
+    }
+
+    /// Each producer sends so many more.
+    pub(crate) fn wait_more(&self, more: usize) {
+        wait_more(&self.senders, more);
+    }
+
+    /// Each consumer gets what is stored so far.
+    pub(crate) fn wait_received(&self) {
+        let bodies = stored(&self.senders, false);
+        for consumer in &self.consumers {
+            wait_received(consumer, &bodies, "what is stored so far");
+        }
+    }
+
+    /// All producers end; each consumer gets everything that was stored, says so to the master, and ends. So does its slave know.
+    pub(crate) fn finish(self, master: &Broker, slave: &Broker) {
+        let mut bodies = BTreeSet::new();
+        for sender in self.senders {
+            let sent = of(&sender.stop(), "sent");
+            assert!(sent.iter().any(|event| event.status == "SEND_OK"));
+            bodies.extend(sent.into_iter().map(|event| event.body));
+        }
+        for consumer in &self.consumers {
+            wait_received(consumer, &bodies, "everything");
+        }
+        for (group, _) in languages("sync") {
+            wait_until_told(master, TOPIC, group);
+            let told = progress(master, TOPIC, group);
+            eventually("the slave has the offsets", || {
+                progress(slave, TOPIC, group) == told
+            });
+        }
+        for consumer in self.consumers {
+            consumer.stop();
+        }
+    }
+}
+
 /// Bodies of what was stored: SEND_OK says also that it is as safe as the settings ask.
 fn stored(senders: &[Client], only_ok: bool) -> BTreeSet<String> {
     let events = senders.iter().flat_map(|sender| of(&sender.events(), "sent"));
@@ -347,14 +425,18 @@ fn a_slave_whose_disk_is_full_goes_on_when_it_has_space() {
     pair.wait_for_slave();
     let mut wire = Wire::connect(&pair.master().address()).unwrap();
     // A topic that the slave could not keep would be refused before its log is full.
-    eventually("the topic is on both", || {
-        send_body(&mut wire, TOPIC, b"first") == 0
-    });
+    const BALLAST: &str = "Ballast";
+    for topic in [TOPIC, BALLAST] {
+        eventually("the topic is on both", || {
+            send_body(&mut wire, topic, b"first") == 0
+        });
+    }
+    let work = AtWork::with(&pair.cluster);
     for _ in 0..2 {
         disk.fill();
         // There may be space that was reserved.
         eventually("the slave takes no more", || {
-            let code = send_body(&mut wire, TOPIC, &[b'x'; 300_000]);
+            let code = send_body(&mut wire, BALLAST, &[b'x'; 300_000]);
             // A heartbeat is enough for a slave without space to end the connection, and then it is away for most of the time.
             [FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE].contains(&code)
         });
@@ -363,12 +445,18 @@ fn a_slave_whose_disk_is_full_goes_on_when_it_has_space() {
             line.contains("what came can not be appended").then_some(())
         });
         assert!(runtime(&pair.slave)["masterConnection"].contains("can not be appended"));
+        // Clients hear of it at most that their messages are on one broker.
+        work.wait_more(20);
+        work.wait_received();
         disk.clear();
         pair.wait_for_slave();
-        eventually("the slave has the whole log", || {
-            end(&pair.slave) == end(pair.master())
-        });
+        let sent = end(pair.master());
+        eventually("the slave goes on where it was", || end(&pair.slave) >= sent);
     }
+    work.finish(pair.master(), &pair.slave);
+    eventually("the slave has the whole log", || {
+        end(&pair.slave) == end(pair.master())
+    });
     let len = end(pair.master());
     let [of_master, of_slave] = [log_of(&pair.master().store()), log_of(&disk.path())];
     for (start, bytes) in &of_master {
@@ -423,6 +511,7 @@ fn a_slave_behind_its_masters_retention_begins_anew() {
     ];
     let mut pair = Pair::start(Flavour::Ours, Flavour::Ours, &tuning, &of_slave);
     send(JAVA_4, &pair.cluster, &MUCH);
+    AtWork::with(&pair.cluster).finish(pair.master(), &pair.slave);
     pair.assert_same_log();
     let had = end(&pair.slave);
     pair.slave.stop();
@@ -432,12 +521,16 @@ fn a_slave_behind_its_masters_retention_begins_anew() {
         &[&MUCH[..], &[("prefix", "more")]].concat(),
     );
     expire(&mut pair.cluster.broker, had);
+    // Clients are at work while the slave gets what there is.
+    let work = AtWork::with(&pair.cluster);
     pair.slave.restart();
     pair.slave
         .process
         .wait_for("it says what it drops", LONG, |line| {
             (line.contains("were cut off") && line.contains("kept in")).then_some(())
         });
+    work.wait_more(20);
+    work.finish(pair.master(), &pair.slave);
     pair.assert_same_log();
     assert_eq!(min(&pair.slave), min(pair.master()));
     // And it can be read.

@@ -30,7 +30,21 @@ impl Pair {
         of_master: &[(&str, &str)],
         of_slave: &[(&str, &str)],
     ) -> Pair {
-        let cluster = Cluster::of(Flavour::from_env("E2E_NAMESRV"), master, of_master);
+        Pair::at(
+            Flavour::from_env("E2E_NAMESRV"),
+            [master, slave],
+            of_master,
+            of_slave,
+        )
+    }
+
+    fn at(
+        namesrv: Flavour,
+        [master, slave]: [Flavour; 2],
+        of_master: &[(&str, &str)],
+        of_slave: &[(&str, &str)],
+    ) -> Pair {
+        let cluster = Cluster::of(namesrv, master, of_master);
         let namesrv = cluster.namesrv.address();
         let tuning = [&SLAVE[..], of_slave].concat();
         let slave = Broker::start_in(
@@ -56,24 +70,7 @@ impl Pair {
 
     /// Waits until the slave has all of the master's log, and compares the files.
     pub(crate) fn assert_same_log(&self) {
-        eventually("the slave has the whole log", || {
-            end(&self.slave) == end(self.master())
-        });
-        let [master, slave] = [self.master(), &self.slave].map(|broker| log_of(&broker.store()));
-        assert_eq!(
-            master.keys().collect::<Vec<_>>(),
-            slave.keys().collect::<Vec<_>>(),
-            "files of the logs"
-        );
-        let len = end(self.master());
-        for (start, bytes) in &master {
-            // Behind the log's end a broker may have prepared the file as it likes.
-            let used = usize::try_from(len - start).unwrap().min(bytes.len());
-            assert!(
-                bytes[..used] == slave[start][..used],
-                "the logs differ in the file at {start}"
-            );
-        }
+        assert_same_log(self.master(), &self.slave);
     }
 
     /// Waits until the slave's tables are those of its master.
@@ -98,6 +95,26 @@ impl Pair {
             })
             .unwrap_or_else(|| panic!("{code} is not the same on both: {found:?}"));
         }
+    }
+}
+
+/// Waits until a slave has all of its master's log, and compares the files.
+pub(crate) fn assert_same_log(master: &Broker, slave: &Broker) {
+    eventually("the slave has the whole log", || end(slave) == end(master));
+    let len = end(master);
+    let [master, slave] = [master, slave].map(|broker| log_of(&broker.store()));
+    assert_eq!(
+        master.keys().collect::<Vec<_>>(),
+        slave.keys().collect::<Vec<_>>(),
+        "files of the logs"
+    );
+    for (start, bytes) in &master {
+        // Behind the log's end a broker may have prepared the file as it likes.
+        let used = usize::try_from(len - start).unwrap().min(bytes.len());
+        assert!(
+            bytes[..used] == slave[start][..used],
+            "the logs differ in the file at {start}"
+        );
     }
 }
 
@@ -222,10 +239,21 @@ pub(crate) fn log_of(store: &Path) -> BTreeMap<i64, Vec<u8>> {
 
 /// Everything is the same on both sides after sends, consumption and delayed messages, over ends of files.
 fn copies(master: Flavour, slave: Flavour, role: &str) {
-    let pair = Pair::start(
-        master,
-        slave,
-        &[("brokerRole", role)],
+    copies_at(Flavour::from_env("E2E_NAMESRV"), master, slave, role);
+}
+
+fn copies_at(namesrv: Flavour, master: Flavour, slave: Flavour, role: &str) {
+    let of_master = [
+        ("brokerRole", role),
+        // By default a SYNC_MASTER of 5.x waits for nobody.
+        ("inSyncReplicas", "2"),
+    ];
+    let waits_by_default = master != Flavour::Java("5.3.3") || role != "SYNC_MASTER";
+    let of_master = &of_master[..if waits_by_default { 1 } else { 2 }];
+    let pair = Pair::at(
+        namesrv,
+        [master, slave],
+        of_master,
         &[("slaveReadEnable", "true")],
     );
     if role == "SYNC_MASTER" {
@@ -288,6 +316,34 @@ fn java_4_9_copies_ours() {
 #[test]
 fn java_5_3_copies_ours() {
     copies(Flavour::Ours, Flavour::Java("5.3.3"), "ASYNC_MASTER");
+}
+
+const NAMESRV_4: Flavour = Flavour::Java("4.9.7");
+const NAMESRV_5: Flavour = Flavour::Java("5.3.3");
+
+#[test]
+fn ours_copies_ours_async() {
+    copies_at(NAMESRV_5, Flavour::Ours, Flavour::Ours, "ASYNC_MASTER");
+}
+
+#[test]
+fn ours_copies_java_4_9_async() {
+    copies_at(NAMESRV_4, Flavour::Java("4.9.7"), Flavour::Ours, "ASYNC_MASTER");
+}
+
+#[test]
+fn ours_copies_java_5_3_sync() {
+    copies_at(NAMESRV_5, Flavour::Java("5.3.3"), Flavour::Ours, "SYNC_MASTER");
+}
+
+#[test]
+fn java_4_9_copies_ours_async() {
+    copies_at(NAMESRV_4, Flavour::Ours, Flavour::Java("4.9.7"), "ASYNC_MASTER");
+}
+
+#[test]
+fn java_5_3_copies_ours_sync() {
+    copies_at(NAMESRV_5, Flavour::Ours, Flavour::Java("5.3.3"), "SYNC_MASTER");
 }
 
 /// Gives a broker another role, by its file and a restart.
@@ -594,9 +650,40 @@ fn two_masters_of_one_name_are_said_by_both() {
             other.address(),
             broker.address()
         );
-        broker
-            .process
-            .wait_for(&said, LONG, |line| line.contains(&said).then_some(()));
+        broker.process.wait_for(&said, LONG, |line| {
+            (line.contains("ERROR") && line.contains(&said)).then_some(())
+        });
+    }
+}
+
+/// A second slave that was made with the first one's file.
+#[test]
+fn two_slaves_of_one_id_are_said_by_both() {
+    let often = [("registerNameServerPeriod", "10000")];
+    let pair = Pair::start(
+        Flavour::Ours,
+        Flavour::Ours,
+        &[("brokerRole", "ASYNC_MASTER")],
+        &often,
+    );
+    let namesrv = pair.cluster.namesrv.address();
+    let second = Broker::start_in(
+        "broker-a-copy",
+        (Flavour::Ours, Jvm::Small),
+        pair.cluster.path(),
+        "broker-a",
+        &namesrv,
+        &[&SLAVE[..], &often].concat(),
+    );
+    for (broker, other) in [(&second, &pair.slave), (&pair.slave, &second)] {
+        let said = format!(
+            "two slaves of broker-a with brokerId=1: {} has registered at name server {namesrv}, and so does this broker, {}.",
+            other.address(),
+            broker.address()
+        );
+        broker.process.wait_for(&said, LONG, |line| {
+            (line.contains("ERROR") && line.contains(&said)).then_some(())
+        });
     }
 }
 

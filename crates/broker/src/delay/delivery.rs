@@ -1,5 +1,6 @@
 //! The delivery of what is due.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -29,6 +30,11 @@ const IDLE_MS: i64 = 5_000;
 const READ_MAX: i32 = 32;
 /// How often it is told that messages were delivered where nobody reads, ms.
 const TELL_EACH_MS: i64 = 1_000;
+/// How long a start whose delayOffset.json is lost waits for a slave that knows what was delivered, ms: a slave connects again within
+/// five seconds.
+const WAIT_FOR_SLAVE_MS: i64 = 10_000;
+/// How often it is looked meanwhile whether one has said so, ms.
+const LOOK_FOR_SLAVE_MS: i64 = 100;
 /// Most messages delivered of one level before the next has its turn.
 const ROUND_MAX: usize = 1024;
 
@@ -80,6 +86,8 @@ pub struct Delivery<D: Disk> {
     unread_told: AtomicI64,
     /// Held while messages are delivered; true: no more are.
     ended: Mutex<bool>,
+    /// Nothing is delivered before, ms, unless a slave says what was delivered; 0: it does not wait for one.
+    waits_until: AtomicI64,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -128,6 +136,11 @@ impl<D: Disk> Delivery<D> {
     ) -> Self {
         let queues = appender.store.queue_ids(SCHEDULE_TOPIC);
         let parked = queues.last().map_or(0, |queue_id| queue_id + 1);
+        let waits_until = if offsets.is_lost() {
+            clock.now_ms() + WAIT_FOR_SLAVE_MS
+        } else {
+            0
+        };
         Self {
             highest: levels.max().max(parked),
             appender,
@@ -138,6 +151,7 @@ impl<D: Disk> Delivery<D> {
             unread: AtomicU64::new(0),
             unread_told: AtomicI64::new(i64::MIN),
             ended: Mutex::new(false),
+            waits_until: AtomicI64::new(waits_until),
             clock,
         }
     }
@@ -145,6 +159,9 @@ impl<D: Disk> Delivery<D> {
     /// How long nothing is due, ms; 0 if something is. A parked message ends that.
     pub fn pause_ms(&self, quiet: &QuietUntil) -> i64 {
         let now = self.clock.now_ms();
+        if self.waits_for_slave(now) {
+            return LOOK_FOR_SLAVE_MS;
+        }
         let waiting = (1..=self.highest).filter(|level| self.has_waiting(*level));
         let next = waiting
             .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
@@ -160,6 +177,9 @@ impl<D: Disk> Delivery<D> {
         if *ended {
             return quiet.0.fill(i64::MAX);
         }
+        if self.waits_for_slave(now) {
+            return;
+        }
         for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
             if *until <= now && self.has_waiting(level) {
                 *until = self.round(level).unwrap_or_else(|halt| {
@@ -168,6 +188,53 @@ impl<D: Disk> Delivery<D> {
                 });
             }
         }
+    }
+
+    /// Is what was delivered lost, and may a slave still say it?
+    fn waits_for_slave(&self, now: i64) -> bool {
+        let until = self.waits_until.load(Ordering::Acquire);
+        if until == 0 {
+            return false;
+        }
+        if !self.offsets.is_lost() {
+            self.waits_until.store(0, Ordering::Release);
+            return false;
+        }
+        // The clock may have been set back.
+        if (until - WAIT_FOR_SLAVE_MS..until).contains(&now) {
+            return true;
+        }
+        if self.waits_until.swap(0, Ordering::AcqRel) != 0 {
+            tracing::warn!(
+                "delayOffset.json is lost, and no slave has said what was delivered: delayed messages that are in the log are delivered again"
+            );
+        }
+        false
+    }
+
+    /// A slave says how far each level is delivered, which this broker has lost: `1:20,3:7`. What it has delivered since is further.
+    pub fn take_back(&self, given: &str, slave: IpAddr) {
+        if !self.offsets.is_lost() {
+            return;
+        }
+        let levels = given.split(',').filter_map(|entry| {
+            let (level, offset) = entry.split_once(':')?;
+            Some((level.parse::<i32>().ok()?, offset.parse::<i64>().ok()?))
+        });
+        // Not while something is delivered.
+        let _ended = self.ended.lock();
+        let store = &self.appender.store;
+        let mut taken = 0;
+        for (level, offset) in levels.filter(|(level, _)| (1..=self.highest).contains(level)) {
+            let (min, max) = store.queue_bounds(SCHEDULE_TOPIC, level - 1);
+            let offset = offset.clamp(min.0, max.0.max(min.0));
+            if offset > self.offsets.get(level) {
+                self.offsets.set(level, offset, store.max_physical());
+                taken += 1;
+            }
+        }
+        self.offsets.settle_loss();
+        tracing::info!("slave {slave} has said how far {taken} levels of delayed messages are delivered");
     }
 
     /// Delivers nothing any more: how far each level is delivered does not change from here on. Waits for what is being delivered.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use disk::Disk;
 use parking_lot::Mutex;
@@ -64,6 +65,10 @@ struct State {
 pub struct DelayOffsets {
     state: Mutex<State>,
     saver: Saver,
+    /// The file was lost, and what was delivered nobody has said since.
+    is_lost: AtomicBool,
+    /// How often this broker had cut its log when a master said how far it is: what was delivered then may be cut since.
+    said_at_cuts: AtomicU64,
 }
 
 impl DelayOffsets {
@@ -85,7 +90,42 @@ impl DelayOffsets {
                 levels: levels.collect(),
             }),
             saver,
+            is_lost: AtomicBool::new(false),
+            said_at_cuts: AtomicU64::new(0),
         })
+    }
+
+    /// The log is open, and messages are parked in it or not. Without a file they may be delivered already; where none are there, the
+    /// file is made, so that its loss is seen.
+    pub fn note_parked(&self, are_parked: bool) {
+        if self.saver.was_missing() {
+            if are_parked {
+                self.is_lost.store(true, Ordering::Release);
+            } else {
+                self.saver.touch();
+            }
+        }
+    }
+
+    /// Was the file lost, and has nobody said since what was delivered?
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// A slave has said what it knows, or that it knows nothing.
+    pub fn settle_loss(&self) {
+        self.is_lost.store(false, Ordering::Release);
+    }
+
+    /// What a slave that has cut its log `cuts` times knows for a master that has lost its file: nothing where what was delivered may have
+    /// been cut.
+    pub fn to_give_back(&self, cuts: u64) -> BTreeMap<i32, i64> {
+        if self.said_at_cuts.load(Ordering::Acquire) != cuts {
+            return BTreeMap::new();
+        }
+        let state = self.state.lock();
+        let levels = state.levels.iter().filter(|(_, level)| level.durable > 0);
+        levels.map(|(number, level)| (*number, level.durable)).collect()
     }
 
     /// Next offset of a level.
@@ -144,8 +184,9 @@ impl DelayOffsets {
         }
     }
 
-    /// Takes over how far a master has delivered.
-    pub fn replace(&self, content: Content) {
+    /// Takes over how far a master has delivered. This broker has cut its log `cuts` times.
+    pub fn replace(&self, content: Content, cuts: u64) {
+        self.said_at_cuts.store(cuts, Ordering::Release);
         let mut state = self.state.lock();
         let mut changed = false;
         for (number, offset) in content.offset_table {
@@ -262,6 +303,26 @@ mod tests {
             written(&offsets, 3 * STEPS_MAX as i64),
             [(2, 3 * STEPS_MAX as i64)]
         );
+    }
+
+    #[test]
+    fn a_file_is_lost_where_messages_are_parked_and_made_where_none_are() {
+        let new = || DelayOffsets::load(&SimDisk::new(), "/config/delayOffset.json".into()).unwrap();
+        for (are_parked, is_lost) in [(true, true), (false, false)] {
+            let offsets = new();
+            offsets.note_parked(are_parked);
+            assert_eq!(
+                (offsets.is_lost(), offsets.saver.is_behind()),
+                (is_lost, !is_lost)
+            );
+        }
+        let there = offsets(r#"{"offsetTable":{1:5,2:0}}"#);
+        there.note_parked(true);
+        assert!(!there.is_lost() && !there.saver.is_behind());
+        assert_eq!(there.to_give_back(0), BTreeMap::from([(1, 5)]));
+        assert_eq!(there.to_give_back(1), BTreeMap::new(), "the copies may be cut");
+        there.replace(Content::default(), 1);
+        assert_eq!(there.to_give_back(1), BTreeMap::from([(1, 5)]));
     }
 
     #[test]

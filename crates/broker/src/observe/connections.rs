@@ -74,10 +74,16 @@ impl Source for RegistrationTold {
         let [succeeded, failed] = self.0.counts();
         family.value(&[("result", "success")], succeeded as f64);
         family.value(&[("result", "failed")], failed as f64);
+        let [masters, slaves] = self.0.rivals();
         to.gauge(
             "rocketmq_registration_rival_masters",
             "Brokers that register as the master of this one's name beside it: 0, or somebody has to stop one.",
         )
-        .value(&[], self.0.rival_masters() as f64);
+        .value(&[], masters as f64);
+        to.gauge(
+            "rocketmq_registration_rival_slaves",
+            "Brokers that register with this slave's name and brokerId beside it: 0, or one needs a brokerId of its own.",
+        )
+        .value(&[], slaves as f64);
     }
 }

@@ -1,8 +1,9 @@
-//! Another broker that registers as the master of this one's name.
+//! Another broker that registers with this one's name and `brokerId`.
 //!
-//! A second broker was started with `brokerId=0`, or a slave was promoted while its master lives. A name server knows one address for the
-//! id 0 of a name, whose registration came last, and says nothing about the other: clients go to either in turn, and the two logs part. A
-//! master looks before it registers again: whoever stands in its place then has registered since.
+//! A second broker was started with `brokerId=0`, a slave was promoted while its master lives, or the file of a slave was copied for another
+//! one. A name server knows one address for an id of a name, whose registration came last, and says nothing about the other: clients go to
+//! either of two masters in turn, and the two logs part; of two slaves the master may refuse the one that is not known at the moment. A
+//! broker looks before it registers again: whoever stands in its place then has registered since.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +28,7 @@ struct Rival {
 pub(super) struct Rivals {
     seen: Mutex<BTreeMap<String, Rival>>,
     /// Who stood in this broker's place before it registered at all, and the name server that said so. That may be where this broker was
-    /// before, or a master whose place it takes.
+    /// before, or one whose place it takes.
     former: Mutex<Vec<(String, String)>>,
 }
 
@@ -62,22 +63,26 @@ impl Rivals {
 }
 
 impl Registration {
-    /// How many other brokers register as the master of this one's name.
-    pub fn rival_masters(&self) -> usize {
-        self.rivals.seen.lock().len()
+    /// How many other brokers register as the master of this one's name, and how many with this slave's `brokerId`.
+    pub fn rivals(&self) -> [usize; 2] {
+        let count = self.rivals.seen.lock().len();
+        match self.settings.load().broker.broker_id {
+            0 => [count, 0],
+            _ => [0, count],
+        }
     }
 
-    /// Notes who stands in this master's place, for [`Registration::judge_former_masters`]: whether that one lives takes a while to find
-    /// out, and a start does not wait for it.
-    pub(super) async fn note_former_master(&self, namesrv: &str) {
-        if let Some(address) = self.other_master(namesrv).await {
+    /// Notes who stands in this broker's place, for [`Registration::judge_former`]: whether that one lives takes a while to find out, and a
+    /// start does not wait for it.
+    pub(super) async fn note_former(&self, namesrv: &str) {
+        if let Some(address) = self.other_in_place(namesrv).await {
             let mut former = self.rivals.former.lock();
             former.push((namesrv.to_owned(), address));
         }
     }
 
     /// Says which of those who stood in this broker's place live.
-    pub(super) async fn judge_former_masters(&self) {
+    pub(super) async fn judge_former(&self) {
         let former = std::mem::take(&mut *self.rivals.former.lock());
         for (namesrv, address) in former {
             if self.is_server(Some(&address)).await {
@@ -88,24 +93,22 @@ impl Registration {
 
     /// Looks at one name server, before this broker registers there again.
     pub(super) async fn look_for_rival(&self, namesrv: &str) {
-        if let Some(address) = self.other_master(namesrv).await {
+        if let Some(address) = self.other_in_place(namesrv).await {
             self.meet(namesrv, &address);
         }
-        let name = &self.settings.load().broker.broker_name;
+        let settings = self.settings.load();
+        let (name, id) = (&settings.broker.broker_name, settings.broker.broker_id);
         for address in self.rivals.take_gone(Instant::now()) {
-            tracing::info!("{address} does not register as the master of {name} any more");
+            tracing::info!("{address} does not register as brokerId={id} of {name} any more");
         }
     }
 
-    /// Who is the master of this master's name there, if it is another. A name server that does not answer knows nobody.
-    async fn other_master(&self, namesrv: &str) -> Option<String> {
+    /// Who has this broker's name and id there, if it is another. A name server that does not answer knows nobody.
+    async fn other_in_place(&self, namesrv: &str) -> Option<String> {
         let settings = self.settings.snapshot();
-        if settings.broker.broker_id != 0 {
-            return None;
-        }
         let mut brokers = self.brokers(namesrv, &settings.broker.broker_name).await.ok()?;
-        let master = brokers.remove(&0)?;
-        (master != settings.broker_addr()).then_some(master)
+        let known = brokers.remove(&settings.broker.broker_id)?;
+        (known != settings.broker_addr()).then_some(known)
     }
 
     fn meet(&self, namesrv: &str, address: &str) {
@@ -113,13 +116,19 @@ impl Registration {
             return;
         }
         let settings = self.settings.load();
-        let name = &settings.broker.broker_name;
-        tracing::warn!(
-            "two masters of {name}: {address} has registered as brokerId=0 at name server {namesrv}, and so does this broker, {}. Clients go to \
-             whichever registered last, and the logs of the two part. Stop one of them; it may come back as a slave (brokerId=1, \
-             brokerRole=SLAVE), or with another brokerName",
-            settings.broker_addr()
-        );
+        let (name, own) = (&settings.broker.broker_name, settings.broker_addr());
+        match settings.broker.broker_id {
+            0 => tracing::error!(
+                "two masters of {name}: {address} has registered as brokerId=0 at name server {namesrv}, and so does this broker, {own}. Clients \
+                 go to whichever registered last, and the logs of the two part. Stop one of them; it may come back as a slave (brokerId=1, \
+                 brokerRole=SLAVE), or with another brokerName"
+            ),
+            id => tracing::error!(
+                "two slaves of {name} with brokerId={id}: {address} has registered at name server {namesrv}, and so does this broker, {own}. Name \
+                 servers know whichever registered last, and the master may refuse the other. Give one of them a brokerId of its own, and \
+                 restart it"
+            ),
+        }
     }
 }
 

@@ -169,7 +169,9 @@ impl TableCopies {
         ];
         let tables = tables.into_iter().chain(users);
         let lost = tables.filter(|(_, saver)| saver.was_missing());
-        let lost: Vec<&str> = lost.map(|(name, _)| name).collect();
+        let lost = lost.map(|(name, _)| name);
+        let delays = self.delays.is_lost().then_some(super::DELAYS);
+        let lost: Vec<&str> = lost.chain(delays).collect();
         (!lost.is_empty()).then(|| lost.join(" "))
     }
 
@@ -258,6 +260,7 @@ impl TableCopies {
         let numbers = self.numbers(header);
         if header.given_back == Some(self.started) {
             self.is_whole.store(true, Ordering::Release);
+            self.delays.settle_loss();
         }
         let mut slaves = self.slaves.lock();
         let place = slaves.entry(slave).or_insert_with(Place::new);

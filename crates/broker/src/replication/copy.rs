@@ -157,15 +157,17 @@ impl<D: Disk> CopyParts<D> {
             Some(at) if comparer.has_record_at(at).await? => Some(at),
             _ => None,
         };
-        Ok(hole
-            .filter(|at| common.contains(at))
-            .into_iter()
-            .chain(copied)
-            .min())
+        // A master that has damage there itself may lack what this log has behind its own.
+        let hole = match hole.filter(|at| common.contains(at)) {
+            Some(at) if comparer.has_record_at(at).await? => Some(at),
+            _ => None,
+        };
+        Ok(hole.into_iter().chain(copied).min())
     }
 
     fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {
         self.history.cut(at);
+        self.link.note(|link| link.cuts += 1);
         save(self.history.as_ref(), &self.disk, now)?;
         Ok(())
     }

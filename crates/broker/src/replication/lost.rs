@@ -18,11 +18,13 @@ use protocol::body::broker::{
 use protocol::body::topic::{TopicConfig, TopicConfigList};
 use protocol::code::request;
 use protocol::header::auth::{AclRequestHeader, UserRequestHeader};
-use protocol::header::broker::{GivenBackRequestHeader, UpdateConsumerOffsetRequestHeader};
+use protocol::header::broker::{
+    GivenBackRequestHeader, RuntimeInfoRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
 
-use super::compare::{self, answer, answer_to, body, list};
+use super::compare::{self, answer, answer_to, body, list, runtime_info};
 use super::deletions::MasterTopics;
-use super::metadata::{GROUPS, Metadata, OFFSETS, TOPICS, USERS};
+use super::metadata::{DELAYS, GROUPS, Metadata, OFFSETS, TOPICS, USERS};
 
 /// In a master's runtime information: names of the tables whose files were not there at its start.
 pub const LOST: &str = "lost_tables";
@@ -44,6 +46,7 @@ impl<D: Disk> Metadata<D> {
                 TOPICS => (self.give_topics_back(master).await?, "topics"),
                 GROUPS => (self.give_groups_back(master).await?, "groups"),
                 OFFSETS => (self.give_offsets_back(master).await?, "offsets"),
+                DELAYS => (self.give_delays_back(master).await?, "levels of delayed messages"),
                 USERS => match self.give_users_back(master).await {
                     // Credentials that may not do that do not keep the rest from being copied.
                     Err(e @ compare::Error::Answer { .. }) => {
@@ -143,6 +146,20 @@ impl<D: Disk> Metadata<D> {
             given += 1;
         }
         Ok(given)
+    }
+
+    /// With a look, which the master takes from slaves alone.
+    async fn give_delays_back(&self, master: &str) -> Result<usize, compare::Error> {
+        let own = self.delays.to_give_back(self.link.state().cuts);
+        let levels = own.iter().map(|(level, offset)| format!("{level}:{offset}"));
+        let header = RuntimeInfoRequestHeader {
+            has_topics: Some(Cow::Borrowed("0 0")),
+            slave_id: Some(self.broker_id),
+            given_delays: Some(levels.collect::<Vec<_>>().join(",").into()),
+            ..RuntimeInfoRequestHeader::default()
+        };
+        runtime_info(&self.client, master, &header).await?;
+        Ok(own.len())
     }
 
     async fn give_offsets_back(&self, master: &str) -> Result<usize, compare::Error> {

@@ -513,7 +513,7 @@ impl<D: Disk> Metadata<D> {
                         *tables > 0
                     });
                 }
-                Waiting::Delays(delays) => self.delays.replace(delays),
+                Waiting::Delays(delays) => self.delays.replace(delays, self.link.state().cuts),
             }
         }
     }
@@ -558,6 +558,7 @@ impl Asked {
             has_delays: has(DELAYS).filter(|_| !delays),
             slave_id: None,
             given_back: (self.given_back != 0).then_some(self.given_back),
+            given_delays: None,
             wait_ms: (self.may_wait && self.waiting.is_empty()).then_some(LOOK_EACH.as_millis() as i64),
         }
     }

@@ -27,6 +27,8 @@ pub struct LinkState {
     pub master_flushed: i64,
     /// Why nothing is replicated, if that needs somebody.
     pub stopped: Option<String>,
+    /// How often this broker has cut its log since its start.
+    pub cuts: u64,
 }
 
 /// What a master said longer ago than this says nothing of where its log ends now, ms: it is asked each second.

@@ -334,7 +334,11 @@ impl<D: Disk + Clone> Parts<D> {
         self.log.flusher.flush(0);
         self.checks.settle();
         let now = self.clock.now_ms();
-        self.replication.history.stop(self.log.store.max_physical().0);
+        // What slaves have acknowledged since it was noted last, too: whoever takes over may lack it.
+        let acknowledged = self.log.appender.acknowledgements.replicated_to(1);
+        let history = &self.replication.history;
+        history.note(acknowledged, self.log.store.min_physical().0);
+        history.stop(self.log.store.max_physical().0);
         for (file, _) in &self.files {
             save_at_the_end(file.as_ref(), &self.disk, now);
         }

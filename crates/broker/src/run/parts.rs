@@ -418,6 +418,9 @@ impl Loaded {
                  message: it goes on at {is}"
             );
         }
+        let parked = store.queue_ids(message::name::SCHEDULE_TOPIC);
+        let is_parked = |queue: &i32| store.queue_max_offset(message::name::SCHEDULE_TOPIC, *queue).0 > 0;
+        self.delay_offsets.note_parked(parked.iter().any(is_parked));
     }
 }
 
@@ -490,6 +493,7 @@ impl<D: Disk + Clone> Builder<D> {
             filters: Arc::clone(&self.loaded.filters),
             acknowledgements: Arc::clone(&log.appender.acknowledgements),
             stats: Arc::clone(&log.stats),
+            transaction_copies: Arc::clone(&checks.copies_budget),
             traffic: self.traffic.clone(),
         };
         let made = Made {

@@ -11,11 +11,12 @@ use message::record::View;
 use parking_lot::Mutex;
 use protocol::code::request;
 use remoting::Body;
+use remoting::budget::Budget;
 use store::{Arrival, PhysicalOffset, QueueOffset, ReadLimits};
 use tokio::sync::Notify;
 
 use super::QUEUE;
-use super::copies::Copies;
+use super::copies::{self, Copies};
 use super::ended::{self, Ended};
 use super::ends::{Ends, Half};
 use super::messages::{MARK_TAG, Question, append_mark, changed_text, moved};
@@ -123,6 +124,8 @@ pub struct Checks<D: Disk> {
     /// Wakes it.
     pub listener: Arc<HalfListener>,
     state: Mutex<State>,
+    /// What is kept to find copies of half messages.
+    pub copies_budget: Arc<Budget>,
     /// Access control, where it is on.
     access: Option<Arc<Guard>>,
     /// How half messages were ended lately.
@@ -157,11 +160,12 @@ impl<D: Disk> Checks<D> {
         clock: Arc<dyn Clock>,
         listener: Arc<HalfListener>,
     ) -> Self {
+        let copies_budget = copies::budget();
         let progress = Progress::load(&offsets, &appender.store);
         let half_end = appender.store.queue_max_offset(HALF_TOPIC, QUEUE).0;
         let state = State {
             ended: Ended::from(progress.now().mark),
-            copies: Copies::between(progress.now().half, half_end),
+            copies: Copies::between(progress.now().half, half_end, &copies_budget),
             progress,
             round: None,
             began_last: clock.now_ms(),
@@ -179,6 +183,7 @@ impl<D: Disk> Checks<D> {
             clock,
             listener,
             state: Mutex::new(state),
+            copies_budget,
             access: None,
             ends: Arc::default(),
             asked: AtomicU64::new(0),
@@ -331,7 +336,7 @@ impl<D: Disk> Checks<D> {
             state.progress = Progress::load(&self.offsets, &self.appender.store);
             state.ended = Ended::from(state.progress.now().mark);
             let half_end = self.appender.store.queue_max_offset(HALF_TOPIC, QUEUE).0;
-            state.copies = Copies::between(state.progress.now().half, half_end);
+            state.copies = Copies::between(state.progress.now().half, half_end, &self.copies_budget);
         }
         state.ended.begin_again();
         (state.began_last, state.woken_at) = (now, None);

@@ -217,3 +217,64 @@ async fn users_come_back_from_a_slave() {
     assert_eq!(sends(&master).await, response::SUCCESS);
     assert!(is_known(&slave).await);
 }
+
+/// What was delivered of delayed messages is not delivered again by a master that has lost how far it was: its slave knows, and the master
+/// waits for it. What is parked behind that is delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn delayed_messages_that_were_delivered_are_not_delivered_again() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    for body in ["one", "two"] {
+        let sent = pair
+            .master
+            .send(&to("Later", 0, "DELAY\u{1}1\u{2}"), body.as_bytes())
+            .await;
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    }
+    let delays =
+        async |at: &Fixture| answer(at, request::GET_ALL_DELAY_OFFSET).await["offsetTable"]["1"].as_i64();
+    eventually("both are delivered, and the slave knows that", async || {
+        delays(&pair.slave).await == Some(2) && bodies(&pair.slave, "Later").await.len() == 2
+    })
+    .await;
+    let (dir, kept) = (pair.master.stop().await, pair.slave.stop().await);
+    std::fs::remove_file(dir.path().join("store/config/delayOffset.json")).unwrap();
+    let master = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    assert_eq!(master.runtime().await["lost_tables"], "change_delays");
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    eventually("the slave has said what it knows", async || {
+        !master.runtime().await.contains_key("lost_tables")
+    })
+    .await;
+    assert_eq!(master.runtime().await["scheduleMessageOffset_1"], "2,2");
+    let sent = master.send(&to("Later", 0, "DELAY\u{1}1\u{2}"), b"three").await;
+    assert_eq!(sent.code, response::SUCCESS);
+    eventually("the third is delivered", async || {
+        bodies(&master, "Later")
+            .await
+            .last()
+            .is_some_and(|body| body == b"three")
+    })
+    .await;
+    assert_eq!(bodies(&master, "Later").await, [&b"one"[..], b"two", b"three"]);
+    drop(slave);
+}
+
+/// Without a slave they are, as by Java.
+#[tokio::test(flavor = "multi_thread")]
+async fn delayed_messages_are_delivered_again_where_nobody_knows_that_they_were() {
+    let fixture = Fixture::new(|_| {}).await;
+    let sent = fixture.send(&to("Later", 0, "DELAY\u{1}1\u{2}"), b"one").await;
+    assert_eq!(sent.code, response::SUCCESS);
+    eventually("it is delivered", async || {
+        bodies(&fixture, "Later").await.len() == 1
+    })
+    .await;
+    let dir = fixture.stop().await;
+    std::fs::remove_file(dir.path().join("store/config/delayOffset.json")).unwrap();
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
+    assert_eq!(bodies(&fixture, "Later").await.len(), 1);
+    eventually("it is delivered again", async || {
+        bodies(&fixture, "Later").await.len() == 2
+    })
+    .await;
+}

@@ -580,6 +580,9 @@ pub struct RuntimeInfoRequestHeader<'a> {
     /// The start of the master, ms since 1970, since which the slave has given back what was lost of the tables.
     #[header(optional)]
     pub given_back: Option<i64>,
+    /// How far each level of delayed messages is delivered, which the master has lost: `1:20,3:7`.
+    #[header(optional)]
+    pub given_delays: Option<Cow<'a, str>>,
 }
 
 /// UPDATE_AND_CREATE_TOPIC_LIST (18), UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225); Java's have no fields.

@@ -104,8 +104,9 @@ const CHECKS: &[Check] = &[
     brokers::clashes,
     brokers::unreachable,
     brokers::loopback,
-    replicas::other_log,
+    // Before what is said of its log: with two masters of one name, which is the right one is to be decided first.
     replicas::other_master,
+    replicas::other_log,
     replicas::behind,
     brokers::disks,
     groups::subscriptions,

@@ -10,7 +10,20 @@ fn log_end(broker: &Broker, look: usize) -> Option<i64> {
     broker.status.get(look)?.get("commitLogMaxOffset")?.parse().ok()
 }
 
-/// Slaves whose log is not the master's.
+/// Where a slave says that its master replicates, and where that is by the settings of the master of its name, if that is elsewhere.
+fn elsewhere(slave: &Broker, master: &Broker) -> Option<(String, String)> {
+    let ha = slave.ha.as_ref()?.ha_client_runtime_info.as_ref()?;
+    let followed = ha.master_addr.as_deref()?.trim_start_matches('/');
+    let (host, port) = (master.setting("brokerIP2"), master.setting("haListenPort"));
+    if followed.is_empty() || host.is_empty() || port.is_empty() || port == "0" {
+        return None;
+    }
+    let known = format!("{host}:{port}");
+    (followed != known).then(|| (followed.to_owned(), known))
+}
+
+/// Slaves whose log is not the master's. Which of the two logs is the right one nobody can see from here: a master may have lost what its
+/// slave has, or be a second one that somebody has started beside the right one.
 pub(super) fn other_log(sight: &Sight) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (slave, master) in sight.pairs() {
@@ -28,12 +41,22 @@ pub(super) fn other_log(sight: &Sight) -> Vec<Finding> {
             ),
             _ => continue,
         };
+        let advice = match elsewhere(slave, master) {
+            Some((followed, _)) => format!(
+                "do nothing to its store: it is a copy of the log of the broker that replicates at {followed}. Of two masters of this name stop \
+                 the one that is not the right one first, and look again"
+            ),
+            None => "throw nothing away: it may have what the master has lost. If the master's log is not the right one (it came back from a \
+                     backup or with an empty disk, or is a second master of this name), stop the master and make this broker the master; if it \
+                     is, stop this one, move its store aside and let it copy the master's log from the beginning"
+                .to_owned(),
+        };
         findings.push(Finding::new(
             Weight::Error,
             "slaveOfAnotherLog",
             slave.place(),
             what,
-            "stop it, put its store aside and let it copy the master's log from the beginning",
+            advice,
         ));
     }
     findings
@@ -43,29 +66,23 @@ pub(super) fn other_log(sight: &Sight) -> Vec<Finding> {
 pub(super) fn other_master(sight: &Sight) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (slave, master) in sight.pairs() {
-        let followed = slave
-            .ha
-            .as_ref()
-            .and_then(|ha| ha.ha_client_runtime_info.as_ref());
-        let followed = followed
-            .and_then(|own| own.master_addr.as_deref())
-            .unwrap_or_default();
-        let (host, port) = (master.setting("brokerIP2"), master.setting("haListenPort"));
-        if followed.is_empty() || host.is_empty() || port.is_empty() || port == "0" {
+        let Some((followed, known)) = elsewhere(slave, master) else {
             continue;
-        }
-        if followed.trim_start_matches('/') != format!("{host}:{port}") {
-            findings.push(Finding::new(
-                Weight::Error,
-                "slaveOfAnotherMaster",
-                slave.place(),
-                format!(
-                    "follows {followed}, and its master {} listens for slaves at {host}:{port}",
-                    master.address
-                ),
-                "look at haMasterAddress and brokerIP2, and for a second master of this name",
-            ));
-        }
+        };
+        findings.push(Finding::new(
+            Weight::Error,
+            "slaveOfAnotherMaster",
+            slave.place(),
+            format!(
+                "follows {followed}, and its master {} listens for slaves at {known}",
+                master.address
+            ),
+            format!(
+                "if the brokers at {followed} and {} are two masters of this name, find out which has the messages and stop the other one; else \
+                 look at haMasterAddress and brokerIP2",
+                master.address
+            ),
+        ));
     }
     findings
 }

@@ -306,6 +306,23 @@ fn slaves() {
             sight.brokers[1].ha = protocol::body::read(ha.as_bytes()).ok();
         },
     );
+    // A second, empty master beside the one that the slave copies: the slave's log is the good one's.
+    let mut sight = well();
+    let ha = r#"{"haClientRuntimeInfo":{"masterAddr":"10.0.0.7:10912"}}"#;
+    sight.brokers[1].ha = protocol::body::read(ha.as_bytes()).ok();
+    sight.brokers[1].proof = Some(Proof::Other(77));
+    let advised: Vec<(&str, String)> = examine(&sight)
+        .into_iter()
+        .map(|finding| (finding.check, finding.advice))
+        .collect();
+    assert!(
+        matches!(
+            &advised[..],
+            [("slaveOfAnotherMaster", first), ("slaveOfAnotherLog", then)]
+                if first.contains("find out which has the messages") && then.contains("do nothing to its store")
+        ),
+        "{advised:#?}"
+    );
     check(
         Weight::Warning,
         "settingsDiffer",

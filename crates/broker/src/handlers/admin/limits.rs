@@ -54,6 +54,8 @@ pub struct Limits {
     pub acknowledgements: Arc<Acknowledgements>,
     /// Statistics of topics and groups.
     pub stats: Arc<Stats>,
+    /// What is kept to find copies of half messages.
+    pub transaction_copies: Arc<Budget>,
     /// Connections.
     pub traffic: Traffic,
 }
@@ -97,6 +99,7 @@ impl Limits {
             self.filters.budget(),
             &**self.acknowledgements.budget(),
             self.stats.items.budget(),
+            &*self.transaction_copies,
         ]);
         let Traffic { room, metrics } = &self.traffic;
         let refused = &metrics.requests_refused;

@@ -72,6 +72,10 @@ impl<D: Disk + Clone> Runtime<D> {
         let request = match header {
             Some(header) if self.slaves.serves(slave) => {
                 request.responder.peer().stay();
+                if let Some(given) = &header.given_delays {
+                    self.delivery.take_back(given, slave);
+                    return self.answer(request, may);
+                }
                 let waits = self.settings.load().waits_for_slaves();
                 let connections = self.slaves.speaking(slave);
                 self.slaves.copies().note(slave, connections, &header, waits);
