@@ -18,6 +18,8 @@ use store::{PhysicalOffset, Store};
 
 /// How long a master may take to answer one question: a record may have to come from its disk.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Records behind damage that a master is asked for, each by a request, before that damage is copied from it.
+const BEHIND_A_HOLE_MAX: usize = 4096;
 /// How the remark of a broker begins that has nothing at an offset, ours and Java's (AdminBrokerProcessor, QueryMessageProcessor).
 pub const NOTHING_THERE: &str = "can not find message by the offset";
 
@@ -169,6 +171,31 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
             Ok(Entry::Record(view)) => view.at(at).is_ok(),
             _ => false,
         }))
+    }
+
+    /// Does the master have each record that this log has behind the start of `part`? Not looked at where there are more than
+    /// [`BEHIND_A_HOLE_MAX`].
+    pub(super) async fn has_all_behind(&self, part: Range<i64>) -> Result<bool, Error> {
+        let file_len = self.store.settings().commitlog_file_size;
+        let mut behind = Vec::new();
+        for first in self.store.files_with_records()? {
+            let next = first.0 - first.0.rem_euclid(file_len) + file_len;
+            if next <= part.start || first.0 >= part.end {
+                continue;
+            }
+            let until = PhysicalOffset(next.min(part.end));
+            let starts = self.store.record_starts(first, until, BEHIND_A_HOLE_MAX + 1)?;
+            behind.extend(starts.into_iter().filter(|at| at.0 > part.start));
+            if behind.len() > BEHIND_A_HOLE_MAX {
+                return Ok(false);
+            }
+        }
+        for at in behind {
+            if !self.has_record_at(at.0).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Does what this log has behind its last record at `end`, a part of a record, begin the master's record there?

@@ -157,9 +157,13 @@ impl<D: Disk> CopyParts<D> {
             Some(at) if comparer.has_record_at(at).await? => Some(at),
             _ => None,
         };
-        // A master that has damage there itself may lack what this log has behind its own.
+        // A master that has damage there itself may lack what this log has behind its own, and may have less damage.
         let hole = match hole.filter(|at| common.contains(at)) {
-            Some(at) if comparer.has_record_at(at).await? => Some(at),
+            Some(at)
+                if comparer.has_record_at(at).await? || comparer.has_all_behind(at..common.end).await? =>
+            {
+                Some(at)
+            }
             _ => None,
         };
         Ok(hole.into_iter().chain(copied).min())
