@@ -194,7 +194,7 @@ impl<D: Disk> Store<D> {
             let units = units.chunks_exact(UNIT as usize).map(Unit::decode);
             units.filter(|unit| unit.is_valid())
         };
-        let (Some(first), Some(last)) = (decoded().next(), decoded().last()) else {
+        let (Some(first), Some(last)) = (decoded().next(), decoded().next_back()) else {
             return Ok(None);
         };
         let bytes: i64 = decoded().map(|unit| i64::from(unit.size)).sum();
