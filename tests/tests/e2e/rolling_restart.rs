@@ -1,10 +1,12 @@
-//! Every broker of `conf/2m-2s-async`, and of `conf/2m-2s-sync`, is stopped and started again, one after the other, under clients with the defaults that their
-//! users have: no send fails after the client's own retries, no consumer stands still, nothing is lost, and nothing is stored twice.
+//! Every broker of `conf/2m-2s-async`, and of `conf/2m-2s-sync`, is stopped and started again, one after the other, under clients
+//! with the defaults that their users have: no send fails after the client's own retries, no consumer stands still, nothing is lost,
+//! and nothing is stored twice.
 
 use crate::check::*;
 use crate::replicated_clusters::{TOPIC, TwoPairs, wait_more, wait_received};
 use cluster::{Client, Event, Language, Wire};
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const GET_MAX_OFFSET: i32 = 30;
@@ -83,7 +85,11 @@ fn a_cluster_of_sync_masters_is_restarted_under_load() {
     restarted_under_load("sync", &statuses);
 }
 
+/// Two clusters with their clients beside one another would test the machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn restarted_under_load(kind: &str, statuses: &[&str]) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pairs = TwoPairs::start(kind);
     let consumers = start_all(&pairs, "consume", &[], "ready");
     let options = [("until", "stdin"), ("pause", "10"), ("timeout", "3000")];
