@@ -1,9 +1,10 @@
 //! A broker that is stopped, or dies, in between.
 
+use crate::asks::send_frame;
 use crate::check::*;
-use cluster::{Broker, Client, Cluster, Flavour, Language, NameServer};
+use cluster::{Broker, Client, Cluster, Flavour, Language, NameServer, Wire};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a clean stop everything is there and a group goes on exactly where it was.
 fn clean(language: Language) {
@@ -64,6 +65,39 @@ fn java_4_clean_restart() {
 #[test]
 fn java_5_clean_restart() {
     clean(JAVA_5);
+}
+
+/// Clients say each 30 s what they consume: who waits for that stands still for as long. A client whose pull fails asks again 3 s later.
+#[test]
+fn consumers_go_on_before_their_next_heartbeat() {
+    const PAUSE_MAX: Duration = Duration::from_secs(10);
+    let mut cluster = Cluster::start(&[]);
+    make_topic(&cluster, "T");
+    let groups = [
+        ("java4", JAVA_4),
+        ("java5", JAVA_5),
+        ("node", Language::Node),
+        ("go", Language::Go),
+    ];
+    let consumers = groups.map(|(group, language)| {
+        let consumer = client(language, &cluster, "consume", &[("topic", "T"), ("group", group)]);
+        consumer.wait_count("received", 1, LONG);
+        consumer
+    });
+    assert!(cluster.broker.stop().success());
+    cluster.broker.restart();
+    cluster.broker.wait_for_topic("T");
+    let since = Instant::now();
+    let mut wire = Wire::connect(&cluster.broker.address()).unwrap();
+    for (queue, opaque) in ["0", "1", "2", "3"].into_iter().zip(0..) {
+        wire.write(&send_frame(opaque, "T", queue, "", b"after")).unwrap();
+        assert_eq!(wire.read().unwrap().code(), 0);
+    }
+    for consumer in consumers {
+        consumer.wait_count("received", 5, LONG);
+        let paused = since.elapsed();
+        assert!(paused < PAUSE_MAX, "{}: {paused:?}", consumer.process().name());
+    }
 }
 
 /// Under SYNC_FLUSH nothing that was acknowledged is lost by kill -9, and nothing moves.

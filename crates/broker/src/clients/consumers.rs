@@ -13,6 +13,7 @@ use protocol::body::broker::{
 use remoting::Peer;
 
 use super::member::{Heard, MEMBER_EXPIRES_MS, Member, Members, hear};
+use super::returning::ReturningGroups;
 use remoting::budget::{Budget, Exhausted, Share};
 
 /// What a group wants of one topic.
@@ -29,7 +30,11 @@ const SUBSCRIPTION_BYTES: usize = 384;
 const TAG_BYTES: usize = 48;
 
 impl Subscription {
-    fn new(data: SubscriptionData, address: IpAddr, budget: &Arc<Budget>) -> Result<Self, Exhausted> {
+    pub(super) fn new(
+        data: SubscriptionData,
+        address: IpAddr,
+        budget: &Arc<Budget>,
+    ) -> Result<Self, Exhausted> {
         let tags = data
             .tags_set
             .iter()
@@ -79,6 +84,8 @@ pub struct GroupView {
     pub model: MessageModel,
     /// The subscription to the topic asked about.
     pub subscription: Option<Arc<Subscription>>,
+    /// No member is connected; some were when the broker stopped, and are expected back.
+    pub is_returning: bool,
 }
 
 /// What metrics tell of a group.
@@ -103,6 +110,7 @@ pub struct Notice {
 pub struct Consumers {
     groups: RwLock<HashMap<String, ConsumerGroup>>,
     by_connection: Mutex<HashMap<u64, HashSet<String>>>,
+    returning: RwLock<ReturningGroups>,
     budget: Arc<Budget>,
 }
 
@@ -112,6 +120,7 @@ impl Consumers {
         Self {
             groups: RwLock::default(),
             by_connection: Mutex::default(),
+            returning: RwLock::default(),
             budget,
         }
     }
@@ -157,6 +166,7 @@ impl Consumers {
         let notice = (joined || resubscribed).then(|| group.notice(group_name));
         drop(groups);
         if joined {
+            self.settle(group_name, heard.client_id);
             self.by_connection
                 .lock()
                 .entry(heard.conn.id())
@@ -164,6 +174,16 @@ impl Consumers {
                 .insert(group_name.to_owned());
         }
         Ok(notice)
+    }
+
+    /// Expects groups back that were connected when the broker stopped, until `until_ms`.
+    pub fn expect(&self, connections: BTreeMap<String, ConsumerConnection>, until_ms: i64) {
+        *self.returning.write() = ReturningGroups::of(connections, until_ms, &self.budget);
+    }
+
+    /// A client that was connected when the broker stopped is back, or says that it is gone.
+    pub fn settle(&self, group_name: &str, client_id: &str) {
+        self.returning.write().settle(group_name, client_id);
     }
 
     /// Takes a client's connection out of a group.
@@ -196,7 +216,9 @@ impl Consumers {
     }
 
     /// Members that have not sent a heartbeat for [`MEMBER_EXPIRES_MS`]; closing them takes them out.
+    /// Who was connected when the broker stopped and is not back in time is forgotten.
     pub fn expired(&self, now: i64) -> Vec<Arc<dyn Peer>> {
+        self.returning.write().expire(now);
         let groups = self.groups.read();
         let members = groups.values().flat_map(|g| g.members.values());
         members
@@ -205,15 +227,15 @@ impl Consumers {
             .collect()
     }
 
-    /// The group as a pull of `topic` sees it; none if no member is connected.
+    /// The group as a pull of `topic` sees it; none if no member is connected or expected back.
     pub fn view(&self, group: &str, topic: &str) -> Option<GroupView> {
-        let groups = self.groups.read();
-        let group = groups.get(group)?;
-        Some(GroupView {
+        let live = self.groups.read().get(group).map(|group| GroupView {
             consume_type: group.consume_type,
             model: group.model,
             subscription: group.subscriptions.get(topic).cloned(),
-        })
+            is_returning: false,
+        });
+        live.or_else(|| self.returning.read().view(group, topic))
     }
 
     /// Does a heartbeat without subscriptions leave anything unknown here?
@@ -224,16 +246,19 @@ impl Consumers {
             .is_some_and(|g| !g.subscriptions.is_empty())
     }
 
-    /// Client ids of the members; none if the group is not connected.
-    pub fn client_ids(&self, group: &str) -> Option<Vec<String>> {
+    /// Client ids of the members and of those that are expected back; none if the group is not connected.
+    pub fn client_ids(&self, group: &str) -> Vec<String> {
         let groups = self.groups.read();
-        let ids: HashSet<&Arc<str>> = groups
-            .get(group)?
-            .members
-            .values()
-            .map(|m| &m.client_id)
+        let returning = self.returning.read();
+        let members = groups
+            .get(group)
+            .into_iter()
+            .flat_map(|group| group.members.values());
+        let ids: HashSet<&str> = members
+            .map(|member| &*member.client_id)
+            .chain(returning.client_ids(group).map(String::as_str))
             .collect();
-        Some(ids.into_iter().map(|id| id.to_string()).collect())
+        ids.into_iter().map(str::to_owned).collect()
     }
 
     /// The members.
@@ -271,20 +296,16 @@ impl Consumers {
 
     /// The group as GET_CONSUMER_CONNECTION_LIST shows it.
     pub fn connection_list(&self, group: &str) -> Option<ConsumerConnection> {
+        self.groups.read().get(group).map(ConsumerGroup::listed)
+    }
+
+    /// Every group in this form.
+    pub fn connections(&self) -> BTreeMap<String, ConsumerConnection> {
         let groups = self.groups.read();
-        let group = groups.get(group)?;
-        let subscription_table: BTreeMap<String, SubscriptionData> = group
-            .subscriptions
+        groups
             .iter()
-            .map(|(t, s)| (t.clone(), s.data.clone()))
-            .collect();
-        Some(ConsumerConnection {
-            connection_set: group.members.values().map(Member::listed).collect(),
-            consume_from_where: group.from_where,
-            consume_type: group.consume_type,
-            message_model: group.model,
-            subscription_table,
-        })
+            .map(|(name, group)| (name.clone(), group.listed()))
+            .collect()
     }
 
     /// Connected groups that subscribe to the topic.
@@ -323,6 +344,21 @@ impl ConsumerGroup {
         self.subscriptions
             .retain(|topic, _| topics.contains(topic.as_str()));
         Ok(changed || self.subscriptions.len() != before)
+    }
+
+    fn listed(&self) -> ConsumerConnection {
+        let subscription_table: BTreeMap<String, SubscriptionData> = self
+            .subscriptions
+            .iter()
+            .map(|(topic, subscription)| (topic.clone(), subscription.data.clone()))
+            .collect();
+        ConsumerConnection {
+            connection_set: self.members.values().map(Member::listed).collect(),
+            consume_from_where: self.from_where,
+            consume_type: self.consume_type,
+            message_model: self.model,
+            subscription_table,
+        }
     }
 
     fn notice(&self, group: &str) -> Notice {

@@ -52,7 +52,7 @@ pub struct Heard<'a> {
 pub(super) type Members = HashMap<u64, Member>;
 
 /// Bytes of a member beside its texts: its place in a group's table and in the table by connection.
-const MEMBER_BYTES: usize = 256;
+pub(super) const MEMBER_BYTES: usize = 256;
 
 /// Takes in a heartbeat; true if its sender has joined by it. Nearly all come from members that are known and unchanged:
 /// nothing is made for those.

@@ -9,6 +9,7 @@ mod consumers;
 mod locks;
 mod member;
 mod producers;
+mod returning;
 mod slow;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use consumers::{Consumers, GroupView, Notice, Subscription};
 pub use locks::{LOCK_MAX_LIVE_MS, QueueLocks};
 pub use member::{Heard, MEMBER_EXPIRES_MS, Member};
 pub use producers::{Asked, Producers};
+pub use returning::RETURNS_WITHIN_MS;
 pub use slow::SlowGroups;
 
 use remoting::budget::Budget;
@@ -75,7 +77,7 @@ impl Default for Clients {
 mod tests {
     use super::*;
     use protocol::Language;
-    use protocol::body::broker::{ConsumerData, SubscriptionData};
+    use protocol::body::broker::{ClientConnection, ConsumerConnection, ConsumerData, SubscriptionData};
     use remoting::{MemoryPeer, Peer};
 
     fn heard<'a>(client_id: &'a str, conn: &'a Arc<dyn Peer>, now: i64) -> Heard<'a> {
@@ -121,7 +123,7 @@ mod tests {
         };
         assert!(!beat(newer), "the connection is no other");
         assert_eq!(expired(MEMBER_EXPIRES_MS + 2000), (0, 0));
-        assert_eq!(consumers.client_ids("g"), Some(vec!["b".to_owned()]));
+        assert_eq!(consumers.client_ids("g"), ["b"]);
         let listed = producers.connection_list("p").unwrap();
         assert_eq!((listed.len(), listed[0].version), (1, 2));
     }
@@ -186,6 +188,67 @@ mod tests {
         assert_eq!(found("b"), None);
         producers.closed(new.id());
         assert!(!producers.knows_any());
+    }
+
+    #[test]
+    fn who_does_not_come_back_in_time_is_forgotten() {
+        let consumers = Consumers::new(Budget::new("TEST", 100_000));
+        let conn = peer();
+        let data = ConsumerData {
+            group_name: "g".into(),
+            ..ConsumerData::default()
+        };
+        for id in ["a", "b"] {
+            let old = peer();
+            consumers
+                .register(&data, heard(id, &old, 0), false)
+                .expect("room");
+        }
+        let connections = consumers.connections();
+        let budget = Budget::new("TEST", 100_000);
+        let consumers = Consumers::new(Arc::clone(&budget));
+        consumers.expect(connections, 10);
+        let ids = || {
+            let mut ids = consumers.client_ids("g");
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(), ["a", "b"]);
+        assert!(consumers.view("g", "T").is_some_and(|view| view.is_returning));
+        consumers
+            .register(&data, heard("a", &conn, 1), false)
+            .expect("room");
+        assert_eq!(ids(), ["a", "b"]);
+        assert!(consumers.view("g", "T").is_some_and(|view| !view.is_returning));
+        consumers.expired(9);
+        assert_eq!(ids(), ["a", "b"]);
+        consumers.expired(10);
+        assert_eq!(ids(), ["a"]);
+        consumers.closed(conn.id());
+        assert!(ids().is_empty() && consumers.view("g", "T").is_none());
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn who_is_expected_back_has_the_room_of_heartbeats() {
+        let group = |number: usize| {
+            let client = ClientConnection {
+                client_id: "x".repeat(1000),
+                client_addr: "no address".into(),
+                ..ClientConnection::default()
+            };
+            let connection = ConsumerConnection {
+                connection_set: vec![client],
+                ..ConsumerConnection::default()
+            };
+            (format!("g{number:02}"), connection)
+        };
+        let budget = Budget::new("TEST", 20_000);
+        let consumers = Consumers::new(Arc::clone(&budget));
+        consumers.expect((0..50).map(group).collect(), 10);
+        assert!(budget.used() <= 20_000);
+        assert!(!consumers.client_ids("g00").is_empty());
+        assert!(consumers.client_ids("g49").is_empty());
     }
 
     #[test]

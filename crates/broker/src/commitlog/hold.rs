@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -61,6 +61,7 @@ pub struct Hold<P> {
     budget: Arc<Budget>,
     /// Wakes who looks for expired pulls, when there is something to look for.
     first: Notify,
+    closed: AtomicBool,
 }
 
 impl<P: Waiting> Hold<P> {
@@ -74,12 +75,24 @@ impl<P: Waiting> Hold<P> {
             next: AtomicU64::new(0),
             budget,
             first: Notify::new(),
+            closed: AtomicBool::new(false),
         }
     }
 
     fn shard(&self, topic: &str) -> &Mutex<Queues<P>> {
         let at = self.hasher.hash_one(topic) as usize % self.shards.len();
         self.shards.get(at).expect("reduced modulo the number of shards")
+    }
+
+    /// The broker stops: gives back who waits. Who is put in afterwards has to be taken out again ([`Hold::take_one`]).
+    pub fn close(&self) -> Vec<P> {
+        self.closed.store(true, Ordering::SeqCst);
+        self.take_all()
+    }
+
+    /// Does the broker stop?
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// How many pulls wait.

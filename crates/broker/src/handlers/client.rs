@@ -185,11 +185,14 @@ impl Client {
         if let Some(group) = header.producer_group.as_deref() {
             self.producers.unregister(group, conn_id);
         }
-        if let Some(group) = header.consumer_group.as_deref()
-            && let Some(notice) = self.consumers.unregister(group, conn_id)
-        {
-            self.left(&notice);
-            self.notify(notice);
+        if let Some(group) = header.consumer_group.as_deref() {
+            if let Some(client_id) = header.client_id.as_deref() {
+                self.consumers.settle(group, client_id);
+            }
+            if let Some(notice) = self.consumers.unregister(group, conn_id) {
+                self.left(&notice);
+                self.notify(notice);
+            }
         }
         responder.ok();
     }
@@ -201,11 +204,10 @@ impl Client {
             Ok(header) => header,
             Err(e) => return refuse(responder, &Error::Header(e)),
         };
-        match self.consumers.client_ids(&header.consumer_group) {
-            Some(consumer_id_list) if !consumer_id_list.is_empty() => {
-                responder.body(&ConsumerIdList { consumer_id_list });
-            }
-            _ => refuse(responder, &Error::NoMember(header.consumer_group.to_string())),
+        let consumer_id_list = self.consumers.client_ids(&header.consumer_group);
+        match consumer_id_list.is_empty() {
+            false => responder.body(&ConsumerIdList { consumer_id_list }),
+            true => refuse(responder, &Error::NoMember(header.consumer_group.to_string())),
         }
     }
 

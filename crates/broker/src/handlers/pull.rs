@@ -292,6 +292,10 @@ pub enum Error {
     ColdReads,
     #[error("{0}")]
     NoRoom(#[from] Exhausted),
+    /// Its client waits before it asks again. One that was answered with messages would ask at once, and may hear of the end too late: a
+    /// client of Java's 4.9 waits 30 s for that answer.
+    #[error("the broker stops: pull again when it is back, or from another")]
+    Stop,
 }
 
 impl Error {
@@ -312,6 +316,7 @@ impl Error {
             Error::Subscription(_) => response::SUBSCRIPTION_PARSE_FAILED,
             Error::Access(refused) => refused.code(),
             Error::ColdReads | Error::NoRoom(_) => response::SYSTEM_BUSY,
+            Error::Stop => response::SERVICE_NOT_AVAILABLE,
             Error::GroupOffline | Error::NotSubscribed => response::SUBSCRIPTION_NOT_EXIST,
             Error::SubscriptionOld => response::SUBSCRIPTION_NOT_LATEST,
             Error::NoFilter => response::FILTER_DATA_NOT_EXIST,
@@ -391,6 +396,9 @@ impl<D: Disk> Pull<D> {
             None => Pass::First,
             Some(_) => Pass::Again,
         };
+        if self.hold.is_closed() {
+            return refuse(responder, &Error::Stop);
+        }
         let (group, filter) = match self.check(&header, responder.peer().address(), held_with) {
             Ok(checked) => checked,
             Err(e) => return refuse(responder, &e),
@@ -681,7 +689,7 @@ impl<D: Disk> Pull<D> {
             Ok(key) => {
                 // A message may have come between the read and the put; its reput did not see this pull.
                 let end = self.store.queue_max_offset(&topic, queue_id).0;
-                if end > key.0
+                if (end > key.0 || self.hold.is_closed())
                     && let Some(pull) = self.hold.take_one(&topic, queue_id, key)
                 {
                     self.again(pull);

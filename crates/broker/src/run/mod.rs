@@ -39,8 +39,8 @@ const LANES_STOP: Duration = Duration::from_secs(10);
 const TABLES_STOP: Duration = Duration::from_secs(2);
 /// Time the slaves get for what is left of the log at stop.
 const SLAVES_STOP: Duration = Duration::from_secs(3);
-/// How often a broker that stops answers the pulls that consumers ask again.
-const HOLD_LOOK_EACH: Duration = Duration::from_millis(2);
+/// Time that pulls get to arrive and be refused at stop: whoever has just had an answer asks once more.
+const PULLS_STOP: Duration = Duration::from_millis(100);
 /// How often a drain looks whether there are producers yet.
 const DRAIN_LOOK_EACH: Duration = Duration::from_millis(100);
 /// Time the background tasks get to finish at stop.
@@ -247,6 +247,15 @@ impl<D: Disk + Clone> Broker<D> {
             lost: _,
             news: _,
         } = self;
+        let connected = parts.clients.consumers.connections();
+        let pulls_until = match connected.is_empty() {
+            true => Instant::now(),
+            false => Instant::now() + PULLS_STOP,
+        };
+        parts.connections.note(connected, parts.clock.now_ms());
+        for pull in parts.hold.close() {
+            parts.handlers.pull_again(pull);
+        }
         parts.registration.unregister().await;
         // What the broker does by itself; it may be in the middle of it.
         let own = Arc::clone(&parts);
@@ -257,18 +266,8 @@ impl<D: Disk + Clone> Broker<D> {
         if let Err(e) = ended.await {
             tracing::warn!("delayed messages and transaction checks were not ended: {e}");
         }
-        let answer_pulls = async {
-            loop {
-                for pull in parts.hold.take_all() {
-                    parts.handlers.pull_again(pull);
-                }
-                tokio::time::sleep(HOLD_LOOK_EACH).await;
-            }
-        };
-        tokio::select! {
-            () = server.close_clients(CONNECTIONS_STOP) => {}
-            () = answer_pulls => {}
-        }
+        tokio::time::sleep_until(pulls_until.into()).await;
+        server.close_clients(CONNECTIONS_STOP).await;
         // Nobody commits or makes anything any more, and slaves can still ask.
         let own = Arc::clone(&parts);
         let settled = tokio::task::spawn_blocking(move || {

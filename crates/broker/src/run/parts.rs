@@ -20,7 +20,7 @@ use self::handlers::Made;
 use super::StartError;
 use crate::access::Access;
 use crate::address;
-use crate::clients::Clients;
+use crate::clients::{Clients, RETURNS_WITHIN_MS};
 use crate::commitlog::{
     Acknowledgements, Appender, ArrivalListener, FlushFigures, Flusher, HELD_MAX_BYTES, Hold, Maintenance,
     Reput, Wake,
@@ -42,8 +42,8 @@ use crate::store_settings;
 use crate::tables::dormant::{self, DormantFiles};
 use crate::tables::filters::{BitmapSource, FilterTable};
 use crate::tables::{
-    CommitsForMaster, ConfigFile, GroupTable, Identity, LoadError, OffsetTable, OpenHalves, QUEUES_MAX,
-    Tables, TopicTable, save,
+    CommitsForMaster, ConfigFile, ConsumerConnectionFile, GroupTable, Identity, LoadError, OffsetTable,
+    OpenHalves, QUEUES_MAX, Tables, TopicTable, save,
 };
 use crate::transaction::{Checks, HalfListener};
 use remoting::budget::Budget;
@@ -96,6 +96,8 @@ pub struct Parts<D: Disk> {
     pub handlers: Arc<Handlers<D>>,
     /// Every file under `config/`, with how often it is written if no change asks for it, ms.
     pub files: Vec<(Arc<dyn ConfigFile>, Option<i64>)>,
+    /// Keeps who is connected for the next start.
+    pub connections: Arc<ConsumerConnectionFile>,
     /// Set when the threads are to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -292,6 +294,7 @@ struct Loaded {
     open_halves: Arc<OpenHalves>,
     dormant: Arc<DormantFiles>,
     filters: Arc<FilterTable>,
+    connections: Arc<ConsumerConnectionFile>,
 }
 
 /// Topics that are named in one line.
@@ -397,6 +400,10 @@ impl Loaded {
             delay_offsets: Arc::new(DelayOffsets::load(disk, file("delayOffset.json"))?),
             open_halves: Arc::new(OpenHalves::load(disk, file("transactionMetrics"))?),
             dormant: Arc::new(DormantFiles::load(disk, &config_dir)?),
+            connections: Arc::new(ConsumerConnectionFile::load(
+                disk,
+                file("consumerConnection.json"),
+            )?),
             filters: Arc::new(FilterTable::load(
                 disk,
                 file("consumerFilter.json"),
@@ -466,6 +473,8 @@ impl<D: Disk + Clone> Builder<D> {
         self.traffic.follow(&self.settings.load());
         let stats = self.stats(now);
         let clients = Clients::default();
+        let returning = self.loaded.connections.take(now);
+        clients.consumers.expect(returning, now + RETURNS_WITHIN_MS);
         let lanes = Lanes::new(&self.lane_workers);
         let hold = Arc::new(Hold::new(Budget::new("HELD_PULLS", HELD_MAX_BYTES)));
         let pull = self.pull(&clients, &hold, &lanes, &stats);
@@ -529,6 +538,7 @@ impl<D: Disk + Clone> Builder<D> {
             tables: self.loaded.tables,
             open_halves: self.loaded.open_halves,
             dormant: self.loaded.dormant,
+            connections: self.loaded.connections,
             filters: self.loaded.filters,
             delivery,
             parked,
@@ -768,6 +778,7 @@ impl<D: Disk + Clone> Builder<D> {
             ),
             (Arc::clone(&self.history) as _, Some(HISTORY_EACH_MS)),
             (Arc::clone(&self.loaded.filters) as _, None),
+            (Arc::clone(&self.loaded.connections) as _, None),
         ];
         files.extend(
             self.access

@@ -5,6 +5,7 @@
 pub mod attributes;
 mod commits;
 mod config_file;
+mod connections;
 pub mod dormant;
 pub mod filters;
 mod groups;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use commits::CommitsForMaster;
 pub use config_file::{Found, LoadError, load, pretty};
+pub use connections::ConsumerConnectionFile;
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
 pub use offsets::{Full, OffsetKey, OffsetTable};
 pub use open_halves::OpenHalves;

@@ -28,6 +28,7 @@ mod queries;
 mod registration;
 mod replies;
 mod requests;
+mod returning;
 mod roles;
 mod slaves;
 mod statistics;
