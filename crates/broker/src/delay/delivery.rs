@@ -164,9 +164,12 @@ impl<D: Disk> Delivery<D> {
         }
         let waiting = (1..=self.highest).filter(|level| self.has_waiting(*level));
         let next = waiting
-            .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
+            .map(|level| {
+                let until = quiet.0.get(level as usize - 1).copied().unwrap_or(0);
+                left_ms(until, now, self.levels.delay_ms(level))
+            })
             .min();
-        next.map_or(IDLE_MS, |next| next.saturating_sub(now).clamp(0, IDLE_MS))
+        next.map_or(IDLE_MS, |left| left.min(IDLE_MS))
     }
 
     /// Delivers what is due now. Reading old records may wait for the disk.
@@ -181,7 +184,7 @@ impl<D: Disk> Delivery<D> {
             return;
         }
         for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
-            if *until <= now && self.has_waiting(level) {
+            if left_ms(*until, now, self.levels.delay_ms(level)) == 0 && self.has_waiting(level) {
                 *until = self.round(level).unwrap_or_else(|halt| {
                     tracing::warn!(level, "delayed messages wait: {halt}");
                     now + RETRY_MS
@@ -385,6 +388,15 @@ impl<D: Disk> Delivery<D> {
     }
 }
 
+/// How long a level of this delay is left alone that is to be looked at again at `until`, ms. What is further away than a delay was said by a
+/// clock that was set back since.
+fn left_ms(until: i64, now: i64, delay_ms: i64) -> i64 {
+    match until.saturating_sub(now) {
+        left if left > delay_ms.max(RETRY_MS) => 0,
+        left => left.max(0),
+    }
+}
+
 fn unread_line(topic: &str, queue_id: i32, queues: Option<i32>, count: u64) -> String {
     let why = match queues {
         None => "the topic is gone".to_owned(),
@@ -398,6 +410,15 @@ fn unread_line(topic: &str, queue_id: i32, queues: Option<i32>, count: u64) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_hold_up_a_level() {
+        const HOUR_MS: i64 = 3_600_000;
+        assert_eq!(left_ms(5_000, 1_000, 5_000), 4_000);
+        assert_eq!(left_ms(5_000, 5_000, 5_000), 0);
+        assert_eq!(left_ms(5_000 + HOUR_MS, 1_000, 5_000), 0);
+        assert_eq!(left_ms(1_000 + RETRY_MS, 1_000, 1), RETRY_MS);
+    }
 
     #[test]
     fn a_delivery_that_nobody_reads_names_topic_and_queue() {

@@ -152,12 +152,20 @@ impl DelayOffsets {
 
     /// Brings every level into the queue it points at: `bounds` gives a level's first and next offset. Says what it
     /// changed, as level, offset in the file, offset now. A file that is ahead of its queue belongs to a log that is
-    /// gone; what is delayed from now on would wait until the queue had caught up.
-    pub fn clamp(&self, bounds: impl Fn(i32) -> (i64, i64)) -> Vec<(i32, i64, i64)> {
+    /// gone; what is delayed from now on would wait until the queue had caught up. Nobody knows what was delivered of such a queue, but
+    /// what `not_due` says of a level, the first offset that is not due yet, was not.
+    pub fn clamp(
+        &self,
+        bounds: impl Fn(i32) -> (i64, i64),
+        not_due: impl Fn(i32) -> i64,
+    ) -> Vec<(i32, i64, i64)> {
         let mut changed = Vec::new();
         for (number, level) in &mut self.state.lock().levels {
             let (min, max) = bounds(*number);
-            let right = level.delivered.clamp(min, max.max(min));
+            let right = match level.delivered > max {
+                true => not_due(*number).clamp(min, max.max(min)),
+                false => level.delivered.clamp(min, max.max(min)),
+            };
             if right != level.delivered {
                 changed.push((*number, level.delivered, right));
                 *level = Level {
@@ -328,9 +336,9 @@ mod tests {
     #[test]
     fn offsets_outside_their_queue_are_brought_into_it() {
         let offsets = offsets(r#"{"offsetTable":{1:500,2:3,3:1}}"#);
-        let changed = offsets.clamp(|level| if level == 3 { (4, 9) } else { (0, 20) });
-        assert_eq!(changed, [(1, 500, 20), (3, 1, 4)]);
-        assert_eq!((offsets.get(1), offsets.get(2), offsets.get(3)), (20, 3, 4));
-        assert_eq!(written(&offsets, 0), [(1, 20), (2, 3), (3, 4)]);
+        let changed = offsets.clamp(|level| if level == 3 { (4, 9) } else { (0, 20) }, |_| 7);
+        assert_eq!(changed, [(1, 500, 7), (3, 1, 4)]);
+        assert_eq!((offsets.get(1), offsets.get(2), offsets.get(3)), (7, 3, 4));
+        assert_eq!(written(&offsets, 0), [(1, 7), (2, 3), (3, 4)]);
     }
 }

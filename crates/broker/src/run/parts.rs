@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use remoting::tls::ClientTls;
 use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
-use store::{MissingLog, PhysicalOffset, RecoveryReport, Store};
+use store::{Boundary, MissingLog, PhysicalOffset, RecoveryReport, Store};
 
 mod handlers;
 
@@ -180,7 +180,7 @@ impl<D: Disk + Clone> Parts<D> {
         let replication_tls = settings
             .replication_tls()
             .map_err(|e| StartError::Setting(e.to_string()))?;
-        loaded.clamp(&store);
+        loaded.clamp(&store, &levels, now);
         loaded.settle_nameless(&store, settings.broker.default_topic_queue_nums, now);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
@@ -414,11 +414,18 @@ impl Loaded {
     }
 
     /// Brings saved positions into what they point at.
-    fn clamp<D: Disk>(&self, store: &Store<D>) {
-        let changed = self.delay_offsets.clamp(|level| {
+    fn clamp<D: Disk>(&self, store: &Store<D>, levels: &DelayLevels, now: i64) {
+        let bounds = |level: i32| {
             let (min, max) = store.queue_bounds(message::name::SCHEDULE_TOPIC, level - 1);
             (min.0, max.0)
-        });
+        };
+        let not_due = |level: i32| {
+            let stored_after = now - levels.delay_ms(level) + 1;
+            let topic = message::name::SCHEDULE_TOPIC;
+            let found = store.offset_by_time(topic, level - 1, stored_after, Boundary::Lower);
+            found.map_or_else(|_unreadable| bounds(level).1, |offset| offset.0)
+        };
+        let changed = self.delay_offsets.clamp(bounds, not_due);
         for (level, was, is) in changed {
             tracing::warn!(
                 "delayOffset.json said that level {level} is delivered up to {was}, where its queue has no such \

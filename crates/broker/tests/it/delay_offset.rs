@@ -1,14 +1,19 @@
 //! delayOffset.json names only deliveries that a power cut can not take back.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use broker::settings::FlushDiskType;
+use broker::delay::QuietUntil;
+use broker::run::Parts;
+use broker::settings::{FlushDiskType, Settings};
 use disk::MmapDisk as Disk;
+use disk::sim::SimDisk;
 use protocol::code::response;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fixture::*;
+use crate::still::{Still, assembled};
 
 /// How often the file is saved here, ms.
 const SAVED_EACH: i64 = 100;
@@ -78,4 +83,62 @@ async fn under_async_flush_a_delivery_is_named_when_it_is_durable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn under_sync_flush_a_delivery_is_named_when_it_is_durable() {
     a_delivery_is_named_when_it_is_durable(FlushDiskType::SyncFlush).await;
+}
+
+/// Ten messages of level 3, which are due after ten seconds.
+fn ten_parked() -> Still {
+    let broker = Still::new(|_| {});
+    for number in 0..10 {
+        let sent = broker.send(&to("Topic", 0, "DELAY\u{1}3\u{2}"), &[number]);
+        assert_eq!(sent.code, response::SUCCESS, "{:?}", sent.remark);
+    }
+    broker
+}
+
+fn delivered(parts: &Parts<SimDisk>) -> i64 {
+    parts.log.store.queue_max_offset("Topic", 0).0
+}
+
+/// A host that boots with its clock hours ahead.
+#[test]
+fn a_clock_that_is_set_back_keeps_nothing_back() {
+    let broker = ten_parked();
+    let delivery = &broker.parts.delivery;
+    let mut quiet = QuietUntil::default();
+    delivery.look(&mut quiet);
+    assert_eq!(delivered(&broker.parts), 0);
+    assert!(delivery.pause_ms(&quiet) > 0);
+    broker.clock.advance(-3_600_000);
+    let sent = broker.send(&to("Topic", 0, "DELAY\u{1}3\u{2}"), b"behind");
+    assert_eq!(sent.code, response::SUCCESS);
+    assert_eq!(delivery.pause_ms(&quiet), 0);
+    delivery.look(&mut quiet);
+    assert_eq!(
+        delivered(&broker.parts),
+        10,
+        "their time can not be told any more"
+    );
+    broker.clock.advance(10_000);
+    delivery.look(&mut quiet);
+    assert_eq!(delivered(&broker.parts), 11);
+}
+
+/// Of a file that is not of this log nobody knows what was delivered; what is not due yet was not.
+#[test]
+fn a_file_ahead_of_its_queue_passes_over_nothing_that_is_not_due() {
+    for (waited_ms, first) in [(0, 0), (10_000, 10), (3_600_000, 10)] {
+        let broker = ten_parked();
+        broker.settle();
+        broker.clock.advance(waited_ms);
+        let content = br#"{"offsetTable":{3:99999}}"#;
+        broker
+            .disk
+            .put(Path::new("/store/config/delayOffset.json"), content);
+        let settings = Settings::clone(&broker.parts.settings.load());
+        let again = assembled(settings, &broker.disk.kill(), &broker.clock);
+        again.delivery.look(&mut QuietUntil::default());
+        broker.clock.advance(10_000);
+        again.delivery.look(&mut QuietUntil::default());
+        assert_eq!(delivered(&again), 10 - first, "after {waited_ms} ms");
+    }
 }
