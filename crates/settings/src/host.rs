@@ -15,23 +15,42 @@ pub fn name() -> String {
     }
 }
 
-/// The IPv4 address others reach this machine at, 127.0.0.1 if it has no other.
+/// The address others reach this machine at, 127.0.0.1 if it has no other.
 ///
 /// Unlike Java, which takes the first interface's: the address of the default route comes first, so that a container bridge
-/// is not announced. Without such a route, Java's rule: the first that is not in 127.0/16 or 192.168/16, else the last.
+/// is not announced. Without such a route, Java's rule: the first that is not in 127.0/16 or 192.168/16, else the last. A host without
+/// IPv4 has one of IPv6, found in the same way.
 pub fn address() -> String {
-    let address = route_address().or_else(|| pick(&local_addresses()));
-    address.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
+    let (ipv4, ipv6) = local_addresses();
+    let of_ipv4 = || route_address(ROUTED_IPV4).or_else(|| pick(&ipv4).map(IpAddr::V4));
+    let of_ipv6 = || route_address(ROUTED_IPV6).or_else(|| ipv6.first().copied().map(IpAddr::V6));
+    let address = of_ipv4().or_else(of_ipv6);
+    address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
 }
 
+/// Addresses of documentation, which only a default route leads to.
+const ROUTED_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+const ROUTED_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+
 /// Connecting a datagram socket sends nothing; it only makes the kernel choose the address it would send from.
-fn route_address() -> Option<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).ok()?;
-    match socket.local_addr().ok()?.ip() {
-        IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
-        _ => None,
-    }
+fn route_address(routed: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match routed {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((routed, 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    let is_reached = match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_unspecified(),
+        IpAddr::V6(address) => is_global(address),
+    };
+    is_reached.then_some(address)
+}
+
+/// Not of this host or this cable alone.
+fn is_global(address: Ipv6Addr) -> bool {
+    !address.is_loopback() && !address.is_unspecified() && !address.is_unicast_link_local()
 }
 
 /// Whether this host speaks IPv6 at all: containers often do not.
@@ -39,13 +58,19 @@ pub fn has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// IPv4 addresses of the interfaces, without the loopback's.
-fn local_addresses() -> Vec<Ipv4Addr> {
+/// Addresses of the interfaces, without the loopback's and those of one cable.
+fn local_addresses() -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
     let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
-    interfaces
-        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
-        .filter(|address| !address.is_loopback())
-        .collect()
+    let addresses: Vec<_> = interfaces.filter_map(|interface| interface.address).collect();
+    let ipv4 = addresses
+        .iter()
+        .filter_map(|address| Some(address.as_sockaddr_in()?.ip()))
+        .filter(|address| !address.is_loopback());
+    let ipv6 = addresses
+        .iter()
+        .filter_map(|address| Some(address.as_sockaddr_in6()?.ip()))
+        .filter(|address| is_global(*address));
+    (ipv4.collect(), ipv6.collect())
 }
 
 fn pick(addresses: &[Ipv4Addr]) -> Option<Ipv4Addr> {
@@ -218,8 +243,8 @@ mod tests {
     #[test]
     fn this_machine() {
         assert!(!name().is_empty());
-        assert!(address().parse::<Ipv4Addr>().is_ok());
+        assert!(address().parse::<IpAddr>().is_ok());
         let loopback = |address: &Ipv4Addr| address.is_loopback();
-        assert!(!local_addresses().iter().any(loopback));
+        assert!(!local_addresses().0.iter().any(loopback));
     }
 }

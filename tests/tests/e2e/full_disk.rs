@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 const SEND: i32 = 10;
 const PULL: i32 = 11;
+const QUERY_CONSUMER_OFFSET: i32 = 14;
+const UPDATE_CONSUMER_OFFSET: i32 = 15;
 const RUNTIME_INFO: i32 = 28;
 const HEART_BEAT: i32 = 34;
 const SYSTEM_ERROR: i64 = 1;
@@ -282,6 +284,10 @@ fn fill_and_recover(flush: &str) {
     // Stopped while it is full.
     disk.fill();
     send_until(&mut wire, SERVICE_NOT_AVAILABLE, &mut next, &mut stored);
+    let group = [("consumerGroup", "g"), ("topic", TOPIC), ("queueId", "0")];
+    let commit = [&group[..], &[("commitOffset", "7")]].concat();
+    assert_eq!(wire.ask(UPDATE_CONSUMER_OFFSET, &commit, b"").unwrap().code(), 0);
+    // The log file made ahead gives the tables its room.
     let end = broker.stop();
     assert!(end.success(), "{end} {}", broker.process.tail());
     // Messages whose queue units found no space wait for the next start to build them.
@@ -289,6 +295,8 @@ fn fill_and_recover(flush: &str) {
     broker.restart();
     let mut wire = Wire::connect(&broker.address()).unwrap();
     assert_eq!(pull_all(&mut wire), stored);
+    let asked = wire.ask(QUERY_CONSUMER_OFFSET, &group, b"").unwrap();
+    assert_eq!(asked.field("offset").as_deref(), Some("7"), "{}", asked.remark());
 
     // With space, a stop is a clean one again.
     assert!(broker.stop().success());

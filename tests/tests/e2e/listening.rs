@@ -44,6 +44,34 @@ fn a_broker_that_announces_ipv6_is_reached_by_both() {
     assert!(line("by six: ").contains("[::1]:"), "{}", ran.text);
 }
 
+/// A host that has IPv6 alone, as Java finds its address.
+#[test]
+fn a_host_without_ipv4_announces_its_ipv6_address() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        ip link add v0 type veth peer name v1
+        ip link set v0 up
+        ip link set v1 up
+        cd /usr/local/rocketmq/bin
+        echo "of one cable: $(./mqbroker -p | grep brokerIP1)"
+        ip -6 address add 2001:db8:7::5/64 dev v0 nodad
+        echo "without a route: $(./mqbroker -p | grep brokerIP1)"
+        ip -6 address add 2001:db8:8::6/64 dev v1 nodad
+        ip -6 route add default via 2001:db8:8::1 dev v1
+        echo "by the route: $(./mqbroker -p | grep brokerIP1)"
+        ip address add 203.0.113.1/24 dev v0
+        echo "with IPv4: $(./mqbroker -p | grep brokerIP1)"
+        "#,
+    );
+    ran.has(&[
+        "of one cable: brokerIP1=127.0.0.1",
+        "without a route: brokerIP1=2001:db8:7::5",
+        "by the route: brokerIP1=2001:db8:8::6",
+        "with IPv4: brokerIP1=203.0.113.1",
+    ]);
+}
+
 /// A host without IPv6 is listened on as before.
 #[test]
 fn a_host_without_ipv6_is_listened_on_by_ipv4() {

@@ -29,7 +29,7 @@ use crate::observe::Recovered;
 use crate::registration::FIRST_WITHIN;
 use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
-use crate::tables::{LoadError, save_at_the_end};
+use crate::tables::{ConfigFile, LoadError, save_at_the_end};
 
 /// Time the connections get to finish at stop.
 const CONNECTIONS_STOP: Duration = Duration::from_secs(3);
@@ -67,6 +67,19 @@ pub enum StartError {
     /// A thread.
     #[error("a thread can not be started: {0}")]
     Thread(std::io::Error),
+}
+
+/// Why a stop is not a clean one.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// Writes had ended before.
+    #[error("the store is closed, but the next start will recover: {0}")]
+    Latched(#[from] store::Latched),
+    /// Files under `config/`.
+    #[error(
+        "not everything is on the disk, and the next start does not know it: {0} could not be written and is as old as its last write"
+    )]
+    Unsaved(String),
 }
 
 /// A running broker.
@@ -234,8 +247,9 @@ impl<D: Disk + Clone> Broker<D> {
         }
     }
 
-    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved.
-    pub async fn stop(self) {
+    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved. Says what kept the
+    /// stop from being a clean one.
+    pub async fn stop(self) -> Option<String> {
         let Broker {
             started: _,
             supervisor,
@@ -299,9 +313,12 @@ impl<D: Disk + Clone> Broker<D> {
             closed
         });
         match closed.await {
-            Ok(Ok(())) => tracing::info!("the store is closed"),
-            Ok(Err(e)) => tracing::error!("the store is closed, but the next start will recover: {e}"),
-            Err(e) => tracing::error!("the store's shutdown failed: {e}"),
+            Ok(Ok(())) => {
+                tracing::info!("the store is closed");
+                None
+            }
+            Ok(Err(e)) => Some(e.to_string()),
+            Err(e) => Some(format!("the store's shutdown failed: {e}")),
         }
     }
 }
@@ -329,7 +346,10 @@ impl<D: Disk> Parts<D> {
 
 impl<D: Disk + Clone> Parts<D> {
     /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
-    pub fn close(&self) -> Result<(), store::Latched> {
+    ///
+    /// # Errors
+    /// The store took no more writes, or a file could not be written, not even when the log file made ahead was gone from a full disk.
+    pub fn close(&self) -> Result<(), CloseError> {
         self.log.flusher.flush(0);
         self.checks.settle();
         let now = self.clock.now_ms();
@@ -338,9 +358,22 @@ impl<D: Disk + Clone> Parts<D> {
         let history = &self.replication.history;
         history.note(acknowledged, self.log.store.min_physical().0);
         history.stop(self.log.store.max_physical().0);
-        for (file, _) in &self.files {
-            save_at_the_end(file.as_ref(), &self.disk, now);
+        let is_unsaved = |file: &&dyn ConfigFile| save_at_the_end(*file, &self.disk, now).is_err();
+        let unsaved: Vec<_> = self
+            .files
+            .iter()
+            .map(|(file, _)| file.as_ref())
+            .filter(is_unsaved)
+            .collect();
+        self.log.store.shutdown()?;
+        let unsaved: Vec<String> = unsaved
+            .into_iter()
+            .filter(is_unsaved)
+            .map(|file| file.saver().path().display().to_string())
+            .collect();
+        match unsaved.is_empty() {
+            true => Ok(()),
+            false => Err(CloseError::Unsaved(unsaved.join(", "))),
         }
-        self.log.store.shutdown()
     }
 }

@@ -273,8 +273,11 @@ impl Saver {
 }
 
 /// Writes the newest state of `file` for the last time: if it has changed, and if somebody has removed the file while the broker ran.
-/// What fails is in the log, and the file is older than it could be. Waits for the disk.
-pub fn save_at_the_end<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) {
+/// What fails is in the log, and may be tried again. Waits for the disk.
+///
+/// # Errors
+/// It could not be written, and is older than it could be.
+pub fn save_at_the_end<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(), SaveError> {
     let saver = file.saver();
     if saver.was_removed(disk) {
         tracing::warn!(
@@ -283,8 +286,9 @@ pub fn save_at_the_end<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) {
         );
         saver.touch_later();
     }
-    let _logged = save(file, disk, now_ms);
+    let saved = save(file, disk, now_ms);
     saver.stop();
+    saved
 }
 
 /// Writes the newest state of `file` if it has changed, and tells who waits. Waits for the disk.
@@ -401,7 +405,7 @@ mod tests {
             }
             disk.take(path);
             *file.value.lock() = 3;
-            save_at_the_end(&file, &disk, 0);
+            save_at_the_end(&file, &disk, 0).unwrap();
             let content = disk.content(path);
             assert_eq!(
                 content,

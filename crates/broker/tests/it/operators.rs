@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::tables::ConfigFile;
+use disk::Injection;
 use message::id::OffsetMessageId;
 use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::body::operator::*;
@@ -738,4 +741,25 @@ fn pulls_that_wait_are_listed() {
     };
     assert_eq!(broker.pull(&shown).code, response::SUCCESS, "it does not wait");
     assert!(page().starts_with("2 pulls"));
+}
+
+/// Offsets that could not be written are not lost in silence.
+#[test]
+fn a_stop_that_can_not_write_its_tables_says_which() {
+    let path = Path::new("/store/config/consumerOffset.json");
+    let broker = Still::new(|_| {});
+    assert_eq!(broker.send(&to("Topic", 0, ""), b"x").code, response::SUCCESS);
+    broker.settle();
+    commit(&broker, "g", 0, 1);
+    broker.disk.inject(Injection {
+        operations: Vec::new(),
+        below: path.to_owned(),
+        // ENOSPC.
+        errno: 28,
+    });
+    // Something has changed since.
+    broker.parts.tables.offsets.saver().touch_later();
+    let unclean = broker.parts.close().unwrap_err().to_string();
+    assert!(unclean.contains(path.to_str().unwrap()), "{unclean}");
+    assert!(!unclean.contains("topics.json"), "{unclean}");
 }
