@@ -296,7 +296,7 @@ fn fill_and_recover(flush: &str) {
     let mut wire = Wire::connect(&broker.address()).unwrap();
     assert_eq!(pull_all(&mut wire), stored);
     let asked = wire.ask(QUERY_CONSUMER_OFFSET, &group, b"").unwrap();
-    assert_eq!(asked.field("offset").as_deref(), Some("7"), "{}", asked.remark());
+    assert_eq!(asked.field("offset"), Some("7"), "{}", asked.remark());
 
     // With space, a stop is a clean one again.
     assert!(broker.stop().success());
