@@ -20,6 +20,7 @@ mod ports;
 mod process;
 mod proxy;
 mod servers;
+mod turns;
 mod wire;
 
 pub use absurd::{Asker, RequestCode, Watched, request_codes};
@@ -32,4 +33,5 @@ pub use ports::free_port;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use servers::{Broker, Brokers, Cluster, Flavour, Jvm, NameServer, Tuning, java};
+pub use turns::{Alone, Turn, alone};
 pub use wire::{Answer, Wire, frame};

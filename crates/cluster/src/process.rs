@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::turns::Turn;
+
 /// A running program. Ended with SIGKILL when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -15,6 +17,7 @@ pub struct Process {
     started: Instant,
     stdin: Option<ChildStdin>,
     shared: Arc<Shared>,
+    _turn: Turn,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let turn = Turn::begin();
         let started = Instant::now();
         let mut child = command
             .spawn()
@@ -71,6 +75,7 @@ impl Process {
             started,
             stdin,
             shared,
+            _turn: turn,
         }
     }
 

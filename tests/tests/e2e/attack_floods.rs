@@ -63,6 +63,7 @@ fn flooded(cluster: &Cluster, flood: impl FnOnce(&Broker) -> Vec<Wire>) {
 /// 48 KB of requests, whose answers are 890 MB.
 #[test]
 fn a_peer_that_asks_for_all_topics_and_does_not_read() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
     let mut wire = connect(&cluster.broker);
     let topic = |number: usize| {
@@ -94,6 +95,7 @@ fn a_peer_that_asks_for_all_topics_and_does_not_read() {
 /// Pulls that wait, each with a subscription of 8 MB.
 #[test]
 fn held_pulls_with_long_subscriptions() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
     create_topic(&mut connect(&cluster.broker), "Topic", "1");
     let long = "x".repeat(8_000_000);
@@ -121,6 +123,7 @@ fn held_pulls_with_long_subscriptions() {
 /// Locks of queues, groups and clients that do not exist.
 #[test]
 fn locks_with_names_that_are_made_up() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
     flooded(&cluster, |broker| {
         let mut wire = connect(broker);
@@ -144,6 +147,7 @@ fn locks_with_names_that_are_made_up() {
 /// Heartbeats whose groups have names of 8 MB.
 #[test]
 fn heartbeats_with_long_names() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
     flooded(&cluster, |broker| {
         let mut wires = Vec::new();
@@ -163,6 +167,7 @@ fn heartbeats_with_long_names() {
 /// The others' offsets while a topic of very many queues is deleted.
 #[test]
 fn a_topic_of_many_queues_is_deleted_beside_others() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(
         Flavour::Ours,
         Flavour::Ours,
@@ -188,6 +193,7 @@ fn a_topic_of_many_queues_is_deleted_beside_others() {
 /// Settings that are written to the disk over and over.
 #[test]
 fn settings_are_changed_beside_others() {
+    let _alone = cluster::alone();
     let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
     flooded(&cluster, |broker| {
         let mut wire = connect(broker);

@@ -246,6 +246,7 @@ fn node_tags() {
 /// A consumer that waits gets a message at once, not when its long poll is over.
 #[test]
 fn long_polling_answers_at_once() {
+    let _alone = cluster::alone();
     let cluster = Cluster::start(&[]);
     send(
         JAVA_4,

@@ -173,6 +173,7 @@ fn send_until(wire: &mut Wire, code: i64, next: &mut usize, stored: &mut Vec<usi
 }
 
 fn fill_and_recover(flush: &str) {
+    let _alone = cluster::alone();
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(dir.path(), &dir.path().join("broker-a/store"));
     let namesrv = NameServer::start(Flavour::Ours, dir.path());

@@ -277,6 +277,7 @@ fn addresses_that_are_of_no_use() {
 
 #[test]
 fn name_servers_that_do_not_answer() {
+    let _alone = cluster::alone();
     let dir = tempfile::tempdir().unwrap();
     let there = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = there.local_addr().unwrap();

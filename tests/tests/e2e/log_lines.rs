@@ -47,6 +47,7 @@ fn label(series: &str) -> String {
 
 #[test]
 fn lines_levels_slow_requests_and_floods() {
+    let _alone = cluster::alone();
     let cluster = Cluster::start(&[("slowRequestMillis", "600000")]);
     let process = &cluster.broker.process;
     let address = metrics_address(process);

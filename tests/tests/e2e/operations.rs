@@ -327,6 +327,7 @@ fn a_supervisor_is_told() {
 /// the consumer stands still no longer than a pull.
 #[test]
 fn a_restart_of_one_of_two_masters_is_not_noticed() {
+    let _alone = cluster::alone();
     let mut cluster = Cluster::start(&[("shutdownDrainMillis", "35000"), ("defaultTopicQueueNums", "4")]);
     let other = Broker::start(
         Flavour::Ours,
@@ -421,6 +422,7 @@ fn the_lint_finds_what_is_wrong() {
 /// What a scrape costs with so many topics of eight queues, and so many groups that read ten topics each.
 #[test]
 fn a_scrape_of_many_topics_and_groups_holds_up_nobody() {
+    let _alone = cluster::alone();
     const TOPICS: usize = 10_000;
     const GROUPS: usize = 1000;
     const EACH: usize = 10;

@@ -20,6 +20,7 @@ fn made(machine: &Machine) {
 }
 
 fn release(option: &str, args: &[&Path]) {
+    let _turn = cluster::Turn::begin();
     let made = Command::new(repository().join("release"))
         .arg(option)
         .args(args)

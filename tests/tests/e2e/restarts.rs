@@ -70,6 +70,7 @@ fn java_5_clean_restart() {
 /// Clients say each 30 s what they consume: who waits for that stands still for as long. A client whose pull fails asks again 3 s later.
 #[test]
 fn consumers_go_on_before_their_next_heartbeat() {
+    let _alone = cluster::alone();
     const PAUSE_MAX: Duration = Duration::from_secs(10);
     let mut cluster = Cluster::start(&[]);
     make_topic(&cluster, "T");

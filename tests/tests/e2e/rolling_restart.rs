@@ -6,7 +6,6 @@ use crate::check::*;
 use crate::replicated_clusters::{TOPIC, TwoPairs, wait_more, wait_received};
 use cluster::{Client, Event, Language, Wire};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const GET_MAX_OFFSET: i32 = 30;
@@ -85,11 +84,9 @@ fn a_cluster_of_sync_masters_is_restarted_under_load() {
     restarted_under_load("sync", &statuses);
 }
 
-/// Two clusters with their clients beside one another would test the machine.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 fn restarted_under_load(kind: &str, statuses: &[&str]) {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Beside others it would test the machine.
+    let _alone = cluster::alone();
     let mut pairs = TwoPairs::start(kind);
     let consumers = start_all(&pairs, "consume", &[], "ready");
     let options = [("until", "stdin"), ("pause", "10"), ("timeout", "3000")];

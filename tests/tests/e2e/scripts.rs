@@ -13,6 +13,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// A release folder, with a space in its name, and a home for what runs in it.
 struct Release {
     dir: tempfile::TempDir,
+    _turn: cluster::Turn,
 }
 
 impl Release {
@@ -32,7 +33,10 @@ impl Release {
         for program in ["namesrv", "broker"] {
             fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
         }
-        Release { dir }
+        Release {
+            dir,
+            _turn: cluster::Turn::begin(),
+        }
     }
 
     fn bin(&self) -> PathBuf {
