@@ -348,6 +348,12 @@ impl<D: Disk> Log<D> {
         Ok(made)
     }
 
+    /// Forgets the file made ahead if it is not at its path any more: says whether that was so.
+    pub(crate) fn drop_lost_spare(&self) -> bool {
+        let mut spare = self.spare.lock();
+        spare.take_if(|spare| !spare.file.is_at_path()).is_some()
+    }
+
     /// Gives back what [`Log::take_spare`] took.
     pub(crate) fn give_spare(&self, file: Arc<LogFile<D::File>>) {
         *self.spare.lock() = Some(file);
