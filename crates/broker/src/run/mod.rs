@@ -1,13 +1,14 @@
 //! Starts a broker and stops it: parts in order, then the threads and tasks around them, and the same in reverse.
 
 mod background;
+mod config_folder;
 mod observe;
 mod parts;
 mod ports;
 mod recovery;
 mod state;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use disk::{Disk, MmapDisk, SystemClock};
 use remoting::Server;
 use tokio::sync::watch;
 
+pub use config_folder::{ConfigFolder, Standing};
 pub(crate) use parts::read_files;
 pub use parts::{Log, Parts, Replication, Surroundings};
 use ports::Ports;
@@ -307,6 +309,14 @@ impl<D: Disk + Clone> Broker<D> {
     }
 }
 
+/// What there is to say when another folder lies where `config/` was.
+fn other_config(path: &Path) -> String {
+    format!(
+        "{} is not the folder any more that this broker has opened: another one was put there, or another file system is mounted over it",
+        path.display()
+    )
+}
+
 /// The threads around the store; they end when this is dropped.
 struct Threads<D: Disk>(Arc<Parts<D>>);
 
@@ -339,7 +349,14 @@ impl<D: Disk + Clone> Parts<D> {
         let history = &self.replication.history;
         history.note(acknowledged, self.log.store.min_physical().0);
         history.stop(self.log.store.max_physical().0);
+        let standing = self.config.look();
+        if standing == Standing::Other {
+            tracing::error!("{}: nothing is written there", other_config(self.config.path()));
+        }
         for (file, _) in &self.files {
+            if standing == Standing::Other && file.saver().path().starts_with(self.config.path()) {
+                continue;
+            }
             save_at_the_end(file.as_ref(), &self.disk, now);
         }
         self.log.store.shutdown()

@@ -17,7 +17,7 @@ use store::{MissingLog, PhysicalOffset, RecoveryReport, Store};
 mod handlers;
 
 use self::handlers::Made;
-use super::StartError;
+use super::{ConfigFolder, StartError};
 use crate::access::Access;
 use crate::address;
 use crate::clients::Clients;
@@ -96,6 +96,8 @@ pub struct Parts<D: Disk> {
     pub handlers: Arc<Handlers<D>>,
     /// Every file under `config/`, with how often it is written if no change asks for it, ms.
     pub files: Vec<(Arc<dyn ConfigFile>, Option<i64>)>,
+    /// The folder of most of them.
+    pub config: ConfigFolder<D>,
     /// Set when the threads are to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -166,6 +168,8 @@ impl<D: Disk + Clone> Parts<D> {
         // A start on a full disk refuses from the first send on, and is registered so.
         store.tick_disk(now);
         let store = Arc::new(store);
+        // Before it is read: what is read is what is looked after.
+        let config = ConfigFolder::take(disk.clone(), settings.config_dir()).map_err(LoadError::from)?;
         let loaded = Loaded::load(&disk, &settings, &clock)?;
         let access = Access::load(&disk, &settings, &clock)?;
         let client = ClientSettings {
@@ -190,6 +194,7 @@ impl<D: Disk + Clone> Parts<D> {
         let parts = Builder {
             settings,
             disk,
+            config,
             clock,
             store,
             levels,
@@ -433,6 +438,7 @@ pub(super) fn local_day(now_ms: i64) -> i64 {
 struct Builder<D: Disk> {
     settings: Arc<Live<Settings>>,
     disk: D,
+    config: ConfigFolder<D>,
     clock: Arc<dyn Clock>,
     store: Arc<Store<D>>,
     levels: Arc<DelayLevels>,
@@ -522,6 +528,7 @@ impl<D: Disk + Clone> Builder<D> {
         } = made;
         Parts {
             files: self.files(&log),
+            config: self.config,
             settings: self.settings,
             disk: self.disk,
             clock: self.clock,
