@@ -203,6 +203,10 @@ pub trait MappedFile: Send + Sync + 'static {
     }
     /// Where the file lies.
     fn path(&self) -> &Path;
+    /// Whether what is at its path is still this file: it may have been removed, moved or replaced. True where that can not be told.
+    fn is_at_path(&self) -> bool {
+        true
+    }
     /// Bytes that may be sliced and will not change.
     fn published(&self) -> u64;
     /// Makes all below `end` readable by [`MappedFile::slice`]; never goes back.

@@ -463,6 +463,12 @@ impl MappedFile for MmapFile {
         self.inner.path()
     }
 
+    fn is_at_path(&self) -> bool {
+        // Without a descriptor it is opened by its name when it is needed.
+        let file = lock(&self.inner.state).file.clone();
+        file.is_none_or(|file| is_at(&file, self.inner.path()))
+    }
+
     fn published(&self) -> u64 {
         self.inner.published.end()
     }
@@ -898,14 +904,7 @@ impl Disk for MmapDisk {
     }
 
     fn is_there(&self, lock: &MmapLock, path: &Path) -> bool {
-        let found = match fs::metadata(path) {
-            Err(error) => return error.kind() != ErrorKind::NotFound,
-            Ok(found) => found,
-        };
-        let taken = lock.file.metadata();
-        taken.map_or(true, |taken| {
-            (taken.dev(), taken.ino()) == (found.dev(), found.ino())
-        })
+        is_at(&lock.file, path)
     }
 
     fn is_locked(&self, path: &Path) -> Result<bool> {
@@ -955,6 +954,17 @@ fn fcntl_lock(file: &File, command: libc::c_int, request: &mut libc::flock) -> i
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether an open file or folder is what is at the path. True where that can not be told.
+fn is_at(open: &File, path: &Path) -> bool {
+    let found = match fs::metadata(path) {
+        Err(error) => return error.kind() != ErrorKind::NotFound,
+        Ok(found) => found,
+    };
+    open.metadata().map_or(true, |open| {
+        (open.dev(), open.ino()) == (found.dev(), found.ino())
+    })
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

@@ -12,6 +12,10 @@
 //! comes back with less, has taken the connection with it. A master waits for the first report; one that does not wait long enough
 //! finds the work done the next time.
 //!
+//! Damage of the master's log is no difference. Where both have a record up to a position, one starts there in either log, or the log or a file
+//! ends. A master that has nothing sound there has damage, and its log is the same if what follows lies where the slave's records do: the
+//! bisection goes on behind ([`Comparison::step_over`]).
+//!
 //! What the slave keeps ends with a common record. Half a record behind it, or the blank tail of a file, was not compared, and the
 //! master sends it again.
 //!
@@ -268,6 +272,17 @@ impl Comparison {
         self.narrow();
     }
 
+    /// All up to `end` is common although it was found otherwise: what the master has where the logs seemed to part is damage, and no other
+    /// log. What follows is compared as from the beginning; `files` as in [`Comparison::new`].
+    pub fn step_over(&mut self, end: i64, files: Vec<i64>) {
+        self.common = Some(end);
+        self.differs = self.own.end;
+        self.candidates = files;
+        self.candidates
+            .retain(|&file| (end..self.own.end).contains(&file));
+        self.narrow();
+    }
+
     /// Halves what lies between, or looks closer.
     fn narrow(&mut self) {
         self.asks = match (self.candidates.get(self.candidates.len() / 2), self.common) {
@@ -317,6 +332,31 @@ mod tests {
         );
         let nothing = Outcome::NothingInCommon.allowed(300, 0, &none, "m");
         assert_eq!(nothing, Err(Stop::NothingInCommon));
+    }
+
+    #[test]
+    fn behind_damage_of_the_master_it_is_looked_on() {
+        let log = Extent { min: 0, end: 40 };
+        let mut comparison = Comparison::new(log, vec![0], log);
+        comparison.answer_last_record(Some(30));
+        comparison.answer_compare(b"the fourth", None);
+        comparison.answer_compare(b"the  first", Some(b"the  first"));
+        comparison.answer_records(vec![10, 20, 30]);
+        comparison.answer_compare(b"the  third", None);
+        comparison.answer_compare(b"the second", None);
+        assert_eq!(comparison.question(), Question::None(Outcome::Keep { until: 10 }));
+        comparison.step_over(30, vec![0]);
+        let rest = Question::Records {
+            from: 30,
+            to: 40,
+            at_most: 1024,
+        };
+        assert_eq!(comparison.question(), rest);
+        comparison.answer_records(vec![30]);
+        comparison.answer_compare(b"the fourth", Some(b"the fourth"));
+        assert_eq!(comparison.question(), Question::None(Outcome::Keep { until: 40 }));
+        comparison.step_over(40, vec![0]);
+        assert_eq!(comparison.question(), Question::None(Outcome::Keep { until: 40 }));
     }
 
     #[test]

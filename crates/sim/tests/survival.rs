@@ -471,6 +471,61 @@ fn damage_of_the_master_cuts_nothing() {
     }
 }
 
+/// What a bad disk has made of records need not look like any.
+#[test]
+fn lost_blocks_of_the_master_cut_nothing() {
+    let (machines, log) = slave_with_log();
+    let copy = &machines.slave.host.replication.follower.copy;
+    let all = PhysicalOffset(log.len() as i64);
+    let starts = copy
+        .store
+        .record_starts(PhysicalOffset(0), all, 100)
+        .expect("a disk that works");
+    let starts: Vec<usize> = starts.into_iter().map(|at| at.0 as usize).collect();
+    let last = starts.len() - 1;
+    for fill in [0, 0xA7] {
+        for (from, until) in [
+            (starts[last], log.len()),
+            (starts[last] + 8, log.len()),
+            (starts[last - 3] - 20, log.len()),
+            (starts[last - 2] + 30, starts[last] - 5),
+            (starts[1], starts[20]),
+        ] {
+            let mut master = Asked {
+                is_slave: false,
+                log: log.clone(),
+            };
+            master.log[from..until].fill(fill);
+            let case = format!("{fill} from {from} to {until}");
+            assert_eq!(agreed(copy, &master), (Ok(()), log.len() as i64), "{case}");
+        }
+    }
+}
+
+/// Damage where two logs part does not make one of them.
+#[test]
+fn damage_does_not_hide_that_the_master_has_another_log() {
+    let (machines, log) = slave_with_log();
+    let copy = &machines.slave.host.replication.follower.copy;
+    let all = PhysicalOffset(log.len() as i64);
+    let starts = copy
+        .store
+        .record_starts(PhysicalOffset(0), all, 100)
+        .expect("a disk that works");
+    let starts: Vec<usize> = starts.into_iter().map(|at| at.0 as usize).collect();
+    let last = starts.len() - 1;
+    let mut master = Asked {
+        is_slave: false,
+        log: log.clone(),
+    };
+    // Damage, then a record that this log does not have: its store time is another.
+    master.log[starts[last - 2]..starts[last - 1]].fill(0);
+    for at in [starts[last - 1], starts[last]] {
+        master.log[at + 56..at + 64].copy_from_slice(&7_i64.to_be_bytes());
+    }
+    assert_eq!(agreed(copy, &master), (Ok(()), starts[last - 2] as i64));
+}
+
 /// A master that was brought back from a backup has lost more than a power cut takes.
 #[test]
 fn a_long_cut_is_somebodys_decision() {

@@ -308,7 +308,8 @@ pub fn check<D: Disk>(
     let queues = open_queues(disk, &settings, &log, &evidence, &mut summary)?;
     check_missing(disk, &settings, &evidence, &queues, &mut summary)?;
     let is_known = lost != Some(QueueCheckpointLoss::Damaged);
-    let unread = unread_until(&log, &checkpoint, &queues, &summary).filter(|_| is_known);
+    let is_own_stop = summary.clean && evidence.known.is_some();
+    let unread = unread_until(&log, &checkpoint, &queues, (is_own_stop, &summary)).filter(|_| is_known);
     check_log(
         &settings,
         (&log, unread),
@@ -555,7 +556,7 @@ fn unread_until<D: Disk>(
     log: &Log<D>,
     checkpoint: &Checkpoint,
     queues: &Loaded<D>,
-    summary: &CheckSummary,
+    (is_own_stop, summary): (bool, &CheckSummary),
 ) -> Option<i64> {
     let is_read = |fault: &Fault| {
         matches!(
@@ -570,7 +571,7 @@ fn unread_until<D: Disk>(
     let vouched = checkpoint
         .vouched
         .filter(|at| (log.min()..=log.written()).contains(at))?;
-    let is_plausible = vouched == log.written() || log.is_start_or_end(vouched) == Some(true);
+    let is_plausible = vouched == log.written() || log.may_be_vouched(vouched, is_own_stop) == Some(true);
     is_plausible.then_some(vouched)
 }
 

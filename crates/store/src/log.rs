@@ -208,6 +208,17 @@ impl<D: Disk> Log<D> {
         })
     }
 
+    /// Whether what lies at the position of a checkpoint says nothing against it. `is_own_stop`: a clean stop of this program left it, and
+    /// it ended the log there. What a bad disk has put behind it since is no record then, unless it is sound. `None` as for
+    /// [`Log::is_start_or_end`].
+    pub(crate) fn may_be_vouched(&self, position: i64, is_own_stop: bool) -> Option<bool> {
+        let is_one = self.is_start_or_end(position)?;
+        if is_one || !is_own_stop {
+            return Some(is_one);
+        }
+        Some(self.resume(position, i64::MIN).ok()?.is_none())
+    }
+
     /// Start of the first file that starts behind `position`.
     fn file_behind(&self, position: i64) -> Option<i64> {
         let files = self.files.load();
@@ -346,6 +357,12 @@ impl<D: Disk> Log<D> {
         // Without the lock: an append that needs the file now takes it as it is.
         self.make_durable(disk, &made)?;
         Ok(made)
+    }
+
+    /// Forgets the file made ahead if it is not at its path any more: says whether that was so.
+    pub(crate) fn drop_lost_spare(&self) -> bool {
+        let mut spare = self.spare.lock();
+        spare.take_if(|spare| !spare.file.is_at_path()).is_some()
     }
 
     /// Gives back what [`Log::take_spare`] took.

@@ -100,6 +100,8 @@ impl<D: Disk> Store<D> {
         if writer.shut_down {
             return Err(AppendError::ShutDown.into());
         }
+        // It may have been set since it was asked for.
+        self.latch.check().map_err(AppendError::from)?;
         if self.log.files().is_empty() {
             if at.0 < 0 || at.0 % self.log.file_size != 0 {
                 return Err(RawError::Within(at));

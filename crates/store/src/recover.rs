@@ -806,7 +806,8 @@ impl<D: Disk> Recovery<'_, D> {
         if vouched == log.written() {
             return Some(vouched);
         }
-        let from = match log.is_start_or_end(vouched)? {
+        let is_own_stop = self.report.clean && self.known.is_some();
+        let from = match log.may_be_vouched(vouched, is_own_stop)? {
             true => vouched,
             // In doubt the whole file is read: that costs time, never messages.
             false => log.next_file(vouched) - log.file_size,

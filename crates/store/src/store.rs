@@ -8,6 +8,7 @@ use crate::index::{Index, RememberedQueue};
 use crate::latch::{Latch, Latched, Undone};
 use crate::live_settings::LiveSettings;
 use crate::log::{Log, LogFile, RecordAtError};
+use crate::lost_files::SeenLost;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::queue::{QueueFiles, Queues};
 use crate::raw::Whole;
@@ -72,6 +73,8 @@ pub struct Store<D: Disk> {
     pub(crate) remembered: Mutex<RememberedQueue>,
     /// The log up to here is in the index.
     pub(crate) indexed: AtomicI64,
+    /// Files of the log that are not at their paths.
+    pub(crate) seen_lost: Mutex<SeenLost>,
     /// Held while files are removed at the front of log and queues.
     pub(crate) retention_lock: Mutex<()>,
     /// Held while the log is made ready for what comes.
@@ -163,6 +166,13 @@ impl<D: Disk> Store<D> {
             pending
                 .iter_mut()
                 .for_each(|record| record.result = Some(Err(AppendError::ShutDown)));
+            return;
+        }
+        // It may have been set since it was asked for.
+        if let Err(latched) = self.latch.check() {
+            pending
+                .iter_mut()
+                .for_each(|record| record.result = Some(Err(latched.clone().into())));
             return;
         }
         // Threads come here in another order than they looked at the clock; times in the log do not go back by that.
@@ -704,6 +714,7 @@ impl<D: Disk> Store<D> {
             indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
             remembered: Mutex::default(),
+            seen_lost: Mutex::default(),
             retention_lock: Mutex::new(()),
             prepare_lock: Mutex::new(()),
             flush_lock: Mutex::new(()),

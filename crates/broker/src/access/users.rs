@@ -86,6 +86,8 @@ pub struct UserTable {
     /// What the settings ask for, also when a master has it otherwise.
     wanted: Vec<UserInfo>,
     saver: Saver,
+    /// Version of the backup that was there in the file's place at the start, and the one after the start.
+    backup: Option<(DataVersion, DataVersion)>,
 }
 
 /// Users as they are for the requests of one read.
@@ -132,14 +134,30 @@ impl UserTable {
             in_force: ArcSwap::from_pointee(users),
             version: Mutex::new(file.data_version),
             wanted: Vec::new(),
+            backup: saver
+                .was_backup()
+                .then_some((file.data_version, file.data_version)),
             saver,
         };
-        let table = table.with_wanted(settings, now)?;
+        let mut table = table.with_wanted(settings, now)?;
         if settings.auth.migrate_auth_from_v1_enabled {
             table.migrate(disk, settings, now)?;
         }
+        let version = *table.version.lock();
+        table.backup = table.backup.map(|(backup, _)| (backup, version));
         table.tell();
         Ok(Some(table))
+    }
+
+    /// The version of the backup that was there in the file's place at the start, while nobody has changed anything since.
+    pub fn backup(&self) -> Option<DataVersion> {
+        let (backup, after_start) = self.backup?;
+        (*self.version.lock() == after_start).then_some(backup)
+    }
+
+    /// The version.
+    pub fn version(&self) -> DataVersion {
+        *self.version.lock()
     }
 
     /// Are requests looked at?

@@ -209,7 +209,8 @@ impl<D: Disk> Delivery<D> {
         }
         if self.waits_until.swap(0, Ordering::AcqRel) != 0 {
             tracing::warn!(
-                "delayOffset.json is lost, and no slave has said what was delivered: delayed messages that are in the log are delivered again"
+                "delayOffset.json is lost or is its backup, and no slave has said what was delivered: delayed messages of which nothing says that \
+                 they were are delivered again"
             );
         }
         false

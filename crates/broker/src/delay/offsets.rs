@@ -65,7 +65,7 @@ struct State {
 pub struct DelayOffsets {
     state: Mutex<State>,
     saver: Saver,
-    /// The file was lost, and what was delivered nobody has said since.
+    /// The file was lost, or its backup lacks the last of it, and what was delivered nobody has said since.
     is_lost: AtomicBool,
     /// How often this broker had cut its log when a master said how far it is: what was delivered then may be cut since.
     said_at_cuts: AtomicU64,
@@ -95,19 +95,17 @@ impl DelayOffsets {
         })
     }
 
-    /// The log is open, and messages are parked in it or not. Without a file they may be delivered already; where none are there, the
-    /// file is made, so that its loss is seen.
+    /// The log is open, and messages are parked in it or not. Without a file, and behind what its backup says, they may be delivered
+    /// already; where none are there, the file is made, so that its loss is seen.
     pub fn note_parked(&self, are_parked: bool) {
-        if self.saver.was_missing() {
-            if are_parked {
-                self.is_lost.store(true, Ordering::Release);
-            } else {
-                self.saver.touch();
-            }
+        match are_parked {
+            true if self.saver.lacks_changes() => self.is_lost.store(true, Ordering::Release),
+            false if self.saver.was_missing() => drop(self.saver.touch()),
+            _ => {}
         }
     }
 
-    /// Was the file lost, and has nobody said since what was delivered?
+    /// Was the file lost, or is it the backup, and has nobody said since what was delivered?
     pub fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }

@@ -118,15 +118,15 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
         };
         let master = self.master.extent().await?;
         let files = self.store.files_with_records()?;
-        let files = files.into_iter().map(|file| file.0).collect();
-        let mut comparison = Comparison::new(own, files, master);
+        let files: Vec<i64> = files.into_iter().map(|file| file.0).collect();
+        let mut comparison = Comparison::new(own, files.clone(), master);
         // Known whatever is asked: where all goes at once, it says what that is.
         let last = self.store.last_record()?;
         let last_end = match last {
             Some(at) => at.0 + self.store.record_at(at)?.len() as i64,
             None => own.min,
         };
-        let mut damage = None;
+        let (mut damage, mut left) = (None, BEHIND_A_HOLE_MAX);
         let outcome = loop {
             match comparison.question() {
                 Question::LastRecord => comparison.answer_last_record(last.map(|at| at.0)),
@@ -153,7 +153,15 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
                         theirs => comparison.answer_compare(&own, theirs.as_deref()),
                     }
                 }
-                Question::None(outcome) => break outcome,
+                Question::None(outcome) => match outcome {
+                    Outcome::Keep { until } if until < last_end.min(master.end) => {
+                        match self.behind_damage(until, last_end, master, &mut left).await? {
+                            Some(end) => comparison.step_over(end, files.clone()),
+                            None => break outcome,
+                        }
+                    }
+                    _ => break outcome,
+                },
             }
         };
         Ok(Compared {
@@ -164,13 +172,62 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
         })
     }
 
+    /// Both logs have the same up to `until`, and this one has records behind it. Where the master has nothing sound there although its log
+    /// goes on: the end of what this log has there, if what the master has behind its damage says that it is the same log. That is a record
+    /// of both; or the master's log ends where a record of this one does, or has a record there. So many records may be asked for as are
+    /// `left`.
+    async fn behind_damage(
+        &self,
+        until: i64,
+        last_end: i64,
+        master: Extent,
+        left: &mut usize,
+    ) -> Result<Option<i64>, Error> {
+        let mut at = until;
+        while *left > 0 && at < last_end.min(master.end) {
+            *left -= 1;
+            let own = self.store.record_at(PhysicalOffset(at))?;
+            let theirs = self.master.record(at).await?;
+            let theirs = theirs.as_deref();
+            if theirs.is_some_and(|theirs| theirs == &*own || is_damaged_copy(theirs, &own)) {
+                return Ok(Some(at));
+            }
+            if theirs.is_some_and(|theirs| is_record_at(theirs, at)) {
+                return Ok(None);
+            }
+            // Over the end of a file, too.
+            let behind = PhysicalOffset(at + own.len() as i64);
+            at = match self.next_record(behind, last_end)? {
+                Some(next) => next,
+                None => last_end,
+            };
+        }
+        let is_end = at == master.end || at == last_end && self.has_record_at(at).await?;
+        Ok(is_end.then_some(at))
+    }
+
+    /// Where this log has its first record at or behind `from`, and before `until`.
+    fn next_record(&self, from: PhysicalOffset, until: i64) -> Result<Option<i64>, Error> {
+        let file_len = self.store.settings().commitlog_file_size;
+        let next_file = from.0 - from.0.rem_euclid(file_len) + file_len;
+        for from in [from.0, next_file] {
+            if from < until {
+                // No more is read of the log than that.
+                let starts = self
+                    .store
+                    .record_starts(PhysicalOffset(from), PhysicalOffset(from + 1), 1)?;
+                if let Some(first) = starts.first() {
+                    return Ok(Some(first.0));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Does the master have a sound record where this log has damage?
     pub(super) async fn has_record_at(&self, at: i64) -> Result<bool, Error> {
         let theirs = self.master.record(at).await?;
-        Ok(theirs.is_some_and(|bytes| match decode(&bytes, Check::Body) {
-            Ok(Entry::Record(view)) => view.at(at).is_ok(),
-            _ => false,
-        }))
+        Ok(theirs.is_some_and(|bytes| is_record_at(&bytes, at)))
     }
 
     /// Does the master have each record that this log has behind the start of `part`? Not looked at where there are more than
@@ -212,9 +269,17 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
     }
 }
 
-/// Are these the bytes of the sound record `own` that a bad disk has changed? Where the body is damaged, where the record lies, when and by whom it
-/// was made and stored, and what its body was say that they are the same. Elsewhere there is no sum: one bit apart is no other record either,
-/// whichever of the two is damaged.
+/// Is this a sound record that lies there?
+fn is_record_at(bytes: &[u8], at: i64) -> bool {
+    match decode(bytes, Check::Body) {
+        Ok(Entry::Record(view)) => view.at(at).is_ok(),
+        _ => false,
+    }
+}
+
+/// Are these the bytes of the sound record `own` that a bad disk has changed? Where the record lies, when and by whom it was made and stored, and
+/// what its body was say that they are the same: no master stores two at one place in one millisecond. One bit apart is no other record
+/// either, wherever that is, and whichever of the two is damaged.
 fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
     let is_sound = |bytes| decode(bytes, Check::Body).is_ok();
     if own.len() != theirs.len() || !is_sound(own) {
@@ -224,11 +289,10 @@ fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
         .iter()
         .zip(theirs)
         .map(|(own, theirs)| (own ^ theirs).count_ones());
-    if bits.sum::<u32>() == 1 {
-        return true;
-    }
-    if is_sound(theirs) {
-        return false;
+    match bits.sum::<u32>() {
+        0 => return false,
+        1 => return true,
+        _ => {}
     }
     let of = |bytes| match decode(bytes, Check::Lengths) {
         Ok(Entry::Record(view)) => Some((
@@ -466,5 +530,10 @@ mod tests {
         theirs[150..250].fill(0);
         assert!(is_damaged_copy(&theirs, &own));
         assert!(!is_damaged_copy(&own, &theirs));
+        // Of what is behind the body there is no sum.
+        let mut theirs = own.clone();
+        let topic = theirs.len() - 3;
+        theirs[topic..].fill(0);
+        assert!(is_damaged_copy(&theirs, &own));
     }
 }

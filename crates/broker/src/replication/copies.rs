@@ -19,6 +19,7 @@ use remoting::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::lost::OldTable;
 use crate::access::UserTable;
 use crate::delay::DelayOffsets;
 use crate::tables::{Change, ConfigFile, Tables};
@@ -151,7 +152,7 @@ impl TableCopies {
         }
     }
 
-    /// Names of the tables whose files were missing at the start, until a slave has given back what it has of them.
+    /// Names of the tables whose files were missing at the start, and of delayed messages where their backup lacks the last, until a slave has given back what it has of them.
     pub fn lost(&self) -> Option<String> {
         if self.is_whole.load(Ordering::Acquire) {
             return None;
@@ -173,6 +174,37 @@ impl TableCopies {
         let delays = self.delays.is_lost().then_some(super::DELAYS);
         let lost: Vec<&str> = lost.chain(delays).collect();
         (!lost.is_empty()).then(|| lost.join(" "))
+    }
+
+    /// Tables that are their backups, which lack the last changes, each with the version of that where it has one: `change_topics:7:1700000000000`.
+    /// Until a slave has given back what it has of them.
+    pub fn old(&self) -> Option<String> {
+        if self.is_whole.load(Ordering::Acquire) {
+            return None;
+        }
+        let Tables {
+            topics,
+            groups,
+            offsets,
+        } = &self.tables;
+        let versions = [
+            (super::TOPICS, topics.backup()),
+            (super::GROUPS, groups.backup()),
+            (super::USERS, self.users.as_ref().and_then(|users| users.backup())),
+        ];
+        let versions = versions.into_iter();
+        let versions = versions.filter_map(|(name, version)| {
+            Some(OldTable {
+                name,
+                version: Some(version?),
+            })
+        });
+        let offsets = offsets.saver().was_backup().then_some(OldTable {
+            name: super::OFFSETS,
+            version: None,
+        });
+        let old: Vec<String> = versions.chain(offsets).map(|old| old.to_string()).collect();
+        (!old.is_empty()).then(|| old.join(" "))
     }
 
     fn latest(&self) -> Numbers {

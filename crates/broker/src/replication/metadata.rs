@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compare::{self, body, list, runtime_info};
 use super::deletions::{MasterTopics, TopicDeletions};
-use super::{LOST, Link};
+use super::{LOST, Link, OLD};
 use crate::access::UserTable;
 use crate::commitlog::ArrivalListener;
 use crate::delay::{DelayOffsetContent, DelayOffsets};
@@ -170,7 +170,9 @@ struct Asked {
     gone: BTreeMap<String, usize>,
     /// When it was started, ms since 1970.
     run: i64,
-    /// The run in which it was given back what it had lost.
+    /// The run in which it was given back what this slave has of what it had lost.
+    looked_through: i64,
+    /// The same, where no other slave may have more.
     given_back: i64,
     /// The run whose topics and groups are copied.
     copied_run: i64,
@@ -281,10 +283,15 @@ impl<D: Disk> Metadata<D> {
         if self.tables.offsets.has_more_for_master() {
             asked.changes.remove(OFFSETS);
         }
-        let lost = info.get(LOST).filter(|_| asked.given_back != asked.run);
-        if let Some(lost) = lost.filter(|_| self.has_tables_before(asked)) {
-            self.give_back(&asked.master, lost).await?;
-            asked.given_back = asked.run;
+        let (lost, old) = (info.get(LOST), info.get(OLD));
+        let is_lost = lost.is_some() || old.is_some();
+        if is_lost && asked.looked_through != asked.run && self.has_tables_before(asked) {
+            let (lost, old) = (lost.map(String::as_str), old.map(String::as_str));
+            let is_whole = self.give_back(&asked.master, lost, old).await?;
+            asked.looked_through = asked.run;
+            if is_whole {
+                asked.given_back = asked.run;
+            }
         }
         let now = Instant::now();
         let is_time = asked.all.is_none_or(|last| now.duration_since(last) >= ALL_EACH);
@@ -559,6 +566,7 @@ impl Asked {
             slave_id: None,
             given_back: (self.given_back != 0).then_some(self.given_back),
             given_delays: None,
+            given_offsets: None,
             wait_ms: (self.may_wait && self.waiting.is_empty()).then_some(LOOK_EACH.as_millis() as i64),
         }
     }

@@ -39,7 +39,7 @@ pub use copies::{TableCopies, text};
 pub use copy::{CopyError, CopyParts, LogCopy};
 pub use deletions::TopicDeletions;
 pub use history::{HistoryListener, LastRun, LogDamage, RoleHistory};
-pub use lost::LOST;
+pub use lost::{LOST, OLD};
 pub use master::{SlaveServer, SlaveServerParts, SlaveState};
 pub use metadata::{
     DELAYS, GROUPS, Metadata, OFFSETS, REQUEST_MODES, STOPS, TIMER_METRICS, TOPICS, USERS, UnknownTopic,

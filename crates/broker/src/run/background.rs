@@ -7,11 +7,12 @@ use disk::Disk;
 use ha::Need;
 use process::Pulse;
 use remoting::tls::ServerTls;
+use store::Fate;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
 use super::parts::{Parts, local_day};
+use super::{Standing, StartError};
 use crate::delay::QuietUntil;
 use crate::replication::ReplicationPort;
 use crate::supervisor::Supervisor;
@@ -24,6 +25,8 @@ const STOPS_AFTER_DRAIN: Duration = Duration::from_secs(60);
 const HEALTH_EACH: Duration = Duration::from_millis(250);
 /// How often the files of accounts are looked at: Java's cadence.
 const ACCESS_EACH: Duration = Duration::from_secs(5);
+/// Of these looks one in so many looks at the log's files, too.
+const LOG_FILES_EACH: u64 = 4;
 /// How often expired pulls are looked for.
 const HOLD_EACH: Duration = Duration::from_millis(100);
 /// How often answers that wait too long are looked for.
@@ -121,6 +124,10 @@ async fn write<D: Disk + Clone>(parts: &Arc<Parts<D>>, file: &Arc<dyn ConfigFile
     let (parts, file) = (Arc::clone(parts), Arc::clone(file));
     // The text grows with the table, and the disk may be slow.
     let saved = tokio::task::spawn_blocking(move || {
+        let is_in_config = file.saver().path().starts_with(parts.config.path());
+        if is_in_config && parts.look_at_config() == Standing::Other {
+            return false;
+        }
         let now = parts.clock.now_ms();
         save(file.as_ref(), &parts.disk, now).is_ok()
     });
@@ -386,10 +393,29 @@ impl<D: Disk> Parts<D> {
     }
 }
 
+impl<D: Disk> Parts<D> {
+    /// Looks at `config/`. Where it is made again, all its files are written.
+    fn look_at_config(&self) -> Standing {
+        let standing = self.config.look();
+        if standing == Standing::MadeAgain {
+            for (file, _) in &self.files {
+                file.saver().touch();
+            }
+        }
+        standing
+    }
+}
+
 /// What there is to say when a folder of the store has gone from under the broker: what the broker acknowledges nobody would find,
 /// and it would write over what lies there now. The next start opens what is there.
-fn lost_folder<D: Disk>(store: &store::Store<D>) -> Option<String> {
-    let path = store.lost_dir()?;
+fn lost_folder<D: Disk>(parts: &Parts<D>) -> Option<String> {
+    if parts.look_at_config() == Standing::Other {
+        let lost = super::other_config(parts.config.path());
+        return Some(format!(
+            "{lost}. The broker ends, for what it wrote now would take the place of what lies there"
+        ));
+    }
+    let path = parts.log.store.lost_dir()?;
     Some(format!(
         "{} is not the folder any more that this broker has opened: it was moved or removed, or another file system is mounted over \
          it. The broker ends, for what it stored now would be lost",
@@ -410,24 +436,38 @@ pub(super) fn look_after_the_disk<D: Disk + Clone>(
     told
 }
 
+/// Looks after the files of the log that somebody removes.
+fn tell_of_lost_files<D: Disk>(store: &store::Store<D>) {
+    for lost in store.look_after_log_files() {
+        match lost.fate {
+            Fate::Expires => tracing::warn!("{lost}"),
+            Fate::Saved | Fate::NotSaved(_) => tracing::error!("{lost}"),
+        }
+    }
+}
+
 /// Looks whether the store takes messages, and tells the log and the name servers when that changes.
 async fn watch_health<D: Disk>(
     parts: Arc<Parts<D>>,
     lost: Arc<watch::Sender<Option<String>>>,
     stop: CancellationToken,
 ) {
-    let mut writable = parts.log.store.health().is_writable();
+    let (mut writable, mut looks) = (parts.log.store.health().is_writable(), 0_u64);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(HEALTH_EACH) => {}
         }
-        let (store, now) = (Arc::clone(&parts.log.store), parts.clock.now_ms());
+        looks += 1;
+        let (p, looks_at_files) = (Arc::clone(&parts), looks % LOG_FILES_EACH == 0);
         // A file system that hangs must not hold up a worker.
         let looked = tokio::task::spawn_blocking(move || {
-            let lost = lost_folder(&store);
+            let (store, lost) = (&p.log.store, lost_folder(&p));
             if lost.is_none() {
-                store.tick_disk(now);
+                store.tick_disk(p.clock.now_ms());
+                if looks_at_files {
+                    tell_of_lost_files(store);
+                }
             }
             (lost, store.health())
         });

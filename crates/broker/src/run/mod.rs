@@ -1,13 +1,14 @@
 //! Starts a broker and stops it: parts in order, then the threads and tasks around them, and the same in reverse.
 
 mod background;
+mod config_folder;
 mod observe;
 mod parts;
 mod ports;
 mod recovery;
 mod state;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use disk::{Disk, MmapDisk, SystemClock};
 use remoting::Server;
 use tokio::sync::watch;
 
+pub use config_folder::{ConfigFolder, Standing};
 pub(crate) use parts::read_files;
 pub use parts::{Log, Parts, Replication, Surroundings};
 use ports::Ports;
@@ -323,6 +325,14 @@ impl<D: Disk + Clone> Broker<D> {
     }
 }
 
+/// What there is to say when another folder lies where `config/` was.
+fn other_config(path: &Path) -> String {
+    format!(
+        "{} is not the folder any more that this broker has opened: another one was put there, or another file system is mounted over it",
+        path.display()
+    )
+}
+
 /// The threads around the store; they end when this is dropped.
 struct Threads<D: Disk>(Arc<Parts<D>>);
 
@@ -359,12 +369,7 @@ impl<D: Disk + Clone> Parts<D> {
         history.note(acknowledged, self.log.store.min_physical().0);
         history.stop(self.log.store.max_physical().0);
         let is_unsaved = |file: &&dyn ConfigFile| save_at_the_end(*file, &self.disk, now).is_err();
-        let unsaved: Vec<_> = self
-            .files
-            .iter()
-            .map(|(file, _)| file.as_ref())
-            .filter(is_unsaved)
-            .collect();
+        let unsaved: Vec<_> = self.own_files().filter(is_unsaved).collect();
         self.log.store.shutdown()?;
         let unsaved: Vec<String> = unsaved
             .into_iter()
@@ -375,5 +380,15 @@ impl<D: Disk + Clone> Parts<D> {
             true => Ok(()),
             false => Err(CloseError::Unsaved(unsaved.join(", "))),
         }
+    }
+
+    /// What the last write is for: nothing below a `config/` that is another's.
+    fn own_files(&self) -> impl Iterator<Item = &dyn ConfigFile> {
+        let is_others = self.config.look() == Standing::Other;
+        if is_others {
+            tracing::error!("{}: nothing is written there", other_config(self.config.path()));
+        }
+        let files = self.files.iter().map(|(file, _)| file.as_ref());
+        files.filter(move |file| !is_others || !file.saver().path().starts_with(self.config.path()))
     }
 }

@@ -17,7 +17,7 @@ use store::{Boundary, MissingLog, PhysicalOffset, RecoveryReport, Store};
 mod handlers;
 
 use self::handlers::Made;
-use super::StartError;
+use super::{ConfigFolder, StartError};
 use crate::access::Access;
 use crate::address;
 use crate::clients::{Clients, RETURNS_WITHIN_MS};
@@ -98,6 +98,8 @@ pub struct Parts<D: Disk> {
     pub files: Vec<(Arc<dyn ConfigFile>, Option<i64>)>,
     /// Keeps who is connected for the next start.
     pub connections: Arc<ConsumerConnectionFile>,
+    /// The folder of most of them.
+    pub config: ConfigFolder<D>,
     /// Set when the threads are to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -168,6 +170,8 @@ impl<D: Disk + Clone> Parts<D> {
         // A start on a full disk refuses from the first send on, and is registered so.
         store.tick_disk(now);
         let store = Arc::new(store);
+        // Before it is read: what is read is what is looked after.
+        let config = ConfigFolder::take(disk.clone(), settings.config_dir()).map_err(LoadError::from)?;
         let loaded = Loaded::load(&disk, &settings, &clock)?;
         let access = Access::load(&disk, &settings, &clock)?;
         let client = ClientSettings {
@@ -192,6 +196,7 @@ impl<D: Disk + Clone> Parts<D> {
         let parts = Builder {
             settings,
             disk,
+            config,
             clock,
             store,
             levels,
@@ -447,6 +452,7 @@ pub(super) fn local_day(now_ms: i64) -> i64 {
 struct Builder<D: Disk> {
     settings: Arc<Live<Settings>>,
     disk: D,
+    config: ConfigFolder<D>,
     clock: Arc<dyn Clock>,
     store: Arc<Store<D>>,
     levels: Arc<DelayLevels>,
@@ -538,6 +544,7 @@ impl<D: Disk + Clone> Builder<D> {
         } = made;
         Parts {
             files: self.files(&log),
+            config: self.config,
             settings: self.settings,
             disk: self.disk,
             clock: self.clock,

@@ -57,14 +57,19 @@ struct State {
     file: SubscriptionGroupTable,
     /// A master's table that this one is: another of the same version may have come from changes here.
     copied: Option<DataVersion>,
-    /// Groups whose settings nobody has given, where the file of those that somebody had given was not there at the start.
+    /// Groups whose settings nobody has given since the start, where the file of those that somebody had given was not there, or was its
+    /// backup.
     assumed: HashSet<Arc<str>>,
+    /// Groups that were taken out since such a start: no slave gives them back.
+    removed: HashSet<Arc<str>>,
 }
 
 /// The table.
 pub struct GroupTable {
     state: RwLock<State>,
     saver: Saver,
+    /// Version of the backup that the groups are of.
+    backup: Option<DataVersion>,
     /// Some group may not read some topic: pulls look no further while there is none.
     forbids: AtomicBool,
     /// Every `%LMQ%` name is a group (RocketMQ 4.9.8, LmqSubscriptionGroupManager).
@@ -76,7 +81,12 @@ impl GroupTable {
     pub fn load<D: Disk>(disk: &D, path: PathBuf, now: i64) -> Result<Self, LoadError> {
         let saver = Saver::new(path.clone());
         let mut file: SubscriptionGroupTable = config_file::load(disk, &path)?.content(&saver);
+        let backup = saver.was_backup().then_some(file.data_version);
         let groups = take_groups(&mut file);
+        let assumed = match backup {
+            Some(_) => groups.keys().cloned().collect(),
+            None => HashSet::new(),
+        };
         if file.data_version.timestamp == 0 {
             file.data_version.timestamp = now;
         }
@@ -86,9 +96,11 @@ impl GroupTable {
                 groups,
                 file,
                 copied: None,
-                assumed: HashSet::new(),
+                assumed,
+                removed: HashSet::new(),
             }),
             saver,
+            backup,
             lmq: false,
         };
         table.saver.touch();
@@ -149,7 +161,7 @@ impl GroupTable {
         }
         let made = Arc::new(default_group(group));
         state.groups.insert(Arc::from(group), Arc::clone(&made));
-        if self.saver.was_missing() {
+        if self.saver.lacks_changes() {
             state.assumed.insert(Arc::from(group));
         }
         self.note_change(&mut state, now);
@@ -161,12 +173,12 @@ impl GroupTable {
         self.put_in(&mut self.state.write(), config, now)
     }
 
-    /// Takes back the settings of a group that a slave has kept, unless somebody has given it others since. Says whether they were taken.
+    /// Takes back the settings of a group that a slave has kept, unless somebody has given it others since, or has taken it out. Says whether they were taken.
     pub fn take_back(&self, config: SubscriptionGroupConfig, now: i64) -> Result<Option<Change>, NotPut> {
         let mut state = self.state.write();
         let name = config.group_name.as_str();
         let is_anothers = state.groups.contains_key(name) && !state.assumed.contains(name);
-        match is_anothers {
+        match is_anothers || state.removed.contains(name) {
             true => Ok(None),
             false => self.put_in(&mut state, config, now).map(Some),
         }
@@ -217,6 +229,9 @@ impl GroupTable {
     pub fn remove(&self, group: &str, now: i64) -> Change {
         let mut state = self.state.write();
         let was_there = state.groups.remove(group).is_some();
+        if self.saver.lacks_changes() && state.removed.len() < GROUPS_MAX {
+            state.removed.insert(Arc::from(group));
+        }
         // A file of Java's may forbid a group that is not there to read something.
         let was_forbidden = state.file.forbidden_table.remove(group).is_some();
         if !was_there && !was_forbidden {
@@ -242,6 +257,7 @@ impl GroupTable {
             file,
             copied,
             assumed: HashSet::new(),
+            removed: HashSet::new(),
         };
         self.saver.touch();
     }
@@ -292,6 +308,11 @@ impl GroupTable {
         state.file.data_version.counter += 1;
         state.copied = None;
         self.saver.touch()
+    }
+
+    /// The version of the backup that was there in the file's place at the start, if it was.
+    pub fn backup(&self) -> Option<DataVersion> {
+        self.backup
     }
 
     /// Version of the table.

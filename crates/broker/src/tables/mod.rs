@@ -20,6 +20,7 @@ pub use commits::CommitsForMaster;
 pub use config_file::{Found, LoadError, load, pretty};
 pub use connections::ConsumerConnectionFile;
 pub use groups::{GROUPS_MAX, GroupTable, NotPut};
+pub(crate) use offsets::by_pair;
 pub use offsets::{Full, OffsetKey, OffsetTable};
 pub use open_halves::OpenHalves;
 pub use saver::{Change, ConfigFile, SaveError, Saver, WhenSaved, save, save_at_the_end};

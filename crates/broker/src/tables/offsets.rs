@@ -4,7 +4,7 @@
 //! `%LMQ%`) has one offset a topic, whatever queue it names. The value is the next offset to consume; a lower one than stored is
 //! accepted. The file is written each `flushConsumerOffsetInterval` and at stop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +52,8 @@ pub struct OffsetTable {
     state: RwLock<State>,
     /// Group, topic and queue to where an operator has set them, while no pull has taken that.
     resets: RwLock<HashMap<OffsetKey, i64>>,
+    /// Queues that were set back since a start that had only the file's backup: what a slave has is not further for these.
+    set_back: RwLock<HashSet<OffsetKey>>,
     /// What consumers have committed at this broker, if it is a slave.
     for_master: Option<Arc<CommitsForMaster>>,
     /// Whether there are any: nearly always there is none.
@@ -99,6 +101,15 @@ fn stored<D: Disk>(
     Ok(file)
 }
 
+/// All offsets by topic@group, those of light queues as well.
+pub(crate) fn by_pair(file: ConsumerOffsetTable) -> impl Iterator<Item = (String, ByQueue)> {
+    let light = file.lmq_offset_table.unwrap_or_default();
+    let light = light
+        .into_iter()
+        .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
+    file.offset_table.into_iter().chain(light)
+}
+
 impl OffsetTable {
     /// Loads what is in `config_dir`; `lmq` is `enableLmq`.
     pub fn load<D: Disk>(disk: &D, config_dir: &Path, lmq: bool) -> Result<Self, LoadError> {
@@ -108,11 +119,7 @@ impl OffsetTable {
             version: file.data_version,
             ..State::default()
         };
-        let light = file.lmq_offset_table.unwrap_or_default();
-        let light = light
-            .into_iter()
-            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
-        for (key, queues) in file.offset_table.into_iter().chain(light) {
+        for (key, queues) in by_pair(file) {
             match key.split_once(SEPARATOR) {
                 Some((topic, group)) => {
                     let topics = state.groups.entry(group.to_owned()).or_default();
@@ -128,6 +135,7 @@ impl OffsetTable {
         Ok(Self {
             state: RwLock::new(state),
             resets: RwLock::default(),
+            set_back: RwLock::default(),
             for_master: None,
             any_reset: AtomicBool::new(false),
             lmq,
@@ -157,12 +165,13 @@ impl OffsetTable {
         let mut state = self.state.write();
         let State { groups, pairs, .. } = &mut *state;
         let known = groups.get_mut(group).and_then(|topics| topics.get_mut(topic));
+        let mut is_set_back = false;
         match known {
             Some(queues) => {
                 let full = queues.len() >= QUEUES_MAX;
                 match queues.get_mut(&queue_id) {
                     Some(stored) if *stored == offset => return Ok(()),
-                    Some(stored) => *stored = offset,
+                    Some(stored) => is_set_back = std::mem::replace(stored, offset) > offset,
                     None if full => return Err(Full),
                     None => drop(queues.insert(queue_id, offset)),
                 }
@@ -178,8 +187,48 @@ impl OffsetTable {
             }
         }
         drop(state);
+        if is_set_back && self.saver.was_backup() {
+            let mut set_back = self.set_back.write();
+            if set_back.len() < RESETS_MAX {
+                set_back.insert((group.to_owned(), topic.to_owned(), queue_id));
+            }
+        }
         self.saver.touch_later();
         Ok(())
+    }
+
+    /// Takes back what a slave has kept: offsets that this broker has lost, and those that are further than the backup's that it has
+    /// started with. What somebody has set back since stays. Gives how many were taken.
+    pub fn take_back(&self, given: ConsumerOffsetTable) -> Result<usize, Full> {
+        let mut taken = 0;
+        for (key, queues) in by_pair(given) {
+            let Some((topic, group)) = key.split_once(SEPARATOR) else {
+                continue;
+            };
+            for (queue, offset) in queues {
+                let is_wanted = match self.get(group, topic, queue) {
+                    None => true,
+                    Some(stored) => {
+                        let is_further = self.saver.was_backup() && offset > stored;
+                        is_further && !self.was_set(group, topic, queue)
+                    }
+                };
+                if is_wanted {
+                    self.commit(group, topic, queue, offset)?;
+                    taken += 1;
+                }
+            }
+        }
+        if taken > 0 {
+            self.saver.touch();
+        }
+        Ok(taken)
+    }
+
+    /// Has somebody set the queue back, or anywhere that no pull has taken yet?
+    fn was_set(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        let key = (group.to_owned(), topic.to_owned(), queue_id);
+        self.set_back.read().contains(&key) || self.is_reset(group, topic, queue_id)
     }
 
     /// This is a slave's table: it notes what consumers commit.
@@ -248,16 +297,12 @@ impl OffsetTable {
 
     /// Takes over the offsets of a master.
     fn merge(&self, file: ConsumerOffsetTable) {
-        let light = file.lmq_offset_table.unwrap_or_default();
-        let light = light
-            .into_iter()
-            .map(|(key, offset)| (key, BTreeMap::from([(0, offset)])));
         let mut state = self.state.write();
         if file.data_version.is_some() {
             state.version = file.data_version;
         }
         let mut changed = false;
-        for (key, queues) in file.offset_table.into_iter().chain(light) {
+        for (key, queues) in by_pair(file) {
             let Some((topic, group)) = key.split_once(SEPARATOR) else {
                 tracing::warn!("the master's key {key:?} of an offset is no topic@group, left out");
                 continue;

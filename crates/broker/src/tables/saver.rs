@@ -51,6 +51,8 @@ const COPIED_WITHIN_MS: i64 = 2000;
 struct Waiting {
     change: Change,
     deadline_ms: i64,
+    /// The disk is enough.
+    is_copy: bool,
     then: WhenSaved,
 }
 
@@ -126,6 +128,11 @@ impl Saver {
         self.was_backup.load(Ordering::Acquire)
     }
 
+    /// Does what there was at the start lack changes that somebody has made?
+    pub fn lacks_changes(&self) -> bool {
+        self.was_missing() || self.was_backup()
+    }
+
     /// Was there no file at the start?
     pub fn was_missing(&self) -> bool {
         self.was_missing.load(Ordering::Acquire)
@@ -182,11 +189,32 @@ impl Saver {
 
     /// Does `then` when `change` is safe, when a try to write it failed, or at `deadline_ms`; a slave is not waited for as long.
     pub fn when_saved(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
-        let waiting = Waiting {
-            change,
-            deadline_ms,
-            then,
-        };
+        self.park(
+            now_ms,
+            Waiting {
+                change,
+                deadline_ms,
+                is_copy: false,
+                then,
+            },
+        );
+    }
+
+    /// As [`Saver::when_saved`], for a change that comes from a slave, which has it: the slave can not say so while it waits.
+    pub fn when_written(&self, change: Change, now_ms: i64, deadline_ms: i64, then: WhenSaved) {
+        self.park(
+            now_ms,
+            Waiting {
+                change,
+                deadline_ms,
+                is_copy: true,
+                then,
+            },
+        );
+    }
+
+    fn park(&self, now_ms: i64, waiting: Waiting) {
+        let (change, deadline_ms) = (waiting.change, waiting.deadline_ms);
         if let Some(waiting) = self.saved.park(change.0, now_ms, deadline_ms, waiting) {
             self.when_copied(waiting, now_ms);
         }
@@ -194,7 +222,7 @@ impl Saver {
 
     /// The second step.
     fn when_copied(&self, waiting: Waiting, now_ms: i64) {
-        if !self.waits_for_copy(waiting.change) {
+        if waiting.is_copy || !self.waits_for_copy(waiting.change) {
             return (waiting.then)(Ok(()));
         }
         let deadline = waiting.deadline_ms.min(now_ms + COPIED_WITHIN_MS);
@@ -427,6 +455,20 @@ mod tests {
         assert!(!file.saver.is_safe(change));
         save(&file, &disk, 0).unwrap();
         assert!(file.saver.is_safe(change));
+    }
+
+    #[test]
+    fn a_change_that_a_slave_has_given_does_not_wait_for_slaves() {
+        let (file, disk) = counter();
+        let (notes, note) = notes();
+        file.saver.wait_for_copies(true);
+        let change = file.saver.touch();
+        file.saver.when_written(change, 0, 30_000, note());
+        assert!(notes.lock().is_empty());
+        save(&file, &disk, 0).unwrap();
+        assert_eq!(*notes.lock(), [true]);
+        file.saver.when_written(change, 0, 30_000, note());
+        assert_eq!(*notes.lock(), [true, true], "it is there already");
     }
 
     #[test]

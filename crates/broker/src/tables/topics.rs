@@ -146,7 +146,8 @@ struct State {
     version: DataVersion,
     /// A master's table that this one is: another of the same version may have come from changes here.
     copied: Option<DataVersion>,
-    /// Topics whose settings nobody has given, where the file of those that somebody had given was not there at the start.
+    /// Topics whose settings nobody has given since the start, where the file of those that somebody had given was not there, or was its
+    /// backup.
     assumed: HashSet<Arc<str>>,
     /// Number of the last change.
     changes: u64,
@@ -159,6 +160,8 @@ pub struct TopicTable {
     /// Every `%LMQ%` name is a topic with one queue (RocketMQ 4.9.8, LmqTopicConfigManager).
     lmq: bool,
     saver: Saver,
+    /// Version of the backup that the topics are of.
+    backup: Option<DataVersion>,
     changed: tokio::sync::watch::Sender<u64>,
     /// Every name server that could be reached knows the topics up to this change.
     announced: Watermark<WhenSaved>,
@@ -215,6 +218,8 @@ impl TopicTable {
         let file: TopicFile = config_file::load(disk, &path)?.content(&saver);
         let mut topics: HashMap<Arc<str>, Entry> = HashMap::new();
         let mut version = file.data_version;
+        let backup = saver.was_backup().then_some(version);
+        let mut assumed = HashSet::new();
         let mut system = Vec::new();
         for t in start_topics(id) {
             system.push(t.topic_name.clone());
@@ -237,8 +242,12 @@ impl TopicTable {
                 tracing::info!(topic = %t.topic_name, "queues and permission of today's settings take the file's place");
                 version = version.next(now);
             }
+            let name: Arc<str> = Arc::from(t.topic_name.as_str());
+            if backup.is_some() {
+                assumed.insert(Arc::clone(&name));
+            }
             topics.insert(
-                Arc::from(t.topic_name.as_str()),
+                name,
                 Entry {
                     config: Arc::new(t),
                     changed: 1,
@@ -254,12 +263,13 @@ impl TopicTable {
                 topics,
                 version,
                 copied: None,
-                assumed: HashSet::new(),
+                assumed,
                 changes: 1,
             }),
             system,
             lmq: id.lmq,
             saver,
+            backup,
             changed: tokio::sync::watch::channel(0).0,
             announced: Watermark::new(0),
         };
@@ -386,7 +396,7 @@ impl TopicTable {
     fn make(&self, state: &mut State, config: TopicConfig, now: i64) -> Result<TopicState, NotCreated> {
         let is_there = state.topics.contains_key(config.topic_name.as_str());
         let (config, change) = self.insert(state, config, now)?;
-        if self.saver.was_missing() && !is_there {
+        if self.saver.lacks_changes() && !is_there {
             state.assumed.insert(Arc::from(config.topic_name.as_str()));
         }
         Ok(TopicState {
@@ -573,6 +583,11 @@ impl TopicTable {
             .filter(|t| t.changed > since)
             .map(|t| Arc::clone(&t.config));
         (state.version, changed.collect(), state.changes)
+    }
+
+    /// The version of the backup that was there in the file's place at the start, if it was.
+    pub fn backup(&self) -> Option<DataVersion> {
+        self.backup
     }
 
     /// The version alone.

@@ -355,3 +355,55 @@ async fn a_folder_that_goes_from_under_the_broker_is_told_to_who_runs_it() {
         "{told}"
     );
 }
+
+/// A backup that is put in the place of `config/`, or a file system that is mounted there.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_config_folder_is_not_written_over() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (config, new) = (dir.path().join("store/config"), dir.path().join("new"));
+    for folder in ["store", "own", "other"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    std::fs::write(dir.path().join("other/topics.json"), "{\"of\":\"another\"}").unwrap();
+    // A link is replaced in one step: there is no moment at which nothing is there.
+    std::os::unix::fs::symlink(dir.path().join("own"), &config).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("other"), &new).unwrap();
+    let fixture = Fixture::in_folder(dir, |_| {}).await;
+    assert_eq!(
+        fixture.send(&to("Topic", 0, ""), b"body").await.code,
+        response::SUCCESS
+    );
+    std::fs::rename(&new, &config).unwrap();
+    let broker = fixture.broker.as_ref().unwrap();
+    let told = tokio::time::timeout(WITHIN, broker.lost_folder()).await.unwrap();
+    assert!(
+        told.starts_with(&format!("{} is not the folder any more", config.display())),
+        "{told}"
+    );
+    let dir = fixture.stop().await;
+    let names: Vec<_> = std::fs::read_dir(dir.path().join("store/config"))
+        .unwrap()
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let topics = std::fs::read(dir.path().join("store/config/topics.json")).unwrap();
+    assert_eq!(topics, b"{\"of\":\"another\"}");
+}
+
+/// Nothing is in anybody's way then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_folder_that_is_removed_is_made_again() {
+    let fixture = Fixture::new(|_| {}).await;
+    assert_eq!(
+        fixture.send(&to("Topic", 0, ""), b"body").await.code,
+        response::SUCCESS
+    );
+    let topics = fixture.dir.path().join("store/config/topics.json");
+    std::fs::remove_dir_all(topics.parent().unwrap()).unwrap();
+    let started = std::time::Instant::now();
+    let is_there = || std::fs::read_to_string(&topics).is_ok_and(|text| text.contains("\"Topic\""));
+    while !is_there() {
+        assert!(started.elapsed() < WITHIN, "it is not written again");
+        tokio::task::yield_now().await;
+    }
+    fixture.stop().await;
+}

@@ -583,6 +583,9 @@ pub struct RuntimeInfoRequestHeader<'a> {
     /// How far each level of delayed messages is delivered, which the master has lost: `1:20,3:7`.
     #[header(optional)]
     pub given_delays: Option<Cow<'a, str>>,
+    /// The body has consumer offsets that the master has lost.
+    #[header(optional)]
+    pub given_offsets: Option<bool>,
 }
 
 /// UPDATE_AND_CREATE_TOPIC_LIST (18), UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225); Java's have no fields.

@@ -11,11 +11,18 @@ use store::{PhysicalOffset, QueueOffset, RecoveryReport, Store, StoreSettings};
 
 /// 60 messages in T-0 over six log files, stopped; where each lies.
 fn sixty() -> (SimDisk, Vec<i64>) {
+    let (disk, positions) = sixty_of(1400);
+    assert_eq!(log_files(&disk).len(), 6);
+    (disk, positions)
+}
+
+/// 60 messages with bodies of so many bytes.
+fn sixty_of(len: usize) -> (SimDisk, Vec<i64>) {
     let disk = SimDisk::new();
     let (store, _) = open(&disk, &settings());
     let mut positions = Vec::new();
     for number in 0..60u8 {
-        let body = vec![number; 1400];
+        let body = vec![number; len];
         let appended = send_through(
             &store,
             record("T", 0, &body, b"KEYS\x01k"),
@@ -25,9 +32,7 @@ fn sixty() -> (SimDisk, Vec<i64>) {
     }
     store.shutdown().unwrap();
     drop(store);
-    let disk = disk.kill();
-    assert_eq!(log_files(&disk).len(), 6);
-    (disk, positions)
+    (disk.kill(), positions)
 }
 
 fn log_files(disk: &SimDisk) -> Vec<PathBuf> {
@@ -205,6 +210,35 @@ fn damage_below_what_a_clean_stop_vouches_for_costs_what_it_hit() {
     patch_log(&disk, positions[59], &[0xFF; 40]);
     let (_, report) = opened_without(&disk, &[59]);
     assert_eq!((report.records, report.units_cut), (0, 0));
+    // A page of noise, from within the last messages to behind the end of the log.
+    let disk = sound.kill();
+    let end = Store::open(sound.kill(), settings(), NOW)
+        .unwrap()
+        .0
+        .max_physical()
+        .0;
+    let noise: Vec<u8> = (positions[58] + 100..end + 1000)
+        .map(|at| (at * 31 % 251) as u8 + 1)
+        .collect();
+    patch_log(&disk, positions[58] + 100, &noise);
+    let (_, report) = opened_without(&disk, &[58, 59]);
+    assert_eq!((report.records, report.units_cut), (0, 0));
+    assert_eq!((report.log_end, report.log_cut_bytes), (end, 1000));
+}
+
+/// The checkpoint of a run that had less says nothing of a log that goes on.
+#[test]
+fn what_a_checkpoint_of_another_log_vouches_for_does_not_end_this_one() {
+    let (sound, positions) = sixty();
+    let other = sixty_of(1000).0;
+    for name in ["checkpoint", "queueCheckpoint"] {
+        let path = Path::new("/store").join(name);
+        sound.put(&path, &other.content(&path).unwrap());
+    }
+    let (store, report) = open(&sound, &settings());
+    let end = positions[59] + (positions[1] - positions[0]);
+    assert_eq!(store.max_physical().0, end, "{report:?}");
+    assert_eq!(drain_places(&store, "T", 0).len(), 60);
 }
 
 #[test]

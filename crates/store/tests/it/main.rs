@@ -21,6 +21,7 @@ mod holes;
 mod in_the_way;
 mod index;
 mod log_damage;
+mod lost_files;
 mod missing_units;
 mod multi;
 mod queue_ends;

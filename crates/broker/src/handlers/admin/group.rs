@@ -25,7 +25,8 @@ use store::Store;
 
 use super::topic::{queue, store_time};
 use super::{
-    Error, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, object_keys_body, refuse, when_done,
+    Error, Kind, SAVED_WITHIN_MS, answer_when_forgotten, answer_when_saved, object_keys_body, refuse,
+    when_done,
 };
 use crate::clients::Clients;
 use crate::lane::MayWait;
@@ -52,15 +53,6 @@ pub struct Group<D: Disk> {
     pub answer_waiting: Box<AnswerWaiting>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// What settings of groups are put for.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Somebody wants them so.
-    Change,
-    /// A slave has kept them, and the master has lost its own.
-    GivenBack,
 }
 
 /// Answer to UPDATE_AND_GET_GROUP_FORBIDDEN.
@@ -122,10 +114,7 @@ impl<D: Disk> Group<D> {
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = frame.header::<GivenBackRequestHeader>().unwrap_or_default();
-        let kind = match header.given_back {
-            Some(true) => Kind::GivenBack,
-            _ => Kind::Change,
-        };
+        let kind = Kind::of(&header);
         let list = protocol::body::read_request::<SubscriptionGroupList<'_>>(&frame.body);
         self.put_and_answer(
             responder,
@@ -149,7 +138,10 @@ impl<D: Disk> Group<D> {
             Ok(Some(change)) => {
                 let then = when_done(responder, Box::new(done));
                 let saver = self.tables.groups.saver();
-                saver.when_saved(change, now, now + SAVED_WITHIN_MS, then);
+                match kind {
+                    Kind::Change => saver.when_saved(change, now, now + SAVED_WITHIN_MS, then),
+                    Kind::GivenBack => saver.when_written(change, now, now + SAVED_WITHIN_MS, then),
+                }
             }
             Ok(None) => {
                 done(true);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use disk::Disk;
 use protocol::code::response;
+use protocol::header::broker::GivenBackRequestHeader;
 use remoting::{Body, Responder};
 use serde::Serialize;
 
@@ -155,6 +156,24 @@ fn answer_saved(responder: Responder, saved: Result<(), SaveError>) {
 
 /// Told whether what was asked for was done.
 type Done = Box<dyn FnOnce(bool) + Send>;
+
+/// What settings of topics or groups are put for.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Somebody wants them so.
+    Change,
+    /// A slave has kept them, and the master has lost its own.
+    GivenBack,
+}
+
+impl Kind {
+    fn of(header: &GivenBackRequestHeader) -> Self {
+        match header.given_back {
+            Some(true) => Self::GivenBack,
+            _ => Self::Change,
+        }
+    }
+}
 
 /// The same, and tells `done`.
 fn when_done(responder: Responder, done: Done) -> WhenSaved {

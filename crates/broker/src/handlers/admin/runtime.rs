@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use disk::{Clock, Disk};
+use protocol::body::broker::ConsumerOffsetTable;
 use protocol::body::topic::KvTable;
+use protocol::code::response;
 use protocol::header::broker::RuntimeInfoRequestHeader;
 use remoting::Request;
 
@@ -76,6 +78,9 @@ impl<D: Disk + Clone> Runtime<D> {
                     self.delivery.take_back(given, slave);
                     return self.answer(request, may);
                 }
+                if header.given_offsets == Some(true) {
+                    return self.take_offsets_back(request, may);
+                }
                 let waits = self.settings.load().waits_for_slaves();
                 let connections = self.slaves.speaking(slave);
                 self.slaves.copies().note(slave, connections, &header, waits);
@@ -85,6 +90,23 @@ impl<D: Disk + Clone> Runtime<D> {
         };
         if let Some(request) = request {
             self.answer(request, may);
+        }
+    }
+
+    /// A slave gives back the offsets that this broker has lost.
+    fn take_offsets_back(&self, request: Request, may: MayWait) {
+        let peer = request.responder.peer().address();
+        let given = protocol::body::read_request::<ConsumerOffsetTable>(&request.frame.body);
+        let taken = given.map_err(|e| e.to_string()).and_then(|given| {
+            let taken = self.tables.offsets.take_back(given);
+            taken.map_err(|e| e.to_string())
+        });
+        match taken {
+            Ok(taken) => {
+                tracing::info!("{taken} consumer offsets given back by {peer}");
+                self.answer(request, may);
+            }
+            Err(e) => request.responder.error(response::SYSTEM_ERROR, &e),
         }
     }
 
@@ -153,6 +175,9 @@ impl<D: Disk + Clone> Runtime<D> {
         let had_messages = store.opened_at().0 > 0;
         if let Some(lost) = self.slaves.copies().lost().filter(|_| had_messages) {
             put(replication::LOST, lost);
+        }
+        if let Some(old) = self.slaves.copies().old() {
+            put(replication::OLD, old);
         }
         if self.slaves.copies().is_draining() {
             put(replication::STOPS, "true".to_owned());

@@ -18,13 +18,13 @@ use remoting::{Request, Responder};
 use serde::Serialize;
 use store::{PhysicalOffset, QueueEnds, QueueOffset, Store};
 
-use super::{Done, Error, SAVED_WITHIN_MS, answer_when_forgotten, object_keys_body, refuse, when_done};
+use super::{Done, Error, Kind, SAVED_WITHIN_MS, answer_when_forgotten, object_keys_body, refuse, when_done};
 use crate::clients::Consumers;
 use crate::lane::MayWait;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tables::dormant::DormantFiles;
-use crate::tables::{Change, OffsetTable, QUEUES_MAX, TopicFile, TopicTable, attributes};
+use crate::tables::{Change, ConfigFile, OffsetTable, QUEUES_MAX, TopicFile, TopicTable, attributes};
 
 /// Attributes that promise what is not built.
 const NOT_BUILT: [(&str, &str); 2] = [("+queue.type", "BatchCQ"), ("+cleanup.policy", "COMPACTION")];
@@ -177,12 +177,18 @@ impl<D: Disk> Topic<D> {
     }
 
     /// Answers SUCCESS once the change is on disk and the name servers know it.
-    fn answer(&self, responder: Responder, outcome: Result<Option<Change>, Error>, done: Done) {
+    fn answer(&self, responder: Responder, outcome: Result<Option<Change>, Error>, done: Done, kind: Kind) {
         match outcome {
             Ok(Some(change)) => {
                 let now = self.clock.now_ms();
                 let then = when_done(responder, done);
-                self.topics.when_settled(change, now, now + SAVED_WITHIN_MS, then);
+                match kind {
+                    Kind::Change => self.topics.when_settled(change, now, now + SAVED_WITHIN_MS, then),
+                    Kind::GivenBack => {
+                        let saver = self.topics.saver();
+                        saver.when_written(change, now, now + SAVED_WITHIN_MS, then);
+                    }
+                }
             }
             Ok(None) => {
                 done(true);
@@ -225,14 +231,14 @@ impl<D: Disk> Topic<D> {
                 }
                 self.put(config, peer)
             });
-        self.answer(responder, outcome.map(Some), timed(is_system));
+        self.answer(responder, outcome.map(Some), timed(is_system), Kind::Change);
     }
 
     /// UPDATE_AND_CREATE_TOPIC_LIST, and what a slave gives back.
     pub fn create_list(&self, request: Request, _: MayWait) {
         let Request { frame, responder } = request;
         let header = frame.header::<GivenBackRequestHeader>().unwrap_or_default();
-        let is_given_back = header.given_back == Some(true);
+        let kind = Kind::of(&header);
         let (timed, mut is_system) = (self.timed(), false);
         let peer = responder.peer().address();
         let outcome = protocol::body::read_request::<TopicConfigList<'_>>(&frame.body)
@@ -245,14 +251,14 @@ impl<D: Disk> Topic<D> {
                     .iter()
                     .try_for_each(|t| self.check_change(&t.topic_name))?;
                 for config in b.topic_config_list.into_owned() {
-                    last = match is_given_back {
-                        true => self.take_back(config, peer)?.or(last),
-                        false => Some(self.put(config, peer)?),
+                    last = match kind {
+                        Kind::GivenBack => self.take_back(config, peer)?.or(last),
+                        Kind::Change => Some(self.put(config, peer)?),
                     };
                 }
                 Ok(last)
             });
-        self.answer(responder, outcome, timed(is_system));
+        self.answer(responder, outcome, timed(is_system), kind);
     }
 
     /// GET_ALL_TOPIC_CONFIG. A slave of ours wants to know where in the log topics were deleted, and the ends of
