@@ -2,6 +2,7 @@
 
 use crate::address::{Fields, local};
 use crate::asked::{Asked, Refusal};
+use crate::assets;
 use crate::cluster::Cluster;
 use crate::doctor::Doctor;
 use crate::held::HeldBy;
@@ -74,20 +75,10 @@ impl App {
     }
 
     async fn show(&self, asked: &Asked) -> Result<Reply, Refusal> {
+        if let Some(file) = assets::of(&asked.path) {
+            return Ok(file);
+        }
         let page = match asked.path.as_str() {
-            "/static/console.css" => {
-                return Ok(file(
-                    "text/css; charset=utf-8",
-                    include_str!("../assets/console.css"),
-                ));
-            }
-            "/static/console.js" => {
-                return Ok(file(
-                    "text/javascript; charset=utf-8",
-                    include_str!("../assets/console.js"),
-                ));
-            }
-            "/static/icon.svg" => return Ok(file("image/svg+xml", include_str!("../assets/icon.svg"))),
             "/healthz" => return Ok(Reply::plain(200, "ok")),
             "/preference" => return prefer(asked),
             "/message/body" => return pages::message::body(self, asked).await,
@@ -163,13 +154,6 @@ impl App {
         self.of_group.forget();
         let number = self.journal.note(asked, what, outcome);
         Ok(Reply::see_other(&format!("/changes?at={number}")))
-    }
-}
-
-fn file(kind: &'static str, text: &'static str) -> Reply {
-    Reply {
-        is_lasting: true,
-        ..Reply::new(200, kind, text)
     }
 }
 

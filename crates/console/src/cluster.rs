@@ -21,7 +21,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How long it is held where a broker has to go through all its groups for it.
 const WHILE: Duration = Duration::from_secs(3);
 /// How long what operators change is held; a change by this console is seen at once.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(5);
 /// Brokers that are asked; a name server that knows more is not believed.
 const BROKERS_MAX: usize = 1_000;
 /// How often rates are noted for the charts, and lags with each third.

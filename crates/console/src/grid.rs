@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 /// Rows of a page.
 const ROWS: usize = 100;
+/// Letters of a text that is not broken into lines.
+const WORD: usize = 24;
 
 /// What stands in a cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,9 +172,21 @@ impl Cell {
         }
     }
 
-    fn class(&self) -> Option<&'static str> {
-        let is_number = matches!(self.value, Value::Int(_) | Value::Real(_));
+    fn is_number(&self) -> bool {
+        matches!(self.value, Value::Int(_) | Value::Real(_))
+    }
+
+    /// Whether it stands on one line.
+    fn is_word(&self) -> bool {
+        match &self.value {
+            Value::Text(text) => text.chars().count() <= WORD,
+            _ => true,
+        }
+    }
+
+    fn class(&self, is_number: bool) -> Option<&'static str> {
         let class = match (self.mark, is_number) {
+            (Mark::Plain, false) if self.is_word() => "word",
             (Mark::Plain, true) => "num",
             (Mark::Plain, false) => return None,
             (Mark::Good, true) => "num good",
@@ -347,15 +361,16 @@ impl Grid {
             .unwrap_or(1);
         let page = page.clamp(1, pages);
         let shown = wanted.iter().skip((page - 1) * ROWS).take(ROWS);
+        let numbers: Vec<bool> = (0..self.columns.len()).map(|at| self.is_number(at)).collect();
         let table = html! {
             div.scroll {
                 table {
                     thead { tr {
                         @if self.picks.is_some() { th.pick { } }
-                        @for column in self.columns { (self.head(lang, path, query, column)) }
+                        @for at in 0..self.columns.len() { (self.head(lang, path, query, at)) }
                     } }
                     tbody {
-                        @for row in shown { (self.row(lang, *row)) }
+                        @for row in shown { (self.row(lang, *row, &numbers)) }
                     }
                 }
             }
@@ -385,6 +400,12 @@ impl Grid {
         }
     }
 
+    /// Whether a column has numbers: what is missing in it stands as they do.
+    fn is_number(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.any(Cell::is_number)
+    }
+
     fn tools(&self, lang: Lang, path: &str, query: &Fields) -> Markup {
         let (q, page) = (self.field("q"), self.field("page"));
         let others = query.with(&[(&q, ""), (&page, "")]);
@@ -403,7 +424,10 @@ impl Grid {
         }
     }
 
-    fn head(&self, lang: Lang, path: &str, query: &Fields, column: &Column) -> Markup {
+    fn head(&self, lang: Lang, path: &str, query: &Fields, at: usize) -> Markup {
+        let Some(column) = self.columns.get(at) else {
+            return Markup::default();
+        };
         let sort = query.get(&self.field("sort")).unwrap_or(self.sort);
         let down = format!("-{}", column.key);
         let state = match sort {
@@ -412,11 +436,7 @@ impl Grid {
             _ => None,
         };
         // Numbers are mostly looked at from their greatest on.
-        let is_number = self
-            .rows
-            .first()
-            .and_then(|row| row.get(self.columns.iter().position(|known| known.key == column.key)?))
-            .is_some_and(|cell| !matches!(cell.value, Value::Text(_)));
+        let is_number = self.is_number(at);
         let next = match state {
             Some("ascending") => down.as_str(),
             Some(_) => column.key,
@@ -436,7 +456,7 @@ impl Grid {
         }
     }
 
-    fn row(&self, lang: Lang, at: usize) -> Markup {
+    fn row(&self, lang: Lang, at: usize, numbers: &[bool]) -> Markup {
         let cells = self.rows.get(at).map(Vec::as_slice).unwrap_or_default();
         let pick = self.picks.as_ref().and_then(|picks| picks.values.get(at));
         html! {
@@ -444,8 +464,8 @@ impl Grid {
                 @if let Some(pick) = pick {
                     td.pick { input type="checkbox" name="pick" value=(pick) aria-label=(lang.t("Pick", "选择")); }
                 }
-                @for (column, cell) in self.columns.iter().zip(cells) {
-                    td class=[cell.class()] data-title=(lang.of(column.title)) {
+                @for ((column, cell), is_number) in self.columns.iter().zip(cells).zip(numbers) {
+                    td class=[cell.class(*is_number)] data-title=(lang.of(column.title)) {
                         @match cell.address() {
                             Some(address) => a href=(address) { (cell.shown()) },
                             None => (cell.shown()),

@@ -25,6 +25,7 @@
 mod address;
 mod app;
 mod asked;
+mod assets;
 mod changes;
 mod chart;
 mod cluster;

@@ -2,6 +2,7 @@
 
 use crate::address::{link, with_fields};
 use crate::asked::{Asked, Refusal, Theme};
+use crate::assets;
 use crate::grid::Grid;
 use crate::lang::{Lang, Text};
 use crate::reply::Reply;
@@ -131,9 +132,9 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · mqconsole" }
-                    link rel="icon" href="/static/icon.svg" type="image/svg+xml";
-                    link rel="stylesheet" href="/static/console.css";
-                    script src="/static/console.js" defer {}
+                    link rel="icon" href=(assets::ICON.address()) type="image/svg+xml";
+                    link rel="stylesheet" href=(assets::STYLE.address());
+                    script src=(assets::SCRIPT.address()) defer {}
                 }
                 body {
                     a.skip href="#main" { (lang.t("To the content", "跳到内容")) }

@@ -28,19 +28,25 @@ async fn moved(app: &App, reset: &Reset) -> Result<Moved, Failure> {
     move_group(net, &route, &reset.wanted()).await
 }
 
+/// Members go on elsewhere when they have heard of it; 5.x sets the offset besides.
 fn told(moved: Moved) -> Outcome {
-    let queues: Vec<(String, i32, i64)> = match moved {
-        Moved::ByMembers(queues) => queues
-            .into_iter()
-            .map(|(queue, to)| (queue.broker_name, queue.queue_id, to))
-            .collect(),
-        Moved::ByBrokers(moves) => moves
-            .into_iter()
-            .map(|moved| (moved.queue.broker_name, moved.queue.queue_id, moved.to))
-            .collect(),
+    let (how, queues): (_, Vec<(String, i32, i64)>) = match moved {
+        Moved::ByMembers(queues) => {
+            let told = |(queue, to): (client::MessageQueue, i64)| (queue.broker_name, queue.queue_id, to);
+            (
+                "broker and members are told",
+                queues.into_iter().map(told).collect(),
+            )
+        }
+        Moved::ByBrokers(moves) => {
+            let set = moves.into_iter();
+            (
+                "set at the broker",
+                set.map(|moved| (moved.queue.broker_name, moved.queue.queue_id, moved.to))
+                    .collect(),
+            )
+        }
     };
-    queues
-        .into_iter()
-        .map(|(broker, queue, to)| (format!("{broker} {queue} → {to}"), None))
-        .collect()
+    let said = |(broker, queue, to)| (format!("{broker} {queue} → {to}, {how}"), None);
+    queues.into_iter().map(said).collect()
 }

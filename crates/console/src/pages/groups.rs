@@ -9,7 +9,7 @@ use crate::grid::{Cell, Column, Grid, column, grouped};
 use crate::lang::{Lang, Text};
 use crate::page::{Page, Place, facts, token};
 use crate::when::{read_time, shown_time};
-use admin::ask::{self, Failure, Net, RunningInfo, WantedMove, apart};
+use admin::ask::{self, Failure, Net, RunningInfo, WantedMove};
 use maud::{Markup, html};
 use message::name::{is_dlq_topic, is_retry_topic, is_system_group};
 use protocol::body::MessageQueue;
@@ -138,14 +138,21 @@ async fn of_group(net: &Net, group: &str) -> Result<OfGroup, Failure> {
         let group = group.to_owned();
         async move { ask::running_info(&net, &group, &id, false).await }
     };
-    let told = net.each(ids.collect(), work).await;
-    let (infos, silent) = apart(told).unwrap_or_else(|why| (Vec::new(), vec![why]));
-    away.extend(silent);
+    let mut away: Vec<String> = away.iter().map(Failure::to_string).collect();
+    let mut infos = BTreeMap::new();
+    for (id, told) in net.each(ids.collect(), work).await {
+        match told {
+            Ok(info) => {
+                infos.insert(id, info);
+            }
+            Err(why) => away.push(format!("{id}: {why}")),
+        }
+    }
     Ok(OfGroup {
         stats,
         members,
-        infos: infos.into_iter().collect(),
-        away: away.iter().map(Failure::to_string).collect(),
+        infos,
+        away,
     })
 }
 
@@ -386,7 +393,7 @@ fn reset_form(asked: &Asked, group: &str, told: &OfGroup, topic: &str, to: &str)
                 label { (lang.t("At", "时间"))
                     input name="to" value=(to) required placeholder=(lang.t("end, 10m, 2026-11-29 17:08:20", "end、10m、2026-11-29 17:08:20"));
                 }
-                button type="submit" { (lang.t("Show what that would do", "预览")) }
+                button type="submit" { (lang.t("Preview", "预览")) }
             }
         }
     }

@@ -27,8 +27,11 @@ const SETTINGS: &[Column] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known<'a> {
     default: &'a str,
+    since: &'a str,
     changes: &'a str,
     meaning: &'a str,
+    /// Whether it is why one of Java's has no effect on ours: of Java's brokers it says nothing.
+    is_inert: bool,
 }
 
 /// The rows of the documentation, by key.
@@ -40,25 +43,17 @@ fn known() -> BTreeMap<&'static str, Known<'static>> {
             .strip_suffix(" |")?
             .split(" | ")
             .collect();
-        let (key, known) = match cells.as_slice() {
-            [key, _, default, _, changes, meaning] => (
-                key,
-                Known {
-                    default: bare(default),
-                    changes,
-                    meaning,
-                },
-            ),
-            // Settings of Java's that have no effect on ours: why.
-            [key, _, default, _, meaning] => (
-                key,
-                Known {
-                    default: bare(default),
-                    changes: "",
-                    meaning,
-                },
-            ),
+        let (key, default, since, changes, meaning, is_inert) = match cells.as_slice() {
+            [key, _, default, since, changes, meaning] => (key, default, since, *changes, meaning, false),
+            [key, _, default, since, meaning] => (key, default, since, "", meaning, true),
             _ => return None,
+        };
+        let known = Known {
+            default: bare(default),
+            since: bare(since),
+            changes,
+            meaning,
+            is_inert,
         };
         Some((bare(key), known))
     };
@@ -102,9 +97,16 @@ pub(crate) async fn list(app: &App, asked: &Asked) -> Result<Page, Refusal> {
 async fn rows(app: &App, seat: &Seat) -> Result<Vec<Vec<Cell>>, Refusal> {
     let settings = app.cluster.settings(&seat.address).await?;
     let known = known();
+    // A setting that only ours have tells whose the broker is.
+    let only_ours = |key: &String| {
+        known
+            .get(key.as_str())
+            .is_some_and(|told| told.since == "only here")
+    };
+    let is_ours = settings.iter().any(|(key, _)| only_ours(key));
     let row = |(key, value): &(String, String)| {
         let value = shown(key, value);
-        let Some(told) = known.get(key.as_str()) else {
+        let Some(told) = known.get(key.as_str()).filter(|told| is_ours || !told.is_inert) else {
             let missing = || Cell::missing();
             return vec![
                 Cell::code(key),
