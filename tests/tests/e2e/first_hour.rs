@@ -134,7 +134,7 @@ fn unpack(root: &Path) {
     let script = repository().join("release");
     let made = Command::new(script).arg("--texts").arg(root).status().unwrap();
     assert!(made.success());
-    for program in ["namesrv", "broker", "mqadmin"] {
+    for program in ["namesrv", "broker", "mqadmin", "mqconsole"] {
         fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
     }
 }
