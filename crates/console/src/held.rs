@@ -73,10 +73,13 @@ impl<T> Held<T> {
     }
 }
 
+/// An answer, and when it was last asked for.
+type Used<T> = (Instant, Arc<Held<T>>);
+
 /// An answer for each of many things.
 pub(crate) struct HeldBy<T> {
     lasts: Duration,
-    all: Lock<HashMap<String, (Instant, Arc<Held<T>>)>>,
+    all: Lock<HashMap<String, Used<T>>>,
 }
 
 impl<T> HeldBy<T> {

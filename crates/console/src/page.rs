@@ -46,7 +46,7 @@ const MENU: [(Place, &str, Text, &str); 9] = [
 /// A part of a page.
 pub(crate) enum Part {
     Html(Markup),
-    Grid(Grid),
+    Grid(Box<Grid>),
 }
 
 /// A page.
@@ -78,7 +78,7 @@ impl Page {
     }
 
     pub(crate) fn grid(&mut self, grid: Grid) {
-        self.parts.push(Part::Grid(grid));
+        self.parts.push(Part::Grid(Box::new(grid)));
     }
 
     /// Notes who could not be asked, each once.
