@@ -82,7 +82,8 @@ impl Cell {
 
     pub(crate) fn real(number: Option<f64>) -> Cell {
         Cell::new(match number.filter(|number| number.is_finite()) {
-            Some(number) => Value::Real(number),
+            // The sum of nothing is -0.
+            Some(number) => Value::Real(number + 0.0),
             None => Value::Missing,
         })
     }

@@ -79,7 +79,7 @@ fn is_own(name: &str) -> bool {
         "__MONITOR_CONSUMER",
         "CLIENT_INNER_PRODUCER",
     ];
-    is_system_group(name) || TOOLS.contains(&name)
+    is_system_group(name) || name.starts_with("CID_ONS") || TOOLS.contains(&name)
 }
 
 fn row(lang: Lang, name: &str, groups: &Groups, progress: Option<&BTreeMap<String, Progress>>) -> Vec<Cell> {
