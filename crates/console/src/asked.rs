@@ -16,6 +16,8 @@ pub(crate) struct Asked {
     pub(crate) peer: SocketAddr,
     /// What a proxy says about whom it asks for. Anybody may say it: it is for the log alone.
     pub(crate) forwarded: Option<String>,
+    /// Whether a proxy says that the browser speaks TLS to it.
+    pub(crate) is_https: bool,
     pub(crate) lang: Lang,
     pub(crate) theme: Theme,
     /// Who has logged in.

@@ -161,13 +161,9 @@ impl Cluster {
 
     /// One broker of each name: the master, or where that is gone a slave. Name and address.
     async fn ones(&self) -> Result<Vec<(String, String)>, Unanswered> {
-        let mut ones: Vec<(String, String)> = Vec::new();
-        for seat in self.seats().await? {
-            if ones.last().is_none_or(|(name, _)| *name != seat.name) {
-                ones.push((seat.name, seat.address));
-            }
-        }
-        Ok(ones)
+        let mut seats = self.seats().await?;
+        seats.dedup_by(|next, first| (&next.cluster, &next.name) == (&first.cluster, &first.name));
+        Ok(seats.into_iter().map(|seat| (seat.name, seat.address)).collect())
     }
 
     /// What every broker tells of itself.

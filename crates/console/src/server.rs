@@ -189,6 +189,7 @@ async fn reply(site: &Site, peer: SocketAddr, request: Request<Incoming>) -> Rep
         form,
         peer,
         forwarded: text_of(headers, "x-forwarded-for").map(|said| said.chars().take(FORWARDED_MAX).collect()),
+        is_https: text_of(headers, "x-forwarded-proto") == Some("https"),
         lang: cookie(headers, "lang")
             .and_then(Lang::named)
             .unwrap_or_else(|| Lang::accepted(text_of(headers, header::ACCEPT_LANGUAGE).unwrap_or_default())),

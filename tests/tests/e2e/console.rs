@@ -2,8 +2,9 @@
 //! browsers.
 
 use crate::asks::{self, HEART_BEAT, QUERY_CONSUMER_OFFSET, wait_until};
-use cluster::{Cluster, Flavour, Process, Wire, free_port, our_program};
+use cluster::{Broker, Cluster, Flavour, NameServer, Process, Wire, free_port, our_program};
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -218,7 +219,11 @@ fn pages_and_changes(flavour: Flavour) {
     let cluster = Cluster::of(flavour, flavour, &[]);
     let mut console = Console::start(&cluster.namesrv.address(), cluster.path(), Some(PASSWORD));
     let broker = cluster.broker.address();
-    console.page("/");
+    // A broker of 4.9 does not tell of itself in its first second.
+    wait_until("the broker tells of itself", SOON, || {
+        let page = console.get("/").body;
+        page.contains("answers") && !page.contains("role=\"alert\"")
+    });
     console.log_in();
     // A topic, with a name that a browser could take for markup if it were let.
     let queues = [("read", "1"), ("write", "1"), ("perm", "6"), ("order", "false")];
@@ -742,6 +747,45 @@ fn names_of_brokers_are_no_markup() {
         );
         assert!(page.header("location").is_none_or(|to| to == "/"), "{path}");
     }
+}
+
+#[test]
+fn the_account_of_tools_yml_signs() {
+    let dir = tempfile::tempdir().unwrap();
+    let accounts = dir.path().join("broker-a/conf");
+    fs::create_dir_all(&accounts).unwrap();
+    let keys = "accessKey: adminuser\n  secretKey: 12345678\n";
+    fs::write(
+        accounts.join("plain_acl.yml"),
+        format!("accounts:\n- {keys}  admin: true\n"),
+    )
+    .unwrap();
+    let namesrv = NameServer::start(Flavour::Ours, dir.path());
+    let _broker = Broker::start(
+        Flavour::Ours,
+        dir.path(),
+        "broker-a",
+        &namesrv.address(),
+        &[("aclEnable", "true")],
+    );
+    let stranger = Console::start(&namesrv.address(), dir.path(), None);
+    let page = stranger.get("/").body;
+    assert!(
+        page.contains("role=\"alert\"") && page.contains("refuses"),
+        "{page}"
+    );
+    let topics = stranger.get("/topics");
+    assert!(
+        topics.status == 502 && topics.body.contains("conf/tools.yml"),
+        "{}",
+        topics.body
+    );
+    let conf = dir.path().join("conf");
+    fs::create_dir_all(&conf).unwrap();
+    fs::write(conf.join("tools.yml"), keys.replace("\n  ", "\n")).unwrap();
+    let known = Console::start(&namesrv.address(), dir.path(), None);
+    assert!(known.page("/").contains("answers"));
+    assert!(known.page("/topics?all=1").contains("TBW102"));
 }
 
 #[test]

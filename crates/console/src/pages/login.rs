@@ -57,7 +57,8 @@ pub(crate) fn log_in(app: &App, asked: &Asked) -> Result<Reply, Refusal> {
     match app.sessions.log_in(name, password, from, Instant::now()) {
         Ok(secret) => {
             tell(&format!("login by={name:?} from={:?}", asked.peer.to_string()));
-            let cookie = format!("mqconsole={secret}; Path=/; HttpOnly; SameSite=Strict");
+            let secure = if asked.is_https { "; Secure" } else { "" };
+            let cookie = format!("mqconsole={secret}; Path=/; HttpOnly; SameSite=Strict{secure}");
             Ok(Reply::see_other(local(asked.form.text("back"))).with(header::SET_COOKIE, &cookie))
         }
         Err(why) => {
