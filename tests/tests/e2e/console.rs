@@ -2,7 +2,8 @@
 //! browsers.
 
 use crate::asks::{self, HEART_BEAT, QUERY_CONSUMER_OFFSET, wait_until};
-use cluster::{Broker, Cluster, Flavour, NameServer, Process, Wire, free_port, our_program};
+use crate::check::{JAVA_4, LONG};
+use cluster::{Broker, Client, Cluster, Flavour, NameServer, Process, Wire, free_port, our_program};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
@@ -550,6 +551,63 @@ fn every_page_and_change_with_4() {
 #[test]
 fn every_page_and_change_with_5() {
     pages_and_changes(Flavour::Java("5.3.3"));
+}
+
+/// A member that tells what it does, and goes where a reset sends it.
+#[test]
+fn a_member_in_java() {
+    let cluster = Cluster::of(Flavour::Ours, Flavour::Ours, &[]);
+    let mut wire = asks::connect(&cluster.broker);
+    asks::create_topic(&mut wire, "Orders", "1");
+    cluster.broker.wait_for_topic("Orders");
+    let namesrv = cluster.namesrv.address();
+    let options = [("ns", namesrv.as_str()), ("topic", "Orders"), ("group", "java")];
+    let consumer = Client::start(JAVA_4, cluster.path(), "consume", &options);
+    for number in 0..10 {
+        let body = format!("order {number}");
+        assert_eq!(
+            asks::send(&mut wire, "Orders", "0", "", body.as_bytes()).code(),
+            0
+        );
+    }
+    consumer.wait_count("received", 10, LONG);
+    let mut console = Console::start(&namesrv, cluster.path(), Some(PASSWORD));
+    console.log_in();
+    wait_until("the member has the queue", SOON, || {
+        let queues = console.table("/group?name=java", "queues");
+        queues
+            .iter()
+            .any(|row| row["topic"] == "Orders" && row["member"].is_string() && row["lag"] == 0)
+    });
+    let members = console.table("/group?name=java", "members");
+    assert_eq!(members.len(), 1);
+    assert_eq!(members[0]["wants"], "Orders:*", "{members:?}");
+    let client = members[0]["client"].as_str().unwrap();
+    let path = format!("/group/member?group=java&client={}", encode(client));
+    let page = console.page(&path);
+    assert!(
+        page.contains("PROP_CONSUME_TYPE") && !page.contains("java.lang.Thread"),
+        "{page}"
+    );
+    let queues = console.table(&path, "queues");
+    assert!(
+        queues
+            .iter()
+            .any(|row| row["topic"] == "Orders" && row["at"] == 10),
+        "{queues:?}"
+    );
+    let stacks = console.page(&format!("{path}&stacks=1"));
+    assert!(stacks.contains("ConsumeMessageThread"), "{stacks}");
+    let consumed = console.table("/messages?topic=Orders", "messages");
+    let id = consumed[0]["id"].as_str().unwrap();
+    let path = format!("/message?topic=Orders&id={}", encode(id));
+    wait_until("the message is consumed", SOON, || {
+        let page = console.get(&path);
+        page.status == 200 && page.body.contains(">consumed<")
+    });
+    let fields = [("group", "java"), ("topic", "Orders"), ("to", "2001-01-01")];
+    console.change("/group/reset", &fields);
+    consumer.wait_count("received", 20, LONG);
 }
 
 #[test]
