@@ -4,7 +4,7 @@ use protocol::code::response;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The command line makes no sense, or what it names is not there.
     #[error("{0}")]
     Wrong(String),
@@ -41,12 +41,12 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// A sentence.
-    pub(crate) fn wrong(why: impl Into<String>) -> Failure {
+    pub fn wrong(why: impl Into<String>) -> Failure {
         Failure::Wrong(why.into())
     }
 
     /// The response code, where a server refused.
-    pub(crate) fn code(&self) -> Option<i32> {
+    pub fn code(&self) -> Option<i32> {
         match self {
             Failure::Refused { code, .. } => Some(*code),
             Failure::Client(client::Error::Refused { code, .. }) => Some(*code),
@@ -55,7 +55,7 @@ impl Failure {
     }
 
     /// As Java's tool writes a refusal into a table.
-    pub(crate) fn described(&self) -> String {
+    pub fn described(&self) -> String {
         match self {
             Failure::Refused { code, remark, .. } => format!("CODE:{code} DESC:{remark}"),
             other => other.to_string(),

@@ -24,16 +24,17 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// How many requests are under way at once: a name server with ten thousand topics is asked for them bit by bit.
 const AT_ONCE: usize = 64;
 /// The id of a master.
-pub(crate) const MASTER: i64 = 0;
+pub const MASTER: i64 = 0;
 
 /// Connections. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Net {
+pub struct Net {
     client: Client,
     namesrv: Arc<str>,
     within: Duration,
     credentials: Option<Credentials>,
     tls: Option<ClientTls>,
+    is_quiet: bool,
 }
 
 impl Net {
@@ -41,7 +42,7 @@ impl Net {
     ///
     /// # Errors
     /// One of the two makes no sense.
-    pub(crate) fn new(namesrv: &str) -> Result<Net, Failure> {
+    pub fn new(namesrv: &str) -> Result<Net, Failure> {
         let credentials = credentials::of_home()?;
         let tls = tls::given()?;
         let sign = credentials
@@ -57,11 +58,29 @@ impl Net {
             within: WITHIN,
             credentials,
             tls,
+            is_quiet: false,
         })
     }
 
+    /// The same for a server: a terminal that it was started from is told nothing of how far something is.
+    #[must_use]
+    pub fn quiet(self) -> Net {
+        Net {
+            is_quiet: true,
+            ..self
+        }
+    }
+
+    /// How far something long is, for whoever waits at a terminal.
+    pub(crate) fn progress(&self) -> Progress {
+        match self.is_quiet {
+            true => Progress::hidden(),
+            false => Progress::start(),
+        }
+    }
+
     /// The same, with another time for each request.
-    pub(crate) fn within(&self, within: Duration) -> Net {
+    pub fn within(&self, within: Duration) -> Net {
         Net {
             within,
             ..self.clone()
@@ -72,7 +91,7 @@ impl Net {
     ///
     /// # Errors
     /// None is known.
-    pub(crate) fn namesrvs(&self) -> Result<Vec<String>, Failure> {
+    pub fn namesrvs(&self) -> Result<Vec<String>, Failure> {
         let parts = self.namesrv.split([';', ',']).map(str::trim);
         let all: Vec<String> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
         match all.is_empty() {
@@ -82,7 +101,7 @@ impl Net {
     }
 
     /// Asks a server; the answer is one that does not refuse.
-    pub(crate) async fn ask(
+    pub async fn ask(
         &self,
         address: &str,
         code: i32,
@@ -94,7 +113,7 @@ impl Net {
     }
 
     /// The same as a tool in C++.
-    pub(crate) async fn ask_as_cpp(
+    pub async fn ask_as_cpp(
         &self,
         address: &str,
         code: i32,
@@ -110,7 +129,7 @@ impl Net {
     }
 
     /// Asks a server for a body of JSON.
-    pub(crate) async fn read<T: DeserializeOwned>(
+    pub async fn read<T: DeserializeOwned>(
         &self,
         address: &str,
         code: i32,
@@ -121,7 +140,7 @@ impl Net {
     }
 
     /// Asks one name server after the other until one answers.
-    pub(crate) async fn ask_namesrv(
+    pub async fn ask_namesrv(
         &self,
         code: i32,
         header: &(dyn EncodeHeader + Sync),
@@ -142,7 +161,7 @@ impl Net {
     }
 
     /// The same for a body of JSON.
-    pub(crate) async fn read_namesrv<T: DeserializeOwned>(
+    pub async fn read_namesrv<T: DeserializeOwned>(
         &self,
         code: i32,
         header: &(dyn EncodeHeader + Sync),
@@ -152,7 +171,7 @@ impl Net {
     }
 
     /// A topic's route.
-    pub(crate) async fn route(&self, topic: &str) -> Result<TopicRouteData, Failure> {
+    pub async fn route(&self, topic: &str) -> Result<TopicRouteData, Failure> {
         let header = GetRouteInfo {
             topic: topic.into(),
             accept_standard_json_only: None,
@@ -169,7 +188,7 @@ impl Net {
     }
 
     /// Who is in which cluster.
-    pub(crate) async fn clusters(&self) -> Result<ClusterInfo, Failure> {
+    pub async fn clusters(&self) -> Result<ClusterInfo, Failure> {
         self.read_namesrv(request::GET_BROKER_CLUSTER_INFO, &NoHeader)
             .await
     }
@@ -178,7 +197,7 @@ impl Net {
     ///
     /// # Errors
     /// There is no such cluster.
-    pub(crate) async fn groups(&self, cluster: &str) -> Result<Vec<BrokerData>, Failure> {
+    pub async fn groups(&self, cluster: &str) -> Result<Vec<BrokerData>, Failure> {
         let info = self.clusters().await?;
         let Some(names) = info.cluster_addr_table.get(cluster) else {
             let known: Vec<&str> = info.cluster_addr_table.keys().map(String::as_str).collect();
@@ -197,7 +216,7 @@ impl Net {
     }
 
     /// The masters of a cluster.
-    pub(crate) async fn masters(&self, cluster: &str) -> Result<Vec<String>, Failure> {
+    pub async fn masters(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let groups = self.groups(cluster).await?;
         let masters = groups.iter().filter_map(|group| group.broker_addrs.get(&MASTER));
         let masters: Vec<String> = masters.cloned().collect();
@@ -210,18 +229,14 @@ impl Net {
     }
 
     /// Masters and slaves of a cluster.
-    pub(crate) async fn brokers(&self, cluster: &str) -> Result<Vec<String>, Failure> {
+    pub async fn brokers(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let groups = self.groups(cluster).await?;
         let all = groups.iter().flat_map(|group| group.broker_addrs.values());
         Ok(all.cloned().collect())
     }
 
     /// Runs `work` for every address (or topic, or whatever it is) side by side, and gives the results in the addresses' order.
-    pub(crate) async fn each<T, F, W>(
-        &self,
-        addresses: Vec<String>,
-        work: W,
-    ) -> Vec<(String, Result<T, Failure>)>
+    pub async fn each<T, F, W>(&self, addresses: Vec<String>, work: W) -> Vec<(String, Result<T, Failure>)>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
@@ -242,7 +257,7 @@ impl Net {
             .collect();
         let all = started.len();
         let mut done = Vec::with_capacity(all);
-        let mut progress = Progress::start();
+        let mut progress = self.progress();
         for (address, task) in started {
             progress.tell(|| format!("{} of {all} asked", done.len()));
             let result = match task.await {
@@ -292,15 +307,14 @@ impl Net {
     where
         H: EncodeHeader + Send + Sync + 'static,
     {
-        let done = some(out, self.told(addresses, code, header, body).await)?;
-        Ok(done.into_iter().map(|(address, ())| address).collect())
+        some(out, self.told(addresses, code, header, body).await).map(names)
     }
 
     /// Tells every name server the same: each keeps its own tables.
     ///
     /// # Errors
     /// The first refusal.
-    pub(crate) async fn tell_namesrvs<H>(&self, code: i32, header: H, body: Bytes) -> Result<(), Failure>
+    pub async fn tell_namesrvs<H>(&self, code: i32, header: H, body: Bytes) -> Result<(), Failure>
     where
         H: EncodeHeader + Send + Sync + 'static,
     {
@@ -308,7 +322,8 @@ impl Net {
         told.into_iter().try_for_each(|(_, result)| result)
     }
 
-    async fn told<H>(
+    /// Tells every one of these servers the same, and gives what each said.
+    pub async fn told<H>(
         &self,
         addresses: Vec<String>,
         code: i32,
@@ -327,13 +342,13 @@ impl Net {
     }
 
     /// What a broker tells of itself.
-    pub(crate) async fn runtime_info(&self, address: &str) -> Result<KvTable, Failure> {
+    pub async fn runtime_info(&self, address: &str) -> Result<KvTable, Failure> {
         self.read(address, request::GET_BROKER_RUNTIME_INFO, &NoHeader)
             .await
     }
 
     /// A producer.
-    pub(crate) async fn producer(&self, group: &str) -> Result<Producer, Failure> {
+    pub async fn producer(&self, group: &str) -> Result<Producer, Failure> {
         let settings = ProducerSettings {
             credentials: self.credentials.clone(),
             tls: self.tls.clone(),
@@ -343,7 +358,7 @@ impl Net {
     }
 
     /// A consumer that reads what it is told to.
-    pub(crate) fn reader(&self, group: &str) -> Result<PullConsumer, Failure> {
+    pub fn reader(&self, group: &str) -> Result<PullConsumer, Failure> {
         let tls = self.tls.clone();
         Ok(PullConsumer::start_as(
             &self.namesrv,
@@ -354,9 +369,17 @@ impl Net {
     }
 
     /// Closes every connection.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.client.close();
     }
+}
+
+/// What several servers were asked for: what there is, and why some of them gave nothing.
+pub type Found<T> = (Vec<T>, Vec<Failure>);
+
+/// Who has done it.
+pub(crate) fn names(done: Vec<(String, ())>) -> Vec<String> {
+    done.into_iter().map(|(address, ())| address).collect()
 }
 
 /// An answer that does not refuse.
@@ -373,7 +396,7 @@ fn accepted(peer: &str, asked: Result<Frame, InvokeError>) -> Result<Frame, Fail
 }
 
 /// A body of JSON.
-pub(crate) fn read_body<T: DeserializeOwned>(peer: &str, answer: &Frame) -> Result<T, Failure> {
+pub fn read_body<T: DeserializeOwned>(peer: &str, answer: &Frame) -> Result<T, Failure> {
     protocol::body::read(&answer.body).map_err(|cause| {
         client::Error::BadAnswer {
             peer: peer.to_owned(),
@@ -384,7 +407,7 @@ pub(crate) fn read_body<T: DeserializeOwned>(peer: &str, answer: &Frame) -> Resu
 }
 
 /// A header.
-pub(crate) fn read_header<'a, H: protocol::header::DecodeHeader<'a>>(
+pub fn read_header<'a, H: protocol::header::DecodeHeader<'a>>(
     peer: &str,
     answer: &'a Frame,
 ) -> Result<H, Failure> {
@@ -397,14 +420,11 @@ pub(crate) fn read_header<'a, H: protocol::header::DecodeHeader<'a>>(
     })
 }
 
-/// The results there are. Those who gave none are named.
+/// The results there are, and why the others are not.
 ///
 /// # Errors
-/// There is none: why the first gave none.
-pub(crate) fn some<T>(
-    out: &mut Out,
-    results: Vec<(String, Result<T, Failure>)>,
-) -> Result<Vec<(String, T)>, Failure> {
+/// There is none: why the first is not.
+pub fn apart<T>(results: Vec<(String, Result<T, Failure>)>) -> Result<Found<(String, T)>, Failure> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (address, result) in results {
         match result {
@@ -412,9 +432,21 @@ pub(crate) fn some<T>(
             Err(why) => bad.push(why),
         }
     }
-    if good.is_empty() && !bad.is_empty() {
-        return Err(bad.swap_remove(0));
+    match good.is_empty() && !bad.is_empty() {
+        true => Err(bad.swap_remove(0)),
+        false => Ok((good, bad)),
     }
+}
+
+/// The same. Those who gave none are named.
+///
+/// # Errors
+/// As there.
+pub(crate) fn some<T>(
+    out: &mut Out,
+    results: Vec<(String, Result<T, Failure>)>,
+) -> Result<Vec<(String, T)>, Failure> {
+    let (good, bad) = apart(results)?;
     for why in bad {
         out.away(&why);
     }
@@ -422,18 +454,18 @@ pub(crate) fn some<T>(
 }
 
 /// Where a broker group is asked: at its master, or where that is gone at a slave.
-pub(crate) fn one_of(group: &BrokerData) -> Option<&String> {
+pub fn one_of(group: &BrokerData) -> Option<&String> {
     let master = group.broker_addrs.get(&MASTER);
     master.or_else(|| group.broker_addrs.values().next())
 }
 
 /// One address of each broker group of a route.
-pub(crate) fn addresses(route: &TopicRouteData) -> Vec<String> {
+pub fn addresses(route: &TopicRouteData) -> Vec<String> {
     route.broker_datas.iter().filter_map(one_of).cloned().collect()
 }
 
 /// The masters of a route.
-pub(crate) fn masters_of(route: &TopicRouteData) -> Vec<String> {
+pub fn masters_of(route: &TopicRouteData) -> Vec<String> {
     let groups = route.broker_datas.iter();
     groups
         .filter_map(|group| group.broker_addrs.get(&MASTER))

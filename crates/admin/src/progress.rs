@@ -23,6 +23,14 @@ impl Progress {
         }
     }
 
+    /// Nothing is shown ever.
+    pub(crate) fn hidden() -> Progress {
+        Progress {
+            is_shown: false,
+            ..Progress::start()
+        }
+    }
+
     /// Shows `what`, unless the last line is young.
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.is_shown && self.last.elapsed() >= EVERY {

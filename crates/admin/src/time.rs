@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, ms since 1970.
-pub(crate) fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -23,7 +23,7 @@ fn shown(time: DateTime, format: &str) -> String {
 }
 
 /// `2026-11-29 17:08:20`.
-pub(crate) fn seconds(ms: i64) -> String {
+pub fn seconds(ms: i64) -> String {
     shown(local(ms, &TimeZone::system()), "%Y-%m-%d %H:%M:%S")
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn seconds_in_china(ms: i64) -> String {
 }
 
 /// `2026-11-29 17:08:20,123`.
-pub(crate) fn millis(ms: i64) -> String {
+pub fn millis(ms: i64) -> String {
     format!("{},{:03}", seconds(ms), ms.rem_euclid(1000))
 }
 
@@ -62,7 +62,7 @@ fn span_ms(text: &str) -> Option<i64> {
 }
 
 /// Milliseconds since 1970, `2026-11-29#17:08:20:123`, or how long ago: `10m`.
-pub(crate) fn parse(long: &str, text: &str) -> Result<i64, Failure> {
+pub fn parse(long: &str, text: &str) -> Result<i64, Failure> {
     if let Ok(ms) = text.parse() {
         return Ok(ms);
     }

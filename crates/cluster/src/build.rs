@@ -68,7 +68,7 @@ fn run(wanted: &str, command: &mut Command) {
     );
 }
 
-/// One of our programs (`namesrv`, `broker`, `mqadmin`), built as the running test was (debug or release).
+/// One of our programs (`namesrv`, `broker`, `mqadmin`, `mqconsole`), built as the running test was (debug or release).
 pub fn our_program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the running test");
     // target/PROFILE/deps/TEST, target/PROFILE/examples/EXAMPLE or target/PROFILE/PROGRAM.
@@ -82,9 +82,9 @@ pub fn our_program(name: &str) -> PathBuf {
     .to_owned();
     once("our programs", || {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(repository())
-            .args(["build", "--bins", "-p", "namesrv", "-p", "broker", "-p", "admin"]);
+        cargo.current_dir(repository()).args([
+            "build", "--bins", "-p", "namesrv", "-p", "broker", "-p", "admin", "-p", "console",
+        ]);
         cargo.arg("--target-dir").arg(built.parent().expect("target"));
         if built.ends_with("release") {
             cargo.arg("--release");

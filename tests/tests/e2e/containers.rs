@@ -89,7 +89,7 @@ fn an_image_of_the_archive_alone() {
     let machine = Machine::new();
     let workdir = of(&image, "WORKDIR")[0];
     let home = workdir.strip_prefix("/opt/rocketmq/").expect("below the archive");
-    for script in ["mqnamesrv", "mqbroker", "mqadmin", "mqshutdown"] {
+    for script in ["mqnamesrv", "mqbroker", "mqadmin", "mqconsole", "mqshutdown"] {
         assert!(
             machine.path("local/rocketmq").join(home).join(script).exists(),
             "{script}"

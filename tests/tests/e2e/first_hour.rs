@@ -134,7 +134,7 @@ fn unpack(root: &Path) {
     let script = repository().join("release");
     let made = Command::new(script).arg("--texts").arg(root).status().unwrap();
     assert!(made.success());
-    for program in ["namesrv", "broker", "mqadmin"] {
+    for program in ["namesrv", "broker", "mqadmin", "mqconsole"] {
         fs::copy(our_program(program), root.join("lib").join(program)).unwrap();
     }
 }
@@ -463,6 +463,34 @@ fn quickstart_says_what_it_does_and_where_the_data_is() {
         "No mqbroker running.",
     ]);
     assert!(!ran.text.contains("write error"), "{}", ran.text);
+}
+
+#[test]
+fn quickstart_has_a_console_and_does_without() {
+    let machine = Machine::new();
+    let ran = machine.run(
+        r#"
+        cd /usr/local/rocketmq
+        for said in shown taken; do
+            bin/quickstart >/root/$said &
+            quickstart=$!
+            until grep "^  a browser" /root/$said; do sleep 0.1; done
+            kill $quickstart
+            wait $quickstart
+            if [ $said = shown ]; then
+                NAMESRV_ADDR=127.0.0.1:9876 sh bin/mqconsole >/root/console &
+                console=$!
+                until grep "The console is at" /root/console; do sleep 0.1; done
+            fi
+        done
+        kill $console
+        wait $console
+        "#,
+    );
+    ran.has(&[
+        "a browser                   http://127.0.0.1:8080/\n",
+        "a browser                   not here: mqconsole: 127.0.0.1:8080 can not be listened at",
+    ]);
 }
 
 /// What `trap '' PIPE` leaves behind in a shell: a program that writes to a closed pipe is told so and complains.

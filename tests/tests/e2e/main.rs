@@ -23,6 +23,7 @@ mod attack_scarcity;
 mod bad_input;
 mod check;
 mod config_files;
+mod console;
 mod consumers;
 mod containers;
 mod features;

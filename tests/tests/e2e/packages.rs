@@ -45,6 +45,8 @@ fn a_package_has_programs_settings_and_units() {
         "./usr/lib/rocketmq/lib/broker",
         "./usr/lib/rocketmq/lib/namesrv",
         "./usr/lib/rocketmq/lib/mqadmin",
+        "./usr/lib/rocketmq/lib/mqconsole",
+        "./usr/bin/mqconsole -> ../lib/rocketmq/bin/mqconsole",
         "./usr/bin/mqshutdown -> ../lib/rocketmq/bin/mqshutdown",
         "./etc/rocketmq/broker.properties",
         "./etc/rocketmq/namesrv.properties",
@@ -139,7 +141,7 @@ fn its_units_start_servers_that_take_and_give_messages() {
 fn a_package_for_red_hat_has_the_same() {
     let machine = Machine::new();
     // What is in the programs takes minutes to pack and is of no account here.
-    for program in ["broker", "namesrv", "mqadmin"] {
+    for program in ["broker", "namesrv", "mqadmin", "mqconsole"] {
         let stub = "#!/bin/sh\necho mqbroker 1.2.3, a stub\n";
         fs::write(machine.path("local/rocketmq/lib").join(program), stub).unwrap();
     }

@@ -474,16 +474,15 @@ fn the_release_script_tells_of_its_options_and_refuses_others() {
 
 #[test]
 fn every_program_tells_its_version() {
-    for program in ["broker", "namesrv", "mqadmin"] {
+    for program in ["broker", "namesrv", "mqadmin", "mqconsole"] {
         let output = Command::new(our_program(program))
             .arg("--version")
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", text(&output));
-        let name = if program == "mqadmin" {
-            program.to_owned()
-        } else {
-            format!("mq{program}")
+        let name = match program {
+            "broker" | "namesrv" => format!("mq{program}"),
+            tool => tool.to_owned(),
         };
         let version = text(&output);
         assert!(version.starts_with(&format!("{name} 0.")), "{version}");

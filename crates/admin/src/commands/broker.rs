@@ -125,7 +125,7 @@ async fn status(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The settings of a broker, by name.
-pub(super) async fn settings_of(net: &Net, address: &str) -> Result<Vec<(String, String)>, Failure> {
+pub async fn settings_of(net: &Net, address: &str) -> Result<Vec<(String, String)>, Failure> {
     let code = request::GET_BROKER_CONFIG;
     let answer = net.ask(address, code, &NoHeader, Body::Empty).await?;
     Ok(settings_in(&answer.body))

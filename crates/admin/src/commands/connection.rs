@@ -47,7 +47,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// A version number's name. Versions before 4.0 have none here.
-pub(super) fn version_name(version: i32) -> String {
+pub fn version_name(version: i32) -> String {
     protocol::version::name(version).unwrap_or_else(|| version.to_string())
 }
 
@@ -100,11 +100,7 @@ async fn producers(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The members of a consumer group, as one broker tells: of its retry topic, or this one.
-pub(super) async fn members(
-    net: &Net,
-    group: &str,
-    address: Option<&str>,
-) -> Result<ConsumerConnection, Failure> {
+pub async fn members(net: &Net, group: &str, address: Option<&str>) -> Result<ConsumerConnection, Failure> {
     let addresses = match address {
         Some(address) => vec![address.to_owned()],
         None => net::addresses(&net.route(&retry_topic(group)).await?),

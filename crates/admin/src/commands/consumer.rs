@@ -50,11 +50,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// Where a group is, as the brokers of its retry topic tell. A broker that does not answer is an error: the sum would be a lie.
-pub(super) async fn consume_stats(
-    net: &Net,
-    group: &str,
-    topic: Option<&str>,
-) -> Result<ConsumeStats, Failure> {
+pub async fn consume_stats(net: &Net, group: &str, topic: Option<&str>) -> Result<ConsumeStats, Failure> {
     consume_stats_by(net, &retry_topic(group), group, topic).await
 }
 
@@ -289,12 +285,7 @@ fn summary(group: &str, stats: Option<&ConsumeStats>, members: Option<&ConsumerC
 }
 
 /// What a member tells of itself, by way of a broker that it is connected to.
-pub(super) async fn running_info(
-    net: &Net,
-    group: &str,
-    id: &str,
-    jstack: bool,
-) -> Result<RunningInfo, Failure> {
+pub async fn running_info(net: &Net, group: &str, id: &str, jstack: bool) -> Result<RunningInfo, Failure> {
     let header = GetConsumerRunningInfoRequestHeader {
         consumer_group: group.into(),
         client_id: id.into(),

@@ -3,7 +3,7 @@
 use super::{message_text, track};
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::{self, Net};
+use crate::net::{self, Found, Net};
 use crate::output::{Out, Table};
 use crate::parse::bad_value;
 use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
@@ -103,7 +103,7 @@ pub(super) const COMMANDS: &[Command] = &[
 const BODY_FORMAT: &str = "prints the body as this character set reads it, 5.x: UTF-8, GBK, …";
 
 /// The group of Java's tools when they read.
-pub(super) const READER: &str = "TOOLS_CONSUMER";
+pub const READER: &str = "TOOLS_CONSUMER";
 
 async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let given = &job.given;
@@ -134,7 +134,10 @@ async fn by_id(job: &Job, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// The message of an offset message id, from the broker that the id names.
-pub(super) async fn view(net: &Net, id: &str) -> Result<Received, Failure> {
+///
+/// # Errors
+/// It is none, or that broker does not have the message.
+pub async fn view(net: &Net, id: &str) -> Result<Received, Failure> {
     let place: OffsetMessageId = id.parse().map_err(|e| {
         Failure::wrong(format!(
             "`{id}` is no offset message id ({e}); the id of a producer is for queryMsgByUniqueKey"
@@ -208,8 +211,8 @@ async fn hand_over(
 /// Properties that a broker sets, and sets again.
 const OF_BROKERS: [&str; 4] = [names::CLUSTER, names::MSG_REGION, names::TRACE_ON, names::WAIT];
 
-async fn send_again(net: &Net, out: &mut Out, id: &str, message: &Received) -> Result<(), Failure> {
-    out.text(&format!("prepare resend msg. originalMsgId={id}"));
+/// A message as it was sent, to be sent once more.
+pub fn once_more(message: &Received) -> Message {
     let mut again = Message::new(message.queue.topic.as_str(), message.body.to_vec());
     again.flag = message.flag;
     for (name, value) in &message.properties {
@@ -217,6 +220,12 @@ async fn send_again(net: &Net, out: &mut Out, id: &str, message: &Received) -> R
             again = again.property(name, value);
         }
     }
+    again
+}
+
+async fn send_again(net: &Net, out: &mut Out, id: &str, message: &Received) -> Result<(), Failure> {
+    out.text(&format!("prepare resend msg. originalMsgId={id}"));
+    let again = once_more(message);
     let producer = net.producer("ReSendMsgById").await?;
     let sent = producer.send(&again).await;
     producer.shutdown().await;
@@ -226,24 +235,30 @@ async fn send_again(net: &Net, out: &mut Out, id: &str, message: &Received) -> R
 }
 
 /// What to look for.
-pub(super) struct Wanted<'a> {
-    pub(super) topic: &'a str,
-    pub(super) key: &'a str,
+pub struct Wanted<'a> {
+    /// In this topic.
+    pub topic: &'a str,
+    /// A key, or the producer's id.
+    pub key: &'a str,
     /// Of each broker at most.
-    pub(super) most: i32,
-    /// ms since 1970.
-    pub(super) begin: i64,
-    pub(super) end: i64,
-    pub(super) unique: bool,
+    pub most: i32,
+    /// Stored not before, ms since 1970.
+    pub begin: i64,
+    /// Stored not after.
+    pub end: i64,
+    /// Whether it is an id.
+    pub unique: bool,
 }
 
-/// Messages from every broker of the topic. Who does not answer is named.
-async fn find(
+/// Messages from every broker of a route.
+///
+/// # Errors
+/// None of them answers: why the first does not.
+pub async fn find(
     net: &Net,
-    out: &mut Out,
     route: &TopicRouteData,
     wanted: &Wanted<'_>,
-) -> Result<Vec<Received>, Failure> {
+) -> Result<Found<Received>, Failure> {
     let work = |net: Net, address: String| {
         let (topic, key) = (wanted.topic.to_owned(), wanted.key.to_owned());
         let (max_num, begin_timestamp, end_timestamp) = (wanted.most, wanted.begin, wanted.end);
@@ -265,7 +280,7 @@ async fn find(
             }
         }
     };
-    let told = net::some(out, net.each(net::addresses(route), work).await)?;
+    let (told, away) = net::apart(net.each(net::addresses(route), work).await)?;
     let mut found: Vec<Received> = told.into_iter().flat_map(|(_, messages)| messages).collect();
     // A hash in an index is of several keys.
     found.retain(|message| match wanted.unique {
@@ -275,7 +290,7 @@ async fn find(
             message.queue.topic == wanted.topic && keys.split(' ').any(|key| key == wanted.key)
         }
     });
-    Ok(found)
+    Ok((found, away))
 }
 
 /// What to look for by a key, with the options for it.
@@ -291,14 +306,18 @@ pub(super) fn keyed<'a>(job: &'a Job, topic: &'a str, key: &'a str) -> Result<Wa
     })
 }
 
-/// The messages from every broker of the topic.
+/// The messages from every broker of the topic. Who does not answer is named.
 pub(super) async fn find_keyed(
     job: &Job,
     out: &mut Out,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Received>, Failure> {
     let route = job.route(wanted.topic).await?;
-    find(&job.net, out, &route, wanted).await
+    let (found, away) = find(&job.net, &route, wanted).await?;
+    for why in away {
+        out.away(&why);
+    }
+    Ok(found)
 }
 
 const KEYS: Table = Table {

@@ -2,13 +2,13 @@
 
 mod acl;
 mod auth;
-mod broker;
+pub(crate) mod broker;
 mod check_store;
 mod cluster;
 mod cold;
-mod connection;
-mod consumer;
-mod doctor;
+pub(crate) mod connection;
+pub(crate) mod consumer;
+pub(crate) mod doctor;
 mod explain_acl;
 mod export;
 mod follow;
@@ -16,21 +16,21 @@ mod group;
 mod ha;
 mod half;
 mod lists;
-mod message;
+pub(crate) mod message;
 mod message_text;
 mod meta;
 mod monitor;
 mod namesrv;
-mod offset;
+pub(crate) mod offset;
 mod print;
 mod queue;
-mod running_info;
-mod search;
+pub(crate) mod running_info;
+pub(crate) mod search;
 mod send;
 mod stats;
-mod topic;
-mod trace;
-mod track;
+pub(crate) mod topic;
+pub(crate) mod trace;
+pub(crate) mod track;
 
 use crate::table::Command;
 

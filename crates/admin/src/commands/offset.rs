@@ -1,7 +1,7 @@
 //! Consumer offsets: cloneGroupOffset, resetOffsetByTime, skipAccumulatedMessage.
 
 use super::consumer::consume_stats;
-use super::topic::TopicStats;
+use super::topic::topic_stats;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::net::{self, Net, read_header};
@@ -11,12 +11,12 @@ use crate::table::{Command, ROUTE_OF, Run, flag, required, value};
 use crate::time;
 use protocol::body::MessageQueue;
 use protocol::body::broker::OffsetWrapper;
-use protocol::body::namesrv::BrokerData;
+use protocol::body::namesrv::{BrokerData, TopicRouteData};
 use protocol::body::operator::{ConsumeStats, ResetOffsetBody};
 use protocol::code::{request, response};
 use protocol::header::broker::{
     GetConsumeStatsRequestHeader, OffsetResponseHeader, QueueRequestHeader, ResetOffsetRequestHeader,
-    SearchOffsetRequestHeader, TopicRequestHeader, UpdateConsumerOffsetRequestHeader,
+    SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use remoting::Body;
 use serde_json::json;
@@ -77,14 +77,17 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// What is to be reset.
-struct Wanted<'a> {
-    group: &'a str,
-    topic: &'a str,
+pub struct Wanted<'a> {
+    /// The group that goes on elsewhere.
+    pub group: &'a str,
+    /// In this topic.
+    pub topic: &'a str,
     /// ms since 1970; -1: the end.
-    timestamp: i64,
-    force: bool,
+    pub timestamp: i64,
+    /// Whether also forward.
+    pub force: bool,
     /// Whether the members are written in C++.
-    cplus: bool,
+    pub cplus: bool,
 }
 
 async fn reset(job: &Job, out: &mut Out) -> Result<(), Failure> {
@@ -226,7 +229,6 @@ const ROLLBACK: Table = Table {
     ],
 };
 
-/// Lets the brokers tell the members; where none is connected, sets the offsets itself.
 async fn run(
     job: &Job,
     out: &mut Out,
@@ -235,36 +237,84 @@ async fn run(
     head_offline: &str,
 ) -> Result<(), Failure> {
     let route = job.route(wanted.topic).await?;
+    match move_group(&job.net, &route, wanted).await? {
+        Moved::ByBrokers(moves) => {
+            out.text(head_offline);
+            out.titles(&ROLLBACK);
+            for planned in moves {
+                out.row(&ROLLBACK, cells(&planned));
+            }
+        }
+        Moved::ByMembers(queues) => {
+            out.text(head);
+            out.titles(&RESET);
+            for (queue, offset) in queues {
+                out.row(
+                    &RESET,
+                    [
+                        Cell::cut(&queue.broker_name, 32),
+                        queue.queue_id.into(),
+                        offset.into(),
+                    ],
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a group goes on.
+pub enum Moved {
+    /// As its members were told, who tell the brokers.
+    ByMembers(Vec<(MessageQueue, i64)>),
+    /// No member is connected: as the brokers were told.
+    ByBrokers(Vec<Move>),
+}
+
+/// Lets the brokers tell the members; where none is connected, sets the offsets itself.
+///
+/// # Errors
+/// A broker does not do it, or says no offset.
+pub async fn move_group(net: &Net, route: &TopicRouteData, wanted: &Wanted<'_>) -> Result<Moved, Failure> {
     let mut queues = Vec::new();
-    for address in net::addresses(&route) {
-        match told_members(&job.net, &address, wanted).await {
+    for address in net::addresses(route) {
+        match told_members(net, &address, wanted).await {
             Ok(told) => queues.extend(told.offset_table),
             Err(why) if why.code() == Some(response::CONSUMER_NOT_ONLINE) => {
-                let rolled = roll_back(&job.net, &route.broker_datas, wanted).await?;
-                out.text(head_offline);
-                out.titles(&ROLLBACK);
-                for cells in rolled {
-                    out.row(&ROLLBACK, cells);
+                let moves = plan(net, &route.broker_datas, wanted).await?;
+                for planned in moves.iter().filter(|planned| planned.is_wanted(wanted)) {
+                    commit(net, &planned.address, wanted.group, &planned.queue, planned.to).await?;
                 }
-                return Ok(());
+                return Ok(Moved::ByBrokers(moves));
             }
             Err(why) => return Err(why),
         }
     }
-    out.text(head);
-    out.titles(&RESET);
     queues.sort();
-    for (queue, offset) in queues {
-        out.row(
-            &RESET,
-            [
-                Cell::cut(&queue.broker_name, 32),
-                queue.queue_id.into(),
-                offset.into(),
-            ],
-        );
+    Ok(Moved::ByMembers(queues))
+}
+
+/// A queue, and where a group would go on in it.
+pub struct Move {
+    /// The broker that has it.
+    pub address: String,
+    /// The queue.
+    pub queue: MessageQueue,
+    /// Its end.
+    pub end: i64,
+    /// Where the group is.
+    pub at: i64,
+    /// Where the queue is at the time that is wanted.
+    pub found: i64,
+    /// Where the group goes on.
+    pub to: i64,
+}
+
+impl Move {
+    /// Whether anything is told to the broker.
+    fn is_wanted(&self, wanted: &Wanted<'_>) -> bool {
+        wanted.force || self.found <= self.at
     }
-    Ok(())
 }
 
 async fn told_members(net: &Net, address: &str, wanted: &Wanted<'_>) -> Result<ResetOffsetBody, Failure> {
@@ -287,14 +337,30 @@ async fn told_members(net: &Net, address: &str, wanted: &Wanted<'_>) -> Result<R
     net::read_body(address, &answer)
 }
 
-async fn roll_back(net: &Net, groups: &[BrokerData], wanted: &Wanted<'_>) -> Result<Vec<[Cell; 6]>, Failure> {
-    let mut rolled = Vec::new();
+/// Where the group would go on in each queue of these brokers. Nothing is changed.
+///
+/// # Errors
+/// A broker does not say where the group is, or where a queue is at that time.
+pub async fn plan(net: &Net, groups: &[BrokerData], wanted: &Wanted<'_>) -> Result<Vec<Move>, Failure> {
+    let mut moves = Vec::new();
     for address in groups.iter().filter_map(net::one_of) {
         for (queue, offsets) in positions(net, address, wanted).await? {
-            rolled.push(roll_back_queue(net, address, wanted, &queue, &offsets).await?);
+            let found = offset_at(net, address, &queue, wanted.timestamp).await?;
+            let mut planned = Move {
+                address: address.clone(),
+                queue,
+                end: offsets.broker_offset,
+                at: offsets.consumer_offset,
+                found,
+                to: offsets.consumer_offset,
+            };
+            if planned.is_wanted(wanted) {
+                planned.to = found;
+            }
+            moves.push(planned);
         }
     }
-    Ok(rolled)
+    Ok(moves)
 }
 
 /// Where the group is in the topic on a broker; where it has never been, at the beginning of each queue.
@@ -316,11 +382,7 @@ async fn positions(
     if !known.is_empty() {
         return Ok(known);
     }
-    let header = TopicRequestHeader {
-        topic: wanted.topic.into(),
-    };
-    let code = request::GET_TOPIC_STATS_INFO;
-    let told: TopicStats = net.read(address, code, &header).await?;
+    let told = topic_stats(net, address, wanted.topic).await?;
     let queues = told.offset_table.into_iter().map(|(queue, offsets)| {
         let offsets = OffsetWrapper {
             broker_offset: offsets.max_offset,
@@ -332,31 +394,27 @@ async fn positions(
     Ok(queues.collect())
 }
 
-async fn roll_back_queue(
-    net: &Net,
-    address: &str,
-    wanted: &Wanted<'_>,
-    queue: &MessageQueue,
-    offsets: &OffsetWrapper,
-) -> Result<[Cell; 6], Failure> {
-    let found = offset_at(net, address, queue, wanted.timestamp).await?;
-    let mut rollback = offsets.consumer_offset;
-    if wanted.force || found <= offsets.consumer_offset {
-        commit(net, address, wanted.group, queue, found).await?;
-        rollback = found;
-    }
-    Ok([
-        Cell::cut(&queue.broker_name, 32),
-        queue.queue_id.into(),
-        offsets.broker_offset.into(),
-        offsets.consumer_offset.into(),
-        found.into(),
-        rollback.into(),
-    ])
+fn cells(planned: &Move) -> [Cell; 6] {
+    [
+        Cell::cut(&planned.queue.broker_name, 32),
+        planned.queue.queue_id.into(),
+        planned.end.into(),
+        planned.at.into(),
+        planned.found.into(),
+        planned.to.into(),
+    ]
 }
 
 /// Where a queue is at a time; at -1 its end.
-async fn offset_at(net: &Net, address: &str, queue: &MessageQueue, timestamp: i64) -> Result<i64, Failure> {
+///
+/// # Errors
+/// The broker does not say.
+pub async fn offset_at(
+    net: &Net,
+    address: &str,
+    queue: &MessageQueue,
+    timestamp: i64,
+) -> Result<i64, Failure> {
     let answer = match timestamp {
         -1 => {
             let header = QueueRequestHeader {

@@ -12,52 +12,77 @@ use std::fmt::Write;
 /// Answer to GET_CONSUMER_RUNNING_INFO (307).
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct RunningInfo {
+pub struct RunningInfo {
+    /// What its threads do, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) jstack: Option<String>,
+    pub jstack: Option<String>,
+    /// The queues that it has.
     #[serde(with = "object_keys")]
-    pub(super) mq_table: BTreeMap<MessageQueue, ProcessQueue>,
-    pub(super) properties: BTreeMap<String, Value>,
-    pub(super) status_table: BTreeMap<String, Rates>,
-    pub(super) subscription_set: Vec<SubscriptionData>,
+    pub mq_table: BTreeMap<MessageQueue, ProcessQueue>,
+    /// Its settings.
+    pub properties: BTreeMap<String, Value>,
+    /// How fast it is in each topic.
+    pub status_table: BTreeMap<String, Rates>,
+    /// What it wants.
+    pub subscription_set: Vec<SubscriptionData>,
 }
 
 /// A queue at a consumer. `droped` is Java's spelling.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ProcessQueue {
-    cached_msg_count: i64,
-    cached_msg_max_offset: i64,
-    cached_msg_min_offset: i64,
-    cached_msg_size_in_mi_b: i64,
-    commit_offset: i64,
-    droped: bool,
-    last_consume_timestamp: i64,
-    last_lock_timestamp: i64,
-    last_pull_timestamp: i64,
-    locked: bool,
-    transaction_msg_count: i64,
-    transaction_msg_max_offset: i64,
-    transaction_msg_min_offset: i64,
-    try_unlock_times: i64,
+pub struct ProcessQueue {
+    /// Messages that it holds.
+    pub cached_msg_count: i64,
+    /// The last of them.
+    pub cached_msg_max_offset: i64,
+    /// The first of them.
+    pub cached_msg_min_offset: i64,
+    /// What they take, MiB.
+    pub cached_msg_size_in_mi_b: i64,
+    /// Where it is.
+    pub commit_offset: i64,
+    /// Whether it has given the queue up.
+    pub droped: bool,
+    /// When it last consumed something, ms since 1970.
+    pub last_consume_timestamp: i64,
+    /// When it last locked the queue.
+    pub last_lock_timestamp: i64,
+    /// When it last asked for messages.
+    pub last_pull_timestamp: i64,
+    /// Whether it has the lock of an ordered queue.
+    pub locked: bool,
+    /// Messages that it consumes in order, and is not done with.
+    pub transaction_msg_count: i64,
+    /// The last of them.
+    pub transaction_msg_max_offset: i64,
+    /// The first of them.
+    pub transaction_msg_min_offset: i64,
+    /// How often it tried to give the lock back.
+    pub try_unlock_times: i64,
 }
 
 /// How fast a consumer is in a topic.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Rates {
+pub struct Rates {
+    /// Messages of the last hour that it failed to consume.
     #[serde(rename = "consumeFailedMsgs")]
-    consume_failed_msgs: i64,
+    pub consume_failed_msgs: i64,
+    /// Messages a second that it fails to consume.
     #[serde(rename = "consumeFailedTPS")]
-    consume_failed_tps: f64,
+    pub consume_failed_tps: f64,
+    /// Messages a second that it consumes.
     #[serde(rename = "consumeOKTPS")]
-    consume_ok_tps: f64,
+    pub consume_ok_tps: f64,
+    /// How long consuming takes, ms.
     #[serde(rename = "consumeRT")]
-    consume_rt: f64,
+    pub consume_rt: f64,
+    /// How long a pull takes, ms.
     #[serde(rename = "pullRT")]
-    pull_rt: f64,
+    pub pull_rt: f64,
+    /// Messages a second that it pulls.
     #[serde(rename = "pullTPS")]
-    pull_tps: f64,
+    pub pull_tps: f64,
 }
 
 impl ProcessQueue {

@@ -6,10 +6,9 @@ use super::message_text::{charset, hex, with_whole_body};
 use super::topic::readable;
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::net::Net;
+use crate::net::{Net, apart};
 use crate::output::{Out, visible};
 use crate::parse::{Given, bad_value};
-use crate::progress::Progress;
 use crate::table::{Command, Opt, Run, required, value};
 use crate::time;
 use client::{PullConsumer, PullStatus, Received};
@@ -18,8 +17,8 @@ use message_id::OffsetMessageId;
 use protocol::body::MessageQueue;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use ::message::id as message_id;
 
@@ -83,15 +82,16 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// Which messages are wanted.
-#[derive(Clone)]
-struct Filter {
+#[derive(Debug, Clone)]
+pub struct Filter {
     /// None: any.
-    tags: Vec<String>,
+    pub tags: Vec<String>,
     /// As it is in a body.
-    text: Option<Vec<u8>>,
-    /// ms since 1970.
-    begin: i64,
-    end: i64,
+    pub text: Option<Vec<u8>>,
+    /// Stored not before, ms since 1970.
+    pub begin: i64,
+    /// Stored not after.
+    pub end: i64,
 }
 
 impl Filter {
@@ -118,7 +118,8 @@ impl Filter {
         }
     }
 
-    fn wants(&self, message: &Received) -> bool {
+    /// Whether it is one of them.
+    pub fn wants(&self, message: &Received) -> bool {
         let tag = message.tags().unwrap_or_default();
         let has_text = |text: &Vec<u8>| message.body.windows(text.len()).any(|part| part == text);
         (self.tags.is_empty() || self.tags.iter().any(|wanted| wanted == tag))
@@ -229,7 +230,13 @@ async fn search(job: &Job, out: &mut Out) -> Result<(), Failure> {
         (Some(_), Some(_)) => return Err(Failure::wrong("-i/--msgId and -k/--msgKey do not go together")),
         (Some(id), None) => by_id(job, out, given.required("topic"), id).await?,
         (None, Some(key)) => by_key(job, out, key, &filter, most).await?,
-        (None, None) => scan(job, out, &filter, most).await?,
+        (None, None) => {
+            let scanned = scan(&job.net, given.required("topic"), &filter, most, None).await?;
+            for why in scanned.away {
+                out.away(&why);
+            }
+            scanned.found
+        }
     };
     found.retain(|message| filter.wants(message));
     found.sort_by_key(|message| (message.store_timestamp, message.physical_offset));
@@ -255,20 +262,30 @@ pub(super) async fn by_id(job: &Job, out: &mut Out, topic: &str, id: &str) -> Re
         unique: true,
     };
     let found = find_keyed(job, out, &wanted).await?;
-    let place: Result<OffsetMessageId, _> = id.parse();
-    let (true, Ok(place)) = (found.is_empty(), place) else {
-        return Ok(found);
+    match found.is_empty() {
+        true => by_place(&job.net, topic, id).await.map(Vec::from_iter),
+        false => Ok(found),
+    }
+}
+
+/// The message with an id of a broker of this topic.
+///
+/// # Errors
+/// That broker does not have it.
+pub async fn by_place(net: &Net, topic: &str, id: &str) -> Result<Option<Received>, Failure> {
+    let Ok(place) = id.parse::<OffsetMessageId>() else {
+        return Ok(None);
     };
     // An id of a producer is read as a place, too: a host that no broker has is not asked.
-    let route = job.net.route(topic).await?;
+    let route = net.route(topic).await?;
     let addresses = route
         .broker_datas
         .iter()
         .flat_map(|group| group.broker_addrs.values());
     let store_host = place.store_host.to_string();
     match addresses.into_iter().any(|address| *address == store_host) {
-        true => Ok(vec![message::view(&job.net, id).await?]),
-        false => Ok(Vec::new()),
+        true => message::view(net, id).await.map(Some),
+        false => Ok(None),
     }
 }
 
@@ -296,14 +313,38 @@ struct Pace {
     all: AtomicI64,
     read: AtomicI64,
     found: AtomicI64,
+    until: Option<Instant>,
+    /// Whether the time was too short.
+    is_cut: AtomicBool,
 }
 
-/// Goes through every queue, side by side.
-async fn scan(job: &Job, out: &mut Out, filter: &Filter, most: usize) -> Result<Vec<Received>, Failure> {
-    let topic = job.given.required("topic");
-    let route = job.net.route(topic).await?;
-    let reader = Arc::new(job.net.reader(READER)?);
-    let pace = Arc::new(Pace::default());
+/// What a search through queues brings.
+pub struct Scanned {
+    /// The messages, queue by queue.
+    pub found: Vec<Received>,
+    /// Queues that could not be read.
+    pub away: Vec<Failure>,
+    /// Whether all were read to their end, or to as many as were wanted: the time was long enough.
+    pub is_whole: bool,
+}
+
+/// Goes through every queue, side by side, for so many messages of each, until a moment.
+///
+/// # Errors
+/// No queue can be read.
+pub async fn scan(
+    net: &Net,
+    topic: &str,
+    filter: &Filter,
+    most: usize,
+    until: Option<Instant>,
+) -> Result<Scanned, Failure> {
+    let route = net.route(topic).await?;
+    let reader = Arc::new(net.reader(READER)?);
+    let pace = Arc::new(Pace {
+        until,
+        ..Pace::default()
+    });
     let queues = readable(&route, topic);
     let names: Vec<String> = (0..queues.len()).map(|number| number.to_string()).collect();
     let work = |_: Net, number: String| {
@@ -312,22 +353,31 @@ async fn scan(job: &Job, out: &mut Out, filter: &Filter, most: usize) -> Result<
         let (reader, filter, pace) = (Arc::clone(&reader), filter.clone(), Arc::clone(&pace));
         async move { scan_queue(&reader, &queue, &filter, most, &pace).await }
     };
-    let mut progress = Progress::start();
+    let mut progress = net.progress();
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    let scanning = job.net.each(names, work);
-    tokio::pin!(scanning);
-    let told = loop {
-        tokio::select! {
-            told = &mut scanning => break told,
-            _ = ticks.tick() => progress.tell(|| {
-                let of = |number: &AtomicI64| number.load(Ordering::Relaxed);
-                format!("{} of {} messages read, {} found", of(&pace.read), of(&pace.all), of(&pace.found))
-            }),
+    let told = {
+        let scanning = net.each(names, work);
+        tokio::pin!(scanning);
+        loop {
+            tokio::select! {
+                told = &mut scanning => break told,
+                _ = ticks.tick() => progress.tell(|| {
+                    let of = |number: &AtomicI64| number.load(Ordering::Relaxed);
+                    format!("{} of {} messages read, {} found", of(&pace.read), of(&pace.all), of(&pace.found))
+                }),
+            }
         }
     };
     drop(progress);
-    let found = crate::net::some(out, told)?;
-    Ok(found.into_iter().flat_map(|(_, found)| found).collect())
+    if let Some(reader) = Arc::into_inner(reader) {
+        reader.shutdown().await;
+    }
+    let (found, away) = apart(told)?;
+    Ok(Scanned {
+        found: found.into_iter().flat_map(|(_, found)| found).collect(),
+        away,
+        is_whole: !pace.is_cut.load(Ordering::Relaxed),
+    })
 }
 
 async fn scan_queue(
@@ -344,6 +394,10 @@ async fn scan_queue(
     pace.all.fetch_add((end - offset).max(0), Ordering::Relaxed);
     let mut found = Vec::new();
     while offset < end {
+        if pace.until.is_some_and(|until| Instant::now() >= until) {
+            pace.is_cut.store(true, Ordering::Relaxed);
+            break;
+        }
         let result = reader
             .pull(queue, &filter.expression(), offset, AT_ONCE, false)
             .await?;

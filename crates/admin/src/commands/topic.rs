@@ -182,6 +182,16 @@ async fn put_topic(
     topic: &TopicConfig,
     attributes: Option<String>,
 ) -> Result<Vec<String>, Failure> {
+    net::some(out, keep_topic(net, addresses, topic, attributes).await).map(net::names)
+}
+
+/// Makes a topic on these brokers, or changes it, and gives what each said.
+pub async fn keep_topic(
+    net: &Net,
+    addresses: Vec<String>,
+    topic: &TopicConfig,
+    attributes: Option<String>,
+) -> Vec<(String, Result<(), Failure>)> {
     let header = CreateTopicRequestHeader {
         topic: topic.topic_name.clone().into(),
         // What Java sends, and no broker reads.
@@ -195,7 +205,7 @@ async fn put_topic(
         attributes: attributes.map(Into::into),
     };
     let code = request::UPDATE_AND_CREATE_TOPIC;
-    net.tell(out, addresses, code, header, Bytes::new()).await
+    net.told(addresses, code, header, Bytes::new()).await
 }
 
 /// Tells the name servers which brokers have how many queues of the topic: of one broker beside what they know, of a cluster anew.
@@ -284,15 +294,10 @@ pub(super) async fn delete_topic(
     topic: &str,
     cluster: &str,
 ) -> Result<(), Failure> {
-    let masters = net.masters(cluster).await?;
-    let asked = masters.len();
-    let header = TopicRequestHeader {
-        topic: topic.to_owned().into(),
-    };
-    let code = request::DELETE_TOPIC_IN_BROKER;
-    let done = net.tell(out, masters, code, header, Bytes::new()).await?;
+    let told = drop_topic(net, topic, cluster).await?;
+    let asked = told.len();
+    let done = net::some(out, told)?;
     if done.len() < asked {
-        // The name servers keep it: a route to messages that are still there is no lie.
         return Err(Failure::Some {
             failed: asked - done.len(),
             all: asked,
@@ -302,14 +307,39 @@ pub(super) async fn delete_topic(
         &format!("delete topic [{topic}] from cluster [{cluster}] success.\n"),
         json!({"topic": topic, "clusterName": cluster}),
     );
+    forget_topic(net, topic, cluster).await?;
+    out.line(&format!("delete topic [{topic}] from NameServer success."));
+    Ok(())
+}
+
+/// Deletes a topic from a cluster's masters, and gives what each said.
+///
+/// # Errors
+/// There is no such cluster, or it has no master.
+pub async fn drop_topic(
+    net: &Net,
+    topic: &str,
+    cluster: &str,
+) -> Result<Vec<(String, Result<(), Failure>)>, Failure> {
+    let header = TopicRequestHeader {
+        topic: topic.to_owned().into(),
+    };
+    let code = request::DELETE_TOPIC_IN_BROKER;
+    let masters = net.masters(cluster).await?;
+    Ok(net.told(masters, code, header, Bytes::new()).await)
+}
+
+/// Deletes a topic from the name servers. Only where every master has: a route to messages that are still there is no lie.
+///
+/// # Errors
+/// A name server has not done it.
+pub async fn forget_topic(net: &Net, topic: &str, cluster: &str) -> Result<(), Failure> {
     let header = DeleteTopic {
         topic: topic.to_owned().into(),
         cluster_name: Some(cluster.to_owned().into()),
     };
     net.tell_namesrvs(request::DELETE_TOPIC_IN_NAMESRV, header, Bytes::new())
-        .await?;
-    out.line(&format!("delete topic [{topic}] from NameServer success."));
-    Ok(())
+        .await
 }
 
 async fn update_perm(job: &Job, out: &mut Out) -> Result<(), Failure> {
@@ -487,12 +517,22 @@ fn numbers_in_line(pretty: &str) -> String {
 /// Answer to GET_TOPIC_STATS_INFO.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct TopicStats {
+pub struct TopicStats {
     /// Offsets of each queue.
     #[serde(with = "object_keys")]
-    pub(super) offset_table: BTreeMap<MessageQueue, TopicOffset>,
+    pub offset_table: BTreeMap<MessageQueue, TopicOffset>,
     /// Messages a second that are put into it on this broker, 5.x.
-    topic_put_tps: f64,
+    pub topic_put_tps: f64,
+}
+
+/// Where the queues of a topic are on one broker.
+///
+/// # Errors
+/// It does not say.
+pub async fn topic_stats(net: &Net, address: &str, topic: &str) -> Result<TopicStats, Failure> {
+    let header = TopicRequestHeader { topic: topic.into() };
+    let code = request::GET_TOPIC_STATS_INFO;
+    net.read(address, code, &header).await
 }
 
 const STATUS: Table = Table {
@@ -508,7 +548,7 @@ const STATUS: Table = Table {
 };
 
 /// The queues of a topic that may be read.
-pub(super) fn readable(route: &TopicRouteData, topic: &str) -> Vec<MessageQueue> {
+pub fn readable(route: &TopicRouteData, topic: &str) -> Vec<MessageQueue> {
     const READ: i32 = 4;
     let brokers = route.queue_datas.iter().filter(|queues| queues.perm & READ != 0);
     let queues = brokers.flat_map(|queues| {
@@ -653,11 +693,10 @@ async fn who_has(net: &Net, info: &ClusterInfo, topic: &str) -> Result<(String, 
 }
 
 /// The groups that consume a topic, as its first broker tells.
-pub(super) async fn consumers_of(
-    net: &Net,
-    route: &TopicRouteData,
-    topic: &str,
-) -> Result<Vec<String>, Failure> {
+///
+/// # Errors
+/// It does not say.
+pub async fn consumers_of(net: &Net, route: &TopicRouteData, topic: &str) -> Result<Vec<String>, Failure> {
     let Some(address) = route.broker_datas.first().and_then(net::one_of) else {
         return Ok(Vec::new());
     };

@@ -13,10 +13,10 @@ use crate::job::Job;
 use crate::output::{Out, Table};
 use crate::table::{Command, Run, required, value};
 use crate::time;
-use client::{Message, SendResult};
+use client::{Message, Received, SendResult};
 
 /// Where traces go unless a client says otherwise.
-pub(super) const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "queryMsgTraceById",
@@ -43,13 +43,19 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 
 /// One thing that happened to a message.
 #[derive(Debug, PartialEq)]
-struct Event {
-    is_send: bool,
-    group: String,
-    host: String,
-    time: i64,
-    took_ms: i64,
-    success: bool,
+pub struct Event {
+    /// Whether it was sent; else it was consumed.
+    pub is_send: bool,
+    /// By which group.
+    pub group: String,
+    /// From where.
+    pub host: String,
+    /// When, ms since 1970.
+    pub time: i64,
+    /// How long it took.
+    pub took_ms: i64,
+    /// Whether it was done.
+    pub success: bool,
 }
 
 const SENT: Table = Table {
@@ -82,11 +88,7 @@ async fn query(job: &Job, out: &mut Out) -> Result<(), Failure> {
     let id = job.given.required("msgId");
     let topic = job.given.text("traceTopic").unwrap_or(TRACE_TOPIC);
     let found = find_keyed(job, out, &keyed(job, topic, id)?).await?;
-    let mut events = Vec::new();
-    for message in &found {
-        let host = message.born_host.ip().to_string();
-        events.extend(events_of(&String::from_utf8_lossy(&message.body), id, &host));
-    }
+    let events = events(&found, id);
     if events.is_empty() {
         return Err(Failure::wrong(format!(
             "{topic} has no trace of the message {id}"
@@ -121,6 +123,15 @@ fn show(out: &mut Out, table: &Table, event: &Event) {
             if event.success { "success" } else { "failed" }.into(),
         ],
     );
+}
+
+/// What messages of a trace topic say of the message `id`.
+pub fn events(found: &[Received], id: &str) -> Vec<Event> {
+    let of_message = |message: &Received| {
+        let host = message.born_host.ip().to_string();
+        events_of(&String::from_utf8_lossy(&message.body), id, &host)
+    };
+    found.iter().flat_map(of_message).collect()
 }
 
 /// What the records of a trace message say of the message `id`. A record that makes no sense is passed over.

@@ -12,24 +12,24 @@ use protocol::code::response;
 use serde_json::json;
 
 /// What is known of a message and a group.
-struct Track {
-    group: String,
-    kind: &'static str,
-    why: Option<String>,
+pub struct Track {
+    /// The group.
+    pub group: String,
+    /// What is known, in the words of Java's tool: CONSUMED, NOT_CONSUME_YET and the like.
+    pub kind: &'static str,
+    /// Why nothing is.
+    pub why: Option<String>,
 }
 
 /// Says of each group that consumes the topic whether it has consumed the message.
 pub(super) async fn show(net: &Net, out: &mut Out, message: &Received) -> Result<(), Failure> {
-    let topic = &message.queue.topic;
-    let route = net.route(topic).await?;
-    let groups = consumers_of(net, &route, topic).await?;
-    let head = match groups.is_empty() {
+    let tracks = tracks(net, message).await?;
+    let head = match tracks.is_empty() {
         true => "\n\nWARN: No Consumer",
         false => "\n\n",
     };
     out.text(head);
-    for group in groups {
-        let track = of_group(net, message, group).await;
+    for track in tracks {
         let why = track.why.as_deref().unwrap_or("null");
         out.either(
             &format!(
@@ -40,6 +40,20 @@ pub(super) async fn show(net: &Net, out: &mut Out, message: &Received) -> Result
         );
     }
     Ok(())
+}
+
+/// Of each group that consumes the topic whether it has consumed the message.
+///
+/// # Errors
+/// It is not known which groups there are.
+pub async fn tracks(net: &Net, message: &Received) -> Result<Vec<Track>, Failure> {
+    let topic = &message.queue.topic;
+    let route = net.route(topic).await?;
+    let mut tracks = Vec::new();
+    for group in consumers_of(net, &route, topic).await? {
+        tracks.push(of_group(net, message, group).await);
+    }
+    Ok(tracks)
 }
 
 async fn of_group(net: &Net, message: &Received, group: String) -> Track {

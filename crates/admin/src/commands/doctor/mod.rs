@@ -17,7 +17,8 @@ use crate::output::Out;
 use crate::table::{Command, Run, value};
 use serde::Serialize;
 use serde_json::json;
-use sight::Sight;
+pub use sight::{Look, Sight, look};
+use std::time::Duration;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "doctor",
@@ -46,7 +47,7 @@ const WRONG: u8 = 2;
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Weight {
+pub enum Weight {
     /// Messages are lost, not taken or not delivered, or soon will be.
     Error,
     /// It goes wrong when something else does.
@@ -56,7 +57,8 @@ enum Weight {
 }
 
 impl Weight {
-    fn name(self) -> &'static str {
+    /// As it is printed.
+    pub fn name(self) -> &'static str {
         match self {
             Weight::Error => "ERROR",
             Weight::Warning => "WARNING",
@@ -68,14 +70,17 @@ impl Weight {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Finding {
-    weight: Weight,
+pub struct Finding {
+    /// How bad it is.
+    pub weight: Weight,
     /// Stable, for programs.
-    check: &'static str,
+    pub check: &'static str,
     /// Of what: a broker, a topic, a group.
-    place: String,
-    finding: String,
-    advice: String,
+    pub place: String,
+    /// What is wrong.
+    pub finding: String,
+    /// What to do.
+    pub advice: String,
 }
 
 impl Finding {
@@ -123,14 +128,19 @@ const CHECKS: &[Check] = &[
 ];
 
 /// Everything that is wrong, the worst first.
-fn examine(sight: &Sight) -> Vec<Finding> {
+pub fn examine(sight: &Sight) -> Vec<Finding> {
     let mut findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(sight)).collect();
     findings.sort_by_key(|finding| finding.weight);
     findings
 }
 
 async fn doctor(job: &Job, out: &mut Out) -> Result<(), Failure> {
-    let sight = sight::look(job).await?;
+    let look = Look {
+        cluster: job.given.text("clusterName"),
+        watched: Duration::from_secs(job.given.number("watch")?.unwrap_or(5)),
+        level: job.given.number("level")?.unwrap_or(1000),
+    };
+    let sight = sight::look(&job.net, &look).await?;
     let findings = examine(&sight);
     for finding in &findings {
         show(out, finding);

@@ -6,11 +6,9 @@ use super::super::consumer::running_info;
 use super::super::ha::HaStatus;
 use super::super::message_text::decode_one;
 use super::super::running_info::RunningInfo;
-use super::super::topic::TopicStats;
+use super::super::topic::topic_stats;
 use crate::failure::Failure;
-use crate::job::Job;
 use crate::net::{MASTER, Net};
-use crate::progress::Progress;
 use crate::time;
 use client::Received;
 use message::name::{RETRY_PREFIX, is_dlq_topic, is_retry_topic, is_system_topic};
@@ -21,7 +19,7 @@ use protocol::body::{MessageQueue, TopicConfig};
 use protocol::code::request;
 use protocol::header::NoHeader;
 use protocol::header::broker::{
-    GetConsumeStatsInBrokerHeader, PullMessageRequestHeader, TopicRequestHeader, ViewMessageRequestHeader,
+    GetConsumeStatsInBrokerHeader, PullMessageRequestHeader, ViewMessageRequestHeader,
 };
 use remoting::Body;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +40,7 @@ const TOPICS_TRIED: usize = 20;
 
 /// Everything that is known.
 #[derive(Default)]
-pub(super) struct Sight {
+pub struct Sight {
     /// Each name server, and whom it knows or why it does not answer.
     pub(super) namesrvs: Vec<(String, Result<ClusterInfo, String>)>,
     pub(super) brokers: Vec<Broker>,
@@ -194,24 +192,36 @@ pub(super) fn is_loopback(address: &str) -> bool {
 /// Name, id and address, as name servers have them.
 type Seat = (String, String, i64);
 
+/// How to look.
+pub struct Look<'a> {
+    /// At this cluster alone.
+    pub cluster: Option<&'a str>,
+    /// How long between both looks.
+    pub watched: Duration,
+    /// Messages that a group may be behind in a topic.
+    pub level: i64,
+}
+
 /// Looks twice.
 ///
 /// # Errors
 /// No name server answers, or none knows the cluster.
-pub(super) async fn look(job: &Job) -> Result<Sight, Failure> {
-    let watched = Duration::from_secs(job.given.number("watch")?.unwrap_or(5));
-    let level = job.given.number("level")?.unwrap_or(1000);
-    let net = job.net.within(WITHIN);
+pub async fn look(net: &Net, how: &Look<'_>) -> Result<Sight, Failure> {
+    let Look {
+        cluster,
+        watched,
+        level,
+    } = *how;
+    let net = net.within(WITHIN);
     let namesrvs = ask_namesrvs(&net).await?;
     let mut seats: BTreeMap<Seat, BTreeSet<String>> = BTreeMap::new();
     note(&mut seats, &namesrvs);
-    let cluster = job.given.text("clusterName");
     if let Some(cluster) = cluster {
         // Named if it is not there.
-        job.net.groups(cluster).await?;
+        net.groups(cluster).await?;
     }
     let wanted = |cluster_of: &String| cluster.is_none_or(|cluster| cluster == cluster_of);
-    let mut progress = Progress::start();
+    let mut progress = net.progress();
     let brokers = first_looks(&net, &seats).await;
     let mut brokers: Vec<Broker> = brokers
         .into_iter()
@@ -386,7 +396,7 @@ async fn dead_letters(net: &Net, broker: &Broker) -> BTreeMap<String, Dead> {
     let topics = broker.topics.keys().filter(|topic| is_dlq_topic(topic));
     let work = |net: Net, topic: String| {
         let address = broker.address.clone();
-        async move { stats_of(&net, &address, &topic).await }
+        async move { topic_stats(&net, &address, &topic).await }
     };
     let mut dead = BTreeMap::new();
     for (topic, told) in net.each(topics.cloned().collect(), work).await {
@@ -401,12 +411,6 @@ async fn dead_letters(net: &Net, broker: &Broker) -> BTreeMap<String, Dead> {
         dead.insert(topic, sum);
     }
     dead
-}
-
-async fn stats_of(net: &Net, address: &str, topic: &str) -> Result<TopicStats, Failure> {
-    let header = TopicRequestHeader { topic: topic.into() };
-    let code = request::GET_TOPIC_STATS_INFO;
-    net.read(address, code, &header).await
 }
 
 async fn second_looks(net: &Net, brokers: &mut [Broker]) {
@@ -473,7 +477,7 @@ async fn proofs(net: &Net, brokers: &mut [Broker]) {
 async fn proof(net: &Net, slave: &Broker, master: &Broker) -> Option<Proof> {
     let topics = slave.topics.keys().filter(|topic| !is_system_topic(topic));
     for topic in topics.take(TOPICS_TRIED) {
-        let Ok(told) = stats_of(net, &slave.address, topic).await else {
+        let Ok(told) = topic_stats(net, &slave.address, topic).await else {
             continue;
         };
         let filled = told
