@@ -164,7 +164,10 @@ impl<D: Disk> Delivery<D> {
         }
         let waiting = (1..=self.highest).filter(|level| self.has_waiting(*level));
         let next = waiting
-            .map(|level| quiet.0.get(level as usize - 1).copied().unwrap_or(0))
+            .map(|level| {
+                let until = quiet.0.get(level as usize - 1).copied().unwrap_or(0);
+                if self.is_time(level, until, now) { 0 } else { until }
+            })
             .min();
         next.map_or(IDLE_MS, |next| next.saturating_sub(now).clamp(0, IDLE_MS))
     }
@@ -181,13 +184,20 @@ impl<D: Disk> Delivery<D> {
             return;
         }
         for (level, until) in (1..=self.highest).zip(&mut quiet.0) {
-            if *until <= now && self.has_waiting(level) {
+            if self.is_time(level, *until, now) && self.has_waiting(level) {
                 *until = self.round(level).unwrap_or_else(|halt| {
                     tracing::warn!(level, "delayed messages wait: {halt}");
                     now + RETRY_MS
                 });
             }
         }
+    }
+
+    /// Is a level to be looked at that was to be left alone until then? Also where that is further away than what is parked now would wait:
+    /// the clock was set back since, and what is parked there is due.
+    fn is_time(&self, level: i32, until: i64, now: i64) -> bool {
+        let longest = self.levels.delay_ms(level).max(RETRY_MS);
+        until <= now || (until != i64::MAX && until > now.saturating_add(longest))
     }
 
     /// Is what was delivered lost, and may a slave still say it?

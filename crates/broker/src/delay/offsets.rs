@@ -151,10 +151,21 @@ impl DelayOffsets {
     /// Brings every level into the queue it points at: `bounds` gives a level's first and next offset. Says what it
     /// changed, as level, offset in the file, offset now. A file that is ahead of its queue belongs to a log that is
     /// gone; what is delayed from now on would wait until the queue had caught up.
-    pub fn clamp(&self, bounds: impl Fn(i32) -> (i64, i64)) -> Vec<(i32, i64, i64)> {
+    ///
+    /// Of such a file nobody knows what was delivered. What is still to come was not: `first_to_come` gives the first such offset of a
+    /// level, its queue's end if there is none.
+    pub fn clamp(
+        &self,
+        bounds: impl Fn(i32) -> (i64, i64),
+        first_to_come: impl Fn(i32) -> i64,
+    ) -> Vec<(i32, i64, i64)> {
         let mut changed = Vec::new();
         for (number, level) in &mut self.state.lock().levels {
             let (min, max) = bounds(*number);
+            let max = match level.delivered > max {
+                true => first_to_come(*number).min(max),
+                false => max,
+            };
             let right = level.delivered.clamp(min, max.max(min));
             if right != level.delivered {
                 changed.push((*number, level.delivered, right));
@@ -326,9 +337,10 @@ mod tests {
     #[test]
     fn offsets_outside_their_queue_are_brought_into_it() {
         let offsets = offsets(r#"{"offsetTable":{1:500,2:3,3:1}}"#);
-        let changed = offsets.clamp(|level| if level == 3 { (4, 9) } else { (0, 20) });
-        assert_eq!(changed, [(1, 500, 20), (3, 1, 4)]);
-        assert_eq!((offsets.get(1), offsets.get(2), offsets.get(3)), (20, 3, 4));
-        assert_eq!(written(&offsets, 0), [(1, 20), (2, 3), (3, 4)]);
+        let bounds = |level| if level == 3 { (4, 9) } else { (0, 20) };
+        let changed = offsets.clamp(bounds, |_| 17);
+        assert_eq!(changed, [(1, 500, 17), (3, 1, 4)], "three are still to come");
+        assert_eq!((offsets.get(1), offsets.get(2), offsets.get(3)), (17, 3, 4));
+        assert_eq!(written(&offsets, 0), [(1, 17), (2, 3), (3, 4)]);
     }
 }

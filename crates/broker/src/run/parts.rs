@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use remoting::tls::ClientTls;
 use remoting::{Client, ClientSettings, Sign};
 use settings::Live;
-use store::{MissingLog, PhysicalOffset, RecoveryReport, Store};
+use store::{MissingLog, PhysicalOffset, QueueOffset, RecoveryReport, Store};
 
 mod handlers;
 
@@ -182,7 +182,7 @@ impl<D: Disk + Clone> Parts<D> {
         let replication_tls = settings
             .replication_tls()
             .map_err(|e| StartError::Setting(e.to_string()))?;
-        loaded.clamp(&store);
+        loaded.clamp(&store, now);
         loaded.settle_nameless(&store, settings.broker.default_topic_queue_nums, now);
         let history = begin_role(&disk, &settings, &store, &report, now)?;
         let store_host = address::store_host(&settings.broker.broker_ip1, settings.server.listen_port as u16);
@@ -208,6 +208,9 @@ impl<D: Disk + Clone> Parts<D> {
             replication_tls,
         }
         .build(now);
+        for (file, _) in &parts.files {
+            file.saver().note_as_left(&parts.disk);
+        }
         if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
             && !parts.settings.load().is_slave()
         {
@@ -412,11 +415,14 @@ impl Loaded {
     }
 
     /// Brings saved positions into what they point at.
-    fn clamp<D: Disk>(&self, store: &Store<D>) {
-        let changed = self.delay_offsets.clamp(|level| {
+    fn clamp<D: Disk>(&self, store: &Store<D>, now: i64) {
+        let bounds = |level: i32| {
             let (min, max) = store.queue_bounds(message::name::SCHEDULE_TOPIC, level - 1);
             (min.0, max.0)
-        });
+        };
+        let changed = self
+            .delay_offsets
+            .clamp(bounds, |level| first_to_come(store, level, bounds(level), now));
         for (level, was, is) in changed {
             tracing::warn!(
                 "delayOffset.json said that level {level} is delivered up to {was}, where its queue has no such \
@@ -427,6 +433,28 @@ impl Loaded {
         let is_parked = |queue: &i32| store.queue_max_offset(message::name::SCHEDULE_TOPIC, *queue).0 > 0;
         self.delay_offsets.note_parked(parked.iter().any(is_parked));
     }
+}
+
+/// The first message of a delay level that is not due yet: a unit there has the time in the place of the tagsCode, and they are in its order.
+fn first_to_come<D: Disk>(store: &Store<D>, level: i32, (min, max): (i64, i64), now: i64) -> i64 {
+    let is_due = |offset| {
+        let units = store.queue_units(message::name::SCHEDULE_TOPIC, level - 1, QueueOffset(offset), 1);
+        // What can not be read is delivered by nobody.
+        units
+            .ok()
+            .flatten()
+            .and_then(|units| units.first().map(|unit| unit.tags_code <= now))
+            .unwrap_or(true)
+    };
+    let (mut low, mut high) = (min, max);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match is_due(middle) {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    low
 }
 
 /// Number of the day at this place, which the totals of `clusterList -m` change with.
