@@ -56,13 +56,13 @@ async fn serve(settings: broker::settings::Settings) -> Result<(), String> {
             () = running.drain() => {}
             lost = running.lost_folder() => supervisor::end(&lost),
         }
-        running.stop().await;
+        running.stop().await
     };
-    tokio::select! {
-        () = stop => {}
+    let unsaved = tokio::select! {
+        unsaved = stop => unsaved,
         never = signals.while_stopping(&page) => match never {},
         never = process::keep_telling(|| "stopping".to_owned()) => match never {},
-    }
+    };
     tracing::info!("stopped");
-    Ok(())
+    unsaved.map_or(Ok(()), Err)
 }

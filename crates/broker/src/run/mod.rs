@@ -236,8 +236,9 @@ impl<D: Disk + Clone> Broker<D> {
         }
     }
 
-    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved.
-    pub async fn stop(self) {
+    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved. Gives what whoever
+    /// stops it has to know: tables that could not be written.
+    pub async fn stop(self) -> Option<String> {
         let Broker {
             started: _,
             supervisor,
@@ -303,9 +304,15 @@ impl<D: Disk + Clone> Broker<D> {
         });
         match closed.await {
             Ok(Ok(())) => tracing::info!("the store is closed"),
-            Ok(Err(e)) => tracing::error!("the store is closed, but the next start will recover: {e}"),
+            Ok(Err(NotClosed { latched, unsaved })) => {
+                if let Some(e) = latched {
+                    tracing::error!("the store is closed, but the next start will recover: {e}");
+                }
+                return unsaved;
+            }
             Err(e) => tracing::error!("the store's shutdown failed: {e}"),
         }
+        None
     }
 }
 
@@ -315,6 +322,16 @@ fn other_config(path: &Path) -> String {
         "{} is not the folder any more that this broker has opened: another one was put there, or another file system is mounted over it",
         path.display()
     )
+}
+
+/// What a stop could not bring to the disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{latched:?} {unsaved:?}")]
+pub struct NotClosed {
+    /// The store, which the next start recovers.
+    pub latched: Option<store::Latched>,
+    /// Tables: nobody has what changed in them.
+    pub unsaved: Option<String>,
 }
 
 /// The threads around the store; they end when this is dropped.
@@ -340,7 +357,10 @@ impl<D: Disk> Parts<D> {
 
 impl<D: Disk + Clone> Parts<D> {
     /// The last steps, when no thread works any more: the log is flushed, then come the files that must not be ahead of it.
-    pub fn close(&self) -> Result<(), store::Latched> {
+    ///
+    /// # Errors
+    /// Not everything is on the disk.
+    pub fn close(&self) -> Result<(), NotClosed> {
         self.log.flusher.flush(0);
         self.checks.settle();
         let now = self.clock.now_ms();
@@ -353,12 +373,26 @@ impl<D: Disk + Clone> Parts<D> {
         if standing == Standing::Other {
             tracing::error!("{}: nothing is written there", other_config(self.config.path()));
         }
+        let mut unsaved = Vec::new();
         for (file, _) in &self.files {
             if standing == Standing::Other && file.saver().path().starts_with(self.config.path()) {
                 continue;
             }
-            save_at_the_end(file.as_ref(), &self.disk, now);
+            if let Err(error) = save_at_the_end(file.as_ref(), &self.disk, now) {
+                unsaved.push(error.to_string());
+            }
         }
-        self.log.store.shutdown()
+        let latched = self.log.store.shutdown().err();
+        let unsaved = (!unsaved.is_empty()).then(|| {
+            format!(
+                "the broker has stopped, and what has changed in these files since they were written last is lost, consumer offsets for \
+                 example: {}",
+                unsaved.join("; ")
+            )
+        });
+        match latched.is_none() && unsaved.is_none() {
+            true => Ok(()),
+            false => Err(NotClosed { latched, unsaved }),
+        }
     }
 }
