@@ -203,7 +203,8 @@ pub trait MappedFile: Send + Sync + 'static {
     }
     /// Where the file lies.
     fn path(&self) -> &Path;
-    /// Whether what is at its path is still this file: it may have been removed, moved or replaced. True where that can not be told.
+    /// Whether the file has a name and something is at its path: it may have been removed, moved or replaced. True where that can not be
+    /// told.
     fn is_at_path(&self) -> bool {
         true
     }

@@ -466,7 +466,12 @@ impl MappedFile for MmapFile {
     fn is_at_path(&self) -> bool {
         // Without a descriptor it is opened by its name when it is needed.
         let file = lock(&self.inner.state).file.clone();
-        file.is_none_or(|file| is_at(&file, self.inner.path()))
+        let is_gone = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+        // Numbers of files are not compared: where a file system changed them, a log that is sound would be taken for lost.
+        let has_name = |file: Arc<File>| file.metadata().map_or(true, |file| file.nlink() > 0);
+        file.is_none_or(|file| {
+            !fs::metadata(self.inner.path()).is_err_and(|error| is_gone(&error)) && has_name(file)
+        })
     }
 
     fn published(&self) -> u64 {

@@ -59,6 +59,7 @@ struct Pair {
 
 struct Machine {
     disk: SimDisk,
+    clock: SimClock,
     host: Host,
 }
 
@@ -80,11 +81,15 @@ fn settings(role: BrokerRole, flush: FlushDiskType) -> Settings {
 }
 
 fn open(disk: SimDisk, settings: Settings) -> Machine {
-    let clock = SimClock::at(START_MS);
+    open_at(disk, settings, START_MS)
+}
+
+fn open_at(disk: SimDisk, settings: Settings, now: i64) -> Machine {
+    let clock = SimClock::at(now);
     disk.set_now(clock.now_ms());
     let surroundings = Surroundings {
         disk: disk.clone(),
-        clock: Arc::new(clock),
+        clock: Arc::new(clock.clone()),
         workers: Workers::Caller,
         traffic: Default::default(),
     };
@@ -95,7 +100,7 @@ fn open(disk: SimDisk, settings: Settings) -> Machine {
     let (host, _) = Parts::assemble(settings, surroundings, &helpers).expect("it starts");
     host.tables.topics.set_told(u64::MAX);
     host.log.reput.all();
-    Machine { disk, host }
+    Machine { disk, clock, host }
 }
 
 /// Bodies of all records of a broker's log.
@@ -159,6 +164,10 @@ impl Machines {
     }
 
     fn send(&self, body: &str) {
+        self.send_with(body, "");
+    }
+
+    fn send_with(&self, body: &str, properties: &str) {
         let header = SendMessageRequestHeader {
             producer_group: Some("p".into()),
             topic: "T".into(),
@@ -168,7 +177,7 @@ impl Machines {
             sys_flag: Some(0),
             born_timestamp: START_MS,
             flag: Some(0),
-            properties: Some(""),
+            properties: Some(properties),
             reconsume_times: Some(0),
             unit_mode: Some(false),
             batch: None,
@@ -386,7 +395,10 @@ fn a_missing_file_is_noted_for_the_next_master() {
     let mut settings = settings(BrokerRole::Slave, AsyncFlush);
     settings.store.accept_missing_commit_log = true;
     let slave = open(disk, settings);
-    assert_eq!(slave.host.replication.history.damage().hole, Some(16_384));
+    assert_eq!(
+        slave.host.replication.history.damage().holes.first(),
+        Some(&16_384)
+    );
 }
 
 /// A broker as its slave asks it.
@@ -570,4 +582,58 @@ fn nobody_cuts_after_a_slave() {
     other.is_slave = false;
     let (agreed, end) = agreed(copy, &other);
     assert!(agreed.is_ok() && end < log.len() as i64, "a master is followed");
+}
+
+/// A host may boot with its clock hours ahead. What is delayed is due when its delay is over by the clock that is right.
+#[test]
+fn a_clock_that_is_set_back_holds_up_no_delayed_message() {
+    let machines = Machines::new(Pair {
+        role: AsyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    let (delivery, clock) = (&machines.master.host.delivery, &machines.master.clock);
+    let mut quiet = broker::delay::QuietUntil::default();
+    let delivered = || machines.master.host.log.store.queue_max_offset("T", 0).0 - 1;
+    machines.send_with("before", "DELAY\u{1}2\u{2}");
+    delivery.look(&mut quiet);
+    assert!(delivered() == 0 && delivery.pause_ms(&quiet) > 0);
+    clock.advance(-3_600_000);
+    assert_eq!(delivery.pause_ms(&quiet), 0, "it looks at once");
+    delivery.look(&mut quiet);
+    assert_eq!(delivered(), 1, "its delay is not longer by the step");
+    machines.send_with("after", "DELAY\u{1}2\u{2}");
+    delivery.look(&mut quiet);
+    assert_eq!(delivered(), 1);
+    clock.advance(5_000);
+    assert_eq!(delivery.pause_ms(&quiet), 0);
+    delivery.look(&mut quiet);
+    assert_eq!(delivered(), 2);
+}
+
+/// A file of another log says that all is delivered. What is not due yet was not.
+#[test]
+fn delayed_messages_that_are_to_come_are_not_passed_over() {
+    let machines = Machines::new(Pair {
+        role: AsyncMaster,
+        master: AsyncFlush,
+        slave: AsyncFlush,
+    });
+    let (host, clock) = (&machines.master.host, &machines.master.clock);
+    for _ in 0..3 {
+        machines.send_with("due", "DELAY\u{1}2\u{2}");
+    }
+    clock.advance(4_000);
+    for _ in 0..2 {
+        machines.send_with("to come", "DELAY\u{1}2\u{2}");
+    }
+    host.log.flusher.flush(0);
+    let disk = machines.master.disk.kill();
+    disk.put(
+        Path::new("/store/config/delayOffset.json"),
+        b"{\"offsetTable\":{2:99999}}",
+    );
+    let after = START_MS + 6_000;
+    let again = open_at(disk, settings(AsyncMaster, AsyncFlush), after);
+    assert_eq!(again.host.delivery.offsets.get(2), 3);
 }

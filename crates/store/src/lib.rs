@@ -23,6 +23,7 @@ mod checkpoint;
 mod cut_back;
 mod cut_off;
 mod damage;
+mod damaged_units;
 mod delete_topic;
 mod deletions;
 mod ext;

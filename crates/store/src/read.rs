@@ -59,6 +59,8 @@ pub struct ReadResult {
     /// The first message that was passed over because its record, or its unit, is damaged: its offset, and where its unit says that the
     /// record lies.
     pub damaged: Option<(QueueOffset, PhysicalOffset)>,
+    /// It is the unit that is damaged: the next start builds the queue again.
+    pub is_unit_damaged: bool,
     /// Bytes of the log behind the start of the last message that was looked at; 0 where none was.
     pub bytes_behind: i64,
     /// The last message read lies further behind the log's end than memory reaches: the consumer may be told to
@@ -195,6 +197,7 @@ impl<D: Disk> Store<D> {
             count: 0,
             bytes: 0,
             damaged: None,
+            is_unit_damaged: false,
             bytes_behind: 0,
             far_behind: false,
         };
@@ -306,8 +309,11 @@ impl<D: Disk> Store<D> {
                 }
                 // A unit of zeros says that as well, and the place of one that retention took is below the log.
                 if !unit.is_pre_blank() && (unit.physical >= self.log.min() || !unit.is_valid()) {
-                    let place = (offset.plus(scanned - 1), PhysicalOffset(unit.physical));
-                    result.damaged.get_or_insert(place);
+                    let index = offset.plus(scanned - 1);
+                    if result.damaged.is_none() {
+                        result.damaged = Some((index, PhysicalOffset(unit.physical)));
+                        result.is_unit_damaged = self.note_if_damaged(queue, index.0, unit)?;
+                    }
                 }
                 if !unit.is_pre_blank() && unit.physical < self.log.min() {
                     gone_until = self.log.next_file(unit.physical);

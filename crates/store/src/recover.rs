@@ -20,9 +20,11 @@ pub(crate) mod missing;
 pub(crate) mod queues;
 mod scan;
 mod signs;
+mod vouched;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::damage::DamageReport;
+use crate::damaged_units::DamagedUnits;
 use crate::deletions::Deletions;
 use crate::index::Index;
 use crate::log::{Log, LogFile};
@@ -37,7 +39,7 @@ use disk::{DirEntry, Disk};
 pub(crate) use end::written_until;
 use files::{LogListing, MissingLog};
 pub use in_the_way::MovedAway;
-use message::record::{Check, Entry, RecordError, decode};
+use message::record::RecordError;
 use missing::MissingReport;
 use queues::{Found, Loader};
 use scan::Scan;
@@ -498,6 +500,7 @@ impl<D: Disk> Store<D> {
             queues: Queues::new(settings.consumequeue_file_size),
             deletions: &deletions,
             known,
+            damaged: DamagedUnits::load(&disk, &root)?,
             helpers,
             report: RecoveryReport {
                 clean,
@@ -519,7 +522,10 @@ impl<D: Disk> Store<D> {
         log.written_timestamp.store(timestamp, Ordering::Relaxed);
         log.flushed_timestamp.store(timestamp, Ordering::Relaxed);
         let Recovery {
-            queues, mut report, ..
+            queues,
+            mut report,
+            damaged,
+            ..
         } = recovery;
         // Before a record can come to lie where those of a deleted topic were.
         deletions.follow(log.min(), log.written());
@@ -551,6 +557,9 @@ impl<D: Disk> Store<D> {
             store.let_units_wait(from, report.log_end);
         }
         store.flush_consumequeues(0, true)?;
+        if !damaged.is_empty() && report.units_wait_from.is_none() {
+            DamagedUnits::forget(&store.disk, &root)?;
+        }
         store.tick_disk(now);
         Ok((store, report))
     }
@@ -609,6 +618,8 @@ struct Recovery<'a, D: Disk> {
     deletions: &'a Deletions,
     /// What the queues were when the checkpoint vouched for them.
     known: Option<QueueCheckpoint>,
+    /// First damaged units that readers have met, by topic and queue id.
+    damaged: BTreeMap<(String, i32), i64>,
     helpers: &'a Helpers<'a>,
     report: RecoveryReport,
 }
@@ -768,68 +779,6 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(())
     }
 
-    /// Vouches for less, before queues that were vouched for are taken apart: should this start not get to its end, the
-    /// next one must not believe what is half built.
-    fn withdraw(
-        &self,
-        checkpoint: &Checkpoint,
-        file: &CheckpointFile<D::File>,
-        to: i64,
-    ) -> Result<(), OpenError> {
-        // The next start is one after a crash.
-        self.disk
-            .write_small(&self.settings.root_dir.join("abort"), b"", false)?;
-        // The position first, by itself: with the old one and other times, which a power cut in between could leave, what says
-        // how many units there were would belong to no checkpoint.
-        let less = Checkpoint {
-            vouched: Some(to),
-            ..*checkpoint
-        };
-        file.save(&less)?;
-        let less = Checkpoint {
-            physic_timestamp: 0,
-            logics_timestamp: 0,
-            ..less
-        };
-        Ok(file.save(&less)?)
-    }
-
-    /// The position the checkpoint vouches for, if what lies there looks like the start of a record or the end of the
-    /// log. A store that Java went on writing may have been cut below it since.
-    fn vouched(&self, log: &Log<D>, checkpoint: &Checkpoint) -> Option<i64> {
-        if self.report.missing.iter().any(MissingLog::is_short) {
-            return None;
-        }
-        let vouched = checkpoint
-            .vouched
-            .filter(|vouched| (log.min()..=log.written()).contains(vouched))?;
-        if vouched == log.written() {
-            return Some(vouched);
-        }
-        let is_own_stop = self.report.clean && self.known.is_some();
-        let from = match log.may_be_vouched(vouched, is_own_stop)? {
-            true => vouched,
-            // In doubt the whole file is read: that costs time, never messages.
-            false => log.next_file(vouched) - log.file_size,
-        };
-        Some(from.max(log.min()))
-    }
-
-    /// The newest file whose first record is older than the checkpoint's time; else the first file.
-    fn java_start(&self, log: &Log<D>, checkpoint: &Checkpoint) -> i64 {
-        let files = log.files();
-        let old_enough = files.iter().rev().find(|file| {
-            let Ok(record) = log.record_at(file.start) else {
-                return false;
-            };
-            let Ok(Entry::Record(view)) = decode(&record, Check::Lengths) else {
-                return false;
-            };
-            view.store_timestamp() != 0 && view.store_timestamp() <= checkpoint.min_timestamp()
-        });
-        old_enough.map_or(log.min(), |file| file.start)
-    }
-
     /// Loads all queues up to `limit` in the log.
     fn load_queues(
         &mut self,
@@ -854,6 +803,7 @@ impl<D: Disk> Recovery<'_, D> {
                 .filter(|entry| entry.is_dir)
                 .map(|entry| entry.name)
                 .collect(),
+            damaged: &self.damaged,
             known,
             deletions: self.deletions,
         };

@@ -2,6 +2,7 @@
 
 use crate::append::{self, AppendError, Appended, Buffers, DiskFull, Pending};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::damaged_units::DamagedUnits;
 use crate::deletions::Deletions;
 use crate::flush::Save;
 use crate::index::{Index, RememberedQueue};
@@ -73,6 +74,8 @@ pub struct Store<D: Disk> {
     pub(crate) remembered: Mutex<RememberedQueue>,
     /// The log up to here is in the index.
     pub(crate) indexed: AtomicI64,
+    /// Damaged units that readers have met.
+    pub(crate) damaged_units: DamagedUnits,
     /// Files of the log that are not at their paths.
     pub(crate) seen_lost: Mutex<SeenLost>,
     /// Held while files are removed at the front of log and queues.
@@ -645,6 +648,7 @@ impl<D: Disk> Store<D> {
         self.flush_queues(0, Save::CheckpointAtLeast)?;
         // Notes of a slave that are ahead of its log, as far as that has come.
         self.save_deletions().map_err(Undone::Waits)?;
+        self.save_damaged_units().map_err(Undone::Waits)?;
         if let Some(spare) = self.log.take_spare() {
             spare.file.forget();
             self.latch.guard(self.disk.remove_file(spare.file.path()))?;
@@ -714,6 +718,7 @@ impl<D: Disk> Store<D> {
             indexed: AtomicI64::new(index.as_ref().map_or(0, |index| index.position)),
             index: Mutex::new(index),
             remembered: Mutex::default(),
+            damaged_units: DamagedUnits::default(),
             seen_lost: Mutex::default(),
             retention_lock: Mutex::new(()),
             prepare_lock: Mutex::new(()),

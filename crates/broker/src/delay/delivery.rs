@@ -393,7 +393,7 @@ impl<D: Disk> Delivery<D> {
 /// clock that was set back since.
 fn left_ms(until: i64, now: i64, delay_ms: i64) -> i64 {
     match until.saturating_sub(now) {
-        left if left > delay_ms.max(RETRY_MS) => 0,
+        left if left > delay_ms.max(RETRY_MS) && until != i64::MAX => 0,
         left => left.max(0),
     }
 }
@@ -419,6 +419,10 @@ mod tests {
         assert_eq!(left_ms(5_000, 5_000, 5_000), 0);
         assert_eq!(left_ms(5_000 + HOUR_MS, 1_000, 5_000), 0);
         assert_eq!(left_ms(1_000 + RETRY_MS, 1_000, 1), RETRY_MS);
+        assert!(
+            left_ms(i64::MAX, 1_000, 1) > HOUR_MS,
+            "nothing is delivered any more"
+        );
     }
 
     #[test]

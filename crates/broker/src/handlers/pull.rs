@@ -784,7 +784,15 @@ fn tell_of_what_is_passed_over(header: &PullMessageRequestHeader<'_>, read: &Rea
             read.next_begin_offset
         );
     }
-    if let Some((offset, place)) = read.damaged {
+    if let Some((offset, _)) = read.damaged.filter(|_| read.is_unit_damaged) {
+        logs::limited!(
+            warn,
+            "queue {} {}: consumers pass over offset {offset}, whose unit in the consumequeue is damaged; the next start builds the queue \
+             again from the commitlog from there on, and resetOffsetByTime has its groups read what they have passed over",
+            header.topic,
+            header.queue_id
+        );
+    } else if let Some((offset, place)) = read.damaged {
         logs::limited!(
             warn,
             "queue {} {}: consumers pass over offset {offset}, byte {place} of the commitlog holds no record of it; mqadmin checkStore \

@@ -183,7 +183,13 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
         master: Extent,
         left: &mut usize,
     ) -> Result<Option<i64>, Error> {
-        let mut at = until;
+        // This file of the own log may end there.
+        let Some(mut at) = self.next_record(PhysicalOffset(until), last_end)? else {
+            return Ok(None);
+        };
+        if at > until && self.has_record_at(until).await? {
+            return Ok(None);
+        }
         while *left > 0 && at < last_end.min(master.end) {
             *left -= 1;
             let own = self.store.record_at(PhysicalOffset(at))?;
@@ -192,11 +198,15 @@ impl<D: Disk, M: MasterLog> Comparer<'_, D, M> {
             if theirs.is_some_and(|theirs| theirs == &*own || is_damaged_copy(theirs, &own)) {
                 return Ok(Some(at));
             }
-            if theirs.is_some_and(|theirs| is_record_at(theirs, at)) {
-                return Ok(None);
+            let behind = PhysicalOffset(at + own.len() as i64);
+            if let Some(theirs) = theirs.filter(|theirs| is_record_at(theirs, at)) {
+                // One whose end is damaged. At the end of the log it may have come only in part, to a slave that was made the master then:
+                // for what it lacks no sum vouches.
+                if !are_of_one_place(theirs, &own) || behind.0 >= master.end {
+                    return Ok(None);
+                }
             }
             // Over the end of a file, too.
-            let behind = PhysicalOffset(at + own.len() as i64);
             at = match self.next_record(behind, last_end)? {
                 Some(next) => next,
                 None => last_end,
@@ -277,9 +287,9 @@ fn is_record_at(bytes: &[u8], at: i64) -> bool {
     }
 }
 
-/// Are these the bytes of the sound record `own` that a bad disk has changed? Where the record lies, when and by whom it was made and stored, and
-/// what its body was say that they are the same: no master stores two at one place in one millisecond. One bit apart is no other record
-/// either, wherever that is, and whichever of the two is damaged.
+/// Are these the bytes of the sound record `own` that a bad disk has changed? Where the body is damaged, where the record lies, when and by whom it
+/// was made and stored, and what its body was say that they are the same. Elsewhere there is no sum: one bit apart is no other record either,
+/// whichever of the two is damaged.
 fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
     let is_sound = |bytes| decode(bytes, Check::Body).is_ok();
     if own.len() != theirs.len() || !is_sound(own) {
@@ -289,11 +299,15 @@ fn is_damaged_copy(theirs: &[u8], own: &[u8]) -> bool {
         .iter()
         .zip(theirs)
         .map(|(own, theirs)| (own ^ theirs).count_ones());
-    match bits.sum::<u32>() {
-        0 => return false,
-        1 => return true,
-        _ => {}
+    if bits.sum::<u32>() == 1 {
+        return true;
     }
+    !is_sound(theirs) && are_of_one_place(theirs, own)
+}
+
+/// Do two records say that they lie in one place, and were made and stored at once by the same brokers? Behind their bodies they may differ:
+/// where a copy ended within the record, or a bad disk has changed it.
+fn are_of_one_place(theirs: &[u8], own: &[u8]) -> bool {
     let of = |bytes| match decode(bytes, Check::Lengths) {
         Ok(Entry::Record(view)) => Some((
             (view.physical_offset(), view.queue_id(), view.queue_offset()),
@@ -534,6 +548,6 @@ mod tests {
         let mut theirs = own.clone();
         let topic = theirs.len() - 3;
         theirs[topic..].fill(0);
-        assert!(is_damaged_copy(&theirs, &own));
+        assert!(!is_damaged_copy(&theirs, &own) && are_of_one_place(&theirs, &own));
     }
 }

@@ -151,22 +151,24 @@ impl<D: Disk> CopyParts<D> {
         comparer: &Comparer<'_, D, impl MasterLog>,
         common: Range<i64>,
     ) -> Result<Option<i64>, CopyError> {
-        let LogDamage { hole, copied } = self.history.damage();
-        // Otherwise each connection to the master whose damage it is would copy it again.
-        let copied = match copied.map(|copied| copied.start).filter(|at| common.contains(at)) {
-            Some(at) if comparer.has_record_at(at).await? => Some(at),
-            _ => None,
-        };
+        let LogDamage { holes, copied } = self.history.damage();
+        let holes: Vec<i64> = holes.into_iter().filter(|at| common.contains(at)).collect();
         // A master that has damage there itself may lack what this log has behind its own, and may have less damage.
-        let hole = match hole.filter(|at| common.contains(at)) {
-            Some(at)
-                if comparer.has_record_at(at).await? || comparer.has_all_behind(at..common.end).await? =>
-            {
-                Some(at)
+        if let Some(first) = holes.first()
+            && (comparer.has_record_at(*first).await? || comparer.has_all_behind(*first..common.end).await?)
+        {
+            return Ok(Some(*first));
+        }
+        // Otherwise each connection to the master whose damage it is would copy it again.
+        let copied = copied.into_keys().filter(|at| common.contains(at));
+        let mut places: Vec<i64> = holes.into_iter().chain(copied).collect();
+        places.sort_unstable();
+        for at in places {
+            if comparer.has_record_at(at).await? {
+                return Ok(Some(at));
             }
-            _ => None,
-        };
-        Ok(hole.into_iter().chain(copied).min())
+        }
+        Ok(None)
     }
 
     fn note_cut(&self, at: i64, now: i64) -> Result<(), CopyError> {

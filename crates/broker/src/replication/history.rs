@@ -7,12 +7,13 @@
 //! when it was killed. A log that is longer at the next start was written by somebody else meanwhile, Java's broker for example, who
 //! may have acknowledged what it wrote.
 //!
-//! Two more lines say where the log has damage between sound records. A master goes on behind it; once it is a slave, its
-//! master may have what is missing there.
+//! More lines say where the log has damage between sound records, the first of it. A master goes on behind it; once it is a slave, its
+//! master may have what is missing there, of one place and not of another.
 //!
 //! - `hole=POSITION`: a power cut or a bad disk has left it. The next master that has what follows sends it.
 //! - `copied=POSITION..POSITION`: a master had it, too. Only a master that has a record there sends it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,19 +58,36 @@ pub struct LastRun {
     pub is_others: bool,
 }
 
-/// Where the log has damage first, with sound records behind it.
+/// Places of each kind that are kept: what is copied anew from one on heals what is behind, too.
+const DAMAGE_MAX: usize = 64;
+
+/// Where the log has damage, with sound records behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogDamage {
     /// That of this broker's disk.
-    pub hole: Option<i64>,
+    pub holes: BTreeSet<i64>,
     /// That of a master's, which was copied, and where the log goes on.
-    pub copied: Option<Range<i64>>,
+    pub copied: BTreeMap<i64, i64>,
 }
 
 impl LogDamage {
     fn retain(&mut self, is_there: impl Fn(i64) -> bool) {
-        self.hole.take_if(|at| !is_there(*at));
-        self.copied.take_if(|copied| !is_there(copied.start));
+        self.holes.retain(|at| is_there(*at));
+        self.copied.retain(|at, _| is_there(*at));
+    }
+
+    fn add_hole(&mut self, at: i64) {
+        self.holes.insert(at);
+        if self.holes.len() > DAMAGE_MAX {
+            self.holes.pop_last();
+        }
+    }
+
+    fn add_copied(&mut self, copied: Range<i64>) {
+        self.copied.insert(copied.start, copied.end);
+        if self.copied.len() > DAMAGE_MAX {
+            self.copied.pop_last();
+        }
     }
 }
 
@@ -121,10 +139,12 @@ impl RoleHistory {
             position.map_err(|e| refusal(format!("the position {value}: {e}")))
         };
         let ended = value_of("end=").map(position).transpose()?;
-        damage.hole = value_of("hole=").map(position).transpose()?;
-        if let Some(value) = value_of("copied=") {
+        while let Some(value) = value_of("hole=") {
+            damage.add_hole(position(value)?);
+        }
+        while let Some(value) = value_of("copied=") {
             let (at, next) = value.split_once("..").unwrap_or((value, ""));
-            damage.copied = Some(position(at)?..position(next)?);
+            damage.add_copied(position(at)?..position(next)?);
         }
         let reigns = reigns
             .parse()
@@ -196,22 +216,17 @@ impl RoleHistory {
 
     /// A start found damage. It may be what was copied.
     pub fn note_hole(&self, damaged: &Range<i64>) {
-        let LogDamage { hole, copied } = &mut self.state.lock().damage;
-        let is_copied = copied
-            .as_ref()
-            .is_some_and(|copied| copied.start == damaged.start && copied.end >= damaged.end);
-        if !is_copied && hole.is_none_or(|hole| hole > damaged.start) {
-            *hole = Some(damaged.start);
+        let damage = &mut self.state.lock().damage;
+        let copied = damage.copied.get(&damaged.start);
+        if copied.is_none_or(|end| *end < damaged.end) {
+            damage.add_hole(damaged.start);
         }
         self.saver.touch();
     }
 
     /// A master's damage was copied.
     pub fn note_copied_damage(&self, damaged: Range<i64>) {
-        let copied = &mut self.state.lock().damage.copied;
-        if copied.as_ref().is_none_or(|copied| copied.start >= damaged.start) {
-            *copied = Some(damaged);
-        }
+        self.state.lock().damage.add_copied(damaged);
         self.saver.touch();
     }
 
@@ -273,13 +288,12 @@ impl ConfigFile for RoleHistory {
 
     fn text(&self, _now_ms: i64) -> Vec<u8> {
         let state = self.state.lock();
-        let LogDamage { hole, copied } = &state.damage;
+        let LogDamage { holes, copied } = &state.damage;
         let ended = state.ended.map_or_else(String::new, |end| format!("end={end}\n"));
-        let hole = hole.map_or_else(String::new, |at| format!("hole={at}\n"));
-        let copied = copied.as_ref().map_or_else(String::new, |copied| {
-            format!("copied={}..{}\n", copied.start, copied.end)
-        });
-        format!("{ended}{hole}{copied}{}", state.reigns).into_bytes()
+        let holes: String = holes.iter().map(|at| format!("hole={at}\n")).collect();
+        let copied = copied.iter().map(|(at, next)| format!("copied={at}..{next}\n"));
+        let copied: String = copied.collect();
+        format!("{ended}{holes}{copied}{}", state.reigns).into_bytes()
     }
 }
 
@@ -362,21 +376,21 @@ mod tests {
         }
         save(&history, &disk, 0).unwrap();
         let again = || RoleHistory::load(&disk, Path::new("/store"), 900).unwrap();
-        let damage = |hole, copied: Option<i64>| LogDamage {
-            hole,
-            copied: copied.map(|at| at..at + 50),
+        let damage = |holes: &[i64], copied: &[i64]| LogDamage {
+            holes: holes.iter().copied().collect(),
+            copied: copied.iter().map(|at| (*at, at + 50)).collect(),
         };
         assert_eq!(
             (again().damage(), again().reigns()),
-            (damage(Some(300), Some(400)), history.reigns())
+            (damage(&[300, 500, 700], &[400, 600, 800]), history.reigns())
         );
         for (cut, min, left) in [
-            (401, 0, damage(Some(300), Some(400))),
-            (301, 0, damage(Some(300), None)),
-            (300, 0, damage(None, None)),
-            (900, 300, damage(Some(300), Some(400))),
-            (900, 301, damage(None, Some(400))),
-            (900, 401, damage(None, None)),
+            (401, 0, damage(&[300], &[400])),
+            (301, 0, damage(&[300], &[])),
+            (300, 0, damage(&[], &[])),
+            (900, 300, damage(&[300, 500, 700], &[400, 600, 800])),
+            (900, 301, damage(&[500, 700], &[400, 600, 800])),
+            (900, 701, damage(&[], &[800])),
         ] {
             let history = again();
             history.cut(cut);
@@ -438,7 +452,7 @@ mod tests {
             let history = RoleHistory::load(&disk(), Path::new("/store"), 0).unwrap();
             history.note_copied_damage(400..450);
             history.note_hole(&found);
-            assert_eq!(history.damage().hole, hole, "{found:?}");
+            assert_eq!(history.damage().holes.first().copied(), hole, "{found:?}");
         }
     }
 

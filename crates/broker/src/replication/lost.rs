@@ -7,7 +7,7 @@
 //! A table that comes from its backup lacks the last changes. The master says of which version it is, and a slave whose own is newer gives
 //! back what differs. Consumer offsets have no version that counts: the greater is right. What was deleted last is there again.
 //!
-//! A slave that was started without files itself gives nothing back: another may have them. What it copies in one run of the master it can
+//! A slave that was started without the file of a table itself does not give that back: another may have it. What it copies in one run of the master it can
 //! give back in the next.
 
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ use protocol::header::broker::{GivenBackRequestHeader, RuntimeInfoRequestHeader}
 use super::compare::{self, answer_to, body, list, runtime_info};
 use super::deletions::MasterTopics;
 use super::metadata::{DELAYS, GROUPS, Metadata, OFFSETS, TOPICS, USERS};
-use crate::tables::by_pair;
+use crate::tables::{ConfigFile, by_pair};
 
 /// In a master's runtime information: names of the tables whose files were not there at its start.
 pub const LOST: &str = "lost_tables";
@@ -96,16 +96,21 @@ const LIST_MAX: usize = 1000;
 
 impl<D: Disk> Metadata<D> {
     /// Has the master, whose log is the own one, make what it has lost of these tables, and what the backups lack that others of its
-    /// tables are. Says whether this slave is no older than any of these: otherwise another one may have what they lack.
+    /// tables are. `has_all`: the tables here are of before the master's start, also those that had no file at this one's. Says whether
+    /// this slave had all of these, and is no older than any: otherwise another one may have what they lack.
     pub(super) async fn give_back(
         &self,
         master: &str,
         lost: Option<&str>,
         old: Option<&str>,
+        has_all: bool,
     ) -> Result<bool, compare::Error> {
         let (mut given, mut is_whole) = (Vec::new(), true);
         for table in words(lost) {
-            given.extend(self.give_table_back(master, table, false).await?);
+            match has_all || self.had_file(table) {
+                true => given.extend(self.give_table_back(master, table, false).await?),
+                false => is_whole = false,
+            }
         }
         for old in words(old).filter_map(OldTable::read) {
             let own = match old.name {
@@ -130,6 +135,21 @@ impl<D: Disk> Metadata<D> {
             );
         }
         Ok(is_whole)
+    }
+
+    /// Whether a table had a file at this slave's start. Of offsets and delays nothing is told by that: there may have been none.
+    fn had_file(&self, table: &str) -> bool {
+        match table {
+            TOPICS => !self.tables.topics.saver().was_missing(),
+            GROUPS => !self.tables.groups.saver().was_missing(),
+            USERS => self
+                .users
+                .as_ref()
+                .is_some_and(|users| !users.saver().was_missing()),
+            _ => [self.tables.topics.saver(), self.tables.groups.saver()]
+                .iter()
+                .any(|saver| !saver.was_missing()),
+        }
     }
 
     /// Gives back one table; `is_newer` than the master's, which is there. Says what was given; nothing of a table that is unknown here,

@@ -285,9 +285,11 @@ impl<D: Disk> Metadata<D> {
         }
         let (lost, old) = (info.get(LOST), info.get(OLD));
         let is_lost = lost.is_some() || old.is_some();
-        if is_lost && asked.looked_through != asked.run && self.has_tables_before(asked) {
+        if is_lost && asked.looked_through != asked.run {
             let (lost, old) = (lost.map(String::as_str), old.map(String::as_str));
-            let is_whole = self.give_back(&asked.master, lost, old).await?;
+            // What an earlier run had is copied, whatever files there were.
+            let has_all = asked.copied_run != 0 && asked.copied_run != asked.run;
+            let is_whole = self.give_back(&asked.master, lost, old, has_all).await?;
             asked.looked_through = asked.run;
             if is_whole {
                 asked.given_back = asked.run;
@@ -358,13 +360,6 @@ impl<D: Disk> Metadata<D> {
             }
             None => Ok(next),
         }
-    }
-
-    /// Whether topics and groups are here of before this run of the master: there were files at the start, or an earlier run's are copied.
-    fn has_tables_before(&self, asked: &Asked) -> bool {
-        let savers = [self.tables.topics.saver(), self.tables.groups.saver()];
-        let had_files = !savers.iter().any(|saver| saver.was_missing());
-        had_files || (asked.copied_run != 0 && asked.copied_run != asked.run)
     }
 
     /// Waits until topics or groups are on disk here: the master is told that this slave has them.

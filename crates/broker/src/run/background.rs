@@ -467,6 +467,11 @@ async fn watch_health<D: Disk>(
                 store.tick_disk(p.clock.now_ms());
                 if looks_at_files {
                     tell_of_lost_files(store);
+                    if let Err(error) = store.save_damaged_units() {
+                        tracing::warn!(
+                            "consumequeues that the next start is to build again are not noted: {error}"
+                        );
+                    }
                 }
             }
             (lost, store.health())

@@ -249,8 +249,8 @@ impl<D: Disk + Clone> Broker<D> {
         }
     }
 
-    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved. Says what kept the
-    /// stop from being a clean one.
+    /// Stops in reverse order: no new clients, no waiting answers, everything with the slaves and on disk, tables saved. Gives what whoever
+    /// stops it has to know: tables that could not be written.
     pub async fn stop(self) -> Option<String> {
         let Broker {
             started: _,
@@ -317,6 +317,10 @@ impl<D: Disk + Clone> Broker<D> {
         match closed.await {
             Ok(Ok(())) => {
                 tracing::info!("the store is closed");
+                None
+            }
+            Ok(Err(e @ CloseError::Latched(_))) => {
+                tracing::error!("{e}");
                 None
             }
             Ok(Err(e)) => Some(e.to_string()),

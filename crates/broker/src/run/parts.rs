@@ -210,6 +210,9 @@ impl<D: Disk + Clone> Parts<D> {
             replication_tls,
         }
         .build(now);
+        for (file, _) in &parts.files {
+            file.saver().note_as_left(&parts.disk);
+        }
         if let (Some(first), Some(last)) = (report.damage.first.first(), report.damage.first.last())
             && !parts.settings.load().is_slave()
         {

@@ -47,6 +47,9 @@ pub type WhenSaved = Box<dyn FnOnce(Result<(), SaveError>) + Send>;
 /// How long a slave may take to copy a change, ms: it hears of it at once.
 const COPIED_WITHIN_MS: i64 = 2000;
 
+/// Length, time of the last change and whether it is a folder; none if nothing is there.
+type Seen = Option<(u64, i64, bool)>;
+
 /// Somebody waits for a change.
 struct Waiting {
     change: Change,
@@ -72,6 +75,8 @@ pub struct Saver {
     was_missing: AtomicBool,
     /// What there was at the start was its backup.
     was_backup: AtomicBool,
+    /// How the file was when this broker had read or written it last; nothing is known before.
+    as_left: Mutex<Option<Seen>>,
     /// One write at a time: an older state must not replace a newer one.
     writing: Mutex<()>,
 }
@@ -103,8 +108,24 @@ impl Saver {
             waits_for_copies: AtomicBool::new(false),
             was_missing: AtomicBool::new(false),
             was_backup: AtomicBool::new(false),
+            as_left: Mutex::default(),
             writing: Mutex::default(),
         }
+    }
+
+    /// Notes how the file is: it has just been read or written.
+    pub fn note_as_left<D: Disk>(&self, disk: &D) {
+        if let Some(seen) = self.seen(disk) {
+            *self.as_left.lock() = Some(seen);
+        }
+    }
+
+    /// How the file is; none for a folder that can not be listed.
+    fn seen<D: Disk>(&self, disk: &D) -> Option<Seen> {
+        let (folder, name) = (self.path.parent()?, self.path.file_name()?);
+        let entries = disk.list(folder).ok()?;
+        let found = entries.into_iter().find(|entry| name == entry.name.as_str());
+        Some(found.map(|entry| (entry.len, entry.modified_ms, entry.is_dir)))
     }
 
     /// The file.
@@ -138,10 +159,12 @@ impl Saver {
         self.was_missing.load(Ordering::Acquire)
     }
 
-    /// Whether the file was there, read or written by this broker, and is there no more.
-    fn was_removed<D: Disk>(&self, disk: &D) -> bool {
-        let was_there = !self.was_missing() || self.saved.reached() > 0;
-        was_there && !self.is_there(disk)
+    /// Whether somebody has removed the file, or has put something else in its place, since this broker had read or written it.
+    fn is_anothers<D: Disk>(&self, disk: &D) -> bool {
+        match (&*self.as_left.lock(), self.seen(disk)) {
+            (Some(left), Some(seen)) => *left != seen,
+            _ => false,
+        }
     }
 
     /// A folder that cannot be listed says nothing against it.
@@ -307,11 +330,14 @@ impl Saver {
 /// It could not be written, and is older than it could be.
 pub fn save_at_the_end<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(), SaveError> {
     let saver = file.saver();
-    if saver.was_removed(disk) {
+    if saver.is_anothers(disk) {
         tracing::warn!(
-            "{} was removed while the broker ran: it is written again",
+            "{} was removed or changed while the broker ran: it is written again",
             saver.path.display()
         );
+        if let Err(error) = keep_aside(saver, disk, now_ms) {
+            tracing::warn!("what lies there is not kept: {error}");
+        }
         saver.touch_later();
     }
     let saved = save(file, disk, now_ms);
@@ -349,6 +375,19 @@ pub fn save<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> Result<(),
     }
 }
 
+/// What somebody has put in the place of a file, if it is more than nothing, is kept beside it.
+fn keep_aside<D: Disk>(saver: &Saver, disk: &D, now_ms: i64) -> disk::Result<()> {
+    if !matches!(saver.seen(disk), Some(Some((len, _, is_dir))) if len > 0 || is_dir) {
+        return Ok(());
+    }
+    let mut aside = saver.path.as_os_str().to_os_string();
+    aside.push(format!(".moved-{now_ms}"));
+    let aside = PathBuf::from(aside);
+    disk.rename(&saver.path, &aside)?;
+    tracing::warn!("what lay there is kept as {}", aside.display());
+    Ok(())
+}
+
 fn write<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> disk::Result<()> {
     let path = &file.saver().path;
     let is_new = file.is_private() && !file.saver().is_there(disk);
@@ -356,7 +395,9 @@ fn write<D: Disk>(file: &dyn ConfigFile, disk: &D, now_ms: i64) -> disk::Result<
         disk.write_small(path, b"", false)?;
         disk.make_private(path)?;
     }
-    disk.write_small(path, &file.text(now_ms), !is_new)
+    disk.write_small(path, &file.text(now_ms), !is_new)?;
+    file.saver().note_as_left(disk);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -427,6 +468,7 @@ mod tests {
                 true => disk.put(path, b"0"),
                 false => file.saver.is_missing(),
             }
+            file.saver.note_as_left(&disk);
             if is_written {
                 file.saver.touch();
                 save(&file, &disk, 0).unwrap();
@@ -440,6 +482,22 @@ mod tests {
                 comes_back.then(|| b"3".to_vec()),
                 "{is_loaded} {is_written}"
             );
+        }
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_changed_is_written_again_at_the_end() {
+        let path = Path::new("/config/counter");
+        for other in ["", "another, and an older one"] {
+            let (file, disk) = counter();
+            *file.value.lock() = 3;
+            file.saver.touch();
+            save(&file, &disk, 0).unwrap();
+            disk.put(path, other.as_bytes());
+            save_at_the_end(&file, &disk, 7).unwrap();
+            assert_eq!(disk.content(path).unwrap(), b"3");
+            let kept = disk.content(Path::new("/config/counter.moved-7"));
+            assert_eq!(kept.unwrap_or_default(), other.as_bytes());
         }
     }
 

@@ -333,13 +333,18 @@ async fn a_message_that_is_damaged_is_passed_over_and_told_of() {
     let bodies: Vec<_> = records(&found.body).iter().map(|r| r.body().to_vec()).collect();
     assert_eq!(bodies, [&b"first"[..], b"third"]);
     assert!(log_lines::has(
-        "queue Damaged 0: consumers pass over offset 1, byte 0 of the commitlog"
+        "queue Damaged 0: consumers pass over offset 1, whose unit in the consumequeue is damaged; the next start builds the queue again"
     ));
     let beyond = fixture.pull(&from("Damaged", 0, 9)).await;
     assert_eq!(beyond.code, response::PULL_OFFSET_MOVED);
     assert!(log_lines::has(
         "reads queue Damaged 0 at offset 9, behind its end at 3, as after a restore: it is sent to 3"
     ));
+    let again = Fixture::in_folder(fixture.stop().await, |_| {}).await;
+    assert_eq!(
+        crate::pairs::bodies(&again, "Damaged").await,
+        [&b"first"[..], b"second", b"third"]
+    );
 }
 
 /// Who runs the broker ends the process then; the broker itself does not, for it may not be alone in it.
@@ -406,4 +411,34 @@ async fn a_config_folder_that_is_removed_is_made_again() {
         tokio::task::yield_now().await;
     }
     fixture.stop().await;
+}
+
+/// Whoever stops a broker because its disk is full hears what that costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_can_not_write_the_tables_says_so() {
+    let mut fixture = Fixture::new(|_| {}).await;
+    assert_eq!(
+        fixture.send(&to("Topic", 0, ""), b"body").await.code,
+        response::SUCCESS
+    );
+    let offsets = fixture.dir.path().join("store/config/consumerOffset.json");
+    // Nothing can be written beside it.
+    std::fs::create_dir(offsets.with_extension("json.tmp")).unwrap();
+    crate::pairs::commit(&fixture, "group", "Topic", 1).await;
+    let broker = fixture.broker.take().unwrap();
+    let said = broker.stop().await.unwrap();
+    assert!(
+        said.contains(&format!("{} could not be written", offsets.display())),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_has_written_everything_has_nothing_to_say() {
+    let mut fixture = Fixture::new(|_| {}).await;
+    assert_eq!(
+        fixture.send(&to("Topic", 0, ""), b"body").await.code,
+        response::SUCCESS
+    );
+    assert_eq!(fixture.broker.take().unwrap().stop().await, None);
 }

@@ -374,6 +374,42 @@ async fn a_slave_whose_tables_are_older_than_the_backup_gives_none_back() {
     assert!(old.starts_with("change_groups:"), "{old}");
 }
 
+/// Each has what the other lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_that_lacks_a_table_itself_gives_back_the_others() {
+    let pair = Pair::new(TempDir::new().unwrap(), BrokerRole::AsyncMaster).await;
+    make_topic(&pair.master, "Empty", 12).await;
+    make_group(&pair.master, "group", 7).await;
+    send_all(&pair.master, "Topic", &["one"]).await;
+    let queues = async |at: &Fixture| {
+        let topics = answer(at, request::GET_ALL_TOPIC_CONFIG).await;
+        topics["topicConfigTable"]["Empty"]["writeQueueNums"].as_i64()
+    };
+    let retries = async |at: &Fixture| {
+        let groups = answer(at, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+        groups["subscriptionGroupTable"]["group"]["retryMaxTimes"].as_i64()
+    };
+    let has_all = async |at: &Fixture| queues(at).await == Some(12) && retries(at).await == Some(7);
+    eventually("the slave has all", async || {
+        has_all(&pair.slave).await && bodies(&pair.slave, "Topic").await.len() == 1
+    })
+    .await;
+    let (dir, kept) = (pair.master.stop().await, pair.slave.stop().await);
+    let lose = |dir: &TempDir, name: &str| {
+        for name in [name.to_owned(), format!("{name}.bak")] {
+            std::fs::remove_file(dir.path().join("store/config").join(name)).unwrap();
+        }
+    };
+    lose(&dir, "topics.json");
+    lose(&kept, "subscriptionGroup.json");
+    let master = Fixture::in_folder(dir, leads(BrokerRole::AsyncMaster)).await;
+    assert_eq!(queues(&master).await, None, "it is lost");
+    let slave = Fixture::in_folder(kept, follows(master.port)).await;
+    for at in [&master, &slave] {
+        eventually("both have all", async || has_all(at).await).await;
+    }
+}
+
 /// What users may do, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn users_that_a_backup_lacks_come_back_from_a_slave() {

@@ -3,7 +3,7 @@
 //! None of these files has a message in it. So a start moves it away, says so, and goes on as where the file is damaged.
 
 use super::OpenError;
-use crate::{checkpoint, deletions, queue_checkpoint};
+use crate::{checkpoint, damaged_units, deletions, queue_checkpoint};
 use disk::{DirEntry, Disk};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,7 @@ fn effect(name: &str) -> &'static str {
         "checkpoint" => "more of the commitlog was read",
         "queueCheckpoint" => "the queues were compared with the whole commitlog",
         "deletedTopics" => "deleted topics may be back where queues were built from the commitlog",
+        "damagedQueues" => "queues whose units are damaged are built again when these were met once more",
         _ => "the last stop counts as a crash",
     }
 }
@@ -52,6 +53,7 @@ pub(crate) fn what_is_wrong(entry: &DirEntry) -> Option<String> {
         "checkpoint" => checkpoint::LEN as u64,
         "queueCheckpoint" => queue_checkpoint::FILE_MAX,
         "deletedTopics" => deletions::FILE_MAX,
+        "damagedQueues" => damaged_units::FILE_MAX,
         "abort" => ABORT_MAX,
         _ => return None,
     };

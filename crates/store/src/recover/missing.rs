@@ -31,6 +31,8 @@ pub struct MissingUnits {
     pub found_end: i64,
     /// The first file or directory that is not there, if that is what is wrong.
     pub path: Option<PathBuf>,
+    /// It is there, and damaged.
+    pub is_damaged: bool,
     /// Units were built again from this position of the log on, or from one before it.
     pub from: i64,
     /// Places that could not be filled: the log no longer has their messages. They are given to no others.
@@ -42,7 +44,8 @@ impl fmt::Display for MissingUnits {
         let (topic, id, from, found) = (&self.topic, self.queue_id, self.from, self.found_end);
         write!(f, "consumequeue {topic} {id}: ")?;
         if let Some(path) = &self.path {
-            write!(f, "{} is missing; ", path.display())?;
+            let what = if self.is_damaged { "damaged" } else { "missing" };
+            write!(f, "{} is {what}; ", path.display())?;
         }
         match self.vouched_end {
             Some(end) => write!(f, "units up to {found} of {end} were there")?,
@@ -181,6 +184,7 @@ impl<D: Disk> Recovery<'_, D> {
                         vouched_end: Some(state.end),
                         found_end: 0,
                         path: Some(self.queue_files.queue_dir(topic, *id)),
+                        is_damaged: false,
                         from: log_min,
                         lost: 0,
                     });

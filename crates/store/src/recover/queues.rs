@@ -1,11 +1,12 @@
 //! Opening the consumequeues: which of their units are good.
 
 use super::behind::DroppedUnits;
-use super::missing::{self, MissingUnits};
+use super::missing::{self, Gap, MissingUnits};
 use super::{OpenError, RecoveryReport, Row};
+use crate::damaged_units::files_before;
 use crate::deletions::Deletions;
 use crate::ext::{self, Ext, ExtUnit};
-use crate::log::{Log, is_copy, parse_file_name};
+use crate::log::{Log, file_name, is_copy, parse_file_name};
 use crate::progress::{Helpers, Phase, Progress};
 use crate::queue::{LEFTOVER_MIN, Leftover, Queue, QueueFile, QueueFiles, Queues, UNIT, Unit, found_size};
 use crate::queue_checkpoint::{QueueCheckpoint, QueueState};
@@ -49,6 +50,8 @@ pub(super) struct Loader<'a, D: Disk> {
     pub(super) clean: bool,
     /// Topics that have extensions.
     pub(super) with_ext: BTreeSet<String>,
+    /// First damaged units that readers have met, by topic and queue id.
+    pub(super) damaged: &'a BTreeMap<(String, i32), i64>,
     /// What the queues were when the checkpoint vouched for them.
     pub(super) known: Option<&'a QueueCheckpoint>,
     pub(super) deletions: &'a Deletions,
@@ -237,6 +240,15 @@ impl<D: Disk> Loader<'_, D> {
         let mut lost_files = self.remove_deleted(topic, file_size, &mut found, report)?;
         let known = (self.known.is_some(), known);
         let gap = missing::gap(self.disk, self.log, &dir, &found, file_size, known)?;
+        let gap = gap
+            .into_iter()
+            .chain(self.damaged_file(topic, id, &dir, (&found, file_size)));
+        let gap = gap.min_by_key(|gap| gap.before);
+        let is_damaged = gap.as_ref().is_some_and(|gap| {
+            found
+                .get(gap.before)
+                .is_some_and(|(_, path, _)| *path == gap.path)
+        });
         let behind_gap = gap
             .as_ref()
             .map_or_else(Vec::new, |gap| found.split_off(gap.before));
@@ -250,6 +262,7 @@ impl<D: Disk> Loader<'_, D> {
             leftover: None,
             lost_files,
             missing: gap.map(|gap| gap.path),
+            is_damaged,
             behind_gap: behind_gap.into_iter().map(|(_, path, _)| path).collect(),
         };
         let (mut files, mut allocated) = self.open_files(found, file_size, report)?;
@@ -329,6 +342,35 @@ impl<D: Disk> Loader<'_, D> {
         Ok(())
     }
 
+    /// The first file of a queue that is to be built again although it is there: a reader has met a damaged unit in it, or it was cut short
+    /// and others follow it.
+    fn damaged_file(
+        &self,
+        topic: &str,
+        id: i32,
+        dir: &Path,
+        (found, size): (&[(i64, PathBuf, DirEntry)], i64),
+    ) -> Option<Gap> {
+        let noted = self.damaged.get(&(topic.to_owned(), id)).map(|first| {
+            let starts = found.iter().map(|(start, ..)| *start);
+            files_before(starts, size, *first)
+        });
+        let short = found.split_last().and_then(|(_, others)| {
+            let mut others = others.iter().enumerate();
+            let short = others.find(|(_, (.., entry))| !self.clean && entry.len < size as u64);
+            short.map(|(before, (start, ..))| (before, *start))
+        });
+        let (before, start) = noted.into_iter().chain(short).min()?;
+        // One that is gone meanwhile is a gap, or has expired.
+        found
+            .get(before)
+            .is_some_and(|(first, ..)| *first == start)
+            .then(|| Gap {
+                before,
+                path: dir.join(file_name(start)),
+            })
+    }
+
     /// Removes files that a deleted topic left: a power cut may have undone that they were moved away. Returns whether there
     /// were any.
     fn remove_deleted(
@@ -379,6 +421,7 @@ impl<D: Disk> Loader<'_, D> {
             vouched_end: known.map(|known| known.end),
             found_end: loaded.end,
             path: loaded.missing.clone(),
+            is_damaged: loaded.is_damaged,
             from: loaded.max_physical.max(self.log.min()),
             lost: 0,
         })
@@ -539,6 +582,8 @@ struct LoadedQueue<F> {
     lost_files: bool,
     /// The first file that is missing.
     missing: Option<PathBuf>,
+    /// It is there, and damaged.
+    is_damaged: bool,
     /// Files that stand behind it.
     behind_gap: Vec<PathBuf>,
 }

@@ -146,6 +146,7 @@ impl<D: Disk> Recovery<'_, D> {
                         vouched_end: None,
                         found_end: 0,
                         path: Some(self.queue_files.queue_dir(topic, id)),
+                        is_damaged: false,
                         from: log.min(),
                         lost: 0,
                     });
@@ -165,6 +166,7 @@ impl<D: Disk> Recovery<'_, D> {
             vouched_end: None,
             found_end: queue.end(),
             path: ends_with_file(queue).then(|| dir.join(next)),
+            is_damaged: false,
             from: queue.max_physical().max(log.min()),
             lost: 0,
         }

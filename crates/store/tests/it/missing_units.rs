@@ -76,6 +76,72 @@ fn all_is_there(disk: &SimDisk) -> RecoveryReport {
     report
 }
 
+/// Puts other bytes where units of the queue are.
+fn spoil(disk: &SimDisk, number: i64, at: usize, bytes: &[u8]) {
+    crate::damage::patch(disk, queue_file(number).to_str().unwrap(), at, bytes);
+}
+
+/// No start reads the units that are vouched for. A reader meets those that are damaged, and the next start builds them again.
+#[test]
+fn units_that_are_zeros_or_noise_are_built_again_when_a_reader_has_met_them() {
+    let noise: Vec<u8> = (0..60u32).map(|at| (at * 37 % 251) as u8).collect();
+    for clean in [true, false] {
+        for (file, at, bytes) in [(0, 100, vec![0; 80]), (1, 40, noise.clone())] {
+            let disk = vouched(true);
+            spoil(&disk, file, at, &bytes);
+            let (store, report) = open(&disk, &settings());
+            assert_eq!(report.errors(), [] as [String; 0], "nobody has met it");
+            assert_eq!(drain_places(&store, "T", 0).len(), COUNT - bytes.len() / 20);
+            let first = file * 16 + at as i64 / 20;
+            let (result, _) = read(&store, "T", 0, first);
+            assert!(result.is_unit_damaged && result.damaged.is_some_and(|(offset, _)| offset.0 == first));
+            match clean {
+                true => store.shutdown().unwrap(),
+                false => store.save_damaged_units().unwrap(),
+            }
+            drop(store);
+            let disk = disk.kill();
+            let report = all_is_there(&disk);
+            let told = format!(
+                "consumequeue T 0: {} is damaged; units up to {} of 40",
+                queue_file(file).display(),
+                file * 16
+            );
+            assert!(report.errors()[0].starts_with(&told), "{:?}", report.errors());
+            assert!(!disk.paths().iter().any(|path| path.ends_with("damagedQueues")));
+        }
+    }
+}
+
+/// Its unit is right, and there is nothing to build.
+#[test]
+fn a_damaged_record_has_no_queue_built_again() {
+    let disk = vouched(true);
+    crate::damage::patch(
+        &disk,
+        "/store/commitlog/00000000000000000000",
+        RECORD * 3,
+        &[0; RECORD],
+    );
+    let (store, _) = open(&disk, &settings());
+    let (result, _) = read(&store, "T", 0, 3);
+    assert!(result.damaged.is_some() && !result.is_unit_damaged);
+    store.shutdown().unwrap();
+    assert!(!disk.paths().iter().any(|path| path.ends_with("damagedQueues")));
+}
+
+/// A start after a kill makes a file whole that was cut short. Its units are not made of zeros.
+#[test]
+fn a_queue_file_in_the_middle_that_is_cut_short_is_built_again() {
+    for len in [0, 20, 200, 310] {
+        let disk = vouched(false);
+        let content = disk.content(&queue_file(1)).unwrap();
+        disk.put(&queue_file(1), &content[..len]);
+        let report = all_is_there(&disk);
+        assert_eq!(report.missing_units.queues, 1, "{len}: {:?}", report.errors());
+    }
+}
+
 #[test]
 fn nothing_missing_is_nothing_to_tell() {
     for clean in [true, false] {

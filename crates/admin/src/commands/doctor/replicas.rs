@@ -150,6 +150,9 @@ const OWN: &[&str] = &[
     "offsetCheckInSlave",
     "slaveReadEnable",
     "brokerControllerId",
+    // Brakes of one broker: a slave that waits for somebody because of one is not to be told to let it go.
+    "acceptMissingCommitLog",
+    "haCutMaxBytes",
 ];
 
 /// Whether a setting may be another on a slave.

@@ -333,6 +333,17 @@ fn slaves() {
             settings.insert("storePathRootDir".to_owned(), "/elsewhere".to_owned());
         },
     );
+    // Whoever raises it as he is told throws away what the slave keeps because of it.
+    let mut sight = well();
+    for (number, most) in [(0, "64000000"), (1, "100000")] {
+        let settings = &mut sight.brokers[number].settings;
+        settings.insert("haCutMaxBytes".to_owned(), most.to_owned());
+    }
+    assert!(
+        examine(&sight)
+            .iter()
+            .all(|finding| finding.check != "settingsDiffer")
+    );
 }
 
 #[test]
