@@ -288,16 +288,21 @@ fn fill_and_recover(flush: &str) {
     let group = [("consumerGroup", "g"), ("topic", TOPIC), ("queueId", "0")];
     let commit = [&group[..], &[("commitOffset", "7")]].concat();
     assert_eq!(wire.ask(UPDATE_CONSUMER_OFFSET, &commit, b"").unwrap().code(), 0);
-    // The log file made ahead gives the tables its room.
-    let end = broker.stop();
-    assert!(end.success(), "{end} {}", broker.process.tail());
+    // The offset is on the disk, in the room of the log file made ahead, or whoever stops the broker hears that it is not.
+    let is_saved = broker.stop().success();
+    let lines = broker.process.lines();
+    let offsets = |line: &String| {
+        line.starts_with("not everything is on the disk") && line.contains("consumerOffset.json")
+    };
+    assert!(is_saved != lines.iter().any(offsets), "{lines:#?}");
     // Messages whose queue units found no space wait for the next start to build them.
     disk.clear();
     broker.restart();
     let mut wire = Wire::connect(&broker.address()).unwrap();
     assert_eq!(pull_all(&mut wire), stored);
     let asked = wire.ask(QUERY_CONSUMER_OFFSET, &group, b"").unwrap();
-    assert_eq!(asked.field("offset"), Some("7"), "{}", asked.remark());
+    let known = asked.field("offset");
+    assert!(!is_saved || known == Some("7"), "{known:?} {}", asked.remark());
 
     // With space, a stop is a clean one again.
     assert!(broker.stop().success());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::tables::ConfigFile;
-use disk::Injection;
+use disk::{Injection, Operation};
 use message::id::OffsetMessageId;
 use protocol::body::broker::SubscriptionGroupConfig;
 use protocol::body::operator::*;
@@ -762,4 +762,28 @@ fn a_stop_that_can_not_write_its_tables_says_which() {
     let unclean = broker.parts.close().unwrap_err().to_string();
     assert!(unclean.contains(path.to_str().unwrap()), "{unclean}");
     assert!(!unclean.contains("topics.json"), "{unclean}");
+}
+
+/// What fails once may have room when the log file made ahead is gone.
+#[test]
+fn a_stop_tries_to_write_its_tables_again() {
+    let path = Path::new("/store/config/consumerOffset.json");
+    let mut repeated = 0;
+    for number in 1.. {
+        let broker = Still::new(|_| {});
+        assert_eq!(broker.send(&to("Topic", 0, ""), b"x").code, response::SUCCESS);
+        commit(&broker, "g", 0, 1);
+        broker.disk.take(path);
+        broker.parts.tables.offsets.saver().touch_later();
+        broker.disk.fail_nth(number);
+        let closed = broker.parts.close();
+        let Some(failed) = broker.disk.failed() else { break };
+        let content = broker.disk.content(path);
+        assert!(
+            closed.is_err() || content.is_some(),
+            "operation {number}, {failed:?}"
+        );
+        repeated += usize::from(closed.is_ok() && failed == Operation::Write);
+    }
+    assert!(repeated > 0);
 }
