@@ -50,6 +50,7 @@ fn a_host_without_ipv4_announces_its_ipv6_address() {
     let machine = Machine::new();
     let ran = machine.run(
         r#"
+        ip address del 192.168.96.128/32 dev lo
         ip link add v0 type veth peer name v1
         ip link set v0 up
         ip link set v1 up

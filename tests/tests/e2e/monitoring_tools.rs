@@ -1,10 +1,13 @@
 //! What rocketmq-exporter and rocketmq-dashboard ask, by the published admin library: ours answer what Java's broker answers.
 
+use crate::asks::{connect, wait_until};
 use crate::check::*;
-use cluster::{Cluster, Flavour, Language, java_program};
+use cluster::{Broker, Cluster, Flavour, Language, java_program};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MESSAGES: &str = "20";
+const GET_CONSUMER_LIST_BY_GROUP: i32 = 38;
+const GET_CONSUMER_RUNNING_INFO: i32 = 307;
 
 /// Name of what is read to what was read.
 type Read = BTreeMap<String, String>;
@@ -39,6 +42,7 @@ fn read_from(flavour: Flavour, version: &'static str) -> Read {
     let consumer = client(language, &cluster, "consume", &[("topic", "T"), ("group", "g")]);
     consumer.wait_count("received", 21, LONG);
     wait_until_told(&cluster.broker, "T", "g");
+    wait_for_retry_queue(&cluster.broker);
     let namesrv = cluster.namesrv.address();
     let lines = java_program(
         version,
@@ -64,6 +68,19 @@ fn read_from(flavour: Flavour, version: &'static str) -> Read {
     producer.stop();
     consumer.stop();
     read
+}
+
+/// A client finds its retry topic in its own time.
+fn wait_for_retry_queue(broker: &Broker) {
+    let mut wire = connect(broker);
+    wait_until("the consumer has its retry queue", LONG, || {
+        let members = wire.ask(GET_CONSUMER_LIST_BY_GROUP, &[("consumerGroup", "g")], b"");
+        let members: serde_json::Value = serde_json::from_slice(&members.unwrap().body).unwrap();
+        let id = members["consumerIdList"][0].as_str().unwrap();
+        let fields = [("consumerGroup", "g"), ("clientId", id)];
+        let info = wire.ask(GET_CONSUMER_RUNNING_INFO, &fields, b"").unwrap();
+        String::from_utf8_lossy(&info.body).contains("%RETRY%g")
+    });
 }
 
 /// Items of a list that Java has printed.
