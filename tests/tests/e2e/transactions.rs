@@ -87,6 +87,10 @@ fn every_state(language: Language) {
         end_of(&cluster.broker, GIVEN_UP) >= 30
     });
     wait_until("the others are seen", LONG, || consumer.count("received") >= 90);
+    // Thirty each of one check, of one, and of three.
+    wait_until("the producer tells of all checks", LONG, || {
+        producer.count("checked") >= 150
+    });
     let told = producer.stop();
     assert_eq!(of(&told, "sent").len(), COUNT, "{:?}", of(&told, "failed"));
     let received = of(&consumer.stop(), "received");
