@@ -199,7 +199,11 @@ impl OffsetTable {
 
     /// Takes back what a slave has kept: offsets that this broker has lost, and those that are further than the backup's that it has
     /// started with. What somebody has set back since stays. Gives how many were taken.
+    /// A broker that has started with its own file takes nothing, whoever asks.
     pub fn take_back(&self, given: ConsumerOffsetTable) -> Result<usize, Full> {
+        if !self.saver.was_missing() && !self.saver.was_backup() {
+            return Ok(0);
+        }
         let mut taken = 0;
         for (key, queues) in by_pair(given) {
             let Some((topic, group)) = key.split_once(SEPARATOR) else {
@@ -572,5 +576,31 @@ mod tests {
         assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), Some(43));
         again.remove_group("%LMQ%group");
         assert_eq!(again.get("%LMQ%group", "%LMQ%q", 0), None);
+    }
+
+    #[test]
+    fn only_who_has_lost_offsets_takes_them_back() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join(file_name(false));
+        let disk = MmapDisk::default();
+        let file = |offset: i64| format!(r#"{{"offsetTable":{{"Orders@group":{{"0":{offset}}}}}}}"#);
+        let given = || ConsumerOffsetTable {
+            offset_table: BTreeMap::from([
+                ("Orders@group".to_owned(), BTreeMap::from([(0, 90)])),
+                ("Orders@other".to_owned(), BTreeMap::from([(0, 7)])),
+            ]),
+            ..ConsumerOffsetTable::default()
+        };
+        let taken = || {
+            let table = OffsetTable::load(&disk, dir.path(), false).expect("it is read");
+            let taken = table.take_back(given()).expect("room");
+            let offset = |group| table.get(group, "Orders", 0);
+            (taken, offset("group"), offset("other"))
+        };
+        assert_eq!(taken(), (2, Some(90), Some(7)), "no file");
+        std::fs::write(path.with_extension("json.bak"), file(12)).expect("a temporary file");
+        assert_eq!(taken(), (2, Some(90), Some(7)), "its backup");
+        std::fs::write(&path, file(12)).expect("a temporary file");
+        assert_eq!(taken(), (0, Some(12), None), "the file");
     }
 }
